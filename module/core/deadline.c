@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "deadline.h"
+
+void deadlines_free(struct deadlines *d) {
+    mem_free(d->mem, d->heap, d->cap * sizeof *d->heap);
+    *d = (struct deadlines){.mem = d->mem};
+}
+
+int deadlines_reserve(struct deadlines *d) {
+    return mem_grow(d->mem, &d->heap, &d->cap, d->n + 1, sizeof *d->heap);
+}
+
+static void put(struct deadlines *d, size_t i, struct deadline *item) {
+    d->heap[i] = item;
+    item->place = i + 1;
+}
+
+// Moves the item from place i to where it belongs.
+static void sift(struct deadlines *d, size_t i, struct deadline *item) {
+    for (; i > 0 && d->heap[(i - 1) / 2]->at > item->at; i = (i - 1) / 2)
+        put(d, i, d->heap[(i - 1) / 2]);
+    for (size_t child; (child = 2 * i + 1) < d->n; i = child) {
+        if (child + 1 < d->n && d->heap[child + 1]->at < d->heap[child]->at) child++;
+        if (d->heap[child]->at >= item->at) break;
+        put(d, i, d->heap[child]);
+    }
+    put(d, i, item);
+}
+
+void deadlines_add(struct deadlines *d, struct deadline *item, int64_t at) {
+    item->at = at;
+    d->n++;
+    sift(d, d->n - 1, item);
+}
+
+void deadlines_move(struct deadlines *d, struct deadline *item, int64_t at) {
+    item->at = at;
+    sift(d, item->place - 1, item);
+}
+
+void deadlines_remove(struct deadlines *d, struct deadline *item) {
+    if (!item->place) return;
+    size_t i = item->place - 1;
+    struct deadline *last = d->heap[--d->n];
+    item->place = 0;
+    if (last != item) sift(d, i, last);
+}
+
+struct deadline *deadlines_first(const struct deadlines *d) {
+    return d->n ? d->heap[0] : NULL;
+}
+
+const char *deadlines_validate(const struct deadlines *d) {
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->heap[i]->place != i + 1) return "deadlines: an item doesn't know its place";
+        if (i && d->heap[(i - 1) / 2]->at > d->heap[i]->at) return "deadlines: out of order";
+    }
+    return NULL;
+}

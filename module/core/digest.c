@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The digest: a sum of one hash for each piece of logical state. A sum doesn't depend on the order in
+// which the pieces are met, so two copies agree however each was built. Absolute times are left out:
+// they are renewed at a reload and a promotion.
+#include <kvroute/hash.h>
+#include <string.h>
+
+#include "pool_impl.h"
+
+struct sum {
+    uint64_t low, high, third;
+};
+
+static void add(struct sum *s, const void *bytes, size_t n) {
+    XXH128_hash_t h = XXH3_128bits_withSeed(bytes, n, 1);
+    s->low += h.low64;
+    s->high += h.high64;
+    s->third += XXH3_64bits_withSeed(bytes, n, 2);
+}
+
+// A piece of state is written as a kind, fixed-width numbers and length-prefixed bytes. Large enough
+// for the largest of them.
+struct piece {
+    size_t n;
+    char bytes[2048];
+};
+
+static void put(struct piece *e, const void *bytes, size_t n) {
+    memcpy(e->bytes + e->n, bytes, n);
+    e->n += n;
+}
+
+static void put_number(struct piece *e, uint64_t x) {
+    put(e, &x, sizeof x);
+}
+
+static void put_double(struct piece *e, double x) {
+    put(e, &x, sizeof x);
+}
+
+static void put_bytes(struct piece *e, const char *bytes, size_t n) {
+    put_number(e, n);
+    if (n) put(e, bytes, n);
+}
+
+static struct piece piece(char kind) {
+    struct piece e;
+    e.n = 1;
+    e.bytes[0] = kind;
+    return e;
+}
+
+static void add_options(struct sum *s, const struct kvr_options *o) {
+    struct piece e = piece('o');
+    put_bytes(&e, kvr_policies[o->rule.policy].name, strlen(kvr_policies[o->rule.policy].name));
+    put_number(&e, o->block_size);
+    put_double(&e, o->rule.overlap);
+    put_double(&e, o->rule.prefill);
+    put_double(&e, o->rule.requests);
+    put_double(&e, o->rule.temperature);
+    put_double(&e, o->host);
+    put_double(&e, o->disk);
+    put_number(&e, (uint64_t)o->lease);
+    put_number(&e, (uint64_t)o->worker_ttl);
+    put_number(&e, (uint64_t)o->worker_grace);
+    put_number(&e, (uint64_t)o->predict);
+    add(s, e.bytes, e.n);
+}
+
+static void add_worker(struct sum *s, const struct kvr_pool *p, const struct worker *w) {
+    struct piece e = piece('w');
+    put_bytes(&e, w->name, w->name_len);
+    put_bytes(&e, w->addr, w->addr_len);
+    put_number(&e, w->capacity);
+    put_number(&e, w->state);
+    put_number(&e, (uint64_t)w->ttl);
+    put_number(&e, w->ranks);
+    add(s, e.bytes, e.n);
+    for (uint32_t r = 0; r < w->ranks; r++) {
+        const struct instance *in = &p->instances[w->instances[r]];
+        e = piece('i');
+        put_bytes(&e, w->name, w->name_len);
+        put_number(&e, r);
+        put_number(&e, in->epoch);
+        put_number(&e, in->seq);
+        add(s, e.bytes, e.n);
+    }
+}
+
+// Who a slot is to the outside: worker, rank and tier.
+static uint64_t holder_of(const struct kvr_pool *p, uint32_t slot) {
+    const struct instance *in = &p->instances[p->tree.instance_of[slot]];
+    struct piece e = piece('h');
+    put_bytes(&e, in->worker->name, in->worker->name_len);
+    put_number(&e, in->rank);
+    put_number(&e, p->tree.slots[slot].tier);
+    return XXH3_64bits_withSeed(e.bytes, e.n, 3);
+}
+
+static void add_holdings(struct sum *s, const struct kvr_pool *p) {
+    const struct tree *t = &p->tree;
+    for (uint32_t id = 1; id < t->n_runs; id++) {
+        const struct run *r = tree_run(t, id);
+        if (r->parent == RUN_FREE) continue;
+        for (uint32_t i = 0; i < r->n; i++) {
+            uint32_t entry = run_entries(r)[i];
+            if (t->instance_of[entry_slot(entry)] == NO_INSTANCE) continue;
+            uint64_t holding[2] = {holder_of(p, entry_slot(entry))};
+            for (uint32_t b = 0; b < entry_depth(entry); b++) {
+                holding[1] = r->hashes[b];
+                add(s, holding, sizeof holding);
+            }
+        }
+    }
+}
+
+// The blocks of a request, by the path of nodes that they are; how it is cut into nodes doesn't show.
+static uint64_t blocks_of(const struct request *r) {
+    uint64_t sum = 0, at = r->blocks;
+    for (const struct live_node *n = r->end; n; n = n->parent) {
+        at -= n->len;
+        for (uint32_t i = 0; i < n->len; i++) {
+            uint64_t block[2] = {at + i, n->hashes[i]};
+            sum += XXH3_64bits_withSeed(block, sizeof block, 4);
+        }
+    }
+    return sum;
+}
+
+static void add_request(struct sum *s, const struct kvr_pool *p, const struct request *r) {
+    const struct instance *in = &p->instances[r->instance];
+    struct piece e = piece('r');
+    put_bytes(&e, r->id, r->id_len);
+    put_bytes(&e, in->worker->name, in->worker->name_len);
+    put_number(&e, in->rank);
+    put_number(&e, (uint64_t)r->isl);
+    put_number(&e, (uint64_t)r->osl);
+    put_number(&e, (uint64_t)r->cached);
+    put_number(&e, (uint64_t)r->output);
+    put_number(&e, (uint64_t)r->lease);
+    put_number(&e, r->prefilled);
+    put_number(&e, r->blocks);
+    put_number(&e, blocks_of(r));
+    add(s, e.bytes, e.n);
+}
+
+void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
+    struct sum s = {0};
+    add_options(&s, &p->options);
+    for (size_t i = 0; i < p->n_workers; i++)
+        add_worker(&s, p, p->workers[i]);
+    add_holdings(&s, p);
+    for (size_t b = 0; b < p->requests.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->requests, b); i; i = i->next)
+            add_request(&s, p, (const struct request *)i);
+    memcpy(out, &s.low, 8);
+    memcpy(out + 8, &s.high, 8);
+    memcpy(out + 16, &s.third, 4);
+}

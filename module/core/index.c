@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "index.h"
+
+#include <string.h>
+
+// A segment's array has one slot more than `size`; the last is always empty and stops every search.
+static size_t bytes_of(uint32_t size) {
+    return size ? ((size_t)size + 1) * sizeof(uint64_t) : 0;
+}
+
+static uint64_t entry_of(uint64_t fingerprint, uint32_t run, unsigned offset) {
+    return fingerprint << 40 | (uint64_t)offset << 32 | run;
+}
+
+static uint32_t home_of(uint64_t entry, uint32_t size) {
+    return (uint32_t)(((entry >> 40) * index_homes(size)) >> 24);
+}
+
+// Array sizes, the sentinel included, follow the allocator's classes: four to a doubling.
+static uint32_t next_size(uint32_t size) {
+    if (size == 0) return 3;
+    uint32_t slots = size + 1, floor = 1;
+    while (floor <= slots / 2)
+        floor *= 2;
+    uint32_t step = floor / 4;
+    return size + (step < 2 ? 2 : step);
+}
+
+int index_init(struct index *ix, struct mem *m, uint64_t seed) {
+    ix->mem = m;
+    ix->seed = seed;
+    ix->segments = mem_calloc(m, INDEX_SEGMENTS * sizeof *ix->segments);
+    return ix->segments ? 0 : -1;
+}
+
+void index_free(struct index *ix) {
+    if (!ix->segments) return;
+    for (int i = 0; i < INDEX_SEGMENTS; i++)
+        mem_free(ix->mem, ix->segments[i].slots, bytes_of(ix->segments[i].size));
+    mem_free(ix->mem, ix->segments, INDEX_SEGMENTS * sizeof *ix->segments);
+    ix->segments = NULL;
+}
+
+// Lays the entries out in an array of `size`, in order. False: they run into the sentinel.
+static bool lay_out(const struct index_segment *s, uint64_t *to, uint32_t size) {
+    uint32_t free = 0;
+    for (uint32_t i = 0; i < s->size; i++) {
+        uint64_t e = s->slots[i];
+        if (!e) continue;
+        uint32_t home = home_of(e, size);
+        if (free < home) free = home;
+        if (free >= size) return false;
+        to[free++] = e;
+    }
+    return true;
+}
+
+static int grow(struct index *ix, struct index_segment *s) {
+    for (uint32_t size = next_size(s->size);; size = next_size(size)) {
+        uint64_t *to = mem_calloc(ix->mem, bytes_of(size));
+        if (!to) return -1;
+        if (lay_out(s, to, size)) {
+            mem_free(ix->mem, s->slots, bytes_of(s->size));
+            s->slots = to;
+            s->size = size;
+            return 0;
+        }
+        mem_free(ix->mem, to, bytes_of(size));
+    }
+}
+
+int index_add(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
+    uint64_t mixed = index_mix(ix, hash);
+    struct index_segment *s = &ix->segments[mixed >> 52];
+    uint64_t fingerprint = (mixed >> 28) & 0xffffff;
+    if ((s->used + 1) * (uint64_t)25 > s->size * (uint64_t)24 && grow(ix, s)) return -1;
+    for (;;) {
+        uint32_t at = (uint32_t)((fingerprint * index_homes(s->size)) >> 24);
+        while (s->slots[at] && s->slots[at] >> 40 <= fingerprint)
+            at++;
+        uint32_t gap = at;
+        while (s->slots[gap])
+            gap++;
+        if (gap < s->size) {
+            memmove(&s->slots[at + 1], &s->slots[at], (gap - at) * sizeof *s->slots);
+            s->slots[at] = entry_of(fingerprint, run, offset);
+            s->used++;
+            return 0;
+        }
+        if (grow(ix, s)) return -1;
+    }
+}
+
+static uint64_t *locate(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
+    uint64_t mixed = index_mix(ix, hash);
+    struct index_segment *s = &ix->segments[mixed >> 52];
+    uint64_t wanted = entry_of((mixed >> 28) & 0xffffff, run, offset);
+    uint64_t *at = s->slots + home_of(wanted, s->size);
+    while (*at != wanted)
+        at++;
+    return at;
+}
+
+void index_remove(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
+    struct index_segment *s = &ix->segments[index_mix(ix, hash) >> 52];
+    uint64_t *at = locate(ix, hash, run, offset);
+    uint32_t i = (uint32_t)(at - s->slots), end = i + 1;
+    while (s->slots[end] && home_of(s->slots[end], s->size) < end)
+        end++;
+    memmove(at, at + 1, (end - i - 1) * sizeof *at);
+    s->slots[end - 1] = 0;
+    s->used--;
+}
+
+void index_trim(struct index *ix, uint64_t hash) {
+    struct index_segment *s = &ix->segments[index_mix(ix, hash) >> 52];
+    if (s->used * 4 >= s->size) return;
+    uint32_t size = 0;
+    while (size * (uint64_t)3 < s->used * (uint64_t)4)
+        size = next_size(size);
+    uint64_t *to = NULL;
+    if (size) {
+        to = mem_calloc(ix->mem, bytes_of(size));
+        if (!to) return;
+        if (!lay_out(s, to, size)) {
+            mem_free(ix->mem, to, bytes_of(size));
+            return;
+        }
+    }
+    mem_free(ix->mem, s->slots, bytes_of(s->size));
+    s->slots = to;
+    s->size = size;
+}
+
+void index_move(struct index *ix, uint64_t hash, uint32_t run, unsigned offset, uint32_t new_run,
+                unsigned new_offset) {
+    uint64_t *at = locate(ix, hash, run, offset);
+    *at = entry_of(*at >> 40, new_run, new_offset);
+}
+
+const char *index_validate(const struct index *ix, uint64_t *entries) {
+    *entries = 0;
+    for (int i = 0; i < INDEX_SEGMENTS; i++) {
+        const struct index_segment *s = &ix->segments[i];
+        uint32_t used = 0;
+        uint64_t last = 0;
+        for (uint32_t at = 0; at < s->size; at++) {
+            uint64_t e = s->slots[at];
+            if (!e) continue;
+            used++;
+            if (e >> 40 < last) return "index: a segment is out of order";
+            last = e >> 40;
+            uint32_t home = home_of(e, s->size);
+            if (at < home) return "index: an entry stands before its home";
+            if (at > home && !s->slots[at - 1]) return "index: a gap before an entry's home";
+        }
+        if (s->size && s->slots[s->size]) return "index: a segment has lost its sentinel";
+        if (used != s->used) return "index: a segment's count is wrong";
+        *entries += used;
+    }
+    return NULL;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The index: prefix hash → (run, offset), 8 bytes a block and no copy of the hash.
+//
+//   hash ──mix──▶ │ segment (12 bits) │ fingerprint (24 bits) │ unused │
+//
+//   segment: [ · e e · e e e e · · e … e e · │ slack ]     e = fingerprint 24 | offset 8 | run 32
+//
+// A segment is an array of entries sorted by fingerprint, with gaps: linear probing whose order is
+// kept, where an entry's home is its fingerprint scaled to the array. A search walks from the home
+// to the first larger fingerprint and is short even when 96 % of the slots are taken. Which slots are
+// taken depends on the set of keys alone, and a larger array holds every set that a smaller one held;
+// so putting back what was just removed never needs memory, and undoing can't fail.
+//
+// Segments grow one at a time in the allocator's own size classes, so no insert stalls on a rehash of
+// the whole, and growing needs no hash: the fingerprint says where an entry goes. The mix is keyed by
+// a secret, because any u64 is a valid prefix hash and callers could otherwise choose one segment.
+//
+// Rejected: hash → run with the hash in the entry (16 bytes and more), a doubling table (stalls, half
+// empty after growth), chaining (a pointer a block).
+#ifndef KVR_INDEX_H
+#define KVR_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mem.h"
+
+enum { INDEX_SEGMENTS = 4096, INDEX_MAX_OFFSET = 255 };
+
+struct index_segment {
+    uint64_t *slots; // 0 is empty: run 0 doesn't exist
+    uint32_t size, used;
+};
+
+struct index {
+    struct mem *mem;
+    uint64_t seed;
+    struct index_segment *segments; // INDEX_SEGMENTS of them
+};
+
+// What a probe goes through: the entries whose fingerprint is the hash's. The caller compares the
+// hash itself with the one that the run holds.
+struct index_probe {
+    const uint64_t *at;
+    uint64_t fingerprint;
+};
+
+int index_init(struct index *ix, struct mem *m, uint64_t seed); // 0, or -1: no memory
+void index_free(struct index *ix);
+
+// Adds an entry, which must not be there yet. 0, or -1 without memory.
+int index_add(struct index *ix, uint64_t hash, uint32_t run, unsigned offset);
+// Removes or re-targets the entry (hash, run, offset), which must be there. Never allocates.
+void index_remove(struct index *ix, uint64_t hash, uint32_t run, unsigned offset);
+void index_move(struct index *ix, uint64_t hash, uint32_t run, unsigned offset, uint32_t new_run,
+                unsigned new_offset);
+// Gives back memory of the hash's segment when most of it is empty. Best effort; not while the removal
+// may still be undone.
+void index_trim(struct index *ix, uint64_t hash);
+// Checks order and counts; NULL, or what is broken. *entries: how many there are.
+const char *index_validate(const struct index *ix, uint64_t *entries);
+
+static inline uint64_t index_mix(const struct index *ix, uint64_t hash) {
+    uint64_t x = (hash ^ ix->seed) * 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 32) ^ (ix->seed >> 7)) * 0xd6e8feb86659fd93u;
+    return x ^ (x >> 32);
+}
+
+// Slots before the slack: the range of homes.
+static inline uint32_t index_homes(uint32_t size) {
+    uint32_t slack = size / 64;
+    return size - (slack ? slack : 1);
+}
+
+static inline const uint64_t *index_home(const struct index *ix, uint64_t mixed) {
+    const struct index_segment *s = &ix->segments[mixed >> 52];
+    uint64_t fingerprint = (mixed >> 28) & 0xffffff;
+    return s->slots + ((fingerprint * index_homes(s->size)) >> 24);
+}
+
+// Brings the memory of a coming search near.
+static inline void index_prefetch(const struct index *ix, uint64_t hash) {
+    uint64_t mixed = index_mix(ix, hash);
+    if (!ix->segments[mixed >> 52].size) return;
+    const uint64_t *home = index_home(ix, mixed);
+    __builtin_prefetch(home);
+    __builtin_prefetch(home + 8);
+}
+
+static inline struct index_probe index_first(const struct index *ix, uint64_t hash) {
+    uint64_t mixed = index_mix(ix, hash);
+    struct index_probe p = {NULL, (mixed >> 28) & 0xffffff};
+    if (ix->segments[mixed >> 52].size) p.at = index_home(ix, mixed);
+    return p;
+}
+
+// The next entry with the fingerprint; false when there is none. Every segment ends in a slot that
+// is empty or larger, see index.c.
+static inline bool index_next(struct index_probe *p, uint32_t *run, unsigned *offset) {
+    if (!p->at) return false;
+    for (;; p->at++) {
+        uint64_t e = *p->at;
+        uint64_t fingerprint = e >> 40;
+        if (e == 0 || fingerprint > p->fingerprint) return false;
+        if (fingerprint == p->fingerprint) {
+            *run = (uint32_t)e;
+            *offset = (e >> 32) & 0xff;
+            p->at++;
+            return true;
+        }
+    }
+}
+
+#endif

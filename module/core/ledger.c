@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ledger: live requests by id, their weight on their instance, their leases; and predictions.
+#include <string.h>
+
+#include "pool_impl.h"
+#include <kvroute/hash.h>
+
+// ---- Requests ------------------------------------------------------------------------------------
+
+static uint64_t hash_of(const struct kvr_pool *p, struct kvr_bytes id) {
+    return XXH3_64bits_withSeed(id.p, id.n, p->seed);
+}
+
+struct request *request_find(const struct kvr_pool *p, struct kvr_bytes id) {
+    struct hmap_item *i = hmap_first(&p->requests, hash_of(p, id));
+    for (; i; i = hmap_next(i)) {
+        struct request *r = (struct request *)i;
+        if (r->id_len == id.n && !memcmp(r->id, id.p, id.n)) return r;
+    }
+    return NULL;
+}
+
+static uint64_t output_blocks(const struct kvr_pool *p, int64_t output) {
+    return ((uint64_t)output + p->options.block_size - 1) / p->options.block_size;
+}
+
+static void add_load(struct kvr_pool *p, const struct request *r) {
+    struct instance *in = &p->instances[r->instance];
+    in->requests++;
+    if (!r->prefilled) in->prefill_tokens += (uint64_t)(r->isl - r->cached);
+    in->output_blocks += output_blocks(p, r->output);
+    instance_refresh(p, r->instance);
+}
+
+static void take_load(struct kvr_pool *p, const struct request *r) {
+    struct instance *in = &p->instances[r->instance];
+    in->requests--;
+    if (!r->prefilled) in->prefill_tokens -= (uint64_t)(r->isl - r->cached);
+    in->output_blocks -= output_blocks(p, r->output);
+    instance_refresh(p, r->instance);
+}
+
+// Puts the request where its lease says, or out of the deadlines. Room was reserved.
+static void set_due(struct kvr_pool *p, struct request *r) {
+    int64_t at = r->renewed + r->lease;
+    if (!r->lease)
+        deadlines_remove(&p->leases, &r->due);
+    else if (r->due.place)
+        deadlines_move(&p->leases, &r->due, at);
+    else
+        deadlines_add(&p->leases, &r->due, at);
+}
+
+static size_t bytes_of(const struct request *r) {
+    return sizeof *r + r->id_len;
+}
+
+enum kvr_err booking_check(const struct kvr_pool *p, const struct kvr_booking *b) {
+    if (b->n > KVR_MAX_BLOCKS) return KVR_LIMIT;
+    int64_t isl = b->isl < 0 ? (int64_t)b->n * p->options.block_size : b->isl;
+    if (isl > KVR_MAX_TOKENS || b->osl < 0 || b->osl > KVR_MAX_TOKENS || b->cached < 0 ||
+        b->cached > isl || b->output < 0 || b->output > KVR_MAX_TOKENS || b->lease > KVR_MAX_MS ||
+        b->created < 0 || b->created > KVR_MAX_MS || b->renewed < 0 || b->renewed > KVR_MAX_MS ||
+        b->predict_until < 0 || b->predict_until > 2 * KVR_MAX_MS)
+        return KVR_RANGE;
+    return KVR_OK;
+}
+
+enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                         const struct kvr_booking *b) {
+    enum kvr_err err = booking_check(p, b);
+    if (err) return err;
+    if (hmap_reserve(&p->requests) || deadlines_reserve(&p->leases)) return KVR_NOMEM;
+    struct request *r = mem_calloc(&p->mem, sizeof *r + id.n);
+    if (!r) return KVR_NOMEM;
+    uint64_t fresh;
+    if (live_add(&p->live, instance, b->hashes, b->n, &r->end, &fresh)) {
+        mem_free(&p->mem, r, sizeof *r + id.n);
+        return KVR_NOMEM;
+    }
+    if (b->predict_until && prediction_add(p, instance, b->hashes, b->n, b->predict_until)) {
+        live_remove(&p->live, instance, r->end);
+        mem_free(&p->mem, r, sizeof *r + id.n);
+        return KVR_NOMEM;
+    }
+    r->instance = instance;
+    r->blocks = (uint32_t)b->n;
+    r->prefilled = b->prefilled;
+    r->isl = b->isl < 0 ? (int64_t)b->n * p->options.block_size : b->isl;
+    r->osl = b->osl;
+    r->cached = b->cached;
+    r->output = b->output;
+    r->lease = b->lease < 0 ? p->options.lease : b->lease;
+    r->created = b->created;
+    r->renewed = b->renewed;
+    r->overlap = b->overlap ? b->overlap : (uint32_t)(b->cached / p->options.block_size);
+    r->cost = b->cost;
+    r->id_len = (uint16_t)id.n;
+    memcpy(r->id, id.p, id.n);
+
+    struct instance *in = &p->instances[instance];
+    r->next = in->first;
+    if (r->next) r->next->prev = r;
+    in->first = r;
+    in->live_blocks += fresh;
+    in->booked = ++p->bookings;
+    hmap_add(&p->requests, &r->item, hash_of(p, id));
+    set_due(p, r);
+    add_load(p, r);
+    return KVR_OK;
+}
+
+void request_end(struct kvr_pool *p, struct request *r) {
+    struct instance *in = &p->instances[r->instance];
+    if (r->prev)
+        r->prev->next = r->next;
+    else
+        in->first = r->next;
+    if (r->next) r->next->prev = r->prev;
+    in->live_blocks -= live_remove(&p->live, r->instance, r->end);
+    take_load(p, r);
+    hmap_remove(&p->requests, &r->item);
+    deadlines_remove(&p->leases, &r->due);
+    mem_free(&p->mem, r, bytes_of(r));
+}
+
+enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes worker,
+                       uint32_t rank, const struct kvr_booking *b, int *booked) {
+    if (id.n < 1 || id.n > KVR_MAX_ID) return KVR_RANGE;
+    enum kvr_err err = booking_check(p, b);
+    if (err) return err;
+    uint32_t instance = instance_find(p, worker, rank);
+    if (instance == NO_INSTANCE) return KVR_NOWORKER;
+    *booked = 0;
+    if (request_find(p, id)) return KVR_OK;
+    if ((err = request_add(p, id, instance, b))) return err;
+    *booked = 1;
+    p->version++;
+    return KVR_OK;
+}
+
+enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bool prefilled,
+                        int64_t output, int64_t lease, int *live) {
+    if (output > KVR_MAX_TOKENS || lease > KVR_MAX_MS || now < 0 || now > KVR_MAX_MS)
+        return KVR_RANGE;
+    struct request *r = request_find(p, id);
+    *live = r != NULL;
+    if (!r) return KVR_OK;
+    if (lease >= 0 && deadlines_reserve(&p->leases)) return KVR_NOMEM;
+    take_load(p, r);
+    if (prefilled) r->prefilled = true;
+    if (output > r->output) r->output = output;
+    if (lease >= 0) r->lease = lease;
+    r->renewed = now;
+    set_due(p, r);
+    add_load(p, r);
+    p->version++;
+    return KVR_OK;
+}
+
+size_t kvr_release(struct kvr_pool *p, const struct kvr_bytes *ids, size_t n) {
+    size_t live = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct request *r = request_find(p, ids[i]);
+        if (!r) continue;
+        request_end(p, r);
+        live++;
+    }
+    if (live) p->version++;
+    return live;
+}
+
+static int64_t lease_end(const struct kvr_pool *p, const struct request *r) {
+    return (r->renewed > p->renewed ? r->renewed : p->renewed) + r->lease;
+}
+
+bool kvr_request_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes id,
+                     struct kvr_request_info *out) {
+    const struct request *r = request_find(p, id);
+    if (!r) return false;
+    const struct instance *in = &p->instances[r->instance];
+    int64_t age = now - r->created, left = lease_end(p, r) - now;
+    *out = (struct kvr_request_info){
+        .id = {r->id, r->id_len},
+        .worker = {in->worker->name, in->worker->name_len},
+        .rank = in->rank,
+        .isl = r->isl,
+        .osl = r->osl,
+        .cached = r->cached,
+        .output = r->output,
+        .blocks = r->blocks,
+        .prefilled = r->prefilled,
+        .age = age > 0 ? age : 0,
+        .lease_left = !r->lease  ? -1
+                      : left > 0 ? left
+                                 : 0,
+    };
+    return true;
+}
+
+uint64_t kvr_request_scan(const struct kvr_pool *p, uint64_t cursor, size_t count,
+                          void (*f)(void *ctx, struct kvr_bytes id), void *ctx) {
+    for (; cursor < p->requests.n_buckets; cursor++) {
+        if (count-- == 0) return cursor;
+        for (struct hmap_item *i = hmap_bucket(&p->requests, cursor); i; i = i->next) {
+            const struct request *r = (const struct request *)i;
+            f(ctx, (struct kvr_bytes){r->id, r->id_len});
+        }
+    }
+    return 0;
+}
+
+// ---- Time ----------------------------------------------------------------------------------------
+
+// A deadline in the heap may be earlier than the true one after kvr_renew_all; it is put right when
+// its turn comes.
+bool kvr_due_request(struct kvr_pool *p, int64_t now, struct kvr_bytes *id) {
+    for (;;) {
+        struct deadline *first = deadlines_first(&p->leases);
+        if (!first || first->at > now) return false;
+        struct request *r = (struct request *)((char *)first - offsetof(struct request, due));
+        if (lease_end(p, r) <= now) {
+            *id = (struct kvr_bytes){r->id, r->id_len};
+            return true;
+        }
+        deadlines_move(&p->leases, first, lease_end(p, r));
+    }
+}
+
+void kvr_renew_all(struct kvr_pool *p, int64_t now) {
+    if (now > p->renewed) p->renewed = now;
+}
+
+void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers) {
+    p->stats.expired_requests += requests;
+    p->stats.expired_workers += workers;
+}
+
+// ---- Predictions ---------------------------------------------------------------------------------
+
+enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
+                            int64_t until) {
+    struct instance *in = &p->instances[instance];
+    uint64_t capacity = in->worker->capacity, fresh;
+    if (capacity && n > capacity) n = capacity; // a head of it is still a prefix
+    if (!n) return KVR_OK;
+    if (deadlines_reserve(&p->predictions)) return KVR_NOMEM;
+    struct prediction *f = mem_calloc(&p->mem, sizeof *f);
+    if (!f) return KVR_NOMEM;
+    if (live_add(&p->expected, instance, hashes, n, &f->end, &fresh)) {
+        mem_free(&p->mem, f, sizeof *f);
+        return KVR_NOMEM;
+    }
+    f->instance = instance;
+    f->blocks = (uint32_t)n;
+    f->prev = in->newest;
+    if (in->newest)
+        in->newest->next = f;
+    else
+        in->oldest = f;
+    in->newest = f;
+    in->predicted += fresh;
+    deadlines_add(&p->predictions, &f->due, until);
+    while (capacity && in->predicted > capacity)
+        prediction_end(p, in->oldest);
+    return KVR_OK;
+}
+
+void prediction_end(struct kvr_pool *p, struct prediction *f) {
+    struct instance *in = &p->instances[f->instance];
+    if (f->prev)
+        f->prev->next = f->next;
+    else
+        in->oldest = f->next;
+    if (f->next)
+        f->next->prev = f->prev;
+    else
+        in->newest = f->prev;
+    in->predicted -= live_remove(&p->expected, f->instance, f->end);
+    deadlines_remove(&p->predictions, &f->due);
+    mem_free(&p->mem, f, sizeof *f);
+}
+
+void predictions_drop(struct kvr_pool *p, uint32_t instance) {
+    while (p->instances[instance].oldest)
+        prediction_end(p, p->instances[instance].oldest);
+}
+
+bool kvr_due_prediction(const struct kvr_pool *p, int64_t now) {
+    const struct deadline *first = deadlines_first(&p->predictions);
+    return first && first->at <= now;
+}
+
+size_t kvr_forget(struct kvr_pool *p, int64_t at, size_t max) {
+    size_t n = 0;
+    while (n < max && kvr_due_prediction(p, at)) {
+        char *first = (char *)deadlines_first(&p->predictions);
+        prediction_end(p, (struct prediction *)(first - offsetof(struct prediction, due)));
+        n++;
+    }
+    if (n) p->version++;
+    return n;
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading a pool back; the form is in format.h. Nothing that is read is trusted: a chunk's check comes
+// first, and then every count, reference and order is checked all the same, because a check can be
+// made by anybody.
+#include <kvroute/hash.h>
+#include <string.h>
+
+#include "format.h"
+#include "pool_impl.h"
+
+struct kvr_loader {
+    struct mem mem;
+    uint64_t seed, check, records;
+    struct kvr_pool *pool;
+    uint32_t *instances; // by number: the pool's instance
+    size_t n_instances, cap_instances;
+    uint32_t runs; // so far; a run's number is its id, as a fresh tree counts from 1
+    enum record stage;
+    bool done;
+    uint64_t *hashes; // of the record at hand, aligned
+    size_t cap_hashes;
+};
+
+// ---- Reading -------------------------------------------------------------------------------------
+
+struct reader {
+    const uint8_t *at, *end;
+    bool bad; // read past the end; everything since is zero
+};
+
+static const uint8_t *take(struct reader *r, size_t n) {
+    if ((size_t)(r->end - r->at) < n) {
+        r->bad = true;
+        r->at = r->end;
+        return NULL;
+    }
+    const uint8_t *p = r->at;
+    r->at += n;
+    return p;
+}
+
+static uint64_t get(struct reader *r, size_t n) {
+    uint64_t x = 0;
+    const uint8_t *p = take(r, n);
+    if (p) memcpy(&x, p, n);
+    return x;
+}
+
+static uint32_t get_u32(struct reader *r) {
+    return (uint32_t)get(r, 4);
+}
+
+static int64_t get_i64(struct reader *r) {
+    return (int64_t)get(r, 8);
+}
+
+static double get_f64(struct reader *r) {
+    uint64_t bits = get(r, 8);
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static struct kvr_bytes get_bytes(struct reader *r, size_t most) {
+    size_t n = get_u32(r);
+    if (n > most) r->bad = true;
+    const uint8_t *p = r->bad ? NULL : take(r, n);
+    return (struct kvr_bytes){p ? (const char *)p : "", p ? n : 0};
+}
+
+// n hashes, aligned, into the loader's scratch.
+static enum kvr_err get_hashes(struct kvr_loader *l, struct reader *r, size_t n) {
+    const uint8_t *p = n <= KVR_MAX_BLOCKS ? take(r, n * sizeof(uint64_t)) : NULL;
+    if (!p) return KVR_CORRUPT;
+    if (mem_grow(&l->mem, &l->hashes, &l->cap_hashes, n, sizeof *l->hashes)) return KVR_NOMEM;
+    if (n) memcpy(l->hashes, p, n * sizeof(uint64_t));
+    return KVR_OK;
+}
+
+// ---- Records -------------------------------------------------------------------------------------
+
+static enum kvr_err load_pool(struct kvr_loader *l, struct reader *r) {
+    if (get_u32(r) != FORMAT_VERSION) return KVR_CORRUPT;
+    uint64_t version = get(r, 8), bookings = get(r, 8);
+    struct kvr_options o = {.block_size = get_u32(r)};
+    struct kvr_bytes policy = get_bytes(r, KVR_MAX_NAME);
+    o.rule.policy = kvr_policy_find(policy.p, policy.n);
+    o.rule.overlap = get_f64(r);
+    o.rule.prefill = get_f64(r);
+    o.rule.requests = get_f64(r);
+    o.rule.temperature = get_f64(r);
+    o.host = get_f64(r);
+    o.disk = get_f64(r);
+    o.lease = get_i64(r);
+    o.worker_ttl = get_i64(r);
+    o.worker_grace = get_i64(r);
+    o.predict = get_i64(r);
+    struct kvr_stats s = {0};
+    uint64_t *counters[] = {&s.selects, &s.repeats,          &s.select_blocks,  &s.overlap_blocks,
+                            &s.events,  &s.stored_blocks,    &s.removed_blocks, &s.gaps,
+                            &s.stale,   &s.expired_requests, &s.expired_workers};
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        *counters[i] = get(r, 8);
+    if (r->bad || kvr_options_check(&o)) return KVR_CORRUPT;
+    l->pool = kvr_pool_new(&l->mem.alloc, &o, l->seed);
+    if (!l->pool) return KVR_NOMEM;
+    l->pool->version = version;
+    l->pool->bookings = bookings;
+    l->pool->stats = s;
+    return KVR_OK;
+}
+
+static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
+    struct kvr_pool *p = l->pool;
+    struct kvr_bytes name = get_bytes(r, KVR_MAX_NAME), addr = get_bytes(r, KVR_MAX_ADDR);
+    struct kvr_worker_set s = {
+        .set = KVR_SET_ADDR | KVR_SET_RANKS | KVR_SET_CAPACITY | KVR_SET_STATE, .addr = addr};
+    s.capacity = get(r, 8);
+    s.state = (enum kvr_state)get(r, 1);
+    int64_t ttl = get_i64(r), seen = get_i64(r);
+    s.ranks = get_u32(r);
+    if (r->bad || ttl < -1 || ttl > KVR_MAX_MS || seen < 0 || seen > KVR_MAX_MS ||
+        (size_t)(r->end - r->at) / 24 < s.ranks)
+        return KVR_CORRUPT;
+    size_t place = 0;
+    if (worker_find(p, name, &place) >= 0 || place != p->n_workers) return KVR_CORRUPT;
+    uint64_t version = p->version;
+    int created;
+    enum kvr_err err = kvr_worker_set(p, seen, name, &s, &created);
+    if (err) return err == KVR_NOMEM ? KVR_NOMEM : KVR_CORRUPT;
+    p->version = version;
+    struct worker *w = p->workers[p->n_workers - 1];
+    w->ttl = ttl;
+    if (mem_grow(&l->mem, &l->instances, &l->cap_instances, l->n_instances + w->ranks,
+                 sizeof *l->instances))
+        return KVR_NOMEM;
+    for (uint32_t i = 0; i < w->ranks; i++) {
+        struct instance *in = &p->instances[w->instances[i]];
+        in->epoch = get(r, 8);
+        in->seq = get(r, 8);
+        in->booked = get(r, 8);
+        if (in->epoch > INT64_MAX || in->seq > INT64_MAX || in->booked > p->bookings ||
+            !in->epoch != !in->seq)
+            return KVR_CORRUPT;
+        l->instances[l->n_instances++] = w->instances[i];
+    }
+    return KVR_OK;
+}
+
+static enum kvr_err load_holder(struct kvr_loader *l, struct reader *r, uint32_t run) {
+    struct tree *t = &l->pool->tree;
+    uint32_t number = get_u32(r);
+    unsigned tier = (unsigned)get(r, 1), depth = (unsigned)get(r, 2);
+    if (number >= l->n_instances || tier >= KVR_TIERS || depth < 1 || depth > tree_run(t, run)->len)
+        return KVR_CORRUPT;
+    uint32_t instance = l->instances[number], *slot = &l->pool->instances[instance].slot[tier];
+    if (!*slot && !(*slot = tree_new_slot(t, instance, (int)tier))) return KVR_NOMEM;
+    if (run_depth(t, run, *slot)) return KVR_CORRUPT;
+    return tree_build_holder(t, run, *slot, depth) ? KVR_NOMEM : KVR_OK;
+}
+
+static enum kvr_err load_run(struct kvr_loader *l, struct reader *r) {
+    uint32_t parent = get_u32(r), blocks = (uint32_t)get(r, 2);
+    if (r->bad || parent > l->runs || blocks < 1 || blocks > RUN_MAX) return KVR_CORRUPT;
+    enum kvr_err err = get_hashes(l, r, blocks);
+    if (err) return err;
+    for (uint32_t i = 0, run; i < blocks; i++) {
+        unsigned offset;
+        if (tree_find(&l->pool->tree, l->hashes[i], &run, &offset)) return KVR_CORRUPT;
+        for (uint32_t k = 0; k < i; k++)
+            if (l->hashes[k] == l->hashes[i]) return KVR_CORRUPT;
+    }
+    uint32_t run = tree_build_run(&l->pool->tree, parent, l->hashes, blocks);
+    if (!run) return KVR_NOMEM;
+    if (run != ++l->runs) return KVR_CORRUPT;
+    uint32_t holders = get_u32(r);
+    if (r->bad || (size_t)(r->end - r->at) / HOLDER_BYTES < holders) return KVR_CORRUPT;
+    for (uint32_t i = 0; i < holders && !err; i++)
+        err = load_holder(l, r, run);
+    return err;
+}
+
+static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
+    struct kvr_pool *p = l->pool;
+    struct kvr_bytes id = get_bytes(r, KVR_MAX_ID);
+    uint32_t number = get_u32(r);
+    struct kvr_booking b = {.prefilled = get(r, 1)};
+    b.isl = get_i64(r);
+    b.osl = get_i64(r);
+    b.cached = get_i64(r);
+    b.output = get_i64(r);
+    b.lease = get_i64(r);
+    b.created = get_i64(r);
+    b.renewed = get_i64(r);
+    b.overlap = get_u32(r);
+    b.cost = get_f64(r);
+    b.n = get_u32(r);
+    if (r->bad || !id.n || number >= l->n_instances || b.isl < 0 || b.lease < 0 ||
+        request_find(p, id))
+        return KVR_CORRUPT;
+    enum kvr_err err = get_hashes(l, r, b.n);
+    if (err) return err;
+    b.hashes = l->hashes;
+    if (booking_check(p, &b)) return KVR_CORRUPT;
+    // Booking counts; what was counted before the save stands.
+    struct instance *in = &p->instances[l->instances[number]];
+    uint64_t bookings = p->bookings, booked = in->booked;
+    err = request_add(p, id, l->instances[number], &b);
+    p->bookings = bookings;
+    in->booked = booked;
+    return err;
+}
+
+static enum kvr_err load_prediction(struct kvr_loader *l, struct reader *r) {
+    uint32_t number = get_u32(r);
+    int64_t until = get_i64(r);
+    size_t n = get_u32(r);
+    if (r->bad || number >= l->n_instances || until < 0 || until > 2 * KVR_MAX_MS || !n)
+        return KVR_CORRUPT;
+    enum kvr_err err = get_hashes(l, r, n);
+    if (err) return err;
+    return prediction_add(l->pool, l->instances[number], l->hashes, n, until);
+}
+
+// What the records can't show one by one: a run that nobody needs.
+static enum kvr_err finish(struct kvr_loader *l, struct reader *r) {
+    if (get(r, 8) != l->records || r->bad || r->at != r->end) return KVR_CORRUPT;
+    const struct tree *t = &l->pool->tree;
+    for (uint32_t id = 1; id < t->n_runs; id++) {
+        const struct run *run = tree_run(t, id);
+        if (!run->child && run->held != run->len) return KVR_CORRUPT;
+    }
+    l->done = true;
+    return KVR_OK;
+}
+
+// ---- The loader ----------------------------------------------------------------------------------
+
+// Records come in the order of this list; those of one kind together.
+static int order_of(unsigned kind) {
+    static const char order[] = {RECORD_POOL,    RECORD_WORKER,     RECORD_RUN,
+                                 RECORD_REQUEST, RECORD_PREDICTION, RECORD_END};
+    for (int i = 0; i < (int)sizeof order; i++)
+        if ((unsigned char)order[i] == kind) return i;
+    return -1;
+}
+
+static enum kvr_err load_record(struct kvr_loader *l, struct reader *r) {
+    unsigned kind = (unsigned)get(r, 1);
+    int order = order_of(kind), stage = l->records ? order_of(l->stage) : -1;
+    bool first = l->records == 0;
+    if (order < stage || first != (kind == RECORD_POOL) || l->done) return KVR_CORRUPT;
+    l->stage = (enum record)kind;
+    enum kvr_err err = KVR_CORRUPT;
+    switch (l->stage) {
+    case RECORD_POOL:
+        err = load_pool(l, r);
+        break;
+    case RECORD_WORKER:
+        err = load_worker(l, r);
+        break;
+    case RECORD_RUN:
+        err = load_run(l, r);
+        break;
+    case RECORD_REQUEST:
+        err = load_request(l, r);
+        break;
+    case RECORD_PREDICTION:
+        err = load_prediction(l, r);
+        break;
+    case RECORD_END:
+        err = finish(l, r);
+        break;
+    }
+    l->records++;
+    return err ? err : r->bad ? KVR_CORRUPT : KVR_OK;
+}
+
+struct kvr_loader *kvr_loader_new(const struct kvr_alloc *a, uint64_t seed) {
+    struct mem mem = {.alloc = *a};
+    struct kvr_loader *l = mem_calloc(&mem, sizeof *l);
+    if (!l) return NULL;
+    l->mem = mem;
+    l->seed = seed;
+    return l;
+}
+
+enum kvr_err kvr_loader_feed(struct kvr_loader *l, const void *bytes, size_t n) {
+    if (n < CHECK_BYTES || l->done) return KVR_CORRUPT;
+    struct reader r = {bytes, (const uint8_t *)bytes + n - CHECK_BYTES, false};
+    uint64_t check;
+    memcpy(&check, r.end, sizeof check);
+    l->check = XXH3_64bits_withSeed(bytes, n - CHECK_BYTES, l->check);
+    if (check != l->check) return KVR_CORRUPT;
+    enum kvr_err err = KVR_OK;
+    while (!err && r.at < r.end)
+        err = load_record(l, &r);
+    return err;
+}
+
+bool kvr_loader_done(const struct kvr_loader *l) {
+    return l->done;
+}
+
+void kvr_loader_free(struct kvr_loader *l) {
+    if (!l) return;
+    kvr_pool_free(l->pool);
+    mem_free(&l->mem, l->instances, l->cap_instances * sizeof *l->instances);
+    mem_free(&l->mem, l->hashes, l->cap_hashes * sizeof *l->hashes);
+    struct mem mem = l->mem;
+    mem_free(&mem, l, sizeof *l);
+}
+
+struct kvr_pool *kvr_loader_finish(struct kvr_loader *l) {
+    struct kvr_pool *p = l->done ? l->pool : NULL;
+    if (p) l->pool = NULL;
+    kvr_loader_free(l);
+    return p;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A swappable allocator that counts what it hands out.
+//
+// The core never calls malloc: every pool carries one of these, so the module can put Redis's
+// allocator under it, a test can make any call fail, and memory_bytes is exact without asking the
+// heap. Sizes are given back on free, which is what makes the count exact.
+#ifndef KVR_MEM_H
+#define KVR_MEM_H
+
+#include <stddef.h>
+
+// resize(ctx, p, size): p NULL allocates, size 0 frees, otherwise like realloc. Returns NULL when
+// there is no memory, and then p is still valid. Shrinking to a smaller non-zero size may fail too.
+struct kvr_alloc {
+    void *(*resize)(void *ctx, void *p, size_t size);
+    void *ctx;
+};
+
+struct mem {
+    struct kvr_alloc alloc;
+    size_t used; // bytes asked for and not yet given back
+};
+
+void *mem_alloc(struct mem *m, size_t size);  // uninitialised; NULL when out of memory
+void *mem_calloc(struct mem *m, size_t size); // zeroed; NULL when out of memory
+void *mem_resize(struct mem *m, void *p, size_t old_size, size_t size); // NULL: p as it was
+void mem_free(struct mem *m, void *p, size_t size);                     // p may be NULL
+
+// Grows *p, an array of elements of `width` bytes with room for *cap of them, to hold at least need.
+// Doubles, so that appending is amortised. Returns 0, or -1 with everything as it was.
+int mem_grow(struct mem *m, void *p, size_t *cap, size_t need, size_t width);
+
+#endif

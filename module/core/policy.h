@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scoring rules: plain arrays in, costs out.
+//
+// A rule is one entry of kvr_policies and one function, a loop over arrays without branches or calls,
+// so that the compiler vectorises it. Instance i is described by element i of every array.
+#ifndef KVR_POLICY_H
+#define KVR_POLICY_H
+
+#include <stddef.h>
+
+struct policy_in {
+    size_t n;                       // instances
+    const double *credit;           // blocks of the request held, each by its tier's credit
+    const double *prefill_tokens;   // queued on the instance
+    const double *decode_blocks;    // live on the instance
+    const double *live_prefix;      // blocks of the request that are live on it from the start
+    const double *requests;         // live on the instance
+    double blocks, isl, block_size; // of the request; tokens a block
+    double overlap_weight, prefill_weight, requests_weight;
+};
+
+struct policy {
+    const char *name; // lower case
+    const char *summary;
+    void (*cost)(const struct policy_in *in, double *cost);
+};
+
+extern const struct policy kvr_policies[];
+extern const size_t kvr_policy_count;
+
+// Index of a policy by its name in any case, or -1.
+int kvr_policy_find(const char *name, size_t len);
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool as a whole: options, life and death, statistics, invariants.
+#include "pool.h"
+
+#include <string.h>
+
+#include "pool_impl.h"
+
+const char *const kvr_tier_names[KVR_TIERS] = {"device", "host", "disk"};
+
+// ---- Options -------------------------------------------------------------------------------------
+
+void kvr_options_default(struct kvr_options *o) {
+    *o = (struct kvr_options){
+        .block_size = 16,
+        .rule = {.policy = 0, .overlap = 1, .prefill = 1, .requests = 0, .temperature = 0},
+        .host = 0.75,
+        .disk = 0.25,
+        .lease = 300000,
+        .worker_ttl = 0,
+        .worker_grace = 600000,
+        .predict = 0,
+    };
+}
+
+static bool within(double x, double most) {
+    return x >= 0 && x <= most; // not for NaN
+}
+
+static bool is_duration(int64_t ms) {
+    return ms >= 0 && ms <= KVR_MAX_MS;
+}
+
+enum kvr_err kvr_options_check(const struct kvr_options *o) {
+    const struct kvr_rule *r = &o->rule;
+    bool good = o->block_size >= 1 && o->block_size <= KVR_MAX_BLOCK_SIZE && r->policy >= 0 &&
+                (size_t)r->policy < kvr_policy_count && within(r->overlap, KVR_MAX_WEIGHT) &&
+                within(r->prefill, KVR_MAX_WEIGHT) && within(r->requests, KVR_MAX_WEIGHT) &&
+                within(r->temperature, KVR_MAX_WEIGHT) && within(o->host, 1) &&
+                within(o->disk, 1) && is_duration(o->lease) && is_duration(o->worker_ttl) &&
+                is_duration(o->worker_grace) && is_duration(o->predict);
+    return good ? KVR_OK : KVR_RANGE;
+}
+
+// ---- Life ----------------------------------------------------------------------------------------
+
+struct kvr_pool *kvr_pool_new(const struct kvr_alloc *a, const struct kvr_options *o,
+                              uint64_t seed) {
+    if (kvr_options_check(o)) return NULL;
+    struct mem mem = {.alloc = *a};
+    struct kvr_pool *p = mem_calloc(&mem, sizeof *p);
+    if (!p) return NULL;
+    p->mem = mem;
+    p->seed = seed;
+    p->options = *o;
+    p->version = 1;
+    live_init(&p->live, &p->mem, seed);
+    live_init(&p->expected, &p->mem, seed);
+    hmap_init(&p->requests, &p->mem);
+    p->leases.mem = p->predictions.mem = &p->mem;
+    if (tree_init(&p->tree, &p->mem, seed)) {
+        kvr_pool_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void kvr_pool_free(struct kvr_pool *p) {
+    if (!p) return;
+    for (size_t b = 0; b < p->requests.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->requests, b), *next; i; i = next) {
+            next = i->next;
+            mem_free(&p->mem, i, sizeof(struct request) + ((struct request *)i)->id_len);
+        }
+    for (size_t i = 0; i < p->predictions.n; i++) {
+        char *due = (char *)p->predictions.heap[i];
+        mem_free(&p->mem, due - offsetof(struct prediction, due), sizeof(struct prediction));
+    }
+    for (size_t i = 0; i < p->n_workers; i++)
+        worker_free(p, p->workers[i]);
+    mem_free(&p->mem, p->workers, p->cap_workers * sizeof *p->workers);
+    columns_free(p);
+    mem_free(&p->mem, p->instances, p->cap_instances * sizeof *p->instances);
+    mem_free(&p->mem, p->scores, p->cap_scores * sizeof *p->scores);
+    tree_free(&p->tree);
+    live_free(&p->live);
+    live_free(&p->expected);
+    hmap_free(&p->requests);
+    deadlines_free(&p->leases);
+    deadlines_free(&p->predictions);
+    struct mem mem = p->mem;
+    mem_free(&mem, p, sizeof *p);
+}
+
+const struct kvr_options *kvr_pool_options(const struct kvr_pool *p) {
+    return &p->options;
+}
+
+enum kvr_err kvr_pool_alter(struct kvr_pool *p, const struct kvr_options *o) {
+    if (kvr_options_check(o) || o->block_size != p->options.block_size) return KVR_RANGE;
+    p->options = *o;
+    p->version++;
+    return KVR_OK;
+}
+
+uint64_t kvr_pool_version(const struct kvr_pool *p) {
+    return p->version;
+}
+
+bool kvr_pool_sweep(struct kvr_pool *p, size_t max) {
+    return tree_sweep(&p->tree, max);
+}
+
+bool kvr_pool_defrag(struct kvr_pool *p, uint64_t *cursor, void *(*move)(void *ctx, void *),
+                     bool (*stop)(void *ctx), void *ctx) {
+    return tree_defrag(&p->tree, cursor, move, stop, ctx);
+}
+
+// ---- Statistics ----------------------------------------------------------------------------------
+
+void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out) {
+    *out = p->stats;
+    out->version = p->version;
+    out->workers = p->n_workers;
+    out->instances = p->live_instances;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct worker *w = p->workers[i];
+        if (w->state == KVR_READY && !worker_expired(p, w, now)) out->eligible += w->ranks;
+    }
+    out->blocks = p->tree.blocks;
+    out->holdings = p->tree.holdings;
+    out->predicted = p->expected.blocks;
+    out->requests = p->requests.count;
+    out->memory_bytes = p->mem.used;
+    out->unswept = p->tree.unswept;
+}
+
+// ---- Invariants ----------------------------------------------------------------------------------
+
+// An instance's loads from its requests, beside what is kept.
+static const char *check_loads(const struct kvr_pool *p, const struct instance *in) {
+    uint64_t requests = 0, prefill = 0, output = 0, predicted = 0;
+    const struct request *before = NULL;
+    for (const struct request *r = in->first; r; before = r, r = r->next) {
+        if (r->prev != before) return "pool: a request's links are wrong";
+        if (&p->instances[r->instance] != in) return "pool: a request of another instance";
+        if (r->cached < 0 || r->cached > r->isl) return "pool: more cached than there is";
+        if (!!r->lease != !!r->due.place) return "pool: a lease that nobody watches";
+        if (request_find(p, (struct kvr_bytes){r->id, r->id_len}) != r)
+            return "pool: a request isn't found";
+        requests++;
+        if (!r->prefilled) prefill += (uint64_t)(r->isl - r->cached);
+        output += ((uint64_t)r->output + p->options.block_size - 1) / p->options.block_size;
+    }
+    for (const struct prediction *f = in->oldest; f; f = f->next) {
+        predicted++;
+        if (!f->next && in->newest != f) return "pool: the predictions' end is wrong";
+    }
+    if (!predicted && (in->predicted || in->newest)) return "pool: predictions without a booking";
+    if (requests != in->requests || prefill != in->prefill_tokens || output != in->output_blocks)
+        return "pool: an instance's load isn't its requests'";
+    return NULL;
+}
+
+static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
+    const struct instance *in = &p->instances[i];
+    if (!in->worker) return in->first || in->oldest ? "pool: a booking on no instance" : NULL;
+    if (in->rank >= in->worker->ranks || in->worker->instances[in->rank] != i)
+        return "pool: an instance isn't its worker's";
+    for (int t = 0; t < KVR_TIERS; t++)
+        if (in->slot[t] &&
+            (p->tree.instance_of[in->slot[t]] != i || p->tree.slots[in->slot[t]].tier != t))
+            return "pool: an instance's slot isn't its own";
+    if (p->columns.prefill_tokens[i] != (double)in->prefill_tokens ||
+        p->columns.decode_blocks[i] != (double)(in->live_blocks + in->output_blocks) ||
+        p->columns.requests[i] != (double)in->requests)
+        return "pool: a column doesn't mirror its instance";
+    return check_loads(p, in);
+}
+
+const char *kvr_pool_validate(const struct kvr_pool *p) {
+    const char *wrong = tree_validate(&p->tree);
+    if (!wrong) wrong = live_validate(&p->live);
+    if (!wrong) wrong = live_validate(&p->expected);
+    if (!wrong) wrong = hmap_validate(&p->requests);
+    if (!wrong) wrong = deadlines_validate(&p->leases);
+    if (!wrong) wrong = deadlines_validate(&p->predictions);
+    uint64_t requests = 0, live = 0, predicted = 0, instances = 0;
+    for (uint32_t i = 0; i < p->n_instances && !wrong; i++) {
+        wrong = check_instance(p, i);
+        requests += p->instances[i].requests;
+        live += p->instances[i].live_blocks;
+        predicted += p->instances[i].predicted;
+        instances += p->instances[i].worker != NULL;
+    }
+    if (wrong) return wrong;
+    if (requests != p->requests.count) return "pool: the number of requests is wrong";
+    if (live != p->live.blocks || predicted != p->expected.blocks)
+        return "pool: the number of live blocks is wrong";
+    if (instances != p->live_instances) return "pool: the number of instances is wrong";
+    for (size_t i = 1; i < p->n_workers; i++) {
+        const struct worker *a = p->workers[i - 1], *b = p->workers[i];
+        size_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
+        int order = memcmp(a->name, b->name, n);
+        if (order > 0 || (order == 0 && a->name_len >= b->name_len))
+            return "pool: workers out of order";
+    }
+    return NULL;
+}

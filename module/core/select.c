@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Choosing: overlaps, loads and costs of all instances, and the least of them.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool_impl.h"
+
+static enum kvr_err check(const struct kvr_pool *p, const struct kvr_query *q) {
+    if (q->n > KVR_MAX_BLOCKS) return KVR_LIMIT;
+    struct kvr_options o = p->options;
+    o.rule = q->rule;
+    if (kvr_options_check(&o) || q->isl > KVR_MAX_TOKENS) return KVR_RANGE;
+    return KVR_OK;
+}
+
+static int64_t isl_of(const struct kvr_pool *p, const struct kvr_query *q) {
+    return q->isl >= 0 ? q->isl : (int64_t)q->n * p->options.block_size;
+}
+
+// Fills the columns of all instances: what each has of the request, and the cost.
+static void compute(struct kvr_pool *p, const struct kvr_query *q) {
+    size_t n = p->n_instances;
+    struct columns *c = &p->columns;
+    struct tree_match m = {.reach = c->reach};
+    memset(c->reach, 0, n * sizeof *c->reach);
+    memset(c->live, 0, n * sizeof *c->live);
+    live_match(&p->expected, q->hashes, q->n, c->reach, &m.longest);
+    for (int t = 0; t < KVR_TIERS; t++) {
+        m.by_tier[t] = c->by_tier[t];
+        memset(c->by_tier[t], 0, n * sizeof *c->by_tier[t]);
+    }
+    // A predicted prefix counts as held on the device; the tree goes on from there.
+    if (m.longest) memcpy(c->by_tier[KVR_DEVICE], c->reach, n * sizeof *c->reach);
+    tree_match(&p->tree, q->hashes, q->n, &m);
+    uint32_t longest;
+    live_match(&p->live, q->hashes, q->n, c->live, &longest);
+    double host = p->options.host, disk = p->options.disk;
+    for (size_t i = 0; i < n; i++) {
+        c->credit[i] = c->by_tier[KVR_DEVICE][i] + host * c->by_tier[KVR_HOST][i] +
+                       disk * c->by_tier[KVR_DISK][i];
+        c->live_prefix[i] = c->live[i];
+    }
+    struct policy_in in = {
+        .n = n,
+        .credit = c->credit,
+        .prefill_tokens = c->prefill_tokens,
+        .decode_blocks = c->decode_blocks,
+        .live_prefix = c->live_prefix,
+        .requests = c->requests,
+        .blocks = (double)q->n,
+        .isl = (double)isl_of(p, q),
+        .block_size = p->options.block_size,
+        .overlap_weight = q->rule.overlap,
+        .prefill_weight = q->rule.prefill,
+        .requests_weight = q->rule.requests,
+    };
+    kvr_policies[q->rule.policy].cost(&in, c->cost);
+}
+
+// ---- Who is eligible -----------------------------------------------------------------------------
+
+enum { AMONG = 1, EXCLUDED = 2 };
+
+static void mark(struct kvr_pool *p, const struct kvr_query *q, bool on) {
+    for (size_t i = 0; i < q->n_among; i++) {
+        long w = worker_find(p, q->among[i], NULL);
+        if (w >= 0) p->workers[w]->mark = on ? AMONG : 0;
+    }
+    for (size_t i = 0; i < q->n_exclude; i++) {
+        long w = worker_find(p, q->exclude[i], NULL);
+        if (w >= 0) p->workers[w]->mark = on ? EXCLUDED : 0;
+    }
+}
+
+static bool eligible(const struct kvr_pool *p, const struct worker *w, int64_t now,
+                     const struct kvr_query *q) {
+    return w->state == KVR_READY && !(w->mark & EXCLUDED) && (!q->has_among || w->mark & AMONG) &&
+           !worker_expired(p, w, now);
+}
+
+// ---- The choice ----------------------------------------------------------------------------------
+
+// Least cost; of equals the one booked longest ago; of those the first in name and rank order, which
+// is the order we go in.
+static uint32_t choose_least(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+    uint32_t best = NO_INSTANCE;
+    const double *cost = p->columns.cost;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct worker *w = p->workers[i];
+        if (!eligible(p, w, now, q)) continue;
+        for (uint32_t r = 0; r < w->ranks; r++) {
+            uint32_t at = w->instances[r];
+            if (best == NO_INSTANCE || cost[at] < cost[best] ||
+                (cost[at] == cost[best] && p->instances[at].booked < p->instances[best].booked))
+                best = at;
+        }
+    }
+    return best;
+}
+
+// A draw with p ∝ exp(-(cost - min) / ((max - min) · T)); uniform if all are equal.
+static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
+                               double random) {
+    double *cost = p->columns.cost, min = INFINITY, max = -INFINITY, sum = 0;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct worker *w = p->workers[i];
+        if (!eligible(p, w, now, q)) continue;
+        for (uint32_t r = 0; r < w->ranks; r++) {
+            double x = cost[w->instances[r]];
+            min = x < min ? x : min;
+            max = x > max ? x : max;
+        }
+    }
+    // Two passes over the same order: the weights' sum, then the place where the draw falls.
+    uint32_t last = NO_INSTANCE;
+    for (int pass = 0; pass < 2; pass++) {
+        double left = random * sum;
+        for (size_t i = 0; i < p->n_workers; i++) {
+            const struct worker *w = p->workers[i];
+            if (!eligible(p, w, now, q)) continue;
+            for (uint32_t r = 0; r < w->ranks; r++) {
+                double x = cost[w->instances[r]] - min, span = (max - min) * q->rule.temperature;
+                double weight = span > 0 ? exp(-x / span) : x > 0 ? 0 : 1;
+                if (!pass) {
+                    sum += weight;
+                    continue;
+                }
+                if (weight > 0) last = w->instances[r];
+                if (left < weight) return last;
+                left -= weight;
+            }
+        }
+    }
+    return last;
+}
+
+static struct kvr_score score_of(const struct kvr_pool *p, const struct kvr_query *q, uint32_t i) {
+    const struct instance *in = &p->instances[i];
+    const struct columns *c = &p->columns;
+    int64_t isl = isl_of(p, q), cached = (int64_t)c->reach[i] * p->options.block_size;
+    struct kvr_score s = {
+        .worker = {in->worker->name, in->worker->name_len},
+        .addr = {in->worker->addr, in->worker->addr_len},
+        .rank = in->rank,
+        .overlap = c->reach[i],
+        .cached = cached < isl ? cached : isl,
+        .prefill_tokens = in->prefill_tokens,
+        .decode_blocks = in->live_blocks + in->output_blocks,
+        .requests = in->requests,
+        .cost = c->cost[i],
+    };
+    for (int t = 0; t < KVR_TIERS; t++)
+        s.by_tier[t] = c->by_tier[t][i];
+    return s;
+}
+
+// The earlier answer, for a caller that lost it.
+static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choice *out) {
+    const struct instance *in = &p->instances[r->instance];
+    *out = (struct kvr_choice){
+        .score = {.worker = {in->worker->name, in->worker->name_len},
+                  .addr = {in->worker->addr, in->worker->addr_len},
+                  .rank = in->rank,
+                  .overlap = r->overlap,
+                  .cached = r->cached,
+                  .cost = r->cost},
+        .blocks = r->blocks,
+        .repeat = true,
+        .version = p->version,
+    };
+    p->stats.repeats++;
+}
+
+enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
+                        const struct kvr_query *q, int64_t osl, int64_t lease, double random,
+                        struct kvr_choice *out, struct kvr_booking *booked) {
+    if (id.n < 1 || id.n > KVR_MAX_ID) return KVR_RANGE;
+    enum kvr_err err = check(p, q);
+    if (err) return err;
+    const struct request *live = request_find(p, id);
+    if (live) {
+        repeat(p, live, out);
+        return KVR_OK;
+    }
+    compute(p, q);
+    mark(p, q, true);
+    uint32_t i =
+        q->rule.temperature > 0 ? choose_softmax(p, now, q, random) : choose_least(p, now, q);
+    mark(p, q, false);
+    if (i == NO_INSTANCE) return KVR_NOWORKER;
+    *out = (struct kvr_choice){.score = score_of(p, q, i), .blocks = q->n};
+    *booked = (struct kvr_booking){
+        .hashes = q->hashes,
+        .n = q->n,
+        .isl = isl_of(p, q),
+        .osl = osl,
+        .cached = out->score.cached,
+        .lease = lease < 0 ? p->options.lease : lease,
+        .created = now,
+        .renewed = now,
+        .predict_until = p->options.predict ? now + p->options.predict : 0,
+        .overlap = out->score.overlap,
+        .cost = out->score.cost,
+    };
+    if ((err = request_add(p, id, i, booked))) return err;
+    p->version++;
+    out->version = p->version;
+    p->stats.selects++;
+    p->stats.select_blocks += q->n;
+    p->stats.overlap_blocks += out->score.overlap;
+    return KVR_OK;
+}
+
+// ---- All scores ----------------------------------------------------------------------------------
+
+// qsort can't carry the pool, so what breaks ties stands in each row; rows are made in name and
+// rank order.
+struct row {
+    double cost;
+    uint64_t booked, order;
+    uint32_t instance;
+};
+
+static int by_cost(const void *left, const void *right) {
+    const struct row *a = left, *b = right;
+    if (a->cost != b->cost) return a->cost < b->cost ? -1 : 1;
+    if (a->booked != b->booked) return a->booked < b->booked ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
+                        const struct kvr_score **out, size_t *n) {
+    enum kvr_err err = check(p, q);
+    if (err) return err;
+    if (mem_grow(&p->mem, &p->scores, &p->cap_scores, p->live_instances + 1u, sizeof *p->scores))
+        return KVR_NOMEM;
+    size_t bytes = (p->live_instances + 1u) * sizeof(struct row);
+    struct row *rows = mem_alloc(&p->mem, bytes);
+    if (!rows) return KVR_NOMEM;
+    compute(p, q);
+    mark(p, q, true);
+    *n = 0;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct worker *w = p->workers[i];
+        if (!eligible(p, w, now, q)) continue;
+        for (uint32_t r = 0; r < w->ranks; r++, ++*n) {
+            uint32_t at = w->instances[r];
+            rows[*n] = (struct row){p->columns.cost[at], p->instances[at].booked, *n, at};
+        }
+    }
+    mark(p, q, false);
+    qsort(rows, *n, sizeof *rows, by_cost);
+    for (size_t i = 0; i < *n; i++)
+        p->scores[i] = score_of(p, q, rows[i].instance);
+    mem_free(&p->mem, rows, bytes);
+    *out = p->scores;
+    return KVR_OK;
+}

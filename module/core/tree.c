@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tree.h"
+
+#include <string.h>
+
+int tree_init(struct tree *t, struct mem *m, uint64_t seed) {
+    *t = (struct tree){.mem = m, .n_runs = 1, .n_slots = 1};
+    if (index_init(&t->index, m, seed)) return -1;
+    t->pages = mem_alloc(m, sizeof *t->pages);
+    if (!t->pages) return -1;
+    t->cap_pages = 1;
+    t->pages[0] = mem_calloc(m, RUN_PAGE * sizeof **t->pages);
+    if (!t->pages[0]) return -1;
+    t->n_pages = 1;
+    t->pages[0][0].parent = RUN_FREE; // id 0 is nobody's
+    if (mem_grow(m, &t->slots, &t->cap_slots, 1, sizeof *t->slots) ||
+        mem_grow(m, &t->instance_of, &t->cap_instance_of, 1, sizeof *t->instance_of))
+        return -1;
+    t->slots[0] = (struct slot){0};
+    t->instance_of[0] = NO_INSTANCE;
+    return 0;
+}
+
+void tree_free(struct tree *t) {
+    for (uint32_t id = 1; id < t->n_runs; id++) {
+        struct run *r = tree_run(t, id);
+        if (r->parent == RUN_FREE) continue;
+        mem_free(t->mem, r->hashes, r->room * sizeof *r->hashes);
+        if (r->many) mem_free(t->mem, r->e.out.entries, r->e.out.cap * sizeof(uint32_t));
+    }
+    for (size_t i = 0; i < t->n_pages; i++)
+        mem_free(t->mem, t->pages[i], RUN_PAGE * sizeof **t->pages);
+    mem_free(t->mem, t->pages, t->cap_pages * sizeof *t->pages);
+    for (uint32_t i = 0; t->slots && i < t->n_slots; i++)
+        runset_free(&t->slots[i].runs, t->mem);
+    mem_free(t->mem, t->slots, t->cap_slots * sizeof *t->slots);
+    mem_free(t->mem, t->instance_of, t->cap_instance_of * sizeof *t->instance_of);
+    mem_free(t->mem, t->journal, t->cap_journal * sizeof *t->journal);
+    index_free(&t->index);
+}
+
+bool tree_find(const struct tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
+    struct index_probe p = index_first(&t->index, hash);
+    while (index_next(&p, run, offset))
+        if (tree_run(t, *run)->hashes[*offset] == hash) return true;
+    return false;
+}
+
+// ---- What is known -------------------------------------------------------------------------------
+
+enum known { UNKNOWN, KNOWN, UNDECIDED };
+
+static bool held_beyond(const struct tree *t, const struct run *r, uint32_t depth) {
+    const uint32_t *e = run_entries(r);
+    for (uint32_t i = 0; i < r->n; i++)
+        if (entry_depth(e[i]) > depth && t->instance_of[entry_slot(e[i])] != NO_INSTANCE)
+            return true;
+    return false;
+}
+
+// Whether the block is held by a live slot, or one below it is. Outside of a transaction and with
+// nothing left to sweep every run has a live holder at or below it, and the first leaf answers; a
+// subtree that has been dropped but not swept is looked through, within the transaction's budget.
+static enum known is_known(struct tree *t, uint32_t run, unsigned offset) {
+    if (held_beyond(t, tree_run(t, run), offset)) return KNOWN;
+    uint32_t at = tree_run(t, run)->child;
+    while (at) {
+        if (t->budget >= 0 && t->budget-- == 0) {
+            t->budget = 0;
+            return UNDECIDED;
+        }
+        struct run *r = tree_run(t, at);
+        if (held_beyond(t, r, 0)) return KNOWN;
+        if (r->child) {
+            at = r->child;
+            continue;
+        }
+        while (at != run && !tree_run(t, at)->next)
+            at = tree_run(t, at)->parent;
+        at = at == run ? 0 : tree_run(t, at)->next;
+    }
+    return UNKNOWN;
+}
+
+// ---- Storing -------------------------------------------------------------------------------------
+
+// Where a sequence stands: after block `offset` of `run`; run 0 is its start.
+struct place {
+    uint32_t run;
+    unsigned offset;
+};
+
+static bool follows(const struct tree *t, struct place at, uint32_t run, unsigned offset) {
+    if (offset) return at.run == run && at.offset + 1 == offset;
+    uint32_t parent = tree_run(t, run)->parent;
+    return at.run == parent && (parent == 0 || at.offset + 1 == tree_run(t, parent)->len);
+}
+
+// Takes a block that isn't known any more, and what stands below it in its run, out of the index, so
+// that it can come again under another parent. What remains is swept with its holders.
+static int detach(struct tree *t, uint32_t run, unsigned offset) {
+    if (offset && !run_split(t, run, offset)) return -1;
+    struct run *r = tree_run(t, run);
+    while (r->n)
+        if (run_set_depth(t, run, entry_slot(run_entries(r)[r->n - 1]), 0)) return -1;
+    if (journal_push(t, UNDO_TRUNC, run, r->len, 0)) return -1;
+    for (uint32_t i = 0; i < r->len; i++)
+        index_remove(&t->index, r->hashes[i], run, i);
+    r->len = 0;
+    return 0;
+}
+
+// The slot comes to hold the run's blocks offset..offset + n - 1. A run is split where the slot would
+// get a hole. *at: the last of these blocks.
+static int hold(struct tree *t, uint32_t slot, uint32_t run, unsigned offset, uint32_t n,
+                struct place *at, uint64_t *stored) {
+    uint32_t depth = run_depth(t, run, slot);
+    if (depth < offset) {
+        if (!run_split(t, run, offset)) return -1;
+        depth = offset = 0;
+    }
+    if (offset + n > depth) {
+        if (run_set_depth(t, run, slot, offset + n)) return -1;
+        *stored += offset + n - depth;
+    }
+    *at = (struct place){run, offset + n - 1};
+    return 0;
+}
+
+// Adds blocks that aren't in the tree after *at: to the run there, if that is the slot's alone to
+// prolong, else as a new run. Stops at one that is in the tree, or when the run is full. *added: >= 1.
+static int append(struct tree *t, uint32_t slot, const uint64_t *hashes, size_t n, struct place *at,
+                  size_t *added) {
+    uint32_t run = at->run;
+    if (run && at->offset + 1 < tree_run(t, run)->len && !(run = run_split(t, run, at->offset + 1)))
+        return -1;
+    uint32_t len = run ? tree_run(t, run)->len : 0;
+    bool prolong =
+        run && len < RUN_MAX && !tree_run(t, run)->child && run_depth(t, run, slot) == len;
+    size_t most = prolong && n > RUN_MAX - len ? RUN_MAX - len : n > RUN_MAX ? RUN_MAX : n;
+    if (!prolong) {
+        len = 0;
+        run = run_new(t, run, most);
+        if (!run) return -1;
+    } else if (run_reserve(t, run, len + most)) {
+        return -1;
+    }
+    if (journal_push(t, UNDO_APPEND, run, len, 0)) {
+        if (!prolong) run_release(t, run);
+        return -1;
+    }
+    struct run *r = tree_run(t, run);
+    for (size_t i = 0; i < most; i++) {
+        uint32_t other;
+        unsigned offset;
+        if (i + 8 < n) index_prefetch(&t->index, hashes[i + 8]);
+        if (i && tree_find(t, hashes[i], &other, &offset)) break;
+        if (index_add(&t->index, hashes[i], run, r->len)) return -1;
+        r->hashes[r->len++] = hashes[i];
+    }
+    *added = r->len - len;
+    *at = (struct place){run, r->len - 1};
+    return run_set_depth(t, run, slot, r->len);
+}
+
+enum kvr_err tree_store(struct tree *t, uint32_t slot, const uint64_t *parent,
+                        const uint64_t *hashes, size_t n, uint64_t *stored) {
+    static const enum kvr_err refusal[] = {[UNKNOWN] = KVR_NOPARENT, [UNDECIDED] = KVR_BUSY};
+    struct place at = {0, 0};
+    if (parent) {
+        if (!tree_find(t, *parent, &at.run, &at.offset)) return KVR_NOPARENT;
+        enum known known = is_known(t, at.run, at.offset);
+        if (known != KNOWN) return refusal[known];
+    }
+    for (size_t i = 0; i < n;) {
+        uint32_t run;
+        unsigned offset;
+        bool found = tree_find(t, hashes[i], &run, &offset);
+        if (found && follows(t, at, run, offset)) {
+            const struct run *r = tree_run(t, run);
+            uint32_t k = 1;
+            while (i + k < n && offset + k < r->len && hashes[i + k] == r->hashes[offset + k])
+                k++;
+            if (hold(t, slot, run, offset, k, &at, stored)) return KVR_NOMEM;
+            i += k;
+            continue;
+        }
+        if (found) {
+            enum known known = is_known(t, run, offset);
+            if (known != UNKNOWN) return known == KNOWN ? KVR_BADCHAIN : KVR_BUSY;
+            // The split may move where the sequence stands; its hash finds it again.
+            uint64_t last = at.run ? tree_run(t, at.run)->hashes[at.offset] : 0;
+            if (detach(t, run, offset)) return KVR_NOMEM;
+            if (at.run) tree_find(t, last, &at.run, &at.offset);
+        }
+        size_t added;
+        if (append(t, slot, hashes + i, n - i, &at, &added)) return KVR_NOMEM;
+        *stored += added;
+        i += added;
+    }
+    return KVR_OK;
+}
+
+// ---- Removing ------------------------------------------------------------------------------------
+
+enum kvr_err tree_remove(struct tree *t, uint32_t slot, const uint64_t *hashes, size_t n,
+                         uint64_t *removed) {
+    if (!slot) return KVR_OK;
+    for (size_t i = 0; i < n;) {
+        uint32_t run, k = 1;
+        unsigned offset;
+        if (!tree_find(t, hashes[i], &run, &offset)) {
+            i++;
+            continue;
+        }
+        const struct run *r = tree_run(t, run);
+        while (i + k < n && offset + k < r->len && hashes[i + k] == r->hashes[offset + k])
+            k++;
+        i += k;
+        uint32_t depth = run_depth(t, run, slot);
+        if (depth <= offset) continue;
+        uint32_t end = offset + k;
+        if (end < depth) { // a hole: what follows becomes a run of its own
+            uint32_t head = run_split(t, run, end);
+            if (!head) return KVR_NOMEM;
+            run = head;
+            depth = end;
+        }
+        if (run_set_depth(t, run, slot, offset)) return KVR_NOMEM;
+        *removed += depth - offset;
+    }
+    return KVR_OK;
+}
+
+// ---- Matching ------------------------------------------------------------------------------------
+
+// How many of the request's next blocks are the run's from `offset` on; at least one is.
+static uint32_t common(const struct run *r, unsigned offset, const uint64_t *hashes, size_t n) {
+    uint32_t most = r->len - offset;
+    if (most > n) most = (uint32_t)n;
+    const uint64_t *own = r->hashes + offset;
+    if (own[most - 1] == hashes[most - 1]) return most;
+    uint32_t same = 1, differ = most; // blocks before `same` agree, the one before `differ` doesn't
+    while (differ - same > 1) {
+        uint32_t mid = (same + differ) / 2;
+        if (own[mid - 1] == hashes[mid - 1])
+            same = mid;
+        else
+            differ = mid;
+    }
+    return same;
+}
+
+void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m) {
+    // Runs are of unknown length, but the request's hashes are at hand: a few searches are started
+    // ahead so that their cache misses overlap.
+    for (size_t i = 0; i<n; i += n> 128 ? n / 8 : 16)
+        index_prefetch(&t->index, hashes[i]);
+    for (size_t i = 0; i < n;) {
+        uint32_t run;
+        unsigned offset;
+        if (!tree_find(t, hashes[i], &run, &offset)) return;
+        const struct run *r = tree_run(t, run);
+        uint32_t k = common(r, offset, hashes + i, n - i);
+        if (i + k < n) index_prefetch(&t->index, hashes[i + k]);
+        bool goes_on = m->longest >= i + k;
+        const uint32_t *e = run_entries(r);
+        for (uint32_t j = 0; j < r->n; j++) {
+            uint32_t instance = t->instance_of[entry_slot(e[j])], depth = entry_depth(e[j]);
+            if (instance == NO_INSTANCE || depth <= offset || m->reach[instance] < i) continue;
+            uint32_t cover = depth - offset < k ? depth - offset : k;
+            uint32_t reach = (uint32_t)i + cover;
+            if (cover == k) goes_on = true;
+            if (reach <= m->reach[instance]) continue;
+            // Entries are sorted by tier, so the best tier counts a block first.
+            m->by_tier[entry_tier(e[j])][instance] += reach - m->reach[instance];
+            m->reach[instance] = reach;
+        }
+        if (!goes_on) return;
+        i += k;
+    }
+}
+
+// ---- Loading and moving --------------------------------------------------------------------------
+
+uint32_t tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n) {
+    uint32_t run = run_new(t, parent, n), other;
+    unsigned offset;
+    if (!run) return 0;
+    struct run *r = tree_run(t, run);
+    for (size_t i = 0; i < n; i++) {
+        if (tree_find(t, hashes[i], &other, &offset) ||
+            index_add(&t->index, hashes[i], run, (unsigned)i))
+            return 0;
+        r->hashes[r->len++] = hashes[i];
+    }
+    return run;
+}
+
+int tree_build_holder(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth) {
+    return run_set_depth(t, run, slot, depth);
+}
+
+bool tree_defrag(struct tree *t, uint64_t *cursor, void *(*move)(void *ctx, void *),
+                 bool (*stop)(void *ctx), void *ctx) {
+    for (uint64_t id = *cursor ? *cursor : 1; id < t->n_runs; id++) {
+        struct run *r = tree_run(t, (uint32_t)id);
+        *cursor = id;
+        if (id % 64 == 0 && stop(ctx)) return false;
+        if (r->parent == RUN_FREE) continue;
+        void *moved = move(ctx, r->hashes);
+        if (moved) r->hashes = moved;
+        if (!r->many) continue;
+        moved = move(ctx, r->e.out.entries);
+        if (moved) r->e.out.entries = moved;
+    }
+    *cursor = 0;
+    return true;
+}

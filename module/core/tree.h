@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// The prefix tree: who holds which blocks.
+//
+// A radix tree over prefix hashes, its paths compressed to runs:
+//
+//            run 1: [a b c d]            w1 ████  w2 ████  w3 ██        (head depths 4, 4, 2)
+//             ├─ run 2: [e f g h i j]    w1 ██████
+//             └─ run 3: [x y]            w2 ██
+//
+//   - A run is at most 256 consecutive blocks, an array of their prefix hashes. Because a prefix hash
+//     names all that precedes it, a request that has a run's last hash has all of the run; only the
+//     run where they part is searched, by halves. A lookup costs a few cache misses a run.
+//   - Children begin after the last block of their parent; a run is split where a path branches off.
+//   - A holder has a head of the run: its first `depth` blocks, all of it most often. So eviction from
+//     the leaves, and storing what others have, change one number. A hole splits the run.
+//   - The index finds any block by its hash, so children need no table: the run of the next block is
+//     the index's answer for its hash.
+//   - A block that nobody holds stays while something below it is held (a structural parent).
+//
+// Holders are slots, not instances: a slot is one (instance, tier) from the time it first stores to
+// the time its holdings are dropped. Dropping gives the instance up to be given a new slot later, and
+// leaves the old one's entries to be swept in bounded steps: it counts at once, whatever its size.
+// An entry of a run is 4 bytes, tier | slot | depth - 1, sorted; up to four stand in the run itself.
+//
+// Changes of one event are a transaction: begin, store / remove / drop, then commit or roll back.
+// Every step is first written to a journal of exact inverses, and nothing is freed before the commit,
+// so that rolling back needs no memory and can't fail. Which blocks are *known* (held, or above
+// something held) is decided by looking at live slots, never by what memory is still to be freed:
+// copies of the state that sweep at different times decide alike.
+//
+// Rejected: a set of holders per block (a pointer a block and a union for each lookup), a tree per
+// worker (a lookup for each worker), bit sets (dense only for the few hottest runs; an entry carries
+// the depth, so one array serves both whole and partial holders).
+#ifndef KVR_TREE_H
+#define KVR_TREE_H
+
+#include "index.h"
+#include "pool.h"
+#include "runset.h"
+
+enum { RUN_MAX = 256, RUN_FEW = 4, RUN_PAGE = 1024, MAX_SLOT = (1 << 22) - 1 };
+#define NO_INSTANCE UINT32_MAX
+#define RUN_FREE UINT32_MAX // parent of a run that isn't in use
+
+// Invariants (tree_validate): entries sorted, one a slot and tier, 1 <= depth <= len; held is the
+// largest depth among live slots; every block is in the index once, as (run, offset); siblings are a
+// doubly linked list and parent links agree; a run without children is not longer than its deepest
+// entry; len 0 only under dropped holdings; a slot's set is the runs with an entry of it.
+struct run {
+    uint32_t parent, child, next, prev; // run ids, 0 none
+    uint64_t *hashes;
+    uint32_t len : 10, held : 10, room : 10; // blocks; blocks held by live slots; size of hashes
+    uint32_t n : 31, many : 1;               // entries; whether they stand outside
+    union {
+        uint32_t few[RUN_FEW];
+        struct {
+            uint32_t *entries;
+            uint32_t cap;
+        } out;
+    } e;
+};
+
+struct slot {
+    uint64_t blocks;    // held
+    struct runset runs; // where
+    uint32_t next;      // in the list of free or of dropped slots
+    uint8_t tier;
+};
+
+struct undo;
+
+struct tree {
+    struct mem *mem;
+    struct index index;
+    struct run **pages; // of RUN_PAGE runs each
+    size_t n_pages, cap_pages;
+    uint32_t n_runs;       // ids ever used; id 0 is the root of roots: only its child is used
+    uint32_t free_run;     // list of unused ids, linked by next
+    uint32_t roots;        // first run without parent
+    struct slot *slots;    // slot 0 is none
+    uint32_t *instance_of; // by slot: the instance, or NO_INSTANCE. Apart: the hot part of a match
+    size_t cap_slots, cap_instance_of;
+    uint32_t n_slots, free_slot, dropped; // heads of lists of slots
+    uint64_t blocks, holdings, unswept;
+    struct undo *journal;
+    size_t n_journal, cap_journal;
+    bool journaling;
+    long budget; // how many runs `known` may still look at in this transaction
+};
+
+static inline struct run *tree_run(const struct tree *t, uint32_t id) {
+    return &t->pages[id / RUN_PAGE][id % RUN_PAGE];
+}
+static inline const uint32_t *run_entries(const struct run *r) {
+    return r->many ? r->e.out.entries : r->e.few;
+}
+static inline uint32_t entry_slot(uint32_t e) {
+    return e >> 8 & MAX_SLOT;
+}
+static inline int entry_tier(uint32_t e) {
+    return (int)(e >> 30);
+}
+static inline uint32_t entry_depth(uint32_t e) {
+    return (e & 0xff) + 1;
+}
+
+int tree_init(struct tree *t, struct mem *m, uint64_t seed); // 0, or -1: no memory
+void tree_free(struct tree *t);
+
+// ---- Transactions --------------------------------------------------------------------------------
+// Errors of the steps leave the transaction to be rolled back.
+
+// budget: how many runs may be looked at to decide whether blocks are known; < 0: no bound.
+void tree_begin(struct tree *t, long budget);
+void tree_commit(struct tree *t);
+void tree_rollback(struct tree *t);
+// A new slot for the instance; 0 without memory or when all are taken.
+uint32_t tree_new_slot(struct tree *t, uint32_t instance, int tier);
+// Drops all that the slot holds. Also outside of transactions. 0, or -1 without memory (only inside).
+int tree_drop(struct tree *t, uint32_t slot);
+// KVR_NOPARENT, KVR_BADCHAIN, KVR_BUSY, KVR_NOMEM. *stored: blocks that the slot didn't hold before.
+enum kvr_err tree_store(struct tree *t, uint32_t slot, const uint64_t *parent,
+                        const uint64_t *hashes, size_t n, uint64_t *stored);
+// slot 0 holds nothing. *removed: blocks that it did hold. KVR_NOMEM.
+enum kvr_err tree_remove(struct tree *t, uint32_t slot, const uint64_t *hashes, size_t n,
+                         uint64_t *removed);
+
+// ---- Looking -------------------------------------------------------------------------------------
+
+// What a request finds: by instance, how many of its first blocks are held, and in which tier at best.
+// The caller sets reach and by_tier: zero, or a prefix known otherwise (counted as device).
+struct tree_match {
+    uint32_t *reach;
+    uint32_t *by_tier[KVR_TIERS];
+    uint32_t longest; // the largest reach set beforehand
+};
+void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m);
+// The block's place, known or not. False: not in the tree.
+bool tree_find(const struct tree *t, uint64_t hash, uint32_t *run, unsigned *offset);
+
+// Frees entries of dropped slots, max units of work (see kvr_pool_sweep). Whether any are left. max
+// below 17 may do nothing.
+bool tree_sweep(struct tree *t, size_t max);
+const char *tree_validate(const struct tree *t);
+bool tree_defrag(struct tree *t, uint64_t *cursor, void *(*move)(void *ctx, void *),
+                 bool (*stop)(void *ctx), void *ctx);
+
+// ---- Building, for loading -----------------------------------------------------------------------
+
+// A new run under parent with these blocks. 0: no memory, or a hash is in the tree already.
+uint32_t tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n);
+// The slot holds the first `depth` blocks of the run. 0, or -1 without memory.
+int tree_build_holder(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth);
+
+// ---- For the tree's own files --------------------------------------------------------------------
+
+// One journaled step. Fields by kind, see tree_txn.c.
+enum undo_kind { UNDO_HOLD, UNDO_APPEND, UNDO_TRUNC, UNDO_SPLIT, UNDO_DROP, UNDO_SLOT };
+struct undo {
+    uint8_t kind;
+    uint32_t run, a, b;
+};
+int journal_push(struct tree *t, enum undo_kind kind, uint32_t run, uint32_t a, uint32_t b);
+
+uint32_t run_depth(const struct tree *t, uint32_t run, uint32_t slot); // 0: no entry
+int run_set_depth(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth);
+uint32_t run_new(struct tree *t, uint32_t parent, size_t room);
+int run_reserve(struct tree *t, uint32_t run, size_t len);
+void run_unlink(struct tree *t, uint32_t run);
+void run_link(struct tree *t, uint32_t run, uint32_t parent);
+void run_release(struct tree *t, uint32_t run);
+uint32_t run_split(struct tree *t, uint32_t run, uint32_t at); // the id of the head; 0: no memory
+void run_merge(struct tree *t, uint32_t head, uint32_t run);   // the inverse; room must be there
+void run_settle(struct tree *t, uint32_t run);
+
+#endif

@@ -164,14 +164,9 @@ static enum kvr_err load_run(struct kvr_loader *l, struct reader *r) {
     if (r->bad || parent > l->runs || blocks < 1 || blocks > RUN_MAX) return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, blocks);
     if (err) return err;
-    for (uint32_t i = 0, run; i < blocks; i++) {
-        unsigned offset;
-        if (tree_find(&l->pool->tree, l->hashes[i], &run, &offset)) return KVR_CORRUPT;
-        for (uint32_t k = 0; k < i; k++)
-            if (l->hashes[k] == l->hashes[i]) return KVR_CORRUPT;
-    }
-    uint32_t run = tree_build_run(&l->pool->tree, parent, l->hashes, blocks);
-    if (!run) return KVR_NOMEM;
+    uint32_t run;
+    err = tree_build_run(&l->pool->tree, parent, l->hashes, blocks, &run);
+    if (err) return err;
     if (run != ++l->runs) return KVR_CORRUPT;
     uint32_t holders = get_u32(r);
     if (r->bad || (size_t)(r->end - r->at) / HOLDER_BYTES < holders) return KVR_CORRUPT;

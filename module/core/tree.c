@@ -283,18 +283,19 @@ void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct t
 
 // ---- Loading and moving --------------------------------------------------------------------------
 
-uint32_t tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n) {
-    uint32_t run = run_new(t, parent, n), other;
-    unsigned offset;
-    if (!run) return 0;
-    struct run *r = tree_run(t, run);
+enum kvr_err tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n,
+                            uint32_t *run) {
+    *run = run_new(t, parent, n);
+    if (!*run) return KVR_NOMEM;
+    struct run *r = tree_run(t, *run);
     for (size_t i = 0; i < n; i++) {
-        if (tree_find(t, hashes[i], &other, &offset) ||
-            index_add(&t->index, hashes[i], run, (unsigned)i))
-            return 0;
+        uint32_t other;
+        unsigned offset;
+        if (tree_find(t, hashes[i], &other, &offset)) return KVR_CORRUPT;
+        if (index_add(&t->index, hashes[i], *run, (unsigned)i)) return KVR_NOMEM;
         r->hashes[r->len++] = hashes[i];
     }
-    return run;
+    return KVR_OK;
 }
 
 int tree_build_holder(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth) {

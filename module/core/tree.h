@@ -147,8 +147,10 @@ bool tree_defrag(struct tree *t, uint64_t *cursor, void *(*move)(void *ctx, void
 
 // ---- Building, for loading -----------------------------------------------------------------------
 
-// A new run under parent with these blocks. 0: no memory, or a hash is in the tree already.
-uint32_t tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n);
+// A new run under parent with these blocks. After an error the tree is only good to be freed.
+// KVR_NOMEM; KVR_CORRUPT: a hash is in the tree already.
+enum kvr_err tree_build_run(struct tree *t, uint32_t parent, const uint64_t *hashes, size_t n,
+                            uint32_t *run);
 // The slot holds the first `depth` blocks of the run. 0, or -1 without memory.
 int tree_build_holder(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth);
 

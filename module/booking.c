@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// A booking as a command: KVROUTE.CLAIM with absolute times, the effect of SELECT and of CLAIM.
+//
+// One is made for each SELECT, so it is cheap: the words are strings that all effects share, a
+// HASHES blob is passed on as it came, and options that have their default are left out.
+#include "booking.h"
+
+enum word {
+    HASHES,
+    ISL,
+    CACHED,
+    OUTPUT,
+    PREFILLED,
+    LEASE,
+    OSL,
+    CREATED,
+    RENEWED,
+    PREDICTED,
+    WORDS
+};
+static RedisModuleString *words[WORDS];
+
+void booking_start(void) {
+    static const char *const texts[WORDS] = {"HASHES", "ISL", "CACHED",  "OUTPUT",  "PREFILLED",
+                                             "LEASE",  "OSL", "CREATED", "RENEWED", "PREDICTED"};
+    for (int i = 0; i < WORDS; i++)
+        words[i] = RedisModule_CreateStringPrintf(NULL, "%s", texts[i]);
+}
+
+enum { MOST = 6 + 2 * WORDS };
+struct effect {
+    RedisModuleString *argv[MOST];
+    bool own[MOST]; // to be freed here
+    size_t n;
+};
+
+static void put(struct effect *e, RedisModuleString *s, bool own) {
+    e->own[e->n] = own;
+    e->argv[e->n++] = s;
+}
+
+static void put_number(struct effect *e, int64_t v) {
+    put(e, RedisModule_CreateStringFromLongLong(NULL, v), true);
+}
+
+static void put_option(struct effect *e, enum word word, int64_t v) {
+    put(e, words[word], false);
+    put_number(e, v);
+}
+
+void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes worker,
+                       uint32_t rank, const struct kvr_booking *b, const struct block_list *list) {
+    struct effect e = {.n = 0};
+    put(&e, c->name, false);
+    put(&e, id, false);
+    put(&e, RedisModule_CreateString(NULL, worker.p, worker.n), true);
+    put_number(&e, rank);
+    put(&e, words[HASHES], false);
+    if (list->form == BLOCKS_HASHES)
+        put(&e, list->blob, false);
+    else
+        put(&e, RedisModule_CreateString(NULL, (const char *)b->hashes, b->n * sizeof *b->hashes),
+            true);
+    put_option(&e, ISL, b->isl);
+    put_option(&e, LEASE, b->lease);
+    put_option(&e, CREATED, b->created);
+    if (b->renewed != b->created) put_option(&e, RENEWED, b->renewed);
+    if (b->cached) put_option(&e, CACHED, b->cached);
+    if (b->output) put_option(&e, OUTPUT, b->output);
+    if (b->osl) put_option(&e, OSL, b->osl);
+    if (b->predict_until) put_option(&e, PREDICTED, b->predict_until);
+    if (b->prefilled) put(&e, words[PREFILLED], false);
+    RedisModule_Replicate(c->ctx, "KVROUTE.CLAIM", "v", e.argv, e.n);
+    for (size_t i = 0; i < e.n; i++)
+        if (e.own[i]) RedisModule_FreeString(NULL, e.argv[i]);
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking inside: TREE and HASH.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../include/kvroute/hash.h"
+#include "blocks.h"
+#include "call.h"
+#include "commands.h"
+
+enum {
+    DEPTH = 3, // levels shown unless told; more nest deeper than some clients can read
+    MOST_DEPTH = 64,
+    COUNT = 100, // runs shown unless told
+    MOST_COUNT = 10000,
+    MOST_HOLDERS = 200000, // entries in one reply: no run is begun after so many
+    SWEEP = 4096,
+};
+
+// One array of children that is being written.
+struct level {
+    uint32_t next; // run to show, 0: none left
+    long n;        // shown
+};
+
+struct walk {
+    struct kvr_pool *pool;
+    RedisModuleCtx *ctx;
+    uint64_t depth, count; // levels and runs that may still be shown
+    size_t holders;        // entries written
+    struct level levels[MOST_DEPTH];
+};
+
+// `worker:rank tier blocks`, a line for each instance and tier that holds a head of the run's blocks
+// from `offset` on.
+static void reply_holders(struct walk *w, uint32_t run, size_t offset, size_t holders) {
+    char line[KVR_MAX_NAME + 64];
+    long n = 0;
+    RedisModule_ReplyWithArray(w->ctx, REDISMODULE_POSTPONED_LEN);
+    for (size_t i = 0; i < holders; i++) {
+        struct kvr_holder h;
+        if (!kvr_run_holder(w->pool, run, i, &h) || h.depth <= offset) continue;
+        memcpy(line, h.worker.p, h.worker.n);
+        int more = snprintf(line + h.worker.n, sizeof line - h.worker.n, ":%" PRIu32 " %s %zu",
+                            h.rank, kvr_tier_names[h.tier], h.depth - offset);
+        RedisModule_ReplyWithStringBuffer(w->ctx, line, h.worker.n + (size_t)more);
+        n++;
+    }
+    w->holders += holders;
+    RedisModule_ReplySetArrayLength(w->ctx, n);
+}
+
+// The map of a run up to its children, which the caller writes. Whether it has any.
+static bool reply_run(struct walk *w, uint32_t run, size_t offset) {
+    struct kvr_run_view v;
+    kvr_tree_view(w->pool, run, &v);
+    RedisModule_ReplyWithMap(w->ctx, 4);
+    field_hex(w->ctx, "first", v.hashes[offset]);
+    field_u64(w->ctx, "blocks", v.n - offset);
+    reply_text(w->ctx, "holders");
+    reply_holders(w, run, offset, v.holders);
+    reply_text(w->ctx, "children");
+    return v.has_children;
+}
+
+static bool may_show(const struct walk *w) {
+    return w->count > 0 && w->holders < MOST_HOLDERS;
+}
+
+// Writes the array of `first` and its siblings, depth first, with a stack of open arrays.
+static void reply_siblings(struct walk *w, uint32_t first) {
+    size_t top = 0;
+    w->levels[0] = (struct level){first, 0};
+    RedisModule_ReplyWithArray(w->ctx, REDISMODULE_POSTPONED_LEN);
+    for (;;) {
+        struct level *l = &w->levels[top];
+        if (!l->next || !may_show(w)) {
+            RedisModule_ReplySetArrayLength(w->ctx, l->n);
+            if (top-- == 0) return;
+            continue;
+        }
+        uint32_t run = l->next;
+        l->next = kvr_tree_next(w->pool, run);
+        l->n++;
+        w->count--;
+        if (reply_run(w, run, 0) && top + 1 < w->depth) {
+            w->levels[++top] = (struct level){kvr_tree_first(w->pool, run), 0};
+            RedisModule_ReplyWithArray(w->ctx, REDISMODULE_POSTPONED_LEN);
+        } else {
+            RedisModule_ReplyWithEmptyArray(w->ctx);
+        }
+    }
+}
+
+static void reply_from(struct walk *w, uint64_t hash) {
+    uint32_t run;
+    size_t offset;
+    if (!kvr_tree_find(w->pool, hash, &run, &offset)) {
+        RedisModule_ReplyWithEmptyArray(w->ctx);
+        return;
+    }
+    RedisModule_ReplyWithArray(w->ctx, 1);
+    w->count--;
+    w->depth--;
+    if (reply_run(w, run, offset) && w->depth > 0)
+        reply_siblings(w, kvr_tree_first(w->pool, run));
+    else
+        RedisModule_ReplyWithEmptyArray(w->ctx);
+}
+
+// KVROUTE.TREE key [FROM hash] [DEPTH n] [COUNT n]
+int cmd_tree(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    enum { FROM, LEVELS, RUNS, WORDS };
+    static const char *const words[WORDS] = {"FROM", "DEPTH", "COUNT"};
+    struct call c;
+    if (!call_pool(&c, CMD_TREE, ctx, argv, argc, 1, FOR_READ)) return REDISMODULE_OK;
+    struct walk w = {.pool = c.pool, .ctx = ctx, .depth = DEPTH, .count = COUNT};
+    uint64_t from = 0;
+    unsigned seen = 0;
+    for (int i; (i = args_option(&c.args, words, WORDS, &seen)) >= 0;) {
+        if (i == FROM) args_hash(&c.args, &from);
+        if (i == LEVELS) args_u64(&c.args, 1, MOST_DEPTH, &w.depth);
+        if (i == RUNS) args_u64(&c.args, 1, MOST_COUNT, &w.count);
+    }
+    if (c.args.error) return call_bad_args(&c);
+    // Runs whose holders are gone would be shown until they are swept.
+    kvr_pool_sweep(c.pool, SWEEP);
+    if (seen & 1u << FROM)
+        reply_from(&w, from);
+    else
+        reply_siblings(&w, kvr_tree_first(c.pool, 0));
+    return call_end(&c);
+}
+
+// KVROUTE.HASH blocksize blocks [FROM hash]
+// Tokens are hashed and chained; HASHES and HEX are block hashes here, to be chained.
+int cmd_hash(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    struct call c;
+    call_start(&c, CMD_HASH, ctx, argv, argc, 1);
+    struct args *a = &c.args;
+    struct block_list list;
+    uint64_t block_size, from = 0;
+    uint64_t *hashes = NULL;
+    size_t n = 0;
+    if (!args_u64(a, 1, KVR_MAX_BLOCK_SIZE, &block_size) || !blocks_parse(a, false, &list))
+        return call_bad_args(&c);
+    const uint64_t *parent = args_is(a, "FROM") ? &from : NULL;
+    if ((parent && !args_hash(a, &from)) || !args_end(a) ||
+        !blocks_hashes(a, &list, (uint32_t)block_size, parent, &hashes, &n))
+        return call_bad_args(&c);
+    if (!blocks_are_tokens(&list)) {
+        for (size_t i = 0; i < n; i++) {
+            if (i > 0) hashes[i] = kvr_hash_chain(hashes[i - 1], hashes[i]);
+            if (i == 0 && parent) hashes[i] = kvr_hash_chain(from, hashes[i]);
+        }
+    }
+    RedisModule_ReplyWithArray(ctx, (long)n);
+    for (size_t i = 0; i < n; i++)
+        reply_hex(ctx, hashes[i]);
+    return call_end(&c);
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Choosing: SELECT, which books what it chooses, and SCORE, which only shows.
+#include <string.h>
+
+#include "blocks.h"
+#include "booking.h"
+#include "call.h"
+#include "commands.h"
+#include "options.h"
+
+struct route {
+    struct kvr_query query;
+    struct block_list list;
+    int64_t osl, lease;
+};
+
+// What SELECT and SCORE have in common: blocks and options.
+static bool parse_route(struct call *c, bool select, struct route *r) {
+    enum {
+        ISL,
+        OSL,
+        AMONG,
+        EXCLUDE,
+        POLICY,
+        OVERLAP,
+        PREFILL,
+        REQUESTS,
+        TEMPERATURE,
+        LEASE,
+        WORDS
+    };
+    static const char *const words[WORDS] = {"ISL",         "OSL",     "AMONG",   "EXCLUDE",
+                                             "POLICY",      "OVERLAP", "PREFILL", "REQUESTS",
+                                             "TEMPERATURE", "LEASE"};
+    struct args *a = &c->args;
+    struct kvr_query *q = &r->query;
+    unsigned seen = 0;
+    memset(r, 0, sizeof *r);
+    r->lease = -1;
+    q->isl = -1;
+    q->rule = kvr_pool_options(c->pool)->rule;
+    if (!blocks_parse(a, false, &r->list)) return false;
+    // SCORE has no LEASE, the last of the words.
+    for (int i; (i = args_option(a, words, select ? WORDS : LEASE, &seen)) >= 0;) {
+        bool ok = false;
+        switch (i) {
+        case ISL:
+            ok = args_i64(a, 0, KVR_MAX_TOKENS, &q->isl);
+            break;
+        case OSL:
+            ok = args_i64(a, 0, KVR_MAX_TOKENS, &r->osl);
+            break;
+        case AMONG:
+            q->has_among = true;
+            ok = args_names(a, &q->among, &q->n_among);
+            break;
+        case EXCLUDE:
+            ok = args_names(a, &q->exclude, &q->n_exclude);
+            break;
+        case POLICY:
+            ok = options_policy(a, &q->rule.policy);
+            break;
+        case OVERLAP:
+            ok = args_double(a, 0, KVR_MAX_WEIGHT, &q->rule.overlap);
+            break;
+        case PREFILL:
+            ok = args_double(a, 0, KVR_MAX_WEIGHT, &q->rule.prefill);
+            break;
+        case REQUESTS:
+            ok = args_double(a, 0, KVR_MAX_WEIGHT, &q->rule.requests);
+            break;
+        case TEMPERATURE:
+            ok = args_double(a, 0, KVR_MAX_WEIGHT, &q->rule.temperature);
+            break;
+        case LEASE:
+            ok = args_i64(a, 0, KVR_MAX_MS, &r->lease);
+            break;
+        }
+        if (!ok) return false;
+    }
+    uint64_t *hashes = NULL;
+    uint32_t block_size = kvr_pool_options(c->pool)->block_size;
+    if (a->error || !blocks_hashes(a, &r->list, block_size, NULL, &hashes, &q->n)) return false;
+    q->hashes = hashes;
+    if (q->isl < 0 && blocks_are_tokens(&r->list)) q->isl = (int64_t)r->list.count;
+    return true;
+}
+
+// Uniform in [0, 1), with all 53 bits of a double.
+static double random_fraction(void) {
+    uint64_t bits;
+    RedisModule_GetRandomBytes((unsigned char *)&bits, sizeof bits);
+    return (double)(bits >> 11) * 0x1p-53;
+}
+
+// KVROUTE.SELECT key request blocks [ISL tokens] [OSL tokens] [LEASE ms] [AMONG n worker ...]
+//     [EXCLUDE n worker ...] [POLICY p] [OVERLAP x] [PREFILL x] [REQUESTS x] [TEMPERATURE x]
+// Replicated as the KVROUTE.CLAIM of what it chose.
+int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    struct call c;
+    if (!call_pool(&c, CMD_SELECT, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;
+    if (c.trusted) return call_error(&c, ERROR_ERR, "a choice is replicated as its effect");
+    struct kvr_bytes id;
+    struct route r;
+    if (!args_name(&c.args, KVR_MAX_ID, &id) || !parse_route(&c, true, &r))
+        return call_bad_args(&c);
+    struct kvr_choice choice;
+    struct kvr_booking booked;
+    double random = r.query.rule.temperature > 0 ? random_fraction() : 0;
+    enum kvr_err err =
+        kvr_select(c.pool, c.now, id, &r.query, r.osl, r.lease, random, &choice, &booked);
+    if (err != KVR_OK) return call_core_error(&c, err);
+    RedisModule_ReplyWithMap(ctx, 9);
+    field_bytes(ctx, "worker", choice.score.worker);
+    field_u64(ctx, "rank", choice.score.rank);
+    field_bytes(ctx, "addr", choice.score.addr);
+    field_u64(ctx, "overlap", choice.score.overlap);
+    field_int(ctx, "cached", choice.score.cached);
+    field_u64(ctx, "blocks", choice.blocks);
+    field_double(ctx, "cost", choice.score.cost);
+    field_int(ctx, "repeat", choice.repeat);
+    field_u64(ctx, "version", choice.version);
+    if (!choice.repeat) {
+        booking_replicate(&c, argv[2], choice.score.worker, choice.score.rank, &booked, &r.list);
+        call_changed(&c, "kvroute.select");
+    }
+    return call_end(&c);
+}
+
+static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
+    RedisModule_ReplyWithMap(ctx, 12);
+    field_bytes(ctx, "worker", s->worker);
+    field_u64(ctx, "rank", s->rank);
+    field_bytes(ctx, "addr", s->addr);
+    field_u64(ctx, "overlap", s->overlap);
+    field_u64(ctx, "device", s->by_tier[KVR_DEVICE]);
+    field_u64(ctx, "host", s->by_tier[KVR_HOST]);
+    field_u64(ctx, "disk", s->by_tier[KVR_DISK]);
+    field_int(ctx, "cached", s->cached);
+    field_u64(ctx, "prefill_tokens", s->prefill_tokens);
+    field_u64(ctx, "decode_blocks", s->decode_blocks);
+    field_u64(ctx, "requests", s->requests);
+    field_double(ctx, "cost", s->cost);
+}
+
+// KVROUTE.SCORE key blocks [the options of SELECT but LEASE]
+int cmd_score(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    struct call c;
+    if (!call_pool(&c, CMD_SCORE, ctx, argv, argc, 1, FOR_READ)) return REDISMODULE_OK;
+    struct route r;
+    if (!parse_route(&c, false, &r)) return call_bad_args(&c);
+    const struct kvr_score *scores = NULL;
+    size_t n = 0;
+    enum kvr_err err = kvr_scores(c.pool, c.now, &r.query, &scores, &n);
+    if (err != KVR_OK) return call_core_error(&c, err);
+    RedisModule_ReplyWithArray(ctx, (long)n);
+    for (size_t i = 0; i < n; i++)
+        reply_score(ctx, &scores[i]);
+    return call_end(&c);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replies: fields of maps, and errors.
+//
+// The server turns a map into a flat array, and a double into a bulk string, for RESP2 clients.
+#ifndef KVR_REPLY_H
+#define KVR_REPLY_H
+
+#include <stdint.h>
+
+#include "core/pool.h"
+#include "counters.h"
+#include "redis.h"
+
+void reply_bytes(RedisModuleCtx *ctx, struct kvr_bytes b);
+void reply_text(RedisModuleCtx *ctx, const char *text); // as a bulk string
+void reply_u64(RedisModuleCtx *ctx, uint64_t v);
+void reply_hex(RedisModuleCtx *ctx, uint64_t hash); // 16 digits
+
+void field_bytes(RedisModuleCtx *ctx, const char *name, struct kvr_bytes b);
+void field_text(RedisModuleCtx *ctx, const char *name, const char *text);
+void field_int(RedisModuleCtx *ctx, const char *name, int64_t v);
+void field_u64(RedisModuleCtx *ctx, const char *name, uint64_t v);
+void field_double(RedisModuleCtx *ctx, const char *name, double v);
+void field_hex(RedisModuleCtx *ctx, const char *name, uint64_t hash);
+
+// `code text`, counted. The text is for people and never holds the caller's bytes; NULL: the usual
+// one for the code.
+void reply_error(RedisModuleCtx *ctx, enum error code, const char *text);
+void reply_error_number(RedisModuleCtx *ctx, enum error code, const char *word, uint64_t number);
+// What the core said; not for KVR_GAP and KVR_STALE, which carry a number.
+void reply_core_error(RedisModuleCtx *ctx, enum kvr_err err);
+
+#endif

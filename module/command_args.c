@@ -98,12 +98,12 @@ static RedisModuleCommandArg states[] = {
     {0},
 };
 
-RedisModuleCommandArg args_key[] = {
+RedisModuleCommandArg doc_key[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {0},
 };
 
-RedisModuleCommandArg args_create[] = {
+RedisModuleCommandArg doc_create[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "block-size",
      .type = REDISMODULE_ARG_TYPE_INTEGER,
@@ -168,7 +168,7 @@ RedisModuleCommandArg args_create[] = {
     {0},
 };
 
-RedisModuleCommandArg args_alter[] = {
+RedisModuleCommandArg doc_alter[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "policy",
      .type = REDISMODULE_ARG_TYPE_STRING,
@@ -228,13 +228,13 @@ RedisModuleCommandArg args_alter[] = {
     {0},
 };
 
-RedisModuleCommandArg args_worker[] = {
+RedisModuleCommandArg doc_worker[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "worker", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {0},
 };
 
-RedisModuleCommandArg args_worker_set[] = {
+RedisModuleCommandArg doc_worker_set[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "worker", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {.name = "addr",
@@ -339,7 +339,7 @@ static RedisModuleCommandArg ops[] = {
     {0},
 };
 
-RedisModuleCommandArg args_event[] = {
+RedisModuleCommandArg doc_event[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "worker", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {.name = "rank", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1},
@@ -374,7 +374,7 @@ static RedisModuleCommandArg exclude[] = {
     {0},
 };
 
-RedisModuleCommandArg args_select[] = {
+RedisModuleCommandArg doc_select[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "request", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {.name = "blocks",
@@ -434,7 +434,7 @@ RedisModuleCommandArg args_select[] = {
     {0},
 };
 
-RedisModuleCommandArg args_score[] = {
+RedisModuleCommandArg doc_score[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "blocks",
      .type = REDISMODULE_ARG_TYPE_ONEOF,
@@ -488,7 +488,7 @@ RedisModuleCommandArg args_score[] = {
     {0},
 };
 
-RedisModuleCommandArg args_update[] = {
+RedisModuleCommandArg doc_update[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "request", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {.name = "prefilled",
@@ -515,7 +515,7 @@ RedisModuleCommandArg args_update[] = {
     {0},
 };
 
-RedisModuleCommandArg args_release[] = {
+RedisModuleCommandArg doc_release[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "request",
      .type = REDISMODULE_ARG_TYPE_STRING,
@@ -524,7 +524,7 @@ RedisModuleCommandArg args_release[] = {
     {0},
 };
 
-RedisModuleCommandArg args_claim[] = {
+RedisModuleCommandArg doc_claim[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "request", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {.name = "worker", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
@@ -584,13 +584,13 @@ RedisModuleCommandArg args_claim[] = {
     {0},
 };
 
-RedisModuleCommandArg args_request[] = {
+RedisModuleCommandArg doc_request[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "request", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {0},
 };
 
-RedisModuleCommandArg args_request_list[] = {
+RedisModuleCommandArg doc_request_list[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "cursor",
      .type = REDISMODULE_ARG_TYPE_INTEGER,
@@ -604,7 +604,7 @@ RedisModuleCommandArg args_request_list[] = {
     {0},
 };
 
-RedisModuleCommandArg args_tree[] = {
+RedisModuleCommandArg doc_tree[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "hash",
      .type = REDISMODULE_ARG_TYPE_STRING,
@@ -624,7 +624,7 @@ RedisModuleCommandArg args_tree[] = {
     {0},
 };
 
-RedisModuleCommandArg args_hash[] = {
+RedisModuleCommandArg doc_hash[] = {
     {.name = "block-size", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1},
     {.name = "blocks",
      .type = REDISMODULE_ARG_TYPE_ONEOF,
@@ -638,14 +638,14 @@ RedisModuleCommandArg args_hash[] = {
     {0},
 };
 
-RedisModuleCommandArg args_forget[] = {
+RedisModuleCommandArg doc_forget[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "at-ms", .type = REDISMODULE_ARG_TYPE_UNIX_TIME, .key_spec_index = -1},
     {.name = "count", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1},
     {0},
 };
 
-RedisModuleCommandArg args_load[] = {
+RedisModuleCommandArg doc_load[] = {
     {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
     {.name = "chunk", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
     {0},

@@ -6,22 +6,22 @@
 #include "redis.h"
 
 // Each ends with an empty element. The server's header wants them without const.
-extern RedisModuleCommandArg args_key[];    // key
-extern RedisModuleCommandArg args_create[]; // key [option ...]
-extern RedisModuleCommandArg args_alter[];  // key option ...
-extern RedisModuleCommandArg args_worker[]; // key worker
-extern RedisModuleCommandArg args_worker_set[];
-extern RedisModuleCommandArg args_event[];
-extern RedisModuleCommandArg args_select[];
-extern RedisModuleCommandArg args_score[];
-extern RedisModuleCommandArg args_update[];
-extern RedisModuleCommandArg args_release[];
-extern RedisModuleCommandArg args_claim[];
-extern RedisModuleCommandArg args_request[]; // key request
-extern RedisModuleCommandArg args_request_list[];
-extern RedisModuleCommandArg args_tree[];
-extern RedisModuleCommandArg args_hash[];
-extern RedisModuleCommandArg args_forget[];
-extern RedisModuleCommandArg args_load[];
+extern RedisModuleCommandArg doc_key[];    // key
+extern RedisModuleCommandArg doc_create[]; // key [option ...]
+extern RedisModuleCommandArg doc_alter[];  // key option ...
+extern RedisModuleCommandArg doc_worker[]; // key worker
+extern RedisModuleCommandArg doc_worker_set[];
+extern RedisModuleCommandArg doc_event[];
+extern RedisModuleCommandArg doc_select[];
+extern RedisModuleCommandArg doc_score[];
+extern RedisModuleCommandArg doc_update[];
+extern RedisModuleCommandArg doc_release[];
+extern RedisModuleCommandArg doc_claim[];
+extern RedisModuleCommandArg doc_request[]; // key request
+extern RedisModuleCommandArg doc_request_list[];
+extern RedisModuleCommandArg doc_tree[];
+extern RedisModuleCommandArg doc_hash[];
+extern RedisModuleCommandArg doc_forget[];
+extern RedisModuleCommandArg doc_load[];
 
 #endif

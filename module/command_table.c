@@ -85,7 +85,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -2,
                  .key_specs = key1_insert,
-                 .args = args_create},
+                 .args = doc_create},
     },
     {
         .name = "KVROUTE.ALTER",
@@ -99,7 +99,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -4,
                  .key_specs = key1_update,
-                 .args = args_alter},
+                 .args = doc_alter},
     },
     {
         .name = "KVROUTE.INFO",
@@ -113,7 +113,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 2,
                  .key_specs = key1_read,
-                 .args = args_key},
+                 .args = doc_key},
     },
     {
         .name = "KVROUTE.DIGEST",
@@ -127,7 +127,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 2,
                  .key_specs = key1_read,
-                 .args = args_key},
+                 .args = doc_key},
     },
     {
         .name = "KVROUTE.WORKER",
@@ -151,7 +151,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -4,
                  .key_specs = key2_update,
-                 .args = args_worker_set},
+                 .args = doc_worker_set},
     },
     {
         .parent = "KVROUTE.WORKER",
@@ -167,7 +167,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 4,
                  .key_specs = key2_delete,
-                 .args = args_worker},
+                 .args = doc_worker},
     },
     {
         .parent = "KVROUTE.WORKER",
@@ -182,7 +182,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 4,
                  .key_specs = key2_read,
-                 .args = args_worker},
+                 .args = doc_worker},
     },
     {
         .parent = "KVROUTE.WORKER",
@@ -197,7 +197,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 3,
                  .key_specs = key2_read,
-                 .args = args_key},
+                 .args = doc_key},
     },
     {
         .parent = "KVROUTE.WORKER",
@@ -224,7 +224,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -7,
                  .key_specs = key1_update,
-                 .args = args_event},
+                 .args = doc_event},
     },
     {
         .name = "KVROUTE.SELECT",
@@ -241,7 +241,7 @@ const struct command_def command_table[] = {
                  .tips = "nondeterministic_output",
                  .arity = -5,
                  .key_specs = key1_access_update,
-                 .args = args_select},
+                 .args = doc_select},
     },
     {
         .name = "KVROUTE.SCORE",
@@ -255,7 +255,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -4,
                  .key_specs = key1_read,
-                 .args = args_score},
+                 .args = doc_score},
     },
     {
         .name = "KVROUTE.UPDATE",
@@ -269,7 +269,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -3,
                  .key_specs = key1_update,
-                 .args = args_update},
+                 .args = doc_update},
     },
     {
         .name = "KVROUTE.RELEASE",
@@ -283,7 +283,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -3,
                  .key_specs = key1_delete,
-                 .args = args_release},
+                 .args = doc_release},
     },
     {
         .name = "KVROUTE.CLAIM",
@@ -298,7 +298,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = -7,
                  .key_specs = key1_update,
-                 .args = args_claim},
+                 .args = doc_claim},
     },
     {
         .name = "KVROUTE.REQUEST",
@@ -321,7 +321,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 4,
                  .key_specs = key2_read,
-                 .args = args_request},
+                 .args = doc_request},
     },
     {
         .parent = "KVROUTE.REQUEST",
@@ -337,7 +337,7 @@ const struct command_def command_table[] = {
                  .tips = "nondeterministic_output",
                  .arity = -3,
                  .key_specs = key2_read,
-                 .args = args_request_list},
+                 .args = doc_request_list},
     },
     {
         .parent = "KVROUTE.REQUEST",
@@ -365,7 +365,7 @@ const struct command_def command_table[] = {
                  .tips = "nondeterministic_output_order",
                  .arity = -2,
                  .key_specs = key1_read,
-                 .args = args_tree},
+                 .args = doc_tree},
     },
     {
         .name = "KVROUTE.HASH",
@@ -378,7 +378,7 @@ const struct command_def command_table[] = {
                  .complexity = "O(N), N tokens or hashes",
                  .since = SINCE,
                  .arity = -4,
-                 .args = args_hash},
+                 .args = doc_hash},
     },
     {
         .name = "KVROUTE.HELP",
@@ -404,7 +404,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 4,
                  .key_specs = key1_delete,
-                 .args = args_forget},
+                 .args = doc_forget},
     },
     {
         .name = "KVROUTE.LOAD",
@@ -418,7 +418,7 @@ const struct command_def command_table[] = {
                  .since = SINCE,
                  .arity = 3,
                  .key_specs = key1_insert,
-                 .args = args_load},
+                 .args = doc_load},
     },
 };
 

@@ -151,7 +151,7 @@ static int make_room(struct tree *t, struct run *r) {
 }
 
 // Sets what live slots hold of the run, and so the number of distinct blocks.
-static void set_held(struct tree *t, struct run *r, uint32_t held) {
+void run_set_held(struct tree *t, struct run *r, uint32_t held) {
     t->blocks += held;
     t->blocks -= r->held;
     r->held = held & 0x3ff;
@@ -163,7 +163,7 @@ static void recount_held(struct tree *t, struct run *r) {
     for (uint32_t i = 0; i < r->n; i++)
         if (entry_depth(e[i]) > held && t->instance_of[entry_slot(e[i])] != NO_INSTANCE)
             held = entry_depth(e[i]);
-    set_held(t, r, held);
+    run_set_held(t, r, held);
 }
 
 // A slot's number of blocks, and the tree's: of live holdings, or of those still to be swept.
@@ -182,7 +182,8 @@ int run_set_depth(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth) {
     if (before == depth) return 0;
     if (!is_there && (make_room(t, r) || runset_reserve(&t->slots[slot].runs, t->mem, run)))
         return -1;
-    if (t->journaling && journal_push(t, UNDO_HOLD, run, slot, before)) return -1;
+    if (t->journaling && journal_push(t, UNDO_HOLD, run, slot, before | (uint32_t)r->held << 16))
+        return -1;
     e = entries_of(r);
     if (!is_there) {
         memmove(&e[at + 1], &e[at], (r->n - at) * sizeof *e);
@@ -199,7 +200,7 @@ int run_set_depth(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth) {
     count_blocks(t, slot, before, depth);
     if (t->instance_of[slot] != NO_INSTANCE) {
         if (depth > r->held)
-            set_held(t, r, depth);
+            run_set_held(t, r, depth);
         else if (before == r->held)
             recount_held(t, r);
     } else if (before == r->held) {
@@ -293,8 +294,10 @@ void run_merge(struct tree *t, uint32_t head, uint32_t run) {
         }
     }
     r->n = h->n;
-    r->held = r->held ? (r->held + at) & 0x3ff : h->held;
+    uint32_t held = r->held ? r->held + at : h->held;
+    t->blocks -= h->held;
     h->n = h->held = h->len = 0;
+    run_set_held(t, r, held);
     h->child = 0;
     replace(t, head, run);
     h->parent = h->prev = h->next = 0;
@@ -383,6 +386,7 @@ void run_settle(struct tree *t, uint32_t run) {
                 run_merge(t, run, child);
                 run = child;
                 r = tree_run(t, run);
+                recount_held(t, r); // one of the two may still have counted what was dropped
             }
             compact(t, r);
             if (!r->parent) return;

@@ -165,6 +165,7 @@ struct undo {
 int journal_push(struct tree *t, enum undo_kind kind, uint32_t run, uint32_t a, uint32_t b);
 
 uint32_t run_depth(const struct tree *t, uint32_t run, uint32_t slot); // 0: no entry
+void run_set_held(struct tree *t, struct run *r, uint32_t held);
 int run_set_depth(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth);
 uint32_t run_new(struct tree *t, uint32_t parent, size_t room);
 int run_reserve(struct tree *t, uint32_t run, size_t len);

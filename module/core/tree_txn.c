@@ -2,7 +2,8 @@
 // The tree's transactions: slots, the journal and its exact inverses.
 //
 //   kind    what was done                                     how it is undone
-//   HOLD    run's entry of slot a had depth b                 set it back
+//   HOLD    run's entry of slot a had depth b (low half),     set both back
+//           and b's high half of the run was held
 //   APPEND  run had a blocks; 0: it is new                    forget the others; release a new run
 //   TRUNC   run had a blocks, none are in the index now       put them back into the index
 //   SPLIT   run's head went to run a                          merge
@@ -71,7 +72,8 @@ static void undo(struct tree *t, const struct undo *u) {
     int failed = 0;
     switch ((enum undo_kind)u->kind) {
     case UNDO_HOLD:
-        failed = run_set_depth(t, u->run, u->a, u->b);
+        failed = run_set_depth(t, u->run, u->a, u->b & 0xffff);
+        run_set_held(t, r, u->b >> 16);
         break;
     case UNDO_APPEND:
         for (uint32_t i = u->a; i < r->len; i++)

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Comparing everything that can be seen of a pool with the model; see pair.h.
+#include "pair.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void same(struct pair *p, const char *what, uint64_t got, uint64_t want) {
+    if (got != want) pair_differs(p, "%s %" PRIu64 " instead of %" PRIu64, what, got, want);
+}
+
+static void check_valid(struct pair *p, const struct kvr_pool *pool) {
+    const char *broken = kvr_pool_validate(pool);
+    if (broken) pair_differs(p, "invalid: %s", broken);
+}
+
+void pair_check(struct pair *p) {
+    check_valid(p, p->pool);
+    struct kvr_stats got, want;
+    kvr_pool_stats(p->pool, p->now, &got);
+    model_counts(&p->model, p->now, &want);
+    same(p, "version", got.version, want.version);
+    same(p, "version", kvr_pool_version(p->pool), want.version);
+    same(p, "workers", got.workers, want.workers);
+    same(p, "instances", got.instances, want.instances);
+    same(p, "eligible", got.eligible, want.eligible);
+    // What was dropped and isn't swept yet may still be among the blocks.
+    if (got.blocks < want.blocks || got.blocks > want.blocks + got.unswept)
+        same(p, "blocks", got.blocks, want.blocks);
+    same(p, "holdings", got.holdings, want.holdings);
+    same(p, "predicted", got.predicted, want.predicted);
+    same(p, "requests", got.requests, want.requests);
+    same(p, "selects", got.selects, want.selects);
+    same(p, "repeats", got.repeats, want.repeats);
+    same(p, "select_blocks", got.select_blocks, want.select_blocks);
+    same(p, "overlap_blocks", got.overlap_blocks, want.overlap_blocks);
+    same(p, "events", got.events, want.events);
+    same(p, "stored_blocks", got.stored_blocks, want.stored_blocks);
+    same(p, "removed_blocks", got.removed_blocks, want.removed_blocks);
+    same(p, "gaps", got.gaps, want.gaps);
+    same(p, "stale", got.stale, want.stale);
+    same(p, "memory_bytes", got.memory_bytes, p->mem.bytes);
+}
+
+// ---- Workers and requests ------------------------------------------------------------------------
+
+static int by_name(const void *a, const void *b) {
+    const struct model_worker *const *x = a, *const *y = b;
+    return bytes_compare(model_name(*x), model_name(*y));
+}
+
+static uint64_t time_left(int64_t end, int64_t now) {
+    return end == INT64_MAX ? UINT64_MAX : end > now ? (uint64_t)(end - now) : 0;
+}
+
+static void check_rank(struct pair *p, size_t worker, uint32_t rank, const struct model_rank *r) {
+    struct kvr_rank_info got, want = {.epoch = r->epoch, .seq = r->seq};
+    kvr_worker_rank(p->pool, worker, rank, &got);
+    for (size_t i = 0; i < p->model.held.cap; i++) {
+        const struct row *h = &p->model.held.rows[i];
+        if (h->used && h->tag / KVR_TIERS == r->id) want.blocks[h->tag % KVR_TIERS]++;
+    }
+    model_load(&p->model, r->id, &want);
+    same(p, "epoch", got.epoch, want.epoch);
+    same(p, "seq", got.seq, want.seq);
+    for (int t = 0; t < KVR_TIERS; t++)
+        same(p, kvr_tier_names[t], got.blocks[t], want.blocks[t]);
+    same(p, "requests", got.requests, want.requests);
+    same(p, "prefill_tokens", got.prefill_tokens, want.prefill_tokens);
+    same(p, "decode_blocks", got.decode_blocks, want.decode_blocks);
+}
+
+static void check_workers(struct pair *p) {
+    size_t n = p->model.n_workers;
+    const struct model_worker **order = must_alloc(n * sizeof *order);
+    for (size_t i = 0; i < n; i++)
+        order[i] = &p->model.workers[i];
+    qsort(order, n, sizeof *order, by_name);
+    same(p, "workers", kvr_worker_count(p->pool), n);
+    for (size_t i = 0; i < n; i++) {
+        const struct model_worker *w = order[i];
+        struct kvr_worker_info got;
+        kvr_worker_at(p->pool, p->now, i, &got);
+        if (bytes_compare(got.name, model_name(w)) != 0) pair_differs(p, "worker %zu's name", i);
+        if (bytes_compare(got.addr, (struct kvr_bytes){w->addr, w->addr_len}) != 0)
+            pair_differs(p, "worker %zu's address", i);
+        same(p, "index", (uint64_t)kvr_worker_find(p->pool, got.name), i);
+        int64_t expires = model_expires(&p->model, w);
+        same(p, "state", got.state, p->now >= expires ? KVR_EXPIRED : w->state);
+        same(p, "capacity", got.capacity, w->capacity);
+        same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(expires, p->now));
+        same(p, "ranks", got.ranks, w->ranks);
+        for (uint32_t k = 0; k < w->ranks; k++)
+            check_rank(p, i, k, &w->rank[k]);
+    }
+    free(order);
+    if (kvr_worker_find(p->pool, (struct kvr_bytes){"no such worker", 14}) != -1)
+        pair_differs(p, "found a worker that isn't there");
+}
+
+static void check_request(struct pair *p, const struct model_request *r) {
+    struct kvr_request_info got;
+    struct kvr_bytes id = {r->id, r->id_len};
+    if (!kvr_request_get(p->pool, p->now, id, &got))
+        pair_differs(p, "request %.*s is gone", (int)id.n, id.p);
+    uint32_t rank;
+    const struct model_worker *w = model_owner(&p->model, r->instance, &rank);
+    if (bytes_compare(got.id, id) != 0) pair_differs(p, "another request's id");
+    if (bytes_compare(got.worker, model_name(w)) != 0) pair_differs(p, "another worker's request");
+    same(p, "rank", got.rank, rank);
+    same(p, "isl", (uint64_t)got.isl, (uint64_t)r->isl);
+    same(p, "osl", (uint64_t)got.osl, (uint64_t)r->osl);
+    same(p, "cached", (uint64_t)got.cached, (uint64_t)r->cached);
+    same(p, "output", (uint64_t)got.output, (uint64_t)r->output);
+    same(p, "blocks", got.blocks, r->n);
+    same(p, "prefilled", got.prefilled, r->prefilled);
+    same(p, "age", (uint64_t)got.age, (uint64_t)(p->now > r->created ? p->now - r->created : 0));
+    same(p, "lease_left", (uint64_t)got.lease_left,
+         time_left(model_deadline(&p->model, r), p->now));
+}
+
+struct scan {
+    struct pair *pair;
+    size_t seen;
+};
+
+static void scanned(void *ctx, struct kvr_bytes id) {
+    struct scan *s = ctx;
+    if (!model_request(&s->pair->model, id))
+        pair_differs(s->pair, "scan gave '%.*s', which isn't live", (int)id.n, id.p);
+    s->seen++;
+}
+
+static void check_requests(struct pair *p) {
+    for (size_t i = 0; i < p->model.n_requests; i++)
+        check_request(p, &p->model.requests[i]);
+    struct kvr_request_info none;
+    if (kvr_request_get(p->pool, p->now, (struct kvr_bytes){"no such request", 15}, &none))
+        pair_differs(p, "got a request that isn't live");
+    struct scan s = {p, 0};
+    uint64_t cursor = 0;
+    size_t steps = 0;
+    do {
+        cursor = kvr_request_scan(p->pool, cursor, 1 + steps % 7, scanned, &s);
+        if (++steps > 1000000) pair_differs(p, "the scan doesn't end");
+    } while (cursor);
+    same(p, "scanned", s.seen, p->model.n_requests);
+}
+
+void pair_check_all(struct pair *p) {
+    pair_check(p);
+    check_workers(p);
+    check_requests(p);
+}
+
+void pair_check_due(struct pair *p) {
+    int64_t earliest = INT64_MAX;
+    for (size_t i = 0; i < p->model.n_requests; i++) {
+        int64_t d = model_deadline(&p->model, &p->model.requests[i]);
+        if (d < earliest) earliest = d;
+    }
+    struct kvr_bytes id, name;
+    bool due = kvr_due_request(p->pool, p->now, &id);
+    same(p, "a request is due", due, earliest <= p->now);
+    if (due) {
+        const struct model_request *r = model_request(&p->model, id);
+        if (!r) pair_differs(p, "due is a request that isn't live");
+        same(p, "deadline", (uint64_t)model_deadline(&p->model, r), (uint64_t)earliest);
+    }
+    bool doomed = false;
+    for (size_t i = 0; i < p->model.n_workers; i++)
+        if (model_doomed(&p->model, &p->model.workers[i]) <= p->now) doomed = true;
+    due = kvr_due_worker(p->pool, p->now, &name);
+    same(p, "a worker is due", due, doomed);
+    if (due) {
+        const struct model_worker *w = model_worker(&p->model, name);
+        if (!w || model_doomed(&p->model, w) > p->now) pair_differs(p, "the wrong worker is due");
+    }
+    bool guess = false;
+    for (size_t i = 0; i < p->model.n_guesses; i++)
+        if (p->model.guesses[i].until <= p->now) guess = true;
+    same(p, "a prediction is due", kvr_due_prediction(p->pool, p->now), guess);
+}
+
+// ---- The tree ------------------------------------------------------------------------------------
+
+// What the tree shows, in the model's own form.
+struct shown {
+    struct table held, known;
+};
+
+static void show_holders(struct pair *p, struct shown *s, uint32_t run,
+                         const struct kvr_run_view *v) {
+    for (size_t i = 0; i < v->holders; i++) {
+        struct kvr_holder h;
+        if (!kvr_run_holder(p->pool, run, i, &h)) continue;
+        const struct model_rank *r = model_rank(&p->model, h.worker, h.rank);
+        if (!r) pair_differs(p, "a holder that isn't registered");
+        if (h.depth < 1 || h.depth > v->n) pair_differs(p, "a holder's depth %zu", h.depth);
+        for (size_t k = 0; k < h.depth; k++) {
+            bool added;
+            table_put(&s->held, v->hashes[k], r->id * KVR_TIERS + (uint64_t)h.tier, &added);
+            if (!added) pair_differs(p, "a holder shown twice");
+        }
+    }
+}
+
+static void show_run(struct pair *p, struct shown *s, uint32_t run, const struct kvr_run_view *v,
+                     const uint64_t *above) {
+    if (v->id != run || v->n < 1) pair_differs(p, "run %u is shown as %u", run, v->id);
+    for (size_t i = 0; i < v->n; i++) {
+        bool added;
+        struct row *r = table_put(&s->known, v->hashes[i], 0, &added);
+        if (!added) pair_differs(p, "block %" PRIx64 " is in the tree twice", v->hashes[i]);
+        r->has_parent = i > 0 || above;
+        r->parent = i > 0 ? v->hashes[i - 1] : above ? *above : 0;
+        uint32_t found;
+        size_t offset;
+        if (!kvr_tree_find(p->pool, v->hashes[i], &found, &offset) || found != run || offset != i)
+            pair_differs(p, "block %" PRIx64 " isn't found where it is", v->hashes[i]);
+    }
+    show_holders(p, s, run, v);
+}
+
+// Depth first without recursion: a chain of a thousand runs is a depth of a thousand.
+static void show_tree(struct pair *p, struct shown *s) {
+    struct kvr_run_view *path = NULL;
+    size_t depth = 0, room = 0;
+    uint32_t run = kvr_tree_first(p->pool, 0);
+    while (run || depth) {
+        if (!run) {
+            run = kvr_tree_next(p->pool, path[--depth].id);
+            continue;
+        }
+        if (depth == room) {
+            room = room ? room * 2 : 16;
+            path = must_resize(path, room * sizeof *path);
+        }
+        kvr_tree_view(p->pool, run, &path[depth]);
+        const struct kvr_run_view *up = depth ? &path[depth - 1] : NULL;
+        show_run(p, s, run, &path[depth], up ? &up->hashes[up->n - 1] : NULL);
+        uint32_t child = kvr_tree_first(p->pool, run);
+        same(p, "has_children", path[depth].has_children, child != 0);
+        depth++;
+        run = child;
+    }
+    free(path);
+}
+
+void pair_check_tree(struct pair *p) {
+    for (int i = 0; kvr_pool_sweep(p->pool, 1000); i++)
+        if (i > 1000000) pair_differs(p, "sweeping doesn't end");
+    check_valid(p, p->pool);
+    struct kvr_stats stats;
+    kvr_pool_stats(p->pool, p->now, &stats);
+    same(p, "unswept", stats.unswept, 0);
+    struct shown s = {{0}, {0}};
+    show_tree(p, &s);
+    const struct table *known = &p->model.known, *held = &p->model.held;
+    for (size_t i = 0; i < known->cap; i++) {
+        const struct row *want = &known->rows[i];
+        if (!want->used) continue;
+        const struct row *got = table_find(&s.known, want->key, 0);
+        if (!got) pair_differs(p, "block %" PRIx64 " isn't in the tree", want->key);
+        if (got->has_parent != want->has_parent || got->parent != want->parent)
+            pair_differs(p, "block %" PRIx64 " has another parent", want->key);
+    }
+    same(p, "known blocks", s.known.n, known->n);
+    for (size_t i = 0; i < held->cap; i++)
+        if (held->rows[i].used && !table_find(&s.held, held->rows[i].key, held->rows[i].tag))
+            pair_differs(p, "a holder of %" PRIx64 " isn't shown", held->rows[i].key);
+    same(p, "shown holdings", s.held.n, held->n);
+    table_free(&s.held);
+    table_free(&s.known);
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of the model built anew in a pool of its own, in an order of chance; see pair.h.
+//
+// The digest is a function of the state alone, so both pools must have the same one. The new pool
+// gets there by a short way: one event an instance for its last holdings after enough empty ones,
+// requests as claims, everything shuffled.
+#include <stdlib.h>
+#include <string.h>
+
+#include "pair.h"
+
+struct rebuild {
+    struct pair *pair;
+    const struct model *model;
+    struct kvr_pool *pool;
+    uint64_t random;
+};
+
+static size_t below(struct rebuild *b, size_t n) {
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return n ? (size_t)(b->random >> 33) % n : 0;
+}
+
+static size_t *shuffled(struct rebuild *b, size_t n) {
+    size_t *order = must_alloc(n * sizeof *order);
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    for (size_t i = n; i > 1; i--) {
+        size_t k = below(b, i), last = order[i - 1];
+        order[i - 1] = order[k];
+        order[k] = last;
+    }
+    return order;
+}
+
+static void must(struct rebuild *b, enum kvr_err err, const char *what) {
+    if (err != KVR_OK) pair_differs(b->pair, "building anew: %s is refused (%d)", what, err);
+}
+
+static void add_worker(struct rebuild *b, const struct model_worker *w) {
+    // A worker without a time of its own follows the pool's.
+    struct kvr_worker_set set = {.set = w->ttl < 0 ? 31 & ~KVR_SET_TTL : 31,
+                                 .addr = {w->addr, w->addr_len},
+                                 .ranks = w->ranks,
+                                 .capacity = w->capacity,
+                                 .state = w->state,
+                                 .ttl = w->ttl};
+    int created;
+    must(b, kvr_worker_set(b->pool, w->seen, model_name(w), &set, &created), "a worker");
+}
+
+// The path to a known block, first block first; the caller frees it.
+static uint64_t *path_to(struct rebuild *b, uint64_t hash, size_t *n) {
+    const struct row *r;
+    *n = 1;
+    for (r = table_find(&b->model->known, hash, 0); r->has_parent; ++*n)
+        r = table_find(&b->model->known, r->parent, 0);
+    uint64_t *path = must_alloc(*n * sizeof *path);
+    for (size_t i = *n; i-- > 0;) {
+        path[i] = hash;
+        hash = table_find(&b->model->known, hash, 0)->parent;
+    }
+    return path;
+}
+
+// Everything that an instance holds, in one event: the path of each block stored, and what isn't
+// held of it removed again.
+static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t rank) {
+    const struct model_rank *r = &w->rank[rank];
+    const struct table *held = &b->model->held;
+    struct kvr_op *ops = must_alloc(held->n * 2 * sizeof *ops);
+    size_t n = 0, *order = shuffled(b, held->cap);
+    struct table stored = {0};
+    for (size_t k = 0; k < held->cap; k++) {
+        const struct row *h = &held->rows[order[k]];
+        if (!h->used || h->tag / KVR_TIERS != r->id) continue;
+        int tier = (int)(h->tag % KVR_TIERS);
+        if (table_find(&stored, h->key, h->tag)) continue;
+        size_t length, extra = 0;
+        uint64_t *path = path_to(b, h->key, &length), *unheld = must_alloc(length * sizeof *unheld);
+        for (size_t i = 0; i < length; i++) {
+            if (model_holds(b->model, r->id, tier, path[i]))
+                table_put(&stored, path[i], h->tag, NULL);
+            else
+                unheld[extra++] = path[i];
+        }
+        ops[n++] = (struct kvr_op){KVR_STORED, tier, false, 0, path, length};
+        ops[n++] = (struct kvr_op){KVR_REMOVED, tier, false, 0, unheld, extra};
+    }
+    table_free(&stored);
+    free(order);
+    struct kvr_event_result out;
+    for (uint64_t seq = 1; seq <= r->seq; seq++)
+        must(b,
+             kvr_event(b->pool, model_name(w), rank, r->epoch, seq, ops, seq == r->seq ? n : 0,
+                       false, &out),
+             "an event");
+    for (size_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)ops[i].hashes);
+    free(ops);
+}
+
+static void claim(struct rebuild *b, const struct model_request *r) {
+    struct kvr_booking booking = {.hashes = r->hashes,
+                                  .n = r->n,
+                                  .isl = r->isl,
+                                  .osl = r->osl,
+                                  .cached = r->cached,
+                                  .output = r->output,
+                                  .prefilled = r->prefilled,
+                                  .lease = r->lease,
+                                  .created = r->created,
+                                  .renewed = r->renewed};
+    uint32_t rank;
+    const struct model_worker *w = model_owner(b->model, r->instance, &rank);
+    int booked;
+    must(b,
+         kvr_claim(b->pool, (struct kvr_bytes){r->id, r->id_len}, model_name(w), rank, &booking,
+                   &booked),
+         "a claim");
+}
+
+void pair_check_rebuilt(struct pair *p, uint64_t random) {
+    struct testmem mem = {0};
+    struct kvr_alloc a = testmem_alloc(&mem);
+    const struct model *m = &p->model;
+    struct rebuild b = {p, m, kvr_pool_new(&a, &m->options, random), random};
+    if (!b.pool) pair_differs(p, "building anew: no pool");
+    size_t *workers = shuffled(&b, m->n_workers), *requests = shuffled(&b, m->n_requests);
+    for (size_t i = 0; i < m->n_workers; i++)
+        add_worker(&b, &m->workers[workers[i]]);
+    for (size_t i = 0; i < m->n_requests / 2; i++)
+        claim(&b, &m->requests[requests[i]]);
+    for (size_t i = m->n_workers; i-- > 0;)
+        for (uint32_t k = 0; k < m->workers[workers[i]].ranks; k++)
+            store_all(&b, &m->workers[workers[i]], k);
+    for (size_t i = m->n_requests / 2; i < m->n_requests; i++)
+        claim(&b, &m->requests[requests[i]]);
+    free(workers);
+    free(requests);
+    const char *broken = kvr_pool_validate(b.pool);
+    if (broken) pair_differs(p, "built anew, it is invalid: %s", broken);
+    uint8_t was[KVR_DIGEST_BYTES], is[KVR_DIGEST_BYTES];
+    kvr_pool_digest(p->pool, was);
+    kvr_pool_digest(b.pool, is);
+    if (memcmp(was, is, sizeof was) != 0) pair_differs(p, "built anew, it has another digest");
+    kvr_pool_free(b.pool);
+    testmem_all_free(&mem, "built anew");
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events of random traffic: mostly what an engine would publish, sometimes what it must not.
+#include "traffic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OPS = 4, MAX_LISTED = 4096 };
+
+struct event {
+    struct kvr_op ops[MAX_OPS];
+    uint64_t *room[MAX_OPS];
+    size_t n;
+};
+
+static int draw_tier(struct traffic *t) {
+    return t->profile->tiers > 1 ? (int)source_below(&t->source, KVR_TIERS) : KVR_DEVICE;
+}
+
+// What an engine must not publish: the wrong parent, the wrong order. Only of a block that is known
+// already, or it would be taken for the truth.
+static void spoil(struct traffic *t, struct kvr_op *op, uint64_t *hashes) {
+    struct source *s = &t->source;
+    size_t at = op->n > 1 && source_chance(s, 50) ? 1 + source_below(s, (uint32_t)op->n - 1) : 0;
+    if (!model_known(&t->pair->model, hashes[at])) return;
+    if (at) {
+        uint64_t before = hashes[at - 1];
+        hashes[at - 1] = hashes[at];
+        hashes[at] = before;
+    } else if (source_chance(s, 50)) {
+        op->has_parent = !op->has_parent;
+    } else {
+        op->has_parent = true;
+        op->parent = t->nodes[source_below(s, t->profile->nodes)].hash;
+    }
+}
+
+// A piece of a path, under a parent that is known in most cases.
+static void draw_stored(struct traffic *t, struct kvr_op *op, uint64_t *room, bool may_spoil) {
+    struct source *s = &t->source;
+    size_t n = traffic_path(t, (int)source_below(s, t->profile->nodes), room);
+    size_t from = source_below(s, (uint32_t)n);
+    while (from && !model_known(&t->pair->model, room[from - 1]) && !source_chance(s, 5))
+        from = source_below(s, (uint32_t)from);
+    op->has_parent = from > 0;
+    op->parent = from ? room[from - 1] : 0;
+    op->hashes = room + from;
+    op->n = n - from;
+    if (source_chance(s, 20)) op->n = source_below(s, (uint32_t)op->n) + 1;
+    if (may_spoil && source_chance(s, 8)) spoil(t, op, room + from);
+}
+
+static void draw_removed(struct traffic *t, struct kvr_op *op, uint64_t *room) {
+    struct source *s = &t->source;
+    op->hashes = room;
+    if (source_chance(s, 50)) { // the end of a path, as an engine evicts, or its middle
+        size_t n = traffic_path(t, (int)source_below(s, t->profile->nodes), room);
+        size_t from = source_below(s, (uint32_t)n);
+        op->hashes = room + from;
+        op->n = n - from;
+        if (source_chance(s, t->profile->holes)) op->n = source_below(s, (uint32_t)op->n) + 1;
+        return;
+    }
+    op->n = source_below(s, 6);
+    for (size_t i = 0; i < op->n; i++)
+        room[i] = t->nodes[source_below(s, t->profile->nodes)].hash;
+}
+
+static void draw_op(struct traffic *t, struct event *e, bool fresh) {
+    struct source *s = &t->source;
+    struct kvr_op *op = &e->ops[e->n];
+    memset(op, 0, sizeof *op);
+    op->tier = draw_tier(t);
+    unsigned k = source_below(s, 100);
+    if (k < 64) {
+        op->kind = KVR_STORED;
+        draw_stored(t, op, e->room[e->n], e->n == 0 && !fresh);
+    } else if (k < 97) {
+        op->kind = KVR_REMOVED;
+        draw_removed(t, op, e->room[e->n]);
+    } else {
+        op->kind = KVR_CLEARED;
+        if (source_chance(s, 50)) op->tier = -1;
+    }
+    e->n++;
+}
+
+// ---- Prefixes that move --------------------------------------------------------------------------
+
+static bool below(const struct traffic *t, int node, int top) {
+    for (; node >= 0; node = t->nodes[node].parent)
+        if (node == top) return true;
+    return false;
+}
+
+// Whether nothing but `instance` would remember the node or what follows it.
+static bool forgettable(const struct traffic *t, int top) {
+    for (unsigned i = 0; i < t->profile->nodes; i++)
+        if (below(t, (int)i, top) && model_in_use(&t->pair->model, t->nodes[i].hash)) return false;
+    return true;
+}
+
+static void move(struct traffic *t, int node, int to) {
+    t->nodes[node].parent = to;
+    for (unsigned i = 0; i < t->profile->nodes; i++) {
+        unsigned depth = 1;
+        for (int at = t->nodes[i].parent; at >= 0; at = t->nodes[at].parent)
+            depth++;
+        t->nodes[i].depth = depth;
+    }
+}
+
+// One event that removes a block with all that follows it and stores it elsewhere. Refused as long
+// as others remember the block; then the prefix goes back to where it was.
+static void moving_event(struct traffic *t, struct kvr_bytes worker, uint32_t rank,
+                         const struct model_rank *r, struct event *e) {
+    struct source *s = &t->source;
+    int node = (int)source_below(s, t->profile->nodes);
+    int to = (int)source_below(s, t->profile->nodes + 1) - 1;
+    if (below(t, to, node) || !forgettable(t, node)) return;
+    if (to >= 0 && t->nodes[to].depth > t->profile->nodes / 2) return;
+    size_t n = 0;
+    for (unsigned i = 0; i < t->profile->nodes && n < t->room; i++)
+        if (below(t, (int)i, node)) e->room[0][n++] = t->nodes[i].hash;
+    for (int tier = 0; tier < KVR_TIERS; tier++)
+        e->ops[e->n++] = (struct kvr_op){KVR_REMOVED, tier, false, 0, e->room[0], n};
+    int from = t->nodes[node].parent;
+    move(t, node, to);
+    e->room[3][0] = t->nodes[node].hash;
+    e->ops[e->n++] = (struct kvr_op){
+        KVR_STORED, draw_tier(t), to >= 0, to >= 0 ? t->nodes[to].hash : 0, e->room[3], 1};
+    bool fresh = source_chance(s, 20);
+    enum kvr_err err = pair_event(t->pair, worker, rank, fresh ? r->epoch + 1 : r->epoch,
+                                  fresh ? 1 : r->seq + 1, e->ops, e->n, false);
+    if (err != KVR_OK) move(t, node, from);
+}
+
+void traffic_event(struct traffic *t) {
+    struct source *s = &t->source;
+    struct pair *p = t->pair;
+    char name[KVR_MAX_NAME];
+    struct kvr_bytes worker = traffic_worker(t, name);
+    uint32_t rank = source_below(s, t->profile->ranks);
+    const struct model_rank *r = model_rank(&p->model, worker, rank);
+    struct event e = {.n = 0};
+    for (int i = 0; i < MAX_OPS; i++)
+        e.room[i] = must_alloc(t->room * sizeof(uint64_t));
+    uint64_t epoch = r && r->epoch ? r->epoch : 1, seq = r && r->epoch ? r->seq + 1 : 1;
+    bool moved = r && r->epoch && source_chance(s, 4);
+    if (moved) {
+        moving_event(t, worker, rank, r, &e);
+    } else {
+        unsigned k = source_below(s, 100);
+        if (k < 4) { // a new life
+            epoch += 1 + source_below(s, 3);
+            seq = source_chance(s, 90) ? 1 : 2;
+        } else if (k < 8) { // a repeat
+            seq -= source_below(s, (uint32_t)(seq < 5 ? seq : 5));
+        } else if (k < 11) { // something was lost
+            seq += 1 + source_below(s, 3);
+        } else if (k < 13) { // an earlier life
+            epoch -= source_below(s, 2);
+        }
+        uint32_t n = source_chance(s, 3) ? 0 : 1 + source_below(s, MAX_OPS);
+        while (e.n < n)
+            draw_op(t, &e, r && epoch > r->epoch);
+        bool bounded = source_chance(s, 30);
+        enum kvr_err err = pair_event(p, worker, rank, epoch, seq, e.ops, e.n, bounded);
+        if (err == KVR_BUSY) pair_event(p, worker, rank, epoch, seq, e.ops, e.n, false);
+    }
+    for (int i = 0; i < MAX_OPS; i++)
+        free(e.room[i]);
+}

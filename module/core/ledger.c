@@ -219,7 +219,7 @@ bool kvr_due_request(struct kvr_pool *p, int64_t now, struct kvr_bytes *id) {
         struct deadline *first = deadlines_first(&p->leases);
         if (!first || first->at > now) return false;
         struct request *r = (struct request *)((char *)first - offsetof(struct request, due));
-        if (lease_end(p, r) <= now) {
+        if (first->at == lease_end(p, r)) {
             *id = (struct kvr_bytes){r->id, r->id_len};
             return true;
         }
@@ -261,9 +261,16 @@ enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_
     in->newest = f;
     in->predicted += fresh;
     deadlines_add(&p->predictions, &f->due, until);
+    predictions_cap(p, instance);
+    return KVR_OK;
+}
+
+// At most the worker's capacity stays, the newest.
+void predictions_cap(struct kvr_pool *p, uint32_t instance) {
+    struct instance *in = &p->instances[instance];
+    uint64_t capacity = in->worker->capacity;
     while (capacity && in->predicted > capacity)
         prediction_end(p, in->oldest);
-    return KVR_OK;
 }
 
 void prediction_end(struct kvr_pool *p, struct prediction *f) {

@@ -120,6 +120,7 @@ void request_end(struct kvr_pool *p, struct request *r);
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
                             int64_t until);
 void prediction_end(struct kvr_pool *p, struct prediction *f);
+void predictions_cap(struct kvr_pool *p, uint32_t instance);
 void predictions_drop(struct kvr_pool *p, uint32_t instance);
 enum kvr_err booking_check(const struct kvr_pool *p, const struct kvr_booking *b);
 

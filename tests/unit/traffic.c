@@ -324,7 +324,7 @@ void traffic_step(struct traffic *t) {
         request_op(t);
     else
         rare_op(t);
-    if (source_chance(s, 20)) pair_sweep(t->pair, 1 + source_below(s, 8));
+    if (source_chance(s, 20)) pair_sweep(t->pair, 17 + source_below(s, 40));
     if (f->reloads && source_below(s, 1000) < f->reloads) pair_reload(t->pair);
     pair_check(t->pair);
 }

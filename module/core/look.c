@@ -12,9 +12,11 @@ static bool is_held(const struct kvr_pool *p, uint32_t run) {
 
 // The first of the siblings that isn't only what a dropped instance left.
 static uint32_t shown(const struct kvr_pool *p, uint32_t run) {
-    while (run && !tree_run(&p->tree, run)->child && !is_held(p, run))
-        run = tree_run(&p->tree, run)->next;
-    return run;
+    for (; run; run = tree_run(&p->tree, run)->next) {
+        const struct run *r = tree_run(&p->tree, run);
+        if (r->len && (r->child || is_held(p, run))) return run;
+    }
+    return 0;
 }
 
 uint32_t kvr_tree_first(const struct kvr_pool *p, uint32_t parent) {

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is saved comes back: RDB, AOF in both forms, kills, copies, moves; with equal digests and the
+// same version, and alive afterwards.
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "traffic.h"
+
+TestSuite(persistence, .fini = harness_end, .timeout = 180);
+
+enum { POOLS = 3 };
+
+// Two pools in db 0 and one in db 1.
+static const struct {
+    const char *key;
+    int db;
+    const char *options;
+} pools[POOLS] = {{"a", 0, "PREDICT 1000000"},
+                  {"b{\r\n}", 0, "OVERLAP 2 HOST 0.5 LEASE 0"},
+                  {"c", 1, "TEMPERATURE 0.5 REQUESTS 1"}};
+
+static struct traffic traffic[POOLS];
+
+struct state {
+    struct digest digest[POOLS], debug[POOLS];
+    int64_t version[POOLS];
+};
+
+static void start_pools(struct conn *c) {
+    for (int i = 0; i < POOLS; i++) {
+        call_ok(c, "SELECT %d", pools[i].db);
+        traffic_start(&traffic[i], c, pools[i].key, pools[i].options);
+    }
+}
+
+static void run_pools(struct conn *c, int steps) {
+    for (int i = 0; i < POOLS; i++) {
+        call_ok(c, "SELECT %d", pools[i].db);
+        traffic_run(&traffic[i], c, steps);
+    }
+}
+
+static void look(struct conn *c, struct state *s) {
+    for (int i = 0; i < POOLS; i++) {
+        call_ok(c, "SELECT %d", pools[i].db);
+        s->digest[i] = pool_digest(c, pools[i].key);
+        s->debug[i] = debug_digest(c, pools[i].key);
+        s->version[i] = pool_info(c, pools[i].key, "version");
+    }
+}
+
+static void expect_state(struct conn *c, const struct state *want, const char *after) {
+    struct state now;
+    look(c, &now);
+    for (int i = 0; i < POOLS; i++) {
+        cr_assert(same_digest(now.digest[i], want->digest[i]), "the digest of %d after %s", i,
+                  after);
+        cr_assert(same_digest(now.debug[i], want->debug[i]), "DIGEST-VALUE of %d after %s", i,
+                  after);
+        cr_assert(now.version[i] == want->version[i], "the version of %d after %s", i, after);
+    }
+    int64_t keys = 0;
+    for (int db = 0; db < 3; db++) {
+        call_ok(c, "SELECT %d", db);
+        keys += call_int(c, "DBSIZE");
+    }
+    cr_assert(keys == POOLS, "%s left %d keys", after, (int)keys);
+}
+
+static bool no_rewrite_runs(void *ctx) {
+    return server_info(ctx, "persistence", "aof_rewrite_in_progress") == 0 &&
+           server_info(ctx, "persistence", "aof_rewrite_scheduled") == 0;
+}
+
+static bool no_save_runs(void *ctx) {
+    return server_info(ctx, "persistence", "rdb_bgsave_in_progress") == 0;
+}
+
+static void expect_status(struct conn *c, const char *field) {
+    char text[32];
+    server_info_text(c, "persistence", field, text, sizeof text);
+    cr_assert_str_eq(text, "ok", "%s: %s", field, text);
+}
+
+Test(persistence, rdb) {
+    struct server *s = server_start(NULL);
+    struct state before;
+    start_pools(s->conn);
+    for (int round = 0; round < 3; round++) {
+        run_pools(s->conn, 700);
+        look(s->conn, &before);
+        call_ok(s->conn, "DEBUG RELOAD");
+        expect_state(s->conn, &before, "DEBUG RELOAD");
+        call_ok(s->conn, "SAVE");
+        server_restart(s);
+        expect_state(s->conn, &before, "SAVE and a kill");
+    }
+    // A background save under traffic holds the state of its moment.
+    look(s->conn, &before);
+    call_kind(s->conn, REPLY_STATUS, "BGSAVE");
+    run_pools(s->conn, 300);
+    wait_until(no_save_runs, s->conn, "BGSAVE is through");
+    expect_status(s->conn, "rdb_last_bgsave_status");
+    server_restart(s);
+    expect_state(s->conn, &before, "BGSAVE under traffic");
+    for (int i = 0; i < POOLS; i++) traffic[i].version = 0; // what came after the save is lost
+    run_pools(s->conn, 300);
+}
+
+static void test_aof(const char *preamble) {
+    const char *extra[] = {
+        "--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", preamble, NULL};
+    struct server *s = server_start(extra);
+    struct state before;
+    start_pools(s->conn);
+    for (int round = 0; round < 2; round++) {
+        run_pools(s->conn, 400);
+        look(s->conn, &before);
+        call_ok(s->conn, "DEBUG LOADAOF");
+        expect_state(s->conn, &before, "DEBUG LOADAOF");
+        run_pools(s->conn, 200);
+        look(s->conn, &before);
+        server_restart(s);
+        expect_state(s->conn, &before, "a kill");
+        run_pools(s->conn, 200);
+
+        // Rewritten while traffic goes on: base and increment together are the state.
+        call_kind(s->conn, REPLY_STATUS, "BGREWRITEAOF");
+        run_pools(s->conn, 400);
+        wait_until(no_rewrite_runs, s->conn, "the rewrite is through");
+        expect_status(s->conn, "aof_last_bgrewrite_status");
+        run_pools(s->conn, 100);
+        look(s->conn, &before);
+        server_restart(s);
+        expect_state(s->conn, &before, "BGREWRITEAOF under traffic and a kill");
+        call_ok(s->conn, "DEBUG RELOAD");
+        expect_state(s->conn, &before, "DEBUG RELOAD");
+        server_kill(s, SIGTERM);
+        server_restart(s);
+        expect_state(s->conn, &before, "an orderly end");
+    }
+}
+
+Test(persistence, aof_with_preamble) {
+    test_aof("yes");
+}
+
+Test(persistence, aof_without_preamble) {
+    test_aof("no");
+}
+
+Test(persistence, a_big_pool_in_many_chunks) {
+    static const char *const extra[] = {
+        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
+    struct server *s = server_start(extra);
+    struct conn *c = s->conn;
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
+    enum { CHAIN = 2000 };
+    static uint64_t chain[CHAIN];
+    struct rng rng = {test_seed()};
+    for (int w = 0; w < 20; w++) {
+        expect_int(c, 1, "KVROUTE.WORKER SET p w%d", w);
+        for (int e = 1; e <= 10; e++) {
+            for (int i = e % 2 ? 0 : CHAIN / 2; i < CHAIN; i++)
+                chain[i] = rng_next(&rng);
+            expect_int(c, e, "KVROUTE.EVENT p w%d 0 1 %d STORED - HASHES %b", w, e, chain,
+                       sizeof chain);
+        }
+    }
+    for (int i = 0; i < 500; i++)
+        call(c, "KVROUTE.SELECT p r%d HASHES %b", i, chain, (size_t)(8 * (i + 1)));
+    cr_assert(pool_info(c, "p", "holdings") >= 300000);
+    struct digest before = pool_digest(c, "p");
+    call_kind(c, REPLY_STATUS, "BGREWRITEAOF");
+    wait_until(no_rewrite_runs, c, "the rewrite is through");
+    expect_status(c, "aof_last_bgrewrite_status");
+    server_restart(s);
+    c = s->conn;
+    cr_assert(same_digest(before, pool_digest(c, "p")), "after the AOF");
+    call_ok(c, "DEBUG RELOAD");
+    cr_assert(same_digest(before, pool_digest(c, "p")), "after the RDB");
+    expect_int(c, 1, "COPY p q");
+    cr_assert(same_digest(before, pool_digest(c, "q")), "after COPY");
+    const struct reply *r = call_kind(c, REPLY_BULK, "DUMP p");
+    size_t n = r->n;
+    char *payload = malloc(n);
+    memcpy(payload, r->bytes, n);
+    call_ok(c, "RESTORE r 0 %b", payload, n);
+    free(payload);
+    cr_assert(same_digest(before, pool_digest(c, "r")), "after RESTORE");
+}
+
+Test(persistence, copy_dump_move_rename) {
+    struct server *s = server_start(NULL), *replica = server_start(NULL);
+    server_replica_of(replica, s);
+    struct conn *c = s->conn;
+    struct traffic t;
+    traffic_start(&t, c, "p", "PREDICT 1000000");
+    traffic_run(&t, c, 1000);
+    struct digest d = pool_digest(c, "p");
+    int64_t version = pool_info(c, "p", "version");
+
+    expect_int(c, 1, "COPY p copy");
+    expect_int(c, 0, "COPY p copy");
+    expect_int(c, 1, "COPY p copy REPLACE");
+    expect_int(c, 1, "COPY p far DB 2");
+    cr_expect(same_digest(d, pool_digest(c, "copy")));
+    expect_version(c, "copy", version);
+    // A copy is a pool of its own.
+    call(c, "KVROUTE.WORKER SET copy another");
+    cr_expect(same_digest(d, pool_digest(c, "p")));
+    cr_expect(!same_digest(d, pool_digest(c, "copy")));
+
+    const struct reply *r = call_kind(c, REPLY_BULK, "DUMP p");
+    size_t n = r->n;
+    char *payload = malloc(n);
+    memcpy(payload, r->bytes, n);
+    call_ok(c, "RESTORE restored 0 %b", payload, n);
+    expect_error(c, "BUSYKEY", "RESTORE restored 0 %b", payload, n);
+    cr_expect(same_digest(debug_digest(c, "p"), debug_digest(c, "restored")));
+    call_ok(c, "RESTORE restored 100000 %b REPLACE", payload, n);
+    free(payload);
+    cr_expect(same_digest(d, pool_digest(c, "restored")));
+    expect_version(c, "restored", version);
+
+    call_ok(c, "RENAME p renamed");
+    expect_error(c, "NOPOOL", "KVROUTE.INFO p");
+    cr_expect(same_digest(d, pool_digest(c, "renamed")));
+    expect_int(c, 1, "MOVE renamed 1");
+    expect_error(c, "NOPOOL", "KVROUTE.INFO renamed");
+    call_ok(c, "SELECT 1");
+    cr_expect(same_digest(d, pool_digest(c, "renamed")));
+    t.key = "renamed";
+    traffic_run(&t, c, 200);
+    call_ok(c, "SELECT 2");
+    cr_expect(same_digest(d, pool_digest(c, "far")));
+    call_ok(c, "RENAME far far2");
+    call_ok(c, "SWAPDB 1 2");
+    cr_expect(!same_digest(d, pool_digest(c, "renamed")));
+    traffic_run(&t, c, 200);
+    struct digest there = pool_digest(c, "renamed");
+    call_ok(c, "DEBUG RELOAD");
+    cr_expect(same_digest(there, pool_digest(c, "renamed")));
+    expect_int(c, 1, "WAIT 1 %d", PATIENCE_MS);
+    call_ok(replica->conn, "SELECT 2");
+    cr_expect(same_digest(there, pool_digest(replica->conn, "renamed")));
+    call_ok(replica->conn, "SELECT 1");
+    cr_expect(same_digest(d, pool_digest(replica->conn, "far2")));
+    call_ok(replica->conn, "SELECT 0");
+    cr_expect(same_digest(d, pool_digest(replica->conn, "restored")));
+    cr_expect(!same_digest(d, pool_digest(replica->conn, "copy")));
+}
+
+static bool leases_are_over(void *ctx) {
+    struct conn *c = ctx;
+    int64_t live = 0;
+    for (int db = 0; db < 3; db++) {
+        static const char *const keys[] = {"p", "q", "moved"};
+        call_ok(c, "SELECT %d", db);
+        for (int i = 0; i < 3; i++)
+            if (call_int(c, "EXISTS %s", keys[i])) live += pool_info(c, keys[i], "requests");
+    }
+    call_ok(c, "SELECT 0");
+    return live == 0;
+}
+
+// Leases end wherever the pool has gone in the meantime, without a command that names it.
+Test(persistence, leases_end_after_every_move) {
+    struct conn *c = start_pool("BLOCKSIZE 1");
+    call(c, "KVROUTE.WORKER SET p w");
+    static const char *const moves[] = {
+        "RENAME p moved", "COPY p q",      "MOVE p 1",   "SWAPDB 0 1",
+        "DEBUG RELOAD",   "COPY p q DB 2", "RENAME p q",
+    };
+    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+        call_ok(c, "FLUSHALL");
+        call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
+        call(c, "KVROUTE.WORKER SET p w");
+        for (int k = 0; k < 30; k++)
+            call(c, "KVROUTE.SELECT p r%d IDS 1 %d LEASE 300", k, k);
+        struct args a = {0};
+        args_words(&a, moves[i]);
+        cr_assert(call_args(c, &a)->kind != REPLY_ERROR, "%s", moves[i]);
+        args_clear(&a);
+        cr_assert(!leases_are_over(c), "too slow a machine for this test");
+        wait_until(leases_are_over, c, moves[i]);
+    }
+}
+
+Test(persistence, flushed_and_swapped) {
+    struct server *s = server_start(NULL), *replica = server_start(NULL);
+    server_replica_of(replica, s);
+    struct conn *c = s->conn;
+    static const char *const flushes[] = {"FLUSHALL ASYNC", "FLUSHALL SYNC", "FLUSHDB ASYNC",
+                                          "DEL p",          "UNLINK p",      "FLUSHALL ASYNC"};
+    struct traffic t;
+    for (size_t i = 0; i < sizeof flushes / sizeof *flushes; i++) {
+        traffic_start(&t, c, "p", "LEASE 100");
+        t.lease = 60;
+        traffic_run(&t, c, 400);
+        struct args a = {0};
+        args_words(&a, flushes[i]);
+        cr_assert(call_args(c, &a)->kind != REPLY_ERROR);
+        args_clear(&a);
+        expect_error(c, "NOPOOL", "KVROUTE.INFO p");
+        // A namesake starts empty, whatever is still being freed.
+        traffic_start(&t, c, "p", "LEASE 0");
+        cr_expect(pool_info(c, "p", "holdings") == 0);
+        traffic_run(&t, c, 100);
+        expect_int(c, 1, "WAIT 1 %d", PATIENCE_MS);
+        cr_expect(same_digest(pool_digest(c, "p"), pool_digest(replica->conn, "p")), "%s",
+                  flushes[i]);
+        expect_int(c, 1, "DEL p");
+    }
+    // Two pools of one name in two dbs change places.
+    traffic_start(&t, c, "p", "");
+    traffic_run(&t, c, 300);
+    struct digest first = pool_digest(c, "p");
+    call_ok(c, "SELECT 1");
+    call_ok(c, "KVROUTE.CREATE p");
+    struct digest second = pool_digest(c, "p");
+    call_ok(c, "SWAPDB 0 1");
+    cr_expect(same_digest(first, pool_digest(c, "p")));
+    call_ok(c, "SELECT 0");
+    cr_expect(same_digest(second, pool_digest(c, "p")));
+    expect_int(c, 1, "WAIT 1 %d", PATIENCE_MS);
+    cr_expect(same_digest(second, pool_digest(replica->conn, "p")));
+    cr_expect(server_info(c, "kvroute", "kvroute_pools") == 2);
+}
+
+// ---- What the AOF says ---------------------------------------------------------------------------
+
+struct words {
+    char *text;
+    size_t n;
+};
+
+static struct words read_file(const char *dir, const char *suffix) {
+    struct words w = {NULL, 0};
+    DIR *d = opendir(dir);
+    cr_assert(d, "no %s", dir);
+    for (struct dirent *e; (e = readdir(d));) {
+        size_t n = strlen(e->d_name), m = strlen(suffix);
+        if (n < m || strcmp(e->d_name + n - m, suffix) != 0) continue;
+        char path[800];
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        FILE *f = fopen(path, "rb");
+        cr_assert(f);
+        fseek(f, 0, SEEK_END);
+        size_t size = (size_t)ftell(f);
+        rewind(f);
+        w.text = realloc(w.text, w.n + size + 1);
+        cr_assert(fread(w.text + w.n, 1, size, f) == size);
+        w.n += size;
+        fclose(f);
+    }
+    closedir(d);
+    return w;
+}
+
+static bool has_word(const struct reply *r, const char *word) {
+    for (size_t i = 0; i < r->count; i++)
+        if (strcmp(r->items[i].bytes, word) == 0) return true;
+    return false;
+}
+
+Test(persistence, the_aof_holds_effects_with_absolute_times) {
+    static const char *const extra[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+    struct server *s = server_start(extra);
+    struct conn *c = s->conn;
+    int64_t began = clock_ms();
+    struct traffic t;
+    traffic_start(&t, c, "p", "PREDICT 60 LEASE 60 TEMPERATURE 1");
+    t.lease = 30;
+    traffic_run(&t, c, 1500);
+    sleep_ms(400);
+    call(c, "KVROUTE.SELECT p last IDS 0");
+    char dir[400];
+    snprintf(dir, sizeof dir, "%s/appendonlydir", s->dir);
+    struct words w = read_file(dir, ".incr.aof");
+    int64_t ended = clock_ms();
+
+    static const char *const allowed[] = {
+        "KVROUTE.CREATE", "KVROUTE.ALTER",   "KVROUTE.WORKER", "KVROUTE.EVENT", "KVROUTE.CLAIM",
+        "KVROUTE.UPDATE", "KVROUTE.RELEASE", "KVROUTE.FORGET", "SELECT",        "MULTI",
+        "EXEC",
+    };
+    size_t claims = 0, releases = 0;
+    for (size_t at = 0; at < w.n;) {
+        struct reply r;
+        long took = reply_parse(w.text + at, w.n - at, &r);
+        cr_assert(took > 0 && r.kind == REPLY_ARRAY && r.count > 0);
+        const char *name = r.items[0].bytes;
+        bool known = false;
+        for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+            known |= strcmp(name, allowed[i]) == 0;
+        cr_assert(known, "%s in the AOF", name);
+        if (strcmp(name, "KVROUTE.CLAIM") == 0) {
+            bool timed = false;
+            for (size_t i = 0; i + 1 < r.count; i++) {
+                if (strcmp(r.items[i].bytes, "CREATED") != 0) continue;
+                int64_t at_ms = strtoll(r.items[i + 1].bytes, NULL, 10);
+                timed = at_ms >= began - 1000 && at_ms <= ended + 1000;
+            }
+            cr_assert(timed, "a CLAIM without its time");
+            cr_assert(!has_word(&r, "TEMPERATURE"));
+            claims++;
+        }
+        releases += strcmp(name, "KVROUTE.RELEASE") == 0;
+        reply_clear(&r);
+        at += (size_t)took;
+    }
+    free(w.text);
+    cr_expect(claims > 100 && releases > 100);
+    // A repeat, a refusal and a read leave no trace.
+    int64_t size = server_info(c, "persistence", "aof_current_size");
+    call(c, "KVROUTE.SELECT p last IDS 0");
+    call(c, "KVROUTE.CLAIM p last worker-0 0 IDS 0");
+    call(c, "KVROUTE.RELEASE p nosuch");
+    call(c, "KVROUTE.UPDATE p nosuch PREFILLED");
+    call(c, "KVROUTE.EVENT p worker-0 0 1 99999 CLEARED");
+    call(c, "KVROUTE.WORKER DEL p nosuch");
+    call(c, "KVROUTE.SCORE p IDS 0");
+    call(c, "KVROUTE.INFO p");
+    call(c, "KVROUTE.DIGEST p");
+    call(c, "KVROUTE.TREE p");
+    call(c, "KVROUTE.ALTER p LEASE -1");
+    (void)size; // leases that end meanwhile do
+}
+
+// A reload renews: what ended while the server was away must not count against anyone.
+Test(persistence, a_restart_renews_leases_and_workers) {
+    static const char *const extra[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+    struct server *s = server_start(extra);
+    struct conn *c = s->conn;
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 WORKERTTL 3000 WORKERGRACE 3000");
+    expect_int(c, 1, "KVROUTE.WORKER SET p w");
+    for (int i = 0; i < 5; i++)
+        call(c, "KVROUTE.SELECT p r%d IDS 1 1 LEASE 3000", i);
+    struct digest before = pool_digest(c, "p");
+    server_kill(s, SIGKILL);
+    sleep_ms(3500);
+    server_restart(s);
+    c = s->conn;
+    cr_expect(same_digest(before, pool_digest(c, "p")));
+    const struct reply *w = call(c, "KVROUTE.WORKER GET p w");
+    cr_expect_str_eq(map_str(w, "state"), "ready");
+    int64_t left = map_int(w, "ttl_left");
+    cr_expect(left > 0 && left <= 3000);
+    left = map_int(call(c, "KVROUTE.REQUEST GET p r0"), "lease_left");
+    cr_expect(left > 0 && left <= 3000);
+}
+
+// Its earlier answer is a request's own, wherever its pool has been.
+Test(persistence, a_repeat_is_answered_alike_after_a_reload) {
+    static const char *const extra[] = {
+        "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--appendfsync", "always", NULL};
+    struct server *s = server_start(extra), *replica = server_start(NULL);
+    server_replica_of(replica, s);
+    struct conn *c = s->conn;
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 4");
+    expect_int(c, 1, "KVROUTE.WORKER SET p w ADDR here");
+    expect_int(c, 1, "KVROUTE.EVENT p w 0 1 1 STORED - IDS 8 1 2 3 4 5 6 7 8");
+    const struct reply *r =
+        call(c, "KVROUTE.SELECT p r IDS 12 1 2 3 4 5 6 7 8 9 9 9 9 ISL 6 OVERLAP 0.3");
+    double cost = map_real(r, "cost");
+    cr_assert(map_int(r, "overlap") == 2 && map_int(r, "cached") == 6);
+    static const char *const ways[] = {"DEBUG RELOAD", "DEBUG LOADAOF", "a restart", "a promotion"};
+    for (int i = 0; i < 4; i++) {
+        if (i < 2) {
+            struct args a = {0};
+            args_words(&a, ways[i]);
+            call_args(c, &a);
+            args_clear(&a);
+        } else if (i == 2) {
+            server_restart(s);
+            c = s->conn;
+        } else {
+            wait_until(no_save_runs, replica->conn, "it is in sync");
+            call_ok(replica->conn, "REPLICAOF NO ONE");
+            c = replica->conn;
+        }
+        r = call(c, "KVROUTE.SELECT p r IDS 1 1");
+        cr_assert(map_int(r, "repeat") == 1, "%s", ways[i]);
+        cr_expect_str_eq(map_str(r, "worker"), "w");
+        cr_expect_str_eq(map_str(r, "addr"), "here");
+        cr_expect(map_int(r, "cached") == 6, "%s", ways[i]);
+        cr_expect(map_int(r, "blocks") == 3, "%s", ways[i]);
+        cr_expect(map_int(r, "overlap") == 2, "overlap after %s: %d", ways[i],
+                  (int)map_int(r, "overlap"));
+        cr_expect(map_real(r, "cost") == cost, "cost after %s: %g, was %g", ways[i],
+                  map_real(r, "cost"), cost);
+    }
+}

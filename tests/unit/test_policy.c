@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scoring: the worked examples, ties, turns, the draw at a temperature.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pair.h"
+#include "policy.h"
+
+static struct kvr_bytes text(const char *s) {
+    return (struct kvr_bytes){s, strlen(s)};
+}
+
+static void start(struct pair *p, uint32_t block_size) {
+    struct kvr_options o;
+    kvr_options_default(&o);
+    o.block_size = block_size;
+    pair_init(p, &o, "scoring");
+}
+
+static void worker(struct pair *p, const char *name, uint32_t ranks) {
+    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = ranks};
+    cr_assert(pair_worker_set(p, text(name), &w) == KVR_OK);
+}
+
+static void claim(struct pair *p, const char *id, const char *name, const uint64_t *hashes,
+                  size_t n) {
+    struct kvr_booking b = {.hashes = hashes, .n = n, .isl = -1, .created = 1, .renewed = 1};
+    cr_assert(pair_claim(p, text(id), text(name), 0, &b) == KVR_OK);
+}
+
+static uint64_t decode_blocks(struct pair *p) {
+    struct kvr_rank_info info;
+    kvr_worker_rank(p->pool, 0, 0, &info);
+    pair_check_all(p);
+    return info.decode_blocks;
+}
+
+static void release(struct pair *p, const char *id) {
+    struct kvr_bytes b = text(id);
+    pair_release(p, &b, 1);
+}
+
+// The linear rule's example: a request of 10 blocks, overlaps 2, 5 and 8, decode of 10, 5 and 9.
+Test(policy, worked_example) {
+    double credit[] = {2, 5, 8}, none[] = {0, 0, 0}, decode[] = {0, 0, 0}, live[] = {0, 5, 1};
+    double cost[3];
+    struct policy_in in = {.n = 3,
+                           .credit = credit,
+                           .prefill_tokens = none,
+                           .decode_blocks = decode,
+                           .live_prefix = live,
+                           .requests = none,
+                           .blocks = 10,
+                           .isl = 160,
+                           .block_size = 16,
+                           .overlap_weight = 1,
+                           .prefill_weight = 1};
+    int linear = kvr_policy_find("LINEAR", 6);
+    cr_assert(linear == 0);
+    kvr_policies[linear].cost(&in, cost);
+    cr_assert(cost[0] == 18 && cost[1] == 10 && cost[2] == 11);
+}
+
+Test(policy, weights_and_floor) {
+    double credit[] = {100, 1}, prefill[] = {32, 64}, decode[] = {7, 9}, live[] = {2, 0};
+    double requests[] = {3, 4}, cost[2];
+    struct policy_in in = {.n = 2,
+                           .credit = credit,
+                           .prefill_tokens = prefill,
+                           .decode_blocks = decode,
+                           .live_prefix = live,
+                           .requests = requests,
+                           .blocks = 4,
+                           .isl = 64,
+                           .block_size = 16,
+                           .overlap_weight = 2,
+                           .prefill_weight = 0.5,
+                           .requests_weight = 10};
+    kvr_policies[0].cost(&in, cost);
+    cr_assert(cost[0] == 0 + (7 + 4 - 2) + 30); // more credit than there is to prefill
+    cr_assert(cost[1] == 0.5 * (8 - 2) + (9 + 4) + 40);
+}
+
+Test(policy, names) {
+    cr_assert(kvr_policy_find("linear", 6) == 0);
+    cr_assert(kvr_policy_find("LiNeAr", 6) == 0);
+    cr_assert(kvr_policy_find("linea", 5) == -1);
+    cr_assert(kvr_policy_find("linear ", 7) == -1);
+    cr_assert(kvr_policy_find("linear\0", 7) == -1);
+    cr_assert(kvr_policy_find("", 0) == -1);
+    for (size_t i = 0; i < kvr_policy_count; i++)
+        cr_assert(kvr_policy_find(kvr_policies[i].name, strlen(kvr_policies[i].name)) == (int)i);
+}
+
+// The loads' example: A [1 2 3], B [1 2 4], C [1 2 3 5].
+Test(policy, distinct_live_blocks) {
+    static struct pair p;
+    start(&p, 4);
+    worker(&p, "w", 1);
+    static const uint64_t a[] = {1, 2, 3}, b[] = {1, 2, 4}, c[] = {1, 2, 3, 5};
+    claim(&p, "A", "w", a, 3);
+    cr_assert(decode_blocks(&p) == 3);
+    claim(&p, "B", "w", b, 3);
+    cr_assert(decode_blocks(&p) == 4);
+    claim(&p, "C", "w", c, 4);
+    cr_assert(decode_blocks(&p) == 5);
+    release(&p, "A");
+    cr_assert(decode_blocks(&p) == 5);
+    release(&p, "C");
+    cr_assert(decode_blocks(&p) == 3);
+    release(&p, "B");
+    cr_assert(decode_blocks(&p) == 0);
+    pair_free(&p);
+}
+
+Test(policy, output_counts_in_blocks) {
+    static struct pair p;
+    start(&p, 4);
+    worker(&p, "w", 1);
+    static const uint64_t a[] = {1, 2};
+    claim(&p, "A", "w", a, 2);
+    static const struct {
+        int64_t output;
+        uint64_t blocks;
+    } steps[] = {{0, 2}, {1, 3}, {4, 3}, {5, 4}, {3, 4}, {-1, 4}, {8, 4}, {9, 5}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        pair_update(&p, text("A"), false, steps[i].output, -1);
+        cr_assert(decode_blocks(&p) == steps[i].blocks, "output %ld", (long)steps[i].output);
+    }
+    pair_free(&p);
+}
+
+// Equal instances take turns, the ones never booked first, then in name and rank order.
+Test(policy, turns) {
+    static struct pair p;
+    start(&p, 16);
+    worker(&p, "b", 2);
+    worker(&p, "ab", 1);
+    worker(&p, "a", 1);
+    struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
+    static const char *const order[] = {"a", "ab", "b", "b", "a", "ab", "b", "b", "c", "a"};
+    for (int i = 0; i < 10; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "r%d", i);
+        if (i == 8) worker(&p, "c", 1);
+        struct kvr_choice c;
+        struct kvr_booking b;
+        cr_assert(kvr_select(p.pool, p.now, text(id), &q, 0, -1, 0, &c, &b) == KVR_OK);
+        cr_assert(bytes_compare(c.score.worker, text(order[i])) == 0, "turn %d", i);
+        if (order[i][0] == 'b') cr_assert(c.score.rank == (uint32_t)(i % 4 == 3));
+    }
+    pair_free(&p);
+}
+
+// p ∝ exp(-(cost - min) / ((max - min) · T)), drawn over a grid of random numbers.
+Test(policy, temperature) {
+    enum { WORKERS = 4, DRAWS = 4000 };
+    static const double weights[] = {0.25, 1, 4};
+    for (size_t k = 0; k < 3; k++) {
+        static struct pair p;
+        start(&p, 16);
+        static const uint64_t hashes[] = {1, 2, 3, 4, 5, 6};
+        char names[WORKERS][2] = {"a", "b", "c", "d"};
+        for (int i = 0; i < WORKERS; i++) {
+            worker(&p, names[i], 1);
+            struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = (size_t)i * 2};
+            cr_assert(pair_event(&p, text(names[i]), 0, 1, 1, &op, 1, false) == KVR_OK);
+        }
+        struct kvr_query q = {.hashes = hashes, .n = 6, .isl = -1};
+        q.rule = kvr_pool_options(p.pool)->rule;
+        q.rule.temperature = weights[k];
+        double want[WORKERS], sum = 0;
+        int drawn[WORKERS] = {0};
+        for (int i = 0; i < WORKERS; i++)
+            sum += want[i] = exp(-(double)(WORKERS - 1 - i) / (WORKERS - 1) / weights[k]);
+        for (int i = 0; i < DRAWS; i++) {
+            struct kvr_choice c;
+            struct kvr_booking b;
+            struct kvr_bytes id = text("r");
+            double random = (i + 0.5) / DRAWS;
+            cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, random, &c, &b) == KVR_OK);
+            drawn[c.score.worker.p[0] - 'a']++;
+            cr_assert(kvr_release(p.pool, &id, 1) == 1);
+        }
+        for (int i = 0; i < WORKERS; i++)
+            cr_assert(fabs(drawn[i] - want[i] / sum * DRAWS) < 2, "%d of %g", drawn[i],
+                      want[i] / sum * DRAWS);
+        pair_free(&p);
+    }
+}
+
+Test(policy, temperature_of_equals_is_uniform) {
+    static struct pair p;
+    start(&p, 16);
+    worker(&p, "a", 1);
+    worker(&p, "b", 4);
+    struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
+    q.rule.temperature = 1;
+    int first = 0;
+    for (int i = 0; i < 1000; i++) {
+        struct kvr_choice c;
+        struct kvr_booking b;
+        struct kvr_bytes id = text("r");
+        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, i / 1000.0, &c, &b) == KVR_OK);
+        first += c.score.worker.p[0] == 'a';
+        kvr_release(p.pool, &id, 1);
+    }
+    cr_assert(first >= 199 && first <= 201, "%d of 1000", first);
+    // The ends of [0, 1), with a temperature so small that all weights but one vanish.
+    q.rule.temperature = 1e-300;
+    double ends[] = {0, nextafter(1, 0)};
+    for (int i = 0; i < 2; i++) {
+        struct kvr_choice c;
+        struct kvr_booking b;
+        struct kvr_bytes id = text("r");
+        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, ends[i], &c, &b) == KVR_OK);
+        kvr_release(p.pool, &id, 1);
+    }
+    pair_free(&p);
+}
+
+// Who may be chosen: ready, not expired, among those named, not excluded; exclusion is stronger.
+Test(policy, eligible) {
+    static struct pair p;
+    start(&p, 16);
+    worker(&p, "a", 1);
+    worker(&p, "b", 1);
+    struct kvr_worker_set draining = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
+    cr_assert(pair_worker_set(&p, text("c"), &draining) == KVR_OK);
+    struct kvr_worker_set brief = {.set = KVR_SET_TTL, .ttl = 5};
+    cr_assert(pair_worker_set(&p, text("d"), &brief) == KVR_OK);
+    struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
+    struct kvr_bytes named[] = {text("a"), text("c"), text("nobody"), text("d")};
+    q.among = q.exclude = named;
+    for (int round = 0; round < 2; round++, p.now += 5) {
+        for (int i = 0; i < 16; i++) {
+            q.has_among = i & 1;
+            q.n_among = i & 2 ? 4 : 0;
+            q.n_exclude = i & 4 ? 1 : i & 8 ? 4 : 0;
+            cr_assert(pair_scores(&p, &q) == KVR_OK);
+        }
+    }
+    q.has_among = true;
+    q.n_among = 0;
+    cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0) == KVR_NOWORKER);
+    pair_check_all(&p);
+    pair_free(&p);
+}

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "saved.h"
+
 static const char *const error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
                                           "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
                                           "BUSY",     "CORRUPT",  "NOMEM"};
@@ -332,58 +334,16 @@ void pair_sweep(struct pair *p, size_t max) {
     kvr_pool_sweep(p->pool, max);
 }
 
-// A saved pool, in the chunks it came in.
-struct saved {
-    unsigned char *bytes;
-    size_t n, room;
-    size_t *ends;
-    size_t n_ends, ends_room;
-};
-
-static int keep(void *ctx, const void *bytes, size_t n) {
-    struct saved *s = ctx;
-    if (s->n + n > s->room) {
-        s->room = (s->n + n) * 2;
-        s->bytes = must_resize(s->bytes, s->room);
-    }
-    if (n) memcpy(s->bytes + s->n, bytes, n);
-    s->n += n;
-    if (s->n_ends == s->ends_room) {
-        s->ends_room = s->ends_room ? s->ends_room * 2 : 16;
-        s->ends = must_resize(s->ends, s->ends_room * sizeof *s->ends);
-    }
-    s->ends[s->n_ends++] = s->n;
-    return 0;
-}
-
-static struct kvr_pool *load(struct pair *p, const struct saved *s, enum kvr_err *err) {
-    struct kvr_alloc a = testmem_alloc(&p->mem);
-    struct kvr_loader *l = kvr_loader_new(&a, 0xfeed);
-    *err = l ? KVR_OK : KVR_NOMEM;
-    for (size_t i = 0, from = 0; i < s->n_ends && *err == KVR_OK; from = s->ends[i++]) {
-        if (kvr_loader_done(l)) pair_differs(p, "done before the last chunk");
-        *err = kvr_loader_feed(l, s->bytes + from, s->ends[i] - from);
-    }
-    if (*err != KVR_OK) {
-        kvr_loader_free(l);
-        return NULL;
-    }
-    if (!kvr_loader_done(l)) pair_differs(p, "not done after the last chunk");
-    struct kvr_pool *loaded = kvr_loader_finish(l);
-    if (!loaded) *err = KVR_NOMEM;
-    return loaded;
-}
-
 void pair_reload(struct pair *p) {
     pair_log(p, "reload");
     uint64_t failures = p->mem.failures;
     uint8_t before[KVR_DIGEST_BYTES], after[KVR_DIGEST_BYTES];
     kvr_pool_digest(p->pool, before);
     struct saved s = {0};
-    enum kvr_err err = kvr_pool_save(p->pool, keep, &s);
-    struct kvr_pool *loaded = err == KVR_OK ? load(p, &s, &err) : NULL;
-    free(s.bytes);
-    free(s.ends);
+    struct kvr_alloc a = testmem_alloc(&p->mem);
+    enum kvr_err err = saved_write(p->pool, &s);
+    struct kvr_pool *loaded = err == KVR_OK ? saved_load(&s, &a, &err) : NULL;
+    saved_free(&s);
     if (out_of_memory(p, err, failures)) return;
     same_error(p, err, KVR_OK);
     kvr_pool_digest(p->pool, after);

@@ -180,7 +180,7 @@ Test(time, the_pools_ttl_is_followed) {
 
 static const uint64_t prompt[] = {1, 2, 3, 4, 5, 6}, other[] = {11, 12, 13, 14};
 
-static void select(struct pair *p, const char *id, const uint64_t *hashes, size_t n) {
+static void choose(struct pair *p, const char *id, const uint64_t *hashes, size_t n) {
     struct kvr_query q = {.hashes = hashes, .n = n, .isl = -1};
     q.rule = kvr_pool_options(p->pool)->rule;
     cr_assert(pair_select(p, text(id), &q, 0, -1, 0) == KVR_OK);
@@ -205,10 +205,10 @@ static uint32_t overlap(struct pair *p, const uint64_t *hashes, size_t n) {
 Test(time, predictions_end) {
     static struct pair p;
     start(&p, 0, 0, 0, 100);
-    select(&p, "a", prompt, 4);
+    choose(&p, "a", prompt, 4);
     cr_assert(predicted(&p) == 4 && overlap(&p, prompt, 6) == 4);
     p.now += 50;
-    select(&p, "b", prompt, 6);
+    choose(&p, "b", prompt, 6);
     cr_assert(predicted(&p) == 6);
     end(&p, "a"); // what a request computed stays when it ends
     cr_assert(predicted(&p) == 6);
@@ -230,15 +230,15 @@ Test(time, predictions_are_bounded) {
     start(&p, 0, 0, 0, 100);
     struct kvr_worker_set w = {.set = KVR_SET_CAPACITY, .capacity = 8};
     cr_assert(pair_worker_set(&p, text("w"), &w) == KVR_OK);
-    select(&p, "a", prompt, 6);
-    select(&p, "b", other, 2);
+    choose(&p, "a", prompt, 6);
+    choose(&p, "b", other, 2);
     cr_assert(predicted(&p) == 8);
-    select(&p, "c", other, 4);
+    choose(&p, "c", other, 4);
     cr_assert(predicted(&p) == 4 && overlap(&p, prompt, 6) == 0);
     w.capacity = 3;
     cr_assert(pair_worker_set(&p, text("w"), &w) == KVR_OK);
     pair_check(&p);
-    select(&p, "d", prompt, 6);
+    choose(&p, "d", prompt, 6);
     cr_assert(predicted(&p) == 3 && overlap(&p, prompt, 6) == 3);
     pair_check_all(&p);
     pair_free(&p);
@@ -263,7 +263,7 @@ Test(time, events_end_predictions) {
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         char id[24];
         snprintf(id, sizeof id, "r%zu", i);
-        select(&p, id, prompt, 6);
+        choose(&p, id, prompt, 6);
         cr_assert(predicted(&p) == 6);
         if (steps[i].fresh) epoch++, seq = 0;
         cr_assert(pair_event(&p, text("w"), 0, epoch, ++seq, &steps[i].op, 1, false) == KVR_OK);

@@ -299,16 +299,28 @@ struct conn *server_connect(struct server *s, int protocol) {
     return c;
 }
 
+struct link {
+    struct server *replica, *primary;
+};
+
 static bool is_linked(void *ctx) {
-    struct server *s = ctx;
-    char text[32];
-    server_info_text(s->conn, "replication", "master_link_status", text, sizeof text);
-    return strcmp(text, "up") == 0;
+    const struct link *l = ctx;
+    char text[32], online[64];
+    server_info_text(l->replica->conn, "replication", "master_link_status", text, sizeof text);
+    if (strcmp(text, "up") != 0) return false;
+    // Until the replica's first word, WAIT and FAILOVER don't know it.
+    snprintf(online, sizeof online, "port=%d,state=online", l->replica->port);
+    return strstr(call(l->primary->conn, "INFO replication")->bytes, online) != NULL;
+}
+
+void server_wait_link(struct server *s, struct server *primary) {
+    struct link l = {s, primary};
+    wait_until(is_linked, &l, "the replica's link is up");
 }
 
 void server_replica_of(struct server *s, struct server *primary) {
     call_ok(s->conn, "REPLICAOF 127.0.0.1 %d", primary->port);
-    wait_until(is_linked, s, "the replica's link is up");
+    server_wait_link(s, primary);
 }
 
 size_t server_log_count(const struct server *s, const char *text) {

@@ -32,8 +32,10 @@ struct server {
 struct server *server_start(const char *const *extra);
 void server_kill(struct server *s, int sig);                      // and waits for its end
 void server_restart(struct server *s);                            // on the same port and directory
-void server_replica_of(struct server *s, struct server *primary); // waits for the link
+void server_replica_of(struct server *s, struct server *primary); // and server_wait_link
 struct conn *server_connect(struct server *s, int protocol);      // closed by harness_end
+// Waits until the replica follows the primary and the primary has heard so.
+void server_wait_link(struct server *s, struct server *primary);
 bool server_alive(const struct server *s);
 // A server with a pool "p", created with these options (words); the server's connection.
 struct conn *start_pool(const char *options);

@@ -106,7 +106,8 @@ Test(persistence, rdb) {
     expect_status(s->conn, "rdb_last_bgsave_status");
     server_restart(s);
     expect_state(s->conn, &before, "BGSAVE under traffic");
-    for (int i = 0; i < POOLS; i++) traffic[i].version = 0; // what came after the save is lost
+    for (int i = 0; i < POOLS; i++)
+        traffic[i].version = 0; // what came after the save is lost
     run_pools(s->conn, 300);
 }
 
@@ -479,7 +480,7 @@ Test(persistence, a_repeat_is_answered_alike_after_a_reload) {
             server_restart(s);
             c = s->conn;
         } else {
-            wait_until(no_save_runs, replica->conn, "it is in sync");
+            server_wait_link(replica, s);
             call_ok(replica->conn, "REPLICAOF NO ONE");
             c = replica->conn;
         }

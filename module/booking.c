@@ -16,13 +16,16 @@ enum word {
     CREATED,
     RENEWED,
     PREDICTED,
+    OVERLAP,
+    COST,
     WORDS
 };
 static RedisModuleString *words[WORDS];
 
 void booking_start(void) {
-    static const char *const texts[WORDS] = {"HASHES", "ISL", "CACHED",  "OUTPUT",  "PREFILLED",
-                                             "LEASE",  "OSL", "CREATED", "RENEWED", "PREDICTED"};
+    static const char *const texts[WORDS] = {"HASHES",    "ISL",       "CACHED",  "OUTPUT",
+                                             "PREFILLED", "LEASE",     "OSL",     "CREATED",
+                                             "RENEWED",   "PREDICTED", "OVERLAP", "COST"};
     for (int i = 0; i < WORDS; i++)
         words[i] = RedisModule_CreateStringPrintf(NULL, "%s", texts[i]);
 }
@@ -69,6 +72,11 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
     if (b->output) put_option(&e, OUTPUT, b->output);
     if (b->osl) put_option(&e, OSL, b->osl);
     if (b->predict_until) put_option(&e, PREDICTED, b->predict_until);
+    if (b->overlap) put_option(&e, OVERLAP, b->overlap);
+    if (b->cost != 0) {
+        put(&e, words[COST], false);
+        put(&e, RedisModule_CreateStringPrintf(NULL, "%.17g", b->cost), true);
+    }
     if (b->prefilled) put(&e, words[PREFILLED], false);
     RedisModule_Replicate(c->ctx, "KVROUTE.CLAIM", "v", e.argv, e.n);
     for (size_t i = 0; i < e.n; i++)

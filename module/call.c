@@ -59,9 +59,12 @@ bool call_pool(struct call *c, enum command command, RedisModuleCtx *ctx, RedisM
     return false;
 }
 
+bool call_effect(struct call *c) {
+    return c->trusted || args_fail(&c->args, "this option is for replication only");
+}
+
 bool call_effect_time(struct call *c, int64_t *out) {
-    if (!c->trusted) return args_fail(&c->args, "this option is for replication only");
-    return args_i64(&c->args, 0, INT64_MAX, out);
+    return call_effect(c) && args_i64(&c->args, 0, INT64_MAX, out);
 }
 
 void call_changed(struct call *c, const char *event) {

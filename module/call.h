@@ -43,7 +43,9 @@ bool call_key(struct call *c, enum command command, RedisModuleCtx *ctx, RedisMo
 bool call_pool(struct call *c, enum command command, RedisModuleCtx *ctx, RedisModuleString **argv,
                int argc, int at, enum call_mode mode);
 
-// Takes a time that only effects carry: an option that ordinary clients may not use.
+// Refuses an option that only effects carry, unless this is one.
+bool call_effect(struct call *c);
+// Takes such an option's time.
 bool call_effect_time(struct call *c, int64_t *out);
 
 // Signals the key as modified and notifies subscribers.

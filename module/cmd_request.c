@@ -10,10 +10,26 @@
 #include "commands.h"
 
 static bool parse_booking(struct call *c, struct kvr_booking *b) {
-    enum { ISL, CACHED, OUTPUT, PREFILLED, LEASE, OSL, CREATED, RENEWED, PREDICTED, WORDS };
-    static const char *const words[WORDS] = {"ISL", "CACHED",  "OUTPUT",  "PREFILLED", "LEASE",
-                                             "OSL", "CREATED", "RENEWED", "PREDICTED"};
+    enum {
+        ISL,
+        CACHED,
+        OUTPUT,
+        PREFILLED,
+        LEASE,
+        OSL,
+        CREATED,
+        RENEWED,
+        PREDICTED,
+        OVERLAP,
+        COST,
+        WORDS
+    };
+    static const char *const words[WORDS] = {"ISL",       "CACHED",  "OUTPUT",  "PREFILLED",
+                                             "LEASE",     "OSL",     "CREATED", "RENEWED",
+                                             "PREDICTED", "OVERLAP", "COST"};
+    const double most = 1e300;
     struct args *a = &c->args;
+    uint64_t overlap = 0;
     unsigned seen = 0;
     for (int i; (i = args_option(a, words, WORDS, &seen)) >= 0;) {
         bool ok = false;
@@ -46,6 +62,13 @@ static bool parse_booking(struct call *c, struct kvr_booking *b) {
         case PREDICTED:
             ok = call_effect_time(c, &b->predict_until);
             break;
+        case OVERLAP:
+            ok = call_effect(c) && args_u64(a, 0, KVR_MAX_BLOCKS, &overlap);
+            b->overlap = (uint32_t)overlap;
+            break;
+        case COST:
+            ok = call_effect(c) && args_double(a, -most, most, &b->cost);
+            break;
         }
         if (!ok) return false;
     }
@@ -64,8 +87,9 @@ static void complete_booking(struct call *c, const struct block_list *list, stru
 
 // KVROUTE.CLAIM key request worker rank blocks [ISL tokens] [CACHED tokens] [OUTPUT tokens]
 //     [PREFILLED] [LEASE ms] [OSL tokens]
-// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms]: when it was booked, when it was last
-// renewed, and until when its blocks count as held.
+// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms] [OVERLAP blocks] [COST x]: when it was
+// booked, when it was last renewed, until when its blocks count as held, and the rest of what SELECT
+// answered, for a repeat.
 int cmd_claim(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
     if (!call_pool(&c, CMD_CLAIM, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;

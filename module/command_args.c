@@ -581,6 +581,18 @@ RedisModuleCommandArg doc_claim[] = {
      .token = "PREDICTED",
      .summary = "for replication only",
      .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "overlap-blocks",
+     .type = REDISMODULE_ARG_TYPE_INTEGER,
+     .key_spec_index = -1,
+     .token = "OVERLAP",
+     .summary = "for replication only",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "cost",
+     .type = REDISMODULE_ARG_TYPE_DOUBLE,
+     .key_spec_index = -1,
+     .token = "COST",
+     .summary = "for replication only",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
     {0},
 };
 

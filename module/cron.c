@@ -15,7 +15,7 @@ enum {
     PERIOD = 50,      // ms between firings
     PERIOD_BUSY = 10, // the same while work is left over
     SLICE = 2000,     // µs a firing may take
-    SWEEP_STEP = 128, // run entries between two looks at the clock
+    SWEEP_STEP = 128, // units of work between two looks at the clock
 };
 
 // Turns through the pools, the last one swept going on next time. Whether more is left.

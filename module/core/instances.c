@@ -204,7 +204,8 @@ static void apply(struct kvr_pool *p, struct worker *w, uint32_t ranks, int64_t 
     }
     if (s->set & KVR_SET_CAPACITY) {
         w->capacity = s->capacity;
-        for (uint32_t r = 0; r < w->ranks; r++) predictions_cap(p, w->instances[r]);
+        for (uint32_t r = 0; r < w->ranks; r++)
+            predictions_cap(p, w->instances[r]);
     }
     if (s->set & KVR_SET_STATE) w->state = s->state;
     if (s->set & KVR_SET_TTL) w->ttl = s->ttl;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy.h"
 
+#include <string.h>
 #include <strings.h>
 
 //   prefill = max((prefill_tokens + isl) / block_size - overlap_weight * credit, 0)
@@ -29,7 +30,7 @@ const size_t kvr_policy_count = sizeof kvr_policies / sizeof *kvr_policies;
 int kvr_policy_find(const char *name, size_t len) {
     for (size_t i = 0; i < kvr_policy_count; i++) {
         const char *own = kvr_policies[i].name;
-        if (strncasecmp(own, name, len) == 0 && own[len] == '\0') return (int)i;
+        if (strlen(own) == len && strncasecmp(own, name, len) == 0) return (int)i;
     }
     return -1;
 }

@@ -113,7 +113,7 @@ void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]);
 const char *kvr_pool_validate(const struct kvr_pool *p);
 
 // Frees memory of dropped holdings, about `max` units of work (one for each run, and one for each 16
-// blocks); 10,000 take a millisecond or two. Changes nothing logical, so it is never replicated.
+// blocks); 1,000 take about a millisecond. Changes nothing logical, so it is never replicated.
 // Returns whether more is left.
 bool kvr_pool_sweep(struct kvr_pool *p, size_t max);
 

@@ -12,9 +12,9 @@
 #include "tree.h"
 
 enum {
-    SWEEP_AT_DROP = 10000, // units swept by the call that drops: a small pool is clean at once
-    SWEEP_AT_EVENT = 100,  // units swept along with an event: progress without a timer
-    KNOWN_BUDGET = 20000,  // runs that a bounded event may look at, a few ms
+    SWEEP_AT_DROP = 600,  // units swept by the call that drops: a small pool is clean at once
+    SWEEP_AT_EVENT = 32,  // units swept along with an event: progress without a timer
+    KNOWN_BUDGET = 20000, // runs that a bounded event may look at, a few ms
 };
 #define MAX_CAPACITY ((uint64_t)1 << 53)
 

@@ -368,6 +368,7 @@ static bool reserve_merge(struct tree *t, uint32_t head, uint32_t run) {
 static void forget_blocks(struct tree *t, uint32_t run, uint32_t len) {
     struct run *r = tree_run(t, run);
     for (uint32_t i = len; i < r->len; i++) {
+        if (i + 8 < r->len) index_prefetch(&t->index, r->hashes[i + 8]);
         index_remove(&t->index, r->hashes[i], run, i);
         index_trim(&t->index, r->hashes[i]);
     }

@@ -21,6 +21,7 @@ static int64_t isl_of(const struct kvr_pool *p, const struct kvr_query *q) {
 // Fills the columns of all instances: what each has of the request, and the cost.
 static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     size_t n = p->n_instances;
+    if (!n) return; // and no columns yet
     struct columns *c = &p->columns;
     struct tree_match m = {.reach = c->reach};
     memset(c->reach, 0, n * sizeof *c->reach);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 int tree_init(struct tree *t, struct mem *m, uint64_t seed) {
-    *t = (struct tree){.mem = m, .n_runs = 1, .n_slots = 1};
+    *t = (struct tree){.mem = m, .n_runs = 1};
     if (index_init(&t->index, m, seed)) return -1;
     t->pages = mem_alloc(m, sizeof *t->pages);
     if (!t->pages) return -1;
@@ -18,6 +18,7 @@ int tree_init(struct tree *t, struct mem *m, uint64_t seed) {
         return -1;
     t->slots[0] = (struct slot){0};
     t->instance_of[0] = NO_INSTANCE;
+    t->n_slots = 1;
     return 0;
 }
 

@@ -38,7 +38,7 @@
 #include "pool.h"
 #include "runset.h"
 
-enum { RUN_MAX = 256, RUN_FEW = 4, RUN_PAGE = 1024, MAX_SLOT = (1 << 22) - 1 };
+enum { RUN_MAX = 256, RUN_FEW = 4, RUN_PAGE = 256, MAX_SLOT = (1 << 22) - 1 };
 #define NO_INSTANCE UINT32_MAX
 #define RUN_FREE UINT32_MAX // parent of a run that isn't in use
 

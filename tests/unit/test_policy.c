@@ -248,3 +248,18 @@ Test(policy, eligible) {
     pair_check_all(&p);
     pair_free(&p);
 }
+
+Test(policy, no_workers) {
+    static struct pair p;
+    start(&p, 16);
+    static const uint64_t hashes[] = {1, 2};
+    struct kvr_query q = {.hashes = hashes, .n = 2, .isl = -1};
+    for (int drawn = 0; drawn < 2; drawn++) {
+        q.rule = kvr_pool_options(p.pool)->rule;
+        q.rule.temperature = drawn;
+        cr_assert(pair_scores(&p, &q) == KVR_OK);
+        cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0.5) == KVR_NOWORKER);
+    }
+    pair_check_all(&p);
+    pair_free(&p);
+}

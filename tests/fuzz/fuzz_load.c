@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading bytes from anywhere: refused, or a valid pool that can be used, saved and freed.
+//
+//   input   [u16 length] records … [u16 length] records …     a chunk each, without its check
+//
+// The checks are made here, so that what the fuzzer invents gets to the records. It begins with pools
+// that random traffic has built and saved, made when an input is too short to be one.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../unit/saved.h"
+#include "../unit/traffic.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+static void must(bool good, const char *what) {
+    if (good) return;
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
+static void is_valid(const struct kvr_pool *p) {
+    const char *broken = kvr_pool_validate(p);
+    must(!broken, broken);
+}
+
+static void unframe(const uint8_t *data, size_t size, struct saved *s) {
+    while (size >= 2) {
+        size_t n = data[0] | (size_t)data[1] << 8;
+        data += 2;
+        size -= 2;
+        if (n > size) n = size;
+        uint8_t *chunk = must_alloc(n + SAVED_CHECK);
+        memcpy(chunk, data, n);
+        saved_add(s, chunk, n + SAVED_CHECK);
+        free(chunk);
+        data += n;
+        size -= n;
+    }
+    saved_seal(s);
+}
+
+// ---- Using what was loaded -----------------------------------------------------------------------
+
+static void *move_some(void *ctx, void *p) {
+    (void)ctx;
+    (void)p;
+    return NULL;
+}
+
+static bool never(void *ctx) {
+    (void)ctx;
+    return false;
+}
+
+static void use_worker(struct kvr_pool *p, size_t i, const uint64_t *hashes, size_t n) {
+    struct kvr_worker_info w;
+    char name[KVR_MAX_NAME];
+    kvr_worker_at(p, 1000, i, &w);
+    struct kvr_bytes copy = {memcpy(name, w.name.p, w.name.n), w.name.n};
+    struct kvr_rank_info r;
+    kvr_worker_rank(p, i, 0, &r);
+    struct kvr_op ops[] = {
+        {.kind = KVR_REMOVED, .hashes = hashes + n / 3, .n = n / 3},
+        {.kind = KVR_STORED, .tier = KVR_HOST, .hashes = hashes, .n = n},
+        {.kind = KVR_CLEARED, .tier = KVR_DISK},
+    };
+    struct kvr_event_result out;
+    for (size_t k = 0; k < 3; k++)
+        kvr_event(p, copy, 0, r.epoch ? r.epoch : 1, r.seq + 1 + k, &ops[k], 1, k == 1, &out);
+    is_valid(p);
+    struct kvr_worker_set set = {.set = KVR_SET_RANKS, .ranks = w.ranks > 1 ? w.ranks - 1 : 2};
+    int created;
+    kvr_worker_set(p, 1000, copy, &set, &created);
+    is_valid(p);
+}
+
+static void use(struct kvr_pool *p) {
+    uint64_t hashes[64] = {1, 2, 3, 4};
+    size_t n = 4;
+    uint32_t run = kvr_tree_first(p, 0);
+    if (run) {
+        struct kvr_run_view v;
+        kvr_tree_view(p, run, &v);
+        n = v.n < 64 ? v.n : 64;
+        memcpy(hashes, v.hashes, n * sizeof *hashes);
+    }
+    struct kvr_query q = {.hashes = hashes, .n = n, .isl = -1};
+    q.rule = kvr_pool_options(p)->rule;
+    const struct kvr_score *scores;
+    size_t count;
+    kvr_scores(p, 1000, &q, &scores, &count);
+    struct kvr_choice c;
+    struct kvr_booking b;
+    kvr_select(p, 1000, (struct kvr_bytes){"fuzz", 4}, &q, 1, 5, 0.5, &c, &b);
+    is_valid(p);
+    for (size_t i = 0; i < kvr_worker_count(p) && i < 3; i++)
+        use_worker(p, i, hashes, n);
+    struct kvr_bytes due;
+    for (int i = 0; i < 20 && kvr_due_request(p, INT64_MAX / 4, &due); i++) {
+        char id[KVR_MAX_ID];
+        struct kvr_bytes copy = {memcpy(id, due.p, due.n), due.n};
+        must(kvr_release(p, &copy, 1) == 1, "a due request isn't live");
+    }
+    kvr_renew_all(p, 2000);
+    kvr_due_worker(p, INT64_MAX / 4, &due);
+    kvr_forget(p, INT64_MAX / 4, 3);
+    uint64_t cursor = 0;
+    kvr_pool_defrag(p, &cursor, move_some, never, NULL);
+    is_valid(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct testmem memory = {0};
+    struct kvr_alloc a = testmem_alloc(&memory);
+    struct saved s = {0}, again = {0};
+    enum kvr_err err;
+    unframe(data, size, &s);
+    struct kvr_pool *p = saved_load(&s, &a, &err);
+    must(p || err == KVR_CORRUPT, "refused for another reason");
+    if (p) {
+        uint8_t first[KVR_DIGEST_BYTES], second[KVR_DIGEST_BYTES];
+        is_valid(p);
+        use(p);
+        must(saved_write(p, &again) == KVR_OK, "it can't be saved");
+        struct kvr_pool *copy = saved_load(&again, &a, &err);
+        must(copy != NULL, "what was saved isn't loaded");
+        is_valid(copy);
+        kvr_pool_digest(p, first);
+        kvr_pool_digest(copy, second);
+        must(!memcmp(first, second, sizeof first), "another digest");
+        kvr_pool_free(copy);
+        kvr_pool_free(p);
+    }
+    saved_free(&s);
+    saved_free(&again);
+    testmem_all_free(&memory, "fuzz_load");
+    return 0;
+}
+
+// ---- Where it begins -----------------------------------------------------------------------------
+
+static size_t grow_pool(uint8_t *data, size_t max_size, unsigned seed) {
+    static const struct profile f = {.name = "seed",
+                                     .nodes = 30,
+                                     .straight = 70,
+                                     .workers = 3,
+                                     .ranks = 2,
+                                     .requests = 6,
+                                     .events = 60,
+                                     .selects = 30,
+                                     .requests_ops = 20,
+                                     .workers_ops = 10,
+                                     .holes = 50,
+                                     .tiers = 3,
+                                     .predict = 60,
+                                     .capacity = 40};
+    static struct pair pair;
+    struct traffic t;
+    struct saved s = {0};
+    traffic_init(&t, &f, (struct source){.state = seed}, &pair, "a pool to begin with");
+    for (unsigned i = 0; i < 10 + seed % 50; i++)
+        traffic_step(&t);
+    must(saved_write(pair.pool, &s) == KVR_OK, "it can't be saved");
+    size_t n = s.ends[0] - SAVED_CHECK;
+    bool fits = s.n_ends == 1 && n + 2 <= max_size && n < 1 << 16;
+    if (fits) {
+        data[0] = n & 0xff;
+        data[1] = (uint8_t)(n >> 8);
+        memcpy(data + 2, s.bytes, n);
+    }
+    saved_free(&s);
+    traffic_free(&t);
+    return fits ? n + 2 : 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    if (size < 100 || seed % 500 == 0) {
+        size_t n = grow_pool(data, max_size, seed);
+        if (n) return n;
+    }
+    return LLVMFuzzerMutate(data, size, max_size);
+}

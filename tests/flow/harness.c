@@ -275,6 +275,11 @@ void server_kill(struct server *s, int sig) {
     s->pid = 0;
 }
 
+bool server_comes_up(struct server *s) {
+    spawn(s);
+    return wait_ready(s);
+}
+
 void server_restart(struct server *s) {
     if (s->pid) server_kill(s, SIGKILL);
     int64_t deadline = clock_ms() + PATIENCE_MS;

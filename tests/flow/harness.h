@@ -30,8 +30,9 @@ struct server {
 
 // Starts a server without persistence unless extra says otherwise, and waits until it answers.
 struct server *server_start(const char *const *extra);
-void server_kill(struct server *s, int sig);                      // and waits for its end
-void server_restart(struct server *s);                            // on the same port and directory
+void server_kill(struct server *s, int sig); // and waits for its end
+bool server_comes_up(struct server *s);      // after a kill: whether it starts, or ends by itself
+void server_restart(struct server *s);       // on the same port and directory
 void server_replica_of(struct server *s, struct server *primary); // and server_wait_link
 struct conn *server_connect(struct server *s, int protocol);      // closed by harness_end
 // Waits until the replica follows the primary and the primary has heard so.

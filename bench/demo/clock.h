@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real time, and sleeping in it.
+#ifndef DEMO_CLOCK_H
+#define DEMO_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_ns(void); // monotonic
+void clock_sleep_ms(int ms);
+
+#endif

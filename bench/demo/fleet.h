@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated engines, all in one process, in virtual time.
+//
+// A worker computes prompts one after the other, first come first served, and skips what its cache
+// has when a prompt's turn comes; then the blocks are cached, and the answer is generated at a steady
+// pace beside whatever else runs. That is an engine's first-order behaviour: a queue for prefill, none
+// for decoding.
+//
+// Time is the workload's own. It stands still while nothing happens in the programs: the clock moves
+// on when a router hands over a request that arrives later, and everything that falls due by then
+// happens, and is published, before that router hears more. So a replay goes as fast as the machine
+// can and yet hundreds of requests are under way at a time, each for as long as it would be.
+#ifndef DEMO_FLEET_H
+#define DEMO_FLEET_H
+
+#include <stdbool.h>
+
+#include "board.h"
+#include "workload.h"
+
+#define PREFILL_RATE 8000.0 // tokens a second
+#define DECODE_PACE 0.03    // seconds a token
+
+struct fleet_plan {
+    const struct workload *load;
+    struct board *board;
+    unsigned workers, routers;
+    size_t capacity;    // blocks a worker
+    const int *sockets; // to the routers
+    bool publish;       // to the pool, at
+    int port;           // on 127.0.0.1
+};
+
+// Works until all routers have hung up. Returns an exit status.
+int fleet_main(const struct fleet_plan *plan);
+
+#endif

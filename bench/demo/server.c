@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real redis-server with the module; see server.h.
+#define _GNU_SOURCE // nftw
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "stop.h"
+
+enum { START_S = 60, SETTLE_S = 10, PORT_TRIES = 50 };
+#define SOCKET "control.sock"
+#define LOG "redis.log"
+#define SECONDS(s) ((s)*INT64_C(1000000000))
+
+static void path_of(const struct server *s, const char *name, char out[256]) {
+    snprintf(out, 256, "%s/%s", s->dir, name);
+}
+
+static bool make_folder(struct server *s) {
+    const char *tmp = getenv("TMPDIR");
+    int n = snprintf(s->dir, sizeof s->dir, "%s/kvroute-demo.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    // A unix socket's path has room for 107 bytes.
+    if (n + sizeof SOCKET + 1 > 107) {
+        s->dir[0] = 0;
+        fputs("kvroute-demo: the path in TMPDIR is too long\n", stderr);
+        return false;
+    }
+    if (mkdtemp(s->dir)) return true;
+    fprintf(stderr, "kvroute-demo: can't make %s: %s\n", s->dir, strerror(errno));
+    s->dir[0] = 0;
+    return false;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
+// The server's last words, when it didn't come up.
+static void show_log(const struct server *s) {
+    char path[256], text[1500];
+    path_of(s, LOG, path);
+    FILE *f = fopen(path, "r");
+    if (!f) return;
+    if (fseek(f, -(long)sizeof text, SEEK_END)) rewind(f);
+    fwrite(text, 1, fread(text, 1, sizeof text, f), stderr);
+    fclose(f);
+}
+
+static void exec_server(const struct server *s) {
+    stop_leave_it();
+    setsid(); // Ctrl-C on the terminal is not for the server, and its children die with its group
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) dup2(null, 0), dup2(null, 1);
+    char *const argv[] = {
+        "redis-server",
+        "--port",
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--unixsocket",
+        SOCKET, //
+        "--unixsocketperm",
+        "700",
+        "--dir",
+        ".",
+        "--logfile",
+        LOG,
+        "--save",
+        "", //
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "everysec", //
+        "--propagation-error-behavior",
+        "panic",
+        "--loadmodule",
+        (char *)s->o->module, //
+        NULL,
+    };
+    if (chdir(s->dir) == 0) execvp(s->o->server, argv);
+    fprintf(stderr, "kvroute-demo: can't run %s: %s\n", s->o->server, strerror(errno));
+    _exit(127);
+}
+
+static bool ping(struct server *s) {
+    redisReply *r = redisCommand(s->control, "PING");
+    bool pong = r && r->type == REDIS_REPLY_STATUS;
+    if (r) freeReplyObject(r);
+    return pong;
+}
+
+bool server_start(struct server *s) {
+    if (!s->dir[0] && !make_folder(s)) return false;
+    char socket_path[256];
+    path_of(s, SOCKET, socket_path);
+    unlink(socket_path);
+    fflush(NULL);
+    s->pid = fork();
+    if (s->pid == 0) exec_server(s);
+    if (s->pid < 0) {
+        s->pid = 0;
+        perror("kvroute-demo: fork");
+        return false;
+    }
+    for (int64_t deadline = clock_ns() + SECONDS(START_S);
+         clock_ns() < deadline && !stop_asked();) {
+        if (waitpid(s->pid, NULL, WNOHANG) == s->pid) {
+            s->pid = 0;
+            break;
+        }
+        if (!s->control) s->control = redisConnectUnix(socket_path);
+        if (s->control && !s->control->err && ping(s)) return true;
+        if (s->control && s->control->err) {
+            redisFree(s->control);
+            s->control = NULL;
+        }
+        clock_sleep_ms(5);
+    }
+    if (!stop_asked()) {
+        fputs("kvroute-demo: the redis-server doesn't come up\n", stderr);
+        show_log(s);
+    }
+    return false;
+}
+
+// A port that nobody has at the moment.
+static int free_port(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 &&
+              getsockname(fd, (struct sockaddr *)&a, &n) == 0;
+    if (fd >= 0) close(fd);
+    return ok ? ntohs(a.sin_port) : 0;
+}
+
+bool server_open(struct server *s) {
+    bool again = s->port != 0; // where the others look for it: nowhere else will do
+    for (int i = 0; i < PORT_TRIES && !stop_asked(); i++) {
+        int port = again ? s->port : free_port();
+        redisReply *r = redisCommand(s->control, "CONFIG SET port %d", port);
+        bool ok = port && r && r->type == REDIS_REPLY_STATUS;
+        if (r) freeReplyObject(r);
+        if (ok) {
+            s->port = port;
+            return true;
+        }
+        if (!r) break;
+        clock_sleep_ms(100);
+    }
+    if (!stop_asked()) fputs("kvroute-demo: the server finds no port to listen on\n", stderr);
+    return false;
+}
+
+// Bytes that were acknowledged and aren't written yet; -1: unknown.
+static long long unwritten(struct server *s) {
+    static const char field[] = "aof_buffer_length:";
+    redisReply *r = server_command(s, "INFO persistence");
+    const char *at = r ? strstr(r->str, field) : NULL;
+    long long value = at ? atoll(at + strlen(field)) : -1;
+    if (r) freeReplyObject(r);
+    return value;
+}
+
+bool server_settle(struct server *s) {
+    for (int64_t deadline = clock_ns() + SECONDS(SETTLE_S);
+         clock_ns() < deadline && !stop_asked();) {
+        long long bytes = unwritten(s);
+        if (bytes == 0) return true;
+        if (bytes < 0) return false;
+        clock_sleep_ms(20);
+    }
+    return false;
+}
+
+void server_kill(struct server *s) {
+    if (s->control) redisFree(s->control);
+    s->control = NULL;
+    if (s->pid <= 0) return;
+    kill(s->pid, SIGKILL); // the group may not exist yet if it has only just been forked
+    kill(-s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+    s->pid = 0;
+}
+
+bool server_tear(struct server *s, size_t bytes) {
+    // The manifest's last line names the file that grows.
+    char path[256], name[128] = "", line[256];
+    path_of(s, "appendonlydir/appendonly.aof.manifest", path);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "file %127s", name);
+    if (f) fclose(f);
+    int n = snprintf(line, sizeof line, "%s/appendonlydir/%s", s->dir, name);
+    struct stat st;
+    if (!name[0] || n >= (int)sizeof line || stat(line, &st) ||
+        truncate(line, (size_t)st.st_size > bytes ? st.st_size - (off_t)bytes : 0)) {
+        fprintf(stderr, "kvroute-demo: can't cut the append-only file: %s\n", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+void server_remove(struct server *s) {
+    server_kill(s);
+    if (!s->dir[0]) return;
+    if (s->o->keep) {
+        printf("kept: %s\n", s->dir);
+    } else {
+        // What the server forked may still be making a file while it dies.
+        for (int i = 0; i < 20 && nftw(s->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS); i++)
+            clock_sleep_ms(10);
+    }
+    s->dir[0] = 0;
+    s->port = 0;
+}
+
+redisReply *server_command(struct server *s, const char *format, ...) {
+    if (!s->control) return NULL;
+    va_list args;
+    va_start(args, format);
+    redisReply *r = redisvCommand(s->control, format, args);
+    va_end(args);
+    if (r && r->type != REDIS_REPLY_ERROR) return r;
+    if (!stop_asked())
+        fprintf(stderr, "kvroute-demo: %.20s … answered %s\n", format,
+                r ? r->str : s->control->errstr);
+    if (r) freeReplyObject(r);
+    return NULL;
+}

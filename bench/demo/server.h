@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real redis-server with the module: started, killed, restarted from its append-only file.
+//
+// It lives in a temporary folder. The demo itself talks to it over a unix socket there; routers and
+// workers use a TCP port of 127.0.0.1 that is opened only by server_open. So after a restart the demo
+// can look at what came back before anybody else changes it.
+#ifndef DEMO_SERVER_H
+#define DEMO_SERVER_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "options.h"
+
+struct server {
+    const struct options *o;
+    char dir[200]; // "" none
+    pid_t pid;     // 0: not running
+    int port;      // 0: not chosen yet
+    redisContext *control;
+};
+
+// All return false with a message on stderr, or silently when the demo is being stopped.
+bool server_start(struct server *s); // with an empty folder, or from what is in it
+bool server_open(struct server *s);  // to routers and workers, on the same port every time
+// Waits until everything that was acknowledged has been written to the append-only file: it may be
+// up to two seconds late with appendfsync everysec on a slow disk.
+bool server_settle(struct server *s);
+void server_kill(struct server *s);               // SIGKILL, with whatever it forked
+bool server_tear(struct server *s, size_t bytes); // while killed: the file loses its end
+void server_remove(struct server *s);             // kills it and removes the folder, unless kept
+
+// A command over the control connection; NULL, with a message, for an error reply or none.
+redisReply *server_command(struct server *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

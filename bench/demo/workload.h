@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is replayed: requests in the order in which they arrive, with the prefix hashes of their
+// blocks. Every process of the demo has the same copy.
+#ifndef DEMO_WORKLOAD_H
+#define DEMO_WORKLOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+
+struct request {
+    double at;         // seconds of virtual time
+    uint32_t isl, osl; // tokens of the prompt and of the output
+    uint32_t blocks;   // full blocks of the prompt
+    uint32_t known;    // the same with the output's, where a later prompt will contain them
+    size_t first;      // place of the first in workload.hashes
+};
+
+struct workload {
+    struct request *requests; // in order of time
+    size_t n;
+    uint64_t *hashes; // requests that continue one another share them
+    size_t n_hashes;
+    unsigned block_size; // tokens
+    size_t capacity;     // blocks a worker, such that the caches are under pressure
+    char what[160];      // one line for people
+};
+
+// Either ends the program with a message if it can't.
+void workload_generate(struct workload *w, const struct options *o);
+void workload_trace(struct workload *w, const struct options *o);
+void workload_free(struct workload *w);
+
+static inline const uint64_t *request_hashes(const struct workload *w, size_t request) {
+    return w->hashes + w->requests[request].first;
+}
+
+#endif

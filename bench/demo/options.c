@@ -54,7 +54,8 @@ static bool number(const char *name, const char *text, uint64_t min, uint64_t ma
 static const char *default_module(void) {
     static char path[PATH_MAX + 32];
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
-    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    path[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(path, '/');
     if (slash) {
         strcpy(slash, "/../module/kvroute.so");
         if (access(path, R_OK) == 0) return path;

@@ -8,8 +8,8 @@
 
 #include "link.h"
 
-void worker_name(unsigned worker, char out[16]) {
-    snprintf(out, 16, "worker-%u", worker);
+void worker_name(unsigned worker, char out[24]) {
+    snprintf(out, 24, "worker-%u", worker);
 }
 
 long worker_number(const char *name, size_t n) {
@@ -30,7 +30,7 @@ bool pool_make(struct server *s, const struct options *o, uint64_t capacity) {
     if (!r) return false;
     freeReplyObject(r);
     for (unsigned i = 0; i < o->workers; i++) {
-        char name[16];
+        char name[24];
         worker_name(i, name);
         r = server_command(s, "KVROUTE.WORKER SET " POOL_KEY " %s ADDR sim:%u CAPACITY %llu", name,
                            i, (unsigned long long)capacity);

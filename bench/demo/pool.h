@@ -10,7 +10,7 @@
 
 enum { DIGEST_TEXT = 41 };
 
-void worker_name(unsigned worker, char out[16]);
+void worker_name(unsigned worker, char out[24]);
 long worker_number(const char *name, size_t n); // -1: not a worker's name
 
 bool pool_make(struct server *s, const struct options *o, uint64_t capacity);

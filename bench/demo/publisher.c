@@ -96,7 +96,7 @@ static void event_begin(struct publisher *p) {
 static void event_end(struct publisher *p, unsigned worker) {
     struct source *s = &p->sources[worker];
     struct event *e = &s->kept[++s->made % KEPT];
-    char name[16], epoch[24], seq[24];
+    char name[24], epoch[24], seq[24];
     worker_name(worker, name);
     snprintf(epoch, sizeof epoch, "%llu", (unsigned long long)s->epoch);
     snprintf(seq, sizeof seq, "%llu", (unsigned long long)s->made);

@@ -59,7 +59,7 @@ static void append_select(struct router *r, uint32_t request) {
 
 static void append_claim(struct router *r, const struct stream *s) {
     const struct request *q = &r->plan->load->requests[s->request];
-    char id[24], name[16];
+    char id[24], name[24];
     request_id(id, s->request);
     worker_name(s->worker, name);
     const char *format =

@@ -18,7 +18,7 @@
 
 enum {
     ID_TOKENS = 512,
-    MAX_INPUT = 1 << 24,  // tokens
+    MAX_LENGTH = 1 << 24, // tokens
     MAX_BLOCKS = 1 << 20, // what a pool takes in one list
     CAPACITY = 40000,     // blocks of 16 tokens a worker
     REQUESTS_QUICK = 1500,
@@ -43,7 +43,7 @@ static const char *add(struct workload *w, const struct options *o, json_t *line
     if (json_unpack(line, "{s:F, s:I, s:I, s:o}", "timestamp", &at, "input_length", &isl,
                     "output_length", &osl, "hash_ids", &ids))
         return "no timestamp, input_length, output_length and hash_ids";
-    if (isl < 0 || isl > MAX_INPUT || osl < 0 || osl > MAX_INPUT || !json_is_array(ids))
+    if (isl < 0 || isl > MAX_LENGTH || osl < 0 || osl > MAX_LENGTH || !json_is_array(ids))
         return "a length out of range";
     if (w->n && at / 1000 < w->requests[w->n - 1].at) return "earlier than the line before";
     size_t tokens = json_array_size(ids) * ID_TOKENS;

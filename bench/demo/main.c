@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The demo: one workload, four times, one table.
+//
+//   routers (processes of their own)          redis-server with the module
+//     SELECT, UPDATE, RELEASE  ───────────────▶  one pool
+//        │                                        ▲
+//        ▼                                        │ EVENT
+//     workers (simulated: LRU block caches, a queue for prefill)
+//
+// Files: options; workload and trace (what is replayed); cache, fleet and publisher (the workers);
+// router; server and pool (the real thing); link (a connection that comes back); run (one replay);
+// board, wire (what the processes share); measure and report.
+#include <stdio.h>
+
+#include "clock.h"
+#include "fleet.h"
+#include "options.h"
+#include "report.h"
+#include "run.h"
+#include "stop.h"
+
+static void introduce(const struct workload *w, const struct options *o, size_t capacity) {
+    size_t blocks = 0;
+    for (size_t i = 0; i < w->n; i++)
+        blocks += w->requests[i].blocks;
+    printf("%zu requests of %.0f blocks of %u tokens on average: %s\n", w->n,
+           (double)blocks / (double)w->n, w->block_size, w->what);
+    printf("%u workers: caches of %zu blocks (least recently used leaves go), prefill of %.0f "
+           "tokens/s\n"
+           "one after the other, %.0f ms a token of output; %u router processes; time is virtual, "
+           "load "
+           "isn't\n\n",
+           o->workers, capacity, PREFILL_RATE, DECODE_PACE * 1e3, o->routers);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    struct options o;
+    int status = options_parse(&o, argc, argv);
+    if (status >= 0) return status;
+    stop_watch();
+    int64_t start = clock_ns();
+    struct workload w;
+    if (o.trace)
+        workload_trace(&w, &o);
+    else
+        workload_generate(&w, &o);
+    if (w.n < o.routers * 8u) {
+        fprintf(stderr, "kvroute-demo: %u routers need at least %u requests\n", o.routers,
+                o.routers * 8);
+        workload_free(&w);
+        return 2;
+    }
+    size_t capacity = o.capacity ? o.capacity : w.capacity;
+    introduce(&w, &o, capacity);
+
+    char many[32], crash[32];
+    snprintf(many, sizeof many, "%u routers", o.routers);
+    snprintf(crash, sizeof crash, "%u routers, two crashes", o.routers);
+    const struct run_plan plans[RUNS] = {
+        [ROUND_ROBIN] = {.name = "round robin", .routers = 1, .round_robin = true},
+        [ONE] = {.name = "one router", .routers = 1},
+        [MANY] = {.name = many, .routers = o.routers},
+        [CRASH] = {.name = crash, .routers = o.routers, .crash = true},
+    };
+    struct run_result results[RUNS];
+    bool ok = true;
+    for (int i = 0; ok && i < RUNS; i++)
+        ok = run_replay(&plans[i], &w, &o, capacity, &results[i]);
+    if (ok) {
+        report_table(plans, results);
+        ok = report_checks(plans, results);
+        printf("\n%s, after %.0f s\n", ok ? "all as it should be" : "NOT as it should be",
+               (double)(clock_ns() - start) / 1e9);
+    }
+    workload_free(&w);
+    if (stop_asked()) return 128 + stop_signal();
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantiles and imbalance.
+#ifndef DEMO_MEASURE_H
+#define DEMO_MEASURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Sorted copies, to be freed; the first multiplies by scale.
+double *measure_sorted_u64(const uint64_t *v, size_t n, double scale);
+double *measure_sorted(const double *v, size_t n);
+double measure_quantile(const double *sorted, size_t n, double q); // 0 <= q <= 1; 0 of nothing
+// The largest ÷ the mean; 1 when all are equal.
+double measure_imbalance(const uint64_t *v, size_t n);
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far it is; see progress.h.
+#include "progress.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+enum { BAR = 30 };
+static const long long on_terminal = 100000000, elsewhere = 5000000000; // ns between lines
+
+static bool terminal(void) {
+    return isatty(STDOUT_FILENO);
+}
+
+static void wipe(void) {
+    if (terminal()) printf("\r\033[K");
+}
+
+void progress_begin(struct progress *p, const char *what, size_t total) {
+    long long now = clock_ns();
+    *p = (struct progress){.what = what, .total = total, .started = now, .shown = now};
+}
+
+void progress_show(struct progress *p, size_t done, double hit_percent) {
+    long long now = clock_ns();
+    if (now - p->shown < (terminal() ? on_terminal : elsewhere)) return;
+    p->shown = now;
+    char bar[BAR + 1];
+    for (size_t i = 0; i < BAR; i++)
+        bar[i] = i * p->total < done * BAR ? '#' : '.';
+    bar[BAR] = 0;
+    wipe();
+    printf("%-28s [%s] %zu of %zu, %.1f %% hit, %.0f s", p->what, bar, done, p->total, hit_percent,
+           (double)(now - p->started) / 1e9);
+    if (!terminal()) putchar('\n');
+    fflush(stdout);
+}
+
+void progress_note(struct progress *p, const char *format, ...) {
+    va_list args;
+    wipe();
+    printf("%-28s ", p->what);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void progress_end(struct progress *p) {
+    (void)p;
+    wipe();
+    fflush(stdout);
+}

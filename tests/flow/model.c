@@ -306,7 +306,8 @@ const char *model_select(struct model *m, int id, const struct model_query *q,
         *row = (struct model_row){.worker = before->worker,
                                   .rank = before->rank,
                                   .overlap = before->overlap,
-                                  .cached = before->cached};
+                                  .cached = before->cached,
+                                  .cost = before->cost};
         m->repeats++;
         return NULL;
     }
@@ -318,6 +319,8 @@ const char *model_select(struct model *m, int id, const struct model_query *q,
                                .overlap = row->overlap,
                                .isl = q->isl,
                                .cached = row->cached,
+                               .chosen = true,
+                               .cost = row->cost,
                                .list = q->list};
     book(m, id, &as);
     m->selects++;

@@ -43,7 +43,9 @@ struct model_list {
 struct model_request {
     bool live, prefilled;
     int worker, rank, overlap;
+    bool chosen; // by SELECT: a repeat then tells the cost
     int64_t isl, cached, output;
+    double cost;
     struct model_list list;
 };
 
@@ -100,7 +102,7 @@ struct model_row {
     double cost;
 };
 int model_score(const struct model *m, const struct model_query *q, struct model_row *rows);
-// NULL or NOWORKER. A repeat fills worker, rank, overlap and cached of *row.
+// NULL or NOWORKER. A repeat fills worker, rank, overlap, cached and cost of *row.
 const char *model_select(struct model *m, int id, const struct model_query *q,
                          struct model_row *row, bool *repeat);
 // NULL or NOWORKER; *booked: 1, or 0 when it is live.

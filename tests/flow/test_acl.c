@@ -97,7 +97,6 @@ Test(memory, when_it_is_out_what_frees_still_works) {
     call(c, "KVROUTE.SELECT p keep IDS 0");
     call_ok(c, "CONFIG SET maxmemory-policy noeviction");
     call_ok(c, "CONFIG SET maxmemory 1");
-    struct digest before = pool_digest(c, "p");
     static const char *const refused[] = {
         "KVROUTE.SELECT p new IDS 0",
         "KVROUTE.CLAIM p new worker-1 0 IDS 0",
@@ -107,7 +106,6 @@ Test(memory, when_it_is_out_what_frees_still_works) {
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         cr_expect(is_error(words(c, refused[i]), "OOM"), "%s", refused[i]);
-    (void)before;
     // What only reads, and what gives memory back.
     call_kind(c, REPLY_ARRAY, "KVROUTE.SCORE p IDS 4 1 2 3 4");
     call_kind(c, REPLY_ARRAY, "KVROUTE.WORKER LIST p");

@@ -286,7 +286,7 @@ static void send_select(void) {
     check(map_int(r, "repeat") == repeat, "the repeat");
     check(map_int(r, "blocks") == model.live[id].list.n, "the blocks");
     check(map_int(r, "version") == model.version, "the version");
-    if (!repeat) check(map_real(r, "cost") == row.cost, "the cost");
+    if (model.live[id].chosen) check(map_real(r, "cost") == row.cost, "the cost");
 }
 
 static void send_score(void) {

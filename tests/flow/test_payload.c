@@ -120,13 +120,8 @@ Test(payload, flipped_bits_under_a_good_check) {
         if (payload_restore(c, "q", &copy)) {
             use(c, "q", &r);
             accepted++;
-            struct digest d = pool_digest(c, "q");
-            if (accepted % 50 == 0 && pool_info(c, "q", "requests") >= 0) {
-                call_ok(c, "DEBUG RELOAD");
-                if (call_int(c, "EXISTS q")) // leases and workers may have ended meanwhile
-                    pool_digest(c, "q");
-                (void)d;
-            }
+            // Reloaded too; what of it has run out of time ends in between.
+            if (accepted % 50 == 0) call_ok(c, "DEBUG RELOAD");
         }
         payload_free(&copy);
     }

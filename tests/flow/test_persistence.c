@@ -416,20 +416,45 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     }
     free(w.text);
     cr_expect(claims > 100 && releases > 100);
-    // A repeat, a refusal and a read leave no trace.
+}
+
+Test(persistence, what_changes_nothing_leaves_no_trace) {
+    static const char *const extra[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+    struct conn *c = server_start(extra)->conn;
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
+    call_int(c, "KVROUTE.WORKER SET p w");
+    call(c, "KVROUTE.SELECT p live IDS 0");
+    static const char *const commands[] = {
+        "KVROUTE.SELECT p live IDS 0",
+        "KVROUTE.SELECT p other IDS 0 AMONG 0",
+        "KVROUTE.CLAIM p live w 0 IDS 0",
+        "KVROUTE.CLAIM p other nosuch 0 IDS 0",
+        "KVROUTE.RELEASE p nosuch",
+        "KVROUTE.UPDATE p nosuch PREFILLED",
+        "KVROUTE.EVENT p w 0 1 99999 CLEARED",
+        "KVROUTE.EVENT p w 0 1 1 STORED 00000000000000ff IDS 1 1",
+        "KVROUTE.WORKER DEL p nosuch",
+        "KVROUTE.WORKER SET p w RANKS 0",
+        "KVROUTE.ALTER p LEASE -1",
+        "KVROUTE.CREATE p",
+        "KVROUTE.SCORE p IDS 0",
+        "KVROUTE.INFO p",
+        "KVROUTE.DIGEST p",
+        "KVROUTE.TREE p",
+        "KVROUTE.WORKER LIST p",
+        "KVROUTE.REQUEST LIST p",
+    };
     int64_t size = server_info(c, "persistence", "aof_current_size");
-    call(c, "KVROUTE.SELECT p last IDS 0");
-    call(c, "KVROUTE.CLAIM p last worker-0 0 IDS 0");
-    call(c, "KVROUTE.RELEASE p nosuch");
-    call(c, "KVROUTE.UPDATE p nosuch PREFILLED");
-    call(c, "KVROUTE.EVENT p worker-0 0 1 99999 CLEARED");
-    call(c, "KVROUTE.WORKER DEL p nosuch");
-    call(c, "KVROUTE.SCORE p IDS 0");
-    call(c, "KVROUTE.INFO p");
-    call(c, "KVROUTE.DIGEST p");
-    call(c, "KVROUTE.TREE p");
-    call(c, "KVROUTE.ALTER p LEASE -1");
-    (void)size; // leases that end meanwhile do
+    int64_t dirty = server_info(c, "persistence", "rdb_changes_since_last_save");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        struct args a = {0};
+        args_words(&a, commands[i]);
+        call_args(c, &a);
+        args_clear(&a);
+        cr_expect(server_info(c, "persistence", "aof_current_size") == size, "%s", commands[i]);
+        cr_expect(server_info(c, "persistence", "rdb_changes_since_last_save") == dirty, "%s",
+                  commands[i]);
+    }
 }
 
 // A reload renews: what ended while the server was away must not count against anyone.

@@ -200,6 +200,16 @@ static void test_full_resync(const char *diskless_sync, const char *diskless_loa
     }
     server_wait_link(replica, primary);
     expect_equal(primary, replica, "p");
+    // Torn off until the backlog no longer reaches: the same primary, once more in full.
+    int64_t copies = server_info(c, "stats", "sync_full");
+    call_ok(c, "CONFIG SET repl-backlog-size 16384");
+    for (int i = 0; i < 20 && server_info(c, "stats", "sync_full") == copies; i++) {
+        call(c, "CLIENT KILL TYPE replica");
+        traffic_pipeline(&t, feeding, 1000);
+        server_wait_link(replica, primary);
+    }
+    cr_assert(server_info(c, "stats", "sync_full") > copies);
+    expect_equal(primary, replica, "p");
     traffic_run(&t, c, 300);
     expect_equal(primary, replica, "p");
     call_ok(c, "SELECT 1");

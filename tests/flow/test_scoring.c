@@ -217,7 +217,6 @@ Test(scoring, predictions_count_as_held_and_go) {
     struct conn *c = start_pool("BLOCKSIZE 1 PREDICT 1000000");
     expect_int(c, 1, "KVROUTE.WORKER SET p a CAPACITY 6");
     expect_int(c, 1, "KVROUTE.WORKER SET p b");
-    struct digest before = pool_digest(c, "p");
     const struct reply *r = call(c, "KVROUTE.SELECT p r1 IDS 4 1 2 3 4");
     cr_expect_str_eq(map_str(r, "worker"), "a");
     cr_expect(map_int(r, "overlap") == 0);
@@ -232,7 +231,6 @@ Test(scoring, predictions_count_as_held_and_go) {
     cr_expect(map_int(score(c, "b", "IDS 5 1 2 3 4 5"), "overlap") == 0);
     expect_error(c, "NOPARENT", "KVROUTE.EVENT p a 0 1 1 STORED %s IDS 1 5",
                  prefix_of(c, 1, "IDS 4 1 2 3 4").digits);
-    (void)before;
     // At most CAPACITY blocks, the oldest booking gives way.
     r = call(c, "KVROUTE.SELECT p r2 IDS 4 7 7 7 7 AMONG 1 a");
     cr_expect(pool_info(c, "p", "predicted") == 4);

@@ -15,6 +15,8 @@
 #include "publisher.h"
 #include "wire.h"
 
+#define NOBODY UINT32_MAX
+
 // A list of requests, taken from the front.
 struct queue {
     uint32_t *items;
@@ -24,6 +26,7 @@ struct queue {
 struct worker {
     struct queue waiting; // for prefill
     bool busy;
+    double free_at; // when it is through with what it has begun
 };
 
 struct due {
@@ -44,6 +47,8 @@ struct fleet {
     uint64_t planned;
     uint32_t *worker_of, *router_of; // by request
     struct queue *news;              // by router: request × 2 + what
+    uint32_t *arriving;  // by router: the request that it asked to begin with, NOBODY none
+    uint32_t waited_for; // the first request that hasn't been handed over
     bool *drained;
     unsigned n_drained;
     uint64_t *evicted;
@@ -97,7 +102,9 @@ static void store(struct fleet *f, unsigned w, uint32_t request, size_t n) {
                          hashes + had, n - had);
 }
 
-// The next prompt's turn has come: what the cache has of it now needn't be computed.
+// The next prompt's turn has come: what the cache has of it now needn't be computed. It begins when it
+// arrived if the worker had nothing to do, even if the clock has gone on while a router found a worker
+// for it: how long that takes is measured in real time, and doesn't count in virtual time as well.
 static void start_prefill(struct fleet *f, unsigned w) {
     const struct workload *load = f->plan->load;
     struct board *b = f->plan->board;
@@ -112,7 +119,8 @@ static void start_prefill(struct fleet *f, unsigned w) {
     uint64_t known = (uint64_t)hits * load->block_size;
     uint64_t computed = r->isl > known ? r->isl - known : 1; // the last token's always is
     b->work[w] += computed + r->osl;
-    plan_due(f, f->now + (double)computed / PREFILL_RATE, request, false);
+    x->free_at = fmax(x->free_at, r->at) + (double)computed / PREFILL_RATE;
+    plan_due(f, x->free_at, request, false);
 }
 
 static void tell(struct fleet *f, uint32_t request, enum wire_news what) {
@@ -127,7 +135,7 @@ static void advance(struct fleet *f, double until) {
         struct due d = take_due(f);
         const struct request *r = &load->requests[d.request];
         unsigned w = f->worker_of[d.request];
-        f->now = d.at;
+        f->now = fmax(f->now, d.at);
         if (d.done) {
             store(f, w, d.request, r->known);
             tell(f, d.request, WIRE_DONE);
@@ -152,11 +160,12 @@ static bool take_over(struct fleet *f, unsigned router, const struct wire_call *
     uint8_t *handed = &plan->board->handed[call->request];
     if (*handed < UINT8_MAX) ++*handed;
     if (*handed > 1) return true; // counted, and the run fails for it
-    advance(f, plan->load->requests[call->request].at);
     f->worker_of[call->request] = call->worker;
     f->router_of[call->request] = router;
     queue_put(&f->workers[call->worker].waiting, call->request);
     if (!f->workers[call->worker].busy) start_prefill(f, call->worker);
+    while (f->waited_for < plan->load->n && plan->board->handed[f->waited_for])
+        f->waited_for++;
     return true;
 }
 
@@ -171,28 +180,45 @@ static bool answer(struct fleet *f, unsigned router) {
     return send(f->plan->sockets[router], &a, sizeof a, MSG_NOSIGNAL) == sizeof a;
 }
 
-// One message of a router. False: the run can't go on.
-static bool serve(struct fleet *f, unsigned router, const struct wire_call *call) {
-    bool tell_all = false;
-    switch (call->kind) {
-    case WIRE_HAND:
-        if (!take_over(f, router, call)) return false;
-        break;
-    case WIRE_DRAIN:
-        f->n_drained += !f->drained[router];
-        f->drained[router] = true;
-        if (f->n_drained < f->plan->routers) return true; // answered along with the last
-        advance(f, INFINITY);
-        tell_all = true;
-        break;
-    default:
-        break;
+// Lets those routers begin whose requests are next. False: the run can't go on.
+static bool admit(struct fleet *f) {
+    const struct fleet_plan *plan = f->plan;
+    for (unsigned r = 0; r < plan->routers; r++) {
+        uint32_t request = f->arriving[r];
+        if (request == NOBODY || request >= f->waited_for + plan->routers) continue;
+        f->arriving[r] = NOBODY;
+        advance(f, plan->load->requests[request].at);
+        if (f->publisher && !publisher_flush(f->publisher)) return false;
+        if (!answer(f, r)) return false;
     }
+    return true;
+}
+
+// All routers have said that no more will come: the rest happens.
+static bool finish(struct fleet *f) {
+    advance(f, INFINITY);
     if (f->publisher && !publisher_flush(f->publisher)) return false;
-    if (!tell_all) return answer(f, router);
     for (unsigned r = 0; r < f->plan->routers; r++)
         if (!answer(f, r)) return false;
     return true;
+}
+
+// One message of a router. False: the run can't go on.
+static bool serve(struct fleet *f, unsigned router, const struct wire_call *call) {
+    switch (call->kind) {
+    case WIRE_ARRIVES:
+        if (call->request >= f->plan->load->n) return false;
+        f->arriving[router] = call->request;
+        return admit(f);
+    case WIRE_HAND:
+        return take_over(f, router, call) && admit(f);
+    case WIRE_DRAIN:
+        f->n_drained += !f->drained[router];
+        f->drained[router] = true;
+        return f->n_drained < f->plan->routers || finish(f);
+    default:
+        return answer(f, router);
+    }
 }
 
 static bool work(struct fleet *f) {
@@ -226,6 +252,7 @@ int fleet_main(const struct fleet_plan *plan) {
         .worker_of = memory_take(n, sizeof *f.worker_of),
         .router_of = memory_take(n, sizeof *f.router_of),
         .news = memory_take(plan->routers, sizeof *f.news),
+        .arriving = memory_take(plan->routers, sizeof *f.arriving),
         .drained = memory_take(plan->routers, sizeof *f.drained),
         .evicted = memory_take(plan->capacity, sizeof *f.evicted),
     };
@@ -249,6 +276,7 @@ int fleet_main(const struct fleet_plan *plan) {
     free(f.worker_of);
     free(f.router_of);
     free(f.news);
+    free(f.arriving);
     free(f.drained);
     free(f.evicted);
     return ok ? 0 : 1;

@@ -6,10 +6,12 @@
 // pace beside whatever else runs. That is an engine's first-order behaviour: a queue for prefill, none
 // for decoding.
 //
-// Time is the workload's own. It stands still while nothing happens in the programs: the clock moves
-// on when a router hands over a request that arrives later, and everything that falls due by then
-// happens, and is published, before that router hears more. So a replay goes as fast as the machine
-// can and yet hundreds of requests are under way at a time, each for as long as it would be.
+// Time is the workload's own. It stands still while nothing happens in the programs, and moves on to
+// the arrival of a request when a router begins with it: whatever falls due by then happens, is
+// published, and is told to that router before it chooses. So a replay goes as fast as the machine can,
+// and yet hundreds of requests are under way at a time, each for as long as it would be. With R routers
+// a request may begin while up to R - 1 earlier ones still look for a worker; no more, else one that the
+// machine held up for a few milliseconds would be minutes late in virtual time.
 #ifndef DEMO_FLEET_H
 #define DEMO_FLEET_H
 

@@ -242,26 +242,33 @@ static bool pass_on(struct router *r, const struct wire_answer *a) {
     return false;
 }
 
-static bool call_fleet(struct router *r, struct wire_call call, bool *more) {
+static bool say(const struct router *r, enum wire_kind kind, uint32_t request, uint32_t worker) {
+    struct wire_call call = {kind, request, worker};
+    return send(r->plan->fleet, &call, sizeof call, MSG_NOSIGNAL) == sizeof call;
+}
+
+// Asks for news and passes on all that there is.
+static bool hear(struct router *r, enum wire_kind kind, uint32_t request) {
     struct wire_answer a;
-    if (send(r->plan->fleet, &call, sizeof call, MSG_NOSIGNAL) != sizeof call) return false;
-    if (recv(r->plan->fleet, &a, sizeof a, 0) != sizeof a || a.n > WIRE_NEWS) return false;
-    *more = a.more;
-    return pass_on(r, &a);
+    do {
+        if (!say(r, kind, request, 0)) return false;
+        if (recv(r->plan->fleet, &a, sizeof a, 0) != sizeof a || a.n > WIRE_NEWS) return false;
+        if (!pass_on(r, &a)) return false;
+        kind = WIRE_LOOK;
+    } while (a.more);
+    return true;
 }
 
 static bool route(struct router *r, uint32_t request) {
     struct stream s = {.request = request};
+    if (!hear(r, WIRE_ARRIVES, request)) return false;
     if (r->plan->round_robin)
         s.worker = request % r->plan->workers;
     else if (!select_worker(r, request, &s))
         return false;
     r->streams = memory_grow(r->streams, &r->room_streams, r->n_streams + 1, sizeof s);
     r->streams[r->n_streams++] = s;
-    struct wire_call call = {WIRE_HAND, request, s.worker};
-    for (bool more = true; more; call.kind = WIRE_LOOK)
-        if (!call_fleet(r, call, &more)) return false;
-    return true;
+    return say(r, WIRE_HAND, request, s.worker);
 }
 
 int router_main(const struct router_plan *plan) {
@@ -275,9 +282,7 @@ int router_main(const struct router_plan *plan) {
         if (request >= plan->load->n) break;
         ok = route(&r, (uint32_t)request);
     }
-    struct wire_call call = {WIRE_DRAIN, 0, 0};
-    for (bool more = true; ok && more; call.kind = WIRE_LOOK)
-        ok = call_fleet(&r, call, &more);
+    ok = ok && hear(&r, WIRE_DRAIN, 0);
     ok = ok && r.n_streams == 0;
     link_drop(&r.link);
     free(r.streams);

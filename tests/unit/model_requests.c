@@ -151,6 +151,7 @@ bool model_guessed(const struct model *m, uint64_t instance, uint64_t hash) {
 }
 
 uint64_t model_guesses(const struct model *m, uint64_t instance) {
+    if (!m->n_guesses) return 0;
     size_t room = 0, n = 0;
     for (size_t i = 0; i < m->n_guesses; i++)
         if (m->guesses[i].instance == instance) room += m->guesses[i].n;

@@ -65,11 +65,12 @@ static uint64_t *path_to(struct rebuild *b, uint64_t hash, size_t *n) {
 
 // Everything that an instance holds, in one event: the path of each block stored, and what isn't
 // held of it removed again.
-static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t rank) {
+static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t rank,
+                      const size_t *order) {
     const struct model_rank *r = &w->rank[rank];
     const struct table *held = &b->model->held;
     struct kvr_op *ops = must_alloc(held->n * 2 * sizeof *ops);
-    size_t n = 0, *order = shuffled(b, held->cap);
+    size_t n = 0;
     struct table stored = {0};
     for (size_t k = 0; k < held->cap; k++) {
         const struct row *h = &held->rows[order[k]];
@@ -88,7 +89,6 @@ static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t 
         ops[n++] = (struct kvr_op){KVR_REMOVED, tier, false, 0, unheld, extra};
     }
     table_free(&stored);
-    free(order);
     struct kvr_event_result out;
     for (uint64_t seq = 1; seq <= r->seq; seq++)
         must(b,
@@ -127,17 +127,19 @@ void pair_check_rebuilt(struct pair *p, uint64_t random) {
     struct rebuild b = {p, m, kvr_pool_new(&a, &m->options, random), random};
     if (!b.pool) pair_differs(p, "building anew: no pool");
     size_t *workers = shuffled(&b, m->n_workers), *requests = shuffled(&b, m->n_requests);
+    size_t *holdings = shuffled(&b, m->held.cap);
     for (size_t i = 0; i < m->n_workers; i++)
         add_worker(&b, &m->workers[workers[i]]);
     for (size_t i = 0; i < m->n_requests / 2; i++)
         claim(&b, &m->requests[requests[i]]);
     for (size_t i = m->n_workers; i-- > 0;)
         for (uint32_t k = 0; k < m->workers[workers[i]].ranks; k++)
-            store_all(&b, &m->workers[workers[i]], k);
+            store_all(&b, &m->workers[workers[i]], k, holdings);
     for (size_t i = m->n_requests / 2; i < m->n_requests; i++)
         claim(&b, &m->requests[requests[i]]);
     free(workers);
     free(requests);
+    free(holdings);
     const char *broken = kvr_pool_validate(b.pool);
     if (broken) pair_differs(p, "built anew, it is invalid: %s", broken);
     uint8_t was[KVR_DIGEST_BYTES], is[KVR_DIGEST_BYTES];

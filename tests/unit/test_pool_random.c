@@ -135,20 +135,21 @@ static const struct profile profiles[] = {
      .reloads = 5,
      .check_every = 20},
     {.name = "fleet",
-     .nodes = 40,
+     .nodes = 60,
      .straight = 80,
      .workers = 250,
      .ranks = 4,
      .requests = 60,
-     .events = 120,
+     .events = 200,
      .selects = 10,
      .requests_ops = 10,
-     .workers_ops = 90,
+     .workers_ops = 4,
      .holes = 30,
      .tiers = 3,
      .capacity = 60,
      .reloads = 2,
-     .check_every = 200},
+     .registered = true,
+     .check_every = 1000},
 };
 
 static uint64_t number(const char *name, uint64_t otherwise) {
@@ -179,7 +180,7 @@ static void run_named(const char *name, unsigned one_in) {
     const struct profile *f = profiles;
     while (strcmp(f->name, name) != 0)
         f++;
-    uint64_t seed = number("KVROUTE_SEED", 1), steps = number("KVROUTE_STEPS", 2000);
+    uint64_t seed = number("KVROUTE_SEED", 1), steps = number("KVROUTE_STEPS", 3000);
     unsigned rounds = getenv("KVROUTE_SEED") ? 1 : 3;
     for (unsigned i = 0; i < rounds; i++)
         run(f, seed + i, steps, one_in);

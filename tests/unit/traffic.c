@@ -93,40 +93,25 @@ static void draw_options(struct traffic *t, struct kvr_options *o) {
     o->predict = source_chance(s, t->profile->predict) ? 1 + source_below(s, 2000) : 0;
 }
 
-void traffic_init(struct traffic *t, const struct profile *profile, struct source source,
-                  struct pair *pair, const char *label) {
-    *t = (struct traffic){.profile = profile, .source = source, .pair = pair};
-    plant(t);
-    for (unsigned i = 0; i < profile->nodes; i++)
-        if (t->nodes[i].depth > t->room) t->room = t->nodes[i].depth;
-    // Moved prefixes can make paths longer than any is now.
-    t->room = t->room * 4 + profile->nodes + 64;
-    t->path = must_alloc(t->room * sizeof *t->path);
-    t->spare = must_alloc(t->room * sizeof *t->spare);
-    struct kvr_options o;
-    kvr_options_default(&o);
-    o.block_size = (uint32_t)1 << source_below(&t->source, 6);
-    draw_options(t, &o);
-    pair_init(pair, &o, label);
-    pair->exact = !profile->odd_weights;
-}
-
-void traffic_free(struct traffic *t) {
-    free(t->nodes);
-    free(t->path);
-    free(t->spare);
-    pair_free(t->pair);
-}
-
 // Names that try the order: prefixes of one another, and bytes that text doesn't have.
-struct kvr_bytes traffic_worker(struct traffic *t, char *room) {
-    unsigned k = source_below(&t->source, t->profile->workers);
+static struct kvr_bytes name_of(unsigned k, char *room) {
     if (k % 7 == 3)
         return (struct kvr_bytes){memset(room, 'x', KVR_MAX_NAME), 1 + k % KVR_MAX_NAME};
     int n = snprintf(room, KVR_MAX_NAME, "w%u", k);
     if (k % 5 == 2) room[n++] = '\0';
     if (k % 11 == 4) room[0] = (char)0xff;
     return (struct kvr_bytes){room, (size_t)n};
+}
+
+struct kvr_bytes traffic_worker(struct traffic *t, char *room) {
+    return name_of(source_below(&t->source, t->profile->workers), room);
+}
+
+static void register_all(struct traffic *t) {
+    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = t->profile->ranks};
+    char room[KVR_MAX_NAME];
+    for (unsigned k = 0; k < t->profile->workers; k++)
+        pair_worker_set(t->pair, name_of(k, room), &w);
 }
 
 static void worker_op(struct traffic *t) {
@@ -149,6 +134,32 @@ static void worker_op(struct traffic *t) {
     w.ttl = source_chance(s, 50) ? source_below(s, 5000) : 0;
     if (source_chance(s, 2)) w.ranks = source_chance(s, 50) ? 0 : KVR_MAX_RANKS + 1;
     pair_worker_set(t->pair, name, &w);
+}
+
+void traffic_init(struct traffic *t, const struct profile *profile, struct source source,
+                  struct pair *pair, const char *label) {
+    *t = (struct traffic){.profile = profile, .source = source, .pair = pair};
+    plant(t);
+    for (unsigned i = 0; i < profile->nodes; i++)
+        if (t->nodes[i].depth > t->room) t->room = t->nodes[i].depth;
+    // Moved prefixes can make paths longer than any is now.
+    t->room = t->room * 4 + profile->nodes + 64;
+    t->path = must_alloc(t->room * sizeof *t->path);
+    t->spare = must_alloc(t->room * sizeof *t->spare);
+    struct kvr_options o;
+    kvr_options_default(&o);
+    o.block_size = (uint32_t)1 << source_below(&t->source, 6);
+    draw_options(t, &o);
+    pair_init(pair, &o, label);
+    pair->exact = !profile->odd_weights;
+    if (profile->registered) register_all(t);
+}
+
+void traffic_free(struct traffic *t) {
+    free(t->nodes);
+    free(t->path);
+    free(t->spare);
+    pair_free(t->pair);
 }
 
 // ---- Requests ------------------------------------------------------------------------------------

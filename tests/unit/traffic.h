@@ -33,6 +33,7 @@ struct profile {
     unsigned predict;                                           // percent of pools with predictions
     unsigned capacity;                                          // of workers: up to so many blocks
     unsigned reloads;                                           // per mille of steps
+    bool registered;      // all workers with all ranks are there from the start
     bool odd_weights;     // weights that aren't powers of two: costs are compared loosely
     unsigned check_every; // steps between comparisons of everything
 };

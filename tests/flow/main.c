@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flow tests' entry: Criterion's own, with two additions. One job more than there are processors,
-// because a test and its servers spend much of their time waiting for each other. And a verdict file:
-// Criterion takes no notice of what fails in a fini, which is where crashed servers are found, so
-// harness_end() writes them there and the run fails here.
+// because a test and its servers spend much of their time waiting for each other. And a file of
+// verdicts, in memory: Criterion takes no notice of what fails in a fini, which is where crashed
+// servers are found, so harness_end() writes them there and the run fails here.
+#define _GNU_SOURCE // memfd_create
 #include <criterion/criterion.h>
 #include <criterion/options.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -21,12 +23,11 @@ int main(int argc, char **argv) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     criterion_options.jobs = cpus > 0 ? (size_t)cpus + 1 : 2;
 
-    const char *tmp = getenv("TMPDIR");
-    char verdicts[200];
-    snprintf(verdicts, sizeof verdicts, "%s/kvroute-flow-verdicts.XXXXXX", tmp ? tmp : "/tmp");
-    int fd = mkstemp(verdicts);
+    char verdicts[64];
+    int fd = memfd_create("verdicts", 0);
+    snprintf(verdicts, sizeof verdicts, "/proc/%d/fd/%d", (int)getpid(), fd);
     if (fd < 0 || setenv("KVROUTE_VERDICTS", verdicts, 1) != 0) {
-        perror(verdicts);
+        perror("verdicts");
         return 1;
     }
     int failed = 0;
@@ -34,11 +35,10 @@ int main(int argc, char **argv) {
     criterion_finalize(tests);
 
     char line[256];
-    FILE *f = fdopen(fd, "r");
+    FILE *f = fopen(verdicts, "r");
     while (f && fgets(line, sizeof line, f)) {
         fprintf(stderr, "server crashed in %s", line);
         failed = 1;
     }
-    unlink(verdicts);
     return failed;
 }

@@ -30,6 +30,8 @@ void model_free(struct model *m) {
     free(m->guesses);
     table_free(&m->held);
     table_free(&m->known);
+    table_free(&m->held_before);
+    table_free(&m->known_before);
 }
 
 enum kvr_err model_alter(struct model *m, const struct kvr_options *o) {
@@ -69,6 +71,7 @@ static void unneed(struct model *m, uint64_t hash) {
 
 static bool unhold(struct model *m, uint64_t instance, int tier, uint64_t hash) {
     if (!table_drop(&m->held, hash, tag_of(instance, tier))) return false;
+    table_find(&m->known, hash, 0)->holders--;
     unneed(m, hash);
     return true;
 }
@@ -104,7 +107,9 @@ static enum kvr_err store(struct model *m, uint64_t instance, const struct kvr_o
         bool new_holding;
         table_put(&m->held, op->hashes[i], tag_of(instance, op->tier), &new_holding);
         if (new_holding) {
-            table_find(&m->known, op->hashes[i], 0)->refs++;
+            r = table_find(&m->known, op->hashes[i], 0);
+            r->refs++;
+            r->holders++;
             m->stats.stored_blocks++;
         }
         has_parent = true;
@@ -152,24 +157,19 @@ enum kvr_err model_event(struct model *m, struct kvr_bytes worker, uint32_t rank
         out->repeat = true;
         return KVR_OK;
     }
-    struct table held, known;
     struct kvr_stats stats = m->stats;
-    table_copy(&held, &m->held);
-    table_copy(&known, &m->known);
+    table_copy(&m->held_before, &m->held);
+    table_copy(&m->known_before, &m->known);
     enum kvr_err err = KVR_OK;
     if (fresh) clear(m, r->id, -1);
     for (size_t i = 0; i < n_ops && err == KVR_OK; i++)
         err = apply(m, r->id, &ops[i]);
     if (err != KVR_OK) {
-        table_free(&m->held);
-        table_free(&m->known);
-        m->held = held;
-        m->known = known;
+        table_copy(&m->held, &m->held_before);
+        table_copy(&m->known, &m->known_before);
         m->stats = stats;
         return err;
     }
-    table_free(&held);
-    table_free(&known);
     bool forget = fresh;
     for (size_t i = 0; i < n_ops; i++)
         if (ops[i].kind == KVR_CLEARED && ops[i].tier <= KVR_DEVICE) forget = true;
@@ -307,11 +307,9 @@ void model_counts(const struct model *m, int64_t now, struct kvr_stats *out) {
     out->eligible = 0;
     for (size_t i = 0; i < m->n_workers; i++)
         if (model_eligible(m, &m->workers[i], now)) out->eligible += m->workers[i].ranks;
-    struct table held = {0};
-    for (size_t i = 0; i < m->held.cap; i++)
-        if (m->held.rows[i].used) table_put(&held, m->held.rows[i].key, 0, NULL);
-    out->blocks = held.n;
-    table_free(&held);
+    out->blocks = 0;
+    for (size_t i = 0; i < m->known.cap; i++)
+        if (m->known.rows[i].used && m->known.rows[i].holders) out->blocks++;
     out->holdings = m->held.n;
     out->predicted = 0;
     for (size_t i = 0; i < m->n_workers; i++)

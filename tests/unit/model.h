@@ -57,7 +57,8 @@ struct model {
     struct model_guess *guesses;
     size_t n_guesses;
     struct table held;  // key hash, tag instance * KVR_TIERS + tier
-    struct table known; // key hash; parent; refs: holdings of it + known children
+    struct table known; // key hash; parent; refs: holdings of it + known children; holders
+    struct table held_before, known_before; // while an event is applied
     uint64_t last_id, last_booking;
     int64_t renewed_floor; // every lease and worker counts as renewed at this time at the earliest
 };

@@ -75,11 +75,10 @@ bool table_drop(struct table *t, uint64_t key, uint64_t tag) {
 }
 
 void table_copy(struct table *to, const struct table *from) {
-    *to = *from;
-    to->rows = NULL;
-    if (!from->cap) return;
-    to->rows = must_resize(NULL, from->cap * sizeof *to->rows);
-    memcpy(to->rows, from->rows, from->cap * sizeof *to->rows);
+    if (to->cap != from->cap) to->rows = must_resize(to->rows, from->cap * sizeof *to->rows);
+    if (from->cap) memcpy(to->rows, from->rows, from->cap * sizeof *to->rows);
+    to->cap = from->cap;
+    to->n = from->n;
 }
 
 void table_free(struct table *t) {

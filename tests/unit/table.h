@@ -13,7 +13,7 @@
 struct row {
     uint64_t key, tag; // together the key
     uint64_t parent;   // the rest is the user's
-    uint64_t refs;
+    uint64_t refs, holders;
     bool has_parent;
     bool used;
 };
@@ -27,7 +27,7 @@ struct row *table_find(const struct table *t, uint64_t key, uint64_t tag);
 // Finds or adds (zeroed but for the key); *added may be NULL. Rows move when the table grows.
 struct row *table_put(struct table *t, uint64_t key, uint64_t tag, bool *added);
 bool table_drop(struct table *t, uint64_t key, uint64_t tag);
-void table_copy(struct table *to, const struct table *from); // to: empty
+void table_copy(struct table *to, const struct table *from); // what `to` had is gone
 void table_free(struct table *t);                            // and empty again
 
 // malloc and friends that end the program instead of failing: a test has no use for NULL.

@@ -16,8 +16,8 @@ struct board {
     atomic_size_t next;
     atomic_size_t done; // finished by their workers
 
-    // The quiet moment before a crash. From this request on, a router that has taken one asks for a
-    // worker, leaves the answer unread and waits for `go`, as if the server had died before it came.
+    // The quiet moment before a crash. The router that has this request asks for a worker, leaves the
+    // answer unread and waits for `go`, as if the server had died before it came.
     size_t hold_at; // SIZE_MAX: never
     atomic_uint held;
     atomic_bool go;

@@ -49,6 +49,8 @@ struct fleet {
     struct queue *news;              // by router: request × 2 + what
     uint32_t *arriving;  // by router: the request that it asked to begin with, NOBODY none
     uint32_t waited_for; // the first request that hasn't been handed over
+    bool *told;          // by router: it has been given news and hasn't passed them on yet
+    unsigned n_told;
     bool *drained;
     unsigned n_drained;
     uint64_t *evicted;
@@ -169,29 +171,55 @@ static bool take_over(struct fleet *f, unsigned router, const struct wire_call *
     return true;
 }
 
-static bool answer(struct fleet *f, unsigned router) {
+// again: the router passes on what it gets and then asks for more, however much there is.
+static bool answer(struct fleet *f, unsigned router, bool again) {
     struct wire_answer a = {0};
     uint32_t item;
     while (a.n < WIRE_NEWS && queue_take(&f->news[router], &item)) {
         a.news[a.n].request = item / 2;
         a.news[a.n++].what = item % 2;
     }
-    a.more = f->news[router].first < f->news[router].n;
+    a.more = again || f->news[router].first < f->news[router].n;
     return send(f->plan->sockets[router], &a, sizeof a, MSG_NOSIGNAL) == sizeof a;
 }
 
-// Lets those routers begin whose requests are next. False: the run can't go on.
+// Gives every router the news that it has, and counts those that have some to pass on. *ready: none
+// had any, and all of them listen.
+static bool spread_news(struct fleet *f, bool *ready) {
+    for (unsigned r = 0; r < f->plan->routers; r++) {
+        if (f->arriving[r] == NOBODY && !f->drained[r]) return true;
+        if (f->told[r] || f->news[r].first == f->news[r].n) continue;
+        if (!answer(f, r, true)) return false;
+        f->told[r] = true;
+        f->n_told++;
+    }
+    *ready = f->n_told == 0;
+    return true;
+}
+
+// Lets the router begin whose request is next, when the pool has heard of all that was before, from
+// whichever router. False: the run can't go on.
 static bool admit(struct fleet *f) {
     const struct fleet_plan *plan = f->plan;
-    for (unsigned r = 0; r < plan->routers; r++) {
-        uint32_t request = f->arriving[r];
-        if (request == NOBODY || request >= f->waited_for + plan->routers) continue;
-        f->arriving[r] = NOBODY;
-        advance(f, plan->load->requests[request].at);
-        if (f->publisher && !publisher_flush(f->publisher)) return false;
-        if (!answer(f, r)) return false;
-    }
-    return true;
+    unsigned r = 0;
+    while (r < plan->routers && f->arriving[r] != f->waited_for)
+        r++;
+    if (r == plan->routers || f->n_told) return true;
+    advance(f, plan->load->requests[f->waited_for].at);
+    if (f->publisher && !publisher_flush(f->publisher)) return false;
+    bool ready = false;
+    if (!spread_news(f, &ready)) return false;
+    if (!ready) return true;
+    f->arriving[r] = NOBODY;
+    return answer(f, r, false);
+}
+
+// A router asks whether there is more: it has passed on what it was told.
+static bool look(struct fleet *f, unsigned router) {
+    if (!f->told[router]) return answer(f, router, false);
+    f->told[router] = false;
+    f->n_told--;
+    return admit(f);
 }
 
 // All routers have said that no more will come: the rest happens.
@@ -199,7 +227,7 @@ static bool finish(struct fleet *f) {
     advance(f, INFINITY);
     if (f->publisher && !publisher_flush(f->publisher)) return false;
     for (unsigned r = 0; r < f->plan->routers; r++)
-        if (!answer(f, r)) return false;
+        if (!answer(f, r, false)) return false;
     return true;
 }
 
@@ -215,9 +243,9 @@ static bool serve(struct fleet *f, unsigned router, const struct wire_call *call
     case WIRE_DRAIN:
         f->n_drained += !f->drained[router];
         f->drained[router] = true;
-        return f->n_drained < f->plan->routers || finish(f);
+        return f->n_drained < f->plan->routers ? admit(f) : finish(f);
     default:
-        return answer(f, router);
+        return look(f, router);
     }
 }
 
@@ -253,11 +281,14 @@ int fleet_main(const struct fleet_plan *plan) {
         .router_of = memory_take(n, sizeof *f.router_of),
         .news = memory_take(plan->routers, sizeof *f.news),
         .arriving = memory_take(plan->routers, sizeof *f.arriving),
+        .told = memory_take(plan->routers, sizeof *f.told),
         .drained = memory_take(plan->routers, sizeof *f.drained),
         .evicted = memory_take(plan->capacity, sizeof *f.evicted),
     };
     for (unsigned w = 0; w < plan->workers; w++)
         f.caches[w] = cache_new(plan->capacity);
+    for (unsigned r = 0; r < plan->routers; r++)
+        f.arriving[r] = NOBODY;
     if (plan->publish)
         f.publisher = publisher_new(plan->port, plan->workers, f.caches, plan->board);
     bool ok = work(&f);
@@ -277,6 +308,7 @@ int fleet_main(const struct fleet_plan *plan) {
     free(f.router_of);
     free(f.news);
     free(f.arriving);
+    free(f.told);
     free(f.drained);
     free(f.evicted);
     return ok ? 0 : 1;

@@ -8,10 +8,15 @@
 //
 // Time is the workload's own. It stands still while nothing happens in the programs, and moves on to
 // the arrival of a request when a router begins with it: whatever falls due by then happens, is
-// published, and is told to that router before it chooses. So a replay goes as fast as the machine can,
-// and yet hundreds of requests are under way at a time, each for as long as it would be. With R routers
-// a request may begin while up to R - 1 earlier ones still look for a worker; no more, else one that the
-// machine held up for a few milliseconds would be minutes late in virtual time.
+// published, and is told to the routers it concerns, who pass it on to the pool; then that one router
+// chooses. So a replay goes as fast as the machine can, and yet hundreds of requests are under way at a
+// time, each for as long as it would be.
+//
+// No request begins before the one that arrived earlier has its worker. A choice takes a fraction of a
+// millisecond and requests come hundreds of virtual milliseconds apart; two that chose at once because
+// a replay is quick would show the replay's speed and not the routers'. It also makes a run depend on
+// nothing but its workload: what several routers choose differs from what one does only where the
+// shared state fails them.
 #ifndef DEMO_FLEET_H
 #define DEMO_FLEET_H
 
@@ -20,8 +25,8 @@
 #include "board.h"
 #include "workload.h"
 
-#define PREFILL_RATE 8000.0 // tokens a second
-#define DECODE_PACE 0.03    // seconds a token
+#define PREFILL_RATE 10000.0 // tokens a second
+#define DECODE_PACE 0.015    // seconds a token
 
 struct fleet_plan {
     const struct workload *load;

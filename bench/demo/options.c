@@ -32,6 +32,7 @@ static const char usage[] =
     "  --requests N      at most so many requests\n"
     "  --seed N          of the generated chats (1)\n"
     "  --quick           a small workload, about ten seconds in all\n"
+    "  --pool WORDS      options for KVROUTE.CREATE, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --tear BYTES      after the first crash, cut so much off the append-only file, as a loss "
     "of\n"
     "                    power would: routers and workers must put back what is missing (0)\n"
@@ -68,7 +69,20 @@ static const char *default_module(void) {
 }
 
 int options_parse(struct options *o, int argc, char **argv) {
-    enum { ROUTERS, WORKERS, CAPACITY, TRACE, BLOCK, REQUESTS, SEED, QUICK, TEAR, MODULE, SERVER };
+    enum {
+        ROUTERS,
+        WORKERS,
+        CAPACITY,
+        TRACE,
+        BLOCK,
+        REQUESTS,
+        SEED,
+        QUICK,
+        POOL,
+        TEAR,
+        MODULE,
+        SERVER
+    };
     enum { KEEP = SERVER + 1, HELP };
     static const struct option longs[] = {
         {"routers", required_argument, NULL, ROUTERS},
@@ -79,6 +93,7 @@ int options_parse(struct options *o, int argc, char **argv) {
         {"requests", required_argument, NULL, REQUESTS},
         {"seed", required_argument, NULL, SEED},
         {"quick", no_argument, NULL, QUICK},
+        {"pool", required_argument, NULL, POOL},
         {"tear", required_argument, NULL, TEAR},
         {"module", required_argument, NULL, MODULE},
         {"redis-server", required_argument, NULL, SERVER},
@@ -92,6 +107,7 @@ int options_parse(struct options *o, int argc, char **argv) {
         .workers = 8,
         .block_size = 16,
         .seed = 1,
+        .pool = "",
         .server = server && *server ? server : REDIS_SERVER,
         .module = module && *module ? module : default_module(),
     };
@@ -120,6 +136,9 @@ int options_parse(struct options *o, int argc, char **argv) {
             break;
         case TEAR:
             if ((ok = number(name, optarg, 0, 1 << 30, &v))) o->tear = v;
+            break;
+        case POOL:
+            o->pool = optarg;
             break;
         case TRACE:
             o->trace = optarg;

@@ -16,7 +16,8 @@ struct options {
     unsigned block_size; // tokens
     size_t requests;     // at most; 0: the whole trace, or what suits a generated workload
     uint64_t seed;
-    size_t tear; // bytes cut off the end of the append-only file after the first SIGKILL
+    const char *pool; // options of the pool, as KVROUTE.CREATE takes them; "" none
+    size_t tear;      // bytes cut off the end of the append-only file after the first SIGKILL
     bool quick, keep;
     const char *module, *server; // paths
 };

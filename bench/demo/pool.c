@@ -26,7 +26,13 @@ long worker_number(const char *name, size_t n) {
 }
 
 bool pool_make(struct server *s, const struct options *o, uint64_t capacity) {
-    redisReply *r = server_command(s, "KVROUTE.CREATE " POOL_KEY " BLOCKSIZE %u", o->block_size);
+    char words[512];
+    if (snprintf(words, sizeof words, "KVROUTE.CREATE %s BLOCKSIZE %u %s", POOL_KEY, o->block_size,
+                 o->pool) >= (int)sizeof words) {
+        fputs("kvroute-demo: too many options of the pool\n", stderr);
+        return false;
+    }
+    redisReply *r = server_words(s, words);
     if (!r) return false;
     freeReplyObject(r);
     for (unsigned i = 0; i < o->workers; i++) {

@@ -74,8 +74,8 @@ bool report_checks(const struct run_plan plans[RUNS], const struct run_result re
                 misjudged);
     ok &= check(crash->before[0] && !strcmp(crash->before, crash->after),
                 "the digest is the same after the crash");
-    ok &= check(crash->repeats >= plans[CRASH].routers,
-                "bookings whose answers were lost in the crash were answered the same again (%zu)",
+    ok &= check(crash->repeats >= 1,
+                "the booking whose answer was lost in the crash was answered the same again (%zu)",
                 crash->repeats);
     ok &= check(many->hit >= least_share * one->hit, "%s hit %.1f %% of what one router hits",
                 plans[MANY].name, 100 * many->hit / one->hit);

@@ -179,7 +179,7 @@ static bool select_worker(struct router *r, uint32_t request, struct stream *s) 
     struct board *b = r->plan->board;
     if (!ready(r)) return false;
     int64_t start = clock_ns();
-    if (request >= b->hold_at && !atomic_load(&b->go)) {
+    if (request == b->hold_at && !atomic_load(&b->go)) {
         ask_and_hold(r, request);
         start = clock_ns();
     }

@@ -228,16 +228,33 @@ void server_remove(struct server *s) {
     s->port = 0;
 }
 
+static redisReply *checked(struct server *s, redisReply *r, const char *command) {
+    if (r && r->type != REDIS_REPLY_ERROR) return r;
+    if (!stop_asked())
+        fprintf(stderr, "kvroute-demo: %.*s was answered %s\n", (int)strcspn(command, " "), command,
+                r ? r->str : s->control->errstr);
+    if (r) freeReplyObject(r);
+    return NULL;
+}
+
 redisReply *server_command(struct server *s, const char *format, ...) {
     if (!s->control) return NULL;
     va_list args;
     va_start(args, format);
     redisReply *r = redisvCommand(s->control, format, args);
     va_end(args);
-    if (r && r->type != REDIS_REPLY_ERROR) return r;
-    if (!stop_asked())
-        fprintf(stderr, "kvroute-demo: %.20s … answered %s\n", format,
-                r ? r->str : s->control->errstr);
-    if (r) freeReplyObject(r);
-    return NULL;
+    return checked(s, r, format);
+}
+
+redisReply *server_words(struct server *s, const char *words) {
+    enum { MAX_WORDS = 64 };
+    const char *argv[MAX_WORDS];
+    size_t lens[MAX_WORDS];
+    int n = 0;
+    for (const char *at = words; n < MAX_WORDS && *(at += strspn(at, " ")); n++) {
+        argv[n] = at;
+        at += lens[n] = strcspn(at, " ");
+    }
+    if (!s->control || !n) return NULL;
+    return checked(s, redisCommandArgv(s->control, n, argv, lens), words);
 }

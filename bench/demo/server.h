@@ -35,5 +35,6 @@ void server_remove(struct server *s);             // kills it and removes the fo
 // A command over the control connection; NULL, with a message, for an error reply or none.
 redisReply *server_command(struct server *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+redisReply *server_words(struct server *s, const char *words); // the same, split at spaces
 
 #endif

@@ -7,14 +7,8 @@
 #ifndef KVR_MEM_H
 #define KVR_MEM_H
 
+#include <kvroute/types.h>
 #include <stddef.h>
-
-// resize(ctx, p, size): p NULL allocates, size 0 frees, otherwise like realloc. Returns NULL when
-// there is no memory, and then p is still valid. Shrinking to a smaller non-zero size may fail too.
-struct kvr_alloc {
-    void *(*resize)(void *ctx, void *p, size_t size);
-    void *ctx;
-};
 
 struct mem {
     struct kvr_alloc alloc;

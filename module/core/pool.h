@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <kvroute/types.h>
+
 #include "mem.h"
 
 enum kvr_err {
@@ -35,26 +37,9 @@ enum kvr_err {
     KVR_NOMEM,    // out of memory
 };
 
-enum {
-    KVR_MAX_NAME = 128,        // bytes of a worker's name
-    KVR_MAX_ADDR = 512,        // bytes of a worker's address
-    KVR_MAX_ID = 256,          // bytes of a request's id
-    KVR_MAX_RANKS = 1024,      // ranks a worker
-    KVR_MAX_INSTANCES = 65535, // instances a pool
-    KVR_MAX_BLOCKS = 1 << 20,  // blocks in one list
-    KVR_MAX_BLOCK_SIZE = 4096, // tokens a block
-};
-#define KVR_MAX_TOKENS ((int64_t)1 << 40) // ISL, OSL, OUTPUT, CACHED
-#define KVR_MAX_MS ((int64_t)1 << 50)     // durations
-#define KVR_MAX_WEIGHT 1e9                // weights and TEMPERATURE: 0 to this; credits: 0 to 1
+#define KVR_MAX_WEIGHT 1e9 // weights and TEMPERATURE: 0 to this; credits: 0 to 1
 
-enum kvr_tier { KVR_DEVICE, KVR_HOST, KVR_DISK, KVR_TIERS };
 extern const char *const kvr_tier_names[KVR_TIERS]; // "device", "host", "disk"
-
-struct kvr_bytes {
-    const char *p;
-    size_t n;
-};
 
 // ---- Pools ---------------------------------------------------------------------------------------
 
@@ -119,7 +104,6 @@ bool kvr_pool_sweep(struct kvr_pool *p, size_t max);
 
 // ---- Workers -------------------------------------------------------------------------------------
 
-enum kvr_state { KVR_READY, KVR_DRAINING, KVR_EXPIRED };
 extern const char *const kvr_state_names[]; // "ready", "draining", "expired"
 
 // What WORKER SET names. Only fields whose bit is in `set` are read.

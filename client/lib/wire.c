@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void wire_begin(struct wire *w, const struct kvr_alloc *a) {
+    *w = (struct wire){.alloc = a, .n = WIRE_HEAD};
+}
+
+static char *room(struct wire *w, size_t n) {
+    if (w->failed || n > SIZE_MAX / 4 - w->n ||
+        mem_grow(w->alloc, &w->p, &w->cap, w->n + n < 512 ? 512 : w->n + n, 1)) {
+        w->failed = true;
+        return NULL;
+    }
+    char *at = w->p + w->n;
+    w->n += n;
+    return at;
+}
+
+void wire_arg(struct wire *w, const void *bytes, size_t n) {
+    char head[32];
+    size_t len = (size_t)snprintf(head, sizeof head, "$%zu\r\n", n);
+    char *at = room(w, len + n + 2);
+    if (!at) return;
+    memcpy(at, head, len);
+    if (n) memcpy(at + len, bytes, n);
+    memcpy(at + len + n, "\r\n", 2);
+    w->argc++;
+}
+
+void wire_bytes(struct wire *w, struct kvr_bytes b) {
+    wire_arg(w, b.p, b.n);
+}
+
+void wire_word(struct wire *w, const char *word) {
+    wire_arg(w, word, strlen(word));
+}
+
+void wire_words(struct wire *w, const char *words) {
+    while (*(words += strspn(words, " "))) {
+        size_t n = strcspn(words, " ");
+        wire_arg(w, words, n);
+        words += n;
+    }
+}
+
+void wire_int(struct wire *w, int64_t i) {
+    char text[32];
+    wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%" PRId64, i));
+}
+
+void wire_u64(struct wire *w, uint64_t u) {
+    char text[32];
+    wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, u));
+}
+
+void wire_real(struct wire *w, double d) {
+    char text[40];
+    wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%.17g", d));
+}
+
+void wire_paste(struct wire *w, const char *args, size_t n, size_t argc) {
+    char *at = n ? room(w, n) : NULL;
+    if (!at) return;
+    memcpy(at, args, n);
+    w->argc += argc;
+}
+
+void wire_drop(struct wire *w) {
+    mem_give(w->alloc, w->p);
+    wire_begin(w, w->alloc);
+}
+
+bool wire_end(struct wire *w, struct command *out) {
+    if (w->failed || !w->p) {
+        wire_drop(w);
+        return false;
+    }
+    char head[WIRE_HEAD + 8];
+    size_t len = (size_t)snprintf(head, sizeof head, "*%zu\r\n", w->argc);
+    out->base = w->p;
+    out->at = w->p + WIRE_HEAD - len;
+    out->n = w->n - WIRE_HEAD + len;
+    memcpy(out->at, head, len);
+    wire_begin(w, w->alloc);
+    return true;
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+// libkvroute: a client of one pool that loses nothing when Redis fails over.
+//
+// A handle (struct kvr_client) speaks KVROUTE commands for one pool. It finds the primary by itself
+// (one server, Sentinels, Cluster), finds it again whenever it goes, and sends again what was under
+// way; all commands of the set can be sent twice without harm. It remembers the requests that it
+// booked and that haven't ended, and when it sees that Redis lost writes that were acknowledged
+// (another history answers, or the pool's version has gone back) it books back those that are
+// missing. Nobody has to ask for any of this.
+//
+//     char error[160];
+//     struct kvr_client *c = kvr_client_open("sentinel://s1:26379,s2:26379,s3:26379/main", "pool",
+//                                            NULL, error, sizeof error);
+//     const struct kvr_result *r = kvr_client_select(c, &(struct kvr_select_call){
+//         .request = kvr_text("chat-17"), .blocks = {.hashes = hashes, .n = n}});
+//     if (r->code == KVR_CODE_OK) send_to(r->choice.addr);
+//     …
+//     kvr_client_release(c, &id, 1);
+//
+// Two forms
+//   Blocking: kvr_client_select() and the like run until there is an answer, or the deadline.
+//   Asynchronous: kvr_client_select_async() and the like return at once and call back later. They
+//   run on the caller's event loop (adapters/libevent.h, or any that hiredis has an adapter for), or,
+//   without one, whenever kvr_client_run() is called. Commands are pipelined; replies come in order
+//   unless a command had to be sent again.
+//   A handle without a loop of the caller's can use both; one with it only the asynchronous form.
+//
+// Time
+//   deadline: within it every call is answered, if only with KVR_CODE_TIMEOUT (default 5000 ms).
+//   timeout: a server that is silent for so long while it owes an answer counts as dead (1000 ms).
+//   connect_timeout: for reaching a server and greeting it (500 ms).
+//
+// What a result means
+//   KVR_CODE_OK: applied by a primary, or, with `degraded` set, promised (see Degrading).
+//   A code of the pool's own (NOPOOL … BADCHAIN) or of the server (OOM, DENIED, REFUSED): nothing has
+//   changed. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
+//   never come out: they are waited for until the deadline.
+//   KVR_CODE_TIMEOUT: it may have been applied or not. Afterwards the handle makes it good where it
+//   can: a SELECT is taken back, an UPDATE or RELEASE still reaches the pool.
+//   A RELEASE that had to be sent again may count 0 for what its first sending released, and a
+//   WORKER SET may say 0 (updated) where the first sending had created.
+//
+// Degrading
+//   With kvr_client_options.degrade, a handle without a primary goes on: when the deadline has passed
+//   (and at once for calls that come later), SELECT answers with one of the last known workers: the
+//   one with the fewest requests of this handle, none that was draining or expired. UPDATE, RELEASE,
+//   CLAIM and the WORKER commands are answered OK and carried out later. All of these say `degraded`. When a
+//   primary is back, the handle books what it has chosen meanwhile.
+//
+// Memory is bounded: max_pending calls, and max_live requests in max_live_bytes. A request beyond
+// these is routed all the same but not remembered (`unremembered` in the result and in the stats).
+// A request that its caller never ends is forgotten when its lease is long over.
+//
+// Caveats
+//   - A handle, with all that hangs on it, is used by one thread at a time.
+//   - hiredis writes to sockets: ignore SIGPIPE (signal(SIGPIPE, SIG_IGN)).
+//   - Strings in a result belong to the handle. Those of a blocking call last until the next blocking
+//     call on the handle, those that a callback is given until it returns.
+//   - A callback may call anything but the blocking forms, kvr_client_run and kvr_client_drain. The
+//     asynchronous calls never call back before they return.
+//   - A request's id is used once: an id that comes back within minutes of its RELEASE could, after a
+//     failover, be released by the memory of the first.
+//   - Host names are resolved by hiredis, which waits for it: give addresses where that matters.
+//   - Don't share a handle across fork(): open one in the child.
+//   - A request belongs to the handle that selected or claimed it. Others may update and release it,
+//     but only the owner puts it back after a loss.
+//   - The handle's memory dies with it: requests of a process that ends go when their leases end.
+#ifndef KVROUTE_CLIENT_H
+#define KVROUTE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <kvroute/types.h>
+
+#define KVR_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kvr_client;
+struct redisAsyncContext;
+
+static inline struct kvr_bytes kvr_text(const char *s) {
+    struct kvr_bytes b = {s, s ? strlen(s) : 0};
+    return b;
+}
+
+enum kvr_code {
+    KVR_CODE_OK = 0,
+    // The pool's answers, as the command set names them.
+    KVR_CODE_NOPOOL,    // the key doesn't exist, and options.create is NULL
+    KVR_CODE_WRONGTYPE, // the key holds something else
+    KVR_CODE_NOWORKER,  // the worker or rank isn't registered; SELECT: no eligible instance
+    KVR_CODE_GAP,       // number: the seq expected
+    KVR_CODE_STALE,     // number: the current epoch
+    KVR_CODE_NOPARENT,  // STORED under a block that the pool doesn't know
+    KVR_CODE_BADCHAIN,  // STORED of a block known under another parent
+    // The server's.
+    KVR_CODE_OOM,     // the server has reached maxmemory
+    KVR_CODE_DENIED,  // NOPERM, NOAUTH, WRONGPASS
+    KVR_CODE_REFUSED, // any other error, ERR among them: the arguments are wrong
+    // The library's.
+    KVR_CODE_TIMEOUT,  // the deadline has passed
+    KVR_CODE_INVALID,  // an argument out of range; nothing was sent
+    KVR_CODE_FULL,     // max_pending calls are under way; nothing was sent
+    KVR_CODE_NOMEM,    // no memory; nothing was sent
+    KVR_CODE_PROTOCOL, // the answer is not one to this command
+    KVR_CODE_CLOSED,   // the handle was closed before the answer came
+};
+
+// The code's name, such as "NOWORKER"; never NULL.
+KVR_API const char *kvr_code_name(enum kvr_code code);
+
+// ---- Opening -------------------------------------------------------------------------------------
+
+// An event loop, as the library needs it. adapters/libevent.h makes one; for another loop write these
+// four. attach is hiredis's own adapter. The timer fires once for each timer_set, in the loop, never
+// inside timer_set; a later timer_set replaces an earlier; ms < 0 cancels.
+struct kvr_loop {
+    void *base;
+    int (*attach)(void *base, struct redisAsyncContext *ac); // 0, or -1 when out of memory
+    void *(*timer_new)(void *base, void (*fire)(void *arg), void *arg); // NULL: out of memory
+    void (*timer_set)(void *timer, int64_t ms);
+    void (*timer_free)(void *timer);
+};
+
+enum kvr_level { KVR_LOG_DEBUG, KVR_LOG_INFO, KVR_LOG_WARNING, KVR_LOG_ERROR };
+
+// All fields may be 0: then what is said there holds.
+struct kvr_client_options {
+    // Options of KVROUTE.CREATE as words, such as "BLOCKSIZE 16 LEASE 60000": a pool that isn't there
+    // (a server that came back empty) is created with these. NULL: never, NOPOOL is answered.
+    const char *create;
+    bool degrade;          // answer without a primary, see above; off
+    size_t max_pending;    // calls under way; 65,536
+    size_t max_live;       // requests remembered; 65,536
+    size_t max_live_bytes; // their blocks and ids; 256 MiB
+    size_t max_released;   // last releases that are repeated after a loss; 16,384
+    int64_t refresh;       // ms between two looks at the workers, for degrading; 1,000
+    // One line an event, without a newline; no prompts, tokens or passwords in it.
+    void (*log)(void *ctx, enum kvr_level level, const char *line);
+    void *log_ctx;
+    const struct kvr_loop *loop;   // copied; NULL: the handle's own
+    const struct kvr_alloc *alloc; // copied; NULL: malloc. hiredis's own allocations don't use it
+};
+
+// Opens a handle on the pool `pool` (the key's bytes, as a C string). Doesn't wait for a connection: a
+// server that can't be reached shows in the first call. Returns NULL with a reason in `error` (may be
+// NULL) when the URL or the options are wrong or memory is short.
+//
+// URL:
+//   redis://[user:password@]host[:port][/db][?settings]        one server
+//   unix:///path/of/socket[?settings]                          the same over a unix socket
+//   sentinel://[user:password@]host[:port],…/master[/db][?…]   Sentinels, and the master's name
+//   cluster://[user:password@]host[:port],…[?settings]         seed nodes
+//   rediss://, sentinels://, clusters://                       the same over TLS
+// IPv6 addresses stand in [brackets]. User, password, path and names may have %XX in them. Settings:
+//   deadline, timeout, connect_timeout   ms, see above
+//   db, user, password                   instead of in the address
+//   sentinel_user, sentinel_password     for the Sentinels themselves
+//   name                                 connection name in CLIENT LIST; "kvroute"
+//   role=any                             also a replica will do: for handles that only read
+//   cacert, cert, key, sni               files and name for TLS
+KVR_API struct kvr_client *kvr_client_open(const char *url, const char *pool,
+                                           const struct kvr_client_options *options, char *error,
+                                           size_t error_size);
+
+// Answers what is under way with KVR_CODE_CLOSED, closes the connections, frees all. Live requests
+// stay booked in the pool until their leases end. Publishers of the handle must be freed before. May be called in a callback.
+// c may be NULL.
+KVR_API void kvr_client_close(struct kvr_client *c);
+
+// "0.1.0 (hiredis 0.14.1, no TLS)"
+KVR_API const char *kvr_client_library(void);
+
+// ---- Results -------------------------------------------------------------------------------------
+
+struct kvr_choice {
+    struct kvr_bytes worker, addr;
+    uint32_t rank;
+    int64_t overlap; // blocks
+    int64_t cached;  // tokens
+    int64_t blocks;  // of the request
+    double cost;
+    bool repeat;     // the request was live already
+    int64_t version; // of the pool; -1 when degraded
+};
+
+struct kvr_score {
+    struct kvr_bytes worker, addr;
+    uint32_t rank;
+    int64_t overlap, device, host, disk; // blocks
+    int64_t cached, prefill_tokens;      // tokens
+    int64_t decode_blocks, requests;
+    double cost;
+};
+
+struct kvr_rank {
+    uint32_t rank;
+    uint64_t epoch, seq;
+    int64_t held[KVR_TIERS]; // blocks
+    int64_t requests, prefill_tokens, decode_blocks;
+};
+
+struct kvr_worker {
+    struct kvr_bytes name, addr;
+    enum kvr_state state;
+    int64_t capacity; // blocks an instance; 0: unknown
+    int64_t ttl_left; // ms; -1: for ever
+    const struct kvr_rank *ranks;
+    size_t n_ranks;
+};
+
+struct kvr_field {
+    struct kvr_bytes name, value; // value as text, also of numbers
+};
+
+struct kvr_result {
+    enum kvr_code code;
+    const char *message; // for people; "" with KVR_CODE_OK. Never holds the caller's bytes
+    bool degraded;       // see above
+    bool unremembered;   // SELECT, CLAIM: booked, but no room to remember it
+    unsigned sendings;   // how often it was sent; 1 unless something failed
+    // UPDATE 1, 0: not live · RELEASE: how many were live · CLAIM 1, 0: was live already
+    // WORKER SET 1 created, 0 updated · WORKER DEL 1, 0 · EVENT: last applied seq
+    // GAP, STALE: the number named. -1: none
+    int64_t number;
+    struct kvr_choice choice;         // SELECT
+    const struct kvr_score *scores;   // SCORE, least cost first
+    const struct kvr_worker *workers; // WORKER LIST, by name
+    const struct kvr_field *fields;   // INFO
+    size_t n;                         // of scores, workers or fields
+};
+
+// The field of an INFO as an integer; `otherwise` if it isn't there or is none.
+KVR_API int64_t kvr_info_int(const struct kvr_result *info, const char *name, int64_t otherwise);
+
+// Called once for each asynchronous call that returned KVR_CODE_OK.
+typedef void kvr_done(void *ctx, const struct kvr_result *r);
+
+// ---- Calls ---------------------------------------------------------------------------------------
+// Every call has two forms. The blocking one returns the result, never NULL. The asynchronous one
+// returns KVR_CODE_OK and later calls back, or returns INVALID, FULL, NOMEM or CLOSED and doesn't.
+// `done` may be NULL. What a call is given is copied before it returns.
+
+// The blocks of a request: hashes, or tokens that the server hashes.
+struct kvr_blocks {
+    const uint64_t *hashes;       // prefix hashes, see hash.h; with tokens NULL
+    const uint32_t *tokens;       // token ids; all of them, also the last partial block's
+    size_t n;                     // hashes or tokens
+    struct kvr_bytes lora, space; // with tokens: adapter, cache namespace; may be empty
+};
+
+enum {
+    KVR_WEIGH_OVERLAP = 1,
+    KVR_WEIGH_PREFILL = 2,
+    KVR_WEIGH_REQUESTS = 4,
+    KVR_WEIGH_TEMPERATURE = 8,
+};
+#define KVR_NO_LEASE (-1) // in a field `lease`: until released
+
+struct kvr_select_call {      // SCORE takes the same, without request and lease
+    struct kvr_bytes request; // 1..KVR_MAX_ID bytes
+    struct kvr_blocks blocks;
+    int64_t isl;                             // tokens; 0: what the pool takes it to be
+    int64_t osl;                             // tokens expected; 0: unknown
+    int64_t lease;                           // ms; 0: the pool's
+    const struct kvr_bytes *among, *exclude; // names of workers; among NULL: all
+    size_t n_among, n_exclude;
+    const char *policy; // NULL: the pool's
+    unsigned weigh;     // which of these to use instead of the pool's
+    double overlap, prefill, requests, temperature;
+    int64_t deadline; // ms for this call; 0: the handle's
+};
+
+struct kvr_update_call {
+    struct kvr_bytes request;
+    bool prefilled;
+    int64_t output; // tokens so far, all of them; 0: not said
+    int64_t lease;  // ms; 0: as it is
+    int64_t deadline;
+};
+
+struct kvr_claim_call {
+    struct kvr_bytes request, worker;
+    uint32_t rank;
+    struct kvr_blocks blocks;
+    int64_t isl, cached, output;
+    bool prefilled;
+    int64_t lease;
+    int64_t deadline;
+};
+
+enum { // which fields of kvr_worker_call are meant; the names are those of WORKER SET
+    KVR_WORKER_ADDR = 1,
+    KVR_WORKER_RANKS = 2,
+    KVR_WORKER_CAPACITY = 4,
+    KVR_WORKER_STATE = 8,
+    KVR_WORKER_TTL = 16,
+};
+
+struct kvr_worker_call {
+    struct kvr_bytes worker, addr;
+    unsigned set; // none: a heartbeat
+    uint32_t ranks;
+    int64_t capacity;
+    enum kvr_state state; // KVR_READY or KVR_DRAINING
+    int64_t ttl;          // ms
+    int64_t deadline;
+};
+
+enum kvr_op_kind { KVR_OP_STORED, KVR_OP_REMOVED, KVR_OP_CLEARED };
+
+struct kvr_op {
+    enum kvr_op_kind kind;
+    int tier;               // enum kvr_tier; CLEARED: -1 for all
+    const uint64_t *parent; // STORED: the block before the first; NULL: start of a sequence
+    const uint64_t *hashes;
+    size_t n;
+};
+
+struct kvr_event_call { // programs that publish use publisher.h, which keeps all this right
+    struct kvr_bytes worker;
+    uint32_t rank;
+    uint64_t epoch, seq;
+    const struct kvr_op *ops;
+    size_t n_ops;
+    int64_t deadline;
+};
+
+// Chooses an instance and books the request on it. The handle remembers the request until it is
+// released.
+KVR_API const struct kvr_result *kvr_client_select(struct kvr_client *c,
+                                                   const struct kvr_select_call *call);
+KVR_API enum kvr_code kvr_client_select_async(struct kvr_client *c,
+                                              const struct kvr_select_call *call, kvr_done *done,
+                                              void *ctx);
+
+// What SELECT would weigh, least cost first; books nothing.
+KVR_API const struct kvr_result *kvr_client_score(struct kvr_client *c,
+                                                  const struct kvr_select_call *call);
+KVR_API enum kvr_code kvr_client_score_async(struct kvr_client *c,
+                                             const struct kvr_select_call *call, kvr_done *done,
+                                             void *ctx);
+
+// How far a request is; renews its lease. A request of this handle that the pool doesn't know (its
+// lease ended, or a failover lost it) is booked back, and the answer is 1.
+KVR_API const struct kvr_result *kvr_client_update(struct kvr_client *c,
+                                                   const struct kvr_update_call *call);
+KVR_API enum kvr_code kvr_client_update_async(struct kvr_client *c,
+                                              const struct kvr_update_call *call, kvr_done *done,
+                                              void *ctx);
+
+// Ends requests: they are forgotten here at once, and in the pool when the answer comes.
+KVR_API const struct kvr_result *kvr_client_release(struct kvr_client *c,
+                                                    const struct kvr_bytes *requests, size_t n);
+KVR_API enum kvr_code kvr_client_release_async(struct kvr_client *c,
+                                               const struct kvr_bytes *requests, size_t n,
+                                               kvr_done *done, void *ctx);
+
+// Books a request on a given instance; the handle remembers it as after SELECT.
+KVR_API const struct kvr_result *kvr_client_claim(struct kvr_client *c,
+                                                  const struct kvr_claim_call *call);
+KVR_API enum kvr_code kvr_client_claim_async(struct kvr_client *c,
+                                             const struct kvr_claim_call *call, kvr_done *done,
+                                             void *ctx);
+
+// Registers or changes a worker; also its heartbeat. The handle remembers what it said of a worker
+// and says it again after a loss. WORKER DEL likewise.
+KVR_API const struct kvr_result *kvr_client_worker_set(struct kvr_client *c,
+                                                       const struct kvr_worker_call *call);
+KVR_API enum kvr_code kvr_client_worker_set_async(struct kvr_client *c,
+                                                  const struct kvr_worker_call *call,
+                                                  kvr_done *done, void *ctx);
+KVR_API const struct kvr_result *kvr_client_worker_del(struct kvr_client *c,
+                                                       struct kvr_bytes worker);
+KVR_API enum kvr_code kvr_client_worker_del_async(struct kvr_client *c, struct kvr_bytes worker,
+                                                  kvr_done *done, void *ctx);
+KVR_API const struct kvr_result *kvr_client_worker_list(struct kvr_client *c);
+KVR_API enum kvr_code kvr_client_worker_list_async(struct kvr_client *c, kvr_done *done, void *ctx);
+
+KVR_API const struct kvr_result *kvr_client_event(struct kvr_client *c,
+                                                  const struct kvr_event_call *call);
+KVR_API enum kvr_code kvr_client_event_async(struct kvr_client *c,
+                                             const struct kvr_event_call *call, kvr_done *done,
+                                             void *ctx);
+
+// KVROUTE.INFO of the pool.
+KVR_API const struct kvr_result *kvr_client_info(struct kvr_client *c);
+KVR_API enum kvr_code kvr_client_info_async(struct kvr_client *c, kvr_done *done, void *ctx);
+
+// ---- Running without an event loop ---------------------------------------------------------------
+
+// Lets the handle work for up to ms (0: only what is ready), until something has happened. A program that uses the asynchronous form without
+// a loop calls it often; one that is idle should call it now and then, or losses wait for the next
+// call to be noticed. Nothing with a loop of the caller's.
+KVR_API void kvr_client_run(struct kvr_client *c, int64_t ms);
+
+// The same until no call is under way and nothing is left to put back, or ms have passed: returns whether all is done.
+KVR_API bool kvr_client_drain(struct kvr_client *c, int64_t ms);
+
+// ---- Looking -------------------------------------------------------------------------------------
+
+struct kvr_client_stats {
+    bool connected;    // to a verified primary
+    char primary[128]; // its address, "" before the first
+    size_t pending;    // calls under way
+    size_t live;       // requests remembered
+    size_t live_bytes;
+    size_t unconfirmed;       // of these, not yet known to be booked in the present history
+    uint64_t calls, sendings; // sendings − calls: what was sent again
+    uint64_t connects;        // verified primaries reached
+    uint64_t losses;          // times when another history was found: writes may have been lost
+    uint64_t lost;            // live requests that were missing then
+    uint64_t repaired;        // of these and of the degraded choices, booked back
+    uint64_t degraded;        // answers without a primary
+    uint64_t unremembered;
+    uint64_t forgotten;  // live requests whose lease was over without a word
+    uint64_t timeouts;   // calls answered KVR_CODE_TIMEOUT
+    int64_t longest_gap; // ms, the longest time without a primary since one was first reached
+    int64_t last_gap;    // ms, the latest of these
+};
+KVR_API void kvr_client_stats(const struct kvr_client *c, struct kvr_client_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

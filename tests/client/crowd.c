@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// See crowd.h.
+#include "crowd.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "home.h"
+
+enum { THREADS = 12, HANGS_MS = 120000, TELL = 20 };
+
+struct work {
+    const struct crowd *crowd;
+    pthread_mutex_t lock;
+    size_t next, wrong, names;
+    struct {
+        int64_t since; // ms; 0: idle
+        size_t which;
+    } at[THREADS];
+};
+
+static void *run(void *arg) {
+    struct work *w = arg;
+    const struct crowd *c = w->crowd;
+    char wrong[CROWD_TEXT], name[CROWD_TEXT];
+    pthread_mutex_lock(&w->lock);
+    size_t me = w->names++;
+    while (w->next < c->n) {
+        size_t i = w->at[me].which = w->next++;
+        w->at[me].since = now_ms();
+        pthread_mutex_unlock(&w->lock);
+        wrong[0] = 0;
+        c->run(c->ctx, i, wrong);
+        pthread_mutex_lock(&w->lock);
+        if (!wrong[0] || w->wrong++ >= TELL) continue;
+        c->name(c->ctx, i, name);
+        fprintf(stderr, "%s:\n  %s\n", name, wrong);
+    }
+    w->at[me].since = 0;
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+// A blocking call that never returns would hold up the test for ever.
+static bool watch(struct work *w) {
+    const struct crowd *c = w->crowd;
+    char name[CROWD_TEXT];
+    pthread_mutex_lock(&w->lock);
+    bool busy = w->next < c->n;
+    for (size_t i = 0; i < THREADS; i++) {
+        if (!w->at[i].since) continue;
+        busy = true;
+        if (now_ms() - w->at[i].since < HANGS_MS) continue;
+        c->name(c->ctx, w->at[i].which, name);
+        fprintf(stderr, "%s: hangs\n", name);
+        abort();
+    }
+    pthread_mutex_unlock(&w->lock);
+    return busy;
+}
+
+size_t crowd_run(const struct crowd *c) {
+    struct work w = {.crowd = c};
+    pthread_t threads[THREADS];
+    pthread_mutex_init(&w.lock, NULL);
+    for (size_t i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, run, &w)) abort();
+    while (watch(&w))
+        sleep_ms(20);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&w.lock);
+    return w.wrong;
+}
+
+uint64_t crowd_seed(void) {
+    const char *text = getenv("KVROUTE_SEED");
+    uint64_t seed = text && *text ? strtoull(text, NULL, 10)
+                                  : (uint64_t)now_ms() * 1000 + (uint64_t)getpid() % 1000;
+    fprintf(stderr, "KVROUTE_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+uint64_t crowd_draw(uint64_t *state) {
+    uint64_t x = *state += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}

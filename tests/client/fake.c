@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fake's thread: connections, commands, faults; see fake.h.
+//
+// Nothing here waits but poll(): a client that doesn't read what it is sent, or that never comes back,
+// holds up nobody. What the test thread changes, it changes under the lock, and the thread looks at it
+// anew for every command.
+#define _GNU_SOURCE // pipe2, accept4
+#include "fake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fake_impl.h"
+#include "home.h"
+
+enum { MAX_CONNS = 128, STORY = 48, STORY_WORD = 24 };
+
+struct conn {
+    int fd, node;
+    bool mute;   // hears, and says nothing any more
+    bool ending; // closes when all is written
+    bool asking;
+    struct buf in, out;
+};
+
+struct fake {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    int wake[2];
+    bool stop;
+    int listeners[FAKE_NODES], n_nodes;
+    char path[108]; // of the unix socket, if it is one
+    struct conn conns[MAX_CONNS];
+    size_t n_conns;
+    struct pool pool;
+    // Counting and misbehaving.
+    struct fault fault;
+    uint64_t heard, fault_at, faults;
+    bool fault_stays;
+    char story[STORY][STORY_WORD];
+};
+
+// ---- Connections ---------------------------------------------------------------------------------
+
+static void drop_conn(struct fake *f, size_t i) {
+    struct conn *c = &f->conns[i];
+    close(c->fd);
+    free(c->in.p);
+    free(c->out.p);
+    *c = f->conns[--f->n_conns];
+}
+
+static void drop_all(struct fake *f) {
+    while (f->n_conns)
+        drop_conn(f, f->n_conns - 1);
+}
+
+static int listen_unix(const char *path) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    unlink(path);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64)) abort();
+    return fd;
+}
+
+static void stop_listening(struct fake *f) {
+    for (int i = 0; i < f->n_nodes; i++)
+        if (f->listeners[i] >= 0) {
+            close(f->listeners[i]);
+            f->listeners[i] = -1;
+        }
+}
+
+static void listen_again(struct fake *f) {
+    for (int i = 0; i < f->n_nodes; i++) {
+        if (f->listeners[i] >= 0) continue;
+        // Somebody else may have the port for a moment: a connection of another test's, say.
+        for (int tries = 0; f->listeners[i] < 0; tries++) {
+            f->listeners[i] = f->path[0] ? listen_unix(f->path) : home_listen_at(f->pool.ports[i]);
+            if (tries > 1000) abort();
+            if (f->listeners[i] < 0) sleep_ms(5);
+        }
+    }
+}
+
+static void accept_one(struct fake *f, int node) {
+    int fd = accept4(f->listeners[node], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return;
+    if (f->n_conns == MAX_CONNS) { // a client that leaks connections must not look well served
+        fprintf(stderr, "the fake has %d connections\n", MAX_CONNS);
+        abort();
+    }
+    f->conns[f->n_conns++] = (struct conn){.fd = fd, .node = node};
+}
+
+// ---- Commands ------------------------------------------------------------------------------------
+
+static void broken(const struct conn *c) {
+    fprintf(stderr, "the client sent what is no command:\n%.*s\n", (int)c->in.n, c->in.p);
+    abort();
+}
+
+// Reads "*12\r\n" or "$12\r\n" at *at. false: it isn't all there.
+static bool read_count(const struct conn *c, size_t *at, char kind, size_t *count) {
+    const char *p = c->in.p + *at, *end = c->in.p + c->in.n;
+    if (p == end) return false;
+    if (*p++ != kind) broken(c);
+    size_t value = 0;
+    const char *digits = p;
+    for (; p < end && *p >= '0' && *p <= '9'; p++)
+        if ((value = value * 10 + (size_t)(*p - '0')) > 1u << 30) broken(c);
+    if (p < end && (*p != '\r' || p == digits)) broken(c);
+    if (end - p < 2) return false;
+    if (p[1] != '\n') broken(c);
+    *at = (size_t)(p + 2 - c->in.p);
+    *count = value;
+    return true;
+}
+
+// A whole command at the start of what was read: its length; 0: not all of it is there.
+static size_t read_command(const struct conn *c, struct word *argv, size_t *argc) {
+    size_t at = 0, n, len;
+    if (!read_count(c, &at, '*', &n)) return 0;
+    if (n == 0) broken(c);
+    for (size_t i = 0; i < n; i++) {
+        if (!read_count(c, &at, '$', &len)) return 0;
+        if (c->in.n < at + len + 2) return 0;
+        if (memcmp(c->in.p + at + len, "\r\n", 2) != 0) broken(c);
+        if (i < FAKE_WORDS) argv[i] = (struct word){c->in.p + at, len};
+        at += len + 2;
+    }
+    *argc = n;
+    return at;
+}
+
+static void note(struct fake *f, const struct conn *c, const struct word *argv, size_t argc) {
+    char *line = f->story[f->heard % STORY];
+    bool two = argc > 1 && !word_is(argv[0], "KVROUTE.SELECT") && argv[1].n < 12 &&
+               !word_is(argv[1], FAKE_POOL);
+    snprintf(line, STORY_WORD, "%d:%.*s%s%.*s", c->node, (int)argv[0].n, argv[0].p, two ? " " : "",
+             two ? (int)argv[1].n : 0, two ? argv[1].p : "");
+    f->heard++;
+}
+
+static bool is_faulty(const struct fake *f) {
+    return f->fault.kind != FAULT_NONE &&
+           (f->heard == f->fault_at || (f->fault_stays && f->heard > f->fault_at));
+}
+
+// Whether a command that meets the fault is carried out all the same: an error says that it wasn't.
+static bool carries_out(const struct fault *fault) {
+    switch (fault->kind) {
+    case FAULT_SAY:
+        return fault->bytes[0] != '-';
+    case FAULT_DROP:
+    case FAULT_REDIRECT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void misbehave(struct fake *f, struct conn *c, const struct buf *right) {
+    const struct fault *fault = &f->fault;
+    size_t n = fault->n ? fault->n : fault->bytes ? strlen(fault->bytes) : 0;
+    f->faults++;
+    switch (fault->kind) {
+    case FAULT_SAY:
+        buf_add(&c->out, fault->bytes, n);
+        break;
+    case FAULT_SAY_HANG:
+    case FAULT_SAY_CLOSE:
+        buf_add(&c->out, fault->bytes, n);
+        c->mute = true;
+        c->ending = fault->kind == FAULT_SAY_CLOSE;
+        break;
+    case FAULT_HALF_HANG:
+    case FAULT_HALF_CLOSE:
+        buf_add(&c->out, right->p, right->n / 2);
+        c->mute = true;
+        c->ending = fault->kind == FAULT_HALF_CLOSE;
+        break;
+    case FAULT_HANG:
+        c->mute = true;
+        break;
+    case FAULT_CLOSE:
+    case FAULT_DROP:
+        c->mute = c->ending = true;
+        break;
+    case FAULT_DIE:
+        stop_listening(f);
+        for (size_t i = 0; i < f->n_conns; i++)
+            f->conns[i].mute = f->conns[i].ending = true;
+        break;
+    case FAULT_TWICE:
+        buf_add(&c->out, right->p, right->n);
+        buf_add(&c->out, right->p, right->n);
+        break;
+    case FAULT_BYTEWISE:
+        for (size_t i = 0; i < right->n; i++)
+            if (write(c->fd, right->p + i, 1) != 1) c->mute = c->ending = true;
+        break;
+    case FAULT_REDIRECT:
+        buf_text(&c->out, "-%s %d 127.0.0.1:%d\r\n", fault->bytes, FAKE_SLOT,
+                 f->pool.ports[fault->n]);
+        break;
+    case FAULT_NONE:
+        break;
+    }
+}
+
+static void obey(struct fake *f, struct conn *c) {
+    struct word argv[FAKE_WORDS];
+    size_t argc, used, done = 0;
+    struct buf whole = c->in;
+    while (!c->mute && (used = read_command(c, argv, &argc)) > 0) {
+        note(f, c, argv, argc);
+        bool faulty = is_faulty(f);
+        struct buf right = {0};
+        if (!faulty || carries_out(&f->fault))
+            pool_answer(&f->pool, c->node, &c->asking, argv, argc, &right);
+        if (faulty)
+            misbehave(f, c, &right);
+        else
+            buf_add(&c->out, right.p, right.n);
+        free(right.p);
+        done += used;
+        c->in.p += used;
+        c->in.n -= used;
+    }
+    c->in.p = whole.p;
+    if (c->mute) done = whole.n; // nobody asks any more
+    c->in.n = whole.n - done;
+    memmove(c->in.p, c->in.p + done, c->in.n);
+}
+
+// ---- The thread ----------------------------------------------------------------------------------
+
+// false: the connection is over.
+static bool hear(struct fake *f, struct conn *c) {
+    char bytes[65536];
+    ssize_t n = read(c->fd, bytes, sizeof bytes);
+    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    if (n == 0) return false;
+    if (c->mute) return true;
+    buf_add(&c->in, bytes, (size_t)n);
+    obey(f, c);
+    return true;
+}
+
+static bool say(struct conn *c) {
+    if (!c->out.n) return !c->ending;
+    ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
+    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    c->out.n -= (size_t)n;
+    memmove(c->out.p, c->out.p + n, c->out.n);
+    return c->out.n || !c->ending;
+}
+
+static size_t watch(const struct fake *f, struct pollfd *fds) {
+    size_t n = 0;
+    fds[n++] = (struct pollfd){f->wake[0], POLLIN, 0};
+    for (int i = 0; i < f->n_nodes; i++)
+        fds[n++] = (struct pollfd){f->listeners[i], POLLIN, 0}; // poll skips what is negative
+    for (size_t i = 0; i < f->n_conns; i++)
+        fds[n++] =
+            (struct pollfd){f->conns[i].fd, (short)(POLLIN | (f->conns[i].out.n ? POLLOUT : 0)), 0};
+    return n;
+}
+
+static void serve(struct fake *f, const struct pollfd *fds) {
+    const struct pollfd *of_conns = fds + 1 + f->n_nodes;
+    for (size_t i = f->n_conns; i-- > 0;) { // from the end: dropping moves the last one
+        struct conn *c = &f->conns[i];
+        bool good = !(of_conns[i].revents & (POLLIN | POLLHUP | POLLERR)) || hear(f, c);
+        if (!good || !say(c)) drop_conn(f, i);
+    }
+    for (size_t i = f->n_conns; i-- > 0;) // those that a dying node takes along
+        if (f->conns[i].ending && !f->conns[i].out.n) drop_conn(f, i);
+    for (int i = 0; i < f->n_nodes; i++)
+        if (fds[1 + i].revents && f->listeners[i] >= 0) accept_one(f, i);
+}
+
+static void *run(void *arg) {
+    struct fake *f = arg;
+    struct pollfd fds[1 + FAKE_NODES + MAX_CONNS];
+    pthread_mutex_lock(&f->lock);
+    while (!f->stop) {
+        size_t n = watch(f, fds), n_conns = f->n_conns;
+        pthread_mutex_unlock(&f->lock);
+        poll(fds, n, -1);
+        pthread_mutex_lock(&f->lock);
+        char byte;
+        if (fds[0].revents && read(f->wake[0], &byte, 1) < 0) abort();
+        // The test thread may have closed connections meanwhile: then all is looked at again.
+        if (n_conns == f->n_conns && !fds[0].revents) serve(f, fds);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+// What a test does to the fake happens between two of its steps.
+static void take(struct fake *f) {
+    pthread_mutex_lock(&f->lock);
+}
+
+static void give(struct fake *f) {
+    if (write(f->wake[1], "", 1) != 1) abort();
+    pthread_mutex_unlock(&f->lock);
+}
+
+// ---- What tests call -----------------------------------------------------------------------------
+
+struct fake *fake_start(enum fake_kind kind) {
+    static unsigned serial;
+    struct fake *f = calloc(1, sizeof *f);
+    if (!f || pipe2(f->wake, O_CLOEXEC)) abort();
+    pthread_mutex_init(&f->lock, NULL);
+    f->pool.kind = kind;
+    f->pool.exists = true;
+    f->n_nodes = kind == FAKE_SENTINEL ? 4 : kind == FAKE_CLUSTER ? 2 : 1;
+    if (kind == FAKE_UNIX) {
+        snprintf(f->path, sizeof f->path, "%s/%u", home_path(),
+                 __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
+        f->listeners[0] = listen_unix(f->path);
+    } else {
+        for (int i = 0; i < f->n_nodes; i++)
+            f->listeners[i] = home_listen(&f->pool.ports[i]);
+    }
+    if (pthread_create(&f->thread, NULL, run, f)) abort();
+    return f;
+}
+
+void fake_stop(struct fake *f) {
+    take(f);
+    f->stop = true;
+    give(f);
+    pthread_join(f->thread, NULL);
+    drop_all(f);
+    stop_listening(f);
+    if (f->path[0]) unlink(f->path);
+    close(f->wake[0]);
+    close(f->wake[1]);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+void fake_url(struct fake *f, const char *settings, char *out, size_t size) {
+    const int *ports = f->pool.ports;
+    switch (f->pool.kind) {
+    case FAKE_UNIX:
+        snprintf(out, size, "unix://%s?%s", f->path, settings);
+        break;
+    case FAKE_SENTINEL:
+        snprintf(out, size, "sentinel://127.0.0.1:%d,127.0.0.1:%d/main?%s", ports[2], ports[3],
+                 settings);
+        break;
+    case FAKE_CLUSTER:
+        snprintf(out, size, "cluster://127.0.0.1:%d,127.0.0.1:%d?%s", ports[0], ports[1], settings);
+        break;
+    default:
+        snprintf(out, size, "redis://127.0.0.1:%d?%s", ports[0], settings);
+    }
+}
+
+void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool stay) {
+    take(f);
+    f->fault = *fault;
+    f->fault_at = f->heard + at;
+    f->fault_stays = stay;
+    give(f);
+}
+
+void fake_heal(struct fake *f) {
+    take(f);
+    f->fault.kind = FAULT_NONE;
+    listen_again(f);
+    give(f);
+}
+
+uint64_t fake_heard(struct fake *f) {
+    take(f);
+    uint64_t n = f->heard;
+    give(f);
+    return n;
+}
+
+uint64_t fake_faults(struct fake *f) {
+    take(f);
+    uint64_t n = f->faults;
+    give(f);
+    return n;
+}
+
+size_t fake_live(struct fake *f) {
+    take(f);
+    size_t n = f->pool.n_live;
+    give(f);
+    return n;
+}
+
+void fake_story(struct fake *f, char *out, size_t size) {
+    take(f);
+    size_t n = 0;
+    out[0] = 0;
+    for (uint64_t i = f->heard > STORY ? f->heard - STORY : 0; i < f->heard && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s ", f->story[i % STORY]);
+    give(f);
+}
+
+void fake_lie(struct fake *f, const struct fake_lies *lies) {
+    take(f);
+    f->pool.lies = lies ? *lies : (struct fake_lies){0};
+    give(f);
+}
+
+int fake_port(struct fake *f, int node) {
+    return f->pool.ports[node];
+}
+
+void fake_forget(struct fake *f) {
+    take(f);
+    pool_forget(&f->pool);
+    give(f);
+}
+
+void fake_hang_up(struct fake *f) {
+    take(f);
+    drop_all(f);
+    give(f);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Servers that answer as real ones do, until they are told to misbehave.
+//
+// One thread plays all the nodes of a deployment. It reads whole commands, answers each out of a
+// table, and keeps just enough of a pool to be believed: which requests are live, and a version.
+// Every command that any node hears is counted; with a fault set, the chosen one (and perhaps all
+// after it) is answered in the fault's way. So a test can let a conversation break at each of its
+// points in turn.
+#ifndef CLIENT_FAKE_H
+#define CLIENT_FAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum fake_kind {
+    FAKE_TCP,      // node 0: the server
+    FAKE_UNIX,     // the same over a unix socket
+    FAKE_SENTINEL, // node 0: the primary, 1: its replica, 2 and 3: the Sentinels
+    FAKE_CLUSTER,  // node 1 has the pool's slot, 0 the other slots; the URL names 0 first
+    FAKE_KINDS,
+};
+
+#define FAKE_POOL "pool" // the key that a handle must use
+
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_SAY,        // the fault's bytes instead of the reply
+    FAULT_SAY_HANG,   // the bytes, and nothing more on this connection
+    FAULT_SAY_CLOSE,  // the bytes, and the end
+    FAULT_HALF_HANG,  // half of the right reply
+    FAULT_HALF_CLOSE, //
+    FAULT_HANG,       // nothing
+    FAULT_CLOSE,      // the end
+    FAULT_DROP,       // the end, and the command wasn't carried out
+    FAULT_DIE,        // the end of all connections, and nobody listens any more
+    FAULT_TWICE,      // the right reply, and again
+    FAULT_BYTEWISE,   // the right reply, byte by byte: no fault at all
+    FAULT_REDIRECT,   // "-BYTES slot address of node n"
+};
+
+struct fault {
+    const char *name; // for people
+    enum fault_kind kind;
+    const char *bytes;
+    size_t n; // of bytes; 0: a C string. FAULT_REDIRECT: the node
+};
+
+struct fake;
+
+struct fake *fake_start(enum fake_kind kind);
+void fake_stop(struct fake *f);
+// How to reach it, with these settings ("deadline=100&timeout=20").
+void fake_url(struct fake *f, const char *settings, char *out, size_t size);
+
+// The at-th command from now on, counted from 1, meets the fault; with stay, all after it, too.
+// Lasts until fake_heal(), which also listens again after FAULT_DIE. The fault must live that long.
+void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool stay);
+void fake_heal(struct fake *f);
+uint64_t fake_heard(struct fake *f);  // commands heard so far
+uint64_t fake_faults(struct fake *f); // and met by a fault
+size_t fake_live(struct fake *f);     // requests booked
+// The last commands heard, in order, as "node:NAME node:NAME …".
+void fake_story(struct fake *f, char *out, size_t size);
+
+// ---- Deployments that are wrong ------------------------------------------------------------------
+
+struct fake_lies {
+    const char *role;   // what every data node says it is: "slave", "sentinel", "", NULL: true
+    const char *master; // what the Sentinels name instead: a RESP reply; NULL: true
+    const char *slots;  // what CLUSTER SLOTS says instead: a RESP reply; NULL: true
+    bool circle;        // every node sends for every key to the next
+    bool ask;           // the pool's slot is moving: its owner says ASK, the next one serves it
+    bool swapped;       // primary and replica, or the two nodes' slots, have changed places
+    const char *fails;  // a command's name that is always answered with `error`
+    const char *error;  //
+};
+void fake_lie(struct fake *f, const struct fake_lies *lies); // copied; NULL: the truth again
+int fake_port(struct fake *f, int node);
+
+// Another history: other ids, and nothing of what was booked.
+void fake_forget(struct fake *f);
+// Closes all connections.
+void fake_hang_up(struct fake *f);
+
+#endif

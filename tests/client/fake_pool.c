@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: Apache-2.0
+// The right answers of the fake's nodes, as RESP2.
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "fake_impl.h"
+
+// ---- Replies -------------------------------------------------------------------------------------
+
+void buf_add(struct buf *b, const void *bytes, size_t n) {
+    if (b->n + n > b->cap) {
+        b->cap = (b->n + n) * 2 + 256;
+        b->p = realloc(b->p, b->cap);
+        if (!b->p) abort();
+    }
+    if (n) memcpy(b->p + b->n, bytes, n);
+    b->n += n;
+}
+
+void buf_text(struct buf *b, const char *format, ...) {
+    char text[4096];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || n >= (int)sizeof text) abort();
+    buf_add(b, text, (size_t)n);
+}
+
+static void bulk(struct buf *b, const char *text) {
+    buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
+}
+
+static void number(struct buf *b, const char *name, int64_t value) {
+    bulk(b, name);
+    buf_text(b, ":%" PRId64 "\r\n", value);
+}
+
+static void text(struct buf *b, const char *name, const char *value) {
+    bulk(b, name);
+    bulk(b, value);
+}
+
+static void address(struct buf *b, int port) {
+    char digits[16];
+    snprintf(digits, sizeof digits, "%d", port);
+    buf_text(b, "*2\r\n");
+    bulk(b, "127.0.0.1");
+    bulk(b, digits);
+}
+
+bool word_is(struct word w, const char *name) {
+    return strlen(name) == w.n && strncasecmp(w.p, name, w.n) == 0;
+}
+
+// ---- Requests ------------------------------------------------------------------------------------
+
+static struct request *find(struct pool *p, struct word id) {
+    for (size_t i = 0; i < p->n_live; i++)
+        if (p->live[i].n == id.n && memcmp(p->live[i].id, id.p, id.n) == 0) return &p->live[i];
+    return NULL;
+}
+
+static bool book(struct pool *p, struct word id) {
+    if (find(p, id)) return false;
+    if (p->n_live == FAKE_REQUESTS || id.n > sizeof p->live->id) abort();
+    struct request *r = &p->live[p->n_live++];
+    memcpy(r->id, id.p, id.n);
+    r->n = id.n;
+    p->version++;
+    return true;
+}
+
+static bool drop(struct pool *p, struct word id) {
+    struct request *r = find(p, id);
+    if (!r) return false;
+    *r = p->live[--p->n_live];
+    p->version++;
+    return true;
+}
+
+void pool_forget(struct pool *p) {
+    p->n_live = 0;
+    p->version = 0;
+    p->history++;
+    p->exists = false;
+}
+
+// ---- Commands of a server ------------------------------------------------------------------------
+
+struct heard {
+    struct pool *p;
+    int node;
+    bool *asking;
+    const struct word *argv;
+    size_t argc;
+    struct buf *out;
+};
+
+static int primary_of(const struct pool *p) {
+    return p->kind == FAKE_SENTINEL && p->lies.swapped ? 1 : 0;
+}
+
+static int owner_of(const struct pool *p) {
+    return p->lies.swapped ? 0 : 1;
+}
+
+static bool is_sentinel(const struct heard *h) {
+    return h->p->kind == FAKE_SENTINEL && h->node >= 2;
+}
+
+static bool is_replica(const struct heard *h) {
+    return h->p->kind == FAKE_SENTINEL && h->node < 2 && h->node != primary_of(h->p);
+}
+
+static void say_ok(struct heard *h) {
+    buf_text(h->out, "+OK\r\n");
+}
+
+static void say_pong(struct heard *h) {
+    buf_text(h->out, "+PONG\r\n");
+}
+
+static void say_one(struct heard *h) {
+    buf_text(h->out, ":1\r\n");
+}
+
+static void asking(struct heard *h) {
+    *h->asking = true;
+    say_ok(h);
+}
+
+static void role(struct heard *h) {
+    struct buf *b = h->out;
+    const char *lie = h->p->lies.role;
+    if (is_sentinel(h)) {
+        buf_text(b, "*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n");
+    } else if (lie && strcmp(lie, "slave") != 0) {
+        buf_text(b, "*3\r\n");
+        bulk(b, lie);
+        buf_text(b, ":100\r\n*0\r\n");
+    } else if (lie || is_replica(h)) {
+        buf_text(b, "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:%d\r\n$9\r\nconnected\r\n:100\r\n",
+                 h->p->ports[primary_of(h->p)]);
+    } else {
+        buf_text(b, "*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n");
+    }
+}
+
+static void info(struct heard *h) {
+    char page[2048];
+    bool replica = is_replica(h) || (h->p->lies.role && !strcmp(h->p->lies.role, "slave"));
+    int n = snprintf(page, sizeof page,
+                     "# Server\r\nredis_version:7.0.15\r\nredis_mode:%s\r\n"
+                     "run_id:%08x0123456789abcdef0123456789%06x\r\ntcp_port:%d\r\n"
+                     "uptime_in_seconds:77\r\n\r\n"
+                     "# Persistence\r\nloading:0\r\n\r\n"
+                     "# Replication\r\nrole:%s\r\nconnected_slaves:0\r\n"
+                     "master_failover_state:no-failover\r\n"
+                     "master_replid:%08xfedcba9876543210fedcba9876543210\r\n"
+                     "master_replid2:0000000000000000000000000000000000000000\r\n"
+                     "master_repl_offset:%" PRId64 "\r\nsecond_repl_offset:-1\r\n",
+                     h->p->kind == FAKE_CLUSTER ? "cluster"
+                     : is_sentinel(h)           ? "sentinel"
+                                                : "standalone",
+                     h->p->history, (unsigned)h->node, h->p->ports[h->node],
+                     replica ? "slave" : "master", h->p->history, 100 + 50 * h->p->version);
+    buf_text(h->out, "$%d\r\n%s\r\n", n, page);
+}
+
+// ---- Of a Sentinel -------------------------------------------------------------------------------
+
+static void sentinel_address(struct heard *h) {
+    if (h->p->lies.master)
+        buf_add(h->out, h->p->lies.master, strlen(h->p->lies.master));
+    else
+        address(h->out, h->p->ports[primary_of(h->p)]);
+}
+
+static void sentinel_about(struct buf *b, const char *name, int port, const char *flags) {
+    char digits[16];
+    snprintf(digits, sizeof digits, "%d", port);
+    buf_text(b, "*12\r\n");
+    text(b, "name", name);
+    text(b, "ip", "127.0.0.1");
+    text(b, "port", digits);
+    text(b, "runid", "0123456789abcdef0123456789abcdef01234567");
+    text(b, "flags", flags);
+    text(b, "quorum", "2");
+}
+
+static void sentinel_master(struct heard *h) {
+    sentinel_about(h->out, "main", h->p->ports[primary_of(h->p)], "master");
+}
+
+static void sentinel_sentinels(struct heard *h) {
+    buf_text(h->out, "*1\r\n");
+    sentinel_about(h->out, "other", h->p->ports[h->node == 2 ? 3 : 2], "sentinel");
+}
+
+static void sentinel_replicas(struct heard *h) {
+    buf_text(h->out, "*1\r\n");
+    sentinel_about(h->out, "replica", h->p->ports[1 - primary_of(h->p)], "slave");
+}
+
+// ---- Of a Cluster node ---------------------------------------------------------------------------
+
+static void slots(struct heard *h) {
+    const struct pool *p = h->p;
+    if (p->lies.slots) {
+        buf_add(h->out, p->lies.slots, strlen(p->lies.slots));
+        return;
+    }
+    buf_text(h->out, "*2\r\n");
+    for (int half = 0; half < 2; half++) {
+        int node = half ? 1 - owner_of(p) : owner_of(p);
+        buf_text(h->out, "*3\r\n:%d\r\n:%d\r\n*3\r\n$9\r\n127.0.0.1\r\n:%d\r\n", half ? 8192 : 0,
+                 half ? 16383 : 8191, p->ports[node]);
+        buf_text(h->out, "$40\r\n%040d\r\n", node);
+    }
+}
+
+static void keyslot(struct heard *h) {
+    buf_text(h->out, ":%d\r\n", FAKE_SLOT);
+}
+
+// ---- Of the module -------------------------------------------------------------------------------
+
+static struct word request_of(const struct heard *h) {
+    return h->argc > 2 ? h->argv[2] : (struct word){"", 0};
+}
+
+static void create(struct heard *h) {
+    if (h->p->exists) {
+        buf_text(h->out, "-EXISTS the key exists\r\n");
+        return;
+    }
+    h->p->exists = true;
+    h->p->version++;
+    say_ok(h);
+}
+
+static void pool_info(struct heard *h) {
+    static const char *const zeros[] = {"predicted", "selects", "repeats", "gaps", "stale"};
+    buf_text(h->out, "*30\r\n");
+    number(h->out, "version", h->p->version);
+    number(h->out, "block_size", 16);
+    text(h->out, "policy", "linear");
+    text(h->out, "overlap", "1");
+    number(h->out, "lease", 300000);
+    number(h->out, "workers", 2);
+    number(h->out, "instances", 2);
+    number(h->out, "eligible", 2);
+    number(h->out, "requests", (int64_t)h->p->n_live);
+    number(h->out, "memory_bytes", 123456);
+    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
+        number(h->out, zeros[i], 0);
+}
+
+static void select_(struct heard *h) {
+    bool repeat = !book(h->p, request_of(h));
+    struct buf *b = h->out;
+    buf_text(b, "*18\r\n");
+    text(b, "worker", "w1");
+    number(b, "rank", 0);
+    text(b, "addr", "http://10.0.0.1:8000");
+    number(b, "overlap", 2);
+    number(b, "cached", 32);
+    number(b, "blocks", 4);
+    text(b, "cost", "6.5");
+    number(b, "repeat", repeat);
+    number(b, "version", h->p->version);
+}
+
+static void score(struct heard *h) {
+    static const char *const names[] = {"w1", "w2"};
+    struct buf *b = h->out;
+    buf_text(b, "*2\r\n");
+    for (int i = 0; i < 2; i++) {
+        buf_text(b, "*24\r\n");
+        text(b, "worker", names[i]);
+        number(b, "rank", 0);
+        text(b, "addr", "http://10.0.0.1:8000");
+        number(b, "overlap", 2 - i);
+        number(b, "device", 2 - i);
+        number(b, "host", 0);
+        number(b, "disk", 0);
+        number(b, "cached", 32 - 16 * i);
+        number(b, "prefill_tokens", 0);
+        number(b, "decode_blocks", 0);
+        number(b, "requests", 0);
+        text(b, "cost", i ? "7" : "6.5");
+    }
+}
+
+static void worker_about(struct buf *b, const char *name) {
+    buf_text(b, "*12\r\n");
+    text(b, "worker", name);
+    text(b, "addr", "http://10.0.0.1:8000");
+    text(b, "state", "ready");
+    number(b, "capacity", 0);
+    number(b, "ttl_left", -1);
+    bulk(b, "ranks");
+    buf_text(b, "*1\r\n*18\r\n");
+    number(b, "rank", 0);
+    number(b, "epoch", 5);
+    number(b, "seq", 7);
+    number(b, "device_blocks", 10);
+    number(b, "host_blocks", 0);
+    number(b, "disk_blocks", 0);
+    number(b, "requests", 0);
+    number(b, "prefill_tokens", 0);
+    number(b, "decode_blocks", 0);
+}
+
+static void worker_list(struct heard *h) {
+    buf_text(h->out, "*2\r\n");
+    worker_about(h->out, "w1");
+    worker_about(h->out, "w2");
+}
+
+static void worker_get(struct heard *h) {
+    worker_about(h->out, "w1");
+}
+
+static void worker_set(struct heard *h) {
+    h->p->version++;
+    buf_text(h->out, ":0\r\n");
+}
+
+static void event(struct heard *h) {
+    struct word seq = h->argc > 5 ? h->argv[5] : (struct word){"0", 1};
+    h->p->version++;
+    buf_text(h->out, ":%.*s\r\n", (int)seq.n, seq.p);
+}
+
+static void update(struct heard *h) {
+    buf_text(h->out, ":%d\r\n", find(h->p, request_of(h)) != NULL);
+}
+
+static void claim(struct heard *h) {
+    buf_text(h->out, ":%d\r\n", book(h->p, request_of(h)));
+}
+
+static void release(struct heard *h) {
+    int n = 0;
+    for (size_t i = 2; i < h->argc && i < FAKE_WORDS; i++)
+        n += drop(h->p, h->argv[i]);
+    buf_text(h->out, ":%d\r\n", n);
+}
+
+static void request_get(struct heard *h) {
+    struct buf *b = h->out;
+    if (h->argc < 4 || !find(h->p, h->argv[3])) {
+        buf_text(b, "$-1\r\n");
+        return;
+    }
+    buf_text(b, "*22\r\n");
+    bulk(b, "request");
+    buf_text(b, "$%zu\r\n", h->argv[3].n);
+    buf_add(b, h->argv[3].p, h->argv[3].n);
+    buf_text(b, "\r\n");
+    text(b, "worker", "w1");
+    number(b, "rank", 0);
+    number(b, "isl", 64);
+    number(b, "cached", 32);
+    number(b, "output", 0);
+    number(b, "blocks", 4);
+    number(b, "prefilled", 0);
+    number(b, "age", 10);
+    number(b, "lease_left", 299990);
+    number(b, "osl", 0);
+}
+
+static void request_list(struct heard *h) {
+    buf_text(h->out, "*2\r\n$1\r\n0\r\n*%zu\r\n", h->p->n_live);
+    for (size_t i = 0; i < h->p->n_live; i++) {
+        buf_text(h->out, "$%zu\r\n", h->p->live[i].n);
+        buf_add(h->out, h->p->live[i].id, h->p->live[i].n);
+        buf_text(h->out, "\r\n");
+    }
+}
+
+// ---- The table -----------------------------------------------------------------------------------
+
+enum where { ANYWHERE, DATA, SENTINELS, CLUSTERS, POOL_READ, POOL_WRITE };
+
+static const struct command {
+    const char *name, *sub; // sub NULL: whatever follows
+    enum where where;
+    void (*answer)(struct heard *h);
+} commands[] = {
+    {"PING", NULL, ANYWHERE, say_pong},
+    {"AUTH", NULL, ANYWHERE, say_ok},
+    {"CLIENT", "SETNAME", ANYWHERE, say_ok},
+    {"CLIENT", "SETINFO", ANYWHERE, say_ok},
+    {"CLIENT", "ID", ANYWHERE, say_one},
+    {"CLIENT", "KILL", ANYWHERE, say_one},
+    {"ROLE", NULL, ANYWHERE, role},
+    {"INFO", NULL, ANYWHERE, info},
+    {"SELECT", NULL, DATA, say_ok},
+    {"READONLY", NULL, CLUSTERS, say_ok},
+    {"ASKING", NULL, CLUSTERS, asking},
+    {"CLUSTER", "SLOTS", CLUSTERS, slots},
+    {"CLUSTER", "KEYSLOT", CLUSTERS, keyslot},
+    {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", SENTINELS, sentinel_address},
+    {"SENTINEL", "MASTER", SENTINELS, sentinel_master},
+    {"SENTINEL", "SENTINELS", SENTINELS, sentinel_sentinels},
+    {"SENTINEL", "REPLICAS", SENTINELS, sentinel_replicas},
+    {"KVROUTE.CREATE", NULL, POOL_WRITE, create},
+    {"KVROUTE.INFO", NULL, POOL_READ, pool_info},
+    {"KVROUTE.SELECT", NULL, POOL_WRITE, select_},
+    {"KVROUTE.SCORE", NULL, POOL_READ, score},
+    {"KVROUTE.UPDATE", NULL, POOL_WRITE, update},
+    {"KVROUTE.RELEASE", NULL, POOL_WRITE, release},
+    {"KVROUTE.CLAIM", NULL, POOL_WRITE, claim},
+    {"KVROUTE.EVENT", NULL, POOL_WRITE, event},
+    {"KVROUTE.WORKER", "SET", POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "DEL", POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "GET", POOL_READ, worker_get},
+    {"KVROUTE.WORKER", "LIST", POOL_READ, worker_list},
+    {"KVROUTE.REQUEST", "GET", POOL_READ, request_get},
+    {"KVROUTE.REQUEST", "LIST", POOL_READ, request_list},
+};
+
+// Where the key isn't, a node of a Cluster says where it is. True: it has said so.
+static bool elsewhere(struct heard *h, bool was_asking) {
+    const struct pool *p = h->p;
+    int owner = owner_of(p), other = 1 - h->node;
+    if (p->kind != FAKE_CLUSTER) return false;
+    if (p->lies.circle) {
+        buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
+    } else if (p->lies.ask && h->node == owner) {
+        buf_text(h->out, "-ASK %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
+    } else if (h->node != owner && !(p->lies.ask && was_asking)) {
+        buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[owner]);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool known_here(const struct heard *h, enum where where) {
+    switch (where) {
+    case ANYWHERE:
+        return true;
+    case SENTINELS:
+        return is_sentinel(h);
+    case CLUSTERS:
+        return h->p->kind == FAKE_CLUSTER;
+    default:
+        return !is_sentinel(h);
+    }
+}
+
+static const struct command *look_up(const struct heard *h) {
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const struct command *c = &commands[i];
+        if (!word_is(h->argv[0], c->name) || !known_here(h, c->where)) continue;
+        if (!c->sub || (h->argc > 1 && word_is(h->argv[1], c->sub))) return c;
+    }
+    return NULL;
+}
+
+void pool_answer(struct pool *p, int node, bool *asks, const struct word *argv, size_t argc,
+                 struct buf *out) {
+    struct heard h = {p, node, asks, argv, argc, out};
+    const struct command *c = look_up(&h);
+    bool was_asking = *asks;
+    *asks = false;
+    if (p->lies.fails && word_is(argv[0], p->lies.fails)) {
+        buf_text(out, "-%s\r\n", p->lies.error);
+    } else if (!c) {
+        buf_text(out, "-ERR unknown command\r\n");
+    } else if (c->where < POOL_READ) {
+        c->answer(&h);
+    } else if (elsewhere(&h, was_asking)) {
+        return;
+    } else if (c->where == POOL_WRITE && is_replica(&h)) {
+        buf_text(out, "-READONLY You can't write against a read only replica.\r\n");
+    } else if (!p->exists && c->answer != create) {
+        buf_text(out, "-NOPOOL no such pool\r\n");
+    } else {
+        c->answer(&h);
+    }
+}

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: Apache-2.0
+// See talk.h.
+#include "talk.h"
+
+#include <kvroute/adapters/libevent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "home.h"
+
+enum { BLOCKS = 4, MAX_CALLS = 64 };
+
+// A call under way. Freed with the talk, so that a second answer is noticed and not a crash.
+struct asked {
+    struct talk *talk;
+    const struct step *step;
+    int64_t at, limit; // ms: when it was asked, and by when there must be an answer
+    unsigned answers;
+    bool goes_on; // with the next step, when answered
+};
+
+struct talk {
+    enum talk_form form;
+    struct event_base *base;
+    struct event *wait; // ends a turn of the loop
+    struct kvr_client *client;
+    int64_t deadline; // of the handle
+    struct asked asked[MAX_CALLS];
+    size_t n_asked, n_answered, next, end;
+    unsigned codes, timeouts, patience;
+    char complaint[256];
+};
+
+static const uint64_t hashes[BLOCKS] = {11, 22, 0, UINT64_MAX};
+static const struct kvr_bytes ids[] = {{"request-a", 9}, {"request \r\n\0b", 12}, {"c", 1}};
+
+__attribute__((format(printf, 2, 3))) static void complain(struct talk *t, const char *format,
+                                                           ...) {
+    if (t->complaint[0]) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->complaint, sizeof t->complaint, format, args);
+    va_end(args);
+}
+
+// ---- The calls -----------------------------------------------------------------------------------
+
+// done NULL: the blocking form, which returns the result; else *code tells whether it was begun.
+typedef const struct kvr_result *ask(struct kvr_client *c, kvr_done *done, void *ctx,
+                                     enum kvr_code *code);
+
+static const struct kvr_result *worker_set(struct kvr_client *c, kvr_done *done, void *ctx,
+                                           enum kvr_code *code) {
+    struct kvr_worker_call call = {
+        .worker = kvr_text("w1"),
+        .addr = kvr_text("http://10.0.0.1:8000"),
+        .set = KVR_WORKER_ADDR | KVR_WORKER_RANKS | KVR_WORKER_CAPACITY | KVR_WORKER_STATE |
+               KVR_WORKER_TTL,
+        .ranks = 1,
+        .capacity = 1000,
+        .ttl = 60000,
+    };
+    if (!done) return kvr_client_worker_set(c, &call);
+    *code = kvr_client_worker_set_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *worker_list(struct kvr_client *c, kvr_done *done, void *ctx,
+                                            enum kvr_code *code) {
+    if (!done) return kvr_client_worker_list(c);
+    *code = kvr_client_worker_list_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *worker_del(struct kvr_client *c, kvr_done *done, void *ctx,
+                                           enum kvr_code *code) {
+    struct kvr_bytes worker = kvr_text("w3");
+    if (!done) return kvr_client_worker_del(c, worker);
+    *code = kvr_client_worker_del_async(c, worker, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *select_a(struct kvr_client *c, kvr_done *done, void *ctx,
+                                         enum kvr_code *code) {
+    static const struct kvr_bytes among[] = {{"w1", 2}, {"w2", 2}};
+    struct kvr_select_call call = {
+        .request = ids[0],
+        .blocks = {.hashes = hashes, .n = BLOCKS},
+        .isl = 70,
+        .osl = 100,
+        .lease = 60000,
+        .among = among,
+        .n_among = 2,
+        .exclude = among + 1,
+        .n_exclude = 1,
+        .policy = "linear",
+        .weigh = KVR_WEIGH_OVERLAP | KVR_WEIGH_TEMPERATURE,
+        .overlap = 0.5,
+    };
+    if (!done) return kvr_client_select(c, &call);
+    *code = kvr_client_select_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *select_b(struct kvr_client *c, kvr_done *done, void *ctx,
+                                         enum kvr_code *code) {
+    static const uint32_t tokens[70] = {1, 2, 3};
+    struct kvr_select_call call = {
+        .request = ids[1],
+        .blocks = {.tokens = tokens, .n = 70, .lora = kvr_text("l"), .space = kvr_text("s")},
+    };
+    if (!done) return kvr_client_select(c, &call);
+    *code = kvr_client_select_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *score(struct kvr_client *c, kvr_done *done, void *ctx,
+                                      enum kvr_code *code) {
+    struct kvr_select_call call = {.blocks = {.hashes = hashes, .n = BLOCKS}};
+    if (!done) return kvr_client_score(c, &call);
+    *code = kvr_client_score_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *update(struct kvr_client *c, kvr_done *done, void *ctx,
+                                       enum kvr_code *code) {
+    struct kvr_update_call call = {.request = ids[0], .prefilled = true, .output = 17};
+    if (!done) return kvr_client_update(c, &call);
+    *code = kvr_client_update_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *info(struct kvr_client *c, kvr_done *done, void *ctx,
+                                     enum kvr_code *code) {
+    if (!done) return kvr_client_info(c);
+    *code = kvr_client_info_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *event(struct kvr_client *c, kvr_done *done, void *ctx,
+                                      enum kvr_code *code) {
+    static const struct kvr_op ops[] = {
+        {.kind = KVR_OP_STORED, .tier = KVR_HOST, .hashes = hashes, .n = BLOCKS},
+        {.kind = KVR_OP_STORED, .tier = KVR_DISK, .parent = &hashes[3], .hashes = hashes, .n = 1},
+        {.kind = KVR_OP_REMOVED, .tier = KVR_DEVICE, .hashes = hashes, .n = 2},
+        {.kind = KVR_OP_CLEARED, .tier = -1},
+    };
+    struct kvr_event_call call = {
+        .worker = kvr_text("w1"), .epoch = 9, .seq = 1, .ops = ops, .n_ops = 4};
+    if (!done) return kvr_client_event(c, &call);
+    *code = kvr_client_event_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *claim(struct kvr_client *c, kvr_done *done, void *ctx,
+                                      enum kvr_code *code) {
+    struct kvr_claim_call call = {
+        .request = ids[2],
+        .worker = kvr_text("w2"),
+        .blocks = {.hashes = hashes, .n = BLOCKS},
+        .isl = 64,
+        .cached = 16,
+        .output = 5,
+        .prefilled = true,
+        .lease = KVR_NO_LEASE,
+    };
+    if (!done) return kvr_client_claim(c, &call);
+    *code = kvr_client_claim_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *release_a(struct kvr_client *c, kvr_done *done, void *ctx,
+                                          enum kvr_code *code) {
+    if (!done) return kvr_client_release(c, ids, 1);
+    *code = kvr_client_release_async(c, ids, 1, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *release_all(struct kvr_client *c, kvr_done *done, void *ctx,
+                                            enum kvr_code *code) {
+    if (!done) return kvr_client_release(c, ids, 3);
+    *code = kvr_client_release_async(c, ids, 3, done, ctx);
+    return NULL;
+}
+
+enum what { NUMBER, CHOICE, SCORES, WORKERS, FIELDS };
+
+static const struct step {
+    const char *name;
+    ask *ask;
+    enum what what;
+} steps[] = {
+    {"worker_set", worker_set, NUMBER},
+    {"worker_list", worker_list, WORKERS},
+    {"select_a", select_a, CHOICE},
+    {"select_b", select_b, CHOICE},
+    {"score", score, SCORES},
+    {"update", update, NUMBER},
+    {"info", info, FIELDS},
+    {"event", event, NUMBER},
+    {"claim", claim, NUMBER},
+    {"release_a", release_a, NUMBER},
+    {"release_all", release_all, NUMBER},
+    {"worker_del", worker_del, NUMBER},
+};
+_Static_assert(sizeof steps / sizeof *steps == TALK_STEPS, "talk.h tells how many there are");
+static const struct step the_select = {"select_a", select_a, CHOICE};
+static const struct step the_release = {"release_all", release_all, NUMBER};
+
+// ---- Answers -------------------------------------------------------------------------------------
+
+// Reads everything there is, so that a pointer that leads nowhere is found.
+static void look_at(struct talk *t, const struct step *step, const struct kvr_result *r) {
+    uint64_t sum = 0;
+    if (!r->message || (r->code == KVR_CODE_OK) != (r->message[0] == 0))
+        complain(t, "%s: %s with the message \"%s\"", step->name, kvr_code_name(r->code),
+                 r->message ? r->message : "(null)");
+    if (r->code != KVR_CODE_OK) return;
+    switch (step->what) {
+    case NUMBER:
+        break;
+    case CHOICE:
+        if (!r->choice.worker.n || !r->choice.worker.p || !r->choice.addr.p)
+            complain(t, "%s chose nobody", step->name);
+        for (size_t i = 0; i < r->choice.worker.n; i++)
+            sum += (unsigned char)r->choice.worker.p[i];
+        for (size_t i = 0; i < r->choice.addr.n; i++)
+            sum += (unsigned char)r->choice.addr.p[i];
+        break;
+    case SCORES:
+        for (size_t i = 0; i < r->n; i++)
+            sum += r->scores[i].worker.n ? (unsigned char)r->scores[i].worker.p[0] : 0;
+        break;
+    case WORKERS:
+        for (size_t i = 0; i < r->n; i++) {
+            sum += r->workers[i].name.n ? (unsigned char)r->workers[i].name.p[0] : 0;
+            for (size_t k = 0; k < r->workers[i].n_ranks; k++)
+                sum += r->workers[i].ranks[k].epoch;
+        }
+        break;
+    case FIELDS:
+        for (size_t i = 0; i < r->n; i++) {
+            sum += r->fields[i].name.n ? (unsigned char)r->fields[i].name.p[0] : 0;
+            sum += r->fields[i].value.n ? (unsigned char)r->fields[i].value.p[0] : 0;
+        }
+        sum += (uint64_t)kvr_info_int(r, "version", -1);
+        if (kvr_info_int(r, "no such field", -7) != -7) complain(t, "a field out of nothing");
+        break;
+    }
+    if (sum == UINT64_MAX) complain(t, "unlikely"); // the sum must not be optimised away
+}
+
+static void count_answer(struct talk *t, const struct step *step, const struct kvr_result *r,
+                         int64_t limit) {
+    if (!r) {
+        complain(t, "%s returned NULL", step->name);
+        return;
+    }
+    t->n_answered++;
+    t->codes |= 1u << r->code;
+    if (r->code == KVR_CODE_TIMEOUT) t->timeouts++;
+    if (r->code > KVR_CODE_CLOSED) complain(t, "%s: code %d", step->name, (int)r->code);
+    if (now_ms() > limit)
+        complain(t, "%s was answered %ld ms too late", step->name,
+                 (long)(now_ms() - limit + TALK_SLACK));
+    look_at(t, step, r);
+}
+
+static void go_on(struct talk *t);
+
+static void answered(void *ctx, const struct kvr_result *r) {
+    struct asked *a = ctx;
+    struct talk *t = a->talk;
+    if (a->answers++) {
+        complain(t, "%s was answered twice", a->step->name);
+        return;
+    }
+    count_answer(t, a->step, r, a->limit);
+    if (t->base) event_base_loopbreak(t->base);
+    if (a->goes_on && r->code != KVR_CODE_CLOSED) go_on(t);
+}
+
+static void post(struct talk *t, const struct step *step, int64_t deadline, bool goes_on) {
+    if (t->n_asked == MAX_CALLS) abort();
+    struct asked *a = &t->asked[t->n_asked++];
+    enum kvr_code code = KVR_CODE_OK;
+    size_t before = t->n_answered;
+    int64_t now = now_ms();
+    *a = (struct asked){t, step, now, now + deadline + TALK_SLACK, 0, goes_on};
+    step->ask(t->client, answered, a, &code);
+    if (t->n_answered != before) complain(t, "%s called back before it returned", step->name);
+    if (code == KVR_CODE_OK) return;
+    t->n_asked--;
+    t->codes |= 1u << code;
+    if (code != KVR_CODE_NOMEM) complain(t, "%s: %s", step->name, kvr_code_name(code));
+    if (goes_on) go_on(t); // no callback comes
+}
+
+static void go_on(struct talk *t) {
+    if (t->next < t->end && t->timeouts < t->patience)
+        post(t, &steps[t->next++], t->deadline, true);
+}
+
+// ---- Turns ---------------------------------------------------------------------------------------
+
+static void nothing(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(arg);
+}
+
+static void turn(struct talk *t, int ms) {
+    if (!t->base) {
+        kvr_client_run(t->client, ms);
+        return;
+    }
+    struct timeval after = {0, ms * 1000};
+    event_add(t->wait, &after);
+    event_base_dispatch(t->base);
+}
+
+static bool all_answered(const struct talk *t) {
+    for (size_t i = 0; i < t->n_asked; i++)
+        if (!t->asked[i].answers) return false;
+    return true;
+}
+
+// Turns until every call is answered, or one is too late.
+static void wait_for_all(struct talk *t) {
+    while (!all_answered(t)) {
+        turn(t, 5);
+        for (size_t i = 0; i < t->n_asked; i++)
+            if (!t->asked[i].answers && now_ms() > t->asked[i].limit) {
+                complain(t, "%s isn't answered", t->asked[i].step->name);
+                return;
+            }
+    }
+    t->n_asked = 0;
+}
+
+static void one(struct talk *t, const struct step *step, int64_t deadline) {
+    if (t->form == TALK_BLOCKING) {
+        int64_t limit = now_ms() + deadline + TALK_SLACK;
+        enum kvr_code code;
+        count_answer(t, step, step->ask(t->client, NULL, NULL, &code), limit);
+    } else {
+        post(t, step, deadline, false);
+        wait_for_all(t);
+    }
+}
+
+void talk_steps(struct talk *t, size_t first, size_t end, unsigned patience) {
+    t->next = first;
+    t->end = end;
+    t->timeouts = 0;
+    t->patience = patience;
+    if (t->form == TALK_LOOP)
+        go_on(t);
+    else
+        for (size_t i = first; i < end && t->timeouts < patience && !t->complaint[0]; i++)
+            if (t->form == TALK_RUN)
+                post(t, &steps[i], t->deadline, false);
+            else
+                one(t, &steps[i], t->deadline);
+    wait_for_all(t);
+}
+
+// kvr_client_drain is for handles without a loop of the caller's.
+static bool drained(struct talk *t, int64_t ms) {
+    if (!t->base) return kvr_client_drain(t->client, ms);
+    struct kvr_client_stats s;
+    int64_t limit = now_ms() + ms;
+    do {
+        turn(t, 2);
+        kvr_client_stats(t->client, &s);
+    } while ((s.pending || s.unconfirmed) && now_ms() < limit);
+    return !s.pending && !s.unconfirmed;
+}
+
+// A call that finds the server still as it was left, with the handle's short deadline, is made again:
+// what counts is that it comes to work.
+static bool until_ok(struct talk *t, const struct step *step, int64_t limit) {
+    do {
+        unsigned before = t->codes;
+        t->codes = 0;
+        one(t, step, t->deadline);
+        unsigned codes = t->codes;
+        t->codes = before;
+        if (t->complaint[0]) return false;
+        if (codes == 1u << KVR_CODE_OK) return true;
+        if (codes & ~(1u << KVR_CODE_TIMEOUT)) {
+            complain(t, "afterwards, %s has the codes %x", step->name, codes);
+            return false;
+        }
+    } while (now_ms() < limit);
+    complain(t, "afterwards, %s doesn't come to work", step->name);
+    return false;
+}
+
+bool talk_simple(struct talk *t, int64_t deadline) {
+    int64_t limit = now_ms() + deadline;
+    if (!until_ok(t, &the_select, limit) || !until_ok(t, &the_release, limit)) return false;
+    if (!drained(t, deadline)) {
+        complain(t, "something is left to do");
+        return false;
+    }
+    struct kvr_client_stats s;
+    kvr_client_stats(t->client, &s);
+    if (s.pending || s.live || s.unconfirmed || !s.connected || !s.primary[0])
+        complain(t, "in the end %zu pending, %zu live, %zu unconfirmed, connected %d to \"%s\"",
+                 s.pending, s.live, s.unconfirmed, s.connected, s.primary);
+    return !t->complaint[0];
+}
+
+// ---- Beginning and end ---------------------------------------------------------------------------
+
+struct talk *talk_open(enum talk_form form, const char *url, const struct kvr_alloc *alloc) {
+    struct talk *t = calloc(1, sizeof *t);
+    struct kvr_loop loop;
+    struct kvr_client_options options = {.create = "BLOCKSIZE 16 LEASE 60000", .alloc = alloc};
+    char why[160] = "";
+    const char *deadline = strstr(url, "deadline=");
+    if (!t) abort();
+    t->form = form;
+    t->deadline = deadline ? atol(deadline + 9) : 5000;
+    if (form == TALK_LOOP) {
+        t->base = event_base_new();
+        t->wait = t->base ? event_new(t->base, -1, 0, nothing, t->base) : NULL;
+        if (!t->wait) abort();
+        loop = kvr_libevent(t->base);
+        options.loop = &loop;
+    }
+    t->client = kvr_client_open(url, FAKE_POOL, &options, why, sizeof why);
+    if (t->client) return t;
+    if (!why[0]) complain(t, "opening was refused without a reason");
+    talk_close(t, false);
+    return NULL;
+}
+
+const char *talk_name(enum talk_form form) {
+    static const char *const names[] = {"blocking", "run", "loop"};
+    return names[form];
+}
+
+struct kvr_client *talk_client(struct talk *t) {
+    return t->client;
+}
+
+void talk_close(struct talk *t, bool busy) {
+    if (busy && t->form != TALK_BLOCKING)
+        for (size_t i = 0; i < TALK_STEPS; i++)
+            post(t, &steps[i], t->deadline, false);
+    kvr_client_close(t->client);
+    if (t->client && !all_answered(t)) {
+        fprintf(stderr, "closed, and a call has no answer\n");
+        abort();
+    }
+    if (t->base) {
+        event_free(t->wait);
+        event_base_free(t->base);
+    }
+    free(t);
+}
+
+unsigned talk_codes(const struct talk *t) {
+    return t->codes;
+}
+
+size_t talk_calls(const struct talk *t) {
+    return t->n_answered;
+}
+
+const char *talk_complaint(const struct talk *t) {
+    return t->complaint;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Deployments that are set up wrongly, or are just changing: a server that is no primary, Sentinels
+// that name a dead, wrong or impossible one, a Cluster that sends in circles. Each for a while and then
+// not any more; and what a healthy change must not show.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "crowd.h"
+#include "fake.h"
+#include "home.h"
+#include "talk.h"
+#include "testmem.h"
+
+#define BIT(code) (1u << KVR_CODE_##code)
+#define LOCALHOST "$9\r\n127.0.0.1\r\n"
+
+static const struct wrong {
+    const char *name;
+    enum fake_kind kind;
+    struct fake_lies lies;
+    unsigned codes; // of calls while it lasts, besides OK
+    bool good;      // all is well all the same
+} table[] = {
+    // One server.
+    {"a replica", FAKE_TCP, {.role = "slave"}, BIT(TIMEOUT), false},
+    {"a replica on a unix socket", FAKE_UNIX, {.role = "slave"}, BIT(TIMEOUT), false},
+    {"a Sentinel", FAKE_TCP, {.role = "sentinel"}, BIT(TIMEOUT), false},
+    {"a role without a name", FAKE_TCP, {.role = false}, BIT(TIMEOUT), false},
+    {"a role of another world", FAKE_TCP, {.role = "handshake"}, BIT(TIMEOUT), false},
+    {"no ROLE",
+     FAKE_TCP,
+     {.fails = "ROLE", .error = "NOPERM no"},
+     BIT(TIMEOUT) | BIT(DENIED),
+     false},
+    {"no INFO",
+     FAKE_TCP,
+     {.fails = "INFO", .error = "NOPERM no"},
+     BIT(TIMEOUT) | BIT(DENIED),
+     false},
+    {"no CLIENT", FAKE_TCP, {.fails = "CLIENT", .error = "NOPERM no"}, 0, true},
+    {"no SELECT", FAKE_TCP, {.fails = "KVROUTE.SELECT", .error = "NOPERM no"}, BIT(DENIED), false},
+    {"not the module",
+     FAKE_TCP,
+     {.fails = "KVROUTE.SELECT", .error = "ERR unknown command"},
+     BIT(REFUSED),
+     false},
+    {"a pool that can't be made",
+     FAKE_TCP,
+     {.fails = "KVROUTE.CREATE", .error = "OOM no"},
+     0,
+     true},
+    // Sentinels.
+    {"names a dead one",
+     FAKE_SENTINEL,
+     {.master = "*2\r\n" LOCALHOST "$1\r\n1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"names nobody", FAKE_SENTINEL, {.master = "*-1\r\n"}, BIT(TIMEOUT), false},
+    {"names nothing", FAKE_SENTINEL, {.master = "*0\r\n"}, BIT(TIMEOUT), false},
+    {"a null", FAKE_SENTINEL, {.master = "$-1\r\n"}, BIT(TIMEOUT), false},
+    {"a number", FAKE_SENTINEL, {.master = ":1\r\n"}, BIT(TIMEOUT), false},
+    {"half a name", FAKE_SENTINEL, {.master = "*1\r\n" LOCALHOST}, BIT(TIMEOUT), false},
+    {"nulls", FAKE_SENTINEL, {.master = "*2\r\n$-1\r\n$-1\r\n"}, BIT(TIMEOUT), false},
+    {"numbers", FAKE_SENTINEL, {.master = "*2\r\n:1\r\n:2\r\n"}, BIT(TIMEOUT), false},
+    {"arrays", FAKE_SENTINEL, {.master = "*2\r\n*0\r\n*0\r\n"}, BIT(TIMEOUT), false},
+    {"no host", FAKE_SENTINEL, {.master = "*2\r\n$0\r\n\r\n$4\r\n6379\r\n"}, BIT(TIMEOUT), false},
+    {"no port", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$0\r\n\r\n"}, BIT(TIMEOUT), false},
+    {"port 0", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$1\r\n0\r\n"}, BIT(TIMEOUT), false},
+    {"port -1", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$2\r\n-1\r\n"}, BIT(TIMEOUT), false},
+    {"port 65536",
+     FAKE_SENTINEL,
+     {.master = "*2\r\n" LOCALHOST "$5\r\n65536\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"port x", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$4\r\n63x9\r\n"}, BIT(TIMEOUT), false},
+    {"a host of garbage",
+     FAKE_SENTINEL,
+     {.master = "*2\r\n$3\r\n\xff\x01?\r\n$4\r\n6379\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"doesn't know it",
+     FAKE_SENTINEL,
+     {.fails = "SENTINEL", .error = "IDONTKNOW I have not enough information"},
+     BIT(TIMEOUT),
+     false},
+    {"wants a password",
+     FAKE_SENTINEL,
+     {.fails = "SENTINEL", .error = "NOAUTH no"},
+     BIT(TIMEOUT) | BIT(DENIED),
+     false},
+    {"all are replicas", FAKE_SENTINEL, {.role = "slave"}, BIT(TIMEOUT), false},
+    {"a failover", FAKE_SENTINEL, {.swapped = true}, 0, true},
+    // Clusters.
+    {"in a circle", FAKE_CLUSTER, {.circle = true}, BIT(TIMEOUT), false},
+    {"a slot that moves", FAKE_CLUSTER, {.ask = true}, 0, true},
+    {"a slot that has moved", FAKE_CLUSTER, {.swapped = true}, 0, true},
+    {"slots: none", FAKE_CLUSTER, {.slots = "*0\r\n"}, BIT(TIMEOUT), false},
+    {"slots: a null", FAKE_CLUSTER, {.slots = "*-1\r\n"}, BIT(TIMEOUT), false},
+    {"slots: a number", FAKE_CLUSTER, {.slots = ":3\r\n"}, BIT(TIMEOUT), false},
+    {"slots: empty ones", FAKE_CLUSTER, {.slots = "*2\r\n*0\r\n*-1\r\n"}, BIT(TIMEOUT), false},
+    {"slots: others",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:786\r\n:800\r\n*3\r\n" LOCALHOST ":1\r\n$1\r\nx\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: without a node",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*2\r\n:0\r\n:16383\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: a node without a port",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*1\r\n" LOCALHOST},
+     BIT(TIMEOUT),
+     false},
+    {"slots: a dead node",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n" LOCALHOST ":1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: port 70000",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n" LOCALHOST ":70000\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: port -1",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n" LOCALHOST ":-1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: host ?",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$1\r\n?\r\n:6379\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: null host",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"slots: a slot of text",
+     FAKE_CLUSTER,
+     {.slots = "*1\r\n*3\r\n$1\r\n0\r\n$5\r\n16383\r\n*2\r\n" LOCALHOST ":1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"no SLOTS",
+     FAKE_CLUSTER,
+     {.fails = "CLUSTER", .error = "NOPERM no"},
+     BIT(TIMEOUT) | BIT(DENIED),
+     false},
+    {"cluster support disabled",
+     FAKE_CLUSTER,
+     {.fails = "CLUSTER", .error = "ERR This instance has cluster support disabled"},
+     BIT(TIMEOUT) | BIT(REFUSED),
+     false},
+};
+enum { WRONGS = sizeof table / sizeof *table };
+
+// From the start, or after half of a conversation that went well.
+static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
+    const struct wrong *w = &table[i / 2 % WRONGS];
+    enum talk_form form = (enum talk_form)(i / 2 / WRONGS);
+    bool half_way = i % 2;
+    struct testmem mem = {0};
+    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct fake *f = fake_start(w->kind);
+    char url[300], story[1500];
+    (void)ctx;
+    fake_url(f, w->good ? "deadline=5000&timeout=100" : "deadline=80&timeout=40&connect_timeout=40",
+             url, sizeof url);
+    if (!half_way) fake_lie(f, &w->lies);
+    struct talk *t = talk_open(form, url, &alloc);
+    if (!t) {
+        snprintf(wrong, CROWD_TEXT, "doesn't open");
+        fake_stop(f);
+        return;
+    }
+    talk_steps(t, 0, TALK_HALF, 2);
+    if (half_way) {
+        fake_lie(f, &w->lies);
+        if (!w->good) fake_hang_up(f); // what is connected already has no reason to look again
+    }
+    talk_steps(t, TALK_HALF, TALK_STEPS, 2);
+    unsigned odd = talk_codes(t) & ~(w->codes | BIT(OK));
+    fake_lie(f, NULL);
+    talk_simple(t, 15000);
+    fake_story(f, story, sizeof story);
+    if (talk_complaint(t)[0])
+        snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);
+    else if (odd)
+        snprintf(wrong, CROWD_TEXT, "%s isn't what to say to that\n  %s",
+                 kvr_code_name((enum kvr_code)__builtin_ctz(odd)), story);
+    else if (fake_live(f))
+        snprintf(wrong, CROWD_TEXT, "%zu requests are still there\n  %s", fake_live(f), story);
+    talk_close(t, true);
+    if (!wrong[0] && (mem.bytes || mem.blocks))
+        snprintf(wrong, CROWD_TEXT, "%zu bytes were never given back", mem.bytes);
+    fake_stop(f);
+}
+
+static void name_nth(void *ctx, size_t i, char name[CROWD_TEXT]) {
+    static const char *const kinds[] = {"tcp", "unix", "sentinel", "cluster"};
+    const struct wrong *w = &table[i / 2 % WRONGS];
+    (void)ctx;
+    snprintf(name, CROWD_TEXT, "%s, %s: %s, %s", kinds[w->kind],
+             talk_name((enum talk_form)(i / 2 / WRONGS)), w->name,
+             i % 2 ? "half way" : "from the start");
+}
+
+Test(wrong, deployments, .timeout = 900) {
+    struct crowd crowd = {NULL, 2 * WRONGS * TALK_FORMS, run_nth, name_nth};
+    cr_assert(crowd_run(&crowd) == 0);
+}
+
+// Addresses in the URL where nobody listens are passed over.
+Test(wrong, some_addresses_are_dead, .timeout = 300) {
+    for (enum fake_kind kind = FAKE_SENTINEL; kind <= FAKE_CLUSTER; kind++)
+        for (enum talk_form form = 0; form < TALK_FORMS; form++) {
+            struct fake *f = fake_start(kind);
+            char url[300];
+            snprintf(url, sizeof url, "%s://127.0.0.1:1,127.0.0.1:2,127.0.0.1:%d%s?deadline=5000",
+                     kind == FAKE_CLUSTER ? "cluster" : "sentinel",
+                     fake_port(f, kind == FAKE_CLUSTER ? 0 : 3),
+                     kind == FAKE_CLUSTER ? "" : "/main");
+            struct talk *t = talk_open(form, url, NULL);
+            cr_assert(t);
+            talk_steps(t, 0, TALK_STEPS, 1);
+            cr_expect(talk_codes(t) == BIT(OK), "%x", talk_codes(t));
+            cr_expect_str_eq(talk_complaint(t), "");
+            talk_close(t, false);
+            fake_stop(f);
+        }
+}

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replies are RESP2: a map is a flat array of pairs, a double is a string. Fields that aren't known
 // are passed over and those of a map may come in any order, so that a later module can say more.
+#define _GNU_SOURCE // strtod_l
 #include "answer.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +56,7 @@ const struct answer_error *answer_error(const char *text, size_t n) {
     return &refused;
 }
 
-static bool is_integer(const char *text, size_t n, int64_t *out) {
+bool answer_integer(const char *text, size_t n, int64_t *out) {
     char copy[24], *end;
     if (n == 0 || n >= sizeof copy) return false;
     memcpy(copy, text, n);
@@ -70,7 +72,7 @@ int64_t answer_number(const char *text, size_t n) {
     size_t from = n;
     while (from > 0 && text[from - 1] != ' ')
         from--;
-    return from > 0 && is_integer(text + from, n - from, &v) ? v : -1;
+    return from > 0 && answer_integer(text + from, n - from, &v) ? v : -1;
 }
 
 const redisReply *answer_field(const redisReply *map, const char *name) {
@@ -162,7 +164,9 @@ static void read_real(struct reading *in, const redisReply *r, double *out) {
         return;
     }
     if (r->type != REDIS_REPLY_STRING || !r->len) return fail(in, KVR_CODE_PROTOCOL);
-    *out = strtod(r->str, &end);
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // C's own: no memory is taken
+    *out = strtod_l(r->str, &end, plain);
+    freelocale(plain);
     if (*end) fail(in, KVR_CODE_PROTOCOL);
 }
 

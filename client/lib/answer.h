@@ -28,6 +28,9 @@ const struct answer_error *answer_error(const char *text, size_t n);
 // The number behind a code, as in "GAP expected 17"; -1: none.
 int64_t answer_number(const char *text, size_t n);
 
+// Reads all of a text as a decimal integer. false: it is none.
+bool answer_integer(const char *text, size_t n, int64_t *out);
+
 // The shapes of good answers.
 enum answer_form {
     ANSWER_INTEGER,

@@ -2,6 +2,7 @@
 #include "wire.h"
 
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,7 +60,11 @@ void wire_u64(struct wire *w, uint64_t u) {
 
 void wire_real(struct wire *w, double d) {
     char text[40];
-    wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%.17g", d));
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0), was = uselocale(plain);
+    int n = snprintf(text, sizeof text, "%.17g", d); // with a point, whatever the program's locale
+    uselocale(was);
+    freelocale(plain);
+    wire_arg(w, text, (size_t)n);
 }
 
 void wire_paste(struct wire *w, const char *args, size_t n, size_t argc) {
@@ -67,6 +72,16 @@ void wire_paste(struct wire *w, const char *args, size_t n, size_t argc) {
     if (!at) return;
     memcpy(at, args, n);
     w->argc += argc;
+}
+
+struct kvr_bytes wire_next(const char **at) {
+    size_t n = 0;
+    const char *p = *at + 1;
+    for (; *p != '\r'; p++)
+        n = n * 10 + (size_t)(*p - '0');
+    struct kvr_bytes b = {p + 2, n};
+    *at = b.p + n + 2;
+    return b;
 }
 
 void wire_drop(struct wire *w) {

@@ -31,6 +31,9 @@ void wire_real(struct wire *w, double d);
 void wire_paste(struct wire *w, const char *args, size_t n, size_t argc); // encoded before
 void wire_drop(struct wire *w);                                           // gives everything back
 
+// Reads the argument at *at (encoded) and moves *at behind it.
+struct kvr_bytes wire_next(const char **at);
+
 // A whole command. `base` is what was allocated, `at` and `n` what is to be sent.
 struct command {
     char *base, *at;

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public forms of the calls. A blocking call is an asynchronous one and a loop until it is
+// answered: there is one way through the library, and it is tested twice.
+#include "client_impl.h"
+
+static void keep(void *ctx, const struct kvr_result *r) {
+    struct kvr_client *c = ctx;
+    c->result = *r;
+    c->has_result = true;
+}
+
+static struct caller blocking(struct kvr_client *c) {
+    c->has_result = false;
+    return (struct caller){keep, c, true};
+}
+
+static struct caller calls_back(kvr_done *done, void *ctx) {
+    return (struct caller){done, ctx, false};
+}
+
+static const char *refusal(enum kvr_code code) {
+    switch (code) {
+    case KVR_CODE_INVALID:
+        return "an argument is out of range";
+    case KVR_CODE_FULL:
+        return "too many calls are under way";
+    case KVR_CODE_CLOSED:
+        return "the handle is closed";
+    default:
+        return "out of memory";
+    }
+}
+
+static const struct kvr_result *await(struct kvr_client *c, enum kvr_code code) {
+    if (code != KVR_CODE_OK) {
+        c->result = result_of(code, refusal(code));
+        return &c->result;
+    }
+    // What has just been put together goes out now; poll() need not tell that there is room for it.
+    if (link_usable(&c->primary)) redisAsyncHandleWrite(c->primary.ac);
+    while (!c->has_result)
+        poll_loop_turn(c->own, 60000);
+    return &c->result;
+}
+
+// Blocking calls need a loop of the handle's own, and nobody else in it.
+static bool can_block(struct kvr_client *c) {
+    if (c->own && !c->depth && !c->closing) return true;
+    c->result = result_of(KVR_CODE_INVALID, "a blocking call on another's event loop");
+    return false;
+}
+
+const struct kvr_result *kvr_client_select(struct kvr_client *c,
+                                           const struct kvr_select_call *call) {
+    return can_block(c) ? await(c, call_select(c, call, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_select_async(struct kvr_client *c, const struct kvr_select_call *call,
+                                      kvr_done *done, void *ctx) {
+    return call_select(c, call, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_score(struct kvr_client *c,
+                                          const struct kvr_select_call *call) {
+    return can_block(c) ? await(c, call_score(c, call, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_score_async(struct kvr_client *c, const struct kvr_select_call *call,
+                                     kvr_done *done, void *ctx) {
+    return call_score(c, call, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_update(struct kvr_client *c,
+                                           const struct kvr_update_call *call) {
+    return can_block(c) ? await(c, call_update(c, call, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_update_async(struct kvr_client *c, const struct kvr_update_call *call,
+                                      kvr_done *done, void *ctx) {
+    return call_update(c, call, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_release(struct kvr_client *c, const struct kvr_bytes *requests,
+                                            size_t n) {
+    return can_block(c) ? await(c, call_release(c, requests, n, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_release_async(struct kvr_client *c, const struct kvr_bytes *requests,
+                                       size_t n, kvr_done *done, void *ctx) {
+    return call_release(c, requests, n, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_claim(struct kvr_client *c, const struct kvr_claim_call *call) {
+    return can_block(c) ? await(c, call_claim(c, call, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_claim_async(struct kvr_client *c, const struct kvr_claim_call *call,
+                                     kvr_done *done, void *ctx) {
+    return call_claim(c, call, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_worker_set(struct kvr_client *c,
+                                               const struct kvr_worker_call *call) {
+    return can_block(c) ? await(c, call_worker(c, call, false, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_worker_set_async(struct kvr_client *c, const struct kvr_worker_call *call,
+                                          kvr_done *done, void *ctx) {
+    return call_worker(c, call, false, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_worker_del(struct kvr_client *c, struct kvr_bytes worker) {
+    struct kvr_worker_call call = {.worker = worker};
+    return can_block(c) ? await(c, call_worker(c, &call, true, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_worker_del_async(struct kvr_client *c, struct kvr_bytes worker,
+                                          kvr_done *done, void *ctx) {
+    struct kvr_worker_call call = {.worker = worker};
+    return call_worker(c, &call, true, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_worker_list(struct kvr_client *c) {
+    return can_block(c) ? await(c, call_look(c, OP_WORKER_LIST, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_worker_list_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return call_look(c, OP_WORKER_LIST, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_event(struct kvr_client *c, const struct kvr_event_call *call) {
+    return can_block(c) ? await(c, call_event(c, call, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_event_async(struct kvr_client *c, const struct kvr_event_call *call,
+                                     kvr_done *done, void *ctx) {
+    return call_event(c, call, calls_back(done, ctx));
+}
+
+const struct kvr_result *kvr_client_info(struct kvr_client *c) {
+    return can_block(c) ? await(c, call_look(c, OP_INFO, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_info_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return call_look(c, OP_INFO, calls_back(done, ctx));
+}
+
+int64_t kvr_info_int(const struct kvr_result *info, const char *name, int64_t otherwise) {
+    size_t n = strlen(name);
+    for (size_t i = 0; info->fields && i < info->n; i++) {
+        const struct kvr_field *f = &info->fields[i];
+        int64_t v;
+        if (f->name.n == n && !memcmp(f->name.p, name, n))
+            return answer_integer(f->value.p, f->value.n, &v) ? v : otherwise;
+    }
+    return otherwise;
+}

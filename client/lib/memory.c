@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Live requests and releases; see memory.h. Workers are in memory_workers.c.
+#include "memory.h"
+
+#include <string.h>
+
+static void lists_init(struct memory_lists *l) {
+    list_init(&l->confirmed);
+    list_init(&l->waiting);
+    list_init(&l->checking);
+}
+
+int memory_init(struct memory *m, const struct kvr_alloc *a, const struct kvr_client_options *o,
+                uint64_t secret) {
+    *m = (struct memory){
+        .alloc = a,
+        .max_live = o->max_live ? o->max_live : 65536,
+        .max_live_bytes = o->max_live_bytes ? o->max_live_bytes : (size_t)256 << 20,
+        .max_released = o->max_released ? o->max_released : 16384,
+    };
+    lists_init(&m->live);
+    lists_init(&m->released);
+    lists_init(&m->registered);
+    list_init(&m->instances);
+    struct table *tables[] = {&m->live_table, &m->released_table, &m->registered_table,
+                              &m->instance_table};
+    for (size_t i = 0; i < 4; i++)
+        if (table_init(tables[i], a, secret + i)) return -1;
+    return 0;
+}
+
+static struct live *live_of(struct table_item *i) {
+    return i ? (struct live *)(void *)((char *)i - offsetof(struct live, item)) : NULL;
+}
+
+static struct released *released_of(struct table_item *i) {
+    return i ? (struct released *)(void *)((char *)i - offsetof(struct released, item)) : NULL;
+}
+
+static void free_live(struct live *l) {
+    mem_give(l->memory->alloc, l->base);
+    mem_give(l->memory->alloc, l);
+}
+
+static struct item *first_of(const struct memory_lists *l) {
+    const struct item *heads[] = {&l->confirmed, &l->waiting, &l->checking};
+    for (size_t i = 0; i < 3; i++)
+        if (!list_empty(heads[i])) return heads[i]->next;
+    return NULL;
+}
+
+void memory_free(struct memory *m) {
+    for (struct item *i; (i = first_of(&m->live));) {
+        list_remove(i);
+        free_live((struct live *)(void *)i);
+    }
+    for (struct item *i; (i = first_of(&m->released));) {
+        list_remove(i);
+        mem_give(m->alloc, i);
+    }
+    for (struct item *i; (i = first_of(&m->registered));) {
+        list_remove(i);
+        mem_give(m->alloc, (char *)(void *)((struct registered *)(void *)i)->said.addr.p);
+        mem_give(m->alloc, i);
+    }
+    instances_unlist(m);
+    for (struct item *i = m->instances.next; i != &m->instances; i = i->next)
+        ((struct instance *)(void *)((char *)i - offsetof(struct instance, in)))->requests = 0;
+    instances_sweep(m);
+    table_free(&m->live_table);
+    table_free(&m->released_table);
+    table_free(&m->registered_table);
+    table_free(&m->instance_table);
+}
+
+void memory_doubt(struct memory *m) {
+    list_splice(&m->live.waiting, &m->live.confirmed);
+    list_splice(&m->released.waiting, &m->released.confirmed);
+    list_splice(&m->registered.waiting, &m->registered.confirmed);
+}
+
+// ---- Live requests -------------------------------------------------------------------------------
+
+struct live *live_new(struct memory *m) {
+    struct live *l = mem_take(m->alloc, sizeof *l);
+    if (!l) return NULL;
+    l->memory = m;
+    list_init(&l->in);
+    return l;
+}
+
+void live_drop(struct live *l) {
+    if (l) mem_give(l->memory->alloc, l);
+}
+
+struct live *live_find(const struct memory *m, struct kvr_bytes id) {
+    return live_of(table_find(&m->live_table, id));
+}
+
+bool live_keep(struct live *l, char *base, struct kvr_bytes id, size_t size,
+               struct kvr_bytes worker, uint32_t rank, struct kvr_bytes addr, bool confirmed,
+               int64_t now) {
+    struct memory *m = l->memory;
+    struct live *old = live_find(m, id);
+    size_t count = m->live_table.count - (old != NULL);
+    size_t bytes = m->live_bytes - (old ? old->size : 0);
+    if (count >= m->max_live || size > m->max_live_bytes - bytes) return false;
+    struct instance *at = instance_get(m, worker, rank);
+    if (!at) return false;
+    instance_addr(m, at, addr);
+    at->requests++;
+    if (old) live_forget(old);
+    struct released *over = released_find(m, id);
+    if (over) released_forget(over);
+    l->base = base;
+    l->size = size;
+    l->at = at;
+    l->word_at = now;
+    m->live_bytes += size;
+    table_add(&m->live_table, &l->item, id);
+    list_push(confirmed ? &m->live.confirmed : &m->live.waiting, &l->in);
+    return true;
+}
+
+void live_forget(struct live *l) {
+    struct memory *m = l->memory;
+    table_remove(&m->live_table, &l->item);
+    m->live_bytes -= l->size;
+    l->at->requests--;
+    l->gone = true;
+    list_remove(&l->in);
+    if (!l->looks) free_live(l);
+}
+
+void live_move(struct live *l, struct item *list) {
+    if (l->gone) return;
+    list_remove(&l->in);
+    list_push(list, &l->in);
+}
+
+void live_look_ended(struct live *l) {
+    if (--l->looks == 0 && l->gone) free_live(l);
+}
+
+// ---- Releases ------------------------------------------------------------------------------------
+
+struct released *released_find(const struct memory *m, struct kvr_bytes id) {
+    return released_of(table_find(&m->released_table, id));
+}
+
+void released_forget(struct released *r) {
+    table_remove(&r->memory->released_table, &r->item);
+    list_remove(&r->in);
+    r->gone = true;
+    if (!r->looks) mem_give(r->memory->alloc, r);
+}
+
+// What a primary has already acknowledged goes first when there is no room.
+static bool make_room(struct memory *m) {
+    while (m->released_table.count >= m->max_released) {
+        struct item *oldest = first_of(&m->released);
+        if (!oldest) return false;
+        released_forget((struct released *)(void *)oldest);
+    }
+    return true;
+}
+
+struct released *released_add(struct memory *m, struct kvr_bytes id) {
+    struct released *r = released_find(m, id);
+    if (r) return r;
+    if (make_room(m)) r = mem_take(m->alloc, sizeof *r + id.n);
+    if (r) {
+        r->memory = m;
+        memcpy(r->id, id.p, id.n);
+        table_add(&m->released_table, &r->item, (struct kvr_bytes){r->id, id.n});
+        list_push(&m->released.waiting, &r->in);
+    }
+    struct live *l = live_find(m, id);
+    if (l) live_forget(l);
+    return r;
+}
+
+void released_hold(struct released *r) {
+    list_remove(&r->in);
+}
+
+void released_move(struct released *r, struct item *list) {
+    if (r->gone) return;
+    list_remove(&r->in);
+    list_push(list, &r->in);
+}
+
+void released_look_ended(struct released *r) {
+    if (--r->looks == 0 && r->gone) mem_give(r->memory->alloc, r);
+}

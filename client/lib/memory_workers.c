@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was said of workers, and which instances there are; see memory.h.
+#include <string.h>
+
+#include "memory.h"
+
+// ---- What was said -------------------------------------------------------------------------------
+
+struct registered *registered_find(const struct memory *m, struct kvr_bytes worker) {
+    struct table_item *i = table_find(&m->registered_table, worker);
+    return i ? (struct registered *)(void *)((char *)i - offsetof(struct registered, item)) : NULL;
+}
+
+struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
+                                  bool deleted) {
+    struct registered *r = registered_find(m, call->worker);
+    char *addr = NULL;
+    if (call->set & KVR_WORKER_ADDR) {
+        addr = mem_copy(m->alloc, call->addr.p, call->addr.n);
+        if (!addr) return NULL;
+    }
+    if (!r) {
+        r = mem_take(m->alloc, sizeof *r + call->worker.n);
+        if (!r) {
+            mem_give(m->alloc, addr);
+            return NULL;
+        }
+        r->memory = m;
+        memcpy(r->name, call->worker.p, call->worker.n);
+        r->said.worker = (struct kvr_bytes){r->name, call->worker.n};
+        list_push(&m->registered.waiting, &r->in);
+        table_add(&m->registered_table, &r->item, r->said.worker);
+    }
+    if (deleted || r->deleted) { // a worker that comes anew has what is said now, and no more
+        mem_give(m->alloc, (char *)(void *)r->said.addr.p);
+        r->said = (struct kvr_worker_call){.worker = r->said.worker};
+    }
+    r->deleted = deleted;
+    r->said.set |= call->set;
+    if (addr) {
+        mem_give(m->alloc, (char *)(void *)r->said.addr.p);
+        r->said.addr = (struct kvr_bytes){addr, call->addr.n};
+    }
+    if (call->set & KVR_WORKER_RANKS) r->said.ranks = call->ranks;
+    if (call->set & KVR_WORKER_CAPACITY) r->said.capacity = call->capacity;
+    if (call->set & KVR_WORKER_STATE) r->said.state = call->state;
+    if (call->set & KVR_WORKER_TTL) r->said.ttl = call->ttl;
+    return r;
+}
+
+void registered_move(struct registered *r, struct item *list) {
+    list_remove(&r->in);
+    list_push(list, &r->in);
+}
+
+// ---- Instances -----------------------------------------------------------------------------------
+
+static struct instance *instance_of(struct item *i) {
+    return (struct instance *)(void *)((char *)i - offsetof(struct instance, in));
+}
+
+struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank) {
+    char key[KVR_MAX_NAME + sizeof rank];
+    if (worker.n > KVR_MAX_NAME) return NULL;
+    memcpy(key, worker.p, worker.n);
+    memcpy(key + worker.n, &rank, sizeof rank);
+    size_t n = worker.n + sizeof rank;
+    struct table_item *found = table_find(&m->instance_table, (struct kvr_bytes){key, n});
+    if (found) return (struct instance *)(void *)found;
+    if (m->instance_table.count > (size_t)KVR_MAX_INSTANCES + m->max_live) return NULL;
+
+    struct instance *i = mem_take(m->alloc, sizeof *i + n);
+    if (!i) return NULL;
+    char *own = (char *)(i + 1);
+    memcpy(own, key, n);
+    i->worker = (struct kvr_bytes){own, worker.n};
+    i->rank = rank;
+    table_add(&m->instance_table, &i->item, (struct kvr_bytes){own, n});
+    list_push(&m->instances, &i->in);
+    return i;
+}
+
+void instance_addr(struct memory *m, struct instance *i, struct kvr_bytes addr) {
+    if (addr.n == i->addr.n && (!addr.n || !memcmp(addr.p, i->addr.p, addr.n))) return;
+    if (addr.n > i->addr_size) {
+        char *grown = mem_take(m->alloc, addr.n);
+        if (!grown) return; // the old one serves until there is memory
+        mem_give(m->alloc, (char *)(void *)i->addr.p);
+        i->addr.p = grown;
+        i->addr_size = addr.n;
+    }
+    if (addr.n) memcpy((char *)(void *)i->addr.p, addr.p, addr.n);
+    i->addr.n = addr.n;
+}
+
+void instances_unlist(struct memory *m) {
+    for (struct item *i = m->instances.next; i != &m->instances; i = i->next)
+        instance_of(i)->listed = false;
+}
+
+void instances_sweep(struct memory *m) {
+    for (struct item *i = m->instances.next, *next; i != &m->instances; i = next) {
+        struct instance *at = instance_of(i);
+        next = i->next;
+        if (at->listed || at->requests) continue;
+        table_remove(&m->instance_table, &at->item);
+        list_remove(i);
+        mem_give(m->alloc, (char *)(void *)at->addr.p);
+        mem_give(m->alloc, at);
+    }
+}
+
+// ---- Invariants ----------------------------------------------------------------------------------
+
+const char *memory_validate(const struct memory *m) {
+    const struct item *heads[] = {&m->live.confirmed, &m->live.waiting, &m->live.checking};
+    size_t count = 0, bytes = 0, requests = 0;
+    for (size_t k = 0; k < 3; k++) {
+        for (const struct item *i = heads[k]->next; i != heads[k]; i = i->next) {
+            const struct live *l = (const struct live *)(const void *)i;
+            if (l->gone) return "a request that is gone is in a list";
+            if (table_find(&m->live_table, l->item.key) != &l->item)
+                return "a live request isn't found by its id";
+            if (table_find(&m->released_table, l->item.key))
+                return "a request is live and released";
+            count++;
+            bytes += l->size;
+        }
+    }
+    if (count != m->live_table.count) return "the live lists and their table differ";
+    if (bytes != m->live_bytes) return "live_bytes is off";
+    if (count > m->max_live || bytes > m->max_live_bytes) return "more than there is room for";
+    for (const struct item *i = m->instances.next; i != &m->instances; i = i->next)
+        requests += instance_of((struct item *)(void *)i)->requests;
+    if (requests != count) return "the instances' requests are off";
+    if (m->released_table.count > m->max_released) return "more releases than there is room for";
+    return NULL;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "poll_loop.h"
+
+#include <hiredis/async.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+enum { SOCKETS = 8 }; // a handle has two
+
+struct socket {
+    struct poll_loop *loop;
+    redisAsyncContext *ac; // NULL: free
+    short events;
+};
+
+struct poll_loop {
+    const struct kvr_alloc *alloc;
+    struct socket sockets[SOCKETS];
+    void (*fire)(void *arg);
+    void *arg;
+    int64_t fire_at; // < 0: never
+};
+
+int64_t clock_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct poll_loop *poll_loop_new(const struct kvr_alloc *a) {
+    struct poll_loop *l = mem_take(a, sizeof *l);
+    if (!l) return NULL;
+    l->alloc = a;
+    l->fire_at = -1;
+    return l;
+}
+
+void poll_loop_free(struct poll_loop *l) {
+    if (l) mem_give(l->alloc, l);
+}
+
+// ---- What hiredis calls --------------------------------------------------------------------------
+
+static void add_read(void *s) {
+    ((struct socket *)s)->events |= POLLIN;
+}
+static void del_read(void *s) {
+    ((struct socket *)s)->events &= ~POLLIN;
+}
+static void add_write(void *s) {
+    ((struct socket *)s)->events |= POLLOUT;
+}
+static void del_write(void *s) {
+    ((struct socket *)s)->events &= ~POLLOUT;
+}
+static void cleanup(void *s) {
+    ((struct socket *)s)->ac = NULL;
+}
+
+static int attach(void *base, redisAsyncContext *ac) {
+    struct poll_loop *l = base;
+    for (size_t i = 0; i < SOCKETS; i++) {
+        struct socket *s = &l->sockets[i];
+        if (s->ac) continue;
+        *s = (struct socket){l, ac, 0};
+        ac->ev.data = s;
+        ac->ev.addRead = add_read;
+        ac->ev.delRead = del_read;
+        ac->ev.addWrite = add_write;
+        ac->ev.delWrite = del_write;
+        ac->ev.cleanup = cleanup;
+        return 0;
+    }
+    return -1;
+}
+
+static void *timer_new(void *base, void (*fire)(void *arg), void *arg) {
+    struct poll_loop *l = base;
+    l->fire = fire;
+    l->arg = arg;
+    return l;
+}
+
+static void timer_set(void *timer, int64_t ms) {
+    struct poll_loop *l = timer;
+    l->fire_at = ms < 0 ? -1 : clock_ms() + ms;
+}
+
+static void timer_free(void *timer) {
+    ((struct poll_loop *)timer)->fire_at = -1;
+}
+
+struct kvr_loop poll_loop_face(struct poll_loop *l) {
+    return (struct kvr_loop){l, attach, timer_new, timer_set, timer_free};
+}
+
+// ---- A turn --------------------------------------------------------------------------------------
+
+void poll_loop_turn(struct poll_loop *l, int64_t ms) {
+    struct pollfd fds[SOCKETS];
+    struct socket *of[SOCKETS];
+    nfds_t n = 0;
+    for (size_t i = 0; i < SOCKETS; i++) {
+        struct socket *s = &l->sockets[i];
+        if (!s->ac || !s->events) continue;
+        fds[n] = (struct pollfd){s->ac->c.fd, s->events, 0};
+        of[n++] = s;
+    }
+    if (l->fire_at >= 0) {
+        int64_t left = l->fire_at - clock_ms();
+        if (left < ms) ms = left < 0 ? 0 : left;
+    }
+    int ready = poll(fds, n, ms > INT32_MAX ? INT32_MAX : (int)ms);
+    for (nfds_t i = 0; ready > 0 && i < n; i++) {
+        // Serving one socket may close another, or make it a new one's: these wait a turn.
+        redisAsyncContext *ac = of[i]->ac;
+        short got = fds[i].revents;
+        if (!got || !ac || ac->c.fd != fds[i].fd) continue;
+        if (got & POLLOUT && of[i]->events & POLLOUT) redisAsyncHandleWrite(ac);
+        if (of[i]->ac != ac) continue;
+        // A connect that failed is told by HUP or ERR alone, and hiredis learns it by writing.
+        if (got & (POLLIN | POLLHUP | POLLERR)) {
+            if (of[i]->events & POLLIN)
+                redisAsyncHandleRead(ac);
+            else if (!(got & POLLOUT))
+                redisAsyncHandleWrite(ac);
+        }
+    }
+    if (l->fire_at >= 0 && clock_ms() >= l->fire_at) {
+        l->fire_at = -1;
+        l->fire(l->arg);
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// See ring.h.
+#include "ring.h"
+
+#include <string.h>
+
+void ring_init(struct ring *r, const struct kvr_alloc *a) {
+    *r = (struct ring){.alloc = a, .first = 1};
+}
+
+static struct event *place(const struct ring *r, size_t i) {
+    return &r->events[(r->head + i) & (r->cap - 1)];
+}
+
+struct event *ring_at(const struct ring *r, uint64_t seq) {
+    return place(r, (size_t)(seq - r->first));
+}
+
+static size_t weight(size_t n) {
+    return sizeof(struct event) + n * sizeof(uint64_t);
+}
+
+void ring_empty(struct ring *r) {
+    for (size_t i = 0; i < r->n; i++)
+        mem_give(r->alloc, place(r, i)->words);
+    r->n = r->head = r->bytes = 0;
+    r->first = 1;
+}
+
+void ring_free(struct ring *r) {
+    ring_empty(r);
+    mem_give(r->alloc, r->events);
+    ring_init(r, r->alloc);
+}
+
+static int widen(struct ring *r) {
+    if (r->n < r->cap) return 0;
+    size_t cap = r->cap ? r->cap * 2 : 16;
+    struct event *events = r->alloc->resize(r->alloc->ctx, NULL, cap * sizeof *events);
+    if (!events) return -1;
+    for (size_t i = 0; i < r->n; i++)
+        events[i] = *place(r, i);
+    mem_give(r->alloc, r->events);
+    r->events = events;
+    r->cap = cap;
+    r->head = 0;
+    return 0;
+}
+
+uint64_t *ring_insert(struct ring *r, uint64_t seq, size_t n, size_t blocks) {
+    if (widen(r)) return NULL;
+    uint64_t *words = r->alloc->resize(r->alloc->ctx, NULL, n * sizeof *words);
+    if (!words) return NULL;
+    size_t at = (size_t)(seq - r->first);
+    for (size_t i = r->n++; i > at; i--)
+        *place(r, i) = *place(r, i - 1);
+    *place(r, at) = (struct event){words, n, blocks};
+    r->bytes += weight(n);
+    return words;
+}
+
+void ring_shrink(struct ring *r, uint64_t seq, size_t n, size_t blocks) {
+    struct event *e = ring_at(r, seq);
+    r->bytes -= (e->n - n) * sizeof *e->words;
+    e->n = n;
+    e->blocks = blocks;
+}
+
+void ring_remove(struct ring *r, uint64_t seq) {
+    struct event *e = ring_at(r, seq);
+    r->bytes -= weight(e->n);
+    mem_give(r->alloc, e->words);
+    r->n--;
+    for (size_t i = (size_t)(seq - r->first); i < r->n; i++)
+        *place(r, i) = *place(r, i + 1);
+}
+
+void ring_trim(struct ring *r, uint64_t acked, size_t limit) {
+    while (r->bytes > limit && r->n > 1 && r->first <= acked) {
+        struct event *e = place(r, 0);
+        r->bytes -= weight(e->n);
+        mem_give(r->alloc, e->words);
+        r->head = (r->head + 1) & (r->cap - 1);
+        r->first++;
+        r->n--;
+    }
+}

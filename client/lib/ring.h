@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The recent events of an epoch, in order: those that are to be sent, those under way, and as many of
+// the acknowledged ones as there is room for, in case a failover has lost them.
+//
+// An event has no number of its own: it is the place that counts, `first` and on. So an event can be
+// taken apart while it hasn't been applied, and those behind it are renumbered by that.
+#ifndef KVR_LIB_RING_H
+#define KVR_LIB_RING_H
+
+#include <kvroute/types.h>
+#include <stdbool.h>
+
+#include "mem.h"
+
+struct event {
+    uint64_t *words; // ops, see ops.h; the ring's
+    size_t n, blocks;
+};
+
+struct ring {
+    const struct kvr_alloc *alloc;
+    struct event *events; // a circle of cap places, the oldest at `head`
+    size_t cap, head, n;
+    uint64_t first; // seq of the oldest
+    size_t bytes;   // of all events
+};
+
+void ring_init(struct ring *r, const struct kvr_alloc *a); // empty; the next event has seq 1
+void ring_free(struct ring *r);
+void ring_empty(struct ring *r); // as after ring_init; keeps the circle
+
+static inline uint64_t ring_made(const struct ring *r) { // seq of the newest; 0: none ever
+    return r->first + r->n - 1;
+}
+struct event *ring_at(const struct ring *r, uint64_t seq); // first <= seq <= made
+// A new event of n words at `seq` (first <= seq <= made + 1); those from there on get the next numbers.
+// The words, to be written; NULL: no memory.
+uint64_t *ring_insert(struct ring *r, uint64_t seq, size_t n, size_t blocks);
+void ring_shrink(struct ring *r, uint64_t seq, size_t n, size_t blocks); // it has fewer words now
+void ring_remove(struct ring *r, uint64_t seq);
+// Lets go of the oldest up to acked while all take more than `limit`; the newest stays.
+void ring_trim(struct ring *r, uint64_t acked, size_t limit);
+
+#endif

@@ -34,6 +34,7 @@ enum {
     BACKOFF_MOST = 250,    // ms
     AGAIN = 20,            // ms until a call that was answered TRYAGAIN goes again
     SENTINEL_CHECK = 1000, // ms between two looks whether the primary is still the primary
+    RECOVERED = 1000,      // ms of service after which failures count from one again
     ASKING_FOR = 1000,     // ms that a connection says ASKING
     RECOVERING = 10000,    // ms after a loss in which the workers may still be coming back
     WATCH = 100,           // ms between two looks at a connection that owes replies
@@ -64,8 +65,9 @@ struct op {
     struct command command;
     kvr_done *done;
     void *ctx;
-    int64_t deadline;   // NEVER: a publisher's
-    int64_t not_before; // in later
+    int64_t deadline;                 // NEVER: a publisher's
+    int64_t not_before;               // in later
+    const struct answer_error *borne; // the last error that kept it from being answered
     unsigned sendings;
     bool answered;
     bool blocking; // its result is kept until the next blocking call
@@ -142,6 +144,7 @@ struct kvr_client {
     int64_t version;    // of the pool, the highest seen in this history
     int64_t lease;      // the pool's
     int64_t lost_at;    // ms, when another history was found; 0: never
+    int64_t ready_at;   // ms, when this primary was reached
     int64_t down_since; // ms; meaningless in READY
     int64_t refresh_at, repair_at;
     bool refreshing, creating, was_ready;

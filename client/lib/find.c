@@ -223,6 +223,7 @@ void find_step(struct kvr_client *c, int64_t now) {
 void find_check(struct kvr_client *c, int64_t now) {
     struct finder *f = &c->finder;
     if (f->asking && now >= f->asking_until) f->asking = false;
+    if (now - c->ready_at >= RECOVERED) f->failures = 0;
     if (c->where.kind != TOPOLOGY_SENTINEL || now < f->check_at || c->guide.ac) return;
     f->checking = true;
     f->asked = 0;

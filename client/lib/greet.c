@@ -113,6 +113,7 @@ static void ready(struct kvr_client *c) {
     int64_t now = clock_ms(), gap = now - c->down_since;
     char text[160];
     c->stage = STAGE_READY;
+    c->ready_at = now;
     c->stats.connects++;
     if (c->was_ready) {
         c->stats.last_gap = gap;

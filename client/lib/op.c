@@ -137,7 +137,7 @@ static void come_back(struct op *o) {
 }
 
 static void send_later(struct op *o, int64_t now) {
-    o->not_before = now + client_jitter(o->client, AGAIN);
+    o->not_before = now + AGAIN; // the same for all, so that they stay in order
     list_push(&o->client->later, &o->in);
     client_wake(o->client, o->not_before);
 }
@@ -151,21 +151,31 @@ static const enum answer_form forms[] = {
     [OP_INFO] = ANSWER_FIELDS,
 };
 
-// Whether the workers may still be coming back after a loss.
-static bool recovering(const struct kvr_client *c, int64_t now) {
-    return c->lost_at && now - c->lost_at < RECOVERING && !list_empty(&c->memory.instances);
+// Whether what there was may still be coming back after a loss: the workers that we knew, the pool.
+static bool recovering(const struct op *o, enum kvr_code code, int64_t now) {
+    const struct kvr_client *c = o->client;
+    if (!c->lost_at || now - c->lost_at >= RECOVERING) return false;
+    if (code == KVR_CODE_NOPOOL) return true;
+    return code == KVR_CODE_NOWORKER && o->kind == OP_SELECT && !list_empty(&c->memory.instances);
+}
+
+static void pool_is_gone(struct kvr_client *c) {
+    if (c->create) {
+        repair_create_pool(c);
+    } else if (c->version >= 0) { // it was there
+        c->version = -1;
+        client_history_lost(c);
+    }
 }
 
 // An error that isn't for the caller: what is to be done about it. false: it is for the caller.
 static bool bear(struct op *o, const redisReply *r, const struct answer_error *e, int64_t now) {
     struct kvr_client *c = o->client;
     enum answer_action action = e->action;
-    if (e->code == KVR_CODE_NOWORKER && o->kind == OP_SELECT && recovering(c, now))
+    if (e->code == KVR_CODE_NOPOOL) pool_is_gone(c);
+    if (recovering(o, e->code, now) || (e->code == KVR_CODE_NOPOOL && c->create))
         action = ANSWER_LATER;
-    if (e->code == KVR_CODE_NOPOOL && c->create) {
-        repair_create_pool(c);
-        action = ANSWER_LATER;
-    }
+    o->borne = e;
     switch (action) {
     case ANSWER_TELL:
         return false;
@@ -214,7 +224,7 @@ static void op_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         result.code = answer_read(forms[o->kind], r, a, &result);
         if (result.code != KVR_CODE_OK) result.message = "the answer can't be read";
     }
-    c->finder.failures = 0;
+    if (forms[o->kind] <= ANSWER_CHOICE) c->finder.failures = 0; // a write: all is well
     if (!o->answered) {
         if (!call_answered(o, &result)) return;
         op_answer(o, &result);

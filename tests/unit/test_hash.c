@@ -69,6 +69,27 @@ Test(hash, steps_and_rest) {
     cr_assert(memcmp(whole, steps, sizeof whole) == 0);
 }
 
+// The same with an adapter and a namespace: the salt goes into every block, also after a step.
+Test(hash, steps_with_salt) {
+    uint32_t tokens[64];
+    uint64_t whole[16], steps[16], plain[16];
+    counting(tokens, 64);
+    uint64_t seed = kvr_hash_salt("adapter-a", 9, "tenant-a", 8);
+    cr_assert(kvr_hash_tokens(tokens, 64, 4, KVR_HASH_SEED, NULL, plain) == 16);
+    cr_assert(kvr_hash_tokens(tokens, 64, 4, seed, NULL, whole) == 16);
+    for (size_t i = 0; i < 16; i++) {
+        const uint64_t *parent = i ? &steps[i - 1] : NULL;
+        cr_assert(kvr_hash_tokens(tokens + 4 * i, 4, 4, seed, parent, &steps[i]) == 1);
+        cr_assert(steps[i] == whole[i] && steps[i] != plain[i]);
+    }
+    // Chaining itself has no salt: prefixes differ because blocks do.
+    cr_assert(whole[0] == kvr_hash_block(tokens, 4, seed));
+    cr_assert(whole[1] == kvr_hash_chain(whole[0], kvr_hash_block(tokens + 4, 4, seed)));
+    uint64_t unsalted;
+    kvr_hash_tokens(tokens + 4, 4, 4, KVR_HASH_SEED, &whole[0], &unsalted);
+    cr_assert(unsalted != whole[1]);
+}
+
 // Blobs come at any alignment.
 Test(hash, unaligned) {
     uint32_t tokens[16];

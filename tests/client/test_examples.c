@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The examples do what their README says, against a real server.
+#include <criterion/criterion.h>
+#include <criterion/logging.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "real.h"
+
+static struct real server;
+
+static void start(void) {
+    server = real_server();
+}
+
+static void stop(void) {
+    real_stop(&server);
+}
+
+TestSuite(examples, .init = start, .fini = stop, .timeout = 300);
+
+static const char *url(void) {
+    static char text[64];
+    snprintf(text, sizeof text, "redis://127.0.0.1:%d", server.port);
+    return text;
+}
+
+// Runs a program with up to four arguments; what it wrote is good until the next.
+static const char *run(int want, const char *program, const char *first, ...) {
+    static char out[8192];
+    const char *argv[8] = {program, first};
+    va_list args;
+    va_start(args, first);
+    for (int i = 2; i < 7 && argv[i - 1]; i++)
+        argv[i] = va_arg(args, const char *);
+    va_end(args);
+    int code = real_run(argv, out, sizeof out);
+    cr_assert(code == want, "%s ended with %d and said\n%s", program, code, out);
+    return out;
+}
+
+static void said(const char *out, const char *line) {
+    cr_expect(strstr(out, line), "\"%s\" isn't in\n%s", line, out);
+}
+
+Test(examples, blocking) {
+    for (int i = 0; i < 2; i++) {
+        const char *out = run(0, KVROUTE_EXAMPLES "/kvroute-example-blocking", url(), "chat", NULL);
+        said(out, "send it to engine-1 at 10.0.0.1:8000, which has 0 of its 6 blocks\n");
+        said(out, "update: OK 1\n");
+        said(out, "release: OK 1\n");
+    }
+}
+
+Test(examples, blocking_without_a_server) {
+    const char *out =
+        run(1, KVROUTE_EXAMPLES "/kvroute-example-blocking", "nonsense://x", "chat", NULL);
+    said(out, "nonsense://x: ");
+    out = run(1, KVROUTE_EXAMPLES "/kvroute-example-blocking",
+              "redis://127.0.0.1:1?deadline=100&connect_timeout=50", "chat", NULL);
+    said(out, "workers: ");
+}
+
+Test(examples, async) {
+    for (int i = 0; i < 2; i++) {
+        const char *out = run(0, KVROUTE_EXAMPLES "/kvroute-example-async", url(), "chat", NULL);
+        said(out, "100 requests routed, 0 failed, 0 found something cached; 0 still live\n");
+    }
+}
+
+// ---- The Python one ------------------------------------------------------------------------------
+
+static const char python[] = "/usr/bin/python3";
+
+static bool has_redis_py(void) {
+    char out[2000];
+    const char *argv[] = {python, "-c", "import redis.sentinel", NULL};
+    bool has = real_run(argv, out, sizeof out) == 0;
+    if (!has) cr_log_warn("skipped: %s can't import redis", python);
+    return has;
+}
+
+static void check_frontend(const char *out, bool first, bool lost) {
+    cr_expect((strstr(out, "created the pool\n") != NULL) == first, "%s", out);
+    said(out, "w2 at http://10.0.0.2:8000 has 2 of 3 blocks\n");
+    cr_expect((strstr(out, "booked back at 20 tokens\n") != NULL) == lost, "%s", out);
+    said(out, "released 1\n");
+}
+
+Test(examples, frontend) {
+    if (!has_redis_py()) return;
+    check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), true, false);
+    check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), false, false);
+    check_frontend(run(0, python, KVROUTE_FRONTEND, "--lose", url(), "demo", NULL), false, true);
+}
+
+Test(examples, frontend_with_sentinels) {
+    if (!has_redis_py()) return;
+    struct real sentinel = real_sentinel(&server, "main");
+    char addresses[64];
+    snprintf(addresses, sizeof addresses, "127.0.0.1:1,127.0.0.1:%d", sentinel.port);
+    const char *out =
+        run(0, python, KVROUTE_FRONTEND, "--sentinel", "main", addresses, "demo", NULL);
+    check_frontend(out, true, false);
+    real_stop(&sentinel);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client's side of a connection, on any bytes: hiredis's reader with the client's own builders of
+// replies, then the reading of a reply as an answer of each form.
+//
+//   input   how many bytes arrive at a time, how many answers are owed, then what a server says
+//
+// Memory may run out at any point: the allocator fails where the input says so.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../client/lib/answer.h"
+#include "../../client/lib/parse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct heap {
+    size_t pieces, calls, fail_at;
+};
+
+static void *resize(void *ctx, void *p, size_t size) {
+    struct heap *h = ctx;
+    if (!size) {
+        h->pieces -= p != NULL;
+        free(p);
+        return NULL;
+    }
+    if (++h->calls == h->fail_at || size > (size_t)1 << 30) return NULL;
+    void *q = realloc(p, size);
+    if (q && !p) h->pieces++;
+    return q;
+}
+
+static void must(bool good, const char *what) {
+    if (good) return;
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
+// Touches all of a string, so that one that leads nowhere is seen.
+static void touch(struct kvr_bytes b) {
+    unsigned char sum = 0;
+    must(b.p != NULL || b.n == 0, "a string of nothing");
+    for (size_t i = 0; i < b.n; i++)
+        sum ^= (unsigned char)b.p[i];
+    __asm__ volatile("" : : "r"(sum)); // reading it must not be optimised away
+}
+
+static void look_at(enum answer_form form, const struct kvr_result *r) {
+    switch (form) {
+    case ANSWER_CHOICE:
+        touch(r->choice.worker);
+        touch(r->choice.addr);
+        must(r->choice.rank < KVR_MAX_RANKS, "a rank that can't be");
+        break;
+    case ANSWER_SCORES:
+        for (size_t i = 0; i < r->n; i++) {
+            touch(r->scores[i].worker);
+            touch(r->scores[i].addr);
+            must(r->scores[i].rank < KVR_MAX_RANKS, "a rank that can't be");
+        }
+        break;
+    case ANSWER_WORKERS:
+        for (size_t i = 0; i < r->n; i++) {
+            touch(r->workers[i].name);
+            touch(r->workers[i].addr);
+            must(r->workers[i].state <= KVR_EXPIRED, "a state that can't be");
+            for (size_t k = 0; k < r->workers[i].n_ranks; k++)
+                must(r->workers[i].ranks[k].rank < KVR_MAX_RANKS, "a rank that can't be");
+        }
+        break;
+    case ANSWER_FIELDS:
+        for (size_t i = 0; i < r->n; i++) {
+            touch(r->fields[i].name);
+            touch(r->fields[i].value);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void read_all_forms(const redisReply *reply, const struct kvr_alloc *alloc) {
+    struct arena arena;
+    arena_init(&arena, alloc);
+    for (enum answer_form form = ANSWER_INTEGER; form <= ANSWER_FIELDS; form++) {
+        struct kvr_result r = {0};
+        enum kvr_code code = answer_read(form, reply, &arena, &r);
+        must(code == KVR_CODE_OK || code == KVR_CODE_NOMEM || code == KVR_CODE_PROTOCOL,
+             "a code that can't be");
+        if (code == KVR_CODE_OK) look_at(form, &r);
+        arena_empty(&arena);
+    }
+    arena_free(&arena);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        const struct answer_error *e = answer_error(reply->str, reply->len);
+        must(e && e->message && *e->message && e->code != KVR_CODE_OK, "an error of no kind");
+        (void)answer_number(reply->str, reply->len);
+    }
+    (void)answer_field(reply, "version");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 3) return 0;
+    struct heap heap = {.fail_at = data[2] < 128 ? 0 : data[2] - 127u};
+    struct kvr_alloc alloc = {resize, &heap};
+    size_t step = data[0] ? data[0] : size;
+    struct parse parse;
+    parse_init(&parse, &alloc);
+    redisReader *reader = redisReaderCreate();
+    must(reader != NULL, "the fuzzer is out of memory");
+    parse_attach(&parse, reader);
+    parse.expected = data[1] % 8;
+    data += 3;
+    size -= 3;
+    bool good = true;
+    while (size && good) {
+        size_t n = size < step ? size : step;
+        void *reply = NULL;
+        good = redisReaderFeed(reader, (const char *)data, n) == REDIS_OK;
+        data += n;
+        size -= n;
+        while (good && (good = redisReaderGetReply(reader, &reply) == REDIS_OK) && reply) {
+            must(parse.expected > 0, "a reply that nobody asked for");
+            parse.expected--;
+            read_all_forms(reply, &alloc);
+            reader->fn->freeObject(reply);
+            reply = NULL;
+        }
+    }
+    redisReaderFree(reader);
+    parse_free(&parse);
+    must(heap.pieces == 0, "memory that was never given back");
+    return 0;
+}

@@ -61,7 +61,8 @@ int link_start(struct link *l, const struct address *to, const struct link_means
     ac->data = l;
     parse_attach(&l->parse, ac->c.reader);
     if ((means->tls && tls_start(means->tls, ac)) || means->loop->attach(means->loop->base, ac)) {
-        snprintf(l->why, sizeof l->why, "%s", "TLS or the event loop refuses the connection");
+        snprintf(l->why, sizeof l->why, "%s",
+                 ac->c.err ? ac->c.errstr : "TLS or the event loop refuses the connection");
         redisAsyncFree(ac);
         return -1;
     }

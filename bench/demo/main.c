@@ -7,19 +7,22 @@
 //        ▼                                        │ EVENT
 //     workers (simulated: LRU block caches, a queue for prefill)
 //
-// Files: options; workload and trace (what is replayed); cache, fleet and publisher (the workers);
+// Files: options; generate (what is replayed, unless it is a trace); cache, fleet and publisher (the workers);
 // router; server and pool (the real thing); link (a connection that comes back); run (one replay);
-// board, wire (what the processes share); measure and report.
+// board, wire (what the processes share); report. The rest is in bench/common.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "fleet.h"
+#include "generate.h"
 #include "options.h"
 #include "report.h"
 #include "run.h"
 #include "stop.h"
+
+enum { TRACE_QUICK = 1500, TRACE_CAPACITY = 40000, CHAT_CAPACITY = 12000 };
 
 static void introduce(const struct workload *w, const struct options *o, size_t capacity) {
     size_t blocks = 0;
@@ -44,16 +47,22 @@ int main(int argc, char **argv) {
     int64_t start = clock_ns();
     struct workload w;
     if (o.trace)
-        workload_trace(&w, &o);
+        workload_trace(&w, o.trace, o.block_size,
+                       o.requests ? o.requests
+                       : o.quick  ? TRACE_QUICK
+                                  : 0);
     else
-        workload_generate(&w, &o);
+        generate_chats(&w, &o);
     if (w.n < o.routers * 8u) {
         fprintf(stderr, "kvroute-demo: %u routers need at least %u requests\n", o.routers,
                 o.routers * 8);
         workload_free(&w);
         return 2;
     }
-    size_t capacity = o.capacity ? o.capacity : w.capacity;
+    // Blocks of 16 tokens: such that the caches are under pressure.
+    size_t capacity = o.capacity
+                          ? o.capacity
+                          : (size_t)(o.trace ? TRACE_CAPACITY : CHAT_CAPACITY) * 16 / o.block_size;
     introduce(&w, &o, capacity);
 
     char many[32], crash[32];

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "options.h"
 #include "server.h"
 
 enum { DIGEST_TEXT = 41 };

@@ -255,7 +255,8 @@ bool run_replay(const struct run_plan *plan, const struct workload *w, const str
         .load = w,
         .o = o,
         .capacity = capacity,
-        .server = {.o = o},
+        .server =
+            {.plan = {.module = o->module, .server = o->server, .aof = true, .keep = o->keep}},
         .board = board_new(w->n),
         .out = out,
     };

@@ -5,7 +5,7 @@
 // prompt of a turn is all of it up to there, so the prefix hashes of all its turns are heads of one
 // array. System prompts are chosen unequally (Zipf), questions and answers vary in length, and the
 // next question comes some time after the answer.
-#include "workload.h"
+#include "generate.h"
 
 #include <kvroute/hash.h>
 #include <math.h>
@@ -25,7 +25,6 @@ enum {
     TURNS_MAX = 20,
     REQUESTS = 12000,
     REQUESTS_QUICK = 4000,
-    CAPACITY = 12000, // blocks of 16 tokens a worker
 };
 static const double think_mean = 45;         // seconds
 static const double answer_pace = 0.03;      // seconds a token
@@ -68,7 +67,7 @@ static int by_time(const void *left, const void *right) {
     return a->first < b->first ? -1 : a->first > b->first;
 }
 
-void workload_generate(struct workload *w, const struct options *o) {
+void generate_chats(struct workload *w, const struct options *o) {
     size_t want = o->requests ? o->requests : o->quick ? REQUESTS_QUICK : REQUESTS;
     size_t room_requests = 0, room_hashes = 0;
     uint64_t rng = random_mix(o->seed + 1);
@@ -108,13 +107,6 @@ void workload_generate(struct workload *w, const struct options *o) {
     free(c.tokens);
     qsort(w->requests, w->n, sizeof *w->requests, by_time);
     w->n = want;
-    w->capacity = (size_t)CAPACITY * 16 / o->block_size;
     snprintf(w->what, sizeof w->what, "chats over %d system prompts, generated (seed %llu)",
              SYSTEM_PROMPTS, (unsigned long long)o->seed);
-}
-
-void workload_free(struct workload *w) {
-    free(w->requests);
-    free(w->hashes);
-    *w = (struct workload){0};
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory, or the end; see memory.h.
+#define _GNU_SOURCE // program_invocation_short_name
 #include "memory.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static void *checked(void *p) {
     if (p) return p;
-    fputs("kvroute-demo: out of memory\n", stderr);
+    fprintf(stderr, "%s: out of memory\n", program_invocation_short_name);
     exit(3);
 }
 

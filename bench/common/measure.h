@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Quantiles and imbalance.
-#ifndef DEMO_MEASURE_H
-#define DEMO_MEASURE_H
+#ifndef COMMON_MEASURE_H
+#define COMMON_MEASURE_H
 
 #include <stddef.h>
 #include <stdint.h>

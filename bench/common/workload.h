@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is replayed: requests in the order in which they arrive, with the prefix hashes of their
-// blocks. Every process of the demo has the same copy.
-#ifndef DEMO_WORKLOAD_H
-#define DEMO_WORKLOAD_H
+// blocks.
+#ifndef COMMON_WORKLOAD_H
+#define COMMON_WORKLOAD_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-#include "options.h"
 
 struct request {
     double at;         // seconds of virtual time
@@ -23,13 +21,12 @@ struct workload {
     uint64_t *hashes; // requests that continue one another share them
     size_t n_hashes;
     unsigned block_size; // tokens
-    size_t capacity;     // blocks a worker, such that the caches are under pressure
     char what[160];      // one line for people
 };
 
-// Either ends the program with a message if it can't.
-void workload_generate(struct workload *w, const struct options *o);
-void workload_trace(struct workload *w, const struct options *o);
+// Reads at most so many requests (0: all) of a trace in Mooncake's form. block_size divides 512. Ends
+// the program with a message if it can't.
+void workload_trace(struct workload *w, const char *path, unsigned block_size, size_t at_most);
 void workload_free(struct workload *w);
 
 static inline const uint64_t *request_hashes(const struct workload *w, size_t request) {

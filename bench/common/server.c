@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real redis-server with the module; see server.h.
-#define _GNU_SOURCE // nftw
+#define _GNU_SOURCE // nftw, program_invocation_short_name
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -24,21 +24,32 @@ enum { START_S = 60, SETTLE_S = 10, PORT_TRIES = 50 };
 #define LOG "redis.log"
 #define SECONDS(s) ((s)*INT64_C(1000000000))
 
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
 static void path_of(const struct server *s, const char *name, char out[256]) {
     snprintf(out, 256, "%s/%s", s->dir, name);
 }
 
 static bool make_folder(struct server *s) {
     const char *tmp = getenv("TMPDIR");
-    int n = snprintf(s->dir, sizeof s->dir, "%s/kvroute-demo.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    int n = snprintf(s->dir, sizeof s->dir, "%s/%s.XXXXXX", tmp && *tmp ? tmp : "/tmp",
+                     program_invocation_short_name);
     // A unix socket's path has room for 107 bytes.
     if (n + sizeof SOCKET + 1 > 107) {
         s->dir[0] = 0;
-        fputs("kvroute-demo: the path in TMPDIR is too long\n", stderr);
+        say("the path in TMPDIR is too long");
         return false;
     }
     if (mkdtemp(s->dir)) return true;
-    fprintf(stderr, "kvroute-demo: can't make %s: %s\n", s->dir, strerror(errno));
+    say("can't make %s: %s", s->dir, strerror(errno));
     s->dir[0] = 0;
     return false;
 }
@@ -81,17 +92,17 @@ static void exec_server(const struct server *s) {
         "--save",
         "", //
         "--appendonly",
-        "yes",
+        s->plan.aof ? "yes" : "no",
         "--appendfsync",
         "everysec", //
         "--propagation-error-behavior",
         "panic",
         "--loadmodule",
-        (char *)s->o->module, //
+        (char *)s->plan.module, //
         NULL,
     };
-    if (chdir(s->dir) == 0) execvp(s->o->server, argv);
-    fprintf(stderr, "kvroute-demo: can't run %s: %s\n", s->o->server, strerror(errno));
+    if (chdir(s->dir) == 0) execvp(s->plan.server, argv);
+    say("can't run %s: %s", s->plan.server, strerror(errno));
     _exit(127);
 }
 
@@ -112,7 +123,7 @@ bool server_start(struct server *s) {
     if (s->pid == 0) exec_server(s);
     if (s->pid < 0) {
         s->pid = 0;
-        perror("kvroute-demo: fork");
+        say("fork: %s", strerror(errno));
         return false;
     }
     for (int64_t deadline = clock_ns() + SECONDS(START_S);
@@ -130,7 +141,7 @@ bool server_start(struct server *s) {
         clock_sleep_ms(5);
     }
     if (!stop_asked()) {
-        fputs("kvroute-demo: the redis-server doesn't come up\n", stderr);
+        say("the redis-server doesn't come up");
         show_log(s);
     }
     return false;
@@ -161,7 +172,7 @@ bool server_open(struct server *s) {
         if (!r) break;
         clock_sleep_ms(100);
     }
-    if (!stop_asked()) fputs("kvroute-demo: the server finds no port to listen on\n", stderr);
+    if (!stop_asked()) say("the server finds no port to listen on");
     return false;
 }
 
@@ -208,7 +219,7 @@ bool server_tear(struct server *s, size_t bytes) {
     struct stat st;
     if (!name[0] || n >= (int)sizeof line || stat(line, &st) ||
         truncate(line, (size_t)st.st_size > bytes ? st.st_size - (off_t)bytes : 0)) {
-        fprintf(stderr, "kvroute-demo: can't cut the append-only file: %s\n", strerror(errno));
+        say("can't cut the append-only file: %s", strerror(errno));
         return false;
     }
     return true;
@@ -217,7 +228,7 @@ bool server_tear(struct server *s, size_t bytes) {
 void server_remove(struct server *s) {
     server_kill(s);
     if (!s->dir[0]) return;
-    if (s->o->keep) {
+    if (s->plan.keep) {
         printf("kept: %s\n", s->dir);
     } else {
         // What the server forked may still be making a file while it dies.
@@ -231,8 +242,8 @@ void server_remove(struct server *s) {
 static redisReply *checked(struct server *s, redisReply *r, const char *command) {
     if (r && r->type != REDIS_REPLY_ERROR) return r;
     if (!stop_asked())
-        fprintf(stderr, "kvroute-demo: %.*s was answered %s\n", (int)strcspn(command, " "), command,
-                r ? r->str : s->control->errstr);
+        say("%.*s was answered %s", (int)strcspn(command, " "), command,
+            r ? r->str : s->control->errstr);
     if (r) freeReplyObject(r);
     return NULL;
 }

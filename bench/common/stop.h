@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Being stopped: Ctrl-C and the like set a flag that every wait looks at, so that all is put away.
-#ifndef DEMO_STOP_H
-#define DEMO_STOP_H
+#ifndef COMMON_STOP_H
+#define COMMON_STOP_H
 
 #include <stdbool.h>
 

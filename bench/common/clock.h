@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real time, and sleeping in it.
-#ifndef DEMO_CLOCK_H
-#define DEMO_CLOCK_H
+#ifndef COMMON_CLOCK_H
+#define COMMON_CLOCK_H
 
 #include <stdint.h>
 

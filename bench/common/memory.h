@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory, or the end: the demo has no use for going on without.
-#ifndef DEMO_MEMORY_H
-#define DEMO_MEMORY_H
+// Memory, or the end: a bench program has no use for going on without.
+#ifndef COMMON_MEMORY_H
+#define COMMON_MEMORY_H
 
 #include <stddef.h>
 

@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real redis-server with the module: started, killed, restarted from its append-only file.
 //
-// It lives in a temporary folder. The demo itself talks to it over a unix socket there; routers and
-// workers use a TCP port of 127.0.0.1 that is opened only by server_open. So after a restart the demo
-// can look at what came back before anybody else changes it.
-#ifndef DEMO_SERVER_H
-#define DEMO_SERVER_H
+// It lives in a temporary folder. The program itself talks to it over a unix socket there; its other
+// processes use a TCP port of 127.0.0.1 that is opened only by server_open. So after a restart it can
+// be looked at before anybody else changes it.
+#ifndef COMMON_SERVER_H
+#define COMMON_SERVER_H
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "options.h"
+struct server_plan {
+    const char *module, *server; // paths
+    bool aof;                    // an append-only file, fsynced every second; else nothing is kept
+    bool keep;                   // server_remove leaves the folder and says where
+};
 
 struct server {
-    const struct options *o;
+    struct server_plan plan;
     char dir[200]; // "" none
     pid_t pid;     // 0: not running
     int port;      // 0: not chosen yet
     redisContext *control;
 };
 
-// All return false with a message on stderr, or silently when the demo is being stopped.
+// All return false with a message on stderr, or silently when the program is being stopped.
 bool server_start(struct server *s); // with an empty folder, or from what is in it
 bool server_open(struct server *s);  // to routers and workers, on the same port every time
 // Waits until everything that was acknowledged has been written to the append-only file: it may be

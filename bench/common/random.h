@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small generator that gives the same numbers everywhere (splitmix64).
-#ifndef DEMO_RANDOM_H
-#define DEMO_RANDOM_H
+#ifndef COMMON_RANDOM_H
+#define COMMON_RANDOM_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One line that says how far it is: rewritten in place on a terminal, now and then a new one elsewhere.
-#ifndef DEMO_PROGRESS_H
-#define DEMO_PROGRESS_H
+#ifndef COMMON_PROGRESS_H
+#define COMMON_PROGRESS_H
 
 #include <stddef.h>
 

@@ -13,11 +13,11 @@ enum { BAR = 30 };
 static const long long on_terminal = 100000000, elsewhere = 5000000000; // ns between lines
 
 static bool terminal(void) {
-    return isatty(STDOUT_FILENO);
+    return isatty(STDERR_FILENO);
 }
 
 static void wipe(void) {
-    if (terminal()) printf("\r\033[K");
+    if (terminal()) fputs("\r\033[K", stderr);
 }
 
 void progress_begin(struct progress *p, const char *what, size_t total) {
@@ -34,25 +34,22 @@ void progress_show(struct progress *p, size_t done, double hit_percent) {
         bar[i] = i * p->total < done * BAR ? '#' : '.';
     bar[BAR] = 0;
     wipe();
-    printf("%-28s [%s] %zu of %zu, %.1f %% hit, %.0f s", p->what, bar, done, p->total, hit_percent,
-           (double)(now - p->started) / 1e9);
-    if (!terminal()) putchar('\n');
-    fflush(stdout);
+    fprintf(stderr, "%-28s [%s] %zu of %zu, %.1f %% hit, %.0f s", p->what, bar, done, p->total,
+            hit_percent, (double)(now - p->started) / 1e9);
+    if (!terminal()) fputc('\n', stderr);
 }
 
 void progress_note(struct progress *p, const char *format, ...) {
     va_list args;
     wipe();
-    printf("%-28s ", p->what);
+    fprintf(stderr, "%-28s ", p->what);
     va_start(args, format);
-    vprintf(format, args);
+    vfprintf(stderr, format, args);
     va_end(args);
-    putchar('\n');
-    fflush(stdout);
+    fputc('\n', stderr);
 }
 
 void progress_end(struct progress *p) {
     (void)p;
     wipe();
-    fflush(stdout);
 }

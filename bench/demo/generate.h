@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated chats: conversations of several turns, each under one of a few system prompts.
+#ifndef DEMO_GENERATE_H
+#define DEMO_GENERATE_H
+
+#include "options.h"
+#include "workload.h"
+
+void generate_chats(struct workload *w, const struct options *o);
+
+#endif

@@ -230,6 +230,7 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
         c->version = -1;
         c->lease = 300000; // what CREATE takes unless told otherwise
         c->down_since = clock_ms();
+        snprintf(c->why, sizeof c->why, "no primary has been reached yet");
         arena_init(&c->passing, &c->alloc);
         arena_init(&c->kept, &c->alloc);
         link_init(&c->primary, &c->alloc, c, greet_opened, link_changed);

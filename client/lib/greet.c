@@ -134,7 +134,7 @@ static void ready(struct kvr_client *c) {
     c->history = g->history;
     c->knows_history = g->knows_history;
     c->version = g->version;
-    c->why[0] = 0;
+    snprintf(c->why, sizeof c->why, "the primary has just been lost");
     if (other) client_history_lost(c);
     c->was_ready = true;
     c->repair_at = 0;

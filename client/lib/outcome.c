@@ -131,17 +131,27 @@ static void worker_unsaid(struct op *o) {
     repair_soon(o->client);
 }
 
+// It may be booked, but its caller has been told of no place, or of another: should the pool have it, it
+// is released.
+static void take_back(struct op *o) {
+    released_add(&o->client->memory, o->id);
+    repair_soon(o->client);
+}
+
 // ---- The two ends --------------------------------------------------------------------------------
 
 bool call_answered(struct op *o, struct kvr_result *r) {
     bool ok = r->code == KVR_CODE_OK;
+    bool unread = r->code == KVR_CODE_PROTOCOL || r->code == KVR_CODE_NOMEM;
     struct kvr_client *c = o->client;
     switch (o->kind) {
     case OP_SELECT:
         if (ok) selected(o, r);
+        if (unread) take_back(o);
         break;
     case OP_CLAIM:
         if (ok) remember(o, r, o->worker, o->rank, (struct kvr_bytes){"", 0}, true);
+        if (unread) take_back(o);
         break;
     case OP_UPDATE:
         return !ok || updated(o, r);
@@ -182,18 +192,14 @@ void call_given_up(struct op *o, struct kvr_result *r) {
             remember(o, r, r->choice.worker, r->choice.rank, r->choice.addr, false);
             break;
         }
-        if (o->sendings) { // taken back, should it have been booked
-            released_add(&c->memory, o->id);
-            repair_soon(c);
-        }
+        if (o->sendings) take_back(o);
         break;
     case OP_CLAIM:
         if (degrade) {
             promise(r, 1);
             remember(o, r, o->worker, o->rank, (struct kvr_bytes){"", 0}, false);
         } else if (o->sendings) {
-            released_add(&c->memory, o->id);
-            repair_soon(c);
+            take_back(o);
         }
         break;
     case OP_UPDATE:

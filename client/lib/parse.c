@@ -73,7 +73,9 @@ static void *make_integer(const redisReadTask *task, long long i) {
 }
 
 static void *make_nil(const redisReadTask *task) {
-    return make(task, 0);
+    redisReply *r = make(task, 0);
+    if (r) r->type = REDIS_REPLY_NIL; // the task still has the type that could have been there
+    return r;
 }
 
 static void release(void *reply) {

@@ -16,8 +16,8 @@ struct event *ring_at(const struct ring *r, uint64_t seq) {
     return place(r, (size_t)(seq - r->first));
 }
 
-static size_t weight(size_t n) {
-    return sizeof(struct event) + n * sizeof(uint64_t);
+static size_t weight(const struct event *e) {
+    return sizeof *e + e->room * sizeof *e->words;
 }
 
 void ring_empty(struct ring *r) {
@@ -54,31 +54,21 @@ uint64_t *ring_insert(struct ring *r, uint64_t seq, size_t n, size_t blocks) {
     size_t at = (size_t)(seq - r->first);
     for (size_t i = r->n++; i > at; i--)
         *place(r, i) = *place(r, i - 1);
-    *place(r, at) = (struct event){words, n, blocks};
-    r->bytes += weight(n);
+    *place(r, at) = (struct event){words, n, n, blocks};
+    r->bytes += weight(place(r, at));
     return words;
 }
 
 void ring_shrink(struct ring *r, uint64_t seq, size_t n, size_t blocks) {
     struct event *e = ring_at(r, seq);
-    r->bytes -= (e->n - n) * sizeof *e->words;
     e->n = n;
     e->blocks = blocks;
-}
-
-void ring_remove(struct ring *r, uint64_t seq) {
-    struct event *e = ring_at(r, seq);
-    r->bytes -= weight(e->n);
-    mem_give(r->alloc, e->words);
-    r->n--;
-    for (size_t i = (size_t)(seq - r->first); i < r->n; i++)
-        *place(r, i) = *place(r, i + 1);
 }
 
 void ring_trim(struct ring *r, uint64_t acked, size_t limit) {
     while (r->bytes > limit && r->n > 1 && r->first <= acked) {
         struct event *e = place(r, 0);
-        r->bytes -= weight(e->n);
+        r->bytes -= weight(e);
         mem_give(r->alloc, e->words);
         r->head = (r->head + 1) & (r->cap - 1);
         r->first++;

@@ -14,7 +14,7 @@
 
 struct event {
     uint64_t *words; // ops, see ops.h; the ring's
-    size_t n, blocks;
+    size_t n, room, blocks;
 };
 
 struct ring {
@@ -36,8 +36,8 @@ struct event *ring_at(const struct ring *r, uint64_t seq); // first <= seq <= ma
 // A new event of n words at `seq` (first <= seq <= made + 1); those from there on get the next numbers.
 // The words, to be written; NULL: no memory.
 uint64_t *ring_insert(struct ring *r, uint64_t seq, size_t n, size_t blocks);
-void ring_shrink(struct ring *r, uint64_t seq, size_t n, size_t blocks); // it has fewer words now
-void ring_remove(struct ring *r, uint64_t seq);
+void ring_shrink(struct ring *r, uint64_t seq, size_t n,
+                 size_t blocks); // it has fewer words now, and keeps their room
 // Lets go of the oldest up to acked while all take more than `limit`; the newest stays.
 void ring_trim(struct ring *r, uint64_t acked, size_t limit);
 

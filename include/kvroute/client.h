@@ -107,8 +107,8 @@ enum kvr_code {
     KVR_CODE_TIMEOUT,  // the deadline has passed
     KVR_CODE_INVALID,  // an argument out of range; nothing was sent
     KVR_CODE_FULL,     // max_pending calls are under way; nothing was sent
-    KVR_CODE_NOMEM,    // no memory; nothing was sent
-    KVR_CODE_PROTOCOL, // the answer is not one to this command
+    KVR_CODE_NOMEM,    // no memory; nothing was sent, or what was booked is taken back
+    KVR_CODE_PROTOCOL, // the answer is not one to this command; what was booked is taken back
     KVR_CODE_CLOSED,   // the handle was closed before the answer came
 };
 

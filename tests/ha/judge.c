@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// See judge.h.
+#include "judge.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "view.h"
+
+enum {
+    AGREE_MS = 10000, // what everybody may take to agree once nobody begins anything
+    AGREE_STEP_MS = 100,
+};
+
+// ---- What Redis has lost -------------------------------------------------------------------------
+
+void judge_losses(const struct stage *s, struct server *server, struct losses *out) {
+    const struct view *v = view_pool(s, server);
+    memset(out, 0, sizeof *out);
+    for (size_t c = 0; c < s->n_clients; c++) {
+        const struct client *client = &s->clients[c];
+        for (uint32_t i = 0; i < client->n; i++) {
+            const struct request *q = &client->requests[i];
+            const struct seen_request *seen = &v->requests[c][i];
+            if (q->state == REQUEST_LIVE && !q->degraded && !seen->there) out->bookings++;
+            if (q->state == REQUEST_ENDED && seen->there) out->releases++;
+            if (q->state == REQUEST_LIVE && seen->there)
+                out->updates += seen->output < q->output || seen->prefilled < q->prefilled;
+        }
+    }
+    for (size_t w = 0; w < WORKERS; w++) {
+        out->workers += !v->registered[w];
+        for (size_t r = 0; r < RANKS; r++) {
+            const struct rank_log *log = &s->publishers[w / OF_ONE].ranks[w % OF_ONE][r];
+            const struct seen_rank *seen = &v->ranks[w][r];
+            uint64_t acked = log->acked, has = seen->epoch == log->epoch ? seen->seq : 0;
+            out->events += acked > has ? acked - has : 0;
+        }
+    }
+}
+
+uint64_t losses_sum(const struct losses *l) {
+    return l->bookings + l->releases + l->updates + l->events + l->workers;
+}
+
+// ---- What disagrees at the end -------------------------------------------------------------------
+
+struct faults {
+    uint64_t missing; // live for its client, not in the pool
+    uint64_t
+        misplaced;   // booked on another instance than its client was told, or as another request
+    uint64_t left;   // booked although released, or never routed
+    uint64_t behind; // not as far as was acknowledged, or further than was ever said
+    uint64_t strangers; // booked by nobody
+    uint64_t loads;     // ranks whose load isn't that of the requests on them
+    uint64_t holdings;  // (rank, tier, block) that the pool has and shouldn't, or the reverse
+    uint64_t workers;   // not registered
+    uint64_t open;      // calls that were never answered
+};
+
+static uint64_t faults_sum(const struct faults *f) {
+    return f->missing + f->misplaced + f->left + f->behind + f->strangers + f->loads + f->holdings +
+           f->workers + f->open;
+}
+
+static void compare_request(const struct request *q, const struct seen_request *seen,
+                            struct faults *f) {
+    switch (q->state) {
+    case REQUEST_LIVE:
+        if (!seen->there) {
+            f->missing++;
+        } else {
+            f->misplaced += seen->worker != q->worker || seen->rank != q->rank ||
+                            seen->blocks != q->blocks || seen->isl != q->isl;
+            f->behind += seen->output < q->output || seen->output > q->output_asked ||
+                         seen->prefilled < q->prefilled || seen->prefilled > q->prefilled_asked;
+        }
+        break;
+    case REQUEST_ENDED:
+    case REQUEST_FAILED:
+        f->left += seen->there;
+        break;
+    default:
+        f->open++;
+    }
+}
+
+// Clients that were killed have no say: what they left is not compared.
+static bool speaks(const struct client *c) {
+    return c->process->pid != 0;
+}
+
+static void compare(const struct stage *s, const struct view *v, struct faults *f) {
+    int64_t live[WORKERS][RANKS] = {{0}};
+    uint64_t told = 0;
+    memset(f, 0, sizeof *f);
+    f->strangers = v->strangers;
+    for (size_t c = 0; c < s->n_clients; c++)
+        for (uint32_t i = 0; i < s->clients[c].n; i++) {
+            const struct request *q = &s->clients[c].requests[i];
+            const struct seen_request *seen = &v->requests[c][i];
+            if (speaks(&s->clients[c])) compare_request(q, seen, f);
+            if (seen->there) live[seen->worker][seen->rank < RANKS ? seen->rank : 0]++;
+        }
+    for (size_t w = 0; w < WORKERS; w++) {
+        f->workers += !v->registered[w];
+        for (size_t r = 0; r < RANKS; r++) {
+            const struct rank_log *log = &s->publishers[w / OF_ONE].ranks[w % OF_ONE][r];
+            f->loads += v->ranks[w][r].requests != live[w][r];
+            for (size_t b = 0; b < BLOCKS; b++) {
+                told += (uint64_t)__builtin_popcount(log->tiers[b]);
+                f->holdings +=
+                    (uint64_t)__builtin_popcount(log->tiers[b] ^ v->ranks[w][r].tiers[b]);
+            }
+        }
+    }
+    f->holdings += v->holdings > told ? v->holdings - told : told - v->holdings;
+}
+
+static void tell(struct verdict *v, uint64_t n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// Adds n to what is unrepaired and says what it is.
+static void tell(struct verdict *v, uint64_t n, const char *format, ...) {
+    if (!n) return;
+    size_t used = strlen(v->faults);
+    int more =
+        snprintf(v->faults + used, sizeof v->faults - used, "%s%" PRIu64 " ", used ? ", " : "", n);
+    if (more > 0 && used + (size_t)more < sizeof v->faults) {
+        va_list ap;
+        va_start(ap, format);
+        vsnprintf(v->faults + used + more, sizeof v->faults - used - (size_t)more, format, ap);
+        va_end(ap);
+    }
+    v->unrepaired += n;
+}
+
+static void tell_all(struct verdict *v, const struct faults *f) {
+    tell(v, f->missing, "live requests missing");
+    tell(v, f->misplaced, "booked elsewhere than told");
+    tell(v, f->left, "booked although over");
+    tell(v, f->behind, "not as far as told");
+    tell(v, f->strangers, "booked by nobody");
+    tell(v, f->loads, "loads wrong");
+    tell(v, f->holdings, "holdings wrong");
+    tell(v, f->workers, "workers missing");
+    tell(v, f->open, "calls never answered");
+}
+
+struct comparison {
+    const struct stage *stage;
+    struct server *primary;
+    struct faults faults;
+};
+
+static bool agrees(void *ctx) {
+    struct comparison *c = ctx;
+    compare(c->stage, view_pool(c->stage, c->primary), &c->faults);
+    if (!faults_sum(&c->faults)) return true;
+    sleep_ms(AGREE_STEP_MS);
+    return false;
+}
+
+// ---- Digests -------------------------------------------------------------------------------------
+
+static void digest(struct server *s, char out[64]) {
+    if (s->bus) call_ok(s, "READONLY"); // or a replica in a Cluster names its primary instead
+    redisReply *r = call(s, "KVROUTE.DIGEST pool");
+    snprintf(out, 64, "%s", r->str ? r->str : "");
+    freeReplyObject(r);
+}
+
+static bool same_digests(struct server *primary, struct server **replicas, size_t n) {
+    char ours[64], theirs[64];
+    digest(primary, ours);
+    for (size_t i = 0; i < n; i++) {
+        server_wait_synced(replicas[i], primary);
+        digest(replicas[i], theirs);
+        digest(primary, ours); // a heartbeat more does no harm: times are in no digest
+        if (strlen(ours) != 40 || strcmp(ours, theirs) != 0) return false;
+    }
+    return true;
+}
+
+// ---- Nothing left --------------------------------------------------------------------------------
+
+static uint64_t load_left(const struct view *v) {
+    uint64_t left = v->strangers;
+    for (size_t w = 0; w < WORKERS; w++)
+        for (size_t r = 0; r < RANKS; r++) {
+            const struct seen_rank *seen = &v->ranks[w][r];
+            left += (uint64_t)(seen->requests + (seen->prefill_tokens != 0) +
+                               (seen->decode_blocks != 0));
+        }
+    return left;
+}
+
+struct emptying {
+    const struct stage *stage;
+    struct server *primary;
+    uint64_t left;
+};
+
+static bool is_empty(void *ctx) {
+    struct emptying *e = ctx;
+    e->left = load_left(view_pool(e->stage, e->primary));
+    return e->left == 0;
+}
+
+// ---- All of it -----------------------------------------------------------------------------------
+
+static void sum_up(struct stage *s, struct verdict *v) {
+    uint64_t noticed = 0, repaired = 0;
+    for (size_t i = 0; i < s->n_clients; i++) {
+        const struct client *c = &s->clients[i];
+        if (c->longest_gap > v->ms_without) v->ms_without = c->longest_gap;
+        if (client_errors(c) && !v->first_error[0])
+            snprintf(v->first_error, sizeof v->first_error, "%s", c->first_error);
+        v->errors += client_errors(c);
+        v->degraded += c->degraded;
+        v->requests += c->n;
+        noticed += c->stats.lost;
+        repaired += c->stats.repaired;
+        tell(v, c->undrained, "client (%zu) never at rest", i);
+    }
+    for (size_t i = 0; i < PUBLISHERS; i++) {
+        struct publisher *p = &s->publishers[i];
+        if (publisher_errors(p) && !v->first_error[0])
+            snprintf(v->first_error, sizeof v->first_error, "%s", p->first_error);
+        v->errors += publisher_errors(p);
+        tell(v, p->unsettled, "publisher (%zu) never settled", i);
+        tell(v, p->untrue, "blocks that a publisher has wrong");
+        for (int w = 0; w < OF_ONE; w++)
+            for (int r = 0; r < RANKS; r++) {
+                noticed += p->ranks[w][r].stats.gaps;
+                repaired += p->ranks[w][r].stats.gaps;
+            }
+    }
+    if (!v->counted) {
+        v->lost = noticed;
+        v->repaired = repaired;
+    } else {
+        v->repaired = v->lost > v->unrepaired ? v->lost - v->unrepaired : 0;
+    }
+}
+
+void judge(struct stage *s, struct server *primary, struct server **replicas, size_t n,
+           struct verdict *v) {
+    stage_order(s, ORDER_HOLD);
+    struct comparison c = {s, primary, {0}};
+    if (!wait_for(agrees, &c, AGREE_MS)) tell_all(v, &c.faults);
+    v->digests_equal = same_digests(primary, replicas, n);
+    if (!v->digests_equal) tell(v, 1, "digest of a replica differs");
+    stage_order(s, ORDER_FINISH);
+    struct emptying e = {s, primary, 0};
+    if (!wait_for(is_empty, &e, AGREE_MS)) tell(v, e.left, "left after all was released");
+    sum_up(s, v);
+    tell(v, stage_end(s), "processes ended badly");
+    const char *broken = servers_broken();
+    if (broken) tell(v, 1, "server broken: %s", broken);
+}

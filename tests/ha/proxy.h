@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// A network that can be cut: one process that passes bytes on between the others.
+//
+// A server in it is known to everybody by a proxy's port (its address) instead of its own. Everything
+// that runs has a side (process_fork(), struct plan), and between each two sides there is a link that
+// is open, held or cut. Servers, Sentinels and clients alike know one address for one server, so
+// whoever connects can't be told by where it connects to: the proxy asks the kernel which process has
+// the other end. So nobody has to cooperate, and no privileges are needed.
+//
+// A held link passes nothing and closes nothing: what was sent waits and arrives when the link is
+// opened, also when its sender has given up long ago, as packets do that are sent again until they
+// get through. A cut link drops all that is under way, and refuses.
+#ifndef HA_PROXY_H
+#define HA_PROXY_H
+
+#include "redis.h"
+
+enum { SIDES = 4 };
+enum link { LINK_OPEN, LINK_HELD, LINK_CUT };
+
+void proxies_start(void); // all links open
+// A new address that leads nowhere yet: for struct plan, or for a client's URL.
+int proxy_address(void);
+void proxy_lead(int address, const struct server *to);
+// How connections are treated that were opened, or will be, by processes of side `from` to servers of
+// side `to`. In force when it returns.
+void proxy_link(int from, int to, enum link how);
+
+#endif

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can break, one scenario each, and what came of it.
+#ifndef HA_SCENARIO_H
+#define HA_SCENARIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A scenario's outcome. Filled in memory that outlives its process.
+struct verdict {
+    char killed[48];    // what was killed, or done
+    uint64_t in_flight; // live requests at that moment
+    uint64_t lost;      // acknowledged writes that Redis lost
+    bool counted;       // `lost` was counted in the server; else it's what the handles noticed
+    uint64_t repaired;
+    uint64_t unrepaired; // must be 0; the sum of what `faults` tells
+    uint64_t degraded;   // answers without a primary
+    int64_t ms_without;  // the longest time that a client, always asking, was without an answer
+    uint64_t errors;     // answers other than OK, or impossible ones
+    uint64_t requests;   // routed in all
+    bool digests_equal;  // of the primary and its replicas; true if there are none
+    bool complete;       // the scenario was played to its end
+    char faults[400];    // for people; "" if there are none
+    char first_error[160];
+};
+
+struct scenario {
+    const char *name;
+    const char *says; // what happens, in one sentence
+    bool loses;       // acknowledged writes must really be lost in it
+    int64_t bound;    // ms without service that are shown beside what was measured; 0: none
+    void (*play)(struct verdict *v);
+};
+
+extern const struct scenario scenarios[];
+extern const size_t n_scenarios;
+
+const struct scenario *scenario_find(const char *name); // NULL: none
+// Plays it in this process, which is good for nothing else afterwards.
+void scenario_play(const struct scenario *s, struct verdict *v);
+
+#endif

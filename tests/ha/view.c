@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// See view.h. Commands that are asked for each request or block go out in one pipeline.
+#include "view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_COUNT = 500 };
+
+static struct view view;
+
+static redisReply *next_reply(struct server *s) {
+    void *r = NULL;
+    if (redisGetReply(s->conn, &r) != REDIS_OK || !r)
+        give_up("%s stops answering: %s", s->name, s->conn->errstr);
+    return r;
+}
+
+static bool worker_of(const redisReply *name, size_t *worker) {
+    if (!name || !name->str || name->len != 2 || name->str[0] != 'w') return false;
+    *worker = (size_t)(name->str[1] - '0');
+    return *worker < WORKERS;
+}
+
+// ---- Requests ------------------------------------------------------------------------------------
+
+static void take_request(const struct stage *s, const redisReply *id, const redisReply *r) {
+    int client;
+    uint32_t index;
+    size_t worker;
+    if (r->type != REDIS_REPLY_ARRAY) return; // ended in between
+    if (!request_parse(id->str, id->len, &client, &index) || client < 0 ||
+        (size_t)client >= s->n_clients || index >= s->clients[client].n ||
+        !worker_of(field(r, "worker"), &worker)) {
+        view.strangers++;
+        return;
+    }
+    view.requests[client][index] = (struct seen_request){
+        .there = true,
+        .worker = (uint16_t)worker,
+        .rank = (uint16_t)field_int(r, "rank"),
+        .blocks = (uint16_t)field_int(r, "blocks"),
+        .prefilled = field_int(r, "prefilled") != 0,
+        .isl = field_int(r, "isl"),
+        .output = field_int(r, "output"),
+    };
+}
+
+static void look_at_requests(const struct stage *s, struct server *server) {
+    char cursor[32] = "0";
+    do {
+        redisReply *list =
+            call(server, "KVROUTE.REQUEST LIST pool %s COUNT %d", cursor, LIST_COUNT);
+        if (list->type != REDIS_REPLY_ARRAY || list->elements != 2)
+            give_up("%s lists no requests: %s", server->name, list->str ? list->str : "?");
+        const redisReply *at = list->element[0], *ids = list->element[1];
+        if (at->type == REDIS_REPLY_INTEGER)
+            snprintf(cursor, sizeof cursor, "%lld", at->integer);
+        else
+            snprintf(cursor, sizeof cursor, "%s", at->str);
+        for (size_t i = 0; i < ids->elements; i++)
+            redisAppendCommand(server->conn, "KVROUTE.REQUEST GET pool %b", ids->element[i]->str,
+                               (size_t)ids->element[i]->len);
+        for (size_t i = 0; i < ids->elements; i++) {
+            redisReply *r = next_reply(server);
+            take_request(s, ids->element[i], r);
+            freeReplyObject(r);
+        }
+        freeReplyObject(list);
+    } while (strcmp(cursor, "0") != 0);
+}
+
+// ---- Workers and holdings ------------------------------------------------------------------------
+
+static void look_at_workers(struct server *server) {
+    redisReply *list = call(server, "KVROUTE.WORKER LIST pool");
+    for (size_t i = 0; i < list->elements; i++) {
+        size_t worker;
+        if (!worker_of(field(list->element[i], "worker"), &worker)) continue;
+        view.registered[worker] = true;
+        const redisReply *ranks = field(list->element[i], "ranks");
+        for (size_t k = 0; k < ranks->elements && k < RANKS; k++) {
+            struct seen_rank *seen = &view.ranks[worker][k];
+            const redisReply *r = ranks->element[k];
+            seen->epoch = (uint64_t)field_int(r, "epoch");
+            seen->seq = (uint64_t)field_int(r, "seq");
+            seen->requests = field_int(r, "requests");
+            seen->prefill_tokens = field_int(r, "prefill_tokens");
+            seen->decode_blocks = field_int(r, "decode_blocks");
+        }
+    }
+    freeReplyObject(list);
+}
+
+// "w1:0 host 3": whoever is listed where the tree is looked at from a block has that block.
+static void take_holder(size_t block, const redisReply *line) {
+    static const char *const tiers[KVR_TIERS] = {"device", "host", "disk"};
+    unsigned worker, rank;
+    char tier[16];
+    if (!line->str || sscanf(line->str, "w%u:%u %15s", &worker, &rank, tier) != 3) return;
+    for (int t = 0; t < KVR_TIERS; t++)
+        if (worker < WORKERS && rank < RANKS && strcmp(tier, tiers[t]) == 0)
+            view.ranks[worker][rank].tiers[block] |= (uint8_t)(1u << t);
+}
+
+static void look_at_holdings(struct server *server) {
+    for (size_t b = 0; b < BLOCKS; b++)
+        redisAppendCommand(server->conn, "KVROUTE.TREE pool FROM %016llx DEPTH 1 COUNT 1",
+                           (unsigned long long)universe_hash(b));
+    for (size_t b = 0; b < BLOCKS; b++) {
+        redisReply *r = next_reply(server);
+        if (r->type != REDIS_REPLY_ARRAY)
+            give_up("%s shows no tree: %s", server->name, r->str ? r->str : "?");
+        const redisReply *holders = r->elements ? field(r->element[0], "holders") : NULL;
+        for (size_t i = 0; holders && i < holders->elements; i++)
+            take_holder(b, holders->element[i]);
+        freeReplyObject(r);
+    }
+}
+
+const struct view *view_pool(const struct stage *s, struct server *server) {
+    memset(&view, 0, sizeof view);
+    redisReply *info = call(server, "KVROUTE.INFO pool");
+    view.gone = info->type == REDIS_REPLY_ERROR && strncmp(info->str, "NOPOOL", 6) == 0;
+    if (!view.gone) {
+        if (info->type != REDIS_REPLY_ARRAY)
+            give_up("%s tells nothing of the pool: %s", server->name, info->str);
+        view.holdings = (uint64_t)field_int(info, "holdings");
+        look_at_requests(s, server);
+        look_at_workers(server);
+        look_at_holdings(server);
+    }
+    freeReplyObject(info);
+    return &view;
+}

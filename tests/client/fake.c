@@ -26,6 +26,7 @@ enum { MAX_CONNS = 128, STORY = 48, STORY_WORD = 24 };
 struct conn {
     int fd, node;
     bool mute;   // hears, and says nothing any more
+    bool slow;   // says every byte alone
     bool ending; // closes when all is written
     bool asking;
     struct buf in, out;
@@ -206,8 +207,8 @@ static void misbehave(struct fake *f, struct conn *c, const struct buf *right) {
         buf_add(&c->out, right->p, right->n);
         break;
     case FAULT_BYTEWISE:
-        for (size_t i = 0; i < right->n; i++)
-            if (write(c->fd, right->p + i, 1) != 1) c->mute = c->ending = true;
+        buf_add(&c->out, right->p, right->n);
+        c->slow = true;
         break;
     case FAULT_REDIRECT:
         buf_text(&c->out, "-%s %d 127.0.0.1:%d\r\n", fault->bytes, FAKE_SLOT,
@@ -258,11 +259,16 @@ static bool hear(struct fake *f, struct conn *c) {
 }
 
 static bool say(struct conn *c) {
-    if (!c->out.n) return !c->ending;
-    ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
-    if (n < 0) return errno == EAGAIN || errno == EINTR;
-    c->out.n -= (size_t)n;
-    memmove(c->out.p, c->out.p + n, c->out.n);
+    size_t done = 0;
+    while (done < c->out.n) {
+        size_t most = c->slow ? 1 : c->out.n - done;
+        ssize_t n = send(c->fd, c->out.p + done, most, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
+        if (n < 0) break;
+        done += (size_t)n;
+    }
+    c->out.n -= done;
+    if (done) memmove(c->out.p, c->out.p + done, c->out.n);
     return c->out.n || !c->ending;
 }
 
@@ -419,6 +425,8 @@ void fake_story(struct fake *f, char *out, size_t size) {
 
 void fake_lie(struct fake *f, const struct fake_lies *lies) {
     take(f);
+    bool swapped = lies && lies->swapped;
+    f->pool.epoch += swapped != f->pool.lies.swapped;
     f->pool.lies = lies ? *lies : (struct fake_lies){0};
     give(f);
 }

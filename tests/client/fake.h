@@ -66,14 +66,15 @@ void fake_story(struct fake *f, char *out, size_t size);
 // ---- Deployments that are wrong ------------------------------------------------------------------
 
 struct fake_lies {
-    const char *role;   // what every data node says it is: "slave", "sentinel", "", NULL: true
-    const char *master; // what the Sentinels name instead: a RESP reply; NULL: true
-    const char *slots;  // what CLUSTER SLOTS says instead: a RESP reply; NULL: true
-    bool circle;        // every node sends for every key to the next
-    bool ask;           // the pool's slot is moving: its owner says ASK, the next one serves it
-    bool swapped;       // primary and replica, or the two nodes' slots, have changed places
-    const char *fails;  // a command's name that is always answered with `error`
-    const char *error;  //
+    const char *role;      // what every data node says it is: "slave", "sentinel", "", NULL: true
+    const char *master;    // what SENTINEL MASTER says instead: a RESP reply; NULL: the truth
+    const char *ip, *port; // or only these values of it
+    const char *slots;     // what CLUSTER SLOTS says instead: a RESP reply; NULL: true
+    bool circle;           // every node sends for every key to the next
+    bool ask;              // the pool's slot is moving: its owner says ASK, the next one serves it
+    bool swapped;          // primary and replica, or the two nodes' slots, have changed places
+    const char *fails;     // a command's name that is always answered with `error`
+    const char *error;     //
 };
 void fake_lie(struct fake *f, const struct fake_lies *lies); // copied; NULL: the truth again
 int fake_port(struct fake *f, int node);

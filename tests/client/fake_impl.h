@@ -29,6 +29,7 @@ struct pool { // what all the nodes answer from
     enum fake_kind kind;
     int ports[FAKE_NODES];
     struct fake_lies lies;
+    int epoch; // of the Sentinels: grows when the primary changes
     bool exists;
     int64_t version;
     unsigned history; // goes into the ids that tell one history from another

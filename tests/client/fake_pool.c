@@ -175,36 +175,48 @@ static void info(struct heard *h) {
 // ---- Of a Sentinel -------------------------------------------------------------------------------
 
 static void sentinel_address(struct heard *h) {
-    if (h->p->lies.master)
-        buf_add(h->out, h->p->lies.master, strlen(h->p->lies.master));
-    else
-        address(h->out, h->p->ports[primary_of(h->p)]);
+    address(h->out, h->p->ports[primary_of(h->p)]);
 }
 
-static void sentinel_about(struct buf *b, const char *name, int port, const char *flags) {
+static void sentinel_about(struct buf *b, const char *name, const char *ip, const char *port,
+                           const char *flags, int epoch) {
     char digits[16];
-    snprintf(digits, sizeof digits, "%d", port);
-    buf_text(b, "*12\r\n");
+    snprintf(digits, sizeof digits, "%d", epoch);
+    buf_text(b, "*14\r\n");
     text(b, "name", name);
-    text(b, "ip", "127.0.0.1");
-    text(b, "port", digits);
+    text(b, "ip", ip);
+    text(b, "port", port);
     text(b, "runid", "0123456789abcdef0123456789abcdef01234567");
     text(b, "flags", flags);
+    text(b, "config-epoch", digits);
     text(b, "quorum", "2");
 }
 
 static void sentinel_master(struct heard *h) {
-    sentinel_about(h->out, "main", h->p->ports[primary_of(h->p)], "master");
+    const struct fake_lies *lies = &h->p->lies;
+    char port[16];
+    if (lies->master) {
+        buf_add(h->out, lies->master, strlen(lies->master));
+        return;
+    }
+    snprintf(port, sizeof port, "%d", h->p->ports[primary_of(h->p)]);
+    sentinel_about(h->out, "main", lies->ip ? lies->ip : "127.0.0.1",
+                   lies->port ? lies->port : port, "master", h->p->epoch);
+}
+
+static void sentinel_other(struct heard *h, const char *name, int node, const char *flags) {
+    char port[16];
+    snprintf(port, sizeof port, "%d", h->p->ports[node]);
+    buf_text(h->out, "*1\r\n");
+    sentinel_about(h->out, name, "127.0.0.1", port, flags, 0);
 }
 
 static void sentinel_sentinels(struct heard *h) {
-    buf_text(h->out, "*1\r\n");
-    sentinel_about(h->out, "other", h->p->ports[h->node == 2 ? 3 : 2], "sentinel");
+    sentinel_other(h, "other", h->node == 2 ? 3 : 2, "sentinel");
 }
 
 static void sentinel_replicas(struct heard *h) {
-    buf_text(h->out, "*1\r\n");
-    sentinel_about(h->out, "replica", h->p->ports[1 - primary_of(h->p)], "slave");
+    sentinel_other(h, "replica", 1 - primary_of(h->p), "slave");
 }
 
 // ---- Of a Cluster node ---------------------------------------------------------------------------

@@ -25,9 +25,10 @@ struct talk *talk_open(enum talk_form form, const char *url, const struct kvr_al
 struct kvr_client *talk_client(struct talk *t);
 // A part of the conversation; stops early after `patience` calls that timed out.
 void talk_steps(struct talk *t, size_t first, size_t end, unsigned patience);
-// One SELECT and the release of all that was ever selected, each within so many ms; then waits until
-// the handle has nothing left to do. Whether all of that went well.
-bool talk_simple(struct talk *t, int64_t deadline);
+// One SELECT and the release of all that is held, each within so many ms; then waits until the handle
+// has nothing left to do. Whether all of that went well. Before a call is answered OK, it may be
+// answered with the codes in `passing` (1 << code) and made again.
+bool talk_simple(struct talk *t, int64_t deadline, unsigned passing);
 // Closes the handle: with `busy`, while calls are under way.
 void talk_close(struct talk *t, bool busy);
 

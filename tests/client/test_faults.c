@@ -19,9 +19,12 @@
 #include "testmem.h"
 
 enum {
-    ONE_IN = 12,    // cases are run, unless told otherwise
-    ONCE_MS = 4000, // deadline where a fault happens once: there is time to get over it
-    STAYS_MS = 60,  // where it stays: it can't be got over
+    ONE_IN = 12, // cases are run, unless told otherwise
+    // Deadline where a fault happens once: there is time to get over it, also when all processors
+    // are busy. And the silence after which a server counts as dead then.
+    ONCE_MS = 8000,
+    SILENCE_MS = 200,
+    STAYS_MS = 60, // where it stays: it can't be got over
     AFTERWARDS_MS = 15000,
 };
 
@@ -41,8 +44,9 @@ static uint64_t run_case(const struct one_case *c, char wrong[CROWD_TEXT]) {
     struct kvr_alloc alloc = testmem_alloc(&mem);
     struct fake *f = fake_start(c->kind);
     char url[300], settings[100], story[1500];
-    snprintf(settings, sizeof settings, "deadline=%d&timeout=25&connect_timeout=25",
-             c->stays ? STAYS_MS : ONCE_MS);
+    int deadline = c->stays ? STAYS_MS : ONCE_MS, timeout = c->stays ? 25 : SILENCE_MS;
+    snprintf(settings, sizeof settings, "deadline=%d&timeout=%d&connect_timeout=%d", deadline,
+             timeout, timeout);
     fake_url(f, settings, url, sizeof url);
     if (c->misdeed) fake_fault(f, &c->misdeed->fault, c->at, c->stays);
     struct talk *t = talk_open(c->form, url, &alloc);
@@ -57,14 +61,16 @@ static uint64_t run_case(const struct one_case *c, char wrong[CROWD_TEXT]) {
     if (c->stays) allowed |= 1u << KVR_CODE_TIMEOUT;
     unsigned odd = talk_codes(t) & ~allowed;
     fake_heal(f);
-    talk_simple(t, AFTERWARDS_MS);
+    // The answer too much may wait until something else is asked, and then pass for the answer to that.
+    bool shifted = c->misdeed && c->misdeed->fault.kind == FAULT_TWICE;
+    talk_simple(t, AFTERWARDS_MS, shifted ? 1u << KVR_CODE_PROTOCOL : 0);
     fake_story(f, story, sizeof story);
     if (talk_complaint(t)[0])
         snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);
     else if (odd)
         snprintf(wrong, CROWD_TEXT, "%s isn't what to say to that\n  %s",
                  kvr_code_name((enum kvr_code)__builtin_ctz(odd)), story);
-    else if (fake_live(f))
+    else if (fake_live(f) && !shifted)
         snprintf(wrong, CROWD_TEXT, "%zu requests are booked and released, and still there\n  %s",
                  fake_live(f), story);
     talk_close(t, c->at % 3 == 0);
@@ -113,8 +119,8 @@ static void sweep(enum fake_kind kind) {
     struct crowd crowd = {cases, n, run_nth, name_nth};
     size_t n_wrong = crowd_run(&crowd);
     cr_log_info("%s: %zu cases in %ld ms", kind_names[kind], n, (long)(now_ms() - start));
-    cr_assert(n_wrong == 0, "%zu of %zu cases", n_wrong, n);
     free(cases);
+    cr_assert(n_wrong == 0, "%zu of %zu cases", n_wrong, n);
 }
 
 Test(faults, tcp, .timeout = 1800) {

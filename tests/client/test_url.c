@@ -354,7 +354,6 @@ Test(url, opening_with_a_bad_one) {
         cr_assert(!kvr_client_open(url, "pool", NULL, why, sizeof why));
         cr_assert(!strstr(why, secret), "the reason tells the password");
     }
-    cr_assert(!kvr_client_open("redis://h", "", NULL, NULL, 0), "a pool without a name");
     cr_assert(!kvr_client_open("redis://h", NULL, NULL, NULL, 0));
     kvr_client_close(NULL);
 }

@@ -51,34 +51,46 @@ static const struct wrong {
      0,
      true},
     // Sentinels.
-    {"names a dead one",
-     FAKE_SENTINEL,
-     {.master = "*2\r\n" LOCALHOST "$1\r\n1\r\n"},
-     BIT(TIMEOUT),
-     false},
+    {"names a dead one", FAKE_SENTINEL, {.port = "1"}, BIT(TIMEOUT), false},
     {"names nobody", FAKE_SENTINEL, {.master = "*-1\r\n"}, BIT(TIMEOUT), false},
     {"names nothing", FAKE_SENTINEL, {.master = "*0\r\n"}, BIT(TIMEOUT), false},
     {"a null", FAKE_SENTINEL, {.master = "$-1\r\n"}, BIT(TIMEOUT), false},
     {"a number", FAKE_SENTINEL, {.master = ":1\r\n"}, BIT(TIMEOUT), false},
-    {"half a name", FAKE_SENTINEL, {.master = "*1\r\n" LOCALHOST}, BIT(TIMEOUT), false},
     {"nulls", FAKE_SENTINEL, {.master = "*2\r\n$-1\r\n$-1\r\n"}, BIT(TIMEOUT), false},
     {"numbers", FAKE_SENTINEL, {.master = "*2\r\n:1\r\n:2\r\n"}, BIT(TIMEOUT), false},
     {"arrays", FAKE_SENTINEL, {.master = "*2\r\n*0\r\n*0\r\n"}, BIT(TIMEOUT), false},
-    {"no host", FAKE_SENTINEL, {.master = "*2\r\n$0\r\n\r\n$4\r\n6379\r\n"}, BIT(TIMEOUT), false},
-    {"no port", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$0\r\n\r\n"}, BIT(TIMEOUT), false},
-    {"port 0", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$1\r\n0\r\n"}, BIT(TIMEOUT), false},
-    {"port -1", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$2\r\n-1\r\n"}, BIT(TIMEOUT), false},
-    {"port 65536",
+    {"no port", FAKE_SENTINEL, {.master = "*2\r\n$2\r\nip\r\n" LOCALHOST}, BIT(TIMEOUT), false},
+    {"half a field",
      FAKE_SENTINEL,
-     {.master = "*2\r\n" LOCALHOST "$5\r\n65536\r\n"},
+     {.master = "*3\r\n$2\r\nip\r\n" LOCALHOST "$4\r\nport\r\n"},
      BIT(TIMEOUT),
      false},
-    {"port x", FAKE_SENTINEL, {.master = "*2\r\n" LOCALHOST "$4\r\n63x9\r\n"}, BIT(TIMEOUT), false},
-    {"a host of garbage",
+    {"a port that is a number",
      FAKE_SENTINEL,
-     {.master = "*2\r\n$3\r\n\xff\x01?\r\n$4\r\n6379\r\n"},
+     {.master =
+          "*6\r\n$2\r\nip\r\n" LOCALHOST "$4\r\nport\r\n:1\r\n$12\r\nconfig-epoch\r\n$1\r\n0\r\n"},
      BIT(TIMEOUT),
      false},
+    {"an ip that is null",
+     FAKE_SENTINEL,
+     {.master = "*6\r\n$2\r\nip\r\n$-1\r\n$4\r\nport\r\n$1\r\n1\r\n$12\r\nconfig-epoch\r\n"
+                "$1\r\n0\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"an epoch that is none",
+     FAKE_SENTINEL,
+     {.master =
+          "*6\r\n$2\r\nip\r\n" LOCALHOST "$4\r\nport\r\n$1\r\n1\r\n$12\r\nconfig-epoch\r\n$-1\r\n"},
+     BIT(TIMEOUT),
+     false},
+    {"an empty host", FAKE_SENTINEL, {.ip = ""}, BIT(TIMEOUT), false},
+    {"a host of garbage", FAKE_SENTINEL, {.ip = "\xff\x01?"}, BIT(TIMEOUT), false},
+    {"an address nobody has", FAKE_SENTINEL, {.ip = "127.0.0.1.2.3"}, BIT(TIMEOUT), false},
+    {"an empty port", FAKE_SENTINEL, {.port = ""}, BIT(TIMEOUT), false},
+    {"port 0", FAKE_SENTINEL, {.port = "0"}, BIT(TIMEOUT), false},
+    {"port -1", FAKE_SENTINEL, {.port = "-1"}, BIT(TIMEOUT), false},
+    {"port 65536", FAKE_SENTINEL, {.port = "65536"}, BIT(TIMEOUT), false},
+    {"port x", FAKE_SENTINEL, {.port = "63x9"}, BIT(TIMEOUT), false},
     {"doesn't know it",
      FAKE_SENTINEL,
      {.fails = "SENTINEL", .error = "IDONTKNOW I have not enough information"},
@@ -184,7 +196,7 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     talk_steps(t, TALK_HALF, TALK_STEPS, 2);
     unsigned odd = talk_codes(t) & ~(w->codes | BIT(OK));
     fake_lie(f, NULL);
-    talk_simple(t, 15000);
+    talk_simple(t, 15000, 0);
     fake_story(f, story, sizeof story);
     if (talk_complaint(t)[0])
         snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables for people; see report.h.
+#include "report.h"
+
+#include <stdio.h>
+
+void report_setting(const struct setting *s, const struct footprint *m) {
+    printf("\n== %zu workers, %zu blocks held ==\n", s->workers, m->blocks);
+    printf("bytes a block: pool %.1f (by its own count %.1f), (a) a hash each %.1f, "
+           "(b, c) a string each %.1f\n",
+           m->pool, m->own, m->hashes, m->strings);
+}
+
+void report_cells(const struct cell *cells, size_t n) {
+    const struct cell *c = cells;
+    printf("\n%s, %s", c->tcp ? "TCP" : "unix socket",
+           c->pipelined ? "pipelined" : "one at a time");
+    if (c->way->by_length) printf(", %zu blocks", lengths[c->length]);
+    printf("\n  %-20s %10s %9s %9s %9s %9s  %s\n", "", "units/s", "p50 us", "p99 us", "p99.9 us",
+           "CPU us", "usec_per_call");
+    for (size_t i = 0; i < n; i++) {
+        c = &cells[i];
+        printf("  %-20s %10.0f %9.1f %9.1f %9.1f %9.2f  %.2f", c->way->name, cell_rate(c), c->p50,
+               c->p99, c->p999, cell_cpu(c), c->usec[0]);
+        if (c->way->commands[1]) printf(" + %.2f", c->usec[1]);
+        putchar('\n');
+    }
+    fflush(stdout);
+}
+
+static void report_durable(const struct durable *d) {
+    printf("\n== What keeping it costs: 512 blocks, 64 workers, unix socket, pipelined ==\n");
+    printf("  %-28s %12s %9s %12s %9s %7s\n", "", "SELECT+REL/s", "CPU us", "SET+SET/s", "CPU us",
+           "ratio");
+    for (size_t i = 0; i < KEPT; i++)
+        printf("  %-28s %12.0f %9.2f %12.0f %9.2f %7.2f\n", d->names[i], cell_rate(&d->select[i]),
+               cell_cpu(&d->select[i]), cell_rate(&d->set[i]), cell_cpu(&d->set[i]),
+               rate_ratio(&d->select[i], &d->set[i]));
+    printf(
+        "  bytes in the replication stream: SELECT %.0f, RELEASE %.0f, SET of the payload %.0f\n",
+        d->wire_select, d->wire_release, d->wire_set);
+    printf(
+        "  bytes in the append-only file:   SELECT %.0f, RELEASE %.0f, SET of the payload %.0f\n",
+        d->file_select, d->file_release, d->file_set);
+}
+
+void report_scenes(const struct report *r) {
+    const struct crowd *c = &r->crowd;
+    printf("\n== A prompt of 512 blocks that everybody holds ==\n");
+    printf("  %-44s %10s %10s %8s\n", "", "10 workers", "1,000", "ratio");
+    printf("  %-44s %10.2f %10.2f %8.2f\n", "SELECT, usec_per_call", c->few, c->many,
+           c->many / c->few);
+    printf("  %-44s %10.2f %10.2f %8.2f\n", "SELECT + RELEASE pipelined, server CPU us",
+           c->few_pair, c->many_pair, c->many_pair / c->few_pair);
+    printf("  %-44s %10.1f %10.1f %8.2f\n", "SELECT one at a time, p50 us", c->few_p50, c->many_p50,
+           c->many_p50 / c->few_p50);
+    const struct mixed *m = &r->mixed;
+    printf("\n== Mixed load: %zu routers select at %.0f a second, 512 blocks ==\n", m->routers,
+           m->due);
+    printf("  %-44s %9s %9s %9s\n", "us from when it was due", "p50", "p99", "p99.9");
+    printf("  %-44s %9.0f %9.0f %9.0f\n", "alone", m->alone[0], m->alone[1], m->alone[2]);
+    printf("  %-44s %9.0f %9.0f %9.0f\n", "while publishers send at full speed", m->together[0],
+           m->together[1], m->together[2]);
+    printf("  %zu publishers then had %.2f M blocks/s stored and removed; %.0f selects a second "
+           "answered\n",
+           m->publishers, m->published / 1e6, m->done);
+    report_durable(&r->durable);
+}
+
+// ---- Goals ---------------------------------------------------------------------------------------
+
+static const struct cell *find(const struct report *r, const struct setting *s, enum way_number way,
+                               size_t length, bool pipelined) {
+    for (size_t i = 0; i < r->n; i++) {
+        const struct cell *c = &r->cells[i];
+        if (c->way == &ways[way] && c->workers == s->workers && c->held == s->blocks && !c->tcp &&
+            c->pipelined == pipelined && (!c->way->by_length || c->length == length))
+            return c;
+    }
+    return NULL;
+}
+
+static void goal(const char *what, double value, const char *unit, double wanted, bool at_least) {
+    bool ok = at_least ? value >= wanted : value <= wanted;
+    printf("  %-5s %-62s %8.2f %-10s %s %g\n", ok ? "ok" : "SHORT", what, value, unit,
+           at_least ? ">=" : "<=", wanted);
+}
+
+void report_goals(const struct report *r, const struct options *o) {
+    const struct setting *s = &o->settings[o->main];
+    char line[120];
+    printf("\n== Goals: %zu workers, %zu blocks, unix socket, pipelined ==\n", s->workers,
+           s->blocks);
+    const struct cell *select = find(r, s, WAY_SELECT, SCENE_LENGTH, true);
+    const struct cell *set = find(r, s, WAY_SET, SCENE_LENGTH, true);
+    if (select && set)
+        goal("SELECT + RELEASE by SET + SET, 512 blocks", rate_ratio(select, set), "", 0.5, true);
+    select = find(r, s, WAY_SELECT, 3, true);
+    const struct cell *script = find(r, s, WAY_SCRIPT, 3, true);
+    if (select && script)
+        goal("SELECT + RELEASE by (c), 1,000 blocks", rate_ratio(select, script), "", 5, true);
+    goal("SELECT, 1,000 holders by 10, usec_per_call", r->crowd.many / r->crowd.few, "", 3, false);
+    const struct cell *stored = find(r, s, WAY_STORED, 0, true);
+    if (stored)
+        goal("EVENT, 64 new blocks each", cell_rate(stored) * EVENT_UNIT / 1e6, "M blocks/s", 4,
+             true);
+    goal("memory of the pool, 4 holders, runs of 32", r->memory[o->main].pool, "B/block", 20,
+         false);
+    snprintf(line, sizeof line, "SELECT's p99 under publishing, us (alone %.0f)",
+             r->mixed.alone[1]);
+    printf("  %-5s %-62s %8.0f\n", "", line, r->mixed.together[1]);
+}

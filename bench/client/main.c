@@ -11,14 +11,16 @@
 // because whatever else the machine does meets the neighbours in one round alike. CPU is the client's.
 #include <hiredis/hiredis.h>
 #include <kvroute/client.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "clock.h"
+#include "measure.h"
+#include "random.h"
 #include "server.h"
+#include "stop.h"
 
 enum { WORKERS = 64, PROMPTS = 64, HOLDERS = 4, MAX_BLOCKS = 512, MAX_ROUNDS = 99, WAYS = 4 };
 
@@ -26,10 +28,16 @@ static const char pool[] = "bench";
 
 // ---- Common parts --------------------------------------------------------------------------------
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+static struct server server;
+
+// However the program ends, the server and its folder go first.
+static void put_away(void) {
+    server_remove(&server);
+}
+
+static void fail(const char *what) {
+    if (!stop_asked()) fprintf(stderr, "kvroute-bench-client: %s\n", what);
+    exit(1);
 }
 
 static double cpu_s(void) {
@@ -39,29 +47,21 @@ static double cpu_s(void) {
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static uint64_t draw(uint64_t *state) {
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static int ascending(const void *left, const void *right) {
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static double median(const double *values, size_t n) {
-    double sorted[MAX_ROUNDS];
-    memcpy(sorted, values, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, ascending);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    double *sorted = measure_sorted(values, n), m = measure_quantile(sorted, n, 0.5);
+    free(sorted);
+    return m;
+}
+
+static const char *setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
 }
 
 // ---- The requests --------------------------------------------------------------------------------
 
 struct bench {
-    const char *socket;
+    char socket[256];
     redisContext *bare;
     struct kvr_client *client;
     uint64_t prompts[PROMPTS][MAX_BLOCKS];
@@ -233,9 +233,11 @@ static void measure(struct bench *b, size_t rounds, size_t pairs, struct figures
             size_t n = ways[w].pipelined ? pairs : pairs / 2;
             n -= n % b->window;
             ways[w].run(b, b->window); // what a first call needs
-            double start = now_s(), cpu = cpu_s();
+            if (stop_asked()) exit(1);
+            double cpu = cpu_s();
+            int64_t start = clock_ns();
             ways[w].run(b, n);
-            f->rate[w][r] = (double)n / (now_s() - start);
+            f->rate[w][r] = (double)n * 1e9 / (double)(clock_ns() - start);
             f->cpu[w][r] = (cpu_s() - cpu) * 1e6 / (double)n;
         }
 }
@@ -266,7 +268,7 @@ static void compare(struct bench *b, size_t blocks, size_t window, size_t rounds
 // ---- The pool ------------------------------------------------------------------------------------
 
 static void prepare(struct bench *b) {
-    char url[160], why[160], name[32], addr[48];
+    char url[300], why[160], name[32], addr[48];
     snprintf(url, sizeof url, "unix://%s?deadline=60000&timeout=30000", b->socket);
     struct kvr_client_options options = {.create = "BLOCKSIZE 16"};
     b->client = kvr_client_open(url, pool, &options, why, sizeof why);
@@ -276,7 +278,7 @@ static void prepare(struct bench *b) {
     uint64_t state = 1;
     for (size_t i = 0; i < PROMPTS; i++)
         for (size_t k = 0; k < MAX_BLOCKS; k++)
-            b->prompts[i][k] = draw(&state);
+            b->prompts[i][k] = random_next(&state);
     for (size_t w = 0; w < WORKERS; w++) {
         struct kvr_worker_call worker = {.set = KVR_WORKER_ADDR};
         snprintf(name, sizeof name, "worker-%02zu", w);
@@ -313,8 +315,11 @@ int main(int argc, char **argv) {
         }
     }
     if (rounds < 1 || rounds > MAX_ROUNDS) fail("from 1 to 99 rounds");
-    signal(SIGPIPE, SIG_IGN);
-    b.socket = server_start();
+    server.plan = (struct server_plan){.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                       .server = setting("REDIS_SERVER", REDIS_SERVER)};
+    stop_watch();
+    if (atexit(put_away) || !server_start(&server)) return 1;
+    snprintf(b.socket, sizeof b.socket, "%s/control.sock", server.dir);
     prepare(&b);
     printf("%s\nSELECT + RELEASE over a unix socket, %d workers, medians of %zu rounds\n\n",
            kvr_client_library(), WORKERS, rounds);

@@ -386,16 +386,18 @@ void talk_steps(struct talk *t, size_t first, size_t end, unsigned patience) {
     wait_for_all(t);
 }
 
-// kvr_client_drain is for handles without a loop of the caller's.
+// Until nothing is left to do, and the handle has a primary: on a busy machine it may just have lost
+// patience with it. (kvr_client_drain is for handles without a loop of the caller's.)
 static bool drained(struct talk *t, int64_t ms) {
-    if (!t->base) return kvr_client_drain(t->client, ms);
     struct kvr_client_stats s;
     int64_t limit = now_ms() + ms;
-    do {
-        turn(t, 2);
+    for (;;) {
+        bool done = t->base || kvr_client_drain(t->client, limit - now_ms());
         kvr_client_stats(t->client, &s);
-    } while ((s.pending || s.unconfirmed) && now_ms() < limit);
-    return !s.pending && !s.unconfirmed;
+        if (done && s.connected && !s.pending && !s.unconfirmed) return true;
+        if (now_ms() > limit) return false;
+        turn(t, 2);
+    }
 }
 
 // With the handle's short deadline a call may be over before the server has been looked at anew; then
@@ -428,9 +430,9 @@ bool talk_simple(struct talk *t, int64_t deadline, unsigned passing) {
     }
     struct kvr_client_stats s;
     kvr_client_stats(t->client, &s);
-    if (s.pending || s.live || s.unconfirmed || !s.connected || !s.primary[0])
-        complain(t, "in the end %zu pending, %zu live, %zu unconfirmed, connected %d to \"%s\"",
-                 s.pending, s.live, s.unconfirmed, s.connected, s.primary);
+    if (s.pending || s.live || s.unconfirmed || !s.primary[0])
+        complain(t, "in the end %zu pending, %zu live, %zu unconfirmed, connected to \"%s\"",
+                 s.pending, s.live, s.unconfirmed, s.primary);
     return !t->complaint[0];
 }
 

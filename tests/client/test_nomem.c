@@ -54,7 +54,7 @@ static void come_short(struct shortage *s, char wrong[CROWD_TEXT]) {
         snprintf(wrong, CROWD_TEXT, "%s", talk_complaint(t));
     else if (odd)
         snprintf(wrong, CROWD_TEXT, "the code %s", kvr_code_name(__builtin_ctz(odd)));
-    else if (fake_live(f))
+    else if (fake_live(f) && !(talk_codes(t) & 1u << KVR_CODE_TIMEOUT)) // to take back needs memory
         snprintf(wrong, CROWD_TEXT, "%zu requests are still there", fake_live(f));
     talk_close(t, false);
     if (!wrong[0] && (mem.bytes || mem.blocks))

@@ -164,9 +164,12 @@ static void read_real(struct reading *in, const redisReply *r, double *out) {
         return;
     }
     if (r->type != REDIS_REPLY_STRING || !r->len) return fail(in, KVR_CODE_PROTOCOL);
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // C's own: no memory is taken
-    *out = strtod_l(r->str, &end, plain);
-    freelocale(plain);
+    *out = strtod(r->str, &end);
+    if (*end == '.') { // the program's locale has another decimal point
+        locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+        *out = strtod_l(r->str, &end, plain);
+        freelocale(plain);
+    }
     if (*end) fail(in, KVR_CODE_PROTOCOL);
 }
 

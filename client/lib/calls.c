@@ -309,8 +309,9 @@ enum kvr_code call_release(struct kvr_client *c, const struct kvr_bytes *ids, si
     const char *at = o->command.base + o->ids_at;
     for (size_t i = 0; i < n; i++) { // out of our copy: ids may be those of the memory itself
         struct kvr_bytes id = wire_next(&at);
-        o->n_live += live_find(&c->memory, id) != NULL;
-        struct released *r = released_add(&c->memory, id);
+        bool was_live;
+        struct released *r = released_add(&c->memory, id, &was_live);
+        o->n_live += was_live;
         if (r) released_hold(r);
     }
     return op_submit(o);

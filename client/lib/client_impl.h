@@ -32,6 +32,8 @@ enum {
     SENT_BYTES = 1 << 20,  // of these; hiredis moves what is unwritten at every write
     BACKOFF_FIRST = 10,    // ms
     BACKOFF_MOST = 250,    // ms
+    EARLY_COUNT = 16,      // calls, or
+    EARLY_BYTES = 16384,   // bytes that are written without waiting for the loop
     AGAIN = 20,            // ms until a call that was answered TRYAGAIN goes again
     SENTINEL_CHECK = 1000, // ms between two looks whether the primary is still the primary
     RECOVERED = 1000,      // ms of service after which failures count from one again
@@ -136,7 +138,8 @@ struct kvr_client {
     struct item queue, sent, returned, later;
     size_t pending; // callers without an answer
     size_t sent_count, sent_bytes;
-    int64_t next_deadline; // not after the first one of a pending call
+    size_t unwritten_count, unwritten_bytes; // handed to hiredis since the loop last turned
+    int64_t next_deadline;                   // not after the first one of a pending call
 
     struct memory memory;
     uint64_t history; // of the primary that answered last

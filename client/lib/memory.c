@@ -101,17 +101,12 @@ bool live_keep(struct live *l, char *base, struct kvr_bytes id, size_t size,
                struct kvr_bytes worker, uint32_t rank, struct kvr_bytes addr, bool confirmed,
                int64_t now) {
     struct memory *m = l->memory;
-    struct live *old = live_find(m, id);
-    size_t count = m->live_table.count - (old != NULL);
-    size_t bytes = m->live_bytes - (old ? old->size : 0);
-    if (count >= m->max_live || size > m->max_live_bytes - bytes) return false;
+    if (m->live_table.count >= m->max_live || size > m->max_live_bytes - m->live_bytes)
+        return false;
     struct instance *at = instance_get(m, worker, rank);
     if (!at) return false;
     instance_addr(m, at, addr);
     at->requests++;
-    if (old) live_forget(old);
-    struct released *over = released_find(m, id);
-    if (over) released_forget(over);
     l->base = base;
     l->size = size;
     l->at = at;
@@ -165,8 +160,9 @@ static bool make_room(struct memory *m) {
     return true;
 }
 
-struct released *released_add(struct memory *m, struct kvr_bytes id) {
+struct released *released_add(struct memory *m, struct kvr_bytes id, bool *was_live) {
     struct released *r = released_find(m, id);
+    *was_live = false;
     if (r) return r;
     if (make_room(m)) r = mem_take(m->alloc, sizeof *r + id.n);
     if (r) {
@@ -176,6 +172,7 @@ struct released *released_add(struct memory *m, struct kvr_bytes id) {
         list_push(&m->released.waiting, &r->in);
     }
     struct live *l = live_find(m, id);
+    *was_live = l != NULL;
     if (l) live_forget(l);
     return r;
 }

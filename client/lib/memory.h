@@ -108,8 +108,8 @@ void memory_doubt(struct memory *m);
 struct live *live_new(struct memory *m);
 void live_drop(struct live *l); // one that was never kept
 
-// Remembers it, in the place of an entry of the same id; confirmed, or waiting. false: there is no
-// room, or no memory for the instance; nothing has changed then. Takes over base and l when true.
+// Remembers it, confirmed or waiting; the id is neither live nor released. false: there is no room, or no
+// memory for the instance; nothing has changed then. Takes over base and l when true.
 bool live_keep(struct live *l, char *base, struct kvr_bytes id, size_t size,
                struct kvr_bytes worker, uint32_t rank, struct kvr_bytes addr, bool confirmed,
                int64_t now);
@@ -120,8 +120,9 @@ void live_look_ended(struct live *l);              // may free it
 
 // ---- Releases ------------------------------------------------------------------------------------
 
-// Remembers that a request is over; it leaves `live`. NULL: no room or memory to remember it.
-struct released *released_add(struct memory *m, struct kvr_bytes id);
+// Remembers that a request is over; it leaves `live`, if it is in it (was_live). NULL: no room or memory
+// to remember it.
+struct released *released_add(struct memory *m, struct kvr_bytes id, bool *was_live);
 // A call of the caller's releases it: until released_move it is in no list.
 void released_hold(struct released *r);
 struct released *released_find(const struct memory *m, struct kvr_bytes id);
@@ -137,7 +138,8 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
 void registered_move(struct registered *r, struct item *list);
 struct registered *registered_find(const struct memory *m, struct kvr_bytes worker);
 
-// NULL: no memory.
+struct instance *instance_find(const struct memory *m, struct kvr_bytes worker, uint32_t rank);
+// The same, made if it isn't there. NULL: no memory.
 struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank);
 void instance_addr(struct memory *m, struct instance *i, struct kvr_bytes addr);
 // Before a fresh list is taken in: nothing counts as listed, and what nobody uses goes after.

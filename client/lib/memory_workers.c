@@ -59,20 +59,29 @@ static struct instance *instance_of(struct item *i) {
     return (struct instance *)(void *)((char *)i - offsetof(struct instance, in));
 }
 
-struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank) {
-    char key[KVR_MAX_NAME + sizeof rank];
-    if (worker.n > KVR_MAX_NAME) return NULL;
+enum { INSTANCE_KEY = KVR_MAX_NAME + sizeof(uint32_t) };
+
+static size_t instance_key(char key[INSTANCE_KEY], struct kvr_bytes worker, uint32_t rank) {
     memcpy(key, worker.p, worker.n);
     memcpy(key + worker.n, &rank, sizeof rank);
-    size_t n = worker.n + sizeof rank;
-    struct table_item *found = table_find(&m->instance_table, (struct kvr_bytes){key, n});
-    if (found) return (struct instance *)(void *)found;
-    if (m->instance_table.count > (size_t)KVR_MAX_INSTANCES + m->max_live) return NULL;
+    return worker.n + sizeof rank;
+}
 
-    struct instance *i = mem_take(m->alloc, sizeof *i + n);
+struct instance *instance_find(const struct memory *m, struct kvr_bytes worker, uint32_t rank) {
+    char key[INSTANCE_KEY];
+    if (worker.n > KVR_MAX_NAME) return NULL;
+    size_t n = instance_key(key, worker, rank);
+    return (struct instance *)(void *)table_find(&m->instance_table, (struct kvr_bytes){key, n});
+}
+
+struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank) {
+    struct instance *i = instance_find(m, worker, rank);
+    if (i || worker.n > KVR_MAX_NAME) return i;
+    if (m->instance_table.count > (size_t)KVR_MAX_INSTANCES + m->max_live) return NULL;
+    i = mem_take(m->alloc, sizeof *i + INSTANCE_KEY);
     if (!i) return NULL;
     char *own = (char *)(i + 1);
-    memcpy(own, key, n);
+    size_t n = instance_key(own, worker, rank);
     i->worker = (struct kvr_bytes){own, worker.n};
     i->rank = rank;
     table_add(&m->instance_table, &i->item, (struct kvr_bytes){own, n});

@@ -87,6 +87,8 @@ static bool send_op(struct op *o) {
     c->stats.sendings++;
     c->sent_count++;
     c->sent_bytes += o->command.n;
+    c->unwritten_count++;
+    c->unwritten_bytes += o->command.n;
     list_push(&c->sent, &o->in);
     return true;
 }
@@ -115,12 +117,22 @@ static int64_t due_at(const struct op *o) {
     return at < o->deadline ? at : o->deadline;
 }
 
+// Of a burst the server gets the first part while the rest is being put together. Not from within
+// hiredis, which may be about to write, or to free the connection.
+static void write_early(struct kvr_client *c) {
+    if (c->unwritten_count < EARLY_COUNT && c->unwritten_bytes < EARLY_BYTES) return;
+    if (c->depth || c->in_tick || !link_usable(&c->primary)) return;
+    c->unwritten_count = c->unwritten_bytes = 0;
+    redisAsyncHandleWrite(c->primary.ac);
+}
+
 enum kvr_code op_submit(struct op *o) {
     struct kvr_client *c = o->client;
     c->pending++;
     c->stats.calls++;
     list_push(&c->queue, &o->in);
     if (list_first(&c->queue) == &o->in) op_pump(c, 0);
+    write_early(c);
     int64_t due = due_at(o);
     if (due < c->next_deadline) c->next_deadline = due;
     client_wake(c, c->next_deadline);
@@ -155,8 +167,10 @@ static const enum answer_form forms[] = {
 static bool recovering(const struct op *o, enum kvr_code code, int64_t now) {
     const struct kvr_client *c = o->client;
     if (!c->lost_at || now - c->lost_at >= RECOVERING) return false;
-    if (code == KVR_CODE_NOPOOL) return true;
-    return code == KVR_CODE_NOWORKER && o->kind == OP_SELECT && !list_empty(&c->memory.instances);
+    if (code == KVR_CODE_NOPOOL || o->kind == OP_UPDATE_CLAIM) return true;
+    if (code != KVR_CODE_NOWORKER) return false;
+    if (o->kind == OP_CLAIM) return instance_find(&c->memory, o->worker, o->rank) != NULL;
+    return o->kind == OP_SELECT && !list_empty(&c->memory.instances);
 }
 
 static void pool_is_gone(struct kvr_client *c) {
@@ -173,7 +187,8 @@ static bool bear(struct op *o, const redisReply *r, const struct answer_error *e
     struct kvr_client *c = o->client;
     enum answer_action action = e->action;
     if (e->code == KVR_CODE_NOPOOL) pool_is_gone(c);
-    if (recovering(o, e->code, now) || (e->code == KVR_CODE_NOPOOL && c->create))
+    if (action == ANSWER_TELL &&
+        (recovering(o, e->code, now) || (e->code == KVR_CODE_NOPOOL && c->create)))
         action = ANSWER_LATER;
     o->borne = e;
     switch (action) {
@@ -207,6 +222,7 @@ static void op_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     list_remove(&o->in);
     c->sent_count--;
     c->sent_bytes -= o->command.n;
+    c->unwritten_count = c->unwritten_bytes = 0; // it has been round the loop since
     if (!link_heard(&c->primary, reply, now)) {
         come_back(o);
         return;

@@ -39,6 +39,7 @@ static void remember(struct op *o, struct kvr_result *r, struct kvr_bytes worker
         old->word_at = clock_ms();
         return; // with its progress, which a new entry would lack
     }
+    if (old) live_forget(old);
     l->chosen_here = !confirmed;
     if (live_keep(l, o->command.base, o->id, sizeof *l + o->command.n, worker, rank, addr,
                   confirmed, clock_ms())) {
@@ -134,7 +135,8 @@ static void worker_unsaid(struct op *o) {
 // It may be booked, but its caller has been told of no place, or of another: should the pool have it, it
 // is released.
 static void take_back(struct op *o) {
-    released_add(&o->client->memory, o->id);
+    bool was_live;
+    released_add(&o->client->memory, o->id, &was_live);
     repair_soon(o->client);
 }
 
@@ -206,7 +208,8 @@ void call_given_up(struct op *o, struct kvr_result *r) {
         l = live_find(&c->memory, o->id);
         if (l && !l->looks) to_wait(l, 0);
         if (l) repair_soon(c);
-        if (l && degrade) promise(r, 1);
+        // One that has been released meanwhile needs no progress any more.
+        if (degrade && (l || released_find(&c->memory, o->id))) promise(r, 1);
         break;
     case OP_UPDATE_CLAIM:
         if (o->claimed) end_claim_back(o, false, 0);

@@ -18,21 +18,28 @@ static int64_t now_of(const struct kvr_publisher *p) {
     return p->port.now(p->port.handle);
 }
 
+static uint64_t draw(struct kvr_publisher *p) {
+    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
+    return p->random >> 33;
+}
+
 // first * 2^times, not above most, give or take half.
 static int64_t backoff(struct kvr_publisher *p, unsigned times, int64_t first, int64_t most) {
     int64_t ms = times < 16 && first << times < most ? first << times : most;
-    p->random = p->random * 6364136223846793005u + 1442695040888963407u;
-    return ms / 2 + (int64_t)((p->random >> 33) % (uint64_t)ms);
+    return ms / 2 + (int64_t)(draw(p) % (uint64_t)ms);
 }
 
 // ---- Epochs --------------------------------------------------------------------------------------
 
+// The time, or where clocks are behind, not quite the next number: somebody else may have heard of the
+// same epoch just now, and two publishers in one epoch would take each other's events for their own.
 bool publisher_mint(struct kvr_publisher *p, uint64_t at_least) {
-    uint64_t date = p->port.date(p->port.handle);
-    uint64_t epoch = date > at_least ? date : at_least;
-    if (epoch > INT64_MAX) epoch = at_least; // a clock that is mad
-    if (epoch > INT64_MAX) return false;
-    p->epoch = epoch;
+    uint64_t date = p->port.date(p->port.handle), step = draw(p) % 1024;
+    if (at_least > INT64_MAX) return false;
+    if (date >= at_least && date <= INT64_MAX)
+        p->epoch = date;
+    else
+        p->epoch = step < INT64_MAX - at_least ? at_least + step : at_least;
     return true;
 }
 
@@ -137,7 +144,7 @@ static bool send_event(struct kvr_publisher *p, uint64_t seq) {
     ops_encode(&w, e->words, e->n);
     if (!wire_end(&w, &command)) return false;
     struct flight *f = free_flight(p);
-    *f = (struct flight){p, true, seq, command.n};
+    *f = (struct flight){p, true, seq <= p->sent, seq, command.n};
     if (p->port.send(p->port.handle, &command, event_done, f) != KVR_CODE_OK) {
         f->busy = false;
         mem_give(p->port.alloc, command.base);
@@ -146,10 +153,8 @@ static bool send_event(struct kvr_publisher *p, uint64_t seq) {
     p->under_way++;
     p->bytes_under_way += f->bytes;
     p->probe = false;
-    if (seq <= p->sent)
-        p->stats.resent++;
-    else
-        p->sent = seq;
+    p->stats.resent += f->again;
+    if (!f->again) p->sent = seq;
     return true;
 }
 
@@ -186,12 +191,13 @@ static void count(struct kvr_publisher *p) {
     }
 }
 
-static void applied(struct kvr_publisher *p, uint64_t seq, int64_t number) {
+// once: the event can't have been carried out before.
+static void applied(struct kvr_publisher *p, uint64_t seq, int64_t number, bool once) {
     if (number < 0 || (uint64_t)number < seq) {
         p->trouble = KVR_CODE_PROTOCOL;
         return;
     }
-    if ((uint64_t)number > p->sent) {
+    if ((uint64_t)number > (once ? seq : p->sent)) {
         publisher_renew(p, "somebody else has used this epoch");
         return;
     }
@@ -216,10 +222,11 @@ static void outdated(struct kvr_publisher *p, int64_t current) {
         publisher_renew(p, "the pool has heard of a later epoch");
 }
 
-static void take_answer(struct kvr_publisher *p, uint64_t seq, const struct kvr_result *r) {
+static void take_answer(struct kvr_publisher *p, const struct flight *f,
+                        const struct kvr_result *r) {
     switch (r->code) {
     case KVR_CODE_OK:
-        applied(p, seq, r->number);
+        applied(p, f->seq, r->number, !f->again && r->sendings == 1);
         return;
     case KVR_CODE_STALE:
         outdated(p, r->number);
@@ -239,8 +246,9 @@ static void take_answer(struct kvr_publisher *p, uint64_t seq, const struct kvr_
         p->complained = r->code;
     }
     p->trouble = r->code;
-    p->trouble_seq = seq;
+    p->trouble_seq = f->seq;
     p->trouble_number = r->number;
+    p->trouble_again = r->sendings > 1;
 }
 
 static void event_done(void *ctx, const struct kvr_result *r) {
@@ -252,7 +260,7 @@ static void event_done(void *ctx, const struct kvr_result *r) {
     if (r->code == KVR_CODE_CLOSED)
         publisher_void(p, CLOSED);
     else if (p->state == RUNNING && !p->trouble)
-        take_answer(p, f->seq, r);
+        take_answer(p, f, r);
     publisher_pump(p);
 }
 
@@ -280,7 +288,12 @@ static void deal_with_trouble(struct kvr_publisher *p) {
         go_back(p, p->trouble_number);
         break;
     case KVR_CODE_BADCHAIN:
-        publisher_refused(p, p->trouble_seq);
+        // What a server may have applied must never come under the same number with another content:
+        // that server's history could come back.
+        if (p->trouble_seq <= p->counted || p->trouble_again)
+            publisher_renew(p, "a block is refused now that had been accepted");
+        else
+            publisher_refused(p, p->trouble_seq);
         break;
     case KVR_CODE_NOWORKER:
     case KVR_CODE_NOPOOL:

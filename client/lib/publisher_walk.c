@@ -72,7 +72,7 @@ static void enter(struct kvr_publisher *p, struct walk *w) {
         hashes[count++] = n->hash;
         if (count == RUN || !n->child) break;
         struct node *child = truth_node(t, n->child);
-        if (!(child->flags & NODE_PLACED) || is_told(p, child) || child->held != first->held) break;
+        if (!(child->flags & NODE_PLACED) || child->held != first->held) break;
         w->at = n->child;
         n = child;
     }

@@ -63,6 +63,11 @@ void ring_shrink(struct ring *r, uint64_t seq, size_t n, size_t blocks) {
     struct event *e = ring_at(r, seq);
     e->n = n;
     e->blocks = blocks;
+    uint64_t *fewer = r->alloc->resize(r->alloc->ctx, e->words, n * sizeof *fewer);
+    if (!fewer) return; // it keeps its room
+    r->bytes -= (e->room - n) * sizeof *fewer;
+    e->words = fewer;
+    e->room = n;
 }
 
 void ring_trim(struct ring *r, uint64_t acked, size_t limit) {

@@ -37,7 +37,7 @@ struct event *ring_at(const struct ring *r, uint64_t seq); // first <= seq <= ma
 // The words, to be written; NULL: no memory.
 uint64_t *ring_insert(struct ring *r, uint64_t seq, size_t n, size_t blocks);
 void ring_shrink(struct ring *r, uint64_t seq, size_t n,
-                 size_t blocks); // it has fewer words now, and keeps their room
+                 size_t blocks); // it has fewer words now
 // Lets go of the oldest up to acked while all take more than `limit`; the newest stays.
 void ring_trim(struct ring *r, uint64_t acked, size_t limit);
 

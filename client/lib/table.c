@@ -46,7 +46,7 @@ static void grow(struct table *t) {
 }
 
 void table_add(struct table *t, struct table_item *item, struct kvr_bytes key) {
-    if (t->count >= t->n_buckets) grow(t);
+    if (t->count * 2 >= t->n_buckets) grow(t); // looks mostly find nothing, and end at the bucket
     item->key = key;
     item->hash = hash_of(t, key);
     struct table_item **to = bucket(t, item->hash);

@@ -21,12 +21,25 @@ static char *room(struct wire *w, size_t n) {
     return at;
 }
 
+// "<mark><n>\r\n", written up to `end`; its length. By hand: it is most of what a command costs here.
+static size_t write_head(char *end, char mark, size_t n) {
+    char *at = end;
+    *--at = '\n';
+    *--at = '\r';
+    do {
+        *--at = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    *--at = mark;
+    return (size_t)(end - at);
+}
+
 void wire_arg(struct wire *w, const void *bytes, size_t n) {
     char head[32];
-    size_t len = (size_t)snprintf(head, sizeof head, "$%zu\r\n", n);
+    size_t len = write_head(head + sizeof head, '$', n);
     char *at = room(w, len + n + 2);
     if (!at) return;
-    memcpy(at, head, len);
+    memcpy(at, head + sizeof head - len, len);
     if (n) memcpy(at + len, bytes, n);
     memcpy(at + len + n, "\r\n", 2);
     w->argc++;
@@ -94,12 +107,10 @@ bool wire_end(struct wire *w, struct command *out) {
         wire_drop(w);
         return false;
     }
-    char head[WIRE_HEAD + 8];
-    size_t len = (size_t)snprintf(head, sizeof head, "*%zu\r\n", w->argc);
+    size_t len = write_head(w->p + WIRE_HEAD, '*', w->argc);
     out->base = w->p;
     out->at = w->p + WIRE_HEAD - len;
     out->n = w->n - WIRE_HEAD + len;
-    memcpy(out->at, head, len);
     wire_begin(w, w->alloc);
     return true;
 }

@@ -18,7 +18,7 @@ struct wire {
     bool failed; // out of memory: what was built is not whole
 };
 
-enum { WIRE_HEAD = 16 }; // "*1048576\r\n" and more
+enum { WIRE_HEAD = 24 }; // "*" and the longest size_t and "\r\n"
 
 void wire_begin(struct wire *w, const struct kvr_alloc *a);
 void wire_arg(struct wire *w, const void *bytes, size_t n);

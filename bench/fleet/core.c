@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The module's core in a router's own process; see core.h.
+#include "core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *resize(void *ctx, void *p, size_t size) {
+    (void)ctx;
+    if (size) return realloc(p, size);
+    free(p);
+    return NULL;
+}
+
+static void refuse(const char *what, enum kvr_err err) {
+    fprintf(stderr, "kvroute-sim: %s is refused by the core (%d)\n", what, (int)err);
+    exit(1);
+}
+
+struct kvr_bytes core_name(uint32_t worker, char room[CORE_NAME]) {
+    return (struct kvr_bytes){room, (size_t)snprintf(room, CORE_NAME, "w%03u", worker % 1000)};
+}
+
+uint32_t core_number(const char *name, size_t n) {
+    if (n != 4 || name[0] != 'w') return NOBODY;
+    uint32_t v = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (name[i] < '0' || name[i] > '9') return NOBODY;
+        v = v * 10 + (uint32_t)(name[i] - '0');
+    }
+    return v;
+}
+
+struct kvr_bytes core_id(const uint32_t *request) {
+    return (struct kvr_bytes){(const char *)request, sizeof *request};
+}
+
+int64_t core_ms(double seconds) {
+    return 1 + (int64_t)(seconds * 1000);
+}
+
+void core_worker(struct core *c, const struct world *w, uint32_t worker, bool there) {
+    char room[CORE_NAME];
+    int created;
+    struct kvr_worker_set set = {.set = KVR_SET_CAPACITY, .capacity = w->blocks};
+    enum kvr_err err =
+        there ? kvr_worker_set(c->pool, core_ms(*w->now), core_name(worker, room), &set, &created)
+              : kvr_worker_del(c->pool, core_name(worker, room));
+    if (err) refuse("a worker", err);
+    c->seq[worker] = 0;
+}
+
+void core_open(struct core *c, const struct world *w, int64_t predict) {
+    struct kvr_alloc a = {resize, NULL};
+    struct kvr_options o;
+    kvr_options_default(&o);
+    o.block_size = w->load->block_size;
+    o.rule = w->rule;
+    o.lease = 0;
+    o.predict = predict;
+    *c = (struct core){.pool = kvr_pool_new(&a, &o, w->seed + 1)};
+    if (!c->pool) refuse("a pool", KVR_NOMEM);
+    for (uint32_t i = 0; i < w->workers; i++)
+        if (w->there[i]) core_worker(c, w, i, true);
+}
+
+void core_close(struct core *c) {
+    kvr_pool_free(c->pool);
+    *c = (struct core){0};
+}
+
+static void event(struct core *c, uint32_t worker, const struct kvr_op *op) {
+    char room[CORE_NAME];
+    struct kvr_event_result r;
+    enum kvr_err err =
+        kvr_event(c->pool, core_name(worker, room), 0, 1, c->seq[worker] + 1, op, 1, false, &r);
+    if (!err)
+        c->seq[worker]++;
+    else if (err != KVR_NOPARENT)
+        refuse("an event", err);
+}
+
+void core_changed(struct core *c, const struct world *w, const struct change *x) {
+    if (x->n_removed)
+        event(c, x->worker,
+              &(struct kvr_op){KVR_REMOVED, KVR_DEVICE, false, 0, x->removed, x->n_removed});
+    for (size_t i = 0; i < x->n_stored; i++) {
+        const struct stored *s = &x->stored[i];
+        const uint64_t *hashes = request_hashes(w->load, s->request);
+        event(c, x->worker,
+              &(struct kvr_op){KVR_STORED, KVR_DEVICE, s->from > 0,
+                               s->from ? hashes[s->from - 1] : 0, hashes + s->from,
+                               s->to - s->from});
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// One simulated engine: continuous batching with chunked prefill, and a cache of KV blocks.
+//
+// An engine works in steps. In each, every decoding request gets one token, and what is left of the
+// token budget goes to prompts, first come first served: the one that is under way, then those that
+// wait. A prompt that is longer than what is left is computed in chunks, one a step.
+//
+// A request begins when there is room for its whole life: blocks for its prompt and its output, less
+// those of its first blocks that are cached. Else it waits, and all behind it; so what runs is never
+// interrupted. What the cache has isn't computed, but the last token always is. Full blocks of the
+// prompt can be shared from the end of the step that computes them, those of the output from the end
+// of the request.
+#ifndef FLEET_ENGINE_H
+#define FLEET_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kv.h"
+#include "model.h"
+#include "workload.h"
+
+struct engine;
+
+// Blocks that an engine has put into its cache: those of a request from `from` up to `to`.
+struct stored {
+    uint32_t request, from, to;
+};
+
+// What a step has changed. The arrays last until the next step begins.
+struct step {
+    double seconds;
+    uint32_t prefill, decoding;   // tokens of prompts; requests that got a token
+    const uint32_t *first, *done; // requests that got their first token; their last
+    size_t n_first, n_done;
+    const uint64_t *removed; // evicted before the step
+    size_t n_removed;
+    const struct stored *stored; // in order; after what was removed
+    size_t n_stored;
+};
+
+// A request that an engine began to compute.
+struct begun {
+    uint32_t request;
+    uint32_t hits; // of its blocks, in the cache
+};
+
+// What an engine's metrics would tell.
+struct engine_load {
+    uint32_t requests; // running and waiting
+    uint64_t
+        prompt_tokens; // of these, not computed yet; what is cached of waiting ones isn't known
+    uint64_t blocks;   // reserved or in use
+};
+
+struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks);
+void engine_free(struct engine *e);
+// The request waits. It must fit: engine_fits.
+void engine_add(struct engine *e, uint32_t request);
+bool engine_fits(const struct workload *load, uint32_t request, size_t blocks);
+// Composes the next step. False: nothing to do. *begun (room in the engine) is what it takes up.
+bool engine_begin(struct engine *e, double *seconds, const struct begun **begun, size_t *n_begun);
+// Ends the step.
+void engine_end(struct engine *e, struct step *out);
+struct engine_load engine_load(const struct engine *e);
+const struct kv *engine_kv(const struct engine *e);
+// Every request that waits or runs, in any order; returns how many. out may be NULL.
+size_t engine_requests(const struct engine *e, uint32_t *out);
+const char *engine_validate(const struct engine *e);
+
+#endif

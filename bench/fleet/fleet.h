@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run: a load, engines, routers of one kind, in virtual time.
+//
+//   arrival ─▶ router ──(hop)─▶ engine: waits, prompt, first token … last token
+//                 ▲                │
+//                 ├────(hop)───────┤ first token, last token
+//                 └───(delay)──────┘ blocks stored and removed
+//
+// A router that must ask elsewhere has a hop there and one back before it knows, and its news take a hop
+// more. Everything else is known at once.
+#ifndef FLEET_FLEET_H
+#define FLEET_FLEET_H
+
+#include "router.h"
+#include "stats.h"
+
+enum incident_kind { ROUTER_DIES, WORKER_DIES, WORKERS_JOIN, SERVER_DIES };
+
+struct incident {
+    enum incident_kind kind;
+    double at, lasts; // seconds from the first arrival; until it is back
+    uint32_t which;   // router, worker; how many join
+    bool lost;        // what it knew
+};
+
+struct run_plan {
+    const struct router *kind;
+    const struct workload *load;
+    double speed; // the load's times are divided by it
+    const struct model *model;
+    size_t blocks;             // an engine's
+    unsigned workers, routers; // at the start
+    double hop, delay, notice; // seconds; notice: until a dead worker is known to be
+    double sync, age;
+    unsigned affinity;
+    uint64_t seed;
+    struct kvr_rule rule;
+    const char *words;
+    const struct incident *incidents;
+    size_t n_incidents;
+    struct shared *shared;
+    const char *title; // for the progress line
+};
+
+// Fills *out (stats_close it). False: a request was lost or something broke; a message was written.
+bool fleet_run(const struct run_plan *plan, struct stats *out);
+
+#endif

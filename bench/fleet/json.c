@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// All figures as JSON. Nothing in it depends on real time or on the machine.
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "results.h"
+
+static json_t *real(double v) {
+    return json_real(v);
+}
+
+static json_t *figures(const struct figures *x) {
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i}",
+                     "requests", (int)x->requests, "ttft_mean", real(x->ttft_mean), "ttft_p50",
+                     real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean",
+                     real(x->tbt_mean), "tbt_p99", real(x->tbt_p99), "e2e_p50", real(x->e2e_p50),
+                     "e2e_p99", real(x->e2e_p99), "goodput", real(x->goodput), "in_slo",
+                     real(x->kept), "hits", real(x->hit), "imbalance", real(x->imbalance), "work",
+                     real(x->work), "retried", (int)x->retried);
+}
+
+static json_t *stretches(const struct row *row, size_t n) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const struct stretch *x = &row->stretches[i];
+        json_array_append_new(
+            all, json_pack("{s:i, s:o, s:o, s:i}", "requests", (int)x->requests, "ttft_mean",
+                           real(x->requests ? x->ttft / (double)x->requests : 0), "hits",
+                           real(x->blocks ? (double)x->hits / (double)x->blocks : 0), "late",
+                           (int)x->late));
+    }
+    return all;
+}
+
+static json_t *run(const struct results *r, const struct row *row) {
+    static const char *const names[SERIES] = {"compared", "swept", "scaled"};
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "series", names[row->series], "name", row->name,
+                  "router", row->spec.kind->name, "routers", (int)row->spec.routers, "load_factor",
+                  real(row->factor), "figures", figures(&row->figures));
+    if (row->spec.kind->scores)
+        json_object_set_new(j, "policy", json_string(kvr_policies[row->spec.policy].name));
+    if (row->stretches) json_object_set_new(j, "stretches", stretches(row, r->o->stretches));
+    return j;
+}
+
+static json_t *setup(const struct results *r) {
+    const struct options *o = r->o;
+    return json_pack(
+        "{s:s, s:i, s:o, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
+        "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds), "block_size",
+        (int)o->block_size, "seed", (int)o->seed, "model", o->model.name, "workers",
+        (int)o->workers, "blocks", (int)o->blocks, "budget", (int)o->model.budget, "hop",
+        real(o->hop), "delay", real(o->delay), "sync", real(o->sync), "age", real(o->age), "notice",
+        real(o->notice), "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
+        o->words);
+}
+
+bool json_write(const struct results *r, const char *path) {
+    json_t *runs = json_array();
+    for (size_t i = 0; i < r->n; i++)
+        json_array_append_new(runs, run(r, &r->rows[i]));
+    json_t *all = json_pack("{s:o, s:o}", "setup", setup(r), "runs", runs);
+    bool ok = all && json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) == 0;
+    if (!ok) fprintf(stderr, "kvroute-sim: can't write %s: %s\n", path, strerror(errno));
+    json_decref(all);
+    return ok;
+}

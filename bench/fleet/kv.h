@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The KV blocks of one engine: those that hold a known prefix and can be shared (cached), and those that
+// a request has reserved and nobody else can use yet.
+//
+//   capacity = cached, in use + cached, idle + reserved + free
+//
+// A cached block is in use while a request that is running has it among its first blocks. Idle ones stay
+// until their room is wanted; the one that was let go longest ago goes first:
+//
+//   newest ⇄ [a0] ⇄ [a1] ⇄ [a2] ⇄ [b0] ⇄ [b1] ⇄ … ⇄ oldest
+//
+// Whoever uses a block uses all before it, and lets go of the last first. So an idle block is never
+// older than one that follows it in a sequence, and what is evicted is always a leaf.
+#ifndef FLEET_KV_H
+#define FLEET_KV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv;
+
+struct kv_count {
+    size_t capacity, cached, used, reserved; // used: of the cached
+};
+
+struct kv *kv_new(size_t capacity); // blocks, >= 1
+void kv_free(struct kv *k);
+struct kv_count kv_count(const struct kv *k);
+// How many of the first blocks are cached; *idle of these are in nobody's use.
+size_t kv_match(const struct kv *k, const uint64_t *hashes, size_t n, size_t *idle);
+// Uses the first n blocks, which are cached, and lets go of them again.
+void kv_use(struct kv *k, const uint64_t *hashes, size_t n);
+void kv_leave(struct kv *k, const uint64_t *hashes, size_t n);
+// Reserves n blocks, which must be free or idle. What has to go is written to evicted (room for n);
+// returns how many that are.
+size_t kv_reserve(struct kv *k, size_t n, uint64_t *evicted);
+void kv_unreserve(struct kv *k, size_t n);
+// A reserved block has got its content, the depth-th of a sequence: it is cached and used from now on.
+// False: this content was cached already; that block is used instead and the reserved one is free.
+bool kv_fill(struct kv *k, const uint64_t *hashes, size_t depth);
+// The cached blocks, ancestors first. parent: NULL at the start of a sequence.
+void kv_each(const struct kv *k, void (*f)(void *, uint64_t hash, const uint64_t *parent),
+             void *ctx);
+const char *kv_validate(const struct kv *k); // NULL, or what is wrong
+
+#endif

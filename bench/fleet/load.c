@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of loads; see load.h.
+#include "load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct load loads[] = {
+    {"chat", "chats of several turns over shared system prompts", 4.0, load_chat},
+    {"agents", "agents: long shared prefixes, many short steps", 2.4, load_agents},
+    {"alone", "nothing shared", 3.2, load_alone},
+    {"hot", "one prefix for everybody", 7.6, load_hot},
+    {"bursts", "short chats that come in bursts", 5.2, load_bursts},
+};
+const size_t load_count = sizeof loads / sizeof *loads;
+
+const struct load *load_find(const char *name) {
+    for (size_t i = 0; i < load_count; i++)
+        if (!strcmp(loads[i].name, name)) return &loads[i];
+    return NULL;
+}
+
+void load_make(const struct load *l, struct workload *w, const struct load_plan *plan) {
+    l->make(w, plan);
+    snprintf(w->what, sizeof w->what, "%s (seed %llu)", l->what, (unsigned long long)plan->seed);
+}

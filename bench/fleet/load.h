@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads made from a seed. Each is a kind of traffic in which routers are known to differ.
+//
+// Requests arrive at times that don't depend on how fast earlier ones were answered, as in a recorded
+// trace: so every router gets the same load.
+#ifndef FLEET_LOAD_H
+#define FLEET_LOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "workload.h"
+
+struct load_plan {
+    unsigned block_size; // tokens
+    size_t requests;
+    double rate; // requests a second, all together
+    uint64_t seed;
+};
+
+struct load {
+    const char *name, *what;
+    double rate; // requests a second for each worker of the middle model: near saturation
+    void (*make)(struct workload *w, const struct load_plan *plan);
+};
+
+extern const struct load loads[];
+extern const size_t load_count;
+
+const struct load *load_find(const char *name); // NULL: none of that name
+void load_make(const struct load *l, struct workload *w, const struct load_plan *plan);
+
+// The kinds; one file each.
+void load_chat(struct workload *w, const struct load_plan *plan);
+void load_agents(struct workload *w, const struct load_plan *plan);
+void load_alone(struct workload *w, const struct load_plan *plan);
+void load_hot(struct workload *w, const struct load_plan *plan);
+void load_bursts(struct workload *w, const struct load_plan *plan);
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Presets; see model.h.
+#include "model.h"
+
+#include <string.h>
+
+// KV: bytes a token ÷ 0.7 of the memory bandwidth of the GPUs.
+//   8 B: 131,072 B ÷ (0.7 · 3.35 TB/s)     70 B: 327,680 B ÷ (0.7 · 4 · 3.35 TB/s)
+//   671 B: 70,272 B ÷ (0.7 · 8 · 4.8 TB/s)
+// Capacity: what 0.9 of the GPUs' memory leaves beside the weights, in tokens.
+const struct model models[] = {
+    {
+        .name = "small",
+        .what = "Llama 3.1 8B on an H100",
+        .fixed = 5.75e-3,
+        .prefill = 17.25e-6,
+        .decode = 6.0e-6,
+        .kv = 0.056e-6,
+        .budget = 2048,
+        .running = 256,
+        .capacity = 400000,
+    },
+    {
+        .name = "middle",
+        .what = "Llama 3.3 70B on four H100",
+        .fixed = 12.6e-3,
+        .prefill = 76.4e-6,
+        .decode = 66.8e-6,
+        .kv = 0.035e-6,
+        .budget = 2048,
+        .running = 256,
+        .capacity = 420000,
+    },
+    {
+        .name = "large",
+        .what = "DeepSeek V3 on eight H200",
+        .fixed = 25e-3,
+        .prefill = 36e-6,
+        .decode = 100e-6,
+        .kv = 0.0026e-6,
+        .budget = 4096,
+        .running = 512,
+        .capacity = 3600000,
+    },
+};
+const size_t model_count = sizeof models / sizeof *models;
+
+const struct model *model_find(const char *name) {
+    for (size_t i = 0; i < model_count; i++)
+        if (!strcmp(models[i].name, name)) return &models[i];
+    return NULL;
+}

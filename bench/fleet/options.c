@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of the simulator.
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#ifndef REDIS_SERVER
+#define REDIS_SERVER "redis-server"
+#endif
+
+static const char usage[] =
+    "usage: kvroute-sim [options]\n"
+    "\n"
+    "Simulates a fleet of inference engines in virtual time and compares routers on one load. "
+    "Those on "
+    "the\n"
+    "shared pool ask the real module in a real redis-server. docs/simulator.md explains all of "
+    "it.\n"
+    "\n"
+    "The load\n"
+    "  --load NAME          chat, agents, alone, hot or bursts (chat)\n"
+    "  --trace FILE         a recorded one instead: JSON lines of timestamp, input_length,\n"
+    "                       output_length and hash_ids, one id for 512 tokens\n"
+    "  --speed X            divide the trace's times by X (1)\n"
+    "  --rate X             requests a second of a generated load (its own for so many engines)\n"
+    "  --requests N         at most so many (12000, or the whole trace)\n"
+    "  --block-size N       tokens a block (64); divides 512 for a trace\n"
+    "  --seed N             (1)\n"
+    "The engines\n"
+    "  --model NAME         small, middle or large (middle)\n"
+    "  --workers N          (8)\n"
+    "  --blocks N           of KV cache in each (the model's)\n"
+    "  --budget N           tokens a step (the model's)\n"
+    "The routers\n"
+    "  --router LIST        KIND[:ROUTERS[:POLICY]],… (one row of the table for each)\n"
+    "                       kinds: shared, round-robin, random, two-choices, least, affinity,\n"
+    "                       cache-threshold, own, events, sync, stale\n"
+    "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
+    "  --hop MS             between routers, engines and the pool (0.25)\n"
+    "  --delay MS           until a cached or evicted block is known (10)\n"
+    "  --sync MS            until a decision is known to the other routers (100)\n"
+    "  --age MS             between two readings of the engines' metrics (1000)\n"
+    "  --affinity N         tokens of a prompt that say where it belongs (1024)\n"
+    "What goes wrong; times are seconds since the first request; may be repeated\n"
+    "  --fail router:N:AT:FOR[:lost]   router N dies; what it knew is kept or lost\n"
+    "  --fail server:AT:FOR[:lost]     the shared pool's server\n"
+    "  --fail worker:N:AT[:FOR]        an engine, for good or until it comes back empty\n"
+    "  --fail join:N:AT                N more engines\n"
+    "  --notice MS          until routers know that an engine is dead (1000)\n"
+    "What comes out\n"
+    "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1)\n"
+    "  --sweep X,X,…        also at these multiples of the load\n"
+    "  --scale N,N,…        also with so many routers\n"
+    "  --stretches N        cut the run into N stretches of time (60 with --fail)\n"
+    "  --json FILE          all figures\n"
+    "  --plots DIR          SVG: load.svg of a sweep, routers.svg of a scale, recovery.svg\n"
+    "  --module PATH        kvroute.so (beside this program: ../module/kvroute.so)\n"
+    "  --redis-server PATH\n"
+    "  --help\n";
+
+static const char everything[] =
+    "shared:8,shared:1,round-robin:1,random:1,two-choices:1,least:1,affinity:1,cache-threshold:1,"
+    "own:8,events:8,sync:8,stale:8";
+
+static bool wrong(const char *what, const char *text) {
+    fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
+    return false;
+}
+
+static bool number(const char *what, const char *text, double min, double max, double *out) {
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (errno || end == text || *end || !(v >= min && v <= max)) {
+        fprintf(stderr, "kvroute-sim: --%s takes a number from %g to %g\n", what, min, max);
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+// The next part of a list; NULL at its end. Writes over the separators.
+static char *part(char **list, char separator) {
+    if (!*list) return NULL;
+    char *word = *list, *end = strchr(word, separator);
+    *list = end ? end + 1 : NULL;
+    if (end) *end = 0;
+    return word;
+}
+
+// A copy to take apart. It lives as long as the program: options are parsed once.
+static char *copy(const char *text) {
+    char *p = strdup(text);
+    if (!p) exit(3);
+    return p;
+}
+
+static bool numbers(const char *what, const char *text, double max, double *out, size_t *n) {
+    char *list = copy(text);
+    for (char *word; (word = part(&list, ','));) {
+        if (*n == MAX_FACTORS) return wrong(what, "too many");
+        if (!number(what, word, 1e-6, max, &out[(*n)++])) return false;
+    }
+    return true;
+}
+
+static bool specs(struct options *o, const char *text) {
+    char *list = copy(text);
+    o->n_specs = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *kind = part(&word, ':'), *n = part(&word, ':'), *policy = word;
+        struct spec s = {router_find(kind, strlen(kind)), 1, o->rule.policy};
+        double v = 1;
+        if (!s.kind) return wrong("router: no kind", kind);
+        if (n && !number("router", n, 1, MAX_ROUTERS, &v)) return false;
+        s.routers = (unsigned)v;
+        if (policy && (s.policy = kvr_policy_find(policy, strlen(policy))) < 0)
+            return wrong("router: no policy", policy);
+        if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
+        o->specs[o->n_specs++] = s;
+    }
+    return true;
+}
+
+// ../module/kvroute.so as seen from the folder of this program, else where the build put it.
+static const char *default_module(void) {
+    static char path[PATH_MAX + 32];
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+    path[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(path, '/');
+    if (slash) {
+        strcpy(slash, "/../module/kvroute.so");
+        if (access(path, R_OK) == 0) return path;
+    }
+#ifdef KVROUTE_MODULE
+    return KVROUTE_MODULE;
+#else
+    return "kvroute.so";
+#endif
+}
+
+// ---- The table -----------------------------------------------------------------------------------
+
+struct setting {
+    const char *name;
+    bool (*take)(struct options *o, const struct setting *s, const char *text);
+    size_t at; // of the field, for those that are one number or text
+    double min, max;
+};
+
+static void *field(struct options *o, const struct setting *s) {
+    return (char *)o + s->at;
+}
+
+static bool take_text(struct options *o, const struct setting *s, const char *text) {
+    *(const char **)field(o, s) = text;
+    return true;
+}
+
+static bool take_real(struct options *o, const struct setting *s, const char *text) {
+    return number(s->name, text, s->min, s->max, field(o, s));
+}
+
+// Milliseconds; kept in seconds.
+static bool take_ms(struct options *o, const struct setting *s, const char *text) {
+    double v;
+    if (!number(s->name, text, s->min, s->max, &v)) return false;
+    *(double *)field(o, s) = v / 1000;
+    return true;
+}
+
+static bool take_whole(struct options *o, const struct setting *s, const char *text) {
+    double v;
+    if (!number(s->name, text, s->min, s->max, &v)) return false;
+    if (v != floor(v)) return wrong(s->name, "takes a whole number");
+    *(uint64_t *)field(o, s) = (uint64_t)v;
+    return true;
+}
+
+static bool take_load(struct options *o, const struct setting *s, const char *text) {
+    o->load = load_find(text);
+    return o->load || wrong(s->name, text);
+}
+
+static bool take_model(struct options *o, const struct setting *s, const char *text) {
+    const struct model *m = model_find(text);
+    if (m) o->model = *m;
+    return m || wrong(s->name, text);
+}
+
+static bool take_slo(struct options *o, const struct setting *s, const char *text) {
+    char *list = copy(text), *ttft = part(&list, ',');
+    if (!list) return wrong(s->name, "takes TTFT,TBT");
+    return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
+           number(s->name, list, s->min, s->max, &o->slo.tbt);
+}
+
+static bool take_sweep(struct options *o, const struct setting *s, const char *text) {
+    return numbers(s->name, text, s->max, o->sweep, &o->n_sweep);
+}
+
+static bool take_scale(struct options *o, const struct setting *s, const char *text) {
+    return numbers(s->name, text, s->max, o->scale, &o->n_scale);
+}
+
+// The weights of --pool, for the module as they are and for the core as numbers.
+static bool take_weights(struct options *o, const struct setting *s, const char *text) {
+    static const struct {
+        const char *name;
+        size_t at;
+    } known[] = {
+        {"OVERLAP", offsetof(struct kvr_rule, overlap)},
+        {"PREFILL", offsetof(struct kvr_rule, prefill)},
+        {"REQUESTS", offsetof(struct kvr_rule, requests)},
+        {"TEMPERATURE", offsetof(struct kvr_rule, temperature)},
+    };
+    enum { KNOWN = sizeof known / sizeof *known };
+    if (strlen(text) >= sizeof o->words) return wrong(s->name, "too long");
+    strcpy(o->words, text);
+    char *list = copy(text);
+    for (char *name; (name = part(&list, ' '));) {
+        char *value = part(&list, ' ');
+        size_t i = 0;
+        while (i < KNOWN && strcasecmp(known[i].name, name))
+            i++;
+        if (i == KNOWN || !value) return wrong("pool takes NAME VALUE …, not", name);
+        if (!number(s->name, value, 0, s->max, (double *)((char *)&o->rule + known[i].at)))
+            return false;
+    }
+    return true;
+}
+
+static bool take_incident(struct options *o, const struct setting *s, const char *text) {
+    char *list = copy(text), *kind = part(&list, ':'), *word[4] = {0};
+    size_t n = 0;
+    bool lost = false;
+    while (n < 4 && (word[n] = part(&list, ':')))
+        n++;
+    if (n && !strcmp(word[n - 1], "lost")) lost = n--;
+    double v[3] = {0};
+    for (size_t i = 0; i < n && i < 3; i++)
+        if (!number(s->name, word[i], 0, s->max, &v[i])) return false;
+    if (o->n_incidents == MAX_INCIDENTS) return wrong(s->name, "too many");
+    struct incident *x = &o->incidents[o->n_incidents++];
+    if (!strcmp(kind, "server") && n == 2)
+        *x = (struct incident){SERVER_DIES, v[0], v[1], 0, lost};
+    else if (!strcmp(kind, "router") && n == 3)
+        *x = (struct incident){ROUTER_DIES, v[1], v[2], (uint32_t)v[0], lost};
+    else if (!strcmp(kind, "worker") && (n == 2 || n == 3) && !lost)
+        *x = (struct incident){WORKER_DIES, v[1], v[2], (uint32_t)v[0], true};
+    else if (!strcmp(kind, "join") && n == 2 && !lost)
+        *x = (struct incident){WORKERS_JOIN, v[1], 0, (uint32_t)v[0], false};
+    else
+        return wrong("fail doesn't know this", text);
+    return true;
+}
+
+#define AT(field) offsetof(struct options, field)
+static const struct setting settings[] = {
+    {"load", take_load, 0, 0, 0},
+    {"trace", take_text, AT(trace), 0, 0},
+    {"speed", take_real, AT(speed), 1e-6, 1e6},
+    {"rate", take_real, AT(rate), 1e-6, 1e6},
+    {"requests", take_whole, AT(requests), 1, 1e7},
+    {"block-size", take_whole, AT(block_size), 1, 4096},
+    {"seed", take_whole, AT(seed), 0, 9e15},
+    {"model", take_model, 0, 0, 0},
+    {"workers", take_whole, AT(workers), 1, MAX_WORKERS},
+    {"blocks", take_whole, AT(blocks), 1, 1e8},
+    {"budget", take_whole, AT(budget), 1, 1e6},
+    {"router", take_text, AT(routers), 0, 0},
+    {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
+    {"hop", take_ms, AT(hop), 0, 1e9},
+    {"delay", take_ms, AT(delay), 0, 1e9},
+    {"sync", take_ms, AT(sync), 0, 1e9},
+    {"age", take_ms, AT(age), 1e-3, 1e9},
+    {"affinity", take_whole, AT(affinity), 1, 1e6},
+    {"fail", take_incident, 0, 0, 1e9},
+    {"notice", take_ms, AT(notice), 0, 1e9},
+    {"slo", take_slo, 0, 0, 1e9},
+    {"sweep", take_sweep, 0, 0, 1e3},
+    {"scale", take_scale, 0, 0, MAX_ROUTERS},
+    {"stretches", take_whole, AT(stretches), 1, 1e4},
+    {"json", take_text, AT(json), 0, 0},
+    {"plots", take_text, AT(plots), 0, 0},
+    {"module", take_text, AT(module), 0, 0},
+    {"redis-server", take_text, AT(server), 0, 0},
+};
+#undef AT
+enum { SETTINGS = sizeof settings / sizeof *settings, HELP = SETTINGS };
+
+static void set_defaults(struct options *o) {
+    const char *server = getenv("REDIS_SERVER"), *module = getenv("KVROUTE_MODULE");
+    struct kvr_options pool;
+    kvr_options_default(&pool);
+    *o = (struct options){
+        .load = &loads[0],
+        .routers = everything,
+        .block_size = 64,
+        .speed = 1,
+        .seed = 1,
+        .workers = 8,
+        .hop = 0.25e-3,
+        .delay = 10e-3,
+        .sync = 100e-3,
+        .age = 1,
+        .notice = 1,
+        .affinity = 1024,
+        .rule = pool.rule,
+        .slo = {2, 0.1},
+        .server = server && *server ? server : REDIS_SERVER,
+        .module = module && *module ? module : default_module(),
+    };
+    o->model = *model_find("middle");
+}
+
+int options_parse(struct options *o, int argc, char **argv) {
+    struct option longs[SETTINGS + 2] = {0};
+    for (int i = 0; i < SETTINGS; i++)
+        longs[i] = (struct option){settings[i].name, required_argument, NULL, i};
+    longs[HELP] = (struct option){"help", no_argument, NULL, HELP};
+    set_defaults(o);
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (c == HELP) return fputs(usage, stdout) < 0;
+        if (c == '?' || !settings[c].take(o, &settings[c], optarg)) return 2;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
+        return 2;
+    }
+    if (!specs(o, o->routers)) return 2;
+    if (o->budget) o->model.budget = (uint32_t)o->budget;
+    if (!o->blocks) o->blocks = o->model.capacity / o->block_size;
+    if (!o->requests && !o->trace) o->requests = 12000;
+    if (!o->stretches && o->n_incidents) o->stretches = 60;
+    static char absolute[PATH_MAX]; // the server runs in a folder of its own
+    if (realpath(o->module, absolute)) o->module = absolute;
+    return -1;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the simulator was asked to do.
+#ifndef FLEET_OPTIONS_H
+#define FLEET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fleet.h"
+#include "load.h"
+
+enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16 };
+
+// A kind of router, how many of them, by which policy.
+struct spec {
+    const struct router *kind;
+    unsigned routers;
+    int policy;
+};
+
+struct options {
+    const char *trace;       // a file in Mooncake's form; NULL: a generated load
+    const struct load *load; // which
+    uint64_t block_size;     // tokens
+    uint64_t requests;       // at most; 0: all of a trace
+    double speed;            // a trace's times are divided by it
+    double rate;             // requests a second of a generated load; 0: its own
+    uint64_t seed;
+
+    struct model model;
+    uint64_t workers, blocks, budget; // blocks: an engine's
+
+    const char *routers; // the list as given
+    struct spec specs[MAX_SPECS];
+    size_t n_specs;
+    struct kvr_rule rule;
+    char words[256];                      // its weights, as options of KVROUTE.CREATE
+    double hop, delay, sync, age, notice; // seconds
+    uint64_t affinity;                    // tokens
+
+    struct incident incidents[MAX_INCIDENTS];
+    size_t n_incidents;
+    struct slo slo;
+    double sweep[MAX_FACTORS]; // loads, as multiples
+    double scale[MAX_FACTORS]; // numbers of routers
+    size_t n_sweep, n_scale;
+    uint64_t stretches;
+    const char *json, *plots;
+    const char *module, *server; // paths
+};
+
+// Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.
+int options_parse(struct options *o, int argc, char **argv);
+
+#endif

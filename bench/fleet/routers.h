@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kinds of routers, and what they share.
+#ifndef FLEET_ROUTERS_H
+#define FLEET_ROUTERS_H
+
+#include "local.h"
+#include "router.h"
+
+extern const struct router router_round_robin, router_random, router_two, router_least;
+extern const struct router router_affinity, router_tree;
+extern const struct router router_shared, router_own, router_events, router_sync, router_stale;
+
+#endif

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one run is measured by; see stats.h.
+#include "stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "measure.h"
+#include "memory.h"
+#include "workload.h"
+
+// Bin 0 ends at 10 µs, the last begins above an hour.
+static const double least = 1e-5, width = 0.00995033085316808; // ln 1.01
+
+static size_t bin_of(double seconds) {
+    if (seconds <= least) return 0;
+    size_t i = 1 + (size_t)(log(seconds / least) / width);
+    return i < BINS ? i : BINS - 1;
+}
+
+void spread_add(struct spread *s, double seconds, uint64_t n) {
+    s->bins[bin_of(seconds)] += n;
+    s->sum += seconds * (double)n;
+    s->n += n;
+}
+
+double spread_mean(const struct spread *s) {
+    return s->n ? s->sum / (double)s->n : 0;
+}
+
+double spread_quantile(const struct spread *s, double q) {
+    uint64_t rank = (uint64_t)(q * (double)s->n), seen = 0;
+    for (size_t i = 0; i < BINS; i++)
+        if ((seen += s->bins[i]) > rank) return i ? least * exp(((double)i - 0.5) * width) : least;
+    return 0;
+}
+
+void stats_open(struct stats *s, size_t requests, unsigned workers) {
+    *s = (struct stats){
+        .n = requests,
+        .lives = memory_take(requests, sizeof *s->lives),
+        .work = memory_take(workers, sizeof *s->work),
+        .workers = workers,
+    };
+    for (size_t i = 0; i < requests; i++)
+        s->lives[i] = (struct life){.arrived = -1, .first = -1, .done = -1};
+}
+
+void stats_close(struct stats *s) {
+    free(s->lives);
+    free(s->work);
+    *s = (struct stats){0};
+}
+
+static bool keeps(const struct life *l, const struct request *r, const struct slo *slo) {
+    double gaps = r->osl > 1 ? r->osl - 1 : 1;
+    return l->first - l->arrived <= slo->ttft && (l->done - l->first) / gaps <= slo->tbt;
+}
+
+void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
+                   struct figures *out) {
+    double *ttft = memory_take(s->n, sizeof *ttft), *e2e = memory_take(s->n, sizeof *e2e);
+    double sum = 0, work = 0, most = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct life *l = &s->lives[i];
+        sum += ttft[i] = l->first - l->arrived;
+        e2e[i] = l->done - l->arrived;
+        kept += keeps(l, &load->requests[i], slo);
+    }
+    for (unsigned w = 0; w < s->workers; w++) {
+        work += s->work[w];
+        if (s->work[w] > most) most = s->work[w];
+    }
+    double *by_ttft = measure_sorted(ttft, s->n), *by_e2e = measure_sorted(e2e, s->n);
+    double lasted = s->ended - s->began;
+    *out = (struct figures){
+        .requests = s->n,
+        .ttft_mean = s->n ? sum / (double)s->n : 0,
+        .ttft_p50 = measure_quantile(by_ttft, s->n, 0.5),
+        .ttft_p99 = measure_quantile(by_ttft, s->n, 0.99),
+        .tbt_mean = spread_mean(&s->tbt),
+        .tbt_p99 = spread_quantile(&s->tbt, 0.99),
+        .e2e_p50 = measure_quantile(by_e2e, s->n, 0.5),
+        .e2e_p99 = measure_quantile(by_e2e, s->n, 0.99),
+        .goodput = lasted > 0 ? (double)kept / lasted : 0,
+        .kept = s->n ? (double)kept / (double)s->n : 0,
+        .hit = s->blocks ? (double)s->hits / (double)s->blocks : 0,
+        .imbalance = work > 0 ? most * s->workers / work : 1,
+        .work = lasted > 0 ? work / lasted / s->workers : 0,
+        .retried = s->retried,
+    };
+    free(ttft);
+    free(e2e);
+    free(by_ttft);
+    free(by_e2e);
+}
+
+void stats_stretches(const struct stats *s, const struct workload *load, const struct slo *slo,
+                     struct stretch *out, size_t n) {
+    memset(out, 0, n * sizeof *out);
+    if (!s->n) return;
+    double from = s->lives[0].arrived, to = s->lives[s->n - 1].arrived;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct life *l = &s->lives[i];
+        size_t at = to > from ? (size_t)((l->arrived - from) / (to - from) * (double)n) : 0;
+        struct stretch *x = &out[at < n ? at : n - 1];
+        x->requests++;
+        x->hits += l->hits;
+        x->blocks += load->requests[i].blocks;
+        x->ttft += l->first - l->arrived;
+        x->late += l->first - l->arrived > slo->ttft;
+    }
+}

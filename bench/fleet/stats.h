@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one run is measured by, request by request and step by step, and the figures of it.
+#ifndef FLEET_STATS_H
+#define FLEET_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Durations with weights, sorted into bins that are 1 % wide: quantiles are exact to that, the mean is
+// exact.
+enum { BINS = 2048 };
+struct spread {
+    uint64_t bins[BINS], n;
+    double sum;
+};
+void spread_add(struct spread *s, double seconds, uint64_t n);
+double spread_mean(const struct spread *s);
+double spread_quantile(const struct spread *s, double q); // 0 of nothing
+
+struct slo {
+    double ttft, tbt; // seconds; the latter for the mean of a request
+};
+
+// The life of a request, in virtual seconds. Negative: not yet.
+struct life {
+    double arrived, first, done;
+    uint32_t worker, tries; // tries: how often it was given to a worker
+    uint32_t hits;          // blocks that the engine which completed it had in its cache
+};
+
+// One stretch of a run, for what changes over time.
+struct stretch {
+    uint64_t requests, hits, blocks; // by the time of arrival
+    double ttft;                     // their sum
+    uint64_t late;                   // above the SLO's TTFT
+};
+
+struct stats {
+    size_t n;
+    struct life *lives;
+    struct spread tbt; // every gap between two tokens of a request
+    uint64_t hits, blocks;
+    double *work; // seconds by worker, without what any step costs
+    unsigned workers;
+    double began, ended; // arrival of the first; end of the last
+    size_t retried;      // given to more than one worker
+    double decide_us;    // real time for a decision, mean; not part of what is repeatable
+};
+
+// The figures of a table's row. Times in seconds, shares 0..1.
+struct figures {
+    size_t requests;
+    double ttft_mean, ttft_p50, ttft_p99;
+    double tbt_mean, tbt_p99;
+    double e2e_p50, e2e_p99;
+    double goodput;   // requests a second that kept the SLO
+    double kept;      // their share
+    double hit;       // of the blocks asked for
+    double imbalance; // work of the worker that has most ÷ mean
+    double work;      // mean share of the time
+    size_t retried;
+};
+
+struct workload;
+void stats_open(struct stats *s, size_t requests, unsigned workers);
+void stats_close(struct stats *s);
+void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
+                   struct figures *out);
+// Cuts the run into `n` stretches of equal length by time of arrival.
+void stats_stretches(const struct stats *s, const struct workload *load, const struct slo *slo,
+                     struct stretch *out, size_t n);
+
+#endif

@@ -51,8 +51,8 @@ static void keep(struct trial *t, int id, bool confirmed) {
     char *base = mem_copy(&t->alloc, key.p, key.n);
     size_t live = 0;
     for (int i = 0; i < IDS; i++)
-        live += t->model.is[i] == LIVE && i != id;
-    if (l && base &&
+        live += t->model.is[i] == LIVE;
+    if (t->model.is[id] == NOTHING && l && base &&
         live_keep(l, base, (struct kvr_bytes){base, key.n}, ENTRY, (struct kvr_bytes){name, n},
                   (uint32_t)rank, (struct kvr_bytes){name, n}, confirmed, 1)) {
         cr_assert(live < ROOM);
@@ -61,7 +61,7 @@ static void keep(struct trial *t, int id, bool confirmed) {
         t->model.rank[id] = rank;
         return;
     }
-    cr_assert(live >= ROOM || t->mem.failures, "there was room");
+    cr_assert(live >= ROOM || t->mem.failures || t->model.is[id] != NOTHING, "there was room");
     mem_give(&t->alloc, base);
     live_drop(l);
 }
@@ -100,7 +100,9 @@ static void step(struct trial *t) {
         keep(t, id, draw(&t->rng, 2));
         break;
     case 2: {
-        released_add(m, key);
+        bool was_live;
+        released_add(m, key, &was_live);
+        cr_assert_eq(was_live, t->model.is[id] == LIVE);
         t->model.is[id] = RELEASED;
         break;
     }
@@ -109,7 +111,8 @@ static void step(struct trial *t) {
             l->looks++;
             live_move(l, &m->live.checking);
             if (draw(&t->rng, 2)) {
-                released_add(m, l->item.key);
+                bool was_live;
+                released_add(m, l->item.key, &was_live);
                 for (int i = 0; i < IDS; i++)
                     if (!live_find(m, id_of(i, text)) && t->model.is[i] == LIVE)
                         t->model.is[i] = RELEASED;
@@ -127,7 +130,12 @@ static void step(struct trial *t) {
         break;
     case 6: {
         struct released *r = released_find(m, key);
-        if (r) released_move(r, &m->released.confirmed);
+        if (r && draw(&t->rng, 2)) {
+            released_move(r, &m->released.confirmed);
+        } else if (t->model.is[id] == RELEASED) {
+            if (r) released_forget(r);
+            t->model.is[id] = NOTHING;
+        }
         break;
     }
     case 7:

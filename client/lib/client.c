@@ -188,8 +188,8 @@ static const char *open_parts(struct kvr_client *c, const struct kvr_client_opti
     wire_begin(&w, &c->alloc);
     wire_word(&w, "KVROUTE.INFO");
     wire_word(&w, c->pool ? c->pool : "");
-    if (!c->timer || !c->pool || (o->create && !c->create) || !wire_end(&w, &c->greet_info))
-        return "out of memory";
+    bool encoded = wire_end(&w, &c->greet_info); // in any case: it ends what the wire has taken
+    if (!c->timer || !c->pool || (o->create && !c->create) || !encoded) return "out of memory";
     if (!c->where.tls) return NULL;
     const char *wrong = "TLS";
     c->tls = tls_new(&c->where, &wrong);

@@ -32,6 +32,7 @@ static void connected(const redisAsyncContext *ac, int status) {
     }
     note_why(l, "connecting failed");
     l->ac = NULL; // hiredis frees it
+    l->doomed = false;
     l->changed(l);
 }
 
@@ -41,7 +42,7 @@ static void disconnected(const redisAsyncContext *ac, int status) {
     if (!l->ac) return; // link_close is at it
     note_why(l, "the connection was closed");
     l->ac = NULL;
-    l->open = false;
+    l->open = l->doomed = false;
     l->changed(l);
 }
 
@@ -125,6 +126,7 @@ void link_close(struct link *l) {
     if (!ac) return;
     l->ac = NULL;
     redisAsyncFree(ac); // calls back what is owed, with NULL
+    l->doomed = false;
 }
 
 void link_free(struct link *l) {

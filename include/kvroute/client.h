@@ -36,7 +36,8 @@
 //   changed. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
 //   never come out: they are waited for until the deadline.
 //   KVR_CODE_TIMEOUT: it may have been applied or not. Afterwards the handle makes it good where it
-//   can: a SELECT is taken back, an UPDATE or RELEASE still reaches the pool.
+//   can: a SELECT is taken back (out of memory: by the end of its lease), an UPDATE or RELEASE still
+//   reaches the pool.
 //   A RELEASE that had to be sent again may count 0 for what its first sending released, and a
 //   WORKER SET may say 0 (updated) where the first sending had created.
 //

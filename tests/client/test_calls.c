@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a program may do to a handle, and what not: arguments out of range, too many calls, closing and
+// calling inside callbacks, ids and names of any bytes, very large calls and answers.
+#include <criterion/criterion.h>
+#include <kvroute/adapters/libevent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "home.h"
+#include "testmem.h"
+
+static struct fake *fake;
+static struct testmem mem;
+static struct kvr_alloc alloc;
+
+static void start(void) {
+    fake = fake_start(FAKE_TCP);
+    alloc = testmem_alloc(&mem);
+}
+
+static void stop(void) {
+    fake_stop(fake);
+    testmem_all_free(&mem, "calls");
+}
+
+TestSuite(calls, .init = start, .fini = stop, .timeout = 300);
+
+static struct kvr_client *open_with(struct kvr_client_options o, const char *settings) {
+    char url[300], why[160];
+    fake_url(fake, settings, url, sizeof url);
+    o.alloc = &alloc;
+    struct kvr_client *c = kvr_client_open(url, FAKE_POOL, &o, why, sizeof why);
+    cr_assert(c, "%s", why);
+    return c;
+}
+
+static void expect(const struct kvr_result *r, enum kvr_code want) {
+    cr_expect(r->code == want, "%s instead of %s: %s", kvr_code_name(r->code), kvr_code_name(want),
+              r->message);
+}
+
+struct heard { // what callbacks were given
+    struct kvr_client *client;
+    int answers, codes[KVR_CODE_CLOSED + 1];
+};
+
+static void hear(void *ctx, const struct kvr_result *r) {
+    struct heard *h = ctx;
+    h->answers++;
+    h->codes[r->code]++;
+}
+
+static void run_until(struct kvr_client *c, const struct heard *h, int answers) {
+    for (int64_t end = now_ms() + 60000; h->answers < answers && now_ms() < end;)
+        kvr_client_run(c, 100);
+    cr_assert(h->answers == answers, "%d of %d answers", h->answers, answers);
+}
+
+// ---- Out of range --------------------------------------------------------------------------------
+
+static const uint64_t hashes[2] = {1, 2};
+static const uint32_t tokens[2] = {1, 2};
+static const char long_bytes[600];
+#define ID .request = {"id", 2}
+#define BLOCKS .blocks = {.hashes = hashes, .n = 2}
+
+static const struct kvr_select_call bad_selects[] = {
+    {.request = {NULL, 0}, BLOCKS},
+    {.request = {"", 0}, BLOCKS},
+    {.request = {long_bytes, KVR_MAX_ID + 1}, BLOCKS},
+    {ID, .blocks = {.hashes = hashes, .tokens = tokens, .n = 2}},
+    {ID, .blocks = {.n = 2}},
+    {ID, .blocks = {.hashes = hashes, .n = KVR_MAX_BLOCKS + 1}},
+    {ID, .blocks = {.tokens = tokens, .n = SIZE_MAX}},
+    {ID, BLOCKS, .isl = -1},
+    {ID, BLOCKS, .isl = KVR_MAX_TOKENS + 1},
+    {ID, BLOCKS, .osl = -1},
+    {ID, BLOCKS, .osl = INT64_MAX},
+    {ID, BLOCKS, .lease = -2},
+    {ID, BLOCKS, .lease = INT64_MIN},
+    {ID, BLOCKS, .lease = KVR_MAX_MS + 1},
+    {ID, BLOCKS, .deadline = -1},
+    {ID, BLOCKS, .n_among = 1},
+    {ID, BLOCKS, .n_exclude = 1},
+    {ID, BLOCKS, .among = &(struct kvr_bytes){"", 0}, .n_among = 1},
+    {ID, BLOCKS, .among = &(struct kvr_bytes){long_bytes, KVR_MAX_NAME + 1}, .n_among = 1},
+    {ID, BLOCKS, .exclude = &(struct kvr_bytes){NULL, 3}, .n_exclude = 1},
+    {ID, BLOCKS, .among = &(struct kvr_bytes){"w", 1}, .n_among = SIZE_MAX},
+    {ID, BLOCKS, .weigh = KVR_WEIGH_OVERLAP, .overlap = -1},
+    {ID, BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
+    {ID, BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
+    {ID, BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
+};
+
+#define WORKER .worker = {"w", 1}
+static const struct kvr_update_call bad_updates[] = {
+    {.request = {"", 0}}, {.request = {long_bytes, KVR_MAX_ID + 1}},
+    {ID, .output = -1},   {ID, .output = KVR_MAX_TOKENS + 1},
+    {ID, .lease = -2},    {ID, .deadline = -7},
+};
+static const struct kvr_claim_call bad_claims[] = {
+    {.request = {"", 0}, WORKER, BLOCKS},
+    {ID, .worker = {"", 0}, BLOCKS},
+    {ID, .worker = {long_bytes, KVR_MAX_NAME + 1}, BLOCKS},
+    {ID, WORKER, BLOCKS, .rank = KVR_MAX_RANKS},
+    {ID, WORKER, .blocks = {.n = 1}},
+    {ID, WORKER, BLOCKS, .isl = -1},
+    {ID, WORKER, BLOCKS, .cached = -1},
+    {ID, WORKER, BLOCKS, .output = KVR_MAX_TOKENS + 1},
+    {ID, WORKER, BLOCKS, .lease = -2},
+};
+static const struct kvr_worker_call bad_workers[] = {
+    {.worker = {"", 0}},
+    {.worker = {long_bytes, KVR_MAX_NAME + 1}},
+    {WORKER, .set = KVR_WORKER_ADDR, .addr = {long_bytes, KVR_MAX_ADDR + 1}},
+    {WORKER, .set = KVR_WORKER_RANKS, .ranks = 0},
+    {WORKER, .set = KVR_WORKER_RANKS, .ranks = KVR_MAX_RANKS + 1},
+    {WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
+    {WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
+    {WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
+};
+static const struct kvr_event_call bad_events[] = {
+    {.worker = {"", 0}, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .rank = KVR_MAX_RANKS, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .epoch = 0, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 0, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .epoch = UINT64_MAX, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = UINT64_MAX, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 0},
+    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.kind = 7}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = 3}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = -1}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.n = 1}, .n_ops = 1},
+    {WORKER, .epoch = 1, .seq = 1,
+     .ops = &(struct kvr_op){.hashes = hashes, .n = KVR_MAX_BLOCKS + 1}, .n_ops = 1},
+};
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static void expect_nth(const char *call, size_t i, const struct kvr_result *r) {
+    cr_expect(r->code == KVR_CODE_INVALID, "%s, the one at %zu: %s", call, i,
+              kvr_code_name(r->code));
+}
+
+Test(calls, arguments_out_of_range) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=60000");
+    struct kvr_bytes id = {"id", 2}, none = {"", 0}, too_long = {long_bytes, 600};
+    struct heard h = {0};
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    uint64_t before = fake_heard(fake);
+    for (size_t i = 0; i < COUNT(bad_selects); i++) {
+        cr_expect(kvr_client_select_async(c, &bad_selects[i], hear, &h) == KVR_CODE_INVALID,
+                  "SELECT %zu", i);
+        expect_nth("SELECT", i, kvr_client_select(c, &bad_selects[i]));
+        // SCORE books nothing, and looks neither at the request nor at the lease.
+        if (i > 2 && !bad_selects[i].lease)
+            expect_nth("SCORE", i, kvr_client_score(c, &bad_selects[i]));
+    }
+    for (size_t i = 0; i < COUNT(bad_updates); i++)
+        expect_nth("UPDATE", i, kvr_client_update(c, &bad_updates[i]));
+    for (size_t i = 0; i < COUNT(bad_claims); i++)
+        expect_nth("CLAIM", i, kvr_client_claim(c, &bad_claims[i]));
+    for (size_t i = 0; i < COUNT(bad_workers); i++)
+        expect_nth("WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
+    for (size_t i = 0; i < COUNT(bad_events); i++)
+        expect_nth("EVENT", i, kvr_client_event(c, &bad_events[i]));
+    expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
+    expect(kvr_client_worker_del(c, too_long), KVR_CODE_INVALID);
+    expect(kvr_client_release(c, NULL, 1), KVR_CODE_INVALID);
+    expect(kvr_client_release(c, &id, 0), KVR_CODE_INVALID);
+    expect(kvr_client_release(c, &none, 1), KVR_CODE_INVALID);
+    expect(kvr_client_release(c, &too_long, 1), KVR_CODE_INVALID);
+    cr_expect(h.answers == 0 && fake_heard(fake) == before, "something was sent");
+    kvr_client_close(c);
+}
+
+// ---- Limits --------------------------------------------------------------------------------------
+
+Test(calls, too_many_at_once) {
+    enum { ROOM = 10 };
+    struct kvr_client *c = open_with((struct kvr_client_options){.max_pending = ROOM}, "");
+    struct heard h = {0};
+    for (int i = 0; i < ROOM; i++)
+        cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_FULL);
+    expect(kvr_client_info(c), KVR_CODE_FULL);
+    struct kvr_client_stats s;
+    kvr_client_stats(c, &s);
+    cr_expect(s.pending == ROOM);
+    run_until(c, &h, ROOM);
+    expect(kvr_client_info(c), KVR_CODE_OK);
+    kvr_client_close(c);
+}
+
+// Beyond max_live requests are routed all the same.
+Test(calls, too_many_to_remember) {
+    struct kvr_client *c = open_with((struct kvr_client_options){.max_live = 2}, "");
+    struct kvr_client_stats s;
+    struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+    for (int i = 0; i < 3; i++) {
+        const struct kvr_result *r = kvr_client_select(
+            c, &(struct kvr_select_call){.request = ids[i], .blocks = {.hashes = hashes, .n = 2}});
+        expect(r, KVR_CODE_OK);
+        cr_expect(r->unremembered == (i == 2));
+    }
+    kvr_client_stats(c, &s);
+    cr_expect(s.live == 2 && s.unremembered == 1);
+    const struct kvr_result *r = kvr_client_release(c, ids, 3);
+    cr_expect(r->code == KVR_CODE_OK && r->number == 3);
+    cr_expect(fake_live(fake) == 0);
+    kvr_client_close(c);
+}
+
+// ---- Any bytes, many bytes -----------------------------------------------------------------------
+
+Test(calls, any_bytes) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=1000");
+    char every[256];
+    for (int i = 0; i < 256; i++)
+        every[i] = (char)i;
+    struct kvr_bytes id = {every, 256}, worker = {every, 128};
+    struct kvr_select_call q = {
+        .request = id, .blocks = {.hashes = hashes, .n = 0}, .exclude = &worker, .n_exclude = 1};
+    expect(kvr_client_select(c, &q), KVR_CODE_OK);
+    const struct kvr_result *r = kvr_client_select(c, &q);
+    cr_expect(r->code == KVR_CODE_OK && r->choice.repeat);
+    r = kvr_client_update(c, &(struct kvr_update_call){.request = id});
+    cr_expect(r->code == KVR_CODE_OK && r->number == 1);
+    struct kvr_worker_call w = {.worker = worker, .set = KVR_WORKER_ADDR, .addr = {every, 256}};
+    expect(kvr_client_worker_set(c, &w), KVR_CODE_OK);
+    // Another history, without a pool.
+    fake_forget(fake);
+    fake_hang_up(fake);
+    r = kvr_client_update(c, &(struct kvr_update_call){.request = id});
+    // Nobody has said that it is to be created; but what was there may come back, for a while.
+    cr_expect(r->code == KVR_CODE_NOPOOL || r->code == KVR_CODE_TIMEOUT);
+    kvr_client_close(c);
+}
+
+Test(calls, many_bytes) {
+    struct kvr_client *c =
+        open_with((struct kvr_client_options){0}, "deadline=60000&timeout=30000");
+    uint64_t *blocks = calloc(KVR_MAX_BLOCKS, sizeof *blocks);
+    cr_assert(blocks);
+    struct heard h = {0};
+    struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+    for (int i = 0; i < 3; i++) {
+        struct kvr_select_call q = {.request = ids[i],
+                                    .blocks = {.hashes = blocks, .n = KVR_MAX_BLOCKS}};
+        cr_assert(kvr_client_select_async(c, &q, hear, &h) == KVR_CODE_OK);
+    }
+    free(blocks); // what a call is given is copied
+    run_until(c, &h, 3);
+    cr_expect(h.codes[KVR_CODE_OK] == 3);
+    struct kvr_client_stats s;
+    kvr_client_stats(c, &s);
+    cr_expect(s.live == 3 && s.live_bytes >= 3u * 8 * KVR_MAX_BLOCKS);
+    expect(kvr_client_release(c, ids, 3), KVR_CODE_OK);
+    kvr_client_stats(c, &s);
+    cr_expect(s.live == 0 && s.live_bytes == 0);
+    kvr_client_close(c);
+}
+
+// A server whose words are 10 MB long, and are told to nobody.
+Test(calls, a_very_long_error) {
+    enum { LONG = 10 << 20 };
+    char *text = malloc(LONG);
+    cr_assert(text);
+    memset(text, 'x', LONG);
+    memcpy(text, "-ERR ", 5);
+    memcpy(text + LONG - 2, "\r\n", 2);
+    struct kvr_client *c =
+        open_with((struct kvr_client_options){0}, "deadline=60000&timeout=30000");
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    fake_fault(fake, &(struct fault){"long", FAULT_SAY, text, LONG}, 1, true);
+    const struct kvr_result *r = kvr_client_info(c);
+    expect(r, KVR_CODE_REFUSED);
+    cr_expect(strlen(r->message) < 200 && !strstr(r->message, "xxx"));
+    fake_heal(fake);
+    expect(kvr_client_info(c), KVR_CODE_OK);
+    kvr_client_close(c);
+    free(text);
+}
+
+// ---- In callbacks --------------------------------------------------------------------------------
+
+static void close_it(void *ctx, const struct kvr_result *r) {
+    struct heard *h = ctx;
+    hear(h, r);
+    kvr_client_run(h->client, 10); // does nothing here
+    cr_expect(!kvr_client_drain(h->client, 10));
+    kvr_client_close(h->client);
+    kvr_client_close(h->client);
+    cr_expect(kvr_client_info_async(h->client, hear, h) == KVR_CODE_CLOSED);
+}
+
+// The first of three answers closes the handle; the others are told so. With `dead`, the answers are
+// those of calls that time out.
+static void close_in_callback(bool loop, bool dead) {
+    struct event_base *base = event_base_new();
+    struct kvr_loop face = kvr_libevent(base);
+    struct kvr_client_options o = {.loop = loop ? &face : NULL};
+    struct kvr_client *c = open_with(o, dead ? "deadline=80" : "deadline=20000");
+    struct heard h = {.client = c};
+    if (dead) fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    cr_assert(kvr_client_info_async(c, close_it, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
+    if (loop)
+        event_base_dispatch(base); // to its end: a closed handle leaves nothing to wait for
+    else
+        for (int64_t end = now_ms() + 60000; h.answers < 3 && now_ms() < end;)
+            kvr_client_run(c, 100);
+    cr_expect(h.answers == 3, "%d answers", h.answers);
+    cr_expect(h.codes[dead ? KVR_CODE_TIMEOUT : KVR_CODE_OK] >= 1);
+    event_base_free(base);
+    fake_heal(fake);
+}
+
+Test(calls, closing_in_a_callback) {
+    close_in_callback(false, false);
+}
+Test(calls, closing_in_a_callback_of_a_loop) {
+    close_in_callback(true, false);
+}
+Test(calls, closing_when_the_time_is_over) {
+    close_in_callback(false, true);
+}
+Test(calls, closing_when_the_time_is_over_in_a_loop) {
+    close_in_callback(true, true);
+}
+
+static void call_again(void *ctx, const struct kvr_result *r) {
+    struct heard *h = ctx;
+    hear(h, r);
+    enum kvr_code code = kvr_client_info_async(h->client, hear, h);
+    cr_expect(code == (r->code == KVR_CODE_CLOSED ? KVR_CODE_CLOSED : KVR_CODE_OK));
+}
+
+Test(calls, calling_in_a_callback) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
+    struct heard h = {.client = c};
+    for (int i = 0; i < 50; i++)
+        cr_assert(kvr_client_info_async(c, call_again, &h) == KVR_CODE_OK);
+    run_until(c, &h, 100);
+    cr_expect(h.codes[KVR_CODE_OK] == 100);
+    cr_assert(kvr_client_info_async(c, call_again, &h) == KVR_CODE_OK);
+    kvr_client_close(c); // which calls back, and there nothing can be called any more
+    cr_expect(h.codes[KVR_CODE_CLOSED] == 1 && h.answers == 101);
+}
+
+// The blocking forms are not for handles on a loop of the caller's.
+Test(calls, blocking_on_a_loop) {
+    struct event_base *base = event_base_new();
+    struct kvr_loop face = kvr_libevent(base);
+    struct kvr_client *c = open_with((struct kvr_client_options){.loop = &face}, "deadline=100");
+    const struct kvr_result *r = kvr_client_info(c);
+    cr_expect(r && r->code == KVR_CODE_INVALID, "%s", r ? kvr_code_name(r->code) : "NULL");
+    kvr_client_run(c, 10);
+    kvr_client_close(c);
+    event_base_free(base);
+}
+
+// ---- Results -------------------------------------------------------------------------------------
+
+// A blocking call's result lasts until the next blocking call, whatever else goes on.
+Test(calls, results_last) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
+    struct heard h = {0};
+    struct kvr_bytes id = {"a", 1};
+    const struct kvr_result *r = kvr_client_select(
+        c, &(struct kvr_select_call){.request = id, .blocks = {.hashes = hashes, .n = 2}});
+    for (int i = 0; i < 20; i++)
+        cr_assert(kvr_client_worker_list_async(c, hear, &h) == KVR_CODE_OK);
+    run_until(c, &h, 20);
+    cr_expect(r->code == KVR_CODE_OK && r->choice.worker.n == 2);
+    cr_expect(memcmp(r->choice.worker.p, "w1", 2) == 0 && r->choice.overlap == 2);
+    cr_expect(memcmp(r->choice.addr.p, "http://10.0.0.1:8000", 20) == 0 && r->sendings == 1);
+    kvr_client_close(c);
+}
+
+Test(calls, names_of_codes) {
+    for (int i = KVR_CODE_OK; i <= KVR_CODE_CLOSED; i++) {
+        cr_expect(kvr_code_name((enum kvr_code)i)[0]);
+        for (int k = 0; k < i; k++)
+            cr_expect(strcmp(kvr_code_name((enum kvr_code)i), kvr_code_name((enum kvr_code)k)) !=
+                      0);
+    }
+    cr_expect(kvr_code_name((enum kvr_code)12345) != NULL);
+    cr_expect(kvr_code_name((enum kvr_code) - 1) != NULL);
+    cr_expect(strstr(kvr_client_library(), "hiredis") != NULL);
+}
+
+// ---- Without a primary ---------------------------------------------------------------------------
+
+// While the server is gone, a degrading handle chooses by itself; once it is back, the pool knows.
+Test(calls, degrading) {
+    struct kvr_client_options o = {.degrade = true, .refresh = 20, .create = "BLOCKSIZE 16"};
+    struct kvr_client *c = open_with(o, "deadline=100&timeout=50&connect_timeout=50");
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    for (int i = 0; i < 20; i++) // until it has asked for the workers
+        kvr_client_run(c, 10);
+    fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    (void)kvr_client_info(c);
+    struct kvr_bytes a = {"a", 1}, b = {"b", 1};
+    struct kvr_select_call q = {.request = a, .blocks = {.hashes = hashes, .n = 2}};
+    const struct kvr_result *r = kvr_client_select(c, &q);
+    cr_assert(r->code == KVR_CODE_OK && r->degraded && r->choice.worker.n == 2);
+    cr_expect(r->choice.version == -1);
+    q.request = b;
+    r = kvr_client_select(c, &q);
+    cr_assert(r->code == KVR_CODE_OK && r->degraded);
+    r = kvr_client_update(c, &(struct kvr_update_call){.request = a, .prefilled = true});
+    cr_expect(r->code == KVR_CODE_OK && r->degraded && r->number == 1);
+    r = kvr_client_release(c, &b, 1);
+    cr_expect(r->code == KVR_CODE_OK && r->degraded && r->number == 1);
+    fake_heal(fake);
+    cr_expect(kvr_client_drain(c, 30000));
+    cr_expect(fake_live(fake) == 1, "%zu live", fake_live(fake));
+    r = kvr_client_release(c, &a, 1);
+    cr_expect(r->code == KVR_CODE_OK && !r->degraded && r->number == 1);
+    cr_expect(fake_live(fake) == 0);
+    kvr_client_close(c);
+}

@@ -379,6 +379,10 @@ enum kvr_code call_worker(struct kvr_client *c, const struct kvr_worker_call *q,
     return op_submit(o);
 }
 
+static bool is_number(uint64_t v) { // of an epoch or an event
+    return v >= 1 && v <= INT64_MAX;
+}
+
 static bool is_op(const struct kvr_op *op) {
     int least = op->kind == KVR_OP_CLEARED ? -1 : 0;
     return op->tier >= least && op->tier < KVR_TIERS && op->n <= KVR_MAX_BLOCKS &&
@@ -389,8 +393,8 @@ enum kvr_code call_event(struct kvr_client *c, const struct kvr_event_call *q, s
     static const char *const tiers[] = {"device", "host", "disk"};
     static const char *const kinds[] = {"STORED", "REMOVED", "CLEARED"};
     enum kvr_code code;
-    if (!is_text(q->worker, KVR_MAX_NAME) || q->rank >= KVR_MAX_RANKS || !q->ops || !q->n_ops ||
-        !is_deadline(q->deadline))
+    if (!is_text(q->worker, KVR_MAX_NAME) || q->rank >= KVR_MAX_RANKS || !is_number(q->epoch) ||
+        !is_number(q->seq) || !q->ops || !q->n_ops || !is_deadline(q->deadline))
         return KVR_CODE_INVALID;
     for (size_t i = 0; i < q->n_ops; i++)
         if ((unsigned)q->ops[i].kind > KVR_OP_CLEARED || !is_op(&q->ops[i]))

@@ -327,7 +327,7 @@ struct kvr_op {
 struct kvr_event_call { // programs that publish use publisher.h, which keeps all this right
     struct kvr_bytes worker;
     uint32_t rank;
-    uint64_t epoch, seq;
+    uint64_t epoch, seq; // 1..INT64_MAX
     const struct kvr_op *ops;
     size_t n_ops;
     int64_t deadline;

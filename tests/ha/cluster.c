@@ -50,11 +50,12 @@ static bool all_is_well(void *ctx) {
     return true;
 }
 
-void cluster_start(struct cluster *c) {
+void cluster_start(struct cluster *c, int node_timeout_ms) {
     for (int i = 0; i < 6; i++) {
         char name[NAME_SIZE];
         snprintf(name, sizeof name, "node-%d", i + 1);
-        c->servers[i] = server_start(&(struct plan){.name = name, .cluster = true});
+        c->servers[i] =
+            server_start(&(struct plan){.name = name, .node_timeout_ms = node_timeout_ms});
     }
     for (int p = 0; p < PRIMARIES; p++) {
         call_ok(c->servers[p], "CLUSTER ADDSLOTSRANGE %d %d", SLOTS * p / PRIMARIES,

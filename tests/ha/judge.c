@@ -152,13 +152,15 @@ static void tell_all(struct verdict *v, const struct faults *f) {
 
 struct comparison {
     const struct stage *stage;
-    struct server *primary;
+    struct fleet *fleet;
     struct faults faults;
+    uint64_t left;
 };
 
 static bool agrees(void *ctx) {
     struct comparison *c = ctx;
-    compare(c->stage, view_pool(c->stage, c->primary), &c->faults);
+    struct server *primary = fleet_settle(c->fleet);
+    compare(c->stage, view_pool(c->stage, primary), &c->faults);
     if (!faults_sum(&c->faults)) return true;
     sleep_ms(AGREE_STEP_MS);
     return false;
@@ -173,13 +175,16 @@ static void digest(struct server *s, char out[64]) {
     freeReplyObject(r);
 }
 
-static bool same_digests(struct server *primary, struct server **replicas, size_t n) {
+// Heartbeats go on; they change no digest.
+static bool same_digests(void *ctx) {
+    struct comparison *c = ctx;
+    struct server *primary = fleet_settle(c->fleet), *others[FLEET];
     char ours[64], theirs[64];
-    digest(primary, ours);
+    size_t n = fleet_others(c->fleet, primary, others);
     for (size_t i = 0; i < n; i++) {
-        server_wait_synced(replicas[i], primary);
-        digest(replicas[i], theirs);
-        digest(primary, ours); // a heartbeat more does no harm: times are in no digest
+        if (!server_synced(others[i], primary)) return false;
+        digest(primary, ours);
+        digest(others[i], theirs);
         if (strlen(ours) != 40 || strcmp(ours, theirs) != 0) return false;
     }
     return true;
@@ -198,16 +203,10 @@ static uint64_t load_left(const struct view *v) {
     return left;
 }
 
-struct emptying {
-    const struct stage *stage;
-    struct server *primary;
-    uint64_t left;
-};
-
 static bool is_empty(void *ctx) {
-    struct emptying *e = ctx;
-    e->left = load_left(view_pool(e->stage, e->primary));
-    return e->left == 0;
+    struct comparison *c = ctx;
+    c->left = load_left(view_pool(c->stage, fleet_settle(c->fleet)));
+    return c->left == 0;
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
@@ -247,16 +246,14 @@ static void sum_up(struct stage *s, struct verdict *v) {
     }
 }
 
-void judge(struct stage *s, struct server *primary, struct server **replicas, size_t n,
-           struct verdict *v) {
+void judge(struct stage *s, struct fleet *f, struct verdict *v) {
+    struct comparison c = {s, f, {0}, 0};
     stage_order(s, ORDER_HOLD);
-    struct comparison c = {s, primary, {0}};
     if (!wait_for(agrees, &c, AGREE_MS)) tell_all(v, &c.faults);
-    v->digests_equal = same_digests(primary, replicas, n);
+    v->digests_equal = wait_for(same_digests, &c, AGREE_MS);
     if (!v->digests_equal) tell(v, 1, "digest of a replica differs");
     stage_order(s, ORDER_FINISH);
-    struct emptying e = {s, primary, 0};
-    if (!wait_for(is_empty, &e, AGREE_MS)) tell(v, e.left, "left after all was released");
+    if (!wait_for(is_empty, &c, AGREE_MS)) tell(v, c.left, "left after all was released");
     sum_up(s, v);
     tell(v, stage_end(s), "processes ended badly");
     const char *broken = servers_broken();

@@ -3,6 +3,7 @@
 #ifndef HA_JUDGE_H
 #define HA_JUDGE_H
 
+#include "fleet.h"
 #include "scenario.h"
 #include "stage.h"
 
@@ -18,11 +19,10 @@ struct losses {
 void judge_losses(const struct stage *s, struct server *server, struct losses *out);
 uint64_t losses_sum(const struct losses *l);
 
-// The end of a scenario. Tells everybody to hold; compares requests and holdings, again and again
-// until they agree or ten seconds are over; compares digests of the primary and its replicas; has
-// everything released and looks that nothing is left; ends everybody. Fills in the verdict, and what
-// disagreed into its `faults`.
-void judge(struct stage *s, struct server *primary, struct server **replicas, size_t n,
-           struct verdict *v);
+// The end of a scenario. Tells everybody to hold; compares requests and holdings with the primary's,
+// again and again until they agree or ten seconds are over; compares its digest with its replicas';
+// has everything released and looks that nothing is left; ends everybody. Fills in the verdict, and
+// what disagreed into its `faults`.
+void judge(struct stage *s, struct fleet *f, struct verdict *v);
 
 #endif

@@ -36,6 +36,8 @@ const struct scenario scenarios[] = {
     {"client-kill", "CLIENT KILL TYPE normal, again and again", false, 0, play_client_kill},
     {"client-pause", "CLIENT PAUSE, first WRITE, then ALL", false, 0, play_client_pause},
     {"slow-server", "the server stands still for 2.5 s, twice", false, 0, play_slow_server},
+    {"late-commands", "connections get stuck; what was sent on them arrives after 2.5 s", false, 0,
+     play_late_commands},
     {"disk-full", "the AOF's disk is full for 3 s: writes are refused with MISCONF", false, 0,
      play_disk_full},
     {"clients-die", "SIGKILL of half of the clients: their leases end", false, 0, play_clients_die},
@@ -69,9 +71,9 @@ void count_losses(struct verdict *v, const struct stage *s, struct server *serve
     v->lost += losses_sum(&l);
 }
 
-void conclude(struct verdict *v, struct stage *s, const struct fleet *f, struct server *primary) {
-    struct server *others[MOST_REPLICAS + 1];
+void conclude(struct verdict *v, struct stage *s, struct fleet *f) {
+    fleet_settle(f);
     stage_wait_served(s, now_ms(), s->n_clients);
     sleep_ms(AFTER_MS);
-    judge(s, primary, others, fleet_others(f, primary, others), v);
+    judge(s, f, v);
 }

@@ -15,8 +15,8 @@ enum {
 void strike(struct verdict *v, const struct stage *s, const char *what);
 // Notes what this server lacks; everybody stands still.
 void count_losses(struct verdict *v, const struct stage *s, struct server *server);
-// All clients are served by `primary` again; then the judge has the word.
-void conclude(struct verdict *v, struct stage *s, const struct fleet *f, struct server *primary);
+// When all servers and all clients have found each other again, the judge has the word.
+void conclude(struct verdict *v, struct stage *s, struct fleet *f);
 
 void play_primary_killed(struct verdict *v);
 void play_replica_lags(struct verdict *v);
@@ -34,6 +34,7 @@ void play_restart_empty(struct verdict *v);
 void play_client_kill(struct verdict *v);
 void play_client_pause(struct verdict *v);
 void play_slow_server(struct verdict *v);
+void play_late_commands(struct verdict *v);
 void play_disk_full(struct verdict *v);
 
 void play_clients_die(struct verdict *v);

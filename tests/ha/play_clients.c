@@ -42,8 +42,7 @@ void play_clients_die(struct verdict *v) {
         process_kill(s->clients[i].process);
     struct dead d = {s, f.primary};
     wait_until(leases_of_the_dead_ended, &d, "the leases of dead clients have ended");
-    struct server *others[MOST_REPLICAS + 1];
-    judge(s, f.primary, others, fleet_others(&f, f.primary, others), v);
+    judge(s, &f, v);
 }
 
 void play_no_primary(struct verdict *v) {
@@ -56,5 +55,5 @@ void play_no_primary(struct verdict *v) {
     server_kill(f.primary);
     sleep_ms(ALONE_MS);
     server_restart(f.primary);
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }

@@ -27,7 +27,7 @@ void play_restart_aof(struct verdict *v) {
     strike(v, s, "the server");
     server_kill(f.primary);
     server_restart(f.primary);
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }
 
 void play_restart_old_rdb(struct verdict *v) {
@@ -43,7 +43,7 @@ void play_restart_old_rdb(struct verdict *v) {
     server_restart(f.primary);
     count_losses(v, s, f.primary);
     stage_thaw(s);
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }
 
 void play_restart_empty(struct verdict *v) {
@@ -56,7 +56,7 @@ void play_restart_empty(struct verdict *v) {
     server_restart(f.primary);
     count_losses(v, s, f.primary);
     stage_thaw(s);
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }
 
 // ---- Hindered ------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ void play_client_kill(struct verdict *v) {
         call_int(f.primary, "CLIENT KILL TYPE normal");
         sleep_ms(100);
     }
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }
 
 void play_client_pause(struct verdict *v) {
@@ -80,7 +80,7 @@ void play_client_pause(struct verdict *v) {
     sleep_ms(2000);
     call_ok(f.primary, "CLIENT PAUSE 1500 ALL");
     sleep_ms(2000);
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }
 
 void play_slow_server(struct verdict *v) {
@@ -90,7 +90,19 @@ void play_slow_server(struct verdict *v) {
     call_ok(f.primary, "DEBUG SLEEP 2.5");
     sleep_ms(500);
     call_ok(f.primary, "DEBUG SLEEP 2.5");
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
+}
+
+// What clients have given up on their old connections, and done again on new ones, arrives at last:
+// also a SELECT whose request has been released since.
+void play_late_commands(struct verdict *v) {
+    struct fleet f;
+    struct stage *s = begin(&f, &(struct fleet_plan){.replicas = 1, .apart = true});
+    strike(v, s, "nothing: connections stuck for 2.5 s");
+    proxy_link(0, 0, LINK_STUCK);
+    sleep_ms(2500);
+    proxy_link(0, 0, LINK_OPEN);
+    conclude(v, s, &f);
 }
 
 // ---- A full disk ---------------------------------------------------------------------------------
@@ -143,5 +155,5 @@ void play_disk_full(struct verdict *v) {
     } else {
         limit_files(f.primary, RLIM_INFINITY);
     }
-    conclude(v, s, &f, f.primary);
+    conclude(v, s, &f);
 }

@@ -145,6 +145,7 @@ struct way { // one direction of a connection
 
 struct connection {
     bool open;
+    bool stuck;         // it was there when the link got stuck
     int client, server; // server -1: not connected yet
     int from, to;       // sides
     int target;         // port
@@ -202,6 +203,10 @@ static enum link link_of(const struct connection *c) {
     return (enum link)network->links[c->from][c->to];
 }
 
+static bool passes(const struct connection *c) {
+    return link_of(c) == LINK_OPEN || (link_of(c) == LINK_STUCK && !c->stuck);
+}
+
 static void accept_one(size_t address) {
     struct address *a = &network->addresses[address];
     int fd = accept4(listeners[address], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -240,8 +245,11 @@ static void heed(void) {
     unsigned said = network->said;
     for (; n_listeners < network->n; n_listeners++)
         listeners[n_listeners] = listen_on(network->addresses[n_listeners].port);
-    for (struct connection *c = connections; c < connections + MAX_CONNECTIONS; c++)
-        if (c->open && link_of(c) == LINK_CUT) drop(c);
+    for (struct connection *c = connections; c < connections + MAX_CONNECTIONS; c++) {
+        if (!c->open) continue;
+        if (said != network->done) c->stuck = link_of(c) == LINK_STUCK;
+        if (link_of(c) == LINK_CUT) drop(c);
+    }
     network->done = said;
 }
 
@@ -252,7 +260,7 @@ static short wishes(const struct way *in, const struct way *out) {
 static size_t watch(struct pollfd *fds, struct connection **who) {
     size_t n = 0;
     for (struct connection *c = connections; c < connections + MAX_CONNECTIONS; c++) {
-        if (!c->open || link_of(c) != LINK_OPEN) continue;
+        if (!c->open || !passes(c)) continue;
         if (c->server < 0) {
             c->server = connect_to(c->target);
             c->there.from = c->back.to = c->client;
@@ -281,7 +289,7 @@ static void run_proxy(void) {
         if (poll(fds, MAX_ADDRESSES + n, TICK_MS) <= 0) continue;
         for (size_t i = 0; i < n; i++) {
             struct connection *c = who[i];
-            if (!fds[MAX_ADDRESSES + i].revents || !c->open || link_of(c) != LINK_OPEN) continue;
+            if (!fds[MAX_ADDRESSES + i].revents || !c->open || !passes(c)) continue;
             if (!pass(&c->there) || !pass(&c->back)) finish(c);
         }
         for (size_t i = 0; i < n_listeners; i++)

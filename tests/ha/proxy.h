@@ -9,14 +9,15 @@
 //
 // A held link passes nothing and closes nothing: what was sent waits and arrives when the link is
 // opened, also when its sender has given up long ago, as packets do that are sent again until they
-// get through. A cut link drops all that is under way, and refuses.
+// get through. A stuck link does so with the connections that there are, and passes new ones: a
+// firewall that has lost its memory. A cut link drops all that is under way, and refuses.
 #ifndef HA_PROXY_H
 #define HA_PROXY_H
 
 #include "redis.h"
 
 enum { SIDES = 4 };
-enum link { LINK_OPEN, LINK_HELD, LINK_CUT };
+enum link { LINK_OPEN, LINK_HELD, LINK_STUCK, LINK_CUT };
 
 void proxies_start(void); // all links open
 // A new address that leads nowhere yet: for struct plan, or for a client's URL.

@@ -38,7 +38,7 @@ struct server *server_at(size_t i) {
 
 // ---- Starting ------------------------------------------------------------------------------------
 
-static void write_config(const struct server *s, const char *settings) {
+static void write_config(const struct server *s, const struct plan *plan) {
     FILE *f = fopen(s->config, "w");
     if (!f) give_up("can't write %s: %s", s->config, strerror(errno));
     fprintf(f, "port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\n", s->port, s->dir, s->log);
@@ -57,8 +57,9 @@ static void write_config(const struct server *s, const char *settings) {
     if (!s->sentinel && s->address != s->port)
         fprintf(f, "replica-announce-ip 127.0.0.1\nreplica-announce-port %d\n", s->address);
     if (s->bus)
-        fprintf(f, "cluster-enabled yes\ncluster-node-timeout 1000\ncluster-port %d\n", s->bus);
-    if (settings) fputs(settings, f);
+        fprintf(f, "cluster-enabled yes\ncluster-node-timeout %d\ncluster-port %d\n",
+                plan->node_timeout_ms, s->bus);
+    if (plan->settings) fputs(plan->settings, f);
     fclose(f);
 }
 
@@ -150,39 +151,35 @@ static bool wait_ready(struct server *s) {
     give_up("%s doesn't come up", s->name);
 }
 
-static struct server *new_server(const char *name, int side, int address, bool sentinel) {
+static struct server *new_server(const struct plan *plan) {
     if (n_servers == MAX_SERVERS) give_up("too many servers");
     struct server *s = &servers[n_servers++];
     memset(s, 0, sizeof *s);
-    snprintf(s->name, sizeof s->name, "%s", name);
-    s->side = side;
-    s->address = address;
-    s->sentinel = sentinel;
-    world_path(s->dir, sizeof s->dir, "%s", name);
-    world_path(s->config, sizeof s->config, "%s.conf", name);
-    world_path(s->log, sizeof s->log, "%s.log", name);
+    snprintf(s->name, sizeof s->name, "%s", plan->name);
+    s->side = plan->side;
+    s->address = plan->address;
+    s->sentinel = plan->sentinel;
+    s->on_small_disk = plan->on_small_disk;
+    world_path(s->dir, sizeof s->dir, "%s", plan->name);
+    world_path(s->config, sizeof s->config, "%s.conf", plan->name);
+    world_path(s->log, sizeof s->log, "%s.log", plan->name);
     if (mkdir(s->dir, 0700)) give_up("can't make %s: %s", s->dir, strerror(errno));
     world_show_log(s->log);
     return s;
 }
 
-static void start(struct server *s, const char *settings, bool cluster) {
-    bool direct = !s->address;
-    for (int tries = 0; tries < START_TRIES; tries++) { // somebody may take the port in between
-        s->port = world_port();
-        if (direct) s->address = s->port;
-        if (cluster) s->bus = world_port();
-        write_config(s, settings);
-        spawn(s);
-        if (wait_ready(s)) return;
-    }
-    give_up("%s doesn't start", s->name);
-}
-
 struct server *server_start(const struct plan *plan) {
-    struct server *s = new_server(plan->name, plan->side, plan->address, plan->sentinel);
-    s->on_small_disk = plan->on_small_disk;
-    start(s, plan->settings, plan->cluster);
+    struct server *s = new_server(plan);
+    bool ready = false;
+    for (int tries = 0; !ready && tries < START_TRIES; tries++) { // the port may be taken meanwhile
+        s->port = world_port();
+        if (!plan->address) s->address = s->port;
+        if (plan->node_timeout_ms) s->bus = world_port();
+        write_config(s, plan);
+        spawn(s);
+        ready = wait_ready(s);
+    }
+    if (!ready) give_up("%s doesn't start", s->name);
     s->has_small_disk = s->on_small_disk && !log_count(s, "no file system of its own");
     return s;
 }
@@ -349,17 +346,23 @@ bool server_is_primary(struct server *s) {
     return strcmp(role, "master") == 0;
 }
 
-bool server_synced(struct server *replica, struct server *primary) {
-    char link[16], online[48];
+bool server_linked(struct server *replica, struct server *primary) {
+    char link[16], port[16], online[48];
     server_info(replica, "replication", "master_link_status", link, sizeof link);
-    if (strcmp(link, "up") != 0) return false;
+    server_info(replica, "replication", "master_port", port, sizeof port);
+    if (strcmp(link, "up") != 0 || atoi(port) != primary->address) return false;
     // Until the replica's first word the primary has it in no list, and its offset is from before.
     snprintf(online, sizeof online, "port=%d,state=online", replica->address);
     redisReply *r = call(primary, "INFO replication");
     bool known = r->str && strstr(r->str, online);
     freeReplyObject(r);
-    return known && server_info_int(primary, "replication", "master_repl_offset") ==
-                        server_info_int(replica, "replication", "slave_repl_offset");
+    return known;
+}
+
+bool server_synced(struct server *replica, struct server *primary) {
+    return server_linked(replica, primary) &&
+           server_info_int(primary, "replication", "master_repl_offset") ==
+               server_info_int(replica, "replication", "slave_repl_offset");
 }
 
 struct pair {

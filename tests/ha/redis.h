@@ -36,7 +36,8 @@ struct plan { // of a server; all may be 0
     const char *name;
     int side, address;
     const char *settings; // further lines of its configuration file
-    bool cluster, sentinel, on_small_disk;
+    bool sentinel, on_small_disk;
+    int node_timeout_ms; // of a Cluster; 0: of none
 };
 
 // Starts it and waits until it answers. Appends to an AOF (everysec) unless settings say otherwise.
@@ -50,7 +51,8 @@ void server_replicate(struct server *s, const struct server *primary);
 
 // Waits until the replica follows the primary and has all that it has.
 void server_wait_synced(struct server *replica, struct server *primary);
-bool server_synced(struct server *replica, struct server *primary); // by now
+bool server_linked(struct server *replica, struct server *primary); // it follows it by now
+bool server_synced(struct server *replica, struct server *primary); // and has all that it has
 bool server_is_primary(struct server *s);
 size_t server_count(void);
 struct server *server_at(size_t i);
@@ -77,7 +79,7 @@ struct server *sentinel_wait_primary(struct server *sentinel, const struct serve
 struct cluster {
     struct server *servers[6];
 };
-void cluster_start(struct cluster *c);
+void cluster_start(struct cluster *c, int node_timeout_ms);
 int cluster_slot(struct cluster *c, const char *key);
 // Where the slot's owner is according to `asked`; NULL: nowhere.
 struct server *cluster_owner(struct server *asked, int slot);

@@ -80,6 +80,10 @@ Test(ha, slow_server) {
     expect_kept("slow-server");
 }
 
+Test(ha, late_commands) {
+    expect_kept("late-commands");
+}
+
 Test(ha, disk_full) {
     expect_kept("disk-full");
 }

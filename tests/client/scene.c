@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// See scene.h.
+#include "scene.h"
+
+#include <stdlib.h>
+
+enum { PATIENCE = 200000 }; // rounds until all must be published
+
+// ---- Checks --------------------------------------------------------------------------------------
+
+// The invariants at the head of publisher_impl.h.
+static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) {
+    const struct node *n = truth_node(&p->truth, id);
+    bool placed = n->flags & NODE_PLACED, told = is_told(p, n);
+    must(!told || placed, "what is told of is placed");
+    must(!told || is_covered(p, n->parent), "what is told of has a parent that is told of");
+    if (told && (n->flags & NODE_OPEN)) {
+        must(below[id], "the walk isn't below an open node");
+        must(n->told, "an open node isn't known to the pool");
+    }
+    if (told || !placed) return;
+    must(p->walk.at, "nothing is left untold without a walk");
+    const struct node *parent = truth_node(&p->truth, n->parent);
+    must(!n->parent || !is_told(p, parent) || (parent->flags & NODE_OPEN),
+         "what isn't told of is under an open node, or one that isn't told of");
+}
+
+static void check_stream(const struct kvr_publisher *p) {
+    bool *below = calloc(p->truth.n_ids, 1); // the walk is there, or below
+    for (uint32_t id = p->walk.at; id; id = truth_node(&p->truth, id)->parent)
+        below[id] = true;
+    for (uint32_t id = 1; id < p->truth.n_ids; id++) {
+        const struct node *n = truth_node(&p->truth, id);
+        if (!(n->flags & NODE_USED)) continue;
+        check_told(p, id, below);
+        if (is_told(p, n) && !(n->flags & NODE_OPEN))
+            must(n->told == n->held, "what is told is what is held");
+    }
+    free(below);
+    uint64_t made = ring_made(&p->ring);
+    must(p->next <= made + 1 && p->sent <= made && p->acked <= p->sent, "seqs are in order");
+    must(p->acked + 1 >= p->ring.first, "the ring has all that isn't acknowledged");
+    // An event that is cut in two takes a little more; that counts when the next one comes.
+    size_t cuts = p->ring.n * (sizeof(struct event) + 2 * sizeof(uint64_t));
+    must(p->ring.bytes <= p->ring_bytes + cuts || p->ring.n <= 1, "the ring is too big");
+}
+
+static void check_memory(const struct scene *s) {
+    struct kvr_publisher_stats st;
+    kvr_publisher_stats(s->publisher, &st);
+    size_t commands = 0;
+    for (size_t i = 0; i < s->mock.n; i++)
+        commands++;
+    // Commands under way are the handle's.
+    if (!commands)
+        must(st.memory_bytes == s->mock.memory.bytes, "%zu bytes, %zu are said",
+             s->mock.memory.bytes, st.memory_bytes);
+}
+
+void scene_check(struct scene *s) {
+    const struct kvr_publisher *p = s->publisher;
+    // Whether a block is refused isn't the naive truth's to know; but the pool must have said so.
+    for (size_t i = 0; i < s->universe.n; i++) {
+        uint32_t id = truth_find(&p->truth, s->universe.hash[i]);
+        bool refused = id && (truth_node(&p->truth, id)->flags & NODE_REFUSED);
+        must(!refused || s->mock.refused[i], "block %zu was never refused", i);
+        s->naive.block[i].refused = refused;
+    }
+    truth_check(&p->truth);
+    truth_compare(&p->truth, &s->naive);
+    if (p->state == RUNNING) check_stream(p);
+    check_memory(s);
+}
+
+static void compare(const struct scene *s) {
+    for (size_t i = 0; i < s->universe.n; i++) {
+        unsigned held = naive_placed(&s->naive, (int)i) ? s->naive.block[i].held : 0;
+        unsigned pool = s->mock.pool.block[i].ours;
+        must(pool == held, "the pool has block %zu in %u, the rank in %u", i, pool, held);
+    }
+}
+
+struct census {
+    const struct scene *scene;
+    size_t holdings;
+};
+
+static void see(void *ctx, uint64_t hash, uint64_t parent, bool has_parent, unsigned tiers) {
+    struct census *c = ctx;
+    int i = universe_find(&c->scene->universe, hash);
+    const struct naive_block *b = &c->scene->naive.block[i];
+    must(b->held == tiers, "each() says what is held");
+    // A phantom's child has a parent, too.
+    must(has_parent == (b->parent != NOBODY), "each() says whether there is a parent");
+    if (has_parent)
+        must(universe_find(&c->scene->universe, parent) == b->parent, "each() says which");
+    c->holdings += (size_t)__builtin_popcount(tiers);
+}
+
+static void take_census(const struct scene *s) {
+    struct census c = {s, 0};
+    struct kvr_publisher_stats st;
+    kvr_publisher_each(s->publisher, see, &c);
+    kvr_publisher_stats(s->publisher, &st);
+    must(c.holdings == st.holdings, "each() says all");
+}
+
+// ---- Calls ---------------------------------------------------------------------------------------
+
+static const uint64_t *hashes_of(const struct scene *s, const int *blocks, size_t n) {
+    static uint64_t hashes[MOST_BLOCKS];
+    for (size_t i = 0; i < n; i++)
+        hashes[i] = s->universe.hash[blocks[i]];
+    return hashes;
+}
+
+void scene_store(struct scene *s, int tier, int parent, const int *blocks, size_t n) {
+    size_t stored;
+    enum kvr_code code = kvr_publisher_stored(s->publisher, (enum kvr_tier)tier,
+                                              parent == NOBODY ? NULL : &s->universe.hash[parent],
+                                              hashes_of(s, blocks, n), n);
+    if (code == KVR_CODE_NOMEM) {
+        must(s->mock.memory.one_in, "memory is short");
+        return;
+    }
+    must(code == naive_store(&s->naive, tier, parent, blocks, n, &stored), "stored, or no room");
+}
+
+void scene_remove(struct scene *s, int tier, const int *blocks, size_t n) {
+    must(kvr_publisher_removed(s->publisher, (enum kvr_tier)tier, hashes_of(s, blocks, n), n) ==
+             KVR_CODE_OK,
+         "removing can't fail");
+    for (size_t i = 0; i < n; i++)
+        naive_remove(&s->naive, tier, blocks[i]);
+}
+
+void scene_clear(struct scene *s, int tier) {
+    must(kvr_publisher_cleared(s->publisher, tier) == KVR_CODE_OK, "clearing can't fail");
+    naive_clear(&s->naive, tier);
+}
+
+// ---- Random steps --------------------------------------------------------------------------------
+
+static void store_op(struct scene *s) {
+    int parent, blocks[128];
+    size_t n = draw_chain(&s->universe, &s->dice, s->profile->nonsense, &parent, blocks, 128);
+    scene_store(s, (int)dice_below(&s->dice, KVR_TIERS), parent, blocks, n);
+}
+
+static void remove_op(struct scene *s) {
+    int parent, blocks[128];
+    size_t n = draw_chain(&s->universe, &s->dice, 50, &parent, blocks, 128);
+    if (s->profile->busy && n > 4) n = 4;
+    if (dice_chance(&s->dice, 50)) // as engines do: the ends of the sequences first
+        for (size_t i = 0; i < n / 2; i++) {
+            int other = blocks[i];
+            blocks[i] = blocks[n - 1 - i];
+            blocks[n - 1 - i] = other;
+        }
+    if (dice_chance(&s->dice, 60)) {
+        scene_remove(s, (int)dice_below(&s->dice, KVR_TIERS), blocks, n);
+        return;
+    }
+    for (int tier = 0; tier < KVR_TIERS; tier++)
+        scene_remove(s, tier, blocks, n);
+}
+
+static void others_op(struct scene *s) {
+    int parent, blocks[8];
+    if (dice_chance(&s->dice, 20)) {
+        mock_other_removes(&s->mock, (int)dice_below(&s->dice, s->universe.n));
+        return;
+    }
+    size_t n = draw_chain(&s->universe, &s->dice, 60, &parent, blocks, 8);
+    mock_other_stores(&s->mock, parent, blocks, n);
+}
+
+// Somebody else takes the rank, by a clock that is before ours or behind.
+static void foreigner_op(struct scene *s) {
+    struct naive_pool *p = &s->mock.pool;
+    p->epoch += 1 + dice_below(&s->dice, 1000000);
+    if (dice_chance(&s->dice, 50)) p->epoch += 1000000000;
+    p->seq = 1 + dice_below(&s->dice, 3);
+}
+
+static void handle_op(struct scene *s) {
+    struct mock *m = &s->mock;
+    unsigned n = s->down ? 0 : dice_below(&s->dice, 12);
+    if (!m->pool.exists && dice_chance(&s->dice, 20)) m->pool.exists = true;
+    if (!m->pool.has_worker && dice_chance(&s->dice, 20)) m->pool.has_worker = true;
+    if (dice_chance(&s->dice, 60))
+        mock_tick(m, dice_below(&s->dice, dice_chance(&s->dice, 5) ? 200 : 3));
+    for (unsigned i = 0; i < n; i++)
+        if (dice_chance(&s->dice, 50))
+            mock_carry_out(m);
+        else
+            mock_answer(m);
+}
+
+static bool falls(unsigned *k, unsigned often) { // whether the draw falls into the next `often`
+    bool here = *k < often;
+    *k -= here ? 0 : often;
+    return here;
+}
+
+static void draw_op(struct scene *s) {
+    const struct profile *f = s->profile;
+    unsigned k = dice_below(&s->dice, 1000);
+    if (falls(&k, f->clears)) {
+        scene_clear(s, (int)dice_below(&s->dice, KVR_TIERS + 1) - 1);
+    } else if (falls(&k, f->republishes)) {
+        kvr_publisher_republish(s->publisher);
+    } else if (falls(&k, f->failovers)) {
+        mock_failover(&s->mock);
+    } else if (falls(&k, f->restarts)) {
+        mock_restart(&s->mock);
+    } else if (falls(&k, f->outages)) {
+        s->down = dice_below(&s->dice, 400);
+    } else if (falls(&k, f->others)) {
+        others_op(s);
+    } else if (falls(&k, f->foreigners)) {
+        foreigner_op(s);
+    } else if (falls(&k, f->postponements)) {
+        mock_postpone(&s->mock);
+    } else if (falls(&k, f->failovers)) {
+        mock_remember(&s->mock);
+    } else if (falls(&k, 20)) {
+        kvr_publisher_flush(s->publisher);
+    } else if (falls(&k, 250)) {
+        store_op(s);
+    } else if (falls(&k, 250)) {
+        remove_op(s);
+    } else {
+        handle_op(s);
+    }
+}
+
+void scene_step(struct scene *s) {
+    struct kvr_publisher_stats st;
+    s->down -= s->down > 0;
+    draw_op(s);
+    scene_check(s);
+    kvr_publisher_stats(s->publisher, &st);
+    if (st.superseded && dice_chance(&s->dice, 10)) kvr_publisher_republish(s->publisher);
+}
+
+// ---- From beginning to end -----------------------------------------------------------------------
+
+static void open_publisher(struct scene *s) {
+    const struct profile *f = s->profile;
+    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_options o = {.max_blocks = f->max_blocks, .ring_bytes = f->ring_bytes};
+    o.batch_blocks = 1 + dice_below(&s->dice, f->batch_blocks);
+    if (dice_chance(&s->dice, 30)) o.linger = dice_chance(&s->dice, 50) ? -1 : 20;
+    s->mock.batch_blocks = o.batch_blocks;
+    while (!s->publisher) // memory may fail
+        s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
+    naive_init(&s->naive, &s->universe, s->publisher->truth.max_blocks);
+}
+
+struct scene *scene_new(const struct profile *f, uint64_t seed) {
+    struct scene *s = calloc(1, sizeof *s);
+    s->profile = f;
+    s->dice.state = seed;
+    universe_make(&s->universe, &s->dice, f->blocks, f->straight);
+    mock_init(&s->mock, &s->universe, dice_next(&s->dice));
+    s->mock.fails = f->fails;
+    s->mock.memory.one_in = f->one_in;
+    // What an earlier life has left.
+    int left = (int)dice_below(&s->dice, f->blocks);
+    s->mock.pool.epoch = 1 + dice_below(&s->dice, 3) * 1000000;
+    s->mock.pool.seq = 7;
+    s->mock.pool.block[left] = (struct pool_block){true, NOBODY, 5, 0, 0};
+    open_publisher(s);
+    return s;
+}
+
+void scene_free(struct scene *s) {
+    kvr_publisher_free(s->publisher);
+    mock_finish(&s->mock);
+    free(s);
+}
+
+void scene_work(struct scene *s) {
+    mock_tick(&s->mock, 1);
+    while (mock_carry_out(&s->mock) || mock_answer(&s->mock))
+        ;
+}
+
+void scene_settle(struct scene *s) {
+    s->mock.memory.one_in = s->mock.fails = 0;
+    s->mock.pool.exists = s->mock.pool.has_worker = true;
+    for (size_t i = 0; !kvr_publisher_settled(s->publisher); i++) {
+        must(i < PATIENCE, "it doesn't settle");
+        scene_work(s);
+        scene_check(s);
+        if (s->publisher->state == SUPERSEDED) kvr_publisher_republish(s->publisher);
+    }
+    compare(s);
+    take_census(s);
+    s->mock.memory.one_in = s->profile->one_in;
+    s->mock.fails = s->profile->fails;
+}
+
+void scene_run(void *ctx, uint64_t seed) {
+    const struct profile *f = ctx;
+    struct scene *s = scene_new(f, seed);
+    for (size_t i = 1; i <= f->steps; i++) {
+        scene_step(s);
+        if (i == f->steps || dice_below(&s->dice, 70) == 0) scene_settle(s);
+    }
+    const struct mock *m = &s->mock;
+    // Where nobody else stores and no answer is made up, the pool always knows the parents.
+    if (!f->others && !f->fails) {
+        must(!m->answered[KVR_CODE_NOPARENT], "an event had an unknown parent");
+        must(!m->answered[KVR_CODE_BADCHAIN], "an event had a block in another place");
+    }
+    for (size_t i = 0; i < 3; i++)
+        scene_step(s);
+    scene_free(s);
+}

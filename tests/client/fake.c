@@ -21,7 +21,7 @@
 #include "fake_impl.h"
 #include "home.h"
 
-enum { MAX_CONNS = 128, STORY = 48, STORY_WORD = 24 };
+enum { MAX_CONNS = 128, STORY = 2048, STORY_WORD = 56 };
 
 struct conn {
     int fd, node;
@@ -41,7 +41,7 @@ struct fake {
     char path[108]; // of the unix socket, if it is one
     struct conn conns[MAX_CONNS];
     size_t n_conns;
-    struct pool pool;
+    struct pool pool, kept; // kept: what a failover goes back to
     // Counting and misbehaving.
     struct fault fault;
     uint64_t heard, fault_at, faults;
@@ -143,13 +143,25 @@ static size_t read_command(const struct conn *c, struct word *argv, size_t *argc
     return at;
 }
 
-static void note(struct fake *f, const struct conn *c, const struct word *argv, size_t argc) {
+// "node:NAME second third=answer", for people who look for what has happened.
+static void note(struct fake *f, const struct conn *c, const struct word *argv, size_t argc,
+                 const struct buf *said, bool faulty) {
     char *line = f->story[f->heard % STORY];
-    bool two = argc > 1 && !word_is(argv[0], "KVROUTE.SELECT") && argv[1].n < 12 &&
-               !word_is(argv[1], FAKE_POOL);
-    snprintf(line, STORY_WORD, "%d:%.*s%s%.*s", c->node, (int)argv[0].n, argv[0].p, two ? " " : "",
-             two ? (int)argv[1].n : 0, two ? argv[1].p : "");
-    f->heard++;
+    size_t n = (size_t)snprintf(line, STORY_WORD, "%d:", c->node);
+    const char *name =
+        argv[0].n > 8 && !memcmp(argv[0].p, "KVROUTE.", 8) ? argv[0].p + 8 : argv[0].p;
+    for (size_t i = 0; i < argc && i < 4 && n < STORY_WORD - 8; i++) {
+        int most = i == 3 && word_is(argv[3], "HASHES") ? 0 : 14;
+        int len = i ? (int)argv[i].n : (int)(argv[0].n - (size_t)(name - argv[0].p));
+        if (word_is(argv[i], FAKE_POOL)) continue;
+        n += (size_t)snprintf(line + n, STORY_WORD - n, "%s%.*s", i ? " " : "",
+                              len < most ? len : most, i ? argv[i].p : name);
+    }
+    if (n > STORY_WORD - 8) n = STORY_WORD - 8;
+    snprintf(line + n, STORY_WORD - n, "=%s%.*s", faulty ? "!" : "",
+             (int)(said->n < 4 ? said->n : 4), said->n ? said->p : "");
+    for (; *line; line++)
+        if (*line == '\r' || *line == '\n') *line = '.';
 }
 
 static bool is_faulty(const struct fake *f) {
@@ -224,11 +236,14 @@ static void obey(struct fake *f, struct conn *c) {
     size_t argc, used, done = 0;
     struct buf whole = c->in;
     while (!c->mute && (used = read_command(c, argv, &argc)) > 0) {
-        note(f, c, argv, argc);
+        f->heard++;
         bool faulty = is_faulty(f);
         struct buf right = {0};
         if (!faulty || carries_out(&f->fault))
             pool_answer(&f->pool, c->node, &c->asking, argv, argc, &right);
+        // A server that hasn't done a thing may fail to say so, but doesn't claim to have done it.
+        if (f->fault.kind == FAULT_SAY && right.n && right.p[0] == '-') faulty = false;
+        note(f, c, argv, argc, &right, faulty);
         if (faulty)
             misbehave(f, c, &right);
         else
@@ -414,12 +429,24 @@ size_t fake_live(struct fake *f) {
     return n;
 }
 
-void fake_story(struct fake *f, char *out, size_t size) {
+bool fake_has(struct fake *f, const char *id, size_t n) {
     take(f);
+    bool has = pool_has(&f->pool, id, n);
+    give(f);
+    return has;
+}
+
+void fake_story(struct fake *f, const char *about, char *out, size_t size) {
+    enum { LAST = 60 };
+    uint64_t first = f->heard > STORY ? f->heard - STORY + 1 : 1;
     size_t n = 0;
+    take(f);
+    if (!about && f->heard > LAST) first = f->heard - LAST;
     out[0] = 0;
-    for (uint64_t i = f->heard > STORY ? f->heard - STORY : 0; i < f->heard && n < size; i++)
-        n += (size_t)snprintf(out + n, size - n, "%s ", f->story[i % STORY]);
+    for (uint64_t i = first; i <= f->heard && n < size; i++)
+        if (!about || strstr(f->story[i % STORY], about))
+            n += (size_t)snprintf(out + n, size - n, "%llu-%s ", (unsigned long long)i,
+                                  f->story[i % STORY]);
     give(f);
 }
 
@@ -438,6 +465,23 @@ int fake_port(struct fake *f, int node) {
 void fake_forget(struct fake *f) {
     take(f);
     pool_forget(&f->pool);
+    give(f);
+}
+
+void fake_keep(struct fake *f) {
+    take(f);
+    f->kept = f->pool;
+    give(f);
+}
+
+void fake_go_back(struct fake *f) {
+    take(f);
+    struct pool *p = &f->pool;
+    memcpy(p->live, f->kept.live, sizeof p->live);
+    p->n_live = f->kept.n_live;
+    p->version = f->kept.version;
+    p->history++;
+    drop_all(f);
     give(f);
 }
 

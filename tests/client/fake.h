@@ -57,11 +57,13 @@ void fake_url(struct fake *f, const char *settings, char *out, size_t size);
 // Lasts until fake_heal(), which also listens again after FAULT_DIE. The fault must live that long.
 void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool stay);
 void fake_heal(struct fake *f);
-uint64_t fake_heard(struct fake *f);  // commands heard so far
-uint64_t fake_faults(struct fake *f); // and met by a fault
-size_t fake_live(struct fake *f);     // requests booked
-// The last commands heard, in order, as "node:NAME node:NAME …".
-void fake_story(struct fake *f, char *out, size_t size);
+uint64_t fake_heard(struct fake *f);                     // commands heard so far
+uint64_t fake_faults(struct fake *f);                    // and met by a fault
+size_t fake_live(struct fake *f);                        // requests booked
+bool fake_has(struct fake *f, const char *id, size_t n); // whether this one is
+// The last commands heard, and how they were answered ("!" with a fault); only those that have
+// `about` in their first words, NULL: all.
+void fake_story(struct fake *f, const char *about, char *out, size_t size);
 
 // ---- Deployments that are wrong ------------------------------------------------------------------
 
@@ -81,6 +83,10 @@ int fake_port(struct fake *f, int node);
 
 // Another history: other ids, and nothing of what was booked.
 void fake_forget(struct fake *f);
+// Keeps what is booked now; and another history that goes on from there, as after a failover to a
+// replica that lagged. Connections are closed.
+void fake_keep(struct fake *f);
+void fake_go_back(struct fake *f);
 // Closes all connections.
 void fake_hang_up(struct fake *f);
 

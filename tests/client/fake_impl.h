@@ -5,7 +5,7 @@
 
 #include "fake.h"
 
-enum { FAKE_NODES = 4, FAKE_WORDS = 64, FAKE_REQUESTS = 512, FAKE_SLOT = 785 };
+enum { FAKE_NODES = 4, FAKE_WORDS = 64, FAKE_REQUESTS = 1024, FAKE_SLOT = 785 };
 
 struct buf {
     char *p;
@@ -42,5 +42,6 @@ struct pool { // what all the nodes answer from
 void pool_answer(struct pool *p, int node, bool *asking, const struct word *argv, size_t argc,
                  struct buf *out);
 void pool_forget(struct pool *p);
+bool pool_has(struct pool *p, const char *id, size_t n);
 
 #endif

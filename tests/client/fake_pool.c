@@ -83,6 +83,10 @@ static bool drop(struct pool *p, struct word id) {
     return true;
 }
 
+bool pool_has(struct pool *p, const char *id, size_t n) {
+    return find(p, (struct word){id, n}) != NULL;
+}
+
 void pool_forget(struct pool *p) {
     p->n_live = 0;
     p->version = 0;

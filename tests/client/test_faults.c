@@ -64,7 +64,7 @@ static uint64_t run_case(const struct one_case *c, char wrong[CROWD_TEXT]) {
     // The answer too much may wait until something else is asked, and then pass for the answer to that.
     bool shifted = c->misdeed && c->misdeed->fault.kind == FAULT_TWICE;
     talk_simple(t, AFTERWARDS_MS, shifted ? 1u << KVR_CODE_PROTOCOL : 0);
-    fake_story(f, story, sizeof story);
+    fake_story(f, NULL, story, sizeof story);
     if (talk_complaint(t)[0])
         snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);
     else if (odd)

@@ -41,7 +41,7 @@ static void watch(enum fake_kind kind, const struct fault *fault, const struct f
     fake_stop(f);
 }
 
-Test(idle, sleeps, .timeout = 300) {
+static void all(enum fake_kind kind) {
     static const struct fault dies = {"dies", FAULT_DIE, "", 0},
                               hangs = {"hangs", FAULT_HANG, "", 0},
                               closes = {"closes", FAULT_CLOSE, "", 0},
@@ -50,10 +50,21 @@ Test(idle, sleeps, .timeout = 300) {
                               again = {"again", FAULT_SAY, "-TRYAGAIN no\r\n", 0};
     static const struct fault *const faults[] = {&dies, &hangs, &closes, &refuses, &loads, &again};
     static const struct fake_lies replica = {.role = "slave"}, circle = {.circle = true};
-    for (enum fake_kind kind = 0; kind < FAKE_KINDS; kind++) {
-        watch(kind, NULL, NULL, false, "nothing to do");
-        for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-            watch(kind, faults[i], NULL, true, faults[i]->name);
-        watch(kind, NULL, kind == FAKE_CLUSTER ? &circle : &replica, true, "no primary");
-    }
+    watch(kind, NULL, NULL, false, "nothing to do");
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        watch(kind, faults[i], NULL, true, faults[i]->name);
+    watch(kind, NULL, kind == FAKE_CLUSTER ? &circle : &replica, true, "no primary");
+}
+
+Test(idle, tcp, .timeout = 300) {
+    all(FAKE_TCP);
+}
+Test(idle, unix_socket, .timeout = 300) {
+    all(FAKE_UNIX);
+}
+Test(idle, sentinel, .timeout = 300) {
+    all(FAKE_SENTINEL);
+}
+Test(idle, cluster, .timeout = 300) {
+    all(FAKE_CLUSTER);
 }

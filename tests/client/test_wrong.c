@@ -200,7 +200,7 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     unsigned odd = talk_codes(t) & ~(w->codes | BIT(OK));
     fake_lie(f, NULL);
     talk_simple(t, 15000, 0);
-    fake_story(f, story, sizeof story);
+    fake_story(f, NULL, story, sizeof story);
     if (talk_complaint(t)[0])
         snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);
     else if (odd)

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hundreds of requests through a handle while the servers hang up, misbehave, change places, forget
+// everything or go back to an earlier state, at random. In the end the pool has exactly the requests
+// whose callers hold one: each that was answered OK and not released, and no other.
+#include <criterion/criterion.h>
+#include <kvroute/client.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crowd.h"
+#include "fake.h"
+#include "faults.h"
+#include "home.h"
+#include "testmem.h"
+
+enum { CASES = 120, STEPS = 400, REQUESTS = 200 };
+
+// One request, from its caller's side.
+enum fate { UNUSED, ASKED, HELD, ENDED };
+
+struct caller {
+    struct chaos *chaos;
+    char id[24];
+    size_t n;
+    enum fate fate;
+    unsigned asked; // calls under way for it
+};
+
+struct chaos {
+    struct fake *fake;
+    struct kvr_client *client;
+    uint64_t random;
+    struct caller callers[REQUESTS];
+    size_t used, under_way;
+    const char *wrong;
+};
+
+static const uint64_t hashes[6] = {1, 2, 3, 4, 5, 6};
+
+static uint64_t below(struct chaos *x, uint64_t n) {
+    return crowd_draw(&x->random) % n;
+}
+
+// ---- Callers -------------------------------------------------------------------------------------
+
+static void answered(struct caller *q, const struct kvr_result *r) {
+    struct chaos *x = q->chaos;
+    q->asked--;
+    x->under_way--;
+    if (r->code != KVR_CODE_OK && r->code != KVR_CODE_TIMEOUT && r->code != KVR_CODE_PROTOCOL)
+        x->wrong = kvr_code_name(r->code);
+}
+
+static void booked(void *ctx, const struct kvr_result *r) {
+    struct caller *q = ctx;
+    answered(q, r);
+    // Whoever has been told of a failure has no request, whatever became of it.
+    if (q->fate == ASKED) q->fate = r->code == KVR_CODE_OK ? HELD : ENDED;
+}
+
+static void other(void *ctx, const struct kvr_result *r) {
+    answered(ctx, r);
+}
+
+static void begin(struct chaos *x) {
+    if (x->used == REQUESTS) return;
+    struct caller *q = &x->callers[x->used++];
+    *q = (struct caller){.chaos = x, .fate = ASKED};
+    q->n = (size_t)snprintf(q->id, sizeof q->id, "request-%zu", x->used);
+    struct kvr_bytes id = {q->id, q->n};
+    struct kvr_blocks blocks = {.hashes = hashes, .n = below(x, 7)};
+    struct kvr_select_call s = {.request = id, .blocks = blocks};
+    struct kvr_claim_call c = {.request = id, .worker = {"w1", 2}, .blocks = blocks};
+    bool blocking = below(x, 10) == 0, claim = below(x, 5) == 0;
+    q->asked++;
+    x->under_way++;
+    if (blocking)
+        booked(q, claim ? kvr_client_claim(x->client, &c) : kvr_client_select(x->client, &s));
+    else if ((claim ? kvr_client_claim_async(x->client, &c, booked, q)
+                    : kvr_client_select_async(x->client, &s, booked, q)) != KVR_CODE_OK)
+        x->wrong = "a call isn't begun";
+}
+
+static struct caller *draw_caller(struct chaos *x) {
+    return x->used ? &x->callers[below(x, x->used)] : NULL;
+}
+
+static void go_on(struct chaos *x, struct caller *q) {
+    if (q->fate != HELD) return;
+    struct kvr_update_call u = {
+        .request = {q->id, q->n}, .prefilled = below(x, 2), .output = (int64_t)below(x, 100)};
+    q->asked++;
+    x->under_way++;
+    if (kvr_client_update_async(x->client, &u, other, q) != KVR_CODE_OK)
+        x->wrong = "a call isn't begun";
+}
+
+static void end(struct chaos *x, struct caller *q) {
+    if (q->fate != HELD) return;
+    struct kvr_bytes id = {q->id, q->n};
+    q->fate = ENDED;
+    q->asked++;
+    x->under_way++;
+    if (kvr_client_release_async(x->client, &id, 1, other, q) != KVR_CODE_OK)
+        x->wrong = "a call isn't begun";
+}
+
+// ---- The servers ---------------------------------------------------------------------------------
+
+// Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers.
+static const struct fault *draw_fault(struct chaos *x, bool *stays) {
+    for (;;) {
+        const struct misdeed *m = &misdeeds[below(x, n_misdeeds)];
+        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAULT_TWICE) continue;
+        *stays = m->stays || below(x, 4) == 0;
+        return &m->fault;
+    }
+}
+
+static void disturb(struct chaos *x) {
+    static const struct fake_lies swapped = {.swapped = true}, ask = {.ask = true};
+    bool stays;
+    const struct fault *fault;
+    switch (below(x, 9)) {
+    case 0:
+        fake_hang_up(x->fake);
+        break;
+    case 1:
+        fake_keep(x->fake);
+        break;
+    case 2:
+        fake_go_back(x->fake);
+        break;
+    case 3:
+        fake_forget(x->fake);
+        fake_hang_up(x->fake);
+        fake_keep(x->fake);
+        break;
+    case 4:
+        fake_lie(x->fake, below(x, 2) ? &swapped : NULL);
+        break;
+    case 5:
+        fake_lie(x->fake, below(x, 2) ? &ask : NULL);
+        break;
+    case 6:
+        fake_heal(x->fake);
+        break;
+    default:
+        fault = draw_fault(x, &stays);
+        fake_fault(x->fake, fault, 1 + below(x, 12), stays);
+    }
+}
+
+// ---- A case --------------------------------------------------------------------------------------
+
+static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
+    char story[1500], id[32];
+    size_t held = 0;
+    if (x->under_way) snprintf(wrong, CROWD_TEXT, "%zu calls have no answer", x->under_way);
+    if (x->wrong) snprintf(wrong, CROWD_TEXT, "%s", x->wrong);
+    for (size_t i = 0; i < x->used; i++) {
+        struct caller *q = &x->callers[i];
+        bool has = fake_has(x->fake, q->id, q->n);
+        held += q->fate == HELD;
+        if (wrong[0] || has == (q->fate == HELD)) continue;
+        snprintf(id, sizeof id, " %s=", q->id);
+        fake_story(x->fake, id, story, sizeof story);
+        snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s", q->id,
+                 has ? "booked, and nobody's" : "somebody's, and lost", story);
+    }
+    struct kvr_client_stats s;
+    kvr_client_stats(x->client, &s);
+    if (!wrong[0] && s.live != held)
+        snprintf(wrong, CROWD_TEXT, "the handle remembers %zu of %zu", s.live, held);
+}
+
+static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
+    const uint64_t *seed = ctx;
+    struct testmem mem = {0};
+    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct kvr_client_options options = {.create = "BLOCKSIZE 16", .alloc = &alloc};
+    struct chaos *x = calloc(1, sizeof *x);
+    char url[300];
+    if (!x) abort();
+    x->random = *seed + i * 7919;
+    x->fake = fake_start((enum fake_kind)(i % FAKE_KINDS));
+    fake_keep(x->fake);
+    fake_url(x->fake, "deadline=400&timeout=50&connect_timeout=50", url, sizeof url);
+    x->client = kvr_client_open(url, FAKE_POOL, &options, NULL, 0);
+    if (!x->client) abort();
+    for (int step = 0; step < STEPS && !x->wrong; step++) {
+        struct caller *q = draw_caller(x);
+        uint64_t what = below(x, 20);
+        if (what < 8 || !q)
+            begin(x);
+        else if (what < 11)
+            go_on(x, q);
+        else if (what < 15)
+            end(x, q);
+        else if (what == 15)
+            disturb(x);
+        else
+            kvr_client_run(x->client, (int64_t)below(x, 4));
+    }
+    fake_lie(x->fake, NULL);
+    fake_heal(x->fake);
+    for (int64_t limit = now_ms() + 60000; x->under_way && now_ms() < limit;)
+        kvr_client_run(x->client, 50);
+    if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CROWD_TEXT, "something is left to do");
+    judge(x, wrong);
+    kvr_client_close(x->client);
+    if (!wrong[0] && mem.bytes)
+        snprintf(wrong, CROWD_TEXT, "%zu bytes were never given back", mem.bytes);
+    fake_stop(x->fake);
+    free(x);
+}
+
+static void name_nth(void *ctx, size_t i, char name[CROWD_TEXT]) {
+    (void)ctx;
+    snprintf(name, CROWD_TEXT, "case %zu", i);
+}
+
+Test(chaos, nothing_is_lost, .timeout = 900) {
+    uint64_t seed = crowd_seed();
+    struct crowd crowd = {&seed, CASES, run_nth, name_nth};
+    cr_assert(crowd_run(&crowd) == 0);
+}

@@ -74,6 +74,8 @@ static void primary_lost(struct kvr_client *c, int64_t now) {
     if (c->stage == STAGE_READY) {
         c->down_since = now;
         handle_log(c, KVR_LOG_WARNING, "primary lost: %s", why);
+        if (c->primary.parse.expected)
+            c->stale[c->next_stale++ % STALE] = (struct stale){c->greeting.run, c->greeting.id};
     }
     op_connection_lost(c);
     link_close(&c->guide); // it may have been checking

@@ -27,6 +27,7 @@
 
 enum {
     NODES = 64,            // Sentinels or cluster nodes that a handle knows
+    STALE = 8,             // connections given up that a server may still know
     CHECKS = 64,           // looks of the repair under way at a time
     SENT_COUNT = 4096,     // calls under way on the connection
     SENT_BYTES = 1 << 20,  // of these; hiredis moves what is unwritten at every write
@@ -103,9 +104,18 @@ struct finder {
     bool checking;
 };
 
+// A connection of ours that was given up while it owed replies. What it was sent may still reach the
+// server, after its repetition and whatever followed that; so the server is asked to end it first.
+struct stale {
+    uint64_t run; // of the server, a hash of its run id
+    int64_t id;   // as CLIENT ID names it; 0: none
+};
+
 // What greeting the primary has found out.
 struct greeting {
     unsigned owed; // replies
+    uint64_t run;  // a hash of the run id
+    int64_t id;    // of this connection; 0: we may not ask
     bool is_primary, no_pool, knows_history;
     uint64_t history; // a hash of run id and replication id
     int64_t version, lease;
@@ -131,6 +141,8 @@ struct kvr_client {
     struct link primary, guide;
     struct finder finder;
     struct greeting greeting;
+    struct stale stale[STALE];
+    size_t next_stale;
     struct command greet_info; // the pool's INFO, encoded once
     char why[160];             // the last reason for having no primary
     bool denied;               // that reason is a matter of users and passwords

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first words with a server: who we are, whether it is a primary, whose history it has, and
-// whether it has the pool. One pipelined exchange.
+// whether it has the pool. One pipelined exchange; and a second one with a server that may still have
+// unread words of ours from a connection that was given up.
 //
 // The history is the server's run id with its replication id. Both are the same as last time only when
 // the same process has gone on being a primary, and then nothing that it acknowledged is gone: any
@@ -14,7 +15,15 @@
 
 #include "client_impl.h"
 
-enum greet_step { GREET_IGNORE, GREET_AUTH, GREET_DB, GREET_ROLE, GREET_INFO, GREET_POOL };
+enum greet_step {
+    GREET_IGNORE,
+    GREET_AUTH,
+    GREET_DB,
+    GREET_ID,
+    GREET_ROLE,
+    GREET_INFO,
+    GREET_POOL
+};
 
 static void greet_reply(redisAsyncContext *ac, void *reply, void *step);
 
@@ -39,6 +48,7 @@ void greet_opened(struct link *l) {
     snprintf(select, sizeof select, "SELECT %lld", (long long)t->db);
     if (t->db) say(l, GREET_DB, select, NULL, 0);
     if (name[0]) say(l, GREET_IGNORE, "CLIENT SETNAME", &name, 1);
+    say(l, GREET_ID, "CLIENT ID", NULL, 0);
     say(l, GREET_ROLE, "ROLE", NULL, 0);
     say(l, GREET_INFO, "INFO server replication", NULL, 0);
     if (c->finder.asking) say(l, GREET_IGNORE, "ASKING", NULL, 0);
@@ -106,6 +116,19 @@ static void hear_pool(struct kvr_client *c, const redisReply *r) {
     }
 }
 
+// Only now is it known that this is the process which those ids are of: elsewhere they are somebody
+// else's. Whether they are gone already, or we may not do this, is all the same.
+static void end_stale(struct kvr_client *c) {
+    char words[64];
+    for (size_t i = 0; i < STALE; i++) {
+        struct stale *s = &c->stale[i];
+        if (!s->id || !c->greeting.knows_history || s->run != c->greeting.run) continue;
+        snprintf(words, sizeof words, "CLIENT KILL ID %lld", (long long)s->id);
+        say(&c->primary, GREET_IGNORE, words, NULL, 0);
+        s->id = 0;
+    }
+}
+
 // It is a primary and ready for commands.
 static void ready(struct kvr_client *c) {
     struct finder *f = &c->finder;
@@ -163,6 +186,9 @@ static void greet_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     case GREET_DB:
         if (error) link_doom(l, "the server refuses the database");
         break;
+    case GREET_ID:
+        if (r->type == REDIS_REPLY_INTEGER) c->greeting.id = r->integer;
+        break;
     case GREET_ROLE:
         hear_role(c, r);
         break;
@@ -174,8 +200,10 @@ static void greet_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         break;
     }
     if (l->doomed || c->greeting.owed) return;
-    if (!c->greeting.is_primary && c->greeting.knows_history)
+    if (!c->greeting.is_primary && c->greeting.knows_history) {
         link_doom(l, "the server is a replica");
-    else
-        ready(c);
+        return;
+    }
+    end_stale(c);
+    if (!c->greeting.owed && !l->doomed) ready(c);
 }

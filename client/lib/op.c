@@ -83,6 +83,7 @@ static bool send_op(struct op *o) {
     if (c->finder.asking && link_send(&c->primary, asking, sizeof asking - 1, ignore_reply, NULL))
         return false;
     if (link_send(&c->primary, o->command.at, o->command.n, op_reply, o)) return false;
+    client_wake(c, c->primary.heard + c->where.timeout); // by then it must have said something
     o->sendings++;
     c->stats.sendings++;
     c->sent_count++;

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// A publisher on a real handle, a real server and the real module: 200,000 holdings, a kill -9, a
+// start from the append-only file, a start from nothing. Every block is looked at each time.
+#define _GNU_SOURCE
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <kvroute/publisher.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "naive_truth.h"
+
+enum { CHAINS = 12000, CHAIN = 32, SHARED = 16, FAMILY = 25 };
+enum { PATIENCE_MS = 60000, LOOKS = 1000 };
+
+// Chains of blocks; each family of them begins with the same ones.
+struct rank {
+    uint64_t hash[CHAINS][CHAIN];
+    uint8_t held[CHAINS][CHAIN]; // a shared block in the first chain of its family
+    struct dice dice;
+};
+
+struct stand {
+    char dir[120], path[140], url[180];
+    pid_t server;
+    redisContext *look;
+    struct kvr_client *client;
+    struct kvr_publisher *publisher;
+    struct rank *rank;
+};
+
+// ---- The server ----------------------------------------------------------------------------------
+
+static const char *setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
+}
+
+static void start_server(struct stand *s) {
+    const char *program = setting("REDIS_SERVER", REDIS_SERVER);
+    const char *module = setting("KVROUTE_MODULE", KVROUTE_MODULE);
+    const char *argv[] = {
+        program, "--port",       "0",   "--unixsocket",  s->path, "--dir",        s->dir, "--save",
+        "",      "--appendonly", "yes", "--appendfsync", "no",    "--loadmodule", module, NULL};
+    pid_t parent = getpid();
+    s->server = fork();
+    cr_assert(s->server >= 0);
+    if (!s->server) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(127);
+        int null = open("/dev/null", O_RDWR);
+        for (int fd = 0; fd < 3; fd++)
+            dup2(null, fd);
+        for (int fd = 3; fd < 1024; fd++)
+            close(fd);
+        execvp(program, (char *const *)argv);
+        _exit(127);
+    }
+    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(10)) {
+        cr_assert(now_ms() < end && waitpid(s->server, NULL, WNOHANG) == 0, "no server");
+        s->look = redisConnectUnix(s->path);
+        redisReply *r = s->look && !s->look->err ? redisCommand(s->look, "PING") : NULL;
+        bool up = r && r->type == REDIS_REPLY_STATUS;
+        if (r) freeReplyObject(r);
+        if (up) return;
+        if (s->look) redisFree(s->look);
+    }
+}
+
+static void kill_server(struct stand *s) {
+    kill(s->server, SIGKILL);
+    waitpid(s->server, NULL, 0);
+    redisFree(s->look);
+    s->look = NULL;
+}
+
+static void forget_all(const struct stand *s) {
+    char command[200];
+    snprintf(command, sizeof command, "rm -rf '%s/appendonlydir'", s->dir);
+    cr_assert(system(command) == 0);
+}
+
+// ---- The rank ------------------------------------------------------------------------------------
+
+static size_t first_of(size_t chain, size_t i) { // of the chains that have the block
+    return i < SHARED ? chain - chain % FAMILY : chain;
+}
+
+static void store(struct stand *s, size_t chain, size_t from, size_t end, enum kvr_tier tier) {
+    struct rank *r = s->rank;
+    const uint64_t *h = r->hash[chain];
+    cr_assert(kvr_publisher_stored(s->publisher, tier, from ? &h[from - 1] : NULL, h + from,
+                                   end - from) == KVR_CODE_OK);
+    for (size_t i = from; i < end; i++)
+        r->held[first_of(chain, i)][i] |= (uint8_t)(1u << tier);
+}
+
+static void take(struct stand *s, size_t chain, size_t from, size_t end, enum kvr_tier tier) {
+    struct rank *r = s->rank;
+    cr_assert(kvr_publisher_removed(s->publisher, tier, r->hash[chain] + from, end - from) ==
+              KVR_CODE_OK);
+    for (size_t i = from; i < end; i++)
+        r->held[first_of(chain, i)][i] &= (uint8_t) ~(1u << tier);
+}
+
+// So that there are holes, blocks in several tiers, and parents that nobody holds any more. Chains
+// are stored from their beginning again where that is gone, as an engine would.
+static void change(struct stand *s, size_t n) {
+    struct dice *d = &s->rank->dice;
+    for (size_t k = 0; k < n; k++) {
+        size_t chain = dice_below(d, CHAINS), from = dice_below(d, CHAIN);
+        size_t end = from + 1 + dice_below(d, CHAIN - from);
+        if (dice_chance(d, 50))
+            store(s, chain, 0, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+        else
+            take(s, chain, from, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+        if (k % 64 == 0) kvr_client_run(s->client, 0);
+    }
+}
+
+static void settle(struct stand *s) {
+    int64_t end = now_ms() + PATIENCE_MS;
+    kvr_publisher_flush(s->publisher);
+    do {
+        cr_assert(now_ms() < end, "it doesn't settle");
+        kvr_client_run(s->client, 100);
+    } while (!kvr_publisher_settled(s->publisher));
+}
+
+// ---- Comparing -----------------------------------------------------------------------------------
+
+static const redisReply *field(const redisReply *map, const char *name) {
+    for (size_t i = 0; i + 1 < map->elements; i += 2)
+        if (!strcmp(map->element[i]->str, name)) return map->element[i + 1];
+    cr_assert_fail("no %s in a reply", name);
+    return NULL;
+}
+
+// The tiers in which the pool says that the rank has the block a TREE begins with.
+static unsigned tiers_of(const redisReply *runs) {
+    static const char *const names[] = {"w:0 device ", "w:0 host ", "w:0 disk "};
+    unsigned tiers = 0;
+    if (runs->type == REDIS_REPLY_ERROR || !runs->elements) return 0;
+    const redisReply *holders = field(runs->element[0], "holders");
+    for (size_t i = 0; i < holders->elements; i++)
+        for (int t = 0; t < KVR_TIERS; t++)
+            if (!strncmp(holders->element[i]->str, names[t], strlen(names[t]))) tiers |= 1u << t;
+    return tiers;
+}
+
+static void look_at(struct stand *s, const size_t *chain, const size_t *at, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char hex[20];
+        snprintf(hex, sizeof hex, "%016llx", (unsigned long long)s->rank->hash[chain[i]][at[i]]);
+        redisAppendCommand(s->look, "KVROUTE.TREE pool FROM %s DEPTH 1 COUNT 1", hex);
+    }
+    for (size_t i = 0; i < n; i++) {
+        redisReply *r = NULL;
+        cr_assert(redisGetReply(s->look, (void **)&r) == REDIS_OK && r);
+        unsigned held = s->rank->held[chain[i]][at[i]], pool = tiers_of(r);
+        cr_assert(pool == held, "block %zu of chain %zu: the pool has it in %u, the rank in %u",
+                  at[i], chain[i], pool, held);
+        freeReplyObject(r);
+    }
+}
+
+// Every block, and the totals, so that there is nothing else.
+static void compare(struct stand *s) {
+    size_t chain[LOOKS], at[LOOKS], n = 0, held[KVR_TIERS] = {0};
+    for (size_t c = 0; c < CHAINS; c++)
+        for (size_t i = 0; i < CHAIN; i++) {
+            if (first_of(c, i) != c) continue;
+            for (int t = 0; t < KVR_TIERS; t++)
+                held[t] += s->rank->held[c][i] >> t & 1;
+            chain[n] = c;
+            at[n++] = i;
+            if (n == LOOKS) look_at(s, chain, at, n);
+            n %= LOOKS;
+        }
+    look_at(s, chain, at, n);
+    redisReply *r = redisCommand(s->look, "KVROUTE.WORKER GET pool w");
+    cr_assert(r && r->type == REDIS_REPLY_ARRAY);
+    const redisReply *rank = field(r, "ranks")->element[0];
+    static const char *const names[] = {"device_blocks", "host_blocks", "disk_blocks"};
+    for (int t = 0; t < KVR_TIERS; t++)
+        cr_assert((size_t)field(rank, names[t])->integer == held[t]);
+    freeReplyObject(r);
+}
+
+// ---- The test ------------------------------------------------------------------------------------
+
+static struct stand *stand_up(void) {
+    struct stand *s = calloc(1, sizeof *s);
+    s->rank = calloc(1, sizeof *s->rank);
+    s->rank->dice.state = 42;
+    for (size_t c = 0; c < CHAINS; c++)
+        for (size_t i = 0; i < CHAIN; i++)
+            s->rank->hash[c][i] =
+                first_of(c, i) == c ? dice_next(&s->rank->dice) : s->rank->hash[first_of(c, i)][i];
+    snprintf(s->dir, sizeof s->dir, "%s/publisher", home_path());
+    snprintf(s->path, sizeof s->path, "%s/s", s->dir);
+    snprintf(s->url, sizeof s->url, "unix://%s", s->path);
+    cr_assert(mkdir(s->dir, 0700) == 0);
+    start_server(s);
+    // Less than all is kept: a server that is empty again has to be told of everything anew.
+    struct kvr_publisher_options p = {.ring_bytes = 512 << 10};
+    struct kvr_client_options o = {.create = "BLOCKSIZE 16"};
+    char error[160];
+    s->client = kvr_client_open(s->url, "pool", &o, error, sizeof error);
+    cr_assert(s->client, "%s", error);
+    struct kvr_worker_call w = {.worker = kvr_text("w")};
+    cr_assert(kvr_client_worker_set(s->client, &w)->code == KVR_CODE_OK);
+    s->publisher = kvr_publisher_new(s->client, kvr_text("w"), 0, &p);
+    cr_assert(s->publisher);
+    return s;
+}
+
+static void stand_down(struct stand *s) {
+    kvr_publisher_free(s->publisher);
+    kvr_client_close(s->client);
+    kill_server(s);
+    free(s->rank);
+    free(s);
+}
+
+Test(publisher_real, kill_and_restart, .timeout = 300) {
+    struct stand *s = stand_up();
+    struct kvr_publisher_stats st;
+    for (size_t c = 0; c < CHAINS; c++) {
+        store(s, c, 0, CHAIN, (enum kvr_tier)(c % KVR_TIERS));
+        if (c % 64 == 0) kvr_client_run(s->client, 0);
+    }
+    change(s, 10000);
+    settle(s);
+    compare(s);
+    kvr_publisher_stats(s->publisher, &st);
+    cr_assert(st.holdings > 200000, "%zu holdings", st.holdings);
+    cr_assert(!st.orphans && !st.refused && !st.gaps);
+
+    change(s, 5000); // part of it under way, part not even sent
+    kill_server(s);
+    change(s, 5000);
+    start_server(s);
+    settle(s);
+    compare(s);
+
+    kill_server(s);
+    forget_all(s);
+    start_server(s);
+    change(s, 1000);
+    settle(s);
+    compare(s);
+    kvr_publisher_stats(s->publisher, &st);
+    cr_assert(st.gaps && st.republished && !st.refused);
+
+    // Nobody has anything new to say this time.
+    kill_server(s);
+    forget_all(s);
+    start_server(s);
+    for (int64_t end = now_ms() + PATIENCE_MS; kvr_publisher_settled(s->publisher);) {
+        cr_assert(now_ms() < end, "the loss isn't noticed");
+        kvr_client_run(s->client, 100);
+    }
+    settle(s);
+    compare(s);
+    stand_down(s);
+}

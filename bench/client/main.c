@@ -9,6 +9,8 @@
 //
 // Rates are pairs a second, medians over the rounds; a ratio is the median of the rounds' own ratios,
 // because whatever else the machine does meets the neighbours in one round alike. CPU is the client's.
+//
+// And what a publisher of a million holdings takes, see publisher.h.
 #include <hiredis/hiredis.h>
 #include <kvroute/client.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 
 #include "clock.h"
 #include "measure.h"
+#include "publisher.h"
 #include "random.h"
 #include "server.h"
 #include "stop.h"
@@ -327,6 +330,8 @@ int main(int argc, char **argv) {
     compare(&b, 512, 32, rounds, pairs);
     compare(&b, 512, 64, rounds, pairs);
     compare(&b, 16, 32, rounds, pairs * 2);
+    const char *wrong = publisher_bench(b.client, 1000000, rounds < 5 ? rounds : 5);
+    if (wrong) fail(wrong);
     kvr_client_close(b.client);
     redisFree(b.bare);
     return 0;

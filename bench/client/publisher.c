@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// See publisher.h. The holdings are chains of 64 blocks; 16 chains begin with the same 32.
+#include "publisher.h"
+
+#include <kvroute/publisher.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "measure.h"
+#include "random.h"
+#include "stop.h"
+
+enum { HALF = 32, FAMILY = 16, MOST_ROUNDS = 99, PATIENCE_S = 120 };
+
+static const char worker[] = "publisher";
+
+static double seconds_since(int64_t start) {
+    return (double)(clock_ns() - start) / 1e9;
+}
+
+static const char *store(struct kvr_publisher *p, size_t holdings) {
+    uint64_t shared[HALF], own[HALF], state = 5;
+    const uint64_t *parent = NULL;
+    for (size_t n = 0, chain = 0; n < holdings; n += HALF, chain++) {
+        uint64_t *hashes = chain % (FAMILY + 1) ? own : shared;
+        for (size_t i = 0; i < HALF; i++)
+            hashes[i] = random_next(&state);
+        parent = hashes == own ? &shared[HALF - 1] : NULL;
+        if (kvr_publisher_stored(p, KVR_DEVICE, parent, hashes, HALF) != KVR_CODE_OK)
+            return "the publisher refuses blocks";
+    }
+    return NULL;
+}
+
+static const char *settle(struct kvr_client *c, const struct kvr_publisher *p) {
+    int64_t start = clock_ns();
+    while (!kvr_publisher_settled(p)) {
+        if (stop_asked() || seconds_since(start) > PATIENCE_S)
+            return "the publisher doesn't settle";
+        kvr_client_run(c, 100);
+    }
+    return NULL;
+}
+
+static const char *measure(struct kvr_client *c, struct kvr_publisher *p, size_t holdings,
+                           size_t rounds) {
+    double rates[MOST_ROUNDS];
+    struct kvr_publisher_stats st;
+    int64_t start = clock_ns();
+    const char *wrong = store(p, holdings);
+    double stored = (double)holdings / seconds_since(start);
+    if (!wrong) wrong = settle(c, p);
+    for (size_t i = 0; i < rounds && !wrong; i++) {
+        start = clock_ns();
+        kvr_publisher_republish(p);
+        wrong = settle(c, p);
+        rates[i] = (double)holdings / seconds_since(start);
+    }
+    if (wrong) return wrong;
+    kvr_publisher_stats(p, &st);
+    double *sorted = measure_sorted(rates, rounds);
+    printf("publisher of %zu holdings\n", st.holdings);
+    printf("  %-24s %10.1f %12s %s\n", "memory, MB", (double)st.memory_bytes / 1e6, "", "<= 64");
+    printf("  %-24s %10.2f\n", "stored, M blocks/s", stored / 1e6);
+    printf("  %-24s %10.2f %12s %s\n", "all anew, M blocks/s",
+           measure_quantile(sorted, rounds, 0.5) / 1e6, "", ">= 1");
+    free(sorted);
+    return NULL;
+}
+
+const char *publisher_bench(struct kvr_client *c, size_t holdings, size_t rounds) {
+    struct kvr_worker_call w = {.worker = kvr_text(worker)};
+    if (kvr_client_worker_set(c, &w)->code != KVR_CODE_OK) return "a worker is refused";
+    struct kvr_publisher *p = kvr_publisher_new(c, w.worker, 0, NULL);
+    if (!p) return "out of memory";
+    const char *wrong = measure(c, p, holdings, rounds);
+    kvr_publisher_free(p);
+    if (!wrong && kvr_client_worker_del(c, w.worker)->code != KVR_CODE_OK)
+        wrong = "a worker can't be deleted";
+    return wrong;
+}

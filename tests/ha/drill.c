@@ -52,6 +52,7 @@ static void print_result(const struct scenario *s, const struct verdict *v, int6
     printf("%s in %.1f s: %" PRIu64 " requests", passed(s, v) ? "kept" : "NOT KEPT",
            (double)ms / 1000, v->requests);
     if (v->degraded) printf(", %" PRIu64 " answers without a primary", v->degraded);
+    if (v->timeouts) printf(", %" PRIu64 " timeouts", v->timeouts);
     if (v->faults[0]) printf("; %s", v->faults);
     if (v->first_error[0]) printf("; first error: %s", v->first_error);
     if (!v->complete) printf("; not played to its end");

@@ -220,6 +220,7 @@ static void sum_up(struct stage *s, struct verdict *v) {
             snprintf(v->first_error, sizeof v->first_error, "%s", c->first_error);
         v->errors += client_errors(c);
         v->degraded += c->degraded;
+        v->timeouts += c->timeouts;
         v->requests += c->n;
         noticed += c->stats.lost;
         repaired += c->stats.repaired;

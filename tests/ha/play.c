@@ -38,6 +38,8 @@ const struct scenario scenarios[] = {
     {"slow-server", "the server stands still for 2.5 s, twice", false, 0, play_slow_server},
     {"late-commands", "connections get stuck; what was sent on them arrives after 2.5 s", false, 0,
      play_late_commands},
+    {"short-deadlines", "calls give up after 0.2 s on a server that stands still, six times", false,
+     0, play_short_deadlines},
     {"disk-full", "the AOF's disk is full for 3 s: writes are refused with MISCONF", false, 0,
      play_disk_full},
     {"clients-die", "SIGKILL of half of the clients: their leases end", false, 0, play_clients_die},

@@ -35,6 +35,7 @@ void play_client_kill(struct verdict *v);
 void play_client_pause(struct verdict *v);
 void play_slow_server(struct verdict *v);
 void play_late_commands(struct verdict *v);
+void play_short_deadlines(struct verdict *v);
 void play_disk_full(struct verdict *v);
 
 void play_clients_die(struct verdict *v);

@@ -105,6 +105,22 @@ void play_late_commands(struct verdict *v) {
     conclude(v, s, &f);
 }
 
+// What timed out may have been done or not. A request whose caller was told of no place is booked
+// nowhere in the end, and one that its caller has released isn't either.
+void play_short_deadlines(struct verdict *v) {
+    struct fleet f;
+    fleet_start(&f, &usual);
+    struct stage *s =
+        stage_begin(&(struct stage_plan){.url = f.url, .deadline = 200, .hasty = true}, f.primary);
+    sleep_ms(BEFORE_MS);
+    strike(v, s, "nothing: stands still for 0.5 s, six times");
+    for (int i = 0; i < 6; i++) {
+        call_ok(f.primary, "DEBUG SLEEP 0.5");
+        sleep_ms(100);
+    }
+    conclude(v, s, &f);
+}
+
 // ---- A full disk ---------------------------------------------------------------------------------
 
 static bool refuses_writes(void *ctx) {

@@ -16,6 +16,7 @@ struct verdict {
     uint64_t repaired;
     uint64_t unrepaired; // must be 0; the sum of what `faults` tells
     uint64_t degraded;   // answers without a primary
+    uint64_t timeouts;   // answers TIMEOUT, where deadlines were shorter than what happened
     int64_t ms_without;  // the longest time that a client, always asking, was without an answer
     uint64_t errors;     // answers other than OK, or impossible ones
     uint64_t requests;   // routed in all

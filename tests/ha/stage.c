@@ -74,6 +74,7 @@ struct stage *stage_begin(const struct stage_plan *plan, struct server *primary)
         c->kind = (enum kind)(i % KINDS);
         c->create = pool;
         c->degrade = plan->degrade;
+        c->hasty = plan->hasty;
         c->renew = plan->renew;
         make_url(c->url, sizeof c->url, plan->url, plan->deadline);
         client_start(c, aside);

@@ -20,8 +20,8 @@ struct stage_plan {   // all but url may be 0
     size_t aside;     // of these, the last so many are on side 1; of the publishers the last, too
     const char *pool; // options of KVROUTE.CREATE; NULL: long leases
     int64_t deadline; // of the clients' calls; 0: longer than any outage here
-    bool degrade;
-    int64_t renew; // see struct client
+    bool degrade, hasty;
+    int64_t renew; // these three: see struct client
 };
 
 // Creates the pool on `primary` and starts everybody; returns when all workers are registered and

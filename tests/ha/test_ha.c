@@ -84,6 +84,10 @@ Test(ha, late_commands) {
     expect_kept("late-commands");
 }
 
+Test(ha, short_deadlines) {
+    expect_kept("short-deadlines");
+}
+
 Test(ha, disk_full) {
     expect_kept("disk-full");
 }

@@ -18,6 +18,7 @@ enum {
     GROUP = 4,      // requests that are released in one call at most
     TICK_US = 4000, // of the event loop
     LIST = 4 * TARGET,
+    QUIET = 8, // requests that nothing is said of for long
 };
 
 // What a client's process has beside its log.
@@ -28,6 +29,8 @@ struct session {
     struct rng rng;
     uint32_t live[LIST]; // requests that nothing is under way for
     size_t n_live;
+    uint32_t quiet[QUIET]; // the same, kept apart
+    size_t n_quiet;
     size_t under_way, beginning;
     bool asking; // without a pause, so that the time between answers means something
     FILE *file;
@@ -68,6 +71,10 @@ static bool take(struct session *s, const struct kvr_result *r, const char *call
     struct client *log = s->log;
     int64_t now = now_ms();
     log->answers++;
+    if (r->code == KVR_CODE_TIMEOUT && log->hasty) {
+        log->timeouts++;
+        return false;
+    }
     if (r->code != KVR_CODE_OK) {
         if (!client_errors(log))
             snprintf(log->first_error, sizeof log->first_error, "client %d, %s: %s %s", log->number,
@@ -277,8 +284,24 @@ static uint32_t take_live(struct session *s) {
     return i;
 }
 
+// Some requests are left alone: what is said of the others would put them right by itself. Not where
+// leases are short: there they would end.
+static void leave_alone(struct session *s) {
+    bool full = s->n_quiet == QUIET;
+    if (s->log->renew || !s->n_live || rng_below(&s->rng, full ? 250 : 20)) return;
+    uint32_t i = take_live(s);
+    if (full) { // one that has been quiet for long
+        size_t k = rng_below(&s->rng, QUIET);
+        keep(s, s->quiet[k]);
+        s->quiet[k] = i;
+    } else {
+        s->quiet[s->n_quiet++] = i;
+    }
+}
+
 static void act(struct session *s) {
     size_t dice = rng_below(&s->rng, 100);
+    leave_alone(s);
     if (s->n_live + s->beginning < TARGET && s->log->n < MAX_REQUESTS) {
         if (dice < 85)
             call_select(s);
@@ -369,6 +392,8 @@ static void hold(struct session *s) {
 }
 
 static void finish(struct session *s) {
+    while (s->n_quiet)
+        keep(s, s->quiet[--s->n_quiet]);
     while (s->n_live || s->under_way) {
         for (size_t k = 0; k < GROUP && s->n_live; k++) {
             uint32_t i = take_live(s);

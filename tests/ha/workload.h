@@ -53,6 +53,7 @@ struct client {
     char url[400];
     const char *create;
     bool degrade;
+    bool hasty;    // its deadlines are so short that TIMEOUT is no error
     int64_t renew; // ms between two words on a live request while holding; 0: none
     struct process *process;
 
@@ -64,7 +65,7 @@ struct client {
     _Atomic int64_t last_good;   // when the latest answer without an error came
     _Atomic int64_t last_true;   // the latest that a primary gave
     _Atomic int64_t longest_gap; // ms between two good answers
-    _Atomic uint64_t answers, degraded;
+    _Atomic uint64_t answers, degraded, timeouts;
     _Atomic uint64_t errors[CODES]; // answers by code
     _Atomic uint64_t wrong;         // answers that can't be true
     char first_error[160];

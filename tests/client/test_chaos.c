@@ -67,7 +67,7 @@ static void begin(struct chaos *x) {
     if (x->used == REQUESTS) return;
     struct caller *q = &x->callers[x->used++];
     *q = (struct caller){.chaos = x, .fate = ASKED};
-    q->n = (size_t)snprintf(q->id, sizeof q->id, "request-%zu", x->used);
+    q->n = (size_t)snprintf(q->id, sizeof q->id, "request-%03zu", x->used);
     struct kvr_bytes id = {q->id, q->n};
     struct kvr_blocks blocks = {.hashes = hashes, .n = below(x, 7)};
     struct kvr_select_call s = {.request = id, .blocks = blocks};
@@ -108,11 +108,14 @@ static void end(struct chaos *x, struct caller *q) {
 
 // ---- The servers ---------------------------------------------------------------------------------
 
-// Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers.
+// Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers, nor lie:
+// a number may be a right answer and yet not the truth.
 static const struct fault *draw_fault(struct chaos *x, bool *stays) {
     for (;;) {
         const struct misdeed *m = &misdeeds[below(x, n_misdeeds)];
-        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAULT_TWICE) continue;
+        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAULT_TWICE ||
+            m->fault.bytes[0] == ':')
+            continue;
         *stays = m->stays || below(x, 4) == 0;
         return &m->fault;
     }
@@ -164,7 +167,7 @@ static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
         bool has = fake_has(x->fake, q->id, q->n);
         held += q->fate == HELD;
         if (wrong[0] || has == (q->fate == HELD)) continue;
-        snprintf(id, sizeof id, " %s=", q->id);
+        snprintf(id, sizeof id, " %s", q->id);
         fake_story(x->fake, id, story, sizeof story);
         snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s", q->id,
                  has ? "booked, and nobody's" : "somebody's, and lost", story);

@@ -6,11 +6,11 @@
 #include <string.h>
 
 const struct load loads[] = {
-    {"chat", "chats of several turns over shared system prompts", 4.0, load_chat},
-    {"agents", "agents: long shared prefixes, many short steps", 2.4, load_agents},
-    {"alone", "nothing shared", 3.2, load_alone},
-    {"hot", "one prefix for everybody", 7.6, load_hot},
-    {"bursts", "short chats that come in bursts", 5.2, load_bursts},
+    {"chat", "chats of several turns over shared system prompts", {8, 3.3, 7}, load_chat},
+    {"agents", "agents: long shared prefixes, many short steps", {4, 2.4, 6}, load_agents},
+    {"alone", "nothing shared", {8.5, 3.2, 6}, load_alone},
+    {"hot", "one prefix for everybody", {9, 7, 20}, load_hot},
+    {"bursts", "short chats that come in bursts", {12.5, 5.2, 11.5}, load_bursts},
 };
 const size_t load_count = sizeof loads / sizeof *loads;
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model.h"
 #include "workload.h"
 
 struct load_plan {
@@ -20,7 +21,9 @@ struct load_plan {
 
 struct load {
     const char *name, *what;
-    double rate; // requests a second for each worker of the middle model: near saturation
+    // Requests a second for each engine, for the models in their order: near the point where one router
+    // after the other can't keep up any more.
+    double rate[MODELS];
     void (*make)(struct workload *w, const struct load_plan *plan);
 };
 

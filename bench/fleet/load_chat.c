@@ -14,7 +14,7 @@ enum {
     TURNS = 6,
     TURNS_MAX = 20,
 };
-static const double settled = 400, think = 45,
+static const double settled = 1000, think = 45,
                     pace = 0.03; // seconds; seconds a token of the answer
 
 void load_chat(struct workload *w, const struct load_plan *plan) {

@@ -25,28 +25,9 @@ struct program {
 
 // ---- The load ------------------------------------------------------------------------------------
 
-// What one request costs an engine that finds nothing cached, alone. Rates of loads are for the middle
-// model; for another they change as this does.
-static double cost_of(const struct model *m, const struct workload *w) {
-    double sum = 0;
-    for (size_t i = 0; i < w->n; i++) {
-        const struct request *r = &w->requests[i];
-        sum += m->prefill * r->isl +
-               r->osl * (m->decode + m->kv * (r->isl + r->osl / 2.0) + m->fixed / 32);
-    }
-    return sum / (double)w->n;
-}
-
 static double rate_of(const struct options *o) {
     if (o->rate > 0) return o->rate;
-    const struct model *middle = model_find("middle");
-    double rate = o->load->rate * (double)o->workers;
-    if (!strcmp(o->model.name, middle->name)) return rate;
-    struct workload sample;
-    load_make(o->load, &sample, &(struct load_plan){(unsigned)o->block_size, 500, rate, o->seed});
-    rate *= cost_of(middle, &sample) / cost_of(&o->model, &sample);
-    workload_free(&sample);
-    return rate;
+    return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
 }
 
 // A generated load is made anew at another rate; a trace is the same, faster.

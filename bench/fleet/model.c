@@ -8,7 +8,7 @@
 //   8 B: 131,072 B ÷ (0.7 · 3.35 TB/s)     70 B: 327,680 B ÷ (0.7 · 4 · 3.35 TB/s)
 //   671 B: 70,272 B ÷ (0.7 · 8 · 4.8 TB/s)
 // Capacity: what 0.9 of the GPUs' memory leaves beside the weights, in tokens.
-const struct model models[] = {
+const struct model models[MODELS] = {
     {
         .name = "small",
         .what = "Llama 3.1 8B on an H100",
@@ -43,10 +43,9 @@ const struct model models[] = {
         .capacity = 3600000,
     },
 };
-const size_t model_count = sizeof models / sizeof *models;
 
 const struct model *model_find(const char *name) {
-    for (size_t i = 0; i < model_count; i++)
+    for (size_t i = 0; i < MODELS; i++)
         if (!strcmp(models[i].name, name)) return &models[i];
     return NULL;
 }

@@ -17,8 +17,8 @@ struct model {
     uint64_t capacity;                 // tokens of KV cache
 };
 
-extern const struct model models[];
-extern const size_t model_count;
+enum { MODELS = 3 };
+extern const struct model models[MODELS];
 
 const struct model *model_find(const char *name); // NULL: none of that name
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated loads: the same for a seed, at the rate asked for, sharing what they say they share.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load.h"
+#include "model.h"
+
+static struct workload make(const char *name, size_t n, double rate, uint64_t seed) {
+    struct workload w;
+    const struct load *l = load_find(name);
+    cr_assert(l != NULL);
+    load_make(l, &w, &(struct load_plan){16, n, rate, seed});
+    return w;
+}
+
+Test(load, the_same_for_a_seed) {
+    for (size_t i = 0; i < load_count; i++) {
+        struct workload a = make(loads[i].name, 500, 20, 3), b = make(loads[i].name, 500, 20, 3),
+                        c = make(loads[i].name, 500, 20, 4);
+        cr_assert(a.n == 500 && b.n == 500 && a.n_hashes == b.n_hashes);
+        cr_assert(!memcmp(a.requests, b.requests, a.n * sizeof *a.requests));
+        cr_assert(!memcmp(a.hashes, b.hashes, a.n_hashes * sizeof *a.hashes));
+        cr_assert(memcmp(a.requests, c.requests, a.n * sizeof *a.requests));
+        workload_free(&a);
+        workload_free(&b);
+        workload_free(&c);
+    }
+}
+
+Test(load, well_formed_and_at_its_rate) {
+    for (size_t i = 0; i < load_count; i++) {
+        struct workload w = make(loads[i].name, 4000, 40, 1);
+        for (size_t k = 0; k < w.n; k++) {
+            const struct request *r = &w.requests[k];
+            cr_assert(k == 0 || r->at >= w.requests[k - 1].at);
+            cr_assert(r->isl >= 16 && r->osl >= 16 && r->blocks == r->isl / 16);
+            cr_assert(r->known == (r->isl + r->osl) / 16 && r->first + r->known <= w.n_hashes);
+        }
+        double rate = (double)w.n / (w.requests[w.n - 1].at - w.requests[0].at);
+        cr_assert(rate > 30 && rate < 50, "%s: %g a second", loads[i].name, rate);
+        workload_free(&w);
+    }
+}
+
+static int by_value(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+// Share of the blocks that an earlier request has: what an endless cache would hit.
+static double shared(const struct workload *w) {
+    size_t total = 0, distinct = 0;
+    for (size_t i = 0; i < w->n; i++)
+        total += w->requests[i].blocks;
+    uint64_t *all = malloc(total * sizeof *all), *at = all;
+    for (size_t i = 0; i < w->n; i++) {
+        memcpy(at, request_hashes(w, i), w->requests[i].blocks * sizeof *at);
+        at += w->requests[i].blocks;
+    }
+    qsort(all, total, sizeof *all, by_value);
+    for (size_t i = 0; i < total; i++)
+        distinct += i == 0 || all[i] != all[i - 1];
+    free(all);
+    return 1 - (double)distinct / (double)total;
+}
+
+Test(load, shares_what_it_says) {
+    static const struct {
+        const char *name;
+        double least, most;
+    } want[] = {
+        {"chat", 0.6, 0.95}, {"agents", 0.85, 0.98}, {"alone", 0, 0},
+        {"hot", 0.9, 0.97},  {"bursts", 0.7, 0.95},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct workload w = make(want[i].name, 3000, 20, 1);
+        double s = shared(&w);
+        cr_assert(s >= want[i].least && s <= want[i].most, "%s: %g", want[i].name, s);
+        workload_free(&w);
+    }
+}
+
+Test(load, bursts_come_in_waves) {
+    struct workload w = make("bursts", 6000, 40, 1);
+    size_t high = 0;
+    for (size_t i = 0; i < w.n; i++)
+        high += fmod(w.requests[i].at, 60) < 15;
+    // Of a steady load a quarter; follow-ups come whenever they come.
+    cr_assert((double)high / (double)w.n > 0.4);
+    workload_free(&w);
+}
+
+Test(load, an_engine_takes_them_all) {
+    for (size_t i = 0; i < load_count; i++)
+        for (size_t m = 0; m < MODELS; m++) {
+            struct workload w = make(loads[i].name, 2000, 20, 1);
+            for (size_t k = 0; k < w.n; k++)
+                cr_assert(w.requests[k].isl + w.requests[k].osl < models[m].capacity / 4);
+            cr_assert(loads[i].rate[m] > 0);
+            workload_free(&w);
+        }
+}

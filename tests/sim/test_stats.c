@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantiles, means, goodput, stretches.
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "sim.h"
+#include "stats.h"
+
+Test(stats, spread_is_within_its_bins) {
+    static struct spread s;
+    for (int i = 1; i <= 1000; i++)
+        spread_add(&s, i / 1000.0, 3);
+    cr_assert(s.n == 3000);
+    cr_assert(fabs(spread_mean(&s) - 0.5005) < 1e-9);
+    cr_assert(fabs(spread_quantile(&s, 0.5) - 0.5) < 0.01);
+    cr_assert(fabs(spread_quantile(&s, 0.99) - 0.99) < 0.01);
+    static struct spread none;
+    cr_assert(spread_mean(&none) == 0 && spread_quantile(&none, 0.99) == 0);
+}
+
+Test(stats, extremes_have_a_place) {
+    static struct spread s;
+    spread_add(&s, 0, 1);
+    spread_add(&s, 1e9, 1);
+    cr_assert(spread_quantile(&s, 0) <= 1e-5);
+    cr_assert(spread_quantile(&s, 0.99) > 3600);
+}
+
+Test(stats, figures) {
+    struct small l;
+    small_open(&l, 4);
+    struct stats s;
+    struct figures f;
+    struct slo slo = {2, 0.5};
+    for (int i = 0; i < 4; i++)
+        small_add(&l, i, 8, 5, 100);
+    stats_open(&s, 4, 2);
+    // TTFT 1, 1, 3, 1; gaps of 0.25, 1, 0.25, 0.25 on average: two keep the SLO.
+    for (int i = 0; i < 4; i++)
+        s.lives[i] = (struct life){.arrived = i, .first = i + (i == 2 ? 3 : 1), .hits = 1};
+    for (int i = 0; i < 4; i++)
+        s.lives[i].done = s.lives[i].first + 4 * (i == 1 ? 1 : 0.25);
+    s.hits = 4, s.blocks = 8;
+    s.work[0] = 3, s.work[1] = 1;
+    s.ended = 8;
+    stats_figures(&s, &l.load, &slo, &f);
+    cr_assert(fabs(f.ttft_mean - 1.5) < 1e-9 && f.ttft_p50 == 1 && f.ttft_p99 == 3);
+    cr_assert(f.kept == 0.5 && f.goodput == 2 / 8.0 && f.hit == 0.5);
+    cr_assert(f.imbalance == 1.5 && f.work == 0.25 && f.e2e_p99 == 5);
+    struct stretch x[2];
+    stats_stretches(&s, &l.load, &slo, x, 2);
+    cr_assert(x[0].requests == 2 && x[1].requests == 2 && x[1].late == 1 && x[0].hits == 2);
+    stats_close(&s);
+}

@@ -20,9 +20,9 @@
 //   - a node told of is placed, and its parent is told of (or the top);
 //   - what is told of and not open has only such below it that are told of, or not placed;
 //   - without a walk, everything placed is told of, and told == held;
-//   - open nodes are the walk's position and its ancestors. Such a node is known to the pool in some
-//     tier, if need be one in which the rank doesn't hold it (a ghost): else its children, yet to
-//     come, would have no parent there. The walk takes ghosts back when it leaves.
+//   - open nodes that are told of are the walk's position and its ancestors. The pool knows each of them
+//     in some tier, if need be in one in which the rank doesn't hold it (a ghost): else its children,
+//     yet to come, would have no parent there. The walk takes ghosts back when it leaves.
 //
 // publisher.c         the calls: truth, and ops where the stream has to hear of it
 // publisher_walk.c    ops, and walks

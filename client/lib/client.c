@@ -142,6 +142,9 @@ static void tick(void *arg) {
     int64_t now = clock_ms();
     c->in_tick = true;
     c->timer_at = NEVER;
+    // A handle that nobody has run has not been without a primary: it hasn't looked for one.
+    if (now - c->ticked_at > 2 * c->where.connect_timeout + BACKOFF_MOST) c->down_since = now;
+    c->ticked_at = now;
     watch(c, &c->guide, true, now);
     watch(c, &c->primary, c->stage == STAGE_GREETING, now);
     if (c->guide.doomed) link_close(&c->guide);

@@ -126,7 +126,8 @@ struct kvr_client {
     struct kvr_loop loop;
     struct poll_loop *own; // the loop, if the caller has given none
     void *timer;
-    int64_t timer_at; // NEVER: not set
+    int64_t timer_at;  // NEVER: not set
+    int64_t ticked_at; // ms
     struct topology where;
     void *tls;
     char *pool, *create; // create may be NULL

@@ -107,6 +107,11 @@ struct kvr_publisher_stats {
 };
 KVR_API void kvr_publisher_stats(const struct kvr_publisher *p, struct kvr_publisher_stats *out);
 
+// The block before this one, as it was stored: so that a block can be stored in one more tier by its
+// hash alone. False: the block isn't here, or is only known as a parent.
+KVR_API bool kvr_publisher_parent(const struct kvr_publisher *p, uint64_t hash, uint64_t *parent,
+                                  bool *has_parent);
+
 // Calls each(ctx, hash, parent, has_parent, tiers) for every block held; tiers: a bit for each tier.
 // In no order. Nothing may be stored or removed meanwhile.
 KVR_API void kvr_publisher_each(const struct kvr_publisher *p,

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hash → hash and a byte, at less than 24 bytes an entry.
+//
+// Open addressing, linear, in 256 segments that grow one at a time and by a fifth, so a place is free
+// one time in eight to four, no call waits for a great rehash, and 17 bytes become 20 to 24. Sizes are
+// no powers of two: a first place is found by multiplication. The byte is never 0 for what is here, so
+// it also says which places are taken. Keyed with a secret, because engines' hashes come from outside.
+//
+// A chain of nodes or a table of a power of two would take 30 to 50 bytes an entry; the publisher
+// already takes 40 for the same block, and all of it together is to stay below 64.
+#ifndef BRIDGE_TABLE_H
+#define BRIDGE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TABLE_SEGMENTS = 256 };
+
+struct table_segment {
+    uint64_t *keys, *values; // one piece of memory: keys, values, bytes
+    uint8_t *bytes;
+    uint32_t size, used;
+};
+
+struct table {
+    struct table_segment segments[TABLE_SEGMENTS];
+    uint64_t secret;
+    size_t count, memory;
+};
+
+struct table_place { // of an entry; until the table is changed
+    uint64_t *value;
+    uint8_t *byte;
+};
+
+void table_init(struct table *t, uint64_t secret);
+void table_free(struct table *t); // and empty again
+// False: not here.
+bool table_find(const struct table *t, uint64_t key, struct table_place *place);
+// Takes the memory for one more. False: there is none.
+bool table_reserve(struct table *t, uint64_t key);
+// The key isn't here, there is room for it, byte isn't 0.
+void table_add(struct table *t, uint64_t key, uint64_t value, uint8_t byte);
+void table_remove(struct table *t, uint64_t key); // it is here
+
+// Calls each(ctx, key, value, byte) for all, in no order. Nothing may be changed meanwhile but the byte.
+void table_each(const struct table *t,
+                void (*each)(void *ctx, uint64_t key, uint64_t value, uint8_t *byte), void *ctx);
+
+#endif

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler of one rank; see engine.h.
+#include "engine.h"
+
+#include <time.h>
+
+#include "kvroute/hash.h"
+#include "memory.h"
+
+struct job {
+    struct job *prev, *next; // of the waiting or of the running
+    struct tokens tokens;    // the prompt, then the answer so far
+    size_t n_prompt, computed, cached, chunk;
+    uint64_t answer, n_answer, max_tokens;
+    uint64_t seed;    // of block hashes
+    uint64_t *hashes; // of the first n_named blocks: prefix hashes
+    uint32_t *blocks; // n_blocks, in the order of the sequence
+    size_t n_blocks, n_named;
+    size_t reserved; // blocks still to be taken, at most
+    struct events_names names;
+    engine_token *token;
+    void *ctx;
+    bool running;
+};
+
+struct list {
+    struct job *first, *last;
+    size_t n;
+};
+
+struct engine {
+    const struct engine_config *config;
+    uint32_t rank;
+    struct publisher *publisher;
+    uint64_t life;
+    struct blocks *blocks;
+    struct list waiting, running; // those that run: in the order they began
+    size_t reserved;
+    struct events events;
+    uint64_t *names; // the engine's names of the blocks of one event
+    size_t room_names;
+    struct event *timer;
+    bool stepping, hangs, overdue; // overdue: the step's time was over while it hung
+    struct engine_count count;
+};
+
+static void begin_step(struct engine *e);
+static void on_step(evutil_socket_t fd, short what, void *ctx);
+
+static void append(struct list *l, struct job *j) {
+    j->prev = l->last;
+    j->next = NULL;
+    *(l->last ? &l->last->next : &l->first) = j;
+    l->last = j;
+    l->n++;
+}
+
+static void unlink_job(struct list *l, struct job *j) {
+    *(j->prev ? &j->prev->next : &l->first) = j->next;
+    *(j->next ? &j->next->prev : &l->last) = j->prev;
+    l->n--;
+}
+
+struct engine *engine_new(struct event_base *base, const struct engine_config *config,
+                          uint32_t rank, struct publisher *publisher, uint64_t life) {
+    struct engine *e = take(1, sizeof *e);
+    *e = (struct engine){
+        .config = config,
+        .rank = rank,
+        .publisher = publisher,
+        .life = life,
+        .blocks = blocks_new(config->blocks),
+    };
+    e->timer = evtimer_new(base, on_step, e);
+    events_init(&e->events, config->schema, config->binary);
+    return e;
+}
+
+static void free_job(struct job *j) {
+    tokens_free(&j->tokens);
+    free(j->hashes);
+    free(j->blocks);
+    free(j);
+}
+
+static void free_list(struct list *l) {
+    for (struct job *j = l->first, *next; j; j = next) {
+        next = j->next;
+        free_job(j);
+    }
+}
+
+void engine_free(struct engine *e) {
+    if (!e) return;
+    free_list(&e->waiting);
+    free_list(&e->running);
+    event_free(e->timer);
+    events_free(&e->events);
+    blocks_free(e->blocks);
+    free(e->names);
+    free(e);
+}
+
+// ---- Telling -------------------------------------------------------------------------------------
+
+// An engine's own name of a block: nobody outside can know it in advance, and it lasts for a life.
+static uint64_t name_of(const struct engine *e, uint64_t hash) {
+    return XXH3_64bits_withSeed(&hash, sizeof hash, e->life);
+}
+
+static void publish(struct engine *e) {
+    if (!e->publisher || !e->events.n) return;
+    if (e->config->noise) events_noise(&e->events);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    msgpack_sbuffer out;
+    events_finish(&e->events, (double)now.tv_sec + (double)now.tv_nsec / 1e9, e->rank, &out);
+    publisher_send(e->publisher, out.data, out.size);
+    msgpack_sbuffer_destroy(&out);
+}
+
+// Blocks from..to of the job are full: they have names from now on.
+static void name_blocks(struct engine *e, struct job *j, size_t to) {
+    size_t from = j->n_named, n = to - from, size = e->config->block_size;
+    if (!n) return;
+    const uint64_t *parent = from ? &j->hashes[from - 1] : NULL;
+    const uint32_t *tokens = j->tokens.ids + from * size;
+    kvr_hash_tokens(tokens, n * size, size, j->seed, parent, j->hashes + from);
+    e->names = grow(e->names, &e->room_names, n + 1, sizeof *e->names);
+    for (size_t i = from; i < to; i++) {
+        blocks_name(e->blocks, j->blocks[i], j->hashes[i]);
+        e->names[i - from] = name_of(e, j->hashes[i]);
+    }
+    if (parent) e->names[n] = name_of(e, *parent);
+    j->n_named = to;
+    if (!e->publisher) return;
+    struct events_stored s = {.hashes = e->names,
+                              .parent = parent ? &e->names[n] : NULL,
+                              .n = n,
+                              .block_size = size,
+                              .tokens = tokens,
+                              .names = j->names};
+    events_store(&e->events, &s);
+}
+
+static void take_blocks(struct engine *e, struct job *j, size_t upto_tokens) {
+    size_t size = e->config->block_size, want = (upto_tokens + size - 1) / size;
+    while (j->n_blocks < want) {
+        uint64_t evicted;
+        if (blocks_take(e->blocks, &j->blocks[j->n_blocks++], &evicted) && e->publisher)
+            events_remove(&e->events, name_of(e, evicted));
+        j->reserved--;
+        e->reserved--;
+    }
+}
+
+// ---- Beginning and ending a request --------------------------------------------------------------
+
+static size_t blocks_for(const struct engine *e, size_t prompt_tokens, uint64_t max_tokens) {
+    size_t size = e->config->block_size;
+    return (prompt_tokens + max_tokens - 1 + size - 1) / size;
+}
+
+bool engine_fits(const struct engine *e, size_t prompt_tokens, uint64_t max_tokens) {
+    return max_tokens < UINT32_MAX && blocks_for(e, prompt_tokens, max_tokens) <= e->config->blocks;
+}
+
+static struct job *new_job(struct engine *e, const struct engine_request *r) {
+    struct job *j = take(1, sizeof *j);
+    size_t lora = r->names.lora ? strlen(r->names.lora) : 0;
+    size_t salt = r->names.salt ? strlen(r->names.salt) : 0;
+    *j = (struct job){
+        .n_prompt = r->prompt->n,
+        .answer = answer_seed(r->prompt),
+        .max_tokens = r->max_tokens,
+        .seed = kvr_hash_salt(r->names.lora, lora, r->names.salt, salt),
+        .names = r->names,
+        .token = r->token,
+        .ctx = r->ctx,
+        .reserved = blocks_for(e, r->prompt->n, r->max_tokens),
+    };
+    j->tokens.ids = grow(NULL, &j->tokens.room, r->prompt->n + r->max_tokens, sizeof(uint32_t));
+    memcpy(j->tokens.ids, r->prompt->ids, r->prompt->n * sizeof(uint32_t));
+    j->tokens.n = r->prompt->n;
+    j->hashes = take(j->reserved, sizeof *j->hashes);
+    j->blocks = take(j->reserved, sizeof *j->blocks);
+    return j;
+}
+
+struct job *engine_submit(struct engine *e, const struct engine_request *r) {
+    struct job *j = new_job(e, r);
+    append(&e->waiting, j);
+    if (!e->stepping) begin_step(e);
+    return j;
+}
+
+size_t job_cached(const struct job *j) {
+    return j->cached;
+}
+
+// Uses what the cache has of its prompt, if there is room for the rest.
+static bool begin_job(struct engine *e, struct job *j) {
+    size_t size = e->config->block_size, most = (j->n_prompt - 1) / size, hits = 0, idle = 0;
+    kvr_hash_tokens(j->tokens.ids, most * size, size, j->seed, NULL, j->hashes);
+    for (; hits < most; hits++) {
+        uint32_t block = blocks_find(e->blocks, j->hashes[hits]);
+        if (!block) break;
+        j->blocks[hits] = block;
+        idle += blocks_idle(e->blocks, block);
+    }
+    struct blocks_count c = blocks_count(e->blocks);
+    if (c.used + e->reserved + idle + j->reserved - hits > c.capacity) return false;
+    for (size_t i = 0; i < hits; i++)
+        blocks_use(e->blocks, j->blocks[i]);
+    j->n_blocks = j->n_named = hits;
+    j->reserved -= hits;
+    e->reserved += j->reserved;
+    j->computed = j->cached = hits * size;
+    e->count.queries += j->n_prompt;
+    e->count.hits += j->cached;
+    j->running = true;
+    return true;
+}
+
+static void leave(struct engine *e, struct job *j) {
+    unlink_job(j->running ? &e->running : &e->waiting, j);
+    if (j->running) e->reserved -= j->reserved;
+    while (j->n_blocks)
+        blocks_leave(e->blocks, j->blocks[--j->n_blocks]);
+}
+
+void engine_cancel(struct engine *e, struct job *j) {
+    leave(e, j);
+    free_job(j);
+}
+
+// ---- Steps ---------------------------------------------------------------------------------------
+
+static bool is_prefill(const struct job *j) {
+    return j->computed < j->n_prompt;
+}
+
+static void admit(struct engine *e) {
+    for (struct job *j; (j = e->waiting.first) && e->running.n < e->config->max_running;) {
+        if (!begin_job(e, j)) return;
+        unlink_job(&e->waiting, j);
+        append(&e->running, j);
+    }
+}
+
+// Gives each request its tokens; returns how long that takes, in seconds, or less than 0: nothing to do.
+static double compose(struct engine *e) {
+    size_t decoding = 0, prefill = 0, budget = e->config->max_batch_tokens;
+    for (struct job *j = e->running.first; j; j = j->next) {
+        j->chunk = !is_prefill(j);
+        decoding += j->chunk;
+    }
+    budget -= decoding < budget ? decoding : budget - 1;
+    for (struct job *j = e->running.first; j; j = j->next) {
+        if (is_prefill(j)) {
+            size_t left = j->n_prompt - j->computed;
+            j->chunk = left < budget ? left : budget;
+            budget -= j->chunk;
+            prefill += j->chunk;
+        }
+        take_blocks(e, j, j->computed + j->chunk);
+    }
+    if (!decoding && !prefill) return -1;
+    return (decoding ? 1 / e->config->decode_speed : 0) +
+           (double)prefill / e->config->prefill_speed;
+}
+
+static void begin_step(struct engine *e) {
+    admit(e);
+    double seconds = compose(e);
+    e->stepping = seconds >= 0;
+    if (!e->stepping) return;
+    double scaled = e->config->time_scale > 0 ? seconds / e->config->time_scale : 0;
+    struct timeval t = {.tv_sec = (time_t)scaled};
+    t.tv_usec = (suseconds_t)((scaled - (double)t.tv_sec) * 1e6);
+    event_add(e->timer, &t);
+}
+
+static void give_token(struct engine *e, struct job *j) {
+    uint64_t i = j->n_answer++;
+    bool last = j->n_answer == j->max_tokens;
+    engine_token *token = j->token;
+    void *ctx = j->ctx;
+    tokens_add(&j->tokens, answer_token(j->answer, i));
+    e->count.answer_tokens++;
+    if (last) leave(e, j);
+    token(ctx, i, last);
+    if (last) free_job(j);
+}
+
+static void end_step(struct engine *e) {
+    e->count.steps++;
+    for (struct job *j = e->running.first, *next; j; j = next) {
+        next = j->next; // the callback may end its own request, and no other
+        if (!j->chunk) continue;
+        if (is_prefill(j)) e->count.prompt_tokens += j->chunk;
+        j->computed += j->chunk;
+        name_blocks(e, j, j->computed / e->config->block_size);
+        if (!is_prefill(j)) give_token(e, j);
+    }
+    publish(e);
+    begin_step(e);
+}
+
+static void on_step(evutil_socket_t fd, short what, void *ctx) {
+    struct engine *e = ctx;
+    (void)fd;
+    (void)what;
+    e->overdue = e->hangs;
+    if (!e->hangs) end_step(e);
+}
+
+// ---- Other ways ----------------------------------------------------------------------------------
+
+void engine_warm(struct engine *e, const struct tokens *prompt) {
+    struct engine_request r = {.prompt = prompt, .max_tokens = 1};
+    if (!prompt->n || !engine_fits(e, prompt->n, 1)) return;
+    struct job *j = new_job(e, &r);
+    append(&e->waiting, j);
+    if (!begin_job(e, j)) {
+        engine_cancel(e, j);
+        return;
+    }
+    unlink_job(&e->waiting, j);
+    append(&e->running, j);
+    take_blocks(e, j, j->n_prompt);
+    name_blocks(e, j, j->n_prompt / e->config->block_size);
+    engine_cancel(e, j);
+    publish(e);
+}
+
+bool engine_reset(struct engine *e) {
+    if (blocks_count(e->blocks).used) return false;
+    blocks_clear(e->blocks);
+    if (e->publisher) events_clear(&e->events);
+    publish(e);
+    return true;
+}
+
+void engine_restart(struct engine *e, uint64_t life, bool cleared) {
+    blocks_clear(e->blocks);
+    events_free(&e->events);
+    events_init(&e->events, e->config->schema, e->config->binary);
+    e->life = life;
+    event_del(e->timer);
+    e->stepping = e->overdue = e->hangs = false;
+    if (!cleared) return;
+    if (e->publisher) events_clear(&e->events);
+    publish(e);
+}
+
+void engine_hang(struct engine *e, bool hangs) {
+    e->hangs = hangs;
+    if (hangs || !e->overdue) return;
+    e->overdue = false;
+    event_active(e->timer, EV_TIMEOUT, 0);
+}
+
+struct engine_count engine_count(const struct engine *e) {
+    struct engine_count c = e->count;
+    c.running = e->running.n;
+    c.waiting = e->waiting.n;
+    c.blocks = blocks_count(e->blocks);
+    return c;
+}
+
+const struct blocks *engine_blocks(const struct engine *e) {
+    return e->blocks;
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// One batch of cache events; see events.h.
+#include "events.h"
+
+#include <string.h>
+
+static const struct schema schemas[] = {
+    {.name = "0.9.0", .is_signed = true},
+    {.name = "0.9.1", .is_signed = true, .rank = true},
+    {.name = "0.10.2", .rank = true, .medium = true},
+    {.name = "0.14", .rank = true, .medium = true, .lora_name = true},
+    {.name = "0.17", .rank = true, .medium = true, .lora_name = true, .extra_keys = true},
+    {.name = "0.20",
+     .rank = true,
+     .medium = true,
+     .lora_name = true,
+     .extra_keys = true,
+     .group = true},
+    {.name = "0.22",
+     .rank = true,
+     .medium = true,
+     .lora_name = true,
+     .extra_keys = true,
+     .group = true,
+     .kind = true},
+    {.name = "sglang-0", .is_signed = true},
+    {.name = "sglang", .is_signed = true, .rank = true, .medium = true, .sglang = true},
+    {.name = "sglang-map",
+     .is_signed = true,
+     .rank = true,
+     .map = true,
+     .medium = true,
+     .lora_name = true,
+     .sglang = true},
+    {.name = "0.24",
+     .rank = true,
+     .map = true,
+     .medium = true,
+     .lora_name = true,
+     .extra_keys = true,
+     .group = true,
+     .kind = true},
+    {.name = "0.26",
+     .rank = true,
+     .map = true,
+     .medium = true,
+     .lora_name = true,
+     .extra_keys = true,
+     .group = true,
+     .kind = true,
+     .replay_topic = true},
+    {.name = "0.28",
+     .rank = true,
+     .map = true,
+     .medium = true,
+     .lora_name = true,
+     .extra_keys = true,
+     .group = true,
+     .kind = true,
+     .locality = true,
+     .replay_topic = true},
+};
+enum { N_SCHEMAS = sizeof schemas / sizeof *schemas };
+
+const struct schema *schema_at(size_t i) {
+    return i < N_SCHEMAS ? &schemas[i] : NULL;
+}
+
+const struct schema *schema_find(const char *name) {
+    for (size_t i = 0; i < N_SCHEMAS; i++)
+        if (!strcmp(schemas[i].name, name)) return &schemas[i];
+    return NULL;
+}
+
+void events_init(struct events *e, const struct schema *schema, bool binary) {
+    *e = (struct events){.schema = schema, .binary = binary};
+    msgpack_sbuffer_init(&e->body);
+}
+
+void events_free(struct events *e) {
+    msgpack_sbuffer_destroy(&e->body);
+}
+
+// ---- Words ---------------------------------------------------------------------------------------
+
+static void pack_text(msgpack_packer *p, const char *text) {
+    if (!text) {
+        msgpack_pack_nil(p);
+        return;
+    }
+    msgpack_pack_str(p, strlen(text));
+    msgpack_pack_str_body(p, text, strlen(text));
+}
+
+// A digest of 32 bytes whose last 8, big-endian, are the hash as a number.
+static void pack_digest(msgpack_packer *p, uint64_t hash) {
+    unsigned char digest[32];
+    for (size_t i = 0; i < sizeof digest; i++)
+        digest[i] = (unsigned char)(i < 24 ? hash >> (i % 8 * 8) ^ i * 37 : hash >> (31 - i) * 8);
+    msgpack_pack_bin(p, sizeof digest);
+    msgpack_pack_bin_body(p, digest, sizeof digest);
+}
+
+static void pack_hash(const struct events *e, msgpack_packer *p, uint64_t hash) {
+    if (e->binary)
+        pack_digest(p, hash);
+    else if (e->schema->is_signed)
+        msgpack_pack_int64(p, (int64_t)hash);
+    else
+        msgpack_pack_uint64(p, hash);
+}
+
+static void pack_hashes(const struct events *e, msgpack_packer *p, const uint64_t *hashes,
+                        size_t n) {
+    msgpack_pack_array(p, n);
+    for (size_t i = 0; i < n; i++)
+        pack_hash(e, p, hashes[i]);
+}
+
+// An event is written field by field; in an array the name of a field says nothing, and is left out.
+struct writer {
+    const struct events *e;
+    msgpack_packer packer;
+};
+
+static void open_event(struct writer *w, struct events *e, const char *type, size_t fields) {
+    *w = (struct writer){.e = e};
+    msgpack_packer_init(&w->packer, &e->body, msgpack_sbuffer_write);
+    e->n++;
+    if (e->schema->map) {
+        msgpack_pack_map(&w->packer, fields + 1);
+        pack_text(&w->packer, "type");
+    } else {
+        msgpack_pack_array(&w->packer, fields + 1);
+    }
+    pack_text(&w->packer, type);
+}
+
+static msgpack_packer *field(struct writer *w, const char *name) {
+    if (w->e->schema->map) pack_text(&w->packer, name);
+    return &w->packer;
+}
+
+// ---- Events --------------------------------------------------------------------------------------
+
+// The adapter's name goes into every block's keys, a salt into those of a sequence's first alone.
+static void pack_extra_keys(msgpack_packer *p, const struct events_stored *s) {
+    if (!s->names.lora && !s->names.salt) {
+        msgpack_pack_nil(p);
+        return;
+    }
+    msgpack_pack_array(p, s->n);
+    for (size_t i = 0; i < s->n; i++) {
+        bool salted = s->names.salt && !s->parent && i == 0;
+        if (!s->names.lora && !salted) {
+            msgpack_pack_nil(p);
+            continue;
+        }
+        msgpack_pack_array(p, (s->names.lora != NULL) + salted);
+        if (s->names.lora) pack_text(p, s->names.lora);
+        if (salted) pack_text(p, s->names.salt);
+    }
+}
+
+static void pack_metadata(msgpack_packer *p, const char *salt) {
+    msgpack_pack_map(p, 1);
+    pack_text(p, "cache_salt");
+    pack_text(p, salt);
+}
+
+// Which optional fields there are. Maps leave out what is unset, where the real ones do.
+struct fields {
+    bool lora_name, salt, metadata, extra_keys, group, kind, locality;
+    size_t n;
+};
+
+static struct fields fields_of(const struct schema *schema, const struct events_names *names) {
+    bool keys = names->lora || names->salt;
+    struct fields f = {
+        .lora_name = schema->lora_name && !(schema->sglang && !names->lora),
+        .salt = schema->sglang && schema->map && names->salt,
+        .metadata = schema->sglang && !schema->map && names->salt,
+        .extra_keys = schema->extra_keys && (keys || !schema->map),
+        .group = schema->group,
+        .kind = schema->kind,
+        .locality = schema->locality,
+    };
+    f.n = 5u + schema->medium + f.lora_name + f.salt + f.metadata + f.extra_keys + f.group +
+          (f.kind ? 1u + !schema->map : 0u) + f.locality;
+    return f;
+}
+
+static void store(struct events *e, const struct events_stored *s, const char *kind, int group,
+                  size_t window) {
+    const struct schema *schema = e->schema;
+    struct fields f = fields_of(schema, &s->names);
+    struct writer w;
+    open_event(&w, e, "BlockStored", f.n + (window && schema->map));
+    pack_hashes(e, field(&w, "block_hashes"), s->hashes, s->n);
+    msgpack_packer *p = field(&w, "parent_block_hash");
+    if (s->parent)
+        pack_hash(e, p, *s->parent);
+    else
+        msgpack_pack_nil(p);
+    msgpack_pack_array(field(&w, "token_ids"), s->n * s->block_size);
+    for (size_t i = 0; i < s->n * s->block_size; i++)
+        msgpack_pack_uint32(p, s->tokens[i]);
+    msgpack_pack_uint64(field(&w, "block_size"), s->block_size);
+    field(&w, "lora_id");
+    if (s->names.lora && !schema->sglang)
+        msgpack_pack_int(p, s->names.lora_id);
+    else
+        msgpack_pack_nil(p);
+    if (schema->medium) pack_text(field(&w, "medium"), "GPU");
+    if (f.salt) pack_text(field(&w, "cache_salt"), s->names.salt);
+    if (f.lora_name) pack_text(field(&w, "lora_name"), s->names.lora);
+    if (f.metadata) pack_metadata(&w.packer, s->names.salt);
+    if (f.extra_keys) pack_extra_keys(field(&w, "extra_keys"), s);
+    if (f.group) msgpack_pack_int(field(&w, "group_idx"), group);
+    if (f.kind) pack_text(field(&w, "kv_cache_spec_kind"), kind);
+    if (f.kind && window)
+        msgpack_pack_uint64(field(&w, "kv_cache_spec_sliding_window"), window);
+    else if (f.kind && !schema->map)
+        msgpack_pack_nil(&w.packer);
+    if (f.locality) pack_text(field(&w, "locality"), "LOCAL");
+}
+
+void events_store(struct events *e, const struct events_stored *s) {
+    store(e, s, "full_attention", 0, 0);
+}
+
+static void removed(struct events *e, uint64_t hash, int group) {
+    const struct schema *schema = e->schema;
+    struct writer w;
+    open_event(&w, e, "BlockRemoved", 1u + schema->medium + schema->group + schema->locality);
+    pack_hashes(e, field(&w, "block_hashes"), &hash, 1);
+    if (schema->medium) pack_text(field(&w, "medium"), "GPU");
+    if (schema->group) msgpack_pack_int(field(&w, "group_idx"), group);
+    if (schema->locality) pack_text(field(&w, "locality"), "LOCAL");
+}
+
+void events_remove(struct events *e, uint64_t hash) {
+    removed(e, hash, 0);
+}
+
+void events_clear(struct events *e) {
+    struct writer w;
+    open_event(&w, e, "AllBlocksCleared", 0);
+}
+
+void events_noise(struct events *e) {
+    struct writer w;
+    open_event(&w, e, "BlockMigrated", 2);
+    pack_hashes(e, field(&w, "block_hashes"), &(uint64_t){1}, 1);
+    pack_text(field(&w, "to"), "elsewhere");
+    if (!e->schema->kind) return;
+    const uint32_t tokens[] = {1, 2, 3, 4};
+    const uint64_t hash = 77;
+    struct events_stored s = {.hashes = &hash, .n = 1, .block_size = 4, .tokens = tokens};
+    store(e, &s, "sliding_window", 1, 128);
+    removed(e, hash, 1);
+}
+
+void events_finish(struct events *e, double time, uint32_t rank, msgpack_sbuffer *out) {
+    msgpack_packer p;
+    msgpack_sbuffer_init(out);
+    msgpack_packer_init(&p, out, msgpack_sbuffer_write);
+    msgpack_pack_array(&p, 2u + e->schema->rank);
+    msgpack_pack_double(&p, time);
+    msgpack_pack_array(&p, e->n);
+    if (e->body.size) msgpack_sbuffer_write(out, e->body.data, e->body.size);
+    if (e->schema->rank) msgpack_pack_uint32(&p, rank);
+    msgpack_sbuffer_clear(&e->body);
+    e->n = 0;
+}

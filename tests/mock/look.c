@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What there is to see of an engine without asking it for an answer.
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "memory.h"
+#include "routes.h"
+
+void serve_health(struct mock *m, struct evhttp_request *request) {
+    if (m->lasting[UNHEALTHY].on)
+        answer_error(request, 503, "unhealthy on request");
+    else
+        answer_text(request, 200, "text/plain", "");
+}
+
+static json_t *model_row(const struct mock *m, const char *name) {
+    return json_pack("{s:s,s:s,s:i,s:s,s:s,s:I}", "id", name, "object", "model", "created", 0,
+                     "owned_by", "kvroute", "root", m->options->model, "max_model_len",
+                     (json_int_t)m->options->max_model_len);
+}
+
+void serve_models(struct mock *m, struct evhttp_request *request) {
+    json_t *data = json_array();
+    json_array_append_new(data, model_row(m, m->options->model));
+    for (size_t i = 0; i < m->options->n_loras; i++)
+        json_array_append_new(data, model_row(m, m->options->loras[i]));
+    answer_json(request, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
+}
+
+// ---- /metrics ------------------------------------------------------------------------------------
+
+enum metric { RUNNING, WAITING, USAGE, QUERIES, HITS, PROMPT_TOKENS, ANSWER_TOKENS, N_METRICS };
+
+static const struct {
+    const char *name, *type;
+} metrics[N_METRICS] = {
+    [RUNNING] = {"num_requests_running", "gauge"},
+    [WAITING] = {"num_requests_waiting", "gauge"},
+    [USAGE] = {"kv_cache_usage_perc", "gauge"},
+    [QUERIES] = {"prefix_cache_queries_total", "counter"},
+    [HITS] = {"prefix_cache_hits_total", "counter"},
+    [PROMPT_TOKENS] = {"prompt_tokens_total", "counter"},
+    [ANSWER_TOKENS] = {"generation_tokens_total", "counter"},
+};
+
+static double value_of(enum metric metric, const struct engine_count *c) {
+    switch (metric) {
+    case RUNNING:
+        return (double)c->running;
+    case WAITING:
+        return (double)c->waiting;
+    case USAGE:
+        return (double)c->blocks.used / (double)c->blocks.capacity;
+    case QUERIES:
+        return (double)c->queries;
+    case HITS:
+        return (double)c->hits;
+    case PROMPT_TOKENS:
+        return (double)c->prompt_tokens;
+    default:
+        return (double)c->answer_tokens;
+    }
+}
+
+void serve_metrics(struct mock *m, struct evhttp_request *request) {
+    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    json_t *name = json_string(m->options->model);
+    char *model = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
+    for (enum metric i = 0; i < N_METRICS; i++) {
+        evbuffer_add_printf(out, "# TYPE vllm:%s %s\n", metrics[i].name, metrics[i].type);
+        for (size_t rank = 0; rank < m->options->ranks; rank++) {
+            struct engine_count c = engine_count(m->engines[rank]);
+            evbuffer_add_printf(out, "vllm:%s{engine=\"%zu\",model_name=%s} %.17g\n",
+                                metrics[i].name, rank, model ? model : "\"\"", value_of(i, &c));
+        }
+    }
+    free(model);
+    json_decref(name);
+    answer_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", "");
+}
+
+// ---- /server_info --------------------------------------------------------------------------------
+
+void serve_info(struct mock *m, struct evhttp_request *request) {
+    const struct options *o = m->options;
+    json_t *info =
+        json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s}", "engine", "kvroute-mock-engine", "model_path",
+                  o->model, "block_size", (json_int_t)o->engine.block_size, "page_size",
+                  (json_int_t)o->engine.block_size, "dp_size", (json_int_t)o->ranks,
+                  "num_gpu_blocks", (json_int_t)o->engine.blocks, "schema", o->engine.schema->name);
+    json_t *events = json_null();
+    if (!o->no_events)
+        events = json_pack("{s:s,s:s,s:i,s:s,s:I,s:I,s:o}", "publisher", "zmq", "endpoint_host",
+                           o->host, "endpoint_port_base", m->events_port, "topic", o->publish.topic,
+                           "block_size", (json_int_t)o->engine.block_size, "dp_size",
+                           (json_int_t)o->ranks, "replay_port_base",
+                           o->no_replay ? json_null() : json_integer(m->replay_port));
+    if (info) json_object_set_new(info, "kv_events", events);
+    answer_json(request, 200, info);
+}
+
+// ---- /mock/cache, /reset_prefix_cache ------------------------------------------------------------
+
+// The rank of the query, all of them if there is none. False: an error has been answered.
+static json_t *rank_row(const struct mock *m, size_t rank) {
+    struct engine_count c = engine_count(m->engines[rank]);
+    uint64_t *hashes = take(c.blocks.cached, sizeof *hashes);
+    size_t n = blocks_list(engine_blocks(m->engines[rank]), hashes);
+    json_t *blocks = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(blocks, json_sprintf("%016" PRIx64, hashes[i]));
+    free(hashes);
+    const struct publisher *p = m->publishers[rank];
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "rank", (json_int_t)rank,
+                     "capacity", (json_int_t)c.blocks.capacity, "used", (json_int_t)c.blocks.used,
+                     "copies", (json_int_t)c.blocks.cached, "running", (json_int_t)c.running,
+                     "waiting", (json_int_t)c.waiting, "steps", (json_int_t)c.steps, "next_seq",
+                     (json_int_t)(p ? publisher_next(p) : 0), "held",
+                     (json_int_t)(p ? publisher_held(p) : 0), "blocks", blocks);
+}
+
+void serve_cache(struct mock *m, struct evhttp_request *request) {
+    json_t *ranks = json_array();
+    for (size_t i = 0; i < m->options->ranks; i++)
+        json_array_append_new(ranks, rank_row(m, i));
+    answer_json(request, 200,
+                json_pack("{s:I,s:I,s:o}", "life", (json_int_t)m->lives, "block_size",
+                          (json_int_t)m->options->engine.block_size, "ranks", ranks));
+}
+
+void serve_reset(struct mock *m, struct evhttp_request *request) {
+    bool all = true;
+    for (size_t i = 0; i < m->options->ranks; i++)
+        all &= engine_reset(m->engines[i]);
+    answer_json(request, 200, json_pack("{s:b}", "reset", all));
+}

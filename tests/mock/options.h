@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the mock engine is told on its command line.
+#ifndef MOCK_OPTIONS_H
+#define MOCK_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine.h"
+#include "publish.h"
+
+enum { MAX_LORAS = 8, MAX_RANKS = 64 };
+
+struct options {
+    const char *host, *model, *loras[MAX_LORAS];
+    size_t n_loras;
+    const char *connect; // where the event sockets connect to instead of binding, or NULL
+    int http_port, events_port, replay_port; // 0: chosen
+    bool no_events, no_replay;
+    size_t ranks, max_model_len, publish_at_start;
+    uint64_t seed;
+    struct engine_config engine;
+    struct publish_config publish;
+};
+
+// Returns -1 to go on, or the status to exit with.
+int options_read(struct options *o, int argc, char **argv);
+
+#endif

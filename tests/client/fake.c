@@ -21,13 +21,15 @@
 #include "fake_impl.h"
 #include "home.h"
 
-enum { MAX_CONNS = 128, STORY = 2048, STORY_WORD = 56 };
+enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56 };
 
 struct conn {
     int fd, node;
-    bool mute;   // hears, and says nothing any more
-    bool slow;   // says every byte alone
-    bool ending; // closes when all is written
+    uint64_t id;     // for CLIENT ID and CLIENT KILL
+    int64_t stalled; // nothing is heard until then; 0: now
+    bool mute;       // hears, and says nothing any more
+    bool slow;       // says every byte alone
+    bool ending;     // closes when all is written
     bool asking;
     struct buf in, out;
 };
@@ -38,13 +40,14 @@ struct fake {
     int wake[2];
     bool stop;
     int listeners[FAKE_NODES], n_nodes;
+    bool deaf;      // nobody listens
     char path[108]; // of the unix socket, if it is one
     struct conn conns[MAX_CONNS];
     size_t n_conns;
     struct pool pool, kept; // kept: what a failover goes back to
     // Counting and misbehaving.
     struct fault fault;
-    uint64_t heard, fault_at, faults;
+    uint64_t heard, fault_at, faults, last_id;
     bool fault_stays;
     char story[STORY][STORY_WORD];
 };
@@ -73,24 +76,30 @@ static int listen_unix(const char *path) {
     return fd;
 }
 
-static void stop_listening(struct fake *f) {
+static void close_listeners(struct fake *f) {
     for (int i = 0; i < f->n_nodes; i++)
-        if (f->listeners[i] >= 0) {
-            close(f->listeners[i]);
-            f->listeners[i] = -1;
-        }
+        if (f->listeners[i] >= 0) close(f->listeners[i]);
+}
+
+// A TCP port is kept, so that nobody else's server is there when our clients look for ours.
+static void stop_listening(struct fake *f) {
+    if (f->deaf) return;
+    f->deaf = true;
+    if (f->path[0]) {
+        close(f->listeners[0]);
+        f->listeners[0] = -1;
+        return;
+    }
+    for (int i = 0; i < f->n_nodes; i++)
+        home_deafen(f->listeners[i]);
 }
 
 static void listen_again(struct fake *f) {
-    for (int i = 0; i < f->n_nodes; i++) {
-        if (f->listeners[i] >= 0) continue;
-        // Somebody else may have the port for a moment: a connection of another test's, say.
-        for (int tries = 0; f->listeners[i] < 0; tries++) {
-            f->listeners[i] = f->path[0] ? listen_unix(f->path) : home_listen_at(f->pool.ports[i]);
-            if (tries > 1000) abort();
-            if (f->listeners[i] < 0) sleep_ms(5);
-        }
-    }
+    if (!f->deaf) return;
+    f->deaf = false;
+    if (f->path[0]) f->listeners[0] = listen_unix(f->path);
+    for (int i = 0; i < f->n_nodes && !f->path[0]; i++)
+        home_listen_again(f->listeners[i]);
 }
 
 static void accept_one(struct fake *f, int node) {
@@ -100,7 +109,7 @@ static void accept_one(struct fake *f, int node) {
         fprintf(stderr, "the fake has %d connections\n", MAX_CONNS);
         abort();
     }
-    f->conns[f->n_conns++] = (struct conn){.fd = fd, .node = node};
+    f->conns[f->n_conns++] = (struct conn){.fd = fd, .node = node, .id = ++f->last_id};
 }
 
 // ---- Commands ------------------------------------------------------------------------------------
@@ -175,6 +184,7 @@ static bool carries_out(const struct fault *fault) {
     case FAULT_SAY:
         return fault->bytes[0] != '-';
     case FAULT_DROP:
+    case FAULT_STALL:
     case FAULT_REDIRECT:
         return false;
     default:
@@ -226,9 +236,32 @@ static void misbehave(struct fake *f, struct conn *c, const struct buf *right) {
         buf_text(&c->out, "-%s %d 127.0.0.1:%d\r\n", fault->bytes, FAKE_SLOT,
                  f->pool.ports[fault->n]);
         break;
+    case FAULT_STALL: // see obey()
     case FAULT_NONE:
         break;
     }
+}
+
+// The two commands that are about connections, which the pool knows nothing of. false: another one.
+static bool about_conns(struct fake *f, const struct conn *c, const struct word *argv, size_t argc,
+                        struct buf *out) {
+    if (argc < 2 || !word_is(argv[0], "CLIENT")) return false;
+    if (word_is(argv[1], "ID")) {
+        buf_text(out, ":%llu\r\n", (unsigned long long)c->id);
+        return true;
+    }
+    if (argc != 4 || !word_is(argv[1], "KILL") || !word_is(argv[2], "ID")) return false;
+    char digits[24];
+    int killed = 0;
+    snprintf(digits, sizeof digits, "%.*s", (int)argv[3].n, argv[3].p);
+    for (size_t i = 0; i < f->n_conns; i++)
+        if (f->conns[i].id == strtoull(digits, NULL, 10) && f->conns[i].node == c->node) {
+            killed++;
+            f->conns[i].mute = f->conns[i].ending = true;
+            f->conns[i].out.n = 0;
+        }
+    buf_text(out, ":%d\r\n", killed);
+    return true;
 }
 
 static void obey(struct fake *f, struct conn *c) {
@@ -239,7 +272,13 @@ static void obey(struct fake *f, struct conn *c) {
         f->heard++;
         bool faulty = is_faulty(f);
         struct buf right = {0};
-        if (!faulty || carries_out(&f->fault))
+        if (faulty && f->fault.kind == FAULT_STALL && !c->stalled) {
+            c->stalled = now_ms() + STALL_MS;
+            f->faults++;
+            break; // it is heard anew when that is over
+        }
+        if (f->fault.kind == FAULT_STALL) faulty = false;
+        if ((!faulty || carries_out(&f->fault)) && !about_conns(f, c, argv, argc, &right))
             pool_answer(&f->pool, c->node, &c->asking, argv, argc, &right);
         // A server that hasn't done a thing may fail to say so, but doesn't claim to have done it.
         if (f->fault.kind == FAULT_SAY && right.n && right.p[0] == '-') faulty = false;
@@ -291,11 +330,35 @@ static size_t watch(const struct fake *f, struct pollfd *fds) {
     size_t n = 0;
     fds[n++] = (struct pollfd){f->wake[0], POLLIN, 0};
     for (int i = 0; i < f->n_nodes; i++)
-        fds[n++] = (struct pollfd){f->listeners[i], POLLIN, 0}; // poll skips what is negative
-    for (size_t i = 0; i < f->n_conns; i++)
+        fds[n++] = (struct pollfd){f->deaf ? -1 : f->listeners[i], POLLIN, 0}; // -1: passed over
+    for (size_t i = 0; i < f->n_conns; i++) {
+        const struct conn *c = &f->conns[i];
         fds[n++] =
-            (struct pollfd){f->conns[i].fd, (short)(POLLIN | (f->conns[i].out.n ? POLLOUT : 0)), 0};
+            (struct pollfd){c->stalled ? -1 : c->fd, (short)(POLLIN | (c->out.n ? POLLOUT : 0)), 0};
+    }
     return n;
+}
+
+// ms until the first stalled connection goes on; -1: there is none.
+static int until_thaw(const struct fake *f) {
+    int64_t first = -1, now = now_ms();
+    for (size_t i = 0; i < f->n_conns; i++) {
+        int64_t left = f->conns[i].stalled - now;
+        if (!f->conns[i].stalled) continue;
+        if (left < 0) left = 0;
+        if (first < 0 || left < first) first = left;
+    }
+    return (int)first;
+}
+
+static void thaw(struct fake *f) {
+    for (size_t i = f->n_conns; i-- > 0;) {
+        struct conn *c = &f->conns[i];
+        if (!c->stalled || c->stalled > now_ms()) continue;
+        if (c->in.n) obey(f, c);
+        c->stalled = 0;
+        if (!say(c)) drop_conn(f, i);
+    }
 }
 
 static void serve(struct fake *f, const struct pollfd *fds) {
@@ -308,7 +371,7 @@ static void serve(struct fake *f, const struct pollfd *fds) {
     for (size_t i = f->n_conns; i-- > 0;) // those that a dying node takes along
         if (f->conns[i].ending && !f->conns[i].out.n) drop_conn(f, i);
     for (int i = 0; i < f->n_nodes; i++)
-        if (fds[1 + i].revents && f->listeners[i] >= 0) accept_one(f, i);
+        if (fds[1 + i].revents && !f->deaf) accept_one(f, i);
 }
 
 static void *run(void *arg) {
@@ -317,13 +380,15 @@ static void *run(void *arg) {
     pthread_mutex_lock(&f->lock);
     while (!f->stop) {
         size_t n = watch(f, fds), n_conns = f->n_conns;
+        int until = until_thaw(f);
         pthread_mutex_unlock(&f->lock);
-        poll(fds, n, -1);
+        poll(fds, n, until);
         pthread_mutex_lock(&f->lock);
         char byte;
         if (fds[0].revents && read(f->wake[0], &byte, 1) < 0) abort();
         // The test thread may have closed connections meanwhile: then all is looked at again.
         if (n_conns == f->n_conns && !fds[0].revents) serve(f, fds);
+        thaw(f);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -367,7 +432,7 @@ void fake_stop(struct fake *f) {
     give(f);
     pthread_join(f->thread, NULL);
     drop_all(f);
-    stop_listening(f);
+    close_listeners(f);
     if (f->path[0]) unlink(f->path);
     close(f->wake[0]);
     close(f->wake[1]);

@@ -31,6 +31,7 @@ enum fault_kind {
     FAULT_HALF_HANG,  // half of the right reply
     FAULT_HALF_CLOSE, //
     FAULT_HANG,       // nothing
+    FAULT_STALL,      // this and what follows on the connection is heard a while later
     FAULT_CLOSE,      // the end
     FAULT_DROP,       // the end, and the command wasn't carried out
     FAULT_DIE,        // the end of all connections, and nobody listens any more

@@ -33,6 +33,7 @@ static const char nul_error[] = {'-', 'E', 'R', 'R', ' ', 0, 0, '\r', '\n'};
 static const struct misdeed list[] = {
     // Silence, and half an answer.
     {{"hangs", FAULT_HANG, "", 0}, NOTHING, false},
+    {{"stalls", FAULT_STALL, "", 0}, NOTHING, false},
     {{"closes", FAULT_CLOSE, "", 0}, NOTHING, false},
     {{"closes before it has done anything", FAULT_DROP, "", 0}, NOTHING, false},
     {{"half an answer, then silence", FAULT_HALF_HANG, "", 0}, NOTHING, false},

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { BACKLOG = 64 };
+
 static char home[80];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -57,13 +59,13 @@ const char *home_path(void) {
     return home;
 }
 
-int home_listen_at(int port) {
+static int listen_at(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) fail("socket");
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 64) == 0) return fd;
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, BACKLOG) == 0) return fd;
     close(fd);
     return -1;
 }
@@ -72,12 +74,20 @@ int home_listen(int *port) {
     static uint32_t next; // between threads it doesn't matter who gets which
     for (int tries = 0; tries < 4000; tries++) {
         uint32_t drawn = __atomic_add_fetch(&next, 7, __ATOMIC_RELAXED);
-        *port = 12000 + (int)((drawn + (uint32_t)getpid() * 37u) % 20000);
-        int fd = home_listen_at(*port);
+        *port = 4000 + (int)((drawn + (uint32_t)getpid() * 37u) % 8000);
+        int fd = listen_at(*port);
         if (fd >= 0) return fd;
     }
     fail("no free port");
     return -1;
+}
+
+void home_deafen(int fd) {
+    if (shutdown(fd, SHUT_RDWR)) fail("a socket goes on listening");
+}
+
+void home_listen_again(int fd) {
+    if (listen(fd, BACKLOG)) fail("a socket doesn't listen again");
 }
 
 int64_t now_ms(void) {

@@ -9,9 +9,12 @@
 const char *home_path(void); // short enough for sockets in it
 
 // A listening socket on a free port of 127.0.0.1, and which that is. The port is below the range
-// from which the kernel takes ports for outgoing connections.
+// from which the kernel takes ports for outgoing connections, and not one of those on which the other
+// suites stop and start their servers: their clients would find ours there.
 int home_listen(int *port);
-int home_listen_at(int port); // that port again
+// Refuses connections, and keeps the port, until it listens again.
+void home_deafen(int fd);
+void home_listen_again(int fd);
 
 int64_t now_ms(void); // monotonic
 void sleep_ms(int ms);

@@ -76,6 +76,11 @@ void play_sentinels_down(struct verdict *v) {
     conclude(v, s, &f);
 }
 
+// A Sentinel that hasn't heard of the replica for a moment refuses.
+static bool takes_the_order(void *ctx) {
+    return call_try(ctx, "SENTINEL FAILOVER main");
+}
+
 // What the replica hears is held for long, and neither side notices. The old primary goes on
 // answering after the promotion until Sentinels have made it a replica.
 void play_operator_promotes(struct verdict *v) {
@@ -85,7 +90,7 @@ void play_operator_promotes(struct verdict *v) {
     proxy_link(1, 0, LINK_HELD);
     sleep_ms(3000);
     strike(v, s, "nothing: the old primary is demoted");
-    call_ok(f.sentinels[0], "SENTINEL FAILOVER main");
+    wait_until(takes_the_order, f.sentinels[0], "a Sentinel begins a failover");
     struct server *promoted = sentinel_wait_primary(f.sentinels[0], f.primary);
     stage_freeze(s);
     count_losses(v, s, promoted);

@@ -23,7 +23,7 @@
 #define REDIS_SERVER "redis-server"
 #endif
 
-enum { START_TRIES = 5 };
+enum { START_TRIES = 5, ASK_TRIES = 20 };
 
 static struct server servers[MAX_SERVERS]; // of this world
 static size_t n_servers;
@@ -132,6 +132,23 @@ static redisContext *dial(int port) {
     return NULL;
 }
 
+// Whether it is this server that answers: somebody else's may have taken the port a moment earlier.
+static bool is_itself(struct server *s) {
+    char line[40];
+    redisReply *r = redisCommand(s->conn, "INFO server");
+    snprintf(line, sizeof line, "process_id:%d\r", (int)s->process->pid);
+    bool same = r && r->type == REDIS_REPLY_STRING && strstr(r->str, line);
+    freeReplyObject(r);
+    return same;
+}
+
+static bool is_loading(struct server *s) {
+    redisReply *r = redisCommand(s->conn, "PING");
+    bool loading = !r || (r->type == REDIS_REPLY_ERROR && strncmp(r->str, "LOADING", 7) == 0);
+    freeReplyObject(r);
+    return loading; // any other error, MASTERDOWN or MISCONF, is an answer
+}
+
 // Waits until it answers and has loaded its data. false: it ended instead.
 static bool wait_ready(struct server *s) {
     int64_t until = now_ms() + PATIENCE_MS;
@@ -139,11 +156,7 @@ static bool wait_ready(struct server *s) {
     while (now_ms() < until) {
         if (process_ended(s->process, &status)) return false;
         s->conn = dial(s->port);
-        redisReply *r = s->conn ? redisCommand(s->conn, "PING") : NULL;
-        bool ready = r && r->type == REDIS_REPLY_STATUS;
-        bool denied = r && r->type == REDIS_REPLY_ERROR && strncmp(r->str, "LOADING", 7) != 0;
-        if (r) freeReplyObject(r);
-        if (ready || denied) return true; // also MASTERDOWN and MISCONF are answers
+        if (s->conn && is_itself(s) && !is_loading(s)) return true;
         if (s->conn) redisFree(s->conn);
         s->conn = NULL;
         sleep_ms(5);
@@ -246,9 +259,10 @@ const char *servers_broken(void) {
 
 // ---- Calls ---------------------------------------------------------------------------------------
 
-// Twice at most: the first try may find that the connection has been closed, by CLIENT KILL say.
+// Again when the connection turns out to be closed: Sentinels and CLIENT KILL close it, several times in
+// a row perhaps.
 static redisReply *ask(struct server *s, const char *format, va_list ap) {
-    for (int tries = 0; tries < 2; tries++) {
+    for (int tries = 0; tries < ASK_TRIES; tries++) {
         if (s->conn && s->conn->err) {
             redisFree(s->conn);
             s->conn = NULL;
@@ -260,6 +274,7 @@ static redisReply *ask(struct server *s, const char *format, va_list ap) {
         redisReply *r = redisvCommand(s->conn, format, again);
         va_end(again);
         if (r) return r;
+        sleep_ms(20);
     }
     give_up("%s doesn't answer %s: %s", s->name, format, s->conn->errstr);
 }

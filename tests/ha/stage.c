@@ -80,6 +80,8 @@ struct stage *stage_begin(const struct stage_plan *plan, struct server *primary)
         client_start(c, aside);
     }
     stage_wait_served(s, 0, s->n_clients);
+    for (size_t i = 0; i < s->n_clients; i++)
+        s->clients[i].warm = true;
     return s;
 }
 

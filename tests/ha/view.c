@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_COUNT = 500 };
+enum { LIST_COUNT = 500, TRIES = 20 };
 
 static struct view view;
 
+// NULL: the connection has been closed, as Sentinels do when they change a server's role.
 static redisReply *next_reply(struct server *s) {
     void *r = NULL;
-    if (redisGetReply(s->conn, &r) != REDIS_OK || !r)
-        give_up("%s stops answering: %s", s->name, s->conn->errstr);
-    return r;
+    return redisGetReply(s->conn, &r) == REDIS_OK ? r : NULL;
 }
 
 static bool worker_of(const redisReply *name, size_t *worker) {
@@ -47,8 +46,9 @@ static void take_request(const struct stage *s, const redisReply *id, const redi
     };
 }
 
-static void look_at_requests(const struct stage *s, struct server *server) {
+static bool look_at_requests(const struct stage *s, struct server *server) {
     char cursor[32] = "0";
+    bool whole = true;
     do {
         redisReply *list =
             call(server, "KVROUTE.REQUEST LIST pool %s COUNT %d", cursor, LIST_COUNT);
@@ -64,11 +64,13 @@ static void look_at_requests(const struct stage *s, struct server *server) {
                                (size_t)ids->element[i]->len);
         for (size_t i = 0; i < ids->elements; i++) {
             redisReply *r = next_reply(server);
-            take_request(s, ids->element[i], r);
+            whole &= r != NULL;
+            if (r) take_request(s, ids->element[i], r);
             freeReplyObject(r);
         }
         freeReplyObject(list);
-    } while (strcmp(cursor, "0") != 0);
+    } while (whole && strcmp(cursor, "0") != 0);
+    return whole;
 }
 
 // ---- Workers and holdings ------------------------------------------------------------------------
@@ -104,12 +106,13 @@ static void take_holder(size_t block, const redisReply *line) {
             view.ranks[worker][rank].tiers[block] |= (uint8_t)(1u << t);
 }
 
-static void look_at_holdings(struct server *server) {
+static bool look_at_holdings(struct server *server) {
     for (size_t b = 0; b < BLOCKS; b++)
         redisAppendCommand(server->conn, "KVROUTE.TREE pool FROM %016llx DEPTH 1 COUNT 1",
                            (unsigned long long)universe_hash(b));
     for (size_t b = 0; b < BLOCKS; b++) {
         redisReply *r = next_reply(server);
+        if (!r) return false;
         if (r->type != REDIS_REPLY_ARRAY)
             give_up("%s shows no tree: %s", server->name, r->str ? r->str : "?");
         const redisReply *holders = r->elements ? field(r->element[0], "holders") : NULL;
@@ -117,20 +120,26 @@ static void look_at_holdings(struct server *server) {
             take_holder(b, holders->element[i]);
         freeReplyObject(r);
     }
+    return true;
 }
 
-const struct view *view_pool(const struct stage *s, struct server *server) {
+// false: the connection was closed in the middle.
+static bool look(const struct stage *s, struct server *server) {
     memset(&view, 0, sizeof view);
     redisReply *info = call(server, "KVROUTE.INFO pool");
     view.gone = info->type == REDIS_REPLY_ERROR && strncmp(info->str, "NOPOOL", 6) == 0;
-    if (!view.gone) {
-        if (info->type != REDIS_REPLY_ARRAY)
-            give_up("%s tells nothing of the pool: %s", server->name, info->str);
-        view.holdings = (uint64_t)field_int(info, "holdings");
-        look_at_requests(s, server);
-        look_at_workers(server);
-        look_at_holdings(server);
-    }
+    if (!view.gone && info->type != REDIS_REPLY_ARRAY)
+        give_up("%s tells nothing of the pool: %s", server->name, info->str);
+    if (!view.gone) view.holdings = (uint64_t)field_int(info, "holdings");
     freeReplyObject(info);
-    return &view;
+    if (view.gone) return true;
+    if (!look_at_requests(s, server)) return false;
+    look_at_workers(server);
+    return look_at_holdings(server);
+}
+
+const struct view *view_pool(const struct stage *s, struct server *server) {
+    for (int tries = 0; tries < TRIES; tries++)
+        if (look(s, server)) return &view;
+    give_up("%s closes every connection", server->name);
 }

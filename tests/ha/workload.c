@@ -71,7 +71,7 @@ static bool take(struct session *s, const struct kvr_result *r, const char *call
     struct client *log = s->log;
     int64_t now = now_ms();
     log->answers++;
-    if (r->code == KVR_CODE_TIMEOUT && log->hasty) {
+    if (r->code == KVR_CODE_TIMEOUT && (log->hasty || (log->degrade && !log->warm))) {
         log->timeouts++;
         return false;
     }

@@ -58,6 +58,7 @@ struct client {
     struct process *process;
 
     _Atomic int order, reached;
+    _Atomic bool warm; // has been served: who degrades knows the workers by now
 
     // Its log.
     _Atomic uint32_t n; // requests begun

@@ -364,6 +364,43 @@ Test(calls, blocking_on_a_loop) {
     event_base_free(base);
 }
 
+// ---- Sent twice ----------------------------------------------------------------------------------
+
+// The first sending is booked and its answer lost; the second is refused. The caller has been told that
+// there is no request, so none may stay.
+static void booked_then_refused(bool claim, const char *error, enum kvr_code code) {
+    static const struct fault closes = {"closes", FAULT_CLOSE, "", 0};
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
+    struct heard h = {0};
+    struct kvr_select_call s = {ID, BLOCKS};
+    struct kvr_claim_call k = {ID, WORKER, BLOCKS};
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    fake_fault(fake, &closes, 1, false);
+    cr_assert((claim ? kvr_client_claim_async(c, &k, hear, &h)
+                     : kvr_client_select_async(c, &s, hear, &h)) == KVR_CODE_OK);
+    for (uint64_t before = fake_faults(fake); fake_faults(fake) == before;)
+        kvr_client_run(c, 0);
+    cr_assert(fake_live(fake) == 1);
+    struct fake_lies lies = {.fails = claim ? "KVROUTE.CLAIM" : "KVROUTE.SELECT", .error = error};
+    fake_lie(fake, &lies);
+    run_until(c, &h, 1);
+    cr_expect(h.codes[code] == 1, "not %s", kvr_code_name(code));
+    cr_expect(kvr_client_drain(c, 20000));
+    cr_expect(fake_live(fake) == 0, "%s after %s: booked, and nobody's", claim ? "CLAIM" : "SELECT",
+              error);
+    fake_lie(fake, NULL);
+    kvr_client_close(c);
+}
+
+Test(calls, booked_and_then_refused) {
+    for (int claim = 0; claim < 2; claim++) {
+        booked_then_refused(claim, "OOM command not allowed", KVR_CODE_OOM);
+        booked_then_refused(claim, "NOPERM no", KVR_CODE_DENIED);
+        booked_then_refused(claim, "NOWORKER none", KVR_CODE_NOWORKER);
+        booked_then_refused(claim, "ERR no", KVR_CODE_REFUSED);
+    }
+}
+
 // ---- Results -------------------------------------------------------------------------------------
 
 // A blocking call's result lasts until the next blocking call, whatever else goes on.

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The event stream: whatever the schema, what it tells is what the cache holds.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "events.h"
+#include "test_process.h"
+#include "test_stream.h"
+#include "test_traffic.h"
+
+static struct fold fold_from(const struct stream *s) {
+    return (struct fold){.next = s->seq + 1};
+}
+
+// ---- What is told is what is there ---------------------------------------------------------------
+
+static void tell_all(const struct schema *schema, const char *more) {
+    char options[300];
+    snprintf(options, sizeof options, "--schema=%s --blocks=40 --block-size=4 --lora=ad %s",
+             schema->name, more);
+    struct process p = process_start(options);
+    struct stream s = stream_open(&p, 0, true);
+    struct fold f = fold_from(&s);
+    struct traffic t = {.requests = 80, .at_once = 4, .seed = 3, .lora = schema->lora_name};
+    t.salts = schema->extra_keys || schema->sglang;
+    traffic_run(&p, &t);
+    fold_follow(&f, &s, &p, 0);
+    fold_check(&f, &p, 0);
+    cr_assert(f.n > 10 && !f.cleared);
+    cr_assert((f.unknown > 0) == (strstr(more, "--noise") != NULL));
+    // The buffer tells the same, from wherever one asks.
+    struct fold again = {0};
+    fold_replay(&again, &s);
+    fold_check(&again, &p, 0);
+    cr_assert(again.next == f.next);
+    fold_free(&again);
+    fold_free(&f);
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
+Test(events, every_schema_tells_all) {
+    for (size_t i = 0; schema_at(i); i++)
+        tell_all(schema_at(i), "");
+}
+
+Test(events, binary_hashes_tell_the_same) {
+    for (size_t i = 2; schema_at(i); i++)
+        if (!schema_at(i)->sglang) tell_all(schema_at(i), "--binary-hashes");
+}
+
+Test(events, noise_is_noise) {
+    tell_all(schema_find("0.22"), "--noise");
+    tell_all(schema_find("0.28"), "--noise --binary-hashes");
+    tell_all(schema_find("sglang"), "--noise");
+}
+
+Test(events, a_cache_under_pressure) {
+    struct process p = process_start("--blocks=64 --block-size=2 --max-running=6 "
+                                     "--max-batch-tokens=24");
+    struct stream s = stream_open(&p, 0, true);
+    struct fold f = fold_from(&s);
+    for (unsigned i = 0; i < 12; i++) {
+        struct traffic t = {.requests = 96, .at_once = 16, .seed = i, .salts = true};
+        traffic_run(&p, &t);
+        fold_follow(&f, &s, &p, 0);
+        fold_check(&f, &p, 0);
+    }
+    cr_assert(f.n > 10);
+    fold_free(&f);
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
+Test(events, ranks_have_streams_of_their_own) {
+    struct process p = process_start("--ranks=3 --block-size=4 --blocks=50");
+    struct stream s[3];
+    struct fold f[3];
+    for (size_t i = 0; i < 3; i++) {
+        s[i] = stream_open(&p, i, true);
+        f[i] = fold_from(&s[i]);
+    }
+    for (size_t i = 0; i < 3; i++)
+        traffic_run(&p, &(struct traffic){.rank = i, .requests = 20 * i, .seed = 5});
+    for (size_t i = 0; i < 3; i++) {
+        fold_follow(&f[i], &s[i], &p, i);
+        fold_check(&f[i], &p, i);
+        cr_assert((f[i].n > 0) == (i > 0));
+        fold_free(&f[i]);
+        stream_close(&s[i]);
+    }
+    process_end(&p, SIGTERM);
+}
+
+Test(events, names_are_the_seed_s) {
+    uint64_t names[3];
+    static const char *const options[] = {"--block-size=4 --seed=7", "--block-size=4 --seed=7",
+                                          "--block-size=4"};
+    for (size_t i = 0; i < 3; i++) {
+        struct process p = process_start(options[i]);
+        struct stream s = stream_open(&p, 0, false);
+        struct fold f = {0};
+        traffic_one(&p, 0, "hello");
+        fold_replay(&f, &s);
+        names[i] = f.blocks[0].name;
+        fold_free(&f);
+        stream_close(&s);
+        process_end(&p, SIGTERM);
+    }
+    cr_assert(names[0] == names[1] && names[0] != names[2]);
+}
+
+// ---- Frames and replay ---------------------------------------------------------------------------
+
+Test(events, the_topic_is_in_front) {
+    struct process p = process_start("--topic=kv@pod@mock --block-size=4");
+    struct stream s = stream_open(&p, 0, true);
+    traffic_one(&p, 0, "x");
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    cr_assert(zmq_msg_recv(&frame, s.sub, 0) == 11);
+    cr_assert(memcmp(zmq_msg_data(&frame), "kv@pod@mock", 11) == 0 && zmq_msg_more(&frame));
+    cr_assert(zmq_msg_recv(&frame, s.sub, 0) == 8 && zmq_msg_more(&frame));
+    cr_assert(zmq_msg_recv(&frame, s.sub, 0) > 0 && !zmq_msg_more(&frame));
+    zmq_msg_close(&frame);
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
+Test(events, replies_have_the_schema_s_layout) {
+    static const char *const names[] = {"0.24", "0.26"};
+    for (size_t i = 0; i < 2; i++) {
+        char options[60];
+        snprintf(options, sizeof options, "--schema=%s --block-size=4", names[i]);
+        struct process p = process_start(options);
+        struct stream s = stream_open(&p, 0, false);
+        traffic_one(&p, 0, "x");
+        stream_ask(&s, 0);
+        for (size_t k = 0; k < 2; k++) {
+            struct message m = stream_reply(&s, PATIENCE_MS);
+            cr_assert(m.got && m.topic == (i == 1) && message_is_end(&m) == (k == 1));
+            message_free(&m);
+        }
+        stream_close(&s);
+        process_end(&p, SIGTERM);
+    }
+}
+
+Test(events, a_replay_begins_where_it_can) {
+    struct process p = process_start("--buffer=5 --block-size=4");
+    struct stream s = stream_open(&p, 0, false);
+    static const struct {
+        uint64_t from, first;
+    } cases[] = {{0, 7}, {7, 7}, {10, 10}, {11, 11}, {12, UINT64_MAX}, {UINT64_MAX, UINT64_MAX}};
+    for (int i = 0; i < 12; i++) {
+        char prompt[20];
+        snprintf(prompt, sizeof prompt, "p%d", i);
+        traffic_one(&p, 0, prompt);
+    }
+    cr_assert(rank_number(&p, 0, "next_seq") == 12);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        stream_ask(&s, cases[i].from);
+        for (uint64_t want = cases[i].first; want <= 12; want++) {
+            struct message m = stream_reply(&s, PATIENCE_MS);
+            cr_assert(m.got && (want < 12 ? m.seq == want : message_is_end(&m)));
+            message_free(&m);
+        }
+        if (cases[i].first == UINT64_MAX) {
+            struct message m = stream_reply(&s, PATIENCE_MS);
+            cr_assert(message_is_end(&m));
+            message_free(&m);
+        }
+    }
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
+// Only an empty frame and a number are a request; nothing else is answered, and all else goes on.
+Test(events, other_requests_have_no_answer) {
+    struct process p = process_start("--block-size=4");
+    struct stream s = stream_open(&p, 0, false);
+    traffic_one(&p, 0, "x");
+    zmq_send(s.dealer, "\0\0\0\0\0\0\0\0", 8, 0);
+    zmq_send(s.dealer, "x", 1, ZMQ_SNDMORE);
+    zmq_send(s.dealer, "", 0, 0);
+    for (size_t i = 0; i < 20; i++)
+        zmq_send(s.dealer, "", 0, i < 19 ? ZMQ_SNDMORE : 0);
+    struct message m = stream_reply(&s, 100);
+    cr_assert(!m.got);
+    struct fold f = {0};
+    fold_replay(&f, &s);
+    fold_check(&f, &p, 0);
+    fold_free(&f);
+    // Numbers are of any length; none is 0.
+    static const struct {
+        const char *number;
+        size_t len;
+        bool all;
+    } cases[] = {{"", 0, true},
+                 {"\0", 1, true},
+                 {"\1", 1, false},
+                 {"\0\0\0\0\0\0\0\0\0\1", 10, false},
+                 {"\1\0\0\0\0\0\0\0\0", 9, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        zmq_send(s.dealer, "", 0, ZMQ_SNDMORE);
+        zmq_send(s.dealer, cases[i].number, cases[i].len, 0);
+        m = stream_reply(&s, PATIENCE_MS);
+        cr_assert(m.got && message_is_end(&m) != cases[i].all);
+        message_free(&m);
+        if (cases[i].all) m = stream_reply(&s, PATIENCE_MS);
+        message_free(&m);
+    }
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
+Test(events, who_joins_late_has_the_replay) {
+    struct process p = process_start("--publish-at-start=8 --block-size=4 --ranks=2");
+    for (size_t rank = 0; rank < 2; rank++) {
+        struct stream s = stream_open(&p, rank, true);
+        cr_assert(s.seq >= 8);
+        struct fold f = {0};
+        fold_replay(&f, &s);
+        cr_assert(f.n == 16);
+        fold_check(&f, &p, rank);
+        fold_free(&f);
+        stream_close(&s);
+    }
+    process_end(&p, SIGTERM);
+}
+
+Test(events, sockets_connect_where_they_are_told) {
+    void *zmq = zmq_ctx_new(), *sub = zmq_socket(zmq, ZMQ_SUB);
+    char endpoint[100], options[200];
+    size_t size = sizeof endpoint;
+    int patience = PATIENCE_MS;
+    zmq_setsockopt(sub, ZMQ_SUBSCRIBE, "", 0);
+    zmq_setsockopt(sub, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    cr_assert(zmq_bind(sub, "tcp://127.0.0.1:*") == 0);
+    zmq_getsockopt(sub, ZMQ_LAST_ENDPOINT, endpoint, &size);
+    snprintf(options, sizeof options, "--connect=%s --block-size=4", endpoint);
+    struct process p = process_start(options);
+    zmq_pollitem_t wait = {.socket = sub, .events = ZMQ_POLLIN};
+    for (int i = 0; zmq_poll(&wait, 1, 20) == 0; i++) {
+        char prompt[20];
+        snprintf(prompt, sizeof prompt, "q%d", i);
+        cr_assert(i < 3000);
+        traffic_one(&p, 0, prompt);
+    }
+    process_end(&p, SIGTERM);
+    zmq_close(sub);
+    zmq_ctx_term(zmq);
+}

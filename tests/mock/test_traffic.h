@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that share prefixes, in every way a cache has to tell apart.
+#ifndef MOCK_TEST_TRAFFIC_H
+#define MOCK_TEST_TRAFFIC_H
+
+#include "test_process.h"
+
+struct traffic {
+    size_t rank, requests, at_once; // requests: in bursts of at_once
+    unsigned seed;
+    bool salts, lora; // some bring a salt; some ask for the adapter "ad"
+};
+
+void traffic_run(const struct process *p, const struct traffic *t); // all are answered
+void traffic_one(const struct process *p, size_t rank,
+                 const char *prompt); // makes one batch or none
+
+#endif

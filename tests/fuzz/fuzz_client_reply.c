@@ -2,9 +2,8 @@
 // The client's side of a connection, on any bytes: hiredis's reader with the client's own builders of
 // replies, then the reading of a reply as an answer of each form.
 //
-//   input   how many bytes arrive at a time, how many answers are owed, then what a server says
-//
-// Memory may run out at any point: the allocator fails where the input says so.
+//   input   how many bytes arrive at a time, how many answers are owed, which allocation fails (from
+//           128 on: the first, the second, …), then what a server says, with ~ for an end of line
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,36 +99,56 @@ static void read_all_forms(const redisReply *reply, const struct kvr_alloc *allo
     (void)answer_field(reply, "version");
 }
 
+// Ends of lines are two bytes that mutations seldom leave together.
+static char *unfold(const uint8_t *data, size_t size, size_t *n) {
+    char *out = malloc(2 * size + 1);
+    must(out != NULL, "the fuzzer is out of memory");
+    *n = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] == '~') {
+            out[(*n)++] = '\r';
+            out[(*n)++] = '\n';
+        } else {
+            out[(*n)++] = (char)data[i];
+        }
+    }
+    return out;
+}
+
+// Feeds what was said in steps, and reads what replies there are after each.
+static void converse(redisReader *reader, struct parse *parse, const struct kvr_alloc *alloc,
+                     const char *said, size_t size, size_t step) {
+    bool good = true;
+    for (size_t at = 0; at < size && good; at += step) {
+        size_t n = size - at < step ? size - at : step;
+        void *reply = NULL;
+        good = redisReaderFeed(reader, said + at, n) == REDIS_OK;
+        while (good && (good = redisReaderGetReply(reader, &reply) == REDIS_OK) && reply) {
+            must(parse->expected > 0, "a reply that nobody asked for");
+            parse->expected--;
+            read_all_forms(reply, alloc);
+            reader->fn->freeObject(reply);
+            reply = NULL;
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3) return 0;
     struct heap heap = {.fail_at = data[2] < 128 ? 0 : data[2] - 127u};
     struct kvr_alloc alloc = {resize, &heap};
-    size_t step = data[0] ? data[0] : size;
+    size_t n;
+    char *said = unfold(data + 3, size - 3, &n);
     struct parse parse;
     parse_init(&parse, &alloc);
     redisReader *reader = redisReaderCreate();
     must(reader != NULL, "the fuzzer is out of memory");
     parse_attach(&parse, reader);
     parse.expected = data[1] % 8;
-    data += 3;
-    size -= 3;
-    bool good = true;
-    while (size && good) {
-        size_t n = size < step ? size : step;
-        void *reply = NULL;
-        good = redisReaderFeed(reader, (const char *)data, n) == REDIS_OK;
-        data += n;
-        size -= n;
-        while (good && (good = redisReaderGetReply(reader, &reply) == REDIS_OK) && reply) {
-            must(parse.expected > 0, "a reply that nobody asked for");
-            parse.expected--;
-            read_all_forms(reply, &alloc);
-            reader->fn->freeObject(reply);
-            reply = NULL;
-        }
-    }
+    converse(reader, &parse, &alloc, said, n, data[0] ? data[0] : size);
     redisReaderFree(reader);
     parse_free(&parse);
+    free(said);
     must(heap.pieces == 0, "memory that was never given back");
     return 0;
 }

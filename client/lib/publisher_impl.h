@@ -105,7 +105,8 @@ struct kvr_publisher {
 
     // Sending. Events acked + 1 … are to be acknowledged, next … are to be sent.
     uint64_t next, sent, acked; // sent: the highest seq ever sent in this epoch
-    uint64_t counted;           // the highest ever acknowledged in this epoch; in the statistics
+    uint64_t spent;             // some server may have applied events up to here
+    uint64_t counted;           // acknowledged and in the statistics
     uint64_t hunt_end;          // up to here one at a time: a block is looked for; 0: no
     bool acked_once;            // in this epoch
     bool probe;                 // the last event is to be sent again
@@ -115,7 +116,6 @@ struct kvr_publisher {
     enum kvr_code trouble; // the first bad answer since; dealt with when nothing is under way
     int64_t trouble_number;
     uint64_t trouble_seq;
-    bool trouble_again;       // the event was sent more than once
     enum kvr_code complained; // what the log was last told of
     int64_t not_before;       // nothing is sent, and no epoch begun
     unsigned retries, renewals;

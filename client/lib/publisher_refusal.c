@@ -5,11 +5,15 @@
 // alone: if it is refused, it is cut again; if not, the other half is next. So the block is found in
 // as many rounds as its event has blocks in binary digits, and all before it is applied.
 //
-// Nothing of ours is held at or below that block then, or the pool would know it under our parent. So
-// from there on all ops are dropped that name it, or what was stored below it later in the stream; it
-// is marked in the truth, and what hangs on it isn't placed any more. The ops that are left keep their
-// order. A block may have been moved meanwhile (removed, and stored under another parent): then its
-// place is good, but its ops are gone; it is told of again at the end.
+// From there on, whatever stores that block, or what the stream had put below it, is dropped; the block
+// is marked in the truth, and what hangs on it isn't placed any more. What is left keeps its order. A
+// block may have been moved meanwhile (removed, and stored under another parent): then its place is
+// good, but its ops are gone; it is told of again at the end.
+//
+// The pool can hardly have holdings of ours at or below the block, or it would know it under our parent.
+// It can when the block is one that we don't hold: while all below it was refused, too, it was known for
+// nobody's sake, and has come under another parent since. So REMOVED stays in the stream, and is said
+// again of all that was told below the block. It does no harm where nothing is held.
 //
 // Rejected: a new epoch without the block. It would publish everything once for each refused block,
 // and what an engine with another hash function stores is refused block by block.
@@ -95,26 +99,20 @@ static void add(struct gone *g, uint64_t hash) {
         truth_put(&g->set, &top, hash, &what);
 }
 
-// How many of the op's blocks stay. Those of STORED hang on one another, so after one that is gone all
-// are; of REMOVED the ones that stay move together.
-static size_t filter_op(struct gone *g, const struct kvr_op *op, uint64_t *hashes) {
+// How many of a STORED op's blocks stay: they hang on one another, so after one that is gone all are.
+static size_t filter_op(struct gone *g, const struct kvr_op *op) {
     size_t kept = 0;
-    if (op->kind == KVR_OP_STORED) {
-        bool gone = g->first || (op->parent && is_gone(g, *op->parent));
-        if (g->first) {
-            g->first = false;
-            g->hash = op->hashes[0];
-            g->has_parent = op->parent != NULL;
-            if (op->parent) g->parent = *op->parent;
-        }
-        while (kept < op->n && !gone && !is_gone(g, op->hashes[kept]))
-            kept++;
-        for (size_t i = kept; i < op->n; i++)
-            add(g, op->hashes[i]);
-    } else {
-        for (size_t i = 0; i < op->n; i++)
-            if (!is_gone(g, op->hashes[i])) hashes[kept++] = op->hashes[i];
+    bool gone = g->first || (op->parent && is_gone(g, *op->parent));
+    if (g->first) {
+        g->first = false;
+        g->hash = op->hashes[0];
+        g->has_parent = op->parent != NULL;
+        if (op->parent) g->parent = *op->parent;
     }
+    while (kept < op->n && !gone && !is_gone(g, op->hashes[kept]))
+        kept++;
+    for (size_t i = kept; i < op->n; i++)
+        add(g, op->hashes[i]);
     return kept;
 }
 
@@ -124,15 +122,13 @@ static size_t filter(struct gone *g, uint64_t *words, size_t n, size_t *blocks) 
     struct kvr_op op;
     *blocks = 0;
     for (size_t at = 0; at < n;) {
-        size_t from = at;
-        at = ops_read(words, from, &op);
-        size_t hashes = (size_t)(op.hashes - words);
-        size_t kept = filter_op(g, &op, words + hashes);
+        at = ops_read(words, at, &op);
+        size_t kept = op.kind == KVR_OP_STORED ? filter_op(g, &op) : op.n;
         if (!kept && op.n) continue;
         words[to++] = ops_head(op.kind, op.tier, op.parent != NULL, kept);
         if (op.parent) words[to++] = *op.parent;
         for (size_t i = 0; i < kept; i++)
-            words[to++] = words[hashes + i];
+            words[to++] = op.hashes[i];
         *blocks += kept;
     }
     return to;
@@ -160,6 +156,10 @@ static void mark(struct kvr_publisher *p, const struct gone *g) {
     struct node *n = truth_node(t, id);
     if (!id || !(n->flags & NODE_PLACED) || g->has_parent != (n->parent != 0)) return;
     if (g->has_parent && truth_node(t, n->parent)->hash != g->parent) return;
+    for (uint32_t at = id; at; at = truth_after(t, at, id, false)) {
+        n = truth_node(t, at);
+        if (is_told(p, n)) say_gone(p, n, ALL_TIERS);
+    }
     truth_refuse(t, id);
 }
 

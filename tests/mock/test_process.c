@@ -83,12 +83,12 @@ struct process process_start(const char *options) {
     return p;
 }
 
-int process_end(struct process *p, int signal) {
+void process_end(struct process *p, int signal) {
     int status = 0;
     kill(p->pid, signal);
     cr_assert(waitpid(p->pid, &status, 0) == p->pid);
+    cr_assert(signal != SIGTERM || status == 0, "an engine ended badly: %d", status);
     p->pid = 0;
-    return status;
 }
 
 // ---- HTTP ----------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ struct process {
 
 // Starts an engine with these options (words); without a --time-scale it doesn't wait.
 struct process process_start(const char *options);
-// Asks it to end, or kills it; returns what waitpid() says.
-int process_end(struct process *p, int signal);
+// Ends it, and fails the test if it was asked to (SIGTERM) and didn't end well, or had ended before.
+void process_end(struct process *p, int signal);
 
 struct response {
     int status; // 0: there was no complete answer

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +229,24 @@ Test(http, who_goes_is_forgotten) {
     order_fault(&p, "kind=clear");
     cr_assert(metric_of(&p, "kv_cache_usage_perc") == 0);
     http_expect(&p, "/v1/completions", "{\"prompt\":\"z\"}", 200);
+    process_end(&p, SIGTERM);
+}
+
+// Some close, some reset, at any point of an answer; what is left is an engine that does nothing.
+Test(http, who_goes_in_the_middle_is_forgotten) {
+    struct process p = process_start("--time-scale=20 --max-running=5 --blocks=500");
+    unsigned random = 3;
+    for (size_t i = 0; i < 300; i++) {
+        struct linger now = {.l_onoff = 1};
+        int fd = begin(&p, i % 3 ? "{\"prompt\":\"x\",\"max_tokens\":300,\"stream\":true}"
+                                 : "{\"prompt\":\"x y z\",\"max_tokens\":4}");
+        if (rand_r(&random) % 2) free(http_read(fd, i % 3 ? "data: " : "200", NULL, NULL));
+        if (rand_r(&random) % 2) setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(fd);
+    }
+    wait_metric(&p, "num_requests_waiting", 0);
+    wait_metric(&p, "num_requests_running", 0);
+    cr_assert(metric_of(&p, "kv_cache_usage_perc") == 0);
     process_end(&p, SIGTERM);
 }
 

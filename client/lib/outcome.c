@@ -144,16 +144,19 @@ static void take_back(struct op *o) {
 
 bool call_answered(struct op *o, struct kvr_result *r) {
     bool ok = r->code == KVR_CODE_OK;
-    bool unread = r->code == KVR_CODE_PROTOCOL || r->code == KVR_CODE_NOMEM;
+    // An answer that can't be read may say that it is booked; and so may have the one that was lost, before
+    // it was sent again and refused.
+    bool perhaps =
+        !ok && (r->code == KVR_CODE_PROTOCOL || r->code == KVR_CODE_NOMEM || o->sendings > 1);
     struct kvr_client *c = o->client;
     switch (o->kind) {
     case OP_SELECT:
         if (ok) selected(o, r);
-        if (unread) take_back(o);
+        if (perhaps) take_back(o);
         break;
     case OP_CLAIM:
         if (ok) remember(o, r, o->worker, o->rank, (struct kvr_bytes){"", 0}, true);
-        if (unread) take_back(o);
+        if (perhaps) take_back(o);
         break;
     case OP_UPDATE:
         return !ok || updated(o, r);

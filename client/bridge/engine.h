@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// One engine: its ranks, its registration as a worker, what it says of itself.
+//
+//   feed ──> stream ──> decoder ──> map ──> publisher ──> the pool         for each rank
+//   health ──> KVROUTE.WORKER SET                                          for the engine
+//
+// The ranks begin as soon as it is known how many there are and how large the pool's blocks are,
+// whether the engine is up or not: events of an engine that isn't registered wait in the publisher.
+// The worker is registered at the first answer of the health endpoint and renewed at every later one,
+// three times in its time to live; when the engine stops answering, the pool stops choosing it by
+// itself, and its holdings stay for the case that it comes back as it was.
+//
+// An engine whose blocks have another size than the pool's is refused: it is neither registered nor
+// listened to, because nothing it says would fit.
+#ifndef BRIDGE_ENGINE_H
+#define BRIDGE_ENGINE_H
+
+#include <kvroute/publisher.h>
+
+#include "config.h"
+#include "feed.h"
+#include "health.h"
+#include "map.h"
+#include "stream.h"
+
+struct engine;
+
+struct rank {
+    struct engine *engine;
+    uint32_t number;
+    struct kvr_publisher *publisher;
+    struct feed *feed;
+    struct event *timer, *rebuild;
+    struct map map;
+    struct stream stream;
+    int64_t rebuilt; // ms, the last time because of too many blocks
+    bool warned_size;
+    uint64_t bad_events, unknown_events;
+};
+
+// What engines share.
+struct surroundings {
+    struct event_base *base;
+    void *zmq;
+    struct kvr_client *client;
+    struct decoder *decoder;
+    const struct config *config;
+    uint32_t block_size; // the pool's; 0: not known yet
+    uint64_t secret;
+    void (*log)(enum kvr_level level, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+};
+
+struct engine {
+    struct surroundings *around;
+    const struct engine_config *config;
+    struct health *health;
+    struct event *tick;
+    struct rank **ranks;      // one by one, because a stream is large and doesn't move
+    uint32_t n_ranks, wanted; // wanted: 0, not known yet
+    uint32_t block_size;      // 0: not known
+    bool up, registered, refused, informed;
+    uint64_t checks, failures;
+};
+
+// NULL, having said why.
+struct engine *engine_new(struct surroundings *around, const struct engine_config *config);
+void engine_free(struct engine *g);
+// Looks again at what is known: the pool's block size may be.
+void engine_consider(struct engine *g);
+// The last word on the worker. done(ctx) when the pool has it.
+void engine_leave(struct engine *g, void (*done)(void *ctx), void *ctx);
+bool engine_settled(const struct engine *g); // all that was heard is in the pool
+
+#endif

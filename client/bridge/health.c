@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// See health.h.
+#define _GNU_SOURCE // memmem
+#include "health.h"
+
+#include <ctype.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATIENCE_S = 2, MOST_BODY = 4 << 20 };
+
+struct inquiry {
+    struct health *health;
+    struct evhttp_connection *connection; // NULL: none under way
+};
+
+struct health {
+    struct event_base *base;
+    struct evhttp_uri *uri;
+    struct health_port port;
+    char path[600], host[256];
+    struct inquiry check, learn;
+    unsigned asking; // which of the info paths
+};
+
+static const char *const info_paths[] = {"/server_info", "/get_server_info"};
+
+// ---- Reading -------------------------------------------------------------------------------------
+
+static bool is_name(char c) {
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+uint32_t health_number(const char *text, size_t n, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = text, *end = text + n; (at = memmem(at, (size_t)(end - at), name, len));
+         at += len) {
+        const char *p = at + len;
+        unsigned long x = 0;
+        if (at > text && is_name(at[-1])) continue;
+        while (p < end && (*p == '"' || *p == '\'' || *p == '\\' || *p == ' '))
+            p++;
+        if (p == end || (*p != ':' && *p != '=')) continue;
+        for (p++; p < end && *p == ' ';)
+            p++;
+        for (; p < end && isdigit((unsigned char)*p) && x < 100000000; p++)
+            x = x * 10 + (unsigned long)(*p - '0');
+        if (x) return (uint32_t)x;
+    }
+    return 0;
+}
+
+// ---- Asking --------------------------------------------------------------------------------------
+
+static void give_back(struct inquiry *q) {
+    if (q->connection) evhttp_connection_free(q->connection);
+    q->connection = NULL;
+}
+
+static bool ask(struct inquiry *q, const char *path,
+                void (*done)(struct evhttp_request *, void *)) {
+    struct health *h = q->health;
+    int port = evhttp_uri_get_port(h->uri);
+    q->connection = evhttp_connection_base_new(h->base, NULL, evhttp_uri_get_host(h->uri),
+                                               (uint16_t)(port > 0 ? port : 80));
+    if (!q->connection) return false;
+    evhttp_connection_set_timeout(q->connection, PATIENCE_S);
+    evhttp_connection_set_max_body_size(q->connection, MOST_BODY);
+    struct evhttp_request *r = evhttp_request_new(done, q);
+    if (!r) {
+        give_back(q);
+        return false;
+    }
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(r);
+    evhttp_add_header(headers, "Host", h->host);
+    evhttp_add_header(headers, "Connection", "close");
+    if (evhttp_make_request(q->connection, r, EVHTTP_REQ_GET, path) == 0) return true;
+    q->connection = NULL; // it has gone with the request
+    return false;
+}
+
+// A connection may not be freed inside its request's callback; it goes by itself when that is over.
+static void let_go(struct inquiry *q) {
+    if (q->connection) evhttp_connection_free_on_completion(q->connection);
+    q->connection = NULL;
+}
+
+static int code_of(struct evhttp_request *r) {
+    return r ? evhttp_request_get_response_code(r) : 0;
+}
+
+static void on_check(struct evhttp_request *r, void *arg) {
+    struct inquiry *q = arg;
+    bool up = code_of(r) == 200;
+    let_go(q);
+    if (q->health->port.answer) q->health->port.answer(q->health->port.ctx, up);
+}
+
+void health_check(struct health *h) {
+    if (h->check.connection) return;
+    if (!ask(&h->check, h->path, on_check)) h->port.answer(h->port.ctx, false);
+}
+
+static void on_info(struct evhttp_request *r, void *arg) {
+    struct inquiry *q = arg;
+    struct health *h = q->health;
+    int code = code_of(r);
+    let_go(q);
+    if (!code) return; // nobody there: it is asked again
+    if (code != 200 && ++h->asking < sizeof info_paths / sizeof *info_paths) {
+        ask(q, info_paths[h->asking], on_info);
+        return;
+    }
+    uint32_t size = 0, ranks = 0;
+    if (code == 200) {
+        struct evbuffer *b = evhttp_request_get_input_buffer(r);
+        size_t n = evbuffer_get_length(b);
+        const char *text = (const char *)evbuffer_pullup(b, -1);
+        if (text) {
+            size = health_number(text, n, "block_size");
+            if (!size) size = health_number(text, n, "page_size");
+            ranks = health_number(text, n, "dp_size");
+            if (!ranks) ranks = health_number(text, n, "data_parallel_size");
+        }
+    }
+    h->asking = 0;
+    h->port.learned(h->port.ctx, size, ranks);
+}
+
+void health_learn(struct health *h) {
+    if (h->learn.connection) return;
+    h->asking = 0;
+    ask(&h->learn, info_paths[0], on_info);
+}
+
+struct health *health_new(struct event_base *base, const char *url, const char *path,
+                          const struct health_port *port, char *error, size_t error_size) {
+    struct health *h = calloc(1, sizeof *h);
+    if (h) h->uri = evhttp_uri_parse(url);
+    const char *host = h && h->uri ? evhttp_uri_get_host(h->uri) : NULL;
+    if (!host || !*host || strlen(host) > 200) {
+        snprintf(error, error_size, "%.100s is no URL of a server", url);
+        health_free(h);
+        return NULL;
+    }
+    h->base = base;
+    h->port = *port;
+    h->check.health = h->learn.health = h;
+    const char *prefix = evhttp_uri_get_path(h->uri);
+    size_t n = strlen(prefix);
+    while (n && prefix[n - 1] == '/')
+        n--;
+    snprintf(h->path, sizeof h->path, "%.*s%s", (int)(n < 400 ? n : 400), prefix, path);
+    snprintf(h->host, sizeof h->host, "%s:%d", host,
+             evhttp_uri_get_port(h->uri) > 0 ? evhttp_uri_get_port(h->uri) : 80);
+    return h;
+}
+
+void health_free(struct health *h) {
+    if (!h) return;
+    // Freeing a connection calls the request's callback with NULL: nobody is to hear of it.
+    h->port.answer = NULL;
+    struct evhttp_connection *c = h->check.connection, *l = h->learn.connection;
+    h->check.connection = h->learn.connection = NULL;
+    if (c) evhttp_connection_free(c);
+    if (l) evhttp_connection_free(l);
+    if (h->uri) evhttp_uri_free(h->uri);
+    free(h);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// kvroute-bridge: stands beside inference engines and keeps their part of a pool true.
+//
+// One thread, one loop, one handle for everything: an engine's events are small beside what one core
+// can take, and nothing here waits. All state is the engines'; a bridge that dies takes nothing
+// with it, and the next one builds it up from the engines' replays.
+#include <errno.h>
+#include <kvroute/adapters/libevent.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <zmq.h>
+
+#include "metrics.h"
+
+enum { LOOK_MS = 10000, LOOK_SOON_MS = 500, LEAVE_MS = 3000 };
+
+struct program {
+    struct bridge bridge;
+    struct event *look, *leave, *signals[2];
+    size_t left_to_leave;
+    enum kvr_code complained;
+    int exit_code;
+};
+
+static bool debug;
+
+static void say(enum kvr_level level, const char *line) {
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    struct timespec t;
+    struct tm tm;
+    char date[40];
+    if (level == KVR_LOG_DEBUG && !debug) return;
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%03ldZ %s %s\n", date, t.tv_nsec / 1000000, names[level], line);
+}
+
+static void log_line(enum kvr_level level, const char *format, ...) {
+    char line[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    say(level, line);
+}
+
+static void log_client(void *ctx, enum kvr_level level, const char *line) {
+    (void)ctx;
+    say(level, line);
+}
+
+static struct timeval ms(int64_t n) {
+    return (struct timeval){(time_t)(n / 1000), (suseconds_t)(n % 1000 * 1000)};
+}
+
+// ---- The pool ------------------------------------------------------------------------------------
+
+static void consider_all(struct program *p) {
+    for (size_t i = 0; i < p->bridge.config.n_engines; i++)
+        if (p->bridge.engines[i]) engine_consider(p->bridge.engines[i]);
+}
+
+// A pool's block size is fixed; another one means that it is another pool, made under the same name.
+// All mappings would have to be built anew, so that is left to a new process.
+static void on_info(void *ctx, const struct kvr_result *r) {
+    struct program *p = ctx;
+    struct surroundings *a = &p->bridge.around;
+    if (r->code == KVR_CODE_CLOSED) return;
+    int64_t size = r->code == KVR_CODE_OK ? kvr_info_int(r, "block_size", 0) : 0;
+    struct timeval t = ms(size ? LOOK_MS : LOOK_SOON_MS);
+    event_add(p->look, &t);
+    if (r->code != p->complained && r->code != KVR_CODE_OK)
+        log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool, kvr_code_name(r->code),
+                 r->message);
+    p->complained = r->code;
+    if (!size) return;
+    if (a->block_size && a->block_size != size) {
+        log_line(KVR_LOG_ERROR, "pool %s had blocks of %u tokens, now of %lld: leaving",
+                 p->bridge.config.pool, (unsigned)a->block_size, (long long)size);
+        p->exit_code = 1;
+        event_base_loopbreak(a->base);
+        return;
+    }
+    if (!a->block_size)
+        log_line(KVR_LOG_INFO, "pool %s: blocks of %lld tokens", p->bridge.config.pool,
+                 (long long)size);
+    a->block_size = (uint32_t)size;
+    consider_all(p);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg) {
+    struct program *p = arg;
+    (void)fd;
+    (void)what;
+    if (kvr_client_info_async(p->bridge.around.client, on_info, p) == KVR_CODE_OK) return;
+    struct timeval t = ms(LOOK_SOON_MS);
+    event_add(p->look, &t);
+}
+
+// ---- Leaving -------------------------------------------------------------------------------------
+
+static void on_engine_left(void *ctx) {
+    struct program *p = ctx;
+    if (--p->left_to_leave == 0) event_base_loopbreak(p->bridge.around.base);
+}
+
+static void on_too_long(evutil_socket_t fd, short what, void *arg) {
+    struct program *p = arg;
+    (void)fd;
+    (void)what;
+    log_line(KVR_LOG_WARNING, "the pool doesn't answer; leaving without a word");
+    event_base_loopbreak(p->bridge.around.base);
+}
+
+// The second signal doesn't wait.
+static void on_signal(evutil_socket_t fd, short what, void *arg) {
+    struct program *p = arg;
+    struct timeval t = ms(LEAVE_MS);
+    (void)fd;
+    (void)what;
+    if (p->bridge.leaving) {
+        event_base_loopbreak(p->bridge.around.base);
+        return;
+    }
+    p->bridge.leaving = true;
+    log_line(KVR_LOG_INFO, "leaving");
+    event_add(p->leave, &t);
+    p->left_to_leave = 1;
+    for (size_t i = 0; i < p->bridge.config.n_engines; i++) {
+        if (!p->bridge.engines[i]) continue;
+        p->left_to_leave++;
+        engine_leave(p->bridge.engines[i], on_engine_left, p);
+    }
+    on_engine_left(p);
+}
+
+// ---- Beginning and ending ------------------------------------------------------------------------
+
+static bool open_all(struct program *p) {
+    char error[300] = "no memory";
+    struct bridge *b = &p->bridge;
+    struct surroundings *a = &b->around;
+    debug = b->config.debug;
+    a->config = &b->config;
+    a->log = log_line;
+    if (getrandom(&a->secret, sizeof a->secret, 0) != sizeof a->secret)
+        a->secret = (uint64_t)time(NULL);
+    a->base = event_base_new();
+    a->zmq = zmq_ctx_new();
+    a->decoder = decoder_new();
+    b->engines = calloc(b->config.n_engines, sizeof *b->engines);
+    if (!a->base || !a->zmq || !a->decoder || !b->engines) {
+        log_line(KVR_LOG_ERROR, "no memory");
+        return false;
+    }
+    zmq_ctx_set(a->zmq, ZMQ_MAX_SOCKETS, 65535 / 4);
+    struct kvr_loop loop = kvr_libevent(a->base);
+    struct kvr_client_options o = {
+        .create = *b->config.create ? b->config.create : NULL, .log = log_client, .loop = &loop};
+    a->client = kvr_client_open(b->config.redis, b->config.pool, &o, error, sizeof error);
+    if (a->client && *b->config.listen) {
+        b->metrics = metrics_new(b, b->config.listen, error, sizeof error);
+        if (!b->metrics) {
+            log_line(KVR_LOG_ERROR, "%s", error);
+            return false;
+        }
+    }
+    if (!a->client) {
+        log_line(KVR_LOG_ERROR, "%s", error);
+        return false;
+    }
+    p->look = event_new(a->base, -1, 0, on_look, p);
+    p->leave = event_new(a->base, -1, 0, on_too_long, p);
+    p->signals[0] = evsignal_new(a->base, SIGTERM, on_signal, p);
+    p->signals[1] = evsignal_new(a->base, SIGINT, on_signal, p);
+    if (!p->look || !p->leave || !p->signals[0] || !p->signals[1]) return false;
+    event_add(p->signals[0], NULL);
+    event_add(p->signals[1], NULL);
+    event_active(p->look, EV_TIMEOUT, 0);
+    for (size_t i = 0; i < b->config.n_engines; i++)
+        if (!(b->engines[i] = engine_new(a, &b->config.engines[i]))) return false;
+    return true;
+}
+
+static void close_all(struct program *p) {
+    struct bridge *b = &p->bridge;
+    struct surroundings *a = &b->around;
+    struct event *events[] = {p->look, p->leave, p->signals[0], p->signals[1]};
+    metrics_free(b->metrics);
+    for (size_t i = 0; b->engines && i < b->config.n_engines; i++)
+        engine_free(b->engines[i]);
+    free(b->engines);
+    kvr_client_close(a->client);
+    decoder_free(a->decoder);
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i]) event_free(events[i]);
+    if (a->zmq) zmq_ctx_term(a->zmq);
+    if (a->base) event_base_free(a->base);
+    libevent_global_shutdown();
+    config_free(&b->config);
+}
+
+int main(int argc, char **argv) {
+    static struct program p;
+    char error[400];
+    bool help;
+    signal(SIGPIPE, SIG_IGN);
+    if (!config_read(&p.bridge.config, argc, argv, &help, error, sizeof error)) {
+        fprintf(stderr, "kvroute-bridge: %s\n", error);
+        config_free(&p.bridge.config);
+        return 2;
+    }
+    if (help) {
+        fputs(config_usage, stdout);
+        return 0;
+    }
+    p.exit_code = 1;
+    if (open_all(&p)) {
+        p.exit_code = 0;
+        event_base_dispatch(p.bridge.around.base);
+    }
+    close_all(&p);
+    return p.exit_code;
+}

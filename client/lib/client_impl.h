@@ -116,7 +116,7 @@ struct greeting {
     unsigned owed; // replies
     uint64_t run;  // a hash of the run id
     int64_t id;    // of this connection; 0: we may not ask
-    bool is_primary, no_pool, knows_history;
+    bool is_primary, no_pool, knows_history, ended_stale;
     uint64_t history; // a hash of run id and replication id
     int64_t version, lease;
 };

@@ -118,15 +118,24 @@ static void hear_pool(struct kvr_client *c, const redisReply *r) {
 
 // Only now is it known that this is the process which those ids are of: elsewhere they are somebody
 // else's. Whether they are gone already, or we may not do this, is all the same.
+static bool is_stale_here(const struct kvr_client *c, const struct stale *s) {
+    return s->id && c->greeting.knows_history && s->run == c->greeting.run;
+}
+
 static void end_stale(struct kvr_client *c) {
     char words[64];
+    c->greeting.ended_stale = true;
     for (size_t i = 0; i < STALE; i++) {
-        struct stale *s = &c->stale[i];
-        if (!s->id || !c->greeting.knows_history || s->run != c->greeting.run) continue;
-        snprintf(words, sizeof words, "CLIENT KILL ID %lld", (long long)s->id);
+        if (!is_stale_here(c, &c->stale[i])) continue;
+        snprintf(words, sizeof words, "CLIENT KILL ID %lld", (long long)c->stale[i].id);
         say(&c->primary, GREET_IGNORE, words, NULL, 0);
-        s->id = 0;
     }
+}
+
+// Once that is answered, and no sooner: a greeting may break off.
+static void forget_stale(struct kvr_client *c) {
+    for (size_t i = 0; i < STALE; i++)
+        if (is_stale_here(c, &c->stale[i])) c->stale[i].id = 0;
 }
 
 // It is a primary and ready for commands.
@@ -135,6 +144,7 @@ static void ready(struct kvr_client *c) {
     const struct greeting *g = &c->greeting;
     int64_t now = clock_ms(), gap = now - c->down_since;
     char text[160];
+    forget_stale(c);
     c->stage = STAGE_READY;
     c->ready_at = now;
     c->stats.connects++;
@@ -204,6 +214,6 @@ static void greet_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         link_doom(l, "the server is a replica");
         return;
     }
-    end_stale(c);
+    if (!c->greeting.ended_stale) end_stale(c);
     if (!c->greeting.owed && !l->doomed) ready(c);
 }

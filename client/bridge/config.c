@@ -36,6 +36,7 @@ const char config_usage[] =
     "  ranks N          data-parallel ranks; 0: ask the engine; 1\n"
     "  block_size N     tokens; 0 (default): ask the engine\n"
     "  capacity N       blocks a rank has; 0: unknown\n"
+    "  audit MS         how often a replay of the last events is asked for; 10000\n"
     "  gaps HOW         clear (default) or keep what is known when events are lost for good\n"
     "  copies HOW       count (default) or set, see docs/bridge.md\n";
 
@@ -71,6 +72,7 @@ static const struct word engine_words[] = {
     {"ranks", NUMBER32, AT(engine_config, ranks), NULL, 1024},
     {"block_size", NUMBER32, AT(engine_config, block_size), NULL, 4096},
     {"capacity", NUMBER64, AT(engine_config, capacity), NULL, (int64_t)1 << 40},
+    {"audit", NUMBER64, AT(engine_config, audit), NULL, (int64_t)1 << 40},
     {"gaps", YES, AT(engine_config, keep), "clear keep", 0},
     {"copies", YES, AT(engine_config, set), "count set", 0},
 };

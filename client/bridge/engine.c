@@ -189,7 +189,7 @@ static struct rank *rank_new(struct engine *g, uint32_t number) {
                              .as_set = c->set || c->kind == ENGINE_SGLANG,
                              .capacity = (size_t)c->capacity,
                              .secret = a->secret};
-    struct stream_options so = {.replay = *c->replay != 0, .keep = c->keep};
+    struct stream_options so = {.replay = *c->replay != 0, .keep = c->keep, .audit = c->audit};
     struct stream_port sp = {r, apply, forget, request, cancel, wake, stream_now, note};
     r->publisher = kvr_publisher_new(a->client, kvr_text(c->name), number, NULL);
     struct map_sink sink = {r->publisher, sink_stored, sink_removed, sink_cleared, sink_parent};

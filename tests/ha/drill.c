@@ -21,7 +21,7 @@ static const char usage[] =
 
 static void list(void) {
     for (size_t i = 0; i < n_scenarios; i++)
-        printf("%-20s %s\n", scenarios[i].name, scenarios[i].says);
+        printf("%-18s %s\n", scenarios[i].name, scenarios[i].says);
 }
 
 // In a process of its own, which may give up.
@@ -61,25 +61,22 @@ static void print_result(const struct scenario *s, const struct verdict *v, int6
 }
 
 static void print_table(const struct verdict *verdicts, const bool *played) {
-    printf("\n%-20s %-38s %7s %7s %9s %11s %17s %7s\n", "fault", "killed", "flying", "lost",
+    printf("\n%-18s %-38s %9s %7s %9s %11s %15s %7s\n", "fault", "killed", "in flight", "lost",
            "repaired", "unrepaired", "ms without", "errors");
     for (size_t i = 0; i < n_scenarios; i++) {
         const struct verdict *v = &verdicts[i];
-        char without[40];
+        char bound[24] = "";
         if (!played[i]) continue;
-        int n = snprintf(without, sizeof without, "%" PRId64, v->ms_without);
-        if (scenarios[i].bound)
-            snprintf(without + n, sizeof without - (size_t)n, " (≤ %" PRId64 ")",
-                     scenarios[i].bound);
-        printf("%-20s %-38s %7" PRIu64 " %6" PRIu64 "%s %9" PRIu64 " %11" PRIu64 " %*s %7" PRIu64
-               "\n",
-               scenarios[i].name, v->killed, v->in_flight, v->lost, v->counted ? "*" : " ",
-               v->repaired, v->unrepaired, scenarios[i].bound ? 19 : 17, without, v->errors);
+        if (scenarios[i].bound) snprintf(bound, sizeof bound, " < %" PRId64, scenarios[i].bound);
+        printf("%-18s %-38s %9" PRIu64 " %6" PRIu64 "%c %9" PRIu64 " %11" PRIu64 " %8" PRId64
+               "%-7s %7" PRIu64 "\n",
+               scenarios[i].name, v->killed, v->in_flight, v->lost, v->counted ? '*' : ' ',
+               v->repaired, v->unrepaired, v->ms_without, bound, v->errors);
     }
     printf(
         "\nlost: acknowledged writes that Redis lost; * counted in the server itself, else as the "
-        "handles\nnoticed. ms without: the longest time that a client, always asking, had no "
-        "answer (≤ the bound for\nSentinels: down-after + 2000 ms).\n");
+        "handles noticed.\nms without: the longest time that a client, always asking, had no "
+        "answer; < the goal where Sentinels\nfail over, down-after + 2000 ms.\n");
 }
 
 int main(int argc, char **argv) {
@@ -106,7 +103,7 @@ int main(int argc, char **argv) {
         const struct scenario *s = &scenarios[i];
         if (!any) chosen[i] = true;
         if (!chosen[i]) continue;
-        printf("%-20s %s … ", s->name, s->says);
+        printf("%-18s %s … ", s->name, s->says);
         int64_t from = now_ms();
         play(s, &verdicts[i]);
         print_result(s, &verdicts[i], now_ms() - from);

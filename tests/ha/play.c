@@ -26,7 +26,7 @@ const struct scenario scenarios[] = {
     {"failover-twice", "SIGKILL of the primary, and of the next one, within ten seconds", false,
      SENTINEL_BOUND_MS, play_failover_twice},
     {"sentinels-down", "all Sentinels down, the primary restarts; they return and fail over", false,
-     0, play_sentinels_down},
+     SENTINEL_BOUND_MS, play_sentinels_down},
     {"operator-promotes", "SENTINEL FAILOVER to a replica that is far behind", true, 0,
      play_operator_promotes},
     {"cluster-failover", "Cluster of 6: SIGKILL of the pool's primary", false, 0,

@@ -113,7 +113,7 @@ void play_short_deadlines(struct verdict *v) {
     struct stage *s =
         stage_begin(&(struct stage_plan){.url = f.url, .deadline = 200, .hasty = true}, f.primary);
     sleep_ms(BEFORE_MS);
-    strike(v, s, "nothing: stands still for 0.5 s, six times");
+    strike(v, s, "nothing: stands still 0.5 s, six times");
     for (int i = 0; i < 6; i++) {
         call_ok(f.primary, "DEBUG SLEEP 0.5");
         sleep_ms(100);

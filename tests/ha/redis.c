@@ -70,21 +70,30 @@ void server_configure(struct server *s, const char *line) {
     fclose(f);
 }
 
+static bool write_text(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY);
+    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0) close(fd);
+    return written;
+}
+
+// A mount namespace of its own; who isn't root has to become root of a user namespace first.
+static bool unshare_mounts(void) {
+    char users[48], groups[48];
+    if (unshare(CLONE_NEWNS) == 0) return true;
+    snprintf(users, sizeof users, "0 %d 1", (int)getuid());
+    snprintf(groups, sizeof groups, "0 %d 1", (int)getgid());
+    return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+           write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/uid_map", users) &&
+           write_text("/proc/self/gid_map", groups);
+}
+
 // A file system of the server's own over its folder, which no other process sees but through /proc.
 // false: the machine doesn't let us.
 static bool mount_small_disk(const char *dir) {
     char options[32];
-    if (unshare(CLONE_NEWNS) != 0) {
-        char map[48];
-        snprintf(map, sizeof map, "0 %d 1", (int)getuid());
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
-        int fd = open("/proc/self/uid_map", O_WRONLY);
-        bool mapped = fd >= 0 && write(fd, map, strlen(map)) > 0;
-        if (fd >= 0) close(fd);
-        if (!mapped) return false;
-    }
     snprintf(options, sizeof options, "size=%d,mode=700", SMALL_DISK);
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    return unshare_mounts() && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("small", dir, "tmpfs", 0, options) == 0;
 }
 

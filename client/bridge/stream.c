@@ -152,9 +152,9 @@ static void ask(struct stream *s, uint64_t from) {
     arm(s, s->options.idle);
 }
 
-// The first that is missing, or, until the life has been checked, the last applied.
+// From the last one applied, so that each answer begins by showing whose it is.
 static void ask_again(struct stream *s) {
-    ask(s, s->state == STREAM_FRESH || s->same_life ? s->next : s->next - 1);
+    ask(s, s->next == s->first_known ? s->next : s->next - 1);
 }
 
 static void in_order(struct stream *s) {
@@ -185,10 +185,10 @@ static void begin_life(struct stream *s) {
 
 static void begin_check(struct stream *s) {
     s->audited = false;
-    if (s->state == STREAM_FRESH || s->next == 0) {
+    if (s->next == 0) {
         start_over(s);
-    } else if (s->next == s->first_known) { // there is nothing to know it by
-        begin_life(s);
+    } else if (s->state == STREAM_FRESH || s->next == s->first_known) {
+        begin_life(s); // half of one replay can't be continued by another, nor what has no digest
     } else {
         s->state = STREAM_CHECK;
         s->same_life = false;
@@ -206,7 +206,7 @@ static void begin_audit(struct stream *s) {
     s->same_life = true;
     s->tries = 0;
     s->quiet_since = s->port.now(s->port.ctx);
-    ask(s, s->next == s->first_known ? s->next : s->next - 1);
+    ask_again(s);
 }
 
 // Goes on at a later batch; what is before it is lost.
@@ -248,7 +248,7 @@ void stream_end(struct stream *s) {
     if (!s->asked) return;
     s->quiet_since = s->port.now(s->port.ctx);
     // Asked for what we have, the engine had nothing: its head is below, so it is another life.
-    bool vanished = s->state != STREAM_FRESH && !s->answered && s->from < s->progress;
+    bool vanished = !s->answered && s->from < s->progress;
     if (vanished) s->same_life = false;
     if (!vanished && s->next >= s->top) {
         in_order(s);

@@ -33,11 +33,11 @@ struct engine {
     uint32_t rank;
     struct publisher *publisher;
     uint64_t life;
-    struct blocks *blocks;
+    struct blocks *blocks, *cpu;  // cpu: the second tier, or NULL
     struct list waiting, running; // those that run: in the order they began
     size_t reserved;
-    struct events events;
-    uint64_t *names; // the engine's names of the blocks of one event
+    struct events events, later; // later: of the second tier, which come after the others of a step
+    uint64_t *names;             // the engine's names of the blocks of one event
     size_t room_names;
     struct event *timer;
     bool stepping, hangs, overdue; // overdue: the step's time was over while it hung
@@ -72,7 +72,9 @@ struct engine *engine_new(struct event_base *base, const struct engine_config *c
         .blocks = blocks_new(config->blocks),
     };
     e->timer = evtimer_new(base, on_step, e);
+    if (config->cpu_blocks) e->cpu = blocks_new(config->cpu_blocks);
     events_init(&e->events, config->schema, config->binary);
+    events_init(&e->later, config->schema, config->binary);
     return e;
 }
 
@@ -96,7 +98,9 @@ void engine_free(struct engine *e) {
     free_list(&e->running);
     event_free(e->timer);
     events_free(&e->events);
+    events_free(&e->later);
     blocks_free(e->blocks);
+    blocks_free(e->cpu);
     free(e->names);
     free(e);
 }
@@ -109,6 +113,7 @@ static uint64_t name_of(const struct engine *e, uint64_t hash) {
 }
 
 static void publish(struct engine *e) {
+    events_join(&e->events, &e->later);
     if (!e->publisher || !e->events.n) return;
     if (e->config->noise) events_noise(&e->events);
     struct timespec now;
@@ -117,6 +122,29 @@ static void publish(struct engine *e) {
     events_finish(&e->events, (double)now.tv_sec + (double)now.tv_nsec / 1e9, e->rank, &out);
     publisher_send(e->publisher, out.data, out.size);
     msgpack_sbuffer_destroy(&out);
+}
+
+// Copies the first n blocks to the second tier, or as many as it has room for. All are used first and
+// let go from the last on, so that what is evicted there is a leaf, too.
+static void offload(struct engine *e, const uint64_t *hashes, size_t n) {
+    size_t capacity = e->cpu ? blocks_count(e->cpu).capacity : 0;
+    if (n > capacity) n = capacity;
+    uint32_t *used = take(n, sizeof *used);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t evicted;
+        used[i] = blocks_find(e->cpu, hashes[i]);
+        if (used[i]) {
+            blocks_use(e->cpu, used[i]);
+            continue;
+        }
+        if (blocks_take(e->cpu, &used[i], &evicted) && e->publisher)
+            events_unload(&e->later, name_of(e, evicted));
+        blocks_name(e->cpu, used[i], hashes[i]);
+        if (e->publisher) events_offload(&e->later, name_of(e, hashes[i]));
+    }
+    for (size_t i = n; i > 0; i--)
+        blocks_leave(e->cpu, used[i - 1]);
+    free(used);
 }
 
 // Blocks from..to of the job are full: they have names from now on.
@@ -133,6 +161,7 @@ static void name_blocks(struct engine *e, struct job *j, size_t to) {
     }
     if (parent) e->names[n] = name_of(e, *parent);
     j->n_named = to;
+    offload(e, j->hashes, to);
     if (!e->publisher) return;
     struct events_stored s = {.hashes = e->names,
                               .parent = parent ? &e->names[n] : NULL,
@@ -337,6 +366,7 @@ void engine_warm(struct engine *e, const struct tokens *prompt) {
 bool engine_reset(struct engine *e) {
     if (blocks_count(e->blocks).used) return false;
     blocks_clear(e->blocks);
+    if (e->cpu) blocks_clear(e->cpu);
     if (e->publisher) events_clear(&e->events);
     publish(e);
     return true;
@@ -344,8 +374,11 @@ bool engine_reset(struct engine *e) {
 
 void engine_restart(struct engine *e, uint64_t life, bool cleared) {
     blocks_clear(e->blocks);
+    if (e->cpu) blocks_clear(e->cpu);
     events_free(&e->events);
+    events_free(&e->later);
     events_init(&e->events, e->config->schema, e->config->binary);
+    events_init(&e->later, e->config->schema, e->config->binary);
     e->life = life;
     event_del(e->timer);
     e->stepping = e->overdue = e->hangs = false;
@@ -371,4 +404,8 @@ struct engine_count engine_count(const struct engine *e) {
 
 const struct blocks *engine_blocks(const struct engine *e) {
     return e->blocks;
+}
+
+const struct blocks *engine_cpu(const struct engine *e) {
+    return e->cpu;
 }

@@ -7,6 +7,9 @@
 // behind it. Blocks are taken, and others evicted for them, when they are needed; they can be shared
 // from the end of the step that fills them. What a step has changed is one batch of events.
 //
+// The second tier is only told of: what is in it is computed anew like everything else. It keeps what
+// was computed longest, a sequence's last block goes first.
+//
 // As in vLLM, the last token of a prompt is always computed, and the last token of an answer never is.
 #ifndef MOCK_ENGINE_H
 #define MOCK_ENGINE_H
@@ -23,6 +26,7 @@
 
 struct engine_config {
     size_t blocks, block_size;
+    size_t cpu_blocks; // of a second tier that everything computed is copied to; 0: there is none
     size_t max_running, max_batch_tokens;
     double prefill_speed, decode_speed; // tokens per second: of all prompts; of each answer
     double time_scale;                  // so many times faster; 0: as fast as it goes
@@ -69,5 +73,6 @@ void engine_restart(struct engine *e, uint64_t life, bool cleared);
 void engine_hang(struct engine *e, bool hangs); // no step begins or ends
 struct engine_count engine_count(const struct engine *e);
 const struct blocks *engine_blocks(const struct engine *e);
+const struct blocks *engine_cpu(const struct engine *e); // NULL: there is none
 
 #endif

@@ -168,13 +168,26 @@ static void pack_metadata(msgpack_packer *p, const char *salt) {
     pack_text(p, salt);
 }
 
+// Where blocks are, and the group of layers they are of.
+struct place {
+    const char *medium, *kind; // kind NULL: it isn't told
+    int group;
+    size_t window;
+};
+
+static const struct place gpu = {.medium = "GPU", .kind = "full_attention"};
+static const struct place cpu = {.medium = "CPU"};
+static const struct place window = {
+    .medium = "GPU", .kind = "sliding_window", .group = 1, .window = 128};
+
 // Which optional fields there are. Maps leave out what is unset, where the real ones do.
 struct fields {
     bool lora_name, salt, metadata, extra_keys, group, kind, locality;
     size_t n;
 };
 
-static struct fields fields_of(const struct schema *schema, const struct events_names *names) {
+static struct fields fields_of(const struct schema *schema, const struct events_names *names,
+                               const struct place *where) {
     bool keys = names->lora || names->salt;
     struct fields f = {
         .lora_name = schema->lora_name && !(schema->sglang && !names->lora),
@@ -182,20 +195,19 @@ static struct fields fields_of(const struct schema *schema, const struct events_
         .metadata = schema->sglang && !schema->map && names->salt,
         .extra_keys = schema->extra_keys && (keys || !schema->map),
         .group = schema->group,
-        .kind = schema->kind,
+        .kind = schema->kind && (where->kind || !schema->map),
         .locality = schema->locality,
     };
     f.n = 5u + schema->medium + f.lora_name + f.salt + f.metadata + f.extra_keys + f.group +
-          (f.kind ? 1u + !schema->map : 0u) + f.locality;
+          (f.kind ? 1u + (!schema->map || where->window) : 0u) + f.locality;
     return f;
 }
 
-static void store(struct events *e, const struct events_stored *s, const char *kind, int group,
-                  size_t window) {
+static void store(struct events *e, const struct events_stored *s, const struct place *where) {
     const struct schema *schema = e->schema;
-    struct fields f = fields_of(schema, &s->names);
+    struct fields f = fields_of(schema, &s->names, where);
     struct writer w;
-    open_event(&w, e, "BlockStored", f.n + (window && schema->map));
+    open_event(&w, e, "BlockStored", f.n);
     pack_hashes(e, field(&w, "block_hashes"), s->hashes, s->n);
     msgpack_packer *p = field(&w, "parent_block_hash");
     if (s->parent)
@@ -211,36 +223,52 @@ static void store(struct events *e, const struct events_stored *s, const char *k
         msgpack_pack_int(p, s->names.lora_id);
     else
         msgpack_pack_nil(p);
-    if (schema->medium) pack_text(field(&w, "medium"), "GPU");
+    if (schema->medium) pack_text(field(&w, "medium"), where->medium);
     if (f.salt) pack_text(field(&w, "cache_salt"), s->names.salt);
     if (f.lora_name) pack_text(field(&w, "lora_name"), s->names.lora);
     if (f.metadata) pack_metadata(&w.packer, s->names.salt);
     if (f.extra_keys) pack_extra_keys(field(&w, "extra_keys"), s);
-    if (f.group) msgpack_pack_int(field(&w, "group_idx"), group);
-    if (f.kind) pack_text(field(&w, "kv_cache_spec_kind"), kind);
-    if (f.kind && window)
-        msgpack_pack_uint64(field(&w, "kv_cache_spec_sliding_window"), window);
+    if (f.group) msgpack_pack_int(field(&w, "group_idx"), where->group);
+    if (f.kind) pack_text(field(&w, "kv_cache_spec_kind"), where->kind);
+    if (f.kind && where->window)
+        msgpack_pack_uint64(field(&w, "kv_cache_spec_sliding_window"), where->window);
     else if (f.kind && !schema->map)
         msgpack_pack_nil(&w.packer);
     if (f.locality) pack_text(field(&w, "locality"), "LOCAL");
 }
 
 void events_store(struct events *e, const struct events_stored *s) {
-    store(e, s, "full_attention", 0, 0);
+    store(e, s, &gpu);
 }
 
-static void removed(struct events *e, uint64_t hash, int group) {
+static void removed(struct events *e, uint64_t hash, const struct place *where) {
     const struct schema *schema = e->schema;
     struct writer w;
     open_event(&w, e, "BlockRemoved", 1u + schema->medium + schema->group + schema->locality);
     pack_hashes(e, field(&w, "block_hashes"), &hash, 1);
-    if (schema->medium) pack_text(field(&w, "medium"), "GPU");
-    if (schema->group) msgpack_pack_int(field(&w, "group_idx"), group);
+    if (schema->medium) pack_text(field(&w, "medium"), where->medium);
+    if (schema->group) msgpack_pack_int(field(&w, "group_idx"), where->group);
     if (schema->locality) pack_text(field(&w, "locality"), "LOCAL");
 }
 
 void events_remove(struct events *e, uint64_t hash) {
-    removed(e, hash, 0);
+    removed(e, hash, &gpu);
+}
+
+// vLLM's own form for this: no tokens, a block size of 0, and a name that is known from before.
+void events_offload(struct events *e, uint64_t hash) {
+    store(e, &(struct events_stored){.hashes = &hash, .n = 1}, &cpu);
+}
+
+void events_unload(struct events *e, uint64_t hash) {
+    removed(e, hash, &cpu);
+}
+
+void events_join(struct events *e, struct events *after) {
+    if (after->n) msgpack_sbuffer_write(&e->body, after->body.data, after->body.size);
+    e->n += after->n;
+    after->n = 0;
+    msgpack_sbuffer_clear(&after->body);
 }
 
 void events_clear(struct events *e) {
@@ -257,8 +285,8 @@ void events_noise(struct events *e) {
     const uint32_t tokens[] = {1, 2, 3, 4};
     const uint64_t hash = 77;
     struct events_stored s = {.hashes = &hash, .n = 1, .block_size = 4, .tokens = tokens};
-    store(e, &s, "sliding_window", 1, 128);
-    removed(e, hash, 1);
+    store(e, &s, &window);
+    removed(e, hash, &window);
 }
 
 void events_finish(struct events *e, double time, uint32_t rank, msgpack_sbuffer *out) {

@@ -56,7 +56,11 @@ void events_init(struct events *e, const struct schema *schema, bool binary);
 void events_free(struct events *e);
 void events_store(struct events *e, const struct events_stored *s);
 void events_remove(struct events *e, uint64_t hash);
+// A block is now in the CPU's memory as well; it is there no more. The schema must have a medium.
+void events_offload(struct events *e, uint64_t hash);
+void events_unload(struct events *e, uint64_t hash);
 void events_clear(struct events *e);
+void events_join(struct events *e, struct events *after); // takes over what is in the other
 // What a consumer has to pass over: a type nobody knows, and blocks of a sliding window.
 void events_noise(struct events *e);
 // The envelope around the events, which are gone then. The caller destroys *out.

@@ -103,22 +103,27 @@ void serve_info(struct mock *m, struct evhttp_request *request) {
 
 // ---- /mock/cache, /reset_prefix_cache ------------------------------------------------------------
 
-// The rank of the query, all of them if there is none. False: an error has been answered.
-static json_t *rank_row(const struct mock *m, size_t rank) {
-    struct engine_count c = engine_count(m->engines[rank]);
-    uint64_t *hashes = take(c.blocks.cached, sizeof *hashes);
-    size_t n = blocks_list(engine_blocks(m->engines[rank]), hashes);
-    json_t *blocks = json_array();
+static json_t *hashes_of(const struct blocks *b) {
+    json_t *all = json_array();
+    uint64_t *hashes = take(b ? blocks_count(b).cached : 0, sizeof *hashes);
+    size_t n = b ? blocks_list(b, hashes) : 0;
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(blocks, json_sprintf("%016" PRIx64, hashes[i]));
+        json_array_append_new(all, json_sprintf("%016" PRIx64, hashes[i]));
     free(hashes);
+    return all;
+}
+
+static json_t *rank_row(const struct mock *m, size_t rank) {
+    const struct engine *e = m->engines[rank];
     const struct publisher *p = m->publishers[rank];
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "rank", (json_int_t)rank,
+    struct engine_count c = engine_count(e);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "rank", (json_int_t)rank,
                      "capacity", (json_int_t)c.blocks.capacity, "used", (json_int_t)c.blocks.used,
                      "copies", (json_int_t)c.blocks.cached, "running", (json_int_t)c.running,
                      "waiting", (json_int_t)c.waiting, "steps", (json_int_t)c.steps, "next_seq",
                      (json_int_t)(p ? publisher_next(p) : 0), "held",
-                     (json_int_t)(p ? publisher_held(p) : 0), "blocks", blocks);
+                     (json_int_t)(p ? publisher_held(p) : 0), "blocks", hashes_of(engine_blocks(e)),
+                     "cpu", hashes_of(engine_cpu(e)));
 }
 
 void serve_cache(struct mock *m, struct evhttp_request *request) {

@@ -33,6 +33,8 @@ static const struct option_row rows[] = {
     {"ranks", "N", "data-parallel ranks (1)", COUNT, AT(ranks)},
     {"block-size", "N", "tokens in a block (16)", SIZE, AT(engine.block_size)},
     {"blocks", "N", "blocks of each rank (4096)", SIZE, AT(engine.blocks)},
+    {"cpu-blocks", "N", "blocks of a second tier in the CPU's memory, of each rank (0)", SIZE,
+     AT(engine.cpu_blocks)},
     {"max-model-len", "N", "tokens of prompt and answer (32768)", SIZE, AT(max_model_len)},
     {"max-running", "N", "requests of a rank at a time; others wait (64)", SIZE,
      AT(engine.max_running)},
@@ -98,8 +100,8 @@ static bool set_whole(struct options *o, const struct option_row *row, const cha
     else
         *(uint64_t *)to = n;
     _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are 64 bits");
-    bool may_be_0 =
-        row->kind == PORT || is_seed || to == &o->publish_at_start || to == &o->publish.replay_hwm;
+    bool may_be_0 = row->kind == PORT || is_seed || to == &o->publish_at_start ||
+                    to == &o->engine.cpu_blocks || to == &o->publish.replay_hwm;
     return n || may_be_0;
 }
 
@@ -182,6 +184,10 @@ int options_read(struct options *o, int argc, char **argv) {
     }
     if (o->ranks > MAX_RANKS) {
         fprintf(stderr, "kvroute-mock-engine: at most %d ranks\n", MAX_RANKS);
+        return 2;
+    }
+    if (o->engine.cpu_blocks && (!o->engine.schema->medium || o->engine.schema->sglang)) {
+        fprintf(stderr, "kvroute-mock-engine: --cpu-blocks: not with this schema\n");
         return 2;
     }
     o->publish.replay_topic = o->engine.schema->replay_topic;

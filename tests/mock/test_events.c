@@ -58,9 +58,17 @@ Test(events, noise_is_noise) {
     tell_all(schema_find("sglang"), "--noise");
 }
 
+Test(events, a_second_tier) {
+    for (size_t i = 0; schema_at(i); i++) {
+        if (!schema_at(i)->medium || schema_at(i)->sglang) continue;
+        tell_all(schema_at(i), "--cpu-blocks=60");
+        tell_all(schema_at(i), "--cpu-blocks=15 --binary-hashes");
+    }
+}
+
 Test(events, a_cache_under_pressure) {
     struct process p = process_start("--blocks=64 --block-size=2 --max-running=6 "
-                                     "--max-batch-tokens=24");
+                                     "--max-batch-tokens=24 --cpu-blocks=100");
     struct stream s = stream_open(&p, 0, true);
     struct fold f = fold_from(&s);
     for (unsigned i = 0; i < 12; i++) {

@@ -219,7 +219,23 @@ static void store(struct fold *f, const msgpack_object *event) {
         kvr_hash_tokens(ids, size, size, before.seed, parent || i ? &prefix : NULL, &before.prefix);
         before.name = name_in(&names->ptr[i]);
         before.copies = 1;
+        before.cpu = false;
         add(f, before);
+    }
+}
+
+static void forget_unheld(struct fold *f, struct fold_block *b) {
+    if (!b->copies && !b->cpu) *b = f->blocks[--f->n];
+}
+
+// A block that is known by its name is in the CPU's memory, too, or isn't any more.
+static void set_cpu(struct fold *f, const msgpack_object *event, bool is_there) {
+    const msgpack_object_array *names = &field(event, "block_hashes", 1)->via.array;
+    for (uint32_t i = 0; i < names->size; i++) {
+        struct fold_block *b = find(f, name_in(&names->ptr[i]));
+        cr_assert(b && b->cpu != is_there);
+        b->cpu = is_there;
+        forget_unheld(f, b);
     }
 }
 
@@ -228,7 +244,8 @@ static void remove_all(struct fold *f, const msgpack_object *event) {
     for (uint32_t i = 0; i < names->size; i++) {
         struct fold_block *b = find(f, name_in(&names->ptr[i]));
         cr_assert(b && b->copies, "a block is removed that isn't there");
-        if (!--b->copies) *b = f->blocks[--f->n];
+        b->copies--;
+        forget_unheld(f, b);
     }
 }
 
@@ -236,7 +253,10 @@ static void fold_event(struct fold *f, const msgpack_object *event) {
     const msgpack_object *type = field(event, "type", 0), *kind = field(event, "group_idx", 9);
     if (is_text(type, "BlockRemoved")) kind = field(event, "group_idx", 3);
     bool other = kind && kind->via.u64; // the group of the noise
-    if (is_text(type, "BlockStored") && !other) {
+    bool stored = is_text(type, "BlockStored");
+    if (is_text(field(event, "medium", stored ? 6 : 2), "CPU")) {
+        set_cpu(f, event, stored);
+    } else if (stored && !other) {
         store(f, event);
     } else if (is_text(type, "BlockRemoved") && !other) {
         remove_all(f, event);
@@ -295,24 +315,29 @@ static int ascending(const void *left, const void *right) {
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
+static void check_tier(const struct fold *f, const json_t *held, bool cpu) {
+    char **mine = take(f->n, sizeof *mine);
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (cpu ? f->blocks[i].cpu : f->blocks[i].copies > 0)
+            cr_assert(asprintf(&mine[n++], "%016" PRIx64, f->blocks[i].prefix) > 0);
+    if (n) qsort(mine, n, sizeof *mine, ascending);
+    cr_assert(json_array_size(held) == n, "%zu blocks held, %zu told", json_array_size(held), n);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_str_eq(mine[i], json_string_value(json_array_get(held, i)));
+        free(mine[i]);
+    }
+    free(mine);
+}
+
 void fold_check(const struct fold *f, const struct process *p, size_t rank) {
     json_t *cache = http_json(p, "/mock/cache");
     const json_t *row = json_array_get(json_object_get(cache, "ranks"), rank);
-    const json_t *blocks = json_object_get(row, "blocks");
-    char **mine = take(f->n, sizeof *mine);
     size_t copies = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        cr_assert(asprintf(&mine[i], "%016" PRIx64, f->blocks[i].prefix) > 0);
+    for (size_t i = 0; i < f->n; i++)
         copies += f->blocks[i].copies;
-    }
-    if (f->n) qsort(mine, f->n, sizeof *mine, ascending);
-    cr_assert(json_array_size(blocks) == f->n, "%zu blocks held, %zu told", json_array_size(blocks),
-              f->n);
-    for (size_t i = 0; i < f->n; i++) {
-        cr_assert_str_eq(mine[i], json_string_value(json_array_get(blocks, i)));
-        free(mine[i]);
-    }
+    check_tier(f, json_object_get(row, "blocks"), false);
+    check_tier(f, json_object_get(row, "cpu"), true);
     cr_assert((size_t)json_integer_value(json_object_get(row, "copies")) == copies);
-    free(mine);
     json_decref(cache);
 }

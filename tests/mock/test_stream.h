@@ -34,7 +34,8 @@ bool message_is_end(const struct message *m); // a replay's end marker
 // The cache as events tell it: the engine's names, and the prefix hashes recomputed from tokens.
 struct fold_block {
     uint64_t name, prefix, seed;
-    size_t copies;
+    size_t copies; // with the GPU
+    bool cpu;
 };
 
 struct fold {

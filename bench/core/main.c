@@ -5,6 +5,9 @@
 // blocks. Matching is measured on requests drawn from all of it (every lookup misses the caches of the
 // processor) and from 4,096 of them (what a fleet asks for again and again). A request's hashes are in
 // cache, as they are when a command has just been parsed. Time of the clock itself is taken off.
+//
+// What takes long is measured in the thread's CPU time, so that whoever else uses the machine doesn't
+// count as much; a match is too short for that and has the wall clock.
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -22,6 +25,12 @@ enum { WORKERS = 64, RUN = 32, PATH = 2 * RUN, HOLDERS = 4, WARM = 4096, SAMPLES
 static double now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static double cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -45,14 +54,22 @@ static void fail(const char *what) {
 // The heap's own view: usable sizes and a word of bookkeeping for each piece.
 static size_t heap_bytes;
 
+// Whole pages are aligned as the server's allocator aligns them.
 static void *resize(void *ctx, void *p, size_t size) {
+    enum { PAGE = 4096 };
     (void)ctx;
-    if (p) heap_bytes -= malloc_usable_size(p) + sizeof(size_t);
+    size_t old = p ? malloc_usable_size(p) : 0;
+    if (p) heap_bytes -= old + sizeof(size_t);
     void *q = NULL;
-    if (size)
+    if (size && size % PAGE == 0) {
+        if (posix_memalign(&q, PAGE, size)) q = NULL;
+        if (q && p) memcpy(q, p, old < size ? old : size);
+        if (q) free(p);
+    } else if (size) {
         q = realloc(p, size);
-    else
+    } else {
         free(p);
+    }
     void *now = size ? (q ? q : p) : NULL;
     if (now) heap_bytes += malloc_usable_size(now) + sizeof(size_t);
     return q;
@@ -102,14 +119,14 @@ static void build(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint
     size_t before = heap_bytes;
     double fresh = 0, known = 0;
     for (size_t k = 0; k < HOLDERS; k++) {
-        double start = now_ns();
+        double start = cpu_ns();
         for (size_t i = 0; i < paths; i++) {
             const uint64_t *path = hashes + i * PATH;
             size_t first = holder(i, 0, k), second = holder(i, 1, k);
             event(p, first, ++seq[first], KVR_STORED, NULL, path, RUN);
             event(p, second, ++seq[second], KVR_STORED, &path[RUN - 1], path + RUN, RUN);
         }
-        *(k ? &known : &fresh) += now_ns() - start;
+        *(k ? &known : &fresh) += cpu_ns() - start;
         fprintf(stderr, "  built for %zu of %d holders\n", k + 1, HOLDERS);
     }
     double blocks = (double)paths * PATH;
@@ -160,27 +177,27 @@ static void match(const struct kvr_pool *p, const uint64_t *hashes, size_t paths
 }
 
 static void drop(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint64_t *seq) {
-    double start = now_ns();
+    double start = cpu_ns();
     for (size_t i = 0; i < paths; i++) {
         const uint64_t *path = hashes + i * PATH;
         size_t second = holder(i, 1, 0);
         event(p, second, ++seq[second], KVR_REMOVED, NULL, path + RUN, RUN);
     }
-    row("events, REMOVED, 32 an event", (double)paths * RUN * 1e3 / (now_ns() - start),
+    row("events, REMOVED, 32 an event", (double)paths * RUN * 1e3 / (cpu_ns() - start),
         "M blocks/s", "");
     char room[32];
     double worst = 0;
     for (size_t w = 0; w < WORKERS; w++) {
-        double at = now_ns();
+        double at = cpu_ns();
         if (kvr_worker_del(p, name_of(w, room))) fail("a worker is lost");
-        double took = now_ns() - at;
+        double took = cpu_ns() - at;
         worst = took > worst ? took : worst;
     }
     row("dropping a worker with all it holds, the longest of 64", worst / 1e6, "ms", "a few");
-    start = now_ns();
+    start = cpu_ns();
     while (kvr_pool_sweep(p, 1000)) {
     }
-    row("sweeping what all of them held", (now_ns() - start) / 1e9, "s", "");
+    row("sweeping what all of them held", (cpu_ns() - start) / 1e9, "s", "");
 }
 
 // Median over rounds of the time of SELECT + RELEASE of 512 blocks that every worker holds.
@@ -197,14 +214,14 @@ static double select_time(size_t workers) {
         .hashes = hashes, .n = BLOCKS, .isl = -1, .rule = kvr_pool_options(p)->rule};
     struct kvr_bytes id = {"request", 7};
     for (int r = 0; r < ROUNDS; r++) {
-        double start = now_ns();
+        double start = cpu_ns();
         for (int i = 0; i < EACH; i++) {
             struct kvr_choice choice;
             struct kvr_booking booked;
             if (kvr_select(p, 1, id, &q, 0, -1, 0, &choice, &booked)) fail("SELECT is refused");
             kvr_release(p, &id, 1);
         }
-        times[r] = (now_ns() - start) / EACH;
+        times[r] = (cpu_ns() - start) / EACH;
     }
     kvr_pool_free(p);
     qsort(times, ROUNDS, sizeof *times, ascending);

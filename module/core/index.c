@@ -13,7 +13,7 @@ static uint64_t entry_of(uint64_t fingerprint, uint32_t run, unsigned offset) {
 }
 
 static uint32_t home_of(uint64_t entry, uint32_t size) {
-    return (uint32_t)(((entry >> 40) * index_homes(size)) >> 24);
+    return index_home(entry >> 40, size);
 }
 
 // Array sizes, the sentinel included, follow the allocator's classes: four to a doubling.
@@ -69,32 +69,54 @@ static int grow(struct index *ix, struct index_segment *s) {
     }
 }
 
-int index_add(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
-    uint64_t mixed = index_mix(ix, hash);
-    struct index_segment *s = &ix->segments[mixed >> 52];
-    uint64_t fingerprint = (mixed >> 28) & 0xffffff;
-    if ((s->used + 1) * (uint64_t)25 > s->size * (uint64_t)24 && grow(ix, s)) return -1;
+// Whether the array has got too full for one more.
+static bool is_full(const struct index_segment *s) {
+    return (s->used + 1) * (uint64_t)25 > s->size * (uint64_t)24;
+}
+
+// Puts the entry at `at`, the first place that isn't before it. False: what follows would run into the
+// sentinel.
+static bool put(struct index_segment *s, uint32_t at, uint64_t entry) {
+    uint32_t gap = at;
+    while (s->slots[gap])
+        gap++;
+    if (gap >= s->size) return false;
+    memmove(&s->slots[at + 1], &s->slots[at], (gap - at) * sizeof *s->slots);
+    s->slots[at] = entry;
+    s->used++;
+    return true;
+}
+
+static int add_growing(struct index *ix, struct index_segment *s, uint64_t entry) {
     for (;;) {
-        uint32_t at = (uint32_t)((fingerprint * index_homes(s->size)) >> 24);
-        while (s->slots[at] && s->slots[at] >> 40 <= fingerprint)
-            at++;
-        uint32_t gap = at;
-        while (s->slots[gap])
-            gap++;
-        if (gap < s->size) {
-            memmove(&s->slots[at + 1], &s->slots[at], (gap - at) * sizeof *s->slots);
-            s->slots[at] = entry_of(fingerprint, run, offset);
-            s->used++;
-            return 0;
-        }
         if (grow(ix, s)) return -1;
+        uint32_t at = home_of(entry, s->size);
+        while (s->slots[at] && s->slots[at] >> 40 <= entry >> 40)
+            at++;
+        if (!is_full(s) && put(s, at, entry)) return 0;
     }
+}
+
+int index_add_at(struct index *ix, const struct index_probe *end, uint32_t run, unsigned offset) {
+    struct index_segment *s = &ix->segments[end->segment];
+    uint64_t entry = entry_of(end->fingerprint, run, offset);
+    if (!is_full(s) && put(s, (uint32_t)(end->at - s->slots), entry)) return 0;
+    return add_growing(ix, s, entry);
+}
+
+int index_add(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
+    struct index_probe p = index_first(ix, hash);
+    uint32_t other;
+    unsigned at;
+    while (index_next(&p, &other, &at)) {
+    }
+    return index_add_at(ix, &p, run, offset);
 }
 
 static uint64_t *locate(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
     uint64_t mixed = index_mix(ix, hash);
-    struct index_segment *s = &ix->segments[mixed >> 52];
-    uint64_t wanted = entry_of((mixed >> 28) & 0xffffff, run, offset);
+    struct index_segment *s = &ix->segments[index_segment_of(mixed)];
+    uint64_t wanted = entry_of(index_fingerprint_of(mixed), run, offset);
     uint64_t *at = s->slots + home_of(wanted, s->size);
     while (*at != wanted)
         at++;
@@ -102,7 +124,7 @@ static uint64_t *locate(struct index *ix, uint64_t hash, uint32_t run, unsigned 
 }
 
 void index_remove(struct index *ix, uint64_t hash, uint32_t run, unsigned offset) {
-    struct index_segment *s = &ix->segments[index_mix(ix, hash) >> 52];
+    struct index_segment *s = &ix->segments[index_segment_of(index_mix(ix, hash))];
     uint64_t *at = locate(ix, hash, run, offset);
     uint32_t i = (uint32_t)(at - s->slots), end = i + 1;
     while (s->slots[end] && home_of(s->slots[end], s->size) < end)
@@ -113,7 +135,7 @@ void index_remove(struct index *ix, uint64_t hash, uint32_t run, unsigned offset
 }
 
 void index_trim(struct index *ix, uint64_t hash) {
-    struct index_segment *s = &ix->segments[index_mix(ix, hash) >> 52];
+    struct index_segment *s = &ix->segments[index_segment_of(index_mix(ix, hash))];
     if (s->used * 4 >= s->size) return;
     uint32_t size = 0;
     while (size * (uint64_t)3 < s->used * (uint64_t)4)

@@ -22,8 +22,42 @@ static void linear(const struct policy_in *in, double *restrict cost) {
     }
 }
 
+// Two significant bits are left: estimates are no better, and of instances that cost about the same
+// the one that was booked longest ago is the best. (Dekker's splitting; half goes to even.)
+static double coarse(double x) {
+    double t = x * (0x1p51 + 1);
+    return t - (t - x);
+}
+
+// What the request adds to the waiting of everybody, in tokens of prefill:
+//
+//   own   = max(isl - overlap_weight * credit * block_size, 0)
+//   waits = 4 * prefill_tokens + own * (1 + requests + prefill_tokens / 128)
+//   cost  = (prefill_weight * waits + 256 * requests) / block_size + decode_blocks / 10
+//         + requests_weight * requests, coarse
+//
+// It waits for what is queued, and everybody waits for its own prompt: the requests that are there
+// (each step of an engine serves all of them) and those that will come while the queue lasts, one
+// for each 128 tokens. The time to its first token weighs four times. A request that decodes slows
+// each step as 256 tokens of prefill would once, and ten blocks that it reads as one that is
+// computed. Where these numbers come from: docs/simulator.md.
+static void delay(const struct policy_in *in, double *restrict cost) {
+    const double *restrict credit = in->credit, *restrict queued = in->prefill_tokens;
+    const double *restrict decode = in->decode_blocks, *restrict requests = in->requests;
+    double isl = in->isl, block_size = in->block_size, known = in->overlap_weight * block_size;
+    double prefill_weight = in->prefill_weight, requests_weight = in->requests_weight;
+    for (size_t i = 0; i < in->n; i++) {
+        double own = isl - known * credit[i];
+        own = own > 0 ? own : 0;
+        double waits = 4 * queued[i] + own * (1 + requests[i] + queued[i] / 128);
+        cost[i] = coarse((prefill_weight * waits + 256 * requests[i]) / block_size +
+                         decode[i] / 10 + requests_weight * requests[i]);
+    }
+}
+
 const struct policy kvr_policies[] = {
     {"linear", "queued and own prefill less what is cached, plus live blocks", linear},
+    {"delay", "what the request adds to the waiting of everybody", delay},
 };
 const size_t kvr_policy_count = sizeof kvr_policies / sizeof *kvr_policies;
 

@@ -105,6 +105,11 @@ int run_reserve(struct tree *t, uint32_t run, size_t len) {
     return 0;
 }
 
+void run_set_len(struct run *r, uint32_t len) {
+    r->len = len & 0x3ff;
+    r->last = len ? r->hashes[len - 1] : 0;
+}
+
 // ---- Holders -------------------------------------------------------------------------------------
 
 static uint32_t *entries_of(struct run *r) {
@@ -242,9 +247,9 @@ uint32_t run_split(struct tree *t, uint32_t run, uint32_t at) {
     r->prev = r->next = 0;
 
     memcpy(h->hashes, r->hashes, at * sizeof *h->hashes);
-    h->len = at & 0x3ff;
-    r->len -= at;
-    memmove(r->hashes, r->hashes + at, r->len * sizeof *r->hashes);
+    memmove(r->hashes, r->hashes + at, (r->len - at) * sizeof *r->hashes);
+    run_set_len(h, at);
+    run_set_len(r, r->len - at);
     for (uint32_t i = 0; i < at; i++)
         index_move(&t->index, h->hashes[i], run, i, head, i);
     for (uint32_t i = 0; i < r->len; i++)
@@ -277,7 +282,7 @@ void run_merge(struct tree *t, uint32_t head, uint32_t run) {
         index_move(&t->index, h->hashes[i], head, i, run, i);
     memmove(r->hashes + at, r->hashes, r->len * sizeof *r->hashes);
     memcpy(r->hashes, h->hashes, at * sizeof *h->hashes);
-    r->len += at;
+    run_set_len(r, r->len + at);
 
     // Merged from the end, so that the run's own entries can stay where they are until read.
     uint32_t *e = entries_of(r), own = r->n;
@@ -296,7 +301,8 @@ void run_merge(struct tree *t, uint32_t head, uint32_t run) {
     r->n = h->n;
     uint32_t held = r->held ? r->held + at : h->held;
     t->blocks -= h->held;
-    h->n = h->held = h->len = 0;
+    h->n = h->held = 0;
+    run_set_len(h, 0);
     run_set_held(t, r, held);
     h->child = 0;
     replace(t, head, run);
@@ -367,12 +373,14 @@ static bool reserve_merge(struct tree *t, uint32_t head, uint32_t run) {
 
 static void forget_blocks(struct tree *t, uint32_t run, uint32_t len) {
     struct run *r = tree_run(t, run);
+    index_prefetch_first(&t->index, r->hashes, len, r->len);
     for (uint32_t i = len; i < r->len; i++) {
-        if (i + 8 < r->len) index_prefetch(&t->index, r->hashes[i + 8]);
+        if (i + INDEX_AHEAD < r->len)
+            index_prefetch(&t->index, r->hashes[i + INDEX_AHEAD], INDEX_LINES);
         index_remove(&t->index, r->hashes[i], run, i);
         index_trim(&t->index, r->hashes[i]);
     }
-    r->len = len & 0x3ff;
+    run_set_len(r, len);
 }
 
 // Brings a run that was changed to its normal form, and those above it that this leaves bare: no

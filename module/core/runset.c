@@ -87,6 +87,13 @@ static uint32_t gap_after(const struct runset_segment *seg, uint32_t at) {
     return at;
 }
 
+void runset_prefetch(const struct runset *s, uint32_t id) {
+    if (!s->segments) return;
+    uint32_t key = scramble(id);
+    const struct runset_segment *seg = segment_of(s, key);
+    if (seg->size) __builtin_prefetch(&seg->slots[home_of(key, seg->size)]);
+}
+
 int runset_reserve(struct runset *s, struct mem *m, uint32_t id) {
     if (!s->segments) {
         s->segments = mem_calloc(m, RUNSET_SEGMENTS * sizeof *s->segments);

@@ -28,6 +28,7 @@ struct runset {
 void runset_free(struct runset *s, struct mem *m);
 // Makes sure that runset_add of one id can't fail. 0, or -1 without memory.
 int runset_reserve(struct runset *s, struct mem *m, uint32_t id);
+void runset_prefetch(const struct runset *s, uint32_t id); // brings near what both will look at
 void runset_add(struct runset *s, uint32_t id);    // reserved, or just removed; not in the set
 void runset_remove(struct runset *s, uint32_t id); // in the set
 bool runset_has(const struct runset *s, uint32_t id);

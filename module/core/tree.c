@@ -40,11 +40,22 @@ void tree_free(struct tree *t) {
     index_free(&t->index);
 }
 
-bool tree_find(const struct tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
-    struct index_probe p = index_first(&t->index, hash);
-    while (index_next(&p, run, offset))
-        if (tree_run(t, *run)->hashes[*offset] == hash) return true;
+static uint64_t hash_at(const struct run *r, unsigned offset) {
+    return offset + 1 == r->len ? r->last : r->hashes[offset]; // the former needs no other line
+}
+
+// As tree_find; where the block isn't in the tree, the probe is left where its entry would stand.
+static bool seek(const struct tree *t, uint64_t hash, struct index_probe *p, uint32_t *run,
+                 unsigned *offset) {
+    *p = index_first(&t->index, hash);
+    while (index_next(p, run, offset))
+        if (hash_at(tree_run(t, *run), *offset) == hash) return true;
     return false;
+}
+
+bool tree_find(const struct tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
+    struct index_probe p;
+    return seek(t, hash, &p, run, offset);
 }
 
 // ---- What is known -------------------------------------------------------------------------------
@@ -107,7 +118,7 @@ static int detach(struct tree *t, uint32_t run, unsigned offset) {
     if (journal_push(t, UNDO_TRUNC, run, r->len, 0)) return -1;
     for (uint32_t i = 0; i < r->len; i++)
         index_remove(&t->index, r->hashes[i], run, i);
-    r->len = 0;
+    run_set_len(r, 0);
     return 0;
 }
 
@@ -128,10 +139,30 @@ static int hold(struct tree *t, uint32_t slot, uint32_t run, unsigned offset, ui
     return 0;
 }
 
+// Puts blocks at the run's end, up to one that is in the tree already; the first isn't. -1 without
+// memory.
+static int put_blocks(struct tree *t, uint32_t run, const uint64_t *hashes, size_t n) {
+    struct run *r = tree_run(t, run);
+    uint32_t len = r->len;
+    int failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct index_probe p;
+        uint32_t other;
+        unsigned offset;
+        if (i + INDEX_AHEAD < n) index_prefetch(&t->index, hashes[i + INDEX_AHEAD], INDEX_LINES);
+        if (seek(t, hashes[i], &p, &other, &offset)) break;
+        if ((failed = index_add_at(&t->index, &p, run, len))) break;
+        r->hashes[len++] = hashes[i];
+    }
+    run_set_len(r, len);
+    return failed;
+}
+
 // Adds blocks that aren't in the tree after *at: to the run there, if that is the slot's alone to
 // prolong, else as a new run. Stops at one that is in the tree, or when the run is full. *added: >= 1.
 static int append(struct tree *t, uint32_t slot, const uint64_t *hashes, size_t n, struct place *at,
                   size_t *added) {
+    index_prefetch_first(&t->index, hashes, 1, n);
     uint32_t run = at->run;
     if (run && at->offset + 1 < tree_run(t, run)->len && !(run = run_split(t, run, at->offset + 1)))
         return -1;
@@ -150,15 +181,9 @@ static int append(struct tree *t, uint32_t slot, const uint64_t *hashes, size_t 
         if (!prolong) run_release(t, run);
         return -1;
     }
-    struct run *r = tree_run(t, run);
-    for (size_t i = 0; i < most; i++) {
-        uint32_t other;
-        unsigned offset;
-        if (i + 8 < n) index_prefetch(&t->index, hashes[i + 8]);
-        if (i && tree_find(t, hashes[i], &other, &offset)) break;
-        if (index_add(&t->index, hashes[i], run, r->len)) return -1;
-        r->hashes[r->len++] = hashes[i];
-    }
+    runset_prefetch(&t->slots[slot].runs, run);
+    if (put_blocks(t, run, hashes, most)) return -1;
+    const struct run *r = tree_run(t, run);
     *added = r->len - len;
     *at = (struct place){run, r->len - 1};
     return run_set_depth(t, run, slot, r->len);
@@ -252,32 +277,82 @@ static uint32_t common(const struct run *r, unsigned offset, const uint64_t *has
     return same;
 }
 
-void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m) {
-    // Runs are of unknown length, but the request's hashes are at hand: a few searches are started
-    // ahead so that their cache misses overlap.
-    for (size_t i = 0; i<n; i += n> 128 ? n / 8 : 16)
-        index_prefetch(&t->index, hashes[i]);
-    for (size_t i = 0; i < n;) {
+// What the index says of a stretch of a request, asked for every STEP-th of its blocks at once so that
+// the cache misses overlap: first those of the index, then those of the runs. Nothing here is compared
+// with a hash yet, so it is a hint: which run begins where. The first stretch is shorter, since many
+// requests have nothing in the tree behind their beginning.
+enum { STEP = 32, FIRST_SIGHTS = 4, SIGHTS = 16 };
+struct sight {
+    size_t end;     // of what has been looked at
+    size_t n, next; // runs seen; those before `next` begin earlier than the match is now
+    struct {
+        size_t start; // of the run, in the request
+        uint32_t run;
+    } seen[SIGHTS];
+};
+
+static void look_ahead(const struct tree *t, const uint64_t *hashes, size_t n, size_t from,
+                       struct sight *s) {
+    s->n = s->next = 0;
+    s->end = from + (from ? SIGHTS : FIRST_SIGHTS) * STEP;
+    if (n > s->end) n = s->end;
+    for (size_t at = from; at < n; at += STEP)
+        index_prefetch(&t->index, hashes[at], 2);
+    for (size_t at = from; at < n; at += STEP) {
+        struct index_probe p = index_first(&t->index, hashes[at]);
         uint32_t run;
         unsigned offset;
-        if (!tree_find(t, hashes[i], &run, &offset)) return;
-        const struct run *r = tree_run(t, run);
-        uint32_t k = common(r, offset, hashes + i, n - i);
-        if (i + k < n) index_prefetch(&t->index, hashes[i + k]);
-        bool goes_on = m->longest >= i + k;
-        const uint32_t *e = run_entries(r);
-        for (uint32_t j = 0; j < r->n; j++) {
-            uint32_t instance = t->instance_of[entry_slot(e[j])], depth = entry_depth(e[j]);
-            if (instance == NO_INSTANCE || depth <= offset || m->reach[instance] < i) continue;
-            uint32_t cover = depth - offset < k ? depth - offset : k;
-            uint32_t reach = (uint32_t)i + cover;
-            if (cover == k) goes_on = true;
-            if (reach <= m->reach[instance]) continue;
-            // Entries are sorted by tier, so the best tier counts a block first.
-            m->by_tier[entry_tier(e[j])][instance] += reach - m->reach[instance];
-            m->reach[instance] = reach;
+        if (!index_next(&p, &run, &offset) || offset > at) continue;
+        if (s->n && s->seen[s->n - 1].run == run) continue;
+        __builtin_prefetch(tree_run(t, run));
+        s->seen[s->n].start = at - offset;
+        s->seen[s->n++].run = run;
+    }
+}
+
+// The run that begins with the request's block i and that the request has whole, if it is in sight.
+static const struct run *in_sight(const struct tree *t, struct sight *s, const uint64_t *hashes,
+                                  size_t n, size_t i) {
+    while (s->next < s->n && s->seen[s->next].start < i)
+        s->next++;
+    if (s->next == s->n || s->seen[s->next].start != i) return NULL;
+    const struct run *r = tree_run(t, s->seen[s->next].run);
+    return r->len && r->len <= n - i && r->last == hashes[i + r->len - 1] ? r : NULL;
+}
+
+// What the holders of the run's blocks from `offset` on have of the request, whose blocks from i on are
+// k of these. Returns whether the match goes on behind them for somebody.
+static bool count_holders(const struct tree *t, const struct run *r, unsigned offset, size_t i,
+                          uint32_t k, struct tree_match *m) {
+    const uint32_t *e = run_entries(r);
+    bool goes_on = m->longest >= i + k;
+    for (uint32_t j = 0; j < r->n; j++) {
+        uint32_t instance = t->instance_of[entry_slot(e[j])], depth = entry_depth(e[j]);
+        if (instance == NO_INSTANCE || depth <= offset || m->reach[instance] < i) continue;
+        uint32_t cover = depth - offset < k ? depth - offset : k;
+        uint32_t reach = (uint32_t)i + cover;
+        if (cover == k) goes_on = true;
+        if (reach <= m->reach[instance]) continue;
+        // Entries are sorted by tier, so the best tier counts a block first.
+        m->by_tier[entry_tier(e[j])][instance] += reach - m->reach[instance];
+        m->reach[instance] = reach;
+    }
+    return goes_on;
+}
+
+void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m) {
+    struct sight sight = {0, 0, 0, {{0, 0}}};
+    for (size_t i = 0; i < n;) {
+        if (i >= sight.end) look_ahead(t, hashes, n, i, &sight);
+        const struct run *r = in_sight(t, &sight, hashes, n, i);
+        uint32_t k = r ? r->len : 0, run;
+        unsigned offset = 0;
+        if (!r) {
+            if (!tree_find(t, hashes[i], &run, &offset)) return;
+            r = tree_run(t, run);
+            k = common(r, offset, hashes + i, n - i);
         }
-        if (!goes_on) return;
+        if (!count_holders(t, r, offset, i, k, m)) return;
         i += k;
     }
 }
@@ -294,7 +369,8 @@ enum kvr_err tree_build_run(struct tree *t, uint32_t parent, const uint64_t *has
         unsigned offset;
         if (tree_find(t, hashes[i], &other, &offset)) return KVR_CORRUPT;
         if (index_add(&t->index, hashes[i], *run, (unsigned)i)) return KVR_NOMEM;
-        r->hashes[r->len++] = hashes[i];
+        r->hashes[r->len] = hashes[i];
+        run_set_len(r, r->len + 1);
     }
     return KVR_OK;
 }

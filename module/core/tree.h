@@ -9,7 +9,7 @@
 //
 //   - A run is at most 256 consecutive blocks, an array of their prefix hashes. Because a prefix hash
 //     names all that precedes it, a request that has a run's last hash has all of the run; only the
-//     run where they part is searched, by halves. A lookup costs a few cache misses a run.
+//     run where they part is searched, by halves.
 //   - Children begin after the last block of their parent; a run is split where a path branches off.
 //   - A holder has a head of the run: its first `depth` blocks, all of it most often. So eviction from
 //     the leaves, and storing what others have, change one number. A hole splits the run.
@@ -20,7 +20,14 @@
 // Holders are slots, not instances: a slot is one (instance, tier) from the time it first stores to
 // the time its holdings are dropped. Dropping gives the instance up to be given a new slot later, and
 // leaves the old one's entries to be swept in bounded steps: it counts at once, whatever its size.
-// An entry of a run is 4 bytes, tier | slot | depth - 1, sorted; up to four stand in the run itself.
+// An entry of a run is 4 bytes, tier | slot | depth - 1, sorted; up to six stand in the run itself.
+//
+// What a lookup costs is cache misses: one for an index slot, one for a run. All that a match needs of a
+// run that the request has whole is in one line of 64 bytes: the last hash once more, the length, the
+// first holders. And the misses of one request overlap, because its hashes are all at hand: the index
+// is asked for every 32nd of them at once, and then for the runs that it named. More often isn't
+// better: misses beside one another aren't free either. A run's hashes are read only where the
+// request parts from it.
 //
 // Changes of one event are a transaction: begin, store / remove / drop, then commit or roll back.
 // Every step is first written to a journal of exact inverses, and nothing is freed before the commit,
@@ -38,17 +45,19 @@
 #include "pool.h"
 #include "runset.h"
 
-enum { RUN_MAX = 256, RUN_FEW = 4, RUN_PAGE = 256, MAX_SLOT = (1 << 22) - 1 };
+enum { RUN_MAX = 256, RUN_FEW = 6, RUN_PAGE = 256, MAX_SLOT = (1 << 22) - 1 };
 #define NO_INSTANCE UINT32_MAX
 #define RUN_FREE UINT32_MAX // parent of a run that isn't in use
 
 // Invariants (tree_validate): entries sorted, one a slot and tier, 1 <= depth <= len; held is the
 // largest depth among live slots; every block is in the index once, as (run, offset); siblings are a
 // doubly linked list and parent links agree; a run without children is not longer than its deepest
-// entry; len 0 only under dropped holdings; a slot's set is the runs with an entry of it.
+// entry; len 0 only under dropped holdings; last is the last of the hashes; a slot's set is the runs
+// with an entry of it. A page of runs is 16 KiB, which the server's allocator aligns.
 struct run {
     uint32_t parent, child, next, prev; // run ids, 0 none
     uint64_t *hashes;
+    uint64_t last;                           // hashes[len - 1]; set by run_set_len
     uint32_t len : 10, held : 10, room : 10; // blocks; blocks held by live slots; size of hashes
     uint32_t n : 31, many : 1;               // entries; whether they stand outside
     union {
@@ -59,6 +68,8 @@ struct run {
         } out;
     } e;
 };
+
+_Static_assert(sizeof(struct run) == 64, "a run is one cache line");
 
 struct slot {
     uint64_t blocks;    // held
@@ -165,6 +176,7 @@ struct undo {
 int journal_push(struct tree *t, enum undo_kind kind, uint32_t run, uint32_t a, uint32_t b);
 
 uint32_t run_depth(const struct tree *t, uint32_t run, uint32_t slot); // 0: no entry
+void run_set_len(struct run *r, uint32_t len);                         // the hashes are there
 void run_set_held(struct tree *t, struct run *r, uint32_t held);
 int run_set_depth(struct tree *t, uint32_t run, uint32_t slot, uint32_t depth);
 uint32_t run_new(struct tree *t, uint32_t parent, size_t room);

@@ -78,13 +78,13 @@ static void undo(struct tree *t, const struct undo *u) {
     case UNDO_APPEND:
         for (uint32_t i = u->a; i < r->len; i++)
             index_remove(&t->index, r->hashes[i], u->run, i);
-        r->len = u->a & 0x3ff;
+        run_set_len(r, u->a);
         if (u->a == 0) run_release(t, u->run);
         break;
     case UNDO_TRUNC:
         for (uint32_t i = 0; i < u->a && !failed; i++)
             failed = index_add(&t->index, r->hashes[i], u->run, i);
-        r->len = u->a & 0x3ff;
+        run_set_len(r, u->a);
         break;
     case UNDO_SPLIT:
         run_merge(t, u->a, u->run);

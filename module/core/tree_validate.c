@@ -44,6 +44,7 @@ const char *tree_validate(const struct tree *t) {
         if (r->len > RUN_MAX || r->len > r->room) return "tree: a run is too long";
         if (!r->child && deepest != r->len) return "tree: blocks that nobody needs";
         if (!r->len && (!t->dropped || !r->child)) return "tree: an empty run";
+        if (r->last != (r->len ? r->hashes[r->len - 1] : 0)) return "tree: another last hash";
         for (uint32_t i = 0; i < r->len; i++) {
             uint32_t run;
             unsigned offset;

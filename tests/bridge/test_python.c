@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bridge beside a publisher of pyzmq and msgpack. Skipped where Python lacks them.
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <kvroute/hash.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "stand.h"
+
+enum { MOST_HELD = 4000, MOST_TOKENS = 1024 };
+
+struct held {
+    size_t n, depth[MOST_HELD];
+    uint64_t *paths[MOST_HELD]; // prefix hashes, to be freed
+};
+
+static bool has_python(void) {
+    const char *argv[] = {"/usr/bin/python3", "-c", "import zmq, msgpack", NULL};
+    pid_t pid = stand_spawn(argv, -1, -1);
+    return stand_wait(&pid) == 0;
+}
+
+static void read_held(FILE *f, struct held *h) {
+    static char line[MOST_TOKENS * 8];
+    while (fgets(line, sizeof line, f) && strcmp(line, "end\n") != 0) {
+        uint32_t tokens[MOST_TOKENS];
+        size_t n = 0;
+        for (char *at = line; *at && *at != '\n' && n < MOST_TOKENS;)
+            tokens[n++] = (uint32_t)strtoul(at, &at, 10);
+        cr_assert(h->n < MOST_HELD && n % BLOCK == 0 && n);
+        uint64_t *path = calloc(n / BLOCK, sizeof *path);
+        h->depth[h->n] = kvr_hash_tokens(tokens, n, BLOCK, KVR_HASH_SEED, NULL, path);
+        h->paths[h->n++] = path;
+    }
+    cr_assert_str_eq(line, "end\n", "the publisher has died");
+}
+
+static bool is_true(struct stand *s, const struct held *h) {
+    if (stand_held(s, "device_blocks") != (long long)h->n) return false;
+    for (size_t i = 0; i < h->n; i++)
+        if (stand_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i]) return false;
+    return true;
+}
+
+Test(python, a_publisher_of_pyzmq_and_msgpack) {
+    if (!has_python())
+        cr_skip_test("/usr/bin/python3 has no zmq or no msgpack: python3-zmq, python3-msgpack");
+    static struct held held;
+    struct stand s = {0};
+    int events_port = 0, replay_port = 0, in[2], out[2];
+    char events[12], replay[12], engine[200];
+    close(home_listen(&events_port));
+    close(home_listen(&replay_port));
+    snprintf(events, sizeof events, "%d", events_port);
+    snprintf(replay, sizeof replay, "%d", replay_port);
+    snprintf(engine, sizeof engine,
+             "w audit=300 events=tcp://127.0.0.1:%d replay=tcp://127.0.0.1:%d", events_port,
+             replay_port);
+    const char *flags[] = {"--engine", engine, NULL};
+    const char *argv[] = {"/usr/bin/python3", KVROUTE_PUBLISHER_PY, events, replay, "5", NULL};
+    stand_server(&s);
+    stand_bridge(&s, flags);
+    cr_assert(pipe(in) == 0 && pipe(out) == 0);
+    fcntl(in[1], F_SETFD, FD_CLOEXEC);
+    pid_t python = stand_spawn(argv, in[0], out[1]);
+    close(in[0]);
+    close(out[1]);
+    FILE *f = fdopen(out[0], "r");
+    read_held(f, &held);
+    bool good = false;
+    for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end && !(good = is_true(&s, &held));)
+        sleep_ms(50);
+    cr_expect(good, "the publisher holds %zu, the pool says %lld", held.n,
+              stand_held(&s, "device_blocks"));
+    close(in[1]);
+    cr_expect_eq(stand_wait(&python), 0);
+    fclose(f);
+    for (size_t i = 0; i < held.n; i++)
+        free(held.paths[i]);
+    stand_down(&s);
+}

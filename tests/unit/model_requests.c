@@ -2,6 +2,7 @@
 // The model's requests, loads, predictions and choices; see model.h.
 #include "model.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,6 +236,25 @@ static bool listed(struct kvr_bytes name, const struct kvr_bytes *list, size_t n
     return false;
 }
 
+// The rule `delay`, step by step as it is documented: rounded sums may fall on either side of a limit
+// between two costs if they are added in another order.
+static double delay_cost(const struct model *m, const struct kvr_query *q,
+                         const struct kvr_rank_info *load, int64_t isl,
+                         const uint32_t by_tier[KVR_TIERS]) {
+    double size = m->options.block_size, queued = (double)load->prefill_tokens;
+    double requests = (double)load->requests;
+    double credit = by_tier[KVR_DEVICE] + m->options.host * by_tier[KVR_HOST] +
+                    m->options.disk * by_tier[KVR_DISK];
+    double own = (double)isl - q->rule.overlap * size * credit;
+    if (own < 0) own = 0;
+    double waits = 4 * queued + own * (1 + requests + queued / 128);
+    double cost = (q->rule.prefill * waits + 256 * requests) / size +
+                  (double)load->decode_blocks / 10 + q->rule.requests * requests;
+    int exponent;
+    double two_bits = rint(frexp(cost, &exponent) * 4) / 4;
+    return ldexp(two_bits, exponent);
+}
+
 static struct kvr_score score(const struct model *m, const struct model_worker *w, uint32_t rank,
                               const struct kvr_query *q) {
     const struct model_rank *r = &w->rank[rank];
@@ -269,7 +289,9 @@ static struct kvr_score score(const struct model *m, const struct model_worker *
     double prefill = ((double)load.prefill_tokens + (double)isl) / m->options.block_size - credit;
     if (prefill < 0) prefill = 0;
     double decode = (double)load.decode_blocks + (double)q->n - (double)live;
-    s.cost = q->rule.prefill * prefill + decode + q->rule.requests * (double)load.requests;
+    s.cost = q->rule.policy == 1
+                 ? delay_cost(m, q, &load, isl, s.by_tier)
+                 : q->rule.prefill * prefill + decode + q->rule.requests * (double)load.requests;
     return s;
 }
 

@@ -83,8 +83,72 @@ Test(policy, weights_and_floor) {
     cr_assert(cost[1] == 0.5 * (8 - 2) + (9 + 4) + 40);
 }
 
+// Three instances and a request of 10 blocks of 16 tokens: one has all of it and is busy, one has half
+// and a queue, one has nothing and is idle.
+Test(policy, delay_worked_example) {
+    double credit[] = {10, 5, 0}, prefill[] = {0, 64, 0}, decode[] = {100, 40, 0};
+    double live[] = {0, 0, 0}, requests[] = {10, 2, 0}, cost[3];
+    struct policy_in in = {.n = 3,
+                           .credit = credit,
+                           .prefill_tokens = prefill,
+                           .decode_blocks = decode,
+                           .live_prefix = live,
+                           .requests = requests,
+                           .blocks = 10,
+                           .isl = 160,
+                           .block_size = 16,
+                           .overlap_weight = 1,
+                           .prefill_weight = 1};
+    int delay = kvr_policy_find("delay", 5);
+    cr_assert(delay == 1);
+    kvr_policies[delay].cost(&in, cost);
+    cr_assert(cost[0] == 192); // 256 · 10 / 16 + 100 / 10 = 170
+    cr_assert(cost[1] == 64);  // (4 · 64 + 80 · (1 + 2 + 0.5) + 256 · 2) / 16 + 4 = 69.5
+    cr_assert(cost[2] == 8);   // 160 / 16 = 10, between 8 and 12
+    // With thirty times the prompt, what is cached outweighs ten requests.
+    in.isl = 4800;
+    credit[0] = 300, credit[1] = 150;
+    kvr_policies[delay].cost(&in, cost);
+    cr_assert(cost[0] == 192);
+    cr_assert(cost[1] == 512); // (4 · 64 + 2400 · 3.5 + 256 · 2) / 16 + 4 = 577
+    cr_assert(cost[2] == 256); // 4800 / 16 = 300
+}
+
+// Few significant bits, and zero stays zero; weights do what they do elsewhere.
+Test(policy, delay_is_coarse) {
+    double none[64] = {0}, requests[64], cost[64];
+    for (int i = 0; i < 64; i++)
+        requests[i] = i;
+    struct policy_in in = {.n = 64,
+                           .credit = none,
+                           .prefill_tokens = none,
+                           .decode_blocks = none,
+                           .live_prefix = none,
+                           .requests = requests,
+                           .block_size = 256,
+                           .overlap_weight = 1,
+                           .prefill_weight = 1};
+    int delay = kvr_policy_find("delay", 5);
+    kvr_policies[delay].cost(&in, cost);
+    for (int i = 0; i < 64; i++) {
+        int e;
+        double m = frexp(cost[i], &e) * 4;
+        cr_assert(m == floor(m) && fabs(cost[i] - i) <= i * 0.25, "%d: %g", i, cost[i]);
+        cr_assert(i == 0 || cost[i] >= cost[i - 1]);
+    }
+    in.requests_weight = 1;
+    kvr_policies[delay].cost(&in, cost);
+    cr_assert(cost[0] == 0 && cost[16] == 32);
+    in.requests_weight = 0;
+    in.prefill_weight = 0;
+    in.isl = 4096;
+    kvr_policies[delay].cost(&in, cost);
+    cr_assert(cost[16] == 16);
+}
+
 Test(policy, names) {
     cr_assert(kvr_policy_find("linear", 6) == 0);
+    cr_assert(kvr_policy_find("Delay", 5) == 1);
     cr_assert(kvr_policy_find("LiNeAr", 6) == 0);
     cr_assert(kvr_policy_find("linea", 5) == -1);
     cr_assert(kvr_policy_find("linear ", 7) == -1);

@@ -76,6 +76,7 @@ static double weight(struct traffic *t) {
 }
 
 static void draw_rule(struct traffic *t, struct kvr_rule *r) {
+    r->policy = source_chance(&t->source, 50) ? 1 : 0;
     r->overlap = weight(t);
     r->prefill = weight(t);
     r->requests = weight(t);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { REBUILD_AFTER = 60000 };
+// The ring is small because what it can't hold is published anew, which a block's memory is not spent on.
+enum { REBUILD_AFTER = 60000, RING_BYTES = 1 << 20 };
 
 static int64_t now_ms(void) {
     struct timespec t;
@@ -191,7 +192,8 @@ static struct rank *rank_new(struct engine *g, uint32_t number) {
                              .secret = a->secret};
     struct stream_options so = {.replay = *c->replay != 0, .keep = c->keep, .audit = c->audit};
     struct stream_port sp = {r, apply, forget, request, cancel, wake, stream_now, note};
-    r->publisher = kvr_publisher_new(a->client, kvr_text(c->name), number, NULL);
+    r->publisher = kvr_publisher_new(a->client, kvr_text(c->name), number,
+                                     &(struct kvr_publisher_options){.ring_bytes = RING_BYTES});
     struct map_sink sink = {r->publisher, sink_stored, sink_removed, sink_cleared, sink_parent};
     map_init(&r->map, &mo, &sink);
     stream_init(&r->stream, &so, &sp);

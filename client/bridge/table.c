@@ -66,7 +66,7 @@ bool table_reserve(struct table *t, uint64_t key) {
     struct table_segment *s = &t->segments[mix(t, key) >> 56], old = *s;
     if ((uint64_t)(old.used + 1) * 8 <= (uint64_t)old.size * 7) return true;
     if (old.size > UINT32_MAX / 2) return false;
-    uint32_t size = old.size < FIRST_SIZE ? FIRST_SIZE : old.size + old.size / 5 + 1;
+    uint32_t size = old.size < FIRST_SIZE ? FIRST_SIZE : old.size + old.size / 10 + 1;
     uint64_t *piece = malloc((size_t)size * WIDTH);
     if (!piece) return false;
     *s =

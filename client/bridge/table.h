@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hash → hash and a byte, at less than 24 bytes an entry.
+// Hash → hash and a byte, at less than 22 bytes an entry.
 //
-// Open addressing, linear, in 256 segments that grow one at a time and by a fifth, so a place is free
-// one time in eight to four, no call waits for a great rehash, and 17 bytes become 20 to 24. Sizes are
+// Open addressing, linear, in 256 segments that grow one at a time and by a tenth, so one place of five
+// to eight is free, no call waits for a great rehash, and 17 bytes become 19 to 22. Sizes are
 // no powers of two: a first place is found by multiplication. The byte is never 0 for what is here, so
 // it also says which places are taken. Keyed with a secret, because engines' hashes come from outside.
 //

@@ -380,7 +380,7 @@ Test(map, memory_of_an_entry) {
         table_add(&t, i * 3, ~i, 1);
         if (i > 100000 && t.memory * 10 / t.count > worst) worst = t.memory * 10 / t.count;
     }
-    cr_expect_leq(worst, 240u, "%zu tenths of a byte", worst);
+    cr_expect_leq(worst, 220u, "%zu tenths of a byte", worst);
     for (uint64_t i = 0; i < 1000000; i += 2)
         table_remove(&t, i * 3);
     for (uint64_t i = 0; i < 1000000; i++) {

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// kvroute-bench-bridge: from an engine's events to the pool.
+//
+//   decode and map   payloads read and hashed, nothing sent
+//   to the pool      the same, published to a real Redis with the module, until all is acknowledged;
+//                    blocks a second of wall time and of this process's CPU time (one thread)
+//   delay            a real kvroute-bridge and a ZeroMQ publisher: from send to the first SCORE that
+//                    counts the block, while so many blocks a second go by
+//   memory           map and publisher, a block of the engine
+//
+// Blocks have 16 tokens; events store 16 blocks each, a batch has 4 of them; a conversation grows to
+// 256 blocks, then another begins. Once 1,048,576 blocks are held, as many are removed as are stored.
+#define _GNU_SOURCE
+#include <hiredis/hiredis.h>
+#include <kvroute/publisher.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "clock.h"
+#include "map.h"
+#include "measure.h"
+#include "random.h"
+#include "server.h"
+#include "stop.h"
+
+enum { SIZE = 16, PER_EVENT = 16, EVENTS = 4, CHAIN = 256, MOST_PROBES = 2000, ROOM = 1 << 17 };
+
+static const char pool[] = "bench";
+static struct server server;
+static pid_t bridge;
+
+static void put_away(void) {
+    if (bridge > 0) {
+        kill(bridge, SIGKILL);
+        waitpid(bridge, NULL, 0);
+    }
+    bridge = 0;
+    server_remove(&server);
+}
+
+static void fail(const char *what) {
+    if (!stop_asked()) fprintf(stderr, "kvroute-bench-bridge: %s\n", what);
+    exit(1);
+}
+
+static double cpu_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static const char *setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
+}
+
+// ---- An engine's payloads ------------------------------------------------------------------------
+
+struct maker {
+    uint8_t bytes[ROOM];
+    size_t n;
+    uint64_t state, block, oldest; // block: the number of the next; its hash is made of it
+    uint64_t held, most;
+};
+
+static void put(struct maker *m, const void *p, size_t n) {
+    memcpy(m->bytes + m->n, p, n);
+    m->n += n;
+}
+
+static void byte(struct maker *m, unsigned b) {
+    m->bytes[m->n++] = (uint8_t)b;
+}
+
+static void word(struct maker *m, const char *s) {
+    byte(m, 0xa0u | (unsigned)strlen(s));
+    put(m, s, strlen(s));
+}
+
+static void number(struct maker *m, unsigned head, uint64_t x, unsigned width) {
+    byte(m, head);
+    for (unsigned i = width; i-- > 0;)
+        byte(m, (unsigned)(x >> (8 * i)) & 255u);
+}
+
+static uint64_t hash_of(uint64_t block) {
+    return random_mix(block + 1);
+}
+
+static void hashes(struct maker *m, uint64_t first, unsigned n) {
+    number(m, 0xdc, n, 2);
+    for (unsigned i = 0; i < n; i++)
+        number(m, 0xcf, hash_of(first + i), 8);
+}
+
+static void store(struct maker *m) {
+    byte(m, 0x97);
+    word(m, "BlockStored");
+    hashes(m, m->block, PER_EVENT);
+    if (m->block % CHAIN)
+        number(m, 0xcf, hash_of(m->block - 1), 8);
+    else
+        byte(m, 0xc0);
+    number(m, 0xdc, SIZE * PER_EVENT, 2);
+    for (unsigned i = 0; i < SIZE * PER_EVENT; i++)
+        number(m, 0xce, random_next(&m->state) % 150000, 4);
+    byte(m, SIZE);
+    byte(m, 0xc0);
+    word(m, "GPU");
+    m->block += PER_EVENT;
+    m->held += PER_EVENT;
+}
+
+static void removed(struct maker *m) {
+    byte(m, 0x93);
+    word(m, "BlockRemoved");
+    hashes(m, m->oldest, CHAIN);
+    word(m, "GPU");
+    m->oldest += CHAIN;
+    m->held -= CHAIN;
+}
+
+static void make(struct maker *m) {
+    bool full = m->held + EVENTS * PER_EVENT > m->most;
+    m->n = 0;
+    byte(m, 0x93);
+    number(m, 0xcb, 0x3ff8000000000000u, 8);
+    byte(m, 0x90u | (EVENTS + full));
+    if (full) removed(m);
+    for (unsigned i = 0; i < EVENTS; i++)
+        store(m);
+    byte(m, 0);
+}
+
+// ---- Without a socket ----------------------------------------------------------------------------
+
+static enum kvr_code stored(void *ctx, enum kvr_tier tier, const uint64_t *parent,
+                            const uint64_t *h, size_t n) {
+    return ctx ? kvr_publisher_stored(ctx, tier, parent, h, n) : KVR_CODE_OK;
+}
+
+static enum kvr_code taken(void *ctx, enum kvr_tier tier, const uint64_t *h, size_t n) {
+    return ctx ? kvr_publisher_removed(ctx, tier, h, n) : KVR_CODE_OK;
+}
+
+static enum kvr_code cleared(void *ctx, int tier) {
+    return ctx ? kvr_publisher_cleared(ctx, tier) : KVR_CODE_OK;
+}
+
+static bool parent_of(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
+    return ctx && kvr_publisher_parent(ctx, hash, parent, has);
+}
+
+struct flow {
+    struct maker maker;
+    struct decoder *decoder;
+    struct map map;
+    double making; // s of CPU spent on payloads
+};
+
+static void apply(struct flow *w) {
+    struct batch b;
+    struct event e;
+    if (!decode_batch(w->maker.bytes, w->maker.n, &b)) fail("a payload is refused");
+    while (decode_event(w->decoder, &b, &e) != EVENT_END)
+        map_event(&w->map, &e);
+}
+
+static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t blocks) {
+    struct flow *w = calloc(1, sizeof *w);
+    struct kvr_publisher_options po = {.ring_bytes = 1 << 20}; // as the bridge has it
+    struct kvr_publisher *p = c ? kvr_publisher_new(c, kvr_text("w"), 0, &po) : NULL;
+    struct map_options o = {.block_size = SIZE, .secret = 7};
+    struct map_sink sink = {p, stored, taken, cleared, parent_of};
+    if (!w || (c && !p) || !(w->decoder = decoder_new())) fail("no memory");
+    map_init(&w->map, &o, &sink);
+    w->maker.most = most;
+    int64_t start = clock_ns(), making = 0;
+    double cpu = cpu_s();
+    for (uint64_t i = 0; w->maker.block < blocks; i++) {
+        int64_t before = clock_ns();
+        make(&w->maker);
+        making += clock_ns() - before;
+        apply(w);
+        if (c && i % 16 == 0) kvr_client_run(c, 0);
+        if (stop_asked()) exit(1);
+    }
+    while (p && !kvr_publisher_settled(p)) {
+        if (clock_ns() - start > 300000000000) fail("the publisher doesn't settle");
+        kvr_client_run(c, 10);
+    }
+    double wall = (double)(clock_ns() - start - making) / 1e9;
+    cpu = cpu_s() - cpu - (double)making / 1e9;
+    printf("%-16s %10.0f blocks/s of wall time, %10.0f of CPU time\n", name, (double)blocks / wall,
+           (double)blocks / cpu);
+    if (p) {
+        struct kvr_publisher_stats st;
+        kvr_publisher_stats(p, &st);
+        double map = (double)map_bytes(&w->map) / (double)map_blocks(&w->map);
+        double truth = (double)st.memory_bytes / (double)st.holdings;
+        printf("%-16s %.1f bytes a block: map %.1f, publisher %.1f; %zu blocks held\n", "memory",
+               map + truth, map, truth, map_blocks(&w->map));
+    }
+    kvr_publisher_free(p);
+    map_free(&w->map);
+    decoder_free(w->decoder);
+    free(w);
+}
+
+// ---- Delay ---------------------------------------------------------------------------------------
+
+static void start_bridge(const char *url, const char *endpoint) {
+    char engine[300];
+    snprintf(engine, sizeof engine, "d events=%s", endpoint);
+    pid_t parent = getpid();
+    bridge = fork();
+    if (bridge < 0) fail("fork");
+    if (bridge) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+    if (!freopen("/dev/null", "w", stderr)) _exit(127);
+    execl(KVROUTE_BRIDGE, KVROUTE_BRIDGE, "--redis", url, "--pool", pool, "--engine", engine,
+          (char *)NULL);
+    _exit(127);
+}
+
+static void send_batch(void *pub, uint64_t *seq, const struct maker *m) {
+    uint8_t head[8];
+    for (unsigned i = 0; i < 8; i++)
+        head[i] = (uint8_t)(*seq >> (56 - 8 * i));
+    ++*seq;
+    zmq_send(pub, "", 0, ZMQ_SNDMORE);
+    zmq_send(pub, head, sizeof head, ZMQ_SNDMORE);
+    zmq_send(pub, m->bytes, m->n, 0);
+}
+
+// The prefix hash of the batch's last block, as the map finds it.
+static uint64_t last_prefix;
+
+static enum kvr_code keep_last(void *ctx, enum kvr_tier tier, const uint64_t *parent,
+                               const uint64_t *h, size_t n) {
+    (void)ctx;
+    (void)tier;
+    (void)parent;
+    if (n) last_prefix = h[n - 1];
+    return KVR_CODE_OK;
+}
+
+// A block is there when TREE finds it from itself on; that needs no path from the start.
+static bool is_there(redisContext *c, uint64_t hash) {
+    char hex[20];
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
+    redisReply *r = redisCommand(c, "KVROUTE.TREE %s FROM %s DEPTH 1 COUNT 1", pool, hex);
+    bool there = r && r->type == REDIS_REPLY_ARRAY && r->elements > 0;
+    if (there) {
+        const redisReply *run = r->element[0];
+        there = run->type == REDIS_REPLY_ARRAY && run->elements > 0;
+    }
+    if (r) freeReplyObject(r);
+    return there;
+}
+
+static void delay(redisContext *c, const char *url, double rate, size_t probes) {
+    double delays[MOST_PROBES];
+    char endpoint[256];
+    size_t n = 0, size = sizeof endpoint, sent = 0;
+    uint64_t seq = 0, waiting = 0;
+    struct flow *w = calloc(1, sizeof *w);
+    struct map_options o = {.block_size = SIZE, .secret = 7};
+    struct map_sink sink = {NULL, keep_last, taken, cleared, parent_of};
+    if (!w || !(w->decoder = decoder_new())) fail("no memory");
+    map_init(&w->map, &o, &sink);
+    w->maker.most = 1u << 17;
+    w->maker.state = 99;
+    void *zmq = zmq_ctx_new(), *pub = zmq_socket(zmq, ZMQ_PUB);
+    if (!pub || zmq_bind(pub, "tcp://127.0.0.1:*") ||
+        zmq_getsockopt(pub, ZMQ_LAST_ENDPOINT, endpoint, &size))
+        fail("no socket");
+    start_bridge(url, endpoint);
+    clock_sleep_ms(1500); // until it has connected
+    int64_t start = clock_ns(), probe_at = 0;
+    double per_batch = EVENTS * PER_EVENT / rate * 1e9;
+    for (uint64_t batches = 0; n < probes;) {
+        if (stop_asked()) exit(1);
+        if (clock_ns() - start > 120000000000) fail("blocks don't arrive");
+        if ((double)(clock_ns() - start) >= per_batch * (double)batches) {
+            batches++;
+            make(&w->maker);
+            apply(w);
+            if (!waiting && batches % 4 == 0) {
+                waiting = last_prefix;
+                probe_at = clock_ns();
+                sent++;
+            }
+            send_batch(pub, &seq, &w->maker);
+            continue;
+        }
+        if (waiting && is_there(c, waiting)) {
+            delays[n++] = (double)(clock_ns() - probe_at) / 1e6;
+            waiting = 0;
+        }
+    }
+    double *sorted = measure_sorted(delays, n);
+    printf("%-16s p50 %.2f ms, p99 %.2f ms, at %.0f blocks/s; %zu probes\n", "delay",
+           measure_quantile(sorted, n, 0.5), measure_quantile(sorted, n, 0.99), rate, n);
+    free(sorted);
+    int zero = 0;
+    zmq_setsockopt(pub, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_close(pub);
+    zmq_ctx_term(zmq);
+    map_free(&w->map);
+    decoder_free(w->decoder);
+    free(w);
+}
+
+int main(int argc, char **argv) {
+    uint64_t blocks = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
+    char url[300], error[200];
+    if (!blocks || argc > 2) {
+        fprintf(stderr, "usage: kvroute-bench-bridge [BLOCKS]\n");
+        return 2;
+    }
+    stop_watch();
+    server.plan = (struct server_plan){.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                       .server = setting("REDIS_SERVER", REDIS_SERVER)};
+    atexit(put_away);
+    if (!server_start(&server)) fail("no server");
+    snprintf(url, sizeof url, "unix://%s/control.sock", server.dir);
+    redisReply *r = server_command(&server, "KVROUTE.CREATE %s BLOCKSIZE %d", pool, SIZE);
+    if (r) freeReplyObject(r);
+    r = server_command(&server, "KVROUTE.WORKER SET %s w", pool);
+    if (r) freeReplyObject(r);
+    struct kvr_client *c = kvr_client_open(url, pool, NULL, error, sizeof error);
+    if (!c) fail(error);
+    run(NULL, "decode and map", 1u << 20, blocks);
+    run(c, "to the pool", 1u << 20, blocks);
+    delay(server.control, url, 50000, 1000);
+    kvr_client_close(c);
+    return 0;
+}

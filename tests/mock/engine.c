@@ -398,6 +398,7 @@ struct engine_count engine_count(const struct engine *e) {
     struct engine_count c = e->count;
     c.running = e->running.n;
     c.waiting = e->waiting.n;
+    c.pending = e->events.n + e->later.n;
     c.blocks = blocks_count(e->blocks);
     return c;
 }

@@ -51,6 +51,7 @@ struct job;
 
 struct engine_count {
     size_t running, waiting;
+    size_t pending; // events of a step that isn't over
     struct blocks_count blocks;
     uint64_t queries, hits; // tokens of prompts asked for in the cache, and found
     uint64_t prompt_tokens, answer_tokens, steps;

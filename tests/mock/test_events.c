@@ -83,6 +83,22 @@ Test(events, a_cache_under_pressure) {
     process_end(&p, SIGTERM);
 }
 
+Test(events, what_is_left_by_those_who_go) {
+    struct process p = process_start("--blocks=40 --block-size=4 --max-running=5 --time-scale=100 "
+                                     "--max-batch-tokens=32 --cpu-blocks=60");
+    struct stream s = stream_open(&p, 0, true);
+    struct fold f = fold_from(&s);
+    for (unsigned i = 0; i < 10; i++) {
+        traffic_run(&p, &(struct traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
+        test_sleep(20); // the engine may not have seen the last of them yet
+        fold_follow(&f, &s, &p, 0);
+        fold_check(&f, &p, 0);
+    }
+    fold_free(&f);
+    stream_close(&s);
+    process_end(&p, SIGTERM);
+}
+
 Test(events, ranks_have_streams_of_their_own) {
     struct process p = process_start("--ranks=3 --block-size=4 --blocks=50");
     struct stream s[3];

@@ -294,6 +294,11 @@ static void fold_next(struct fold *f, struct message *m) {
 }
 
 void fold_follow(struct fold *f, struct stream *s, const struct process *p, size_t rank) {
+    int64_t deadline = test_clock() + PATIENCE_MS;
+    while (rank_number(p, rank, "pending") + rank_number(p, rank, "running") > 0) {
+        cr_assert(test_clock() < deadline, "the engine is never done");
+        test_sleep(2);
+    }
     for (uint64_t end = rank_number(p, rank, "next_seq"); f->next < end;) {
         struct message m = stream_next(s, PATIENCE_MS);
         fold_next(f, &m);

@@ -61,8 +61,12 @@ void traffic_run(const struct process *p, const struct traffic *t) {
             again = random;
             fds[k] = begin_some(p, t, &random);
         }
-        for (size_t k = 0; k < at_once; k++)
-            finish(fds[k]);
+        for (size_t k = 0; k < at_once; k++) {
+            if ((unsigned)rand_r(&random) % 100 < t->leave)
+                close(fds[k]);
+            else
+                finish(fds[k]);
+        }
     }
 }
 

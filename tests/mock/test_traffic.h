@@ -8,6 +8,7 @@
 struct traffic {
     size_t rank, requests, at_once; // requests: in bursts of at_once
     unsigned seed;
+    unsigned leave;   // of a hundred clients, so many go before they have an answer
     bool salts, lora; // some bring a salt; some ask for the adapter "ad"
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers and their instances: names in order, dense numbers, heartbeats.
+#include <math.h>
 #include <string.h>
 
 #include "pool_impl.h"
@@ -12,6 +13,10 @@ static int compare(const struct worker *w, struct kvr_bytes name) {
     size_t n = w->name_len < name.n ? w->name_len : name.n;
     int order = memcmp(w->name, name.p, n);
     return order ? order : (w->name_len > name.n) - (w->name_len < name.n);
+}
+
+bool worker_before(const struct worker *a, const struct worker *b) {
+    return compare(a, (struct kvr_bytes){b->name, b->name_len}) < 0;
 }
 
 // The worker's index, or -1; *place (may be NULL) is where it would stand.
@@ -62,7 +67,7 @@ bool kvr_due_worker(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
 
 // ---- Instances -----------------------------------------------------------------------------------
 
-static const size_t u32_columns = 2 + KVR_TIERS, double_columns = 6;
+static const size_t u32_columns = 2 + KVR_TIERS, double_columns = 9;
 
 static size_t columns_bytes(size_t cap) {
     return cap * (u32_columns * sizeof(uint32_t) + double_columns * sizeof(double));
@@ -77,6 +82,9 @@ static struct columns columns_at(void *memory, size_t cap) {
                         .prefill_tokens = d + 3 * cap,
                         .decode_blocks = d + 4 * cap,
                         .requests = d + 5 * cap,
+                        .booked = d + 6 * cap,
+                        .seen = d + 7 * cap,
+                        .ttl = d + 8 * cap,
                         .reach = u,
                         .live = u + cap};
     for (size_t t = 0; t < KVR_TIERS; t++)
@@ -93,13 +101,25 @@ void instance_refresh(struct kvr_pool *p, uint32_t i) {
     p->columns.prefill_tokens[i] = (double)in->prefill_tokens;
     p->columns.decode_blocks[i] = (double)(in->live_blocks + in->output_blocks);
     p->columns.requests[i] = (double)in->requests;
+    p->columns.booked[i] = (double)in->booked;
+}
+
+void worker_refresh(struct kvr_pool *p, const struct worker *w) {
+    int64_t ttl = worker_ttl(p, w);
+    for (uint32_t r = 0; r < w->ranks; r++) {
+        p->columns.seen[w->instances[r]] = (double)w->seen;
+        p->columns.ttl[w->instances[r]] = w->state != KVR_READY ? -INFINITY
+                                          : ttl                 ? (double)ttl
+                                                                : INFINITY;
+    }
 }
 
 // Makes room for n more instances. 0, or -1 without memory.
 static int reserve(struct kvr_pool *p, size_t n) {
     size_t need = p->n_instances + n;
     if (need <= p->cap_instances) return 0;
-    size_t cap = p->cap_instances * 2 > need ? p->cap_instances * 2 : need < 8 ? 8 : need;
+    size_t cap = p->cap_instances * 2 > need ? p->cap_instances * 2 : need;
+    cap = (cap + LANES - 1) / LANES * LANES;
     void *columns = mem_calloc(&p->mem, columns_bytes(cap));
     if (!columns) return -1;
     struct instance *instances = mem_resize(
@@ -112,8 +132,12 @@ static int reserve(struct kvr_pool *p, size_t n) {
     p->instances = instances;
     p->columns = columns_at(columns, cap);
     p->cap_instances = cap;
-    for (uint32_t i = 0; i < p->n_instances; i++)
+    for (uint32_t i = 0; i < p->n_instances; i++) {
         instance_refresh(p, i);
+        p->columns.ttl[i] = -INFINITY;
+    }
+    for (size_t i = 0; i < p->n_workers; i++)
+        worker_refresh(p, p->workers[i]);
     return 0;
 }
 
@@ -140,6 +164,7 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
         request_end(p, in->first);
     predictions_drop(p, i);
     *in = (struct instance){.next_free = p->free_instance};
+    p->columns.ttl[i] = -INFINITY;
     p->free_instance = i + 1;
     p->live_instances--;
 }
@@ -210,6 +235,7 @@ static void apply(struct kvr_pool *p, struct worker *w, uint32_t ranks, int64_t 
     if (s->set & KVR_SET_STATE) w->state = s->state;
     if (s->set & KVR_SET_TTL) w->ttl = s->ttl;
     w->seen = seen;
+    worker_refresh(p, w);
     p->version++;
     tree_sweep(&p->tree, SWEEP_AT_DROP);
 }

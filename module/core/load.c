@@ -131,6 +131,7 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
     p->version = version;
     struct worker *w = p->workers[p->n_workers - 1];
     w->ttl = ttl;
+    worker_refresh(p, w);
     if (mem_grow(&l->mem, &l->instances, &l->cap_instances, l->n_instances + w->ranks,
                  sizeof *l->instances))
         return KVR_NOMEM;
@@ -142,6 +143,7 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
         if (in->epoch > INT64_MAX || in->seq > INT64_MAX || in->booked > p->bookings ||
             !in->epoch != !in->seq)
             return KVR_CORRUPT;
+        instance_refresh(p, w->instances[i]);
         l->instances[l->n_instances++] = w->instances[i];
     }
     return KVR_OK;
@@ -203,6 +205,7 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     err = request_add(p, id, l->instances[number], &b);
     p->bookings = bookings;
     in->booked = booked;
+    instance_refresh(p, l->instances[number]);
     return err;
 }
 

@@ -2,6 +2,7 @@
 // A pool as a whole: options, life and death, statistics, invariants.
 #include "pool.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "pool_impl.h"
@@ -99,6 +100,8 @@ const struct kvr_options *kvr_pool_options(const struct kvr_pool *p) {
 enum kvr_err kvr_pool_alter(struct kvr_pool *p, const struct kvr_options *o) {
     if (kvr_options_check(o) || o->block_size != p->options.block_size) return KVR_RANGE;
     p->options = *o;
+    for (size_t i = 0; i < p->n_workers; i++)
+        worker_refresh(p, p->workers[i]);
     p->version++;
     return KVR_OK;
 }
@@ -164,6 +167,7 @@ static const char *check_loads(const struct kvr_pool *p, const struct instance *
 
 static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
     const struct instance *in = &p->instances[i];
+    if (!in->worker && p->columns.ttl[i] != -INFINITY) return "pool: nobody is eligible";
     if (!in->worker) return in->first || in->oldest ? "pool: a booking on no instance" : NULL;
     if (in->rank >= in->worker->ranks || in->worker->instances[in->rank] != i)
         return "pool: an instance isn't its worker's";
@@ -173,8 +177,14 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
             return "pool: an instance's slot isn't its own";
     if (p->columns.prefill_tokens[i] != (double)in->prefill_tokens ||
         p->columns.decode_blocks[i] != (double)(in->live_blocks + in->output_blocks) ||
-        p->columns.requests[i] != (double)in->requests)
+        p->columns.requests[i] != (double)in->requests ||
+        p->columns.booked[i] != (double)in->booked)
         return "pool: a column doesn't mirror its instance";
+    const struct worker *w = in->worker;
+    int64_t ttl = worker_ttl(p, w);
+    double want = w->state != KVR_READY ? -INFINITY : ttl ? (double)ttl : INFINITY;
+    if (p->columns.seen[i] != (double)w->seen || p->columns.ttl[i] != want)
+        return "pool: a column doesn't mirror its worker";
     return check_loads(p, in);
 }
 

@@ -15,6 +15,7 @@ enum {
     SWEEP_AT_DROP = 600,  // units swept by the call that drops: a small pool is clean at once
     SWEEP_AT_EVENT = 32,  // units swept along with an event: progress without a timer
     KNOWN_BUDGET = 20000, // runs that a bounded event may look at, a few ms
+    LANES = 8,            // columns' lengths are multiples of it
 };
 #define MAX_CAPACITY ((uint64_t)1 << 53)
 
@@ -69,12 +70,17 @@ struct instance {
     struct prediction *oldest, *newest;
 };
 
-// Scratch of one query and the mirrored loads: arrays by instance, `cap` long, made with the
-// instances so that scoring itself never needs memory.
+// What scoring and choosing read and write, as arrays by instance: scratch of one query, and mirrors of
+// what stands elsewhere, so that both are loops over doubles that the compiler vectorises. Made with
+// the instances, so a query never needs memory.
+//
+// An instance is eligible while now < max(seen, renewed) + ttl. ttl is infinite for a worker that never
+// expires and minus infinite for one that isn't ready. What is mirrored as a double is below 2^53.
 struct columns {
     uint32_t *reach, *by_tier[KVR_TIERS], *live;
     double *credit, *live_prefix, *cost;
-    double *prefill_tokens, *decode_blocks, *requests;
+    double *prefill_tokens, *decode_blocks, *requests, *booked; // instance_refresh
+    double *seen, *ttl;                                         // worker_refresh
 };
 
 struct kvr_pool {
@@ -109,6 +115,8 @@ uint32_t instance_find(const struct kvr_pool *p, struct kvr_bytes worker, uint32
 bool worker_expired(const struct kvr_pool *p, const struct worker *w, int64_t now);
 int64_t worker_ttl(const struct kvr_pool *p, const struct worker *w);
 void instance_refresh(struct kvr_pool *p, uint32_t i); // mirrors its loads into the columns
+void worker_refresh(struct kvr_pool *p, const struct worker *w); // mirrors what makes it eligible
+bool worker_before(const struct worker *a, const struct worker *b); // in name order
 void worker_free(struct kvr_pool *p, struct worker *w);
 void columns_free(struct kvr_pool *p);
 

@@ -18,6 +18,25 @@ static int64_t isl_of(const struct kvr_pool *p, const struct kvr_query *q) {
     return q->isl >= 0 ? q->isl : (int64_t)q->n * p->options.block_size;
 }
 
+// Numbers of blocks are below 2^31, and processors turn signed numbers into doubles more easily.
+static double to_double(uint32_t blocks) {
+    return (int32_t)blocks;
+}
+
+static void give_credit(struct kvr_pool *p, size_t n) {
+    const uint32_t *restrict device = p->columns.by_tier[KVR_DEVICE];
+    const uint32_t *restrict in_host = p->columns.by_tier[KVR_HOST];
+    const uint32_t *restrict on_disk = p->columns.by_tier[KVR_DISK];
+    const uint32_t *restrict live = p->columns.live;
+    double *restrict credit = p->columns.credit, *restrict live_prefix = p->columns.live_prefix;
+    double host = p->options.host, disk = p->options.disk;
+    for (size_t i = 0; i < n; i++) {
+        credit[i] =
+            to_double(device[i]) + host * to_double(in_host[i]) + disk * to_double(on_disk[i]);
+        live_prefix[i] = to_double(live[i]);
+    }
+}
+
 // Fills the columns of all instances: what each has of the request, and the cost.
 static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     size_t n = p->n_instances;
@@ -36,12 +55,7 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     tree_match(&p->tree, q->hashes, q->n, &m);
     uint32_t longest;
     live_match(&p->live, q->hashes, q->n, c->live, &longest);
-    double host = p->options.host, disk = p->options.disk;
-    for (size_t i = 0; i < n; i++) {
-        c->credit[i] = c->by_tier[KVR_DEVICE][i] + host * c->by_tier[KVR_HOST][i] +
-                       disk * c->by_tier[KVR_DISK][i];
-        c->live_prefix[i] = c->live[i];
-    }
+    give_credit(p, n);
     struct policy_in in = {
         .n = n,
         .credit = c->credit,
@@ -82,21 +96,76 @@ static bool eligible(const struct kvr_pool *p, const struct worker *w, int64_t n
 
 // ---- The choice ----------------------------------------------------------------------------------
 
-// Least cost; of equals the one booked longest ago; of those the first in name and rank order, which
-// is the order we go in.
-static uint32_t choose_least(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
-    uint32_t best = NO_INSTANCE;
-    const double *cost = p->columns.cost;
+// Makes the cost of all that aren't eligible infinite, and of what fills the last lanes.
+static void bar(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+    double *restrict cost = p->columns.cost;
+    const double *restrict seen = p->columns.seen, *restrict ttl = p->columns.ttl;
+    double at = (double)now, renewed = (double)p->renewed;
+    size_t n = p->n_instances;
+    for (size_t i = 0; i < n; i++) {
+        double since = seen[i] > renewed ? seen[i] : renewed;
+        cost[i] = at < since + ttl[i] ? cost[i] : INFINITY;
+    }
+    for (; n % LANES; n++)
+        cost[n] = INFINITY;
+    if (!q->has_among && !q->n_exclude) return;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (!eligible(p, w, now, q)) continue;
-        for (uint32_t r = 0; r < w->ranks; r++) {
-            uint32_t at = w->instances[r];
-            if (best == NO_INSTANCE || cost[at] < cost[best] ||
-                (cost[at] == cost[best] && p->instances[at].booked < p->instances[best].booked))
-                best = at;
-        }
+        if (!(w->mark & EXCLUDED) && (!q->has_among || w->mark & AMONG)) continue;
+        for (uint32_t r = 0; r < w->ranks; r++)
+            cost[w->instances[r]] = INFINITY;
     }
+}
+
+static double least_lane(const double *lanes) {
+    double least = lanes[0];
+    for (size_t k = 1; k < LANES; k++)
+        least = lanes[k] < least ? lanes[k] : least;
+    return least;
+}
+
+// The least of n costs, and of those that have it the least of `booked`. Each lane has its own least, so
+// that nothing waits for the comparison before it.
+static double least_cost(const double *cost, size_t n) {
+    double least[LANES];
+    for (size_t k = 0; k < LANES; k++)
+        least[k] = INFINITY;
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            least[k] = cost[i + k] < least[k] ? cost[i + k] : least[k];
+    return least_lane(least);
+}
+
+static double longest_ago(const double *cost, const double *booked, size_t n, double wanted) {
+    double least[LANES];
+    for (size_t k = 0; k < LANES; k++)
+        least[k] = INFINITY;
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            double x = cost[i + k] == wanted ? booked[i + k] : INFINITY;
+            least[k] = x < least[k] ? x : least[k];
+        }
+    return least_lane(least);
+}
+
+static bool stands_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
+    const struct instance *x = &p->instances[a], *y = &p->instances[b];
+    return x->worker == y->worker ? x->rank < y->rank : worker_before(x->worker, y->worker);
+}
+
+// Least cost; of equals the one booked longest ago; of those, which were never booked, the first in name
+// and rank order.
+static uint32_t choose_least(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+    uint32_t best = NO_INSTANCE;
+    bar(p, now, q);
+    const double *cost = p->columns.cost, *booked = p->columns.booked;
+    double least = least_cost(cost, p->n_instances);
+    if (least == INFINITY) return NO_INSTANCE;
+    double first = longest_ago(cost, booked, p->n_instances, least);
+    for (uint32_t i = 0; i < p->n_instances; i++)
+        if (cost[i] == least && booked[i] == first &&
+            (best == NO_INSTANCE || stands_before(p, i, best)))
+            best = i;
     return best;
 }
 

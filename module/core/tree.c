@@ -324,18 +324,25 @@ static const struct run *in_sight(const struct tree *t, struct sight *s, const u
 // k of these. Returns whether the match goes on behind them for somebody.
 static bool count_holders(const struct tree *t, const struct run *r, unsigned offset, size_t i,
                           uint32_t k, struct tree_match *m) {
-    const uint32_t *e = run_entries(r);
+    const uint32_t *e = run_entries(r), *instance_of = t->instance_of;
+    const uint32_t n = r->n, from = (uint32_t)i;
+    uint32_t *reach = m->reach, *by_tier = m->by_tier[0];
+    int tier = 0;
     bool goes_on = m->longest >= i + k;
-    for (uint32_t j = 0; j < r->n; j++) {
-        uint32_t instance = t->instance_of[entry_slot(e[j])], depth = entry_depth(e[j]);
-        if (instance == NO_INSTANCE || depth <= offset || m->reach[instance] < i) continue;
-        uint32_t cover = depth - offset < k ? depth - offset : k;
-        uint32_t reach = (uint32_t)i + cover;
-        if (cover == k) goes_on = true;
-        if (reach <= m->reach[instance]) continue;
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t instance = instance_of[entry_slot(e[j])], depth = entry_depth(e[j]);
+        if (instance == NO_INSTANCE || depth <= offset) continue;
+        uint32_t before = reach[instance], cover = depth - offset;
+        if (before < from) continue;
+        if (cover >= k) {
+            cover = k;
+            goes_on = true;
+        }
+        if (from + cover <= before) continue;
         // Entries are sorted by tier, so the best tier counts a block first.
-        m->by_tier[entry_tier(e[j])][instance] += reach - m->reach[instance];
-        m->reach[instance] = reach;
+        if (entry_tier(e[j]) != tier) by_tier = m->by_tier[tier = entry_tier(e[j])];
+        by_tier[instance] += from + cover - before;
+        reach[instance] = from + cover;
     }
     return goes_on;
 }

@@ -37,7 +37,8 @@ static void start_sentinels(struct fleet *f, const struct fleet_plan *plan) {
     for (int i = 0; i < SENTINELS; i++) {
         char name[NAME_SIZE];
         snprintf(name, sizeof name, "sentinel-%d", i + 1);
-        f->sentinels[i] = sentinel_start(name, plan->apart && i > 0, address(plan), f->primary);
+        f->sentinels[i] =
+            sentinel_start(name, plan->sentinels_apart && i > 0, address(plan), f->primary);
         if (plan->apart) proxy_lead(f->sentinels[i]->address, f->sentinels[i]);
         f->n_sentinels++;
     }

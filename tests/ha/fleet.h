@@ -26,7 +26,8 @@ struct fleet_plan { // all may be 0
     size_t replicas;
     bool sentinels;       // three; the URL is theirs then, else the primary's
     const char *settings; // of all servers
-    bool apart;           // replicas and the last two Sentinels on side 1, and proxies before all
+    bool apart;           // replicas on side 1, and proxies before all
+    bool sentinels_apart; // the last two Sentinels on side 1, too
     bool on_small_disk;   // the primary
 };
 

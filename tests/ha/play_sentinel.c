@@ -8,13 +8,13 @@ static struct stage *begin(struct fleet *f, const struct fleet_plan *plan) {
     fleet_start(f, plan);
     struct stage *s = stage_begin(&(struct stage_plan){.url = f->url}, f->primary);
     sleep_ms(BEFORE_MS);
-    fleet_alert(f);
     return s;
 }
 
 void play_primary_killed(struct verdict *v) {
     struct fleet f;
     struct stage *s = begin(&f, &(struct fleet_plan){.replicas = 2, .sentinels = true});
+    fleet_alert(&f);
     strike(v, s, "the primary");
     server_kill(f.primary);
     conclude(v, s, &f);
@@ -31,6 +31,7 @@ void play_replica_lags(struct verdict *v) {
     process_stop(replica->process);
     proxy_link(1, 0, LINK_HELD);
     sleep_ms(1500);
+    fleet_alert(&f);
     strike(v, s, "the primary, a frozen replica left");
     stage_freeze(s);
     server_kill(f.primary);
@@ -48,6 +49,7 @@ void play_replica_lags(struct verdict *v) {
 void play_failover_twice(struct verdict *v) {
     struct fleet f;
     struct stage *s = begin(&f, &(struct fleet_plan){.replicas = 2, .sentinels = true});
+    fleet_alert(&f);
     strike(v, s, "the primary, then its successor");
     server_kill(f.primary);
     struct server *second = fleet_settle(&f);
@@ -61,6 +63,7 @@ void play_failover_twice(struct verdict *v) {
 void play_sentinels_down(struct verdict *v) {
     struct fleet f;
     struct stage *s = begin(&f, &(struct fleet_plan){.replicas = 1, .sentinels = true});
+    fleet_alert(&f);
     strike(v, s, "all Sentinels and the primary, twice");
     for (int i = 0; i < SENTINELS; i++)
         server_kill(f.sentinels[i]);

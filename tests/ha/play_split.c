@@ -7,8 +7,11 @@ enum { APART_MS = 1500 }; // after the promotion
 
 static void play(struct verdict *v, const char *settings) {
     struct fleet f;
-    fleet_start(&f, &(struct fleet_plan){
-                        .replicas = 2, .sentinels = true, .apart = true, .settings = settings});
+    fleet_start(&f, &(struct fleet_plan){.replicas = 2,
+                                         .sentinels = true,
+                                         .apart = true,
+                                         .sentinels_apart = true,
+                                         .settings = settings});
     struct stage *s =
         stage_begin(&(struct stage_plan){.url = f.url, .aside = MAX_CLIENTS / 2}, f.primary);
     sleep_ms(BEFORE_MS);

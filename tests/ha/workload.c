@@ -377,6 +377,12 @@ static void drain(struct session *s) {
     kvr_client_stats(s->handle, &s->log->stats);
 }
 
+// Nothing to do, but failures are still to be noticed: also by a handle that only makes blocking calls.
+static void idle(struct session *s) {
+    if (blocking(s)) kvr_client_run(s->handle, PACE_MS);
+    pump(s, PACE_MS);
+}
+
 // Holds what lives until something else is ordered; speaks of it if leases are short.
 static void hold(struct session *s) {
     int64_t next = 0;
@@ -386,8 +392,7 @@ static void hold(struct session *s) {
             for (size_t k = s->n_live; k > 0; k--)
                 call_update(s, take_live(s));
         }
-        if (s->log->kind == KIND_BLOCKING) kvr_client_run(s->handle, 20);
-        pump(s, PACE_MS);
+        idle(s);
     }
 }
 
@@ -444,7 +449,7 @@ static void run_client(struct client *c) {
     drain(s);
     c->reached = ORDER_FINISH;
     while (c->order == ORDER_FINISH)
-        pump(s, PACE_MS);
+        idle(s);
     kvr_client_close(s->handle);
     if (ticking) event_free(ticking);
     if (s->base) event_base_free(s->base);

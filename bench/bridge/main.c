@@ -244,28 +244,39 @@ static void send_batch(void *pub, uint64_t *seq, const struct maker *m) {
     zmq_send(pub, m->bytes, m->n, 0);
 }
 
-// The prefix hash of the batch's last block, as the map finds it.
-static uint64_t last_prefix;
+// The prefix hashes of the conversation that grows, as the map finds them.
+struct path {
+    uint64_t hashes[CHAIN];
+    size_t n;
+};
 
-static enum kvr_code keep_last(void *ctx, enum kvr_tier tier, const uint64_t *parent,
+static enum kvr_code keep_path(void *ctx, enum kvr_tier tier, const uint64_t *parent,
                                const uint64_t *h, size_t n) {
-    (void)ctx;
+    struct path *p = ctx;
     (void)tier;
-    (void)parent;
-    if (n) last_prefix = h[n - 1];
+    if (!parent) p->n = 0;
+    for (size_t i = 0; i < n && p->n < CHAIN; i++)
+        p->hashes[p->n++] = h[i];
     return KVR_CODE_OK;
 }
 
-// A block is there when TREE finds it from itself on; that needs no path from the start.
-static bool is_there(redisContext *c, uint64_t hash) {
-    char hex[20];
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)hash);
-    redisReply *r = redisCommand(c, "KVROUTE.TREE %s FROM %s DEPTH 1 COUNT 1", pool, hex);
-    bool there = r && r->type == REDIS_REPLY_ARRAY && r->elements > 0;
-    if (there) {
-        const redisReply *run = r->element[0];
-        there = run->type == REDIS_REPLY_ARRAY && run->elements > 0;
-    }
+static enum kvr_code ignore_removed(void *ctx, enum kvr_tier tier, const uint64_t *h, size_t n) {
+    (void)ctx;
+    (void)tier;
+    (void)h;
+    (void)n;
+    return KVR_CODE_OK;
+}
+
+// Whether the pool counts all of the path for the engine.
+static bool is_there(redisContext *c, const struct path *p) {
+    redisReply *r = redisCommand(c, "KVROUTE.SCORE %s HASHES %b AMONG 1 d", pool, p->hashes,
+                                 p->n * sizeof *p->hashes);
+    const redisReply *map = r && r->type == REDIS_REPLY_ARRAY && r->elements ? r->element[0] : NULL;
+    bool there = false;
+    for (size_t i = 0; map && i + 1 < map->elements; i += 2)
+        if (strcmp(map->element[i]->str, "overlap") == 0)
+            there = map->element[i + 1]->integer == (long long)p->n;
     if (r) freeReplyObject(r);
     return there;
 }
@@ -273,11 +284,13 @@ static bool is_there(redisContext *c, uint64_t hash) {
 static void delay(redisContext *c, const char *url, double rate, size_t probes) {
     double delays[MOST_PROBES];
     char endpoint[256];
-    size_t n = 0, size = sizeof endpoint, sent = 0;
-    uint64_t seq = 0, waiting = 0;
+    size_t n = 0, size = sizeof endpoint;
+    uint64_t seq = 0;
+    bool waiting = false;
+    static struct path now, probe;
     struct flow *w = calloc(1, sizeof *w);
     struct map_options o = {.block_size = SIZE, .secret = 7};
-    struct map_sink sink = {NULL, keep_last, taken, cleared, parent_of};
+    struct map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
     if (!w || !(w->decoder = decoder_new())) fail("no memory");
     map_init(&w->map, &o, &sink);
     w->maker.most = 1u << 17;
@@ -298,17 +311,19 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
             make(&w->maker);
             apply(w);
             if (!waiting && batches % 4 == 0) {
-                waiting = last_prefix;
+                waiting = true;
+                probe = now;
                 probe_at = clock_ns();
-                sent++;
             }
             send_batch(pub, &seq, &w->maker);
             continue;
         }
-        if (waiting && is_there(c, waiting)) {
+        if (waiting && is_there(c, &probe)) {
             delays[n++] = (double)(clock_ns() - probe_at) / 1e6;
-            waiting = 0;
+            waiting = false;
         }
+        // What was sent before the bridge had connected never comes.
+        if (waiting && n == 0 && clock_ns() - probe_at > 500000000) waiting = false;
     }
     double *sorted = measure_sorted(delays, n);
     printf("%-16s p50 %.2f ms, p99 %.2f ms, at %.0f blocks/s; %zu probes\n", "delay",

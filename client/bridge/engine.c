@@ -221,6 +221,8 @@ static void start_ranks(struct engine *g) {
     }
 }
 
+static void renew(struct engine *g);
+
 void engine_consider(struct engine *g) {
     struct surroundings *a = g->around;
     if (!a->block_size) return;
@@ -235,6 +237,7 @@ void engine_consider(struct engine *g) {
     }
     g->refused = contradicts;
     if (!g->refused && g->wanted && g->n_ranks < g->wanted) start_ranks(g);
+    if (g->up && !g->registered) renew(g); // it was up before the pool was known
 }
 
 // ---- The worker ----------------------------------------------------------------------------------

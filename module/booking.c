@@ -2,7 +2,8 @@
 // A booking as a command: KVROUTE.CLAIM with absolute times, the effect of SELECT and of CLAIM.
 //
 // One is made for each SELECT, so it is cheap: the words are strings that all effects share, a
-// HASHES blob is passed on as it came, and options that have their default are left out.
+// HASHES blob is passed on as it came, and options that have their default are left out. The default may
+// be the pool's: whoever applies the effect has the same options, as they are part of the stream.
 #include "booking.h"
 
 enum word {
@@ -64,18 +65,21 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
     else
         put(&e, RedisModule_CreateString(NULL, (const char *)b->hashes, b->n * sizeof *b->hashes),
             true);
-    put_option(&e, ISL, b->isl);
-    put_option(&e, LEASE, b->lease);
+    const struct kvr_options *o = kvr_pool_options(c->pool);
+    if (b->isl != (int64_t)b->n * o->block_size) put_option(&e, ISL, b->isl);
+    if (b->lease != o->lease) put_option(&e, LEASE, b->lease);
     put_option(&e, CREATED, b->created);
     if (b->renewed != b->created) put_option(&e, RENEWED, b->renewed);
     if (b->cached) put_option(&e, CACHED, b->cached);
     if (b->output) put_option(&e, OUTPUT, b->output);
     if (b->osl) put_option(&e, OSL, b->osl);
     if (b->predict_until) put_option(&e, PREDICTED, b->predict_until);
-    if (b->overlap) put_option(&e, OVERLAP, b->overlap);
+    if (b->overlap && b->overlap != b->cached / o->block_size) put_option(&e, OVERLAP, b->overlap);
     if (b->cost != 0) {
+        char text[DOUBLE_ROOM];
+        size_t n = format_double(b->cost, text);
         put(&e, words[COST], false);
-        put(&e, RedisModule_CreateStringPrintf(NULL, "%.17g", b->cost), true);
+        put(&e, RedisModule_CreateString(NULL, text, n), true);
     }
     if (b->prefilled) put(&e, words[PREFILLED], false);
     RedisModule_Replicate(c->ctx, "KVROUTE.CLAIM", "v", e.argv, e.n);

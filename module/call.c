@@ -46,7 +46,7 @@ bool call_key(struct call *c, enum command command, RedisModuleCtx *ctx, RedisMo
     value_place(c->value, RedisModule_GetSelectedDb(ctx), c->name);
     if (mode == FOR_WRITE && !c->trusted && due_may_settle(flags)) {
         static const struct due_limit limit = {128, 1, 1024, INT64_MAX};
-        due_settle(ctx, c->name, c->value, c->now, &limit);
+        c->settled = due_settle(ctx, c->name, c->value, c->now, &limit);
     }
     return true;
 }
@@ -72,7 +72,12 @@ void call_changed(struct call *c, const char *event) {
     RedisModule_NotifyKeyspaceEvent(c->ctx, REDISMODULE_NOTIFY_MODULE, event, c->name);
 }
 
+// Verbatim is the cheapest, but isn't to be mixed with what due_settle has replicated.
 void call_replicate(struct call *c, const char *command, const char *word, int64_t time) {
+    if (!word && !c->settled) {
+        RedisModule_ReplicateVerbatim(c->ctx);
+        return;
+    }
     RedisModuleString **rest = c->args.argv + 1;
     size_t n = (size_t)c->args.argc - 1;
     if (word)

@@ -29,7 +29,8 @@ struct call {
     // From a primary's stream or an AOF: an effect that has been decided. It carries its own time;
     // `now` is 0, because whoever applies effects must not ask a clock.
     bool trusted;
-    int64_t now; // ms since the epoch
+    bool settled; // what was due has been ended, and that was replicated
+    int64_t now;  // ms since the epoch
 };
 
 // Starts a command without a key; the arguments are read from argv[at] on.

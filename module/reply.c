@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replies: fields of maps, and errors.
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,9 +47,40 @@ void field_u64(RedisModuleCtx *ctx, const char *name, uint64_t v) {
     reply_u64(ctx, v);
 }
 
+static size_t format_u64(uint64_t v, char *out) {
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + v % 10);
+    while (v /= 10);
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[n - 1 - i];
+    return n;
+}
+
+// A multiple of 1/16 below 2^40 has at most 17 digits, four of them behind the point: all are shown.
+size_t format_double(double v, char out[DOUBLE_ROOM]) {
+    double sixteenths = v * 16;
+    if (!(v > 0 && v < 0x1p40) || sixteenths != floor(sixteenths))
+        return (size_t)snprintf(out, DOUBLE_ROOM, "%.17g", v);
+    uint64_t units = (uint64_t)sixteenths;
+    size_t n = format_u64(units / 16, out);
+    unsigned part = (unsigned)(units % 16) * 625; // of 10,000
+    if (part) out[n++] = '.';
+    for (; part; part = part % 1000 * 10)
+        out[n++] = (char)('0' + part / 1000);
+    return n;
+}
+
+// RESP2 has no doubles: there it is the same text as a bulk string.
 void field_double(RedisModuleCtx *ctx, const char *name, double v) {
     reply_text(ctx, name);
-    RedisModule_ReplyWithDouble(ctx, v);
+    if (!isfinite(v) || RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3) {
+        RedisModule_ReplyWithDouble(ctx, v);
+        return;
+    }
+    char text[DOUBLE_ROOM];
+    RedisModule_ReplyWithStringBuffer(ctx, text, format_double(v, text));
 }
 
 void field_hex(RedisModuleCtx *ctx, const char *name, uint64_t hash) {

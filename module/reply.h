@@ -16,6 +16,11 @@ void reply_text(RedisModuleCtx *ctx, const char *text); // as a bulk string
 void reply_u64(RedisModuleCtx *ctx, uint64_t v);
 void reply_hex(RedisModuleCtx *ctx, uint64_t hash); // 16 digits
 
+// As printf's %.17g, from which every double comes back the same. Most costs are multiples of 1/16 and
+// take a tenth of the time.
+enum { DOUBLE_ROOM = 32 };
+size_t format_double(double v, char out[DOUBLE_ROOM]); // the length
+
 void field_bytes(RedisModuleCtx *ctx, const char *name, struct kvr_bytes b);
 void field_text(RedisModuleCtx *ctx, const char *name, const char *text);
 void field_int(RedisModuleCtx *ctx, const char *name, int64_t v);

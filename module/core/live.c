@@ -48,9 +48,14 @@ static void unlink_child(struct live *l, struct live_node *node) {
     hmap_remove(&l->nodes, &node->item);
 }
 
+static void free_users(struct live *l, struct live_node *node) {
+    if (node->users != &node->one)
+        mem_free(l->mem, node->users, node->cap_users * sizeof *node->users);
+}
+
 static void node_free(struct live *l, struct live_node *node) {
     mem_free(l->mem, node->hashes, node->len * sizeof *node->hashes);
-    mem_free(l->mem, node->users, node->cap_users * sizeof *node->users);
+    free_users(l, node);
     mem_free(l->mem, node, sizeof *node);
 }
 
@@ -70,7 +75,7 @@ static struct live_node *node_new(struct live *l, struct live_node *parent, cons
     node->parent = parent;
     node->len = (uint32_t)n;
     node->hashes = mem_alloc(l->mem, n * sizeof *hashes);
-    node->users = mem_alloc(l->mem, cap_users * sizeof *node->users);
+    node->users = cap_users > 1 ? mem_alloc(l->mem, cap_users * sizeof *node->users) : &node->one;
     if (node->users) node->cap_users = cap_users;
     if (!node->hashes || !node->users || hmap_reserve(&l->nodes)) {
         node->len = node->hashes ? node->len : 0;
@@ -144,9 +149,10 @@ static uint32_t place_of(const struct live_node *node, uint32_t instance) {
 static int reserve_user(struct live *l, struct live_node *node) {
     if (node->n_users < node->cap_users) return 0;
     uint32_t cap = node->cap_users + node->cap_users / 2 + 1;
-    struct live_user *users =
-        mem_resize(l->mem, node->users, node->cap_users * sizeof *users, cap * sizeof *users);
+    struct live_user *users = mem_alloc(l->mem, cap * sizeof *users);
     if (!users) return -1;
+    memcpy(users, node->users, node->n_users * sizeof *users);
+    free_users(l, node);
     node->users = users;
     node->cap_users = cap;
     return 0;

@@ -35,7 +35,8 @@ struct live_node {
     uint32_t len;
     uint64_t *hashes;
     uint32_t n_users, cap_users;
-    struct live_user *users;
+    struct live_user *users; // &one, while there is but one: nodes don't move
+    struct live_user one;
 };
 
 struct live {

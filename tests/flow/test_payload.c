@@ -42,6 +42,19 @@ Test(payload, crc_is_the_servers) {
     payload_free(&p);
 }
 
+// Flipped bits make leases and heartbeats that are just running out, so what is there may end between two
+// looks at it: a difference counts if the original is the same before and after.
+static void copy_is_equal(struct conn *c, const char *key) {
+    for (int tries = 0; tries < 100; tries++) {
+        struct digest before = pool_digest(c, key);
+        expect_int(c, 1, "COPY %s twin REPLACE", key);
+        struct digest twin = pool_digest(c, "twin");
+        if (same_digest(before, twin)) return;
+        cr_assert(!same_digest(before, pool_digest(c, key)), "the copy differs");
+    }
+    cr_assert_fail("a pool that never stands still");
+}
+
 // Whatever it is, it must answer, change, and come through a copy and a reload of itself.
 static void use(struct conn *c, const char *key, struct rng *r) {
     const struct reply *list = call_kind(c, REPLY_ARRAY, "KVROUTE.WORKER LIST %s", key);
@@ -62,9 +75,7 @@ static void use(struct conn *c, const char *key, struct rng *r) {
     call_kind(c, REPLY_ARRAY, "KVROUTE.REQUEST LIST %s 0 COUNT 1000", key);
     call_kind(c, REPLY_ARRAY, "KVROUTE.SCORE %s IDS 8 1 2 3 4 5 6 7 8", key);
     call_int(c, "MEMORY USAGE %s", key);
-    struct digest d = pool_digest(c, key);
-    expect_int(c, 1, "COPY %s twin", key);
-    cr_assert(same_digest(d, pool_digest(c, "twin")));
+    copy_is_equal(c, key);
     call(c, "KVROUTE.SELECT twin new IDS 8 1 2 3 4 5 6 7 8");
     call(c, "KVROUTE.EVENT twin %b 0 %lld %lld STORED - IDS 8 1 2 3 4 5 6 7 8 CLEARED", worker, n,
          (long long)(epoch ? epoch : 1), (long long)seq);

@@ -50,6 +50,7 @@ struct fake {
     uint64_t heard, fault_at, faults, last_id;
     bool fault_stays;
     char story[STORY][STORY_WORD];
+    uint64_t n_story;
 };
 
 // ---- Connections ---------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ static size_t read_command(const struct conn *c, struct word *argv, size_t *argc
 // "node:NAME second third=answer", for people who look for what has happened.
 static void note(struct fake *f, const struct conn *c, const struct word *argv, size_t argc,
                  const struct buf *said, bool faulty) {
-    char *line = f->story[f->heard % STORY];
+    char *line = f->story[f->n_story++ % STORY];
     size_t n = (size_t)snprintf(line, STORY_WORD, "%d:", c->node);
     const char *name =
         argv[0].n > 8 && !memcmp(argv[0].p, "KVROUTE.", 8) ? argv[0].p + 8 : argv[0].p;
@@ -404,6 +405,10 @@ static void give(struct fake *f) {
     pthread_mutex_unlock(&f->lock);
 }
 
+static void tell(struct fake *f, const char *what) {
+    snprintf(f->story[f->n_story++ % STORY], STORY_WORD, "(%s)", what);
+}
+
 // ---- What tests call -----------------------------------------------------------------------------
 
 struct fake *fake_start(enum fake_kind kind) {
@@ -468,6 +473,7 @@ void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool sta
 
 void fake_heal(struct fake *f) {
     take(f);
+    tell(f, "heals");
     f->fault.kind = FAULT_NONE;
     listen_again(f);
     give(f);
@@ -503,15 +509,16 @@ bool fake_has(struct fake *f, const char *id, size_t n) {
 
 void fake_story(struct fake *f, const char *about, char *out, size_t size) {
     enum { LAST = 60 };
-    uint64_t first = f->heard > STORY ? f->heard - STORY + 1 : 1;
-    size_t n = 0;
     take(f);
-    if (!about && f->heard > LAST) first = f->heard - LAST;
+    uint64_t first = f->n_story > STORY ? f->n_story - STORY : 0;
+    size_t n = 0;
+    if (!about && f->n_story > LAST) first = f->n_story - LAST;
     out[0] = 0;
-    for (uint64_t i = first; i <= f->heard && n < size; i++)
-        if (!about || strstr(f->story[i % STORY], about))
-            n += (size_t)snprintf(out + n, size - n, "%llu-%s ", (unsigned long long)i,
-                                  f->story[i % STORY]);
+    for (uint64_t i = first; i < f->n_story && n < size; i++) {
+        const char *line = f->story[i % STORY];
+        if (!about || line[0] == '(' || strstr(line, about))
+            n += (size_t)snprintf(out + n, size - n, "%llu-%s ", (unsigned long long)i, line);
+    }
     give(f);
 }
 
@@ -529,18 +536,21 @@ int fake_port(struct fake *f, int node) {
 
 void fake_forget(struct fake *f) {
     take(f);
+    tell(f, "forgets");
     pool_forget(&f->pool);
     give(f);
 }
 
 void fake_keep(struct fake *f) {
     take(f);
+    tell(f, "keeps");
     f->kept = f->pool;
     give(f);
 }
 
 void fake_go_back(struct fake *f) {
     take(f);
+    tell(f, "goes back");
     struct pool *p = &f->pool;
     memcpy(p->live, f->kept.live, sizeof p->live);
     p->n_live = f->kept.n_live;
@@ -552,6 +562,7 @@ void fake_go_back(struct fake *f) {
 
 void fake_hang_up(struct fake *f) {
     take(f);
+    tell(f, "hangs up");
     drop_all(f);
     give(f);
 }

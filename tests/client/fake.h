@@ -62,8 +62,8 @@ uint64_t fake_heard(struct fake *f);                     // commands heard so fa
 uint64_t fake_faults(struct fake *f);                    // and met by a fault
 size_t fake_live(struct fake *f);                        // requests booked
 bool fake_has(struct fake *f, const char *id, size_t n); // whether this one is
-// The last commands heard, and how they were answered ("!" with a fault); only those that have
-// `about` in their first words, NULL: all.
+// The last commands heard, and how they were answered ("!" with a fault), and what was done to the
+// servers in between. Only commands that have `about` in their first words, NULL: all.
 void fake_story(struct fake *f, const char *about, char *out, size_t size);
 
 // ---- Deployments that are wrong ------------------------------------------------------------------

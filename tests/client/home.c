@@ -59,12 +59,16 @@ const char *home_path(void) {
     return home;
 }
 
+static void share_address(int fd, int yes) {
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+}
+
 static int listen_at(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) fail("socket");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    share_address(fd, 1);
     if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, BACKLOG) == 0) return fd;
     close(fd);
     return -1;
@@ -82,12 +86,19 @@ int home_listen(int *port) {
     return -1;
 }
 
+// Two sockets may have one port while neither listens, if both say so; ours does only when it must: to
+// listen where connections of before are still in TIME_WAIT.
 void home_deafen(int fd) {
+    share_address(fd, 0);
     if (shutdown(fd, SHUT_RDWR)) fail("a socket goes on listening");
 }
 
 void home_listen_again(int fd) {
-    if (listen(fd, BACKLOG)) fail("a socket doesn't listen again");
+    share_address(fd, 1);
+    for (int tries = 0; listen(fd, BACKLOG); tries++) {
+        if (tries > 1000) fail("a socket doesn't listen again");
+        sleep_ms(5);
+    }
 }
 
 int64_t now_ms(void) {

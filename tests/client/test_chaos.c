@@ -158,7 +158,7 @@ static void disturb(struct chaos *x) {
 // ---- A case --------------------------------------------------------------------------------------
 
 static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
-    char story[1500], id[32];
+    char story[2300], id[32];
     size_t held = 0;
     if (x->under_way) snprintf(wrong, CROWD_TEXT, "%zu calls have no answer", x->under_way);
     if (x->wrong) snprintf(wrong, CROWD_TEXT, "%s", x->wrong);

@@ -14,7 +14,7 @@
 #include "memory.h"
 #include "scenes.h"
 
-enum { ROUTERS = 4, PUBLISHERS = 4, EACH = 250, EVENTS = 16, WORKERS = 64, BLOCKS = 200000 };
+enum { ROUTERS = 8, PUBLISHERS = 4, EACH = 125, EVENTS = 16, WORKERS = 64, BLOCKS = 200000 };
 
 struct actor {
     pthread_t thread;

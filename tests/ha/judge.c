@@ -68,7 +68,8 @@ static uint64_t faults_sum(const struct faults *f) {
 
 static void compare_request(const struct request *q, const struct seen_request *seen,
                             struct faults *f) {
-    switch (q->state) {
+    int state = q->state; // clang takes no atomic in a switch
+    switch (state) {
     case REQUEST_LIVE:
         if (!seen->there) {
             f->missing++;

@@ -94,8 +94,11 @@ static void draw_axes(FILE *f, const struct svg_chart *c, const struct axis *x,
         snprintf(label, sizeof label, "%g", at[i]);
         text(f, LEFT - 6, v + 4, "text-anchor=\"end\"", label);
     }
-    n = ticks(x, at);
+    // A few points on a logarithmic axis are ticked themselves.
+    bool own = c->log_x && c->n_lines && c->lines->n <= 12;
+    n = own ? c->lines->n : ticks(x, at);
     for (size_t i = 0; i < n; i++) {
+        if (own) at[i] = c->lines->x[i];
         double v = LEFT + on(x, at[i], PLOT);
         fprintf(f, "<path class=\"g\" d=\"M%.1f %.1fv%d\"/>\n", v, top, HEIGHT);
         snprintf(label, sizeof label, "%g", at[i]);

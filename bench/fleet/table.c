@@ -39,14 +39,13 @@ void table_row(FILE *f, const struct row *row) {
 }
 
 void table_foot(FILE *f, const struct results *r) {
-    fprintf(
-        f,
-        "\nTTFT, E2E: seconds from arrival to the first and the last token. TBT: milliseconds "
-        "between\n"
-        "tokens. Goodput: requests a second whose TTFT is at most %g s and whose mean TBT is at "
-        "most\n"
-        "%g ms; in SLO: their share. Hits: blocks of prompts that the engine had cached. "
-        "Imbalance:\n"
-        "busy time of the busiest engine over the mean.\n",
-        r->o->slo.ttft, r->o->slo.tbt * 1e3);
+    static const char text[] = "\nTTFT, E2E: seconds from arrival to the first and the last token. "
+                               "TBT: milliseconds between\n"
+                               "tokens. Goodput: requests a second whose TTFT is at most %g s and "
+                               "whose mean TBT is at most\n"
+                               "%g ms; in SLO: their share. Hits: blocks of prompts that the "
+                               "engine had cached. Work: time of\n"
+                               "engines beyond what every step takes; imbalance: that of the one "
+                               "with most, over the mean.\n";
+    fprintf(f, text, r->o->slo.ttft, r->o->slo.tbt * 1e3);
 }

@@ -32,15 +32,15 @@ static double coarse(double x) {
 // What the request adds to the waiting of everybody, in tokens of prefill:
 //
 //   own   = max(isl - overlap_weight * credit * block_size, 0)
-//   waits = 4 * prefill_tokens + own * (1 + requests + prefill_tokens / 128)
+//   waits = 4 * prefill_tokens + own * (8 + requests + prefill_tokens / 128)
 //   cost  = (prefill_weight * waits + 256 * requests) / block_size + decode_blocks / 10
 //         + requests_weight * requests, coarse
 //
 // It waits for what is queued, and everybody waits for its own prompt: the requests that are there
 // (each step of an engine serves all of them) and those that will come while the queue lasts, one
-// for each 128 tokens. The time to its first token weighs four times. A request that decodes slows
-// each step as 256 tokens of prefill would once, and ten blocks that it reads as one that is
-// computed. Where these numbers come from: docs/simulator.md.
+// for each 128 tokens. To itself waiting weighs more: four times for the queue, eight for its own
+// prompt. A request that decodes weighs 256 tokens of prefill, and ten blocks that it reads weigh
+// one that is computed. Where these numbers come from: docs/simulator.md.
 static void delay(const struct policy_in *in, double *restrict cost) {
     const double *restrict credit = in->credit, *restrict queued = in->prefill_tokens;
     const double *restrict decode = in->decode_blocks, *restrict requests = in->requests;
@@ -49,7 +49,7 @@ static void delay(const struct policy_in *in, double *restrict cost) {
     for (size_t i = 0; i < in->n; i++) {
         double own = isl - known * credit[i];
         own = own > 0 ? own : 0;
-        double waits = 4 * queued[i] + own * (1 + requests[i] + queued[i] / 128);
+        double waits = 4 * queued[i] + own * (8 + requests[i] + queued[i] / 128);
         cost[i] = coarse((prefill_weight * waits + 256 * requests[i]) / block_size +
                          decode[i] / 10 + requests_weight * requests[i]);
     }

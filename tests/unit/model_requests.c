@@ -247,7 +247,7 @@ static double delay_cost(const struct model *m, const struct kvr_query *q,
                     m->options.disk * by_tier[KVR_DISK];
     double own = (double)isl - q->rule.overlap * size * credit;
     if (own < 0) own = 0;
-    double waits = 4 * queued + own * (1 + requests + queued / 128);
+    double waits = 4 * queued + own * (8 + requests + queued / 128);
     double cost = (q->rule.prefill * waits + 256 * requests) / size +
                   (double)load->decode_blocks / 10 + q->rule.requests * requests;
     int exponent;

@@ -103,15 +103,15 @@ Test(policy, delay_worked_example) {
     cr_assert(delay == 1);
     kvr_policies[delay].cost(&in, cost);
     cr_assert(cost[0] == 192); // 256 · 10 / 16 + 100 / 10 = 170
-    cr_assert(cost[1] == 64);  // (4 · 64 + 80 · (1 + 2 + 0.5) + 256 · 2) / 16 + 4 = 69.5
-    cr_assert(cost[2] == 8);   // 160 / 16 = 10, between 8 and 12
+    cr_assert(cost[1] == 96);  // (4 · 64 + 80 · (8 + 2 + 0.5) + 256 · 2) / 16 + 4 = 104.5
+    cr_assert(cost[2] == 64);  // 8 · 160 / 16 = 80, between 64 and 96
     // With thirty times the prompt, what is cached outweighs ten requests.
     in.isl = 4800;
     credit[0] = 300, credit[1] = 150;
     kvr_policies[delay].cost(&in, cost);
     cr_assert(cost[0] == 192);
-    cr_assert(cost[1] == 512); // (4 · 64 + 2400 · 3.5 + 256 · 2) / 16 + 4 = 577
-    cr_assert(cost[2] == 256); // 4800 / 16 = 300
+    cr_assert(cost[1] == 1536); // (4 · 64 + 2400 · 10.5 + 256 · 2) / 16 + 4 = 1627
+    cr_assert(cost[2] == 2048); // 8 · 4800 / 16 = 2400
 }
 
 // Few significant bits, and zero stays zero; weights do what they do elsewhere.

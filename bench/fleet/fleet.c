@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "memory.h"
 #include "progress.h"
 #include "queue.h"
@@ -56,8 +55,6 @@ struct fleet {
     size_t done;
     void *self; // of the kind of router
     struct progress progress;
-    int64_t deciding; // ns of real time
-    size_t decisions;
     bool broken;
 };
 
@@ -171,10 +168,7 @@ static void arrives(struct fleet *f, uint32_t request) {
 
 static void asked(struct fleet *f, uint32_t request, uint32_t avoid) {
     unsigned r = f->router_of[request];
-    int64_t start = clock_ns();
     uint32_t w = f->plan->kind->choose(f->self, r, request, avoid);
-    f->deciding += clock_ns() - start;
-    f->decisions++;
     if (w >= f->workers) {
         fail(f, "no engine was chosen for a request", request);
         return;
@@ -375,7 +369,6 @@ static bool run(struct fleet *f) {
         happen(f, &d);
     }
     progress_end(&f->progress);
-    if (f->decisions) f->stats->decide_us = (double)f->deciding / 1e3 / (double)f->decisions;
     return check(f);
 }
 

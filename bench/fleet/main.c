@@ -17,10 +17,10 @@
 
 struct program {
     struct options o;
-    struct workload load;
+    struct workload loads[MAX_SEEDS]; // by seed
     struct shared shared;
     struct results results;
-    double made_for; // the factor that the load was made for
+    double made_for; // the factor that the loads were made for
 };
 
 // ---- The load ------------------------------------------------------------------------------------
@@ -30,24 +30,29 @@ static double rate_of(const struct options *o) {
     return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
 }
 
-// A generated load is made anew at another rate; a trace is the same, faster.
-static void make_load(struct program *p, double factor) {
-    const struct options *o = &p->o;
-    if (p->load.n && (o->trace || p->made_for == factor)) return;
-    workload_free(&p->load);
+static void make_load(struct workload *w, const struct options *o, double factor, uint64_t seed) {
+    workload_free(w);
     if (o->trace)
-        workload_trace(&p->load, o->trace, (unsigned)o->block_size, o->requests);
+        workload_trace(w, o->trace, (unsigned)o->block_size, o->requests);
     else
-        load_make(o->load, &p->load,
-                  &(struct load_plan){(unsigned)o->block_size, o->requests, rate_of(o) * factor,
-                                      o->seed});
-    for (size_t i = 0; i < p->load.n; i++)
-        if (!p->load.requests[i].osl) p->load.requests[i].osl = 1;
+        load_make(
+            o->load, w,
+            &(struct load_plan){(unsigned)o->block_size, o->requests, rate_of(o) * factor, seed});
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->requests[i].osl) w->requests[i].osl = 1;
+}
+
+// A generated load is made anew at another rate; a trace is the same, faster, and for every seed.
+static void make_loads(struct program *p, double factor) {
+    const struct options *o = &p->o;
+    if (p->loads[0].n && (o->trace || p->made_for == factor)) return;
+    for (uint64_t i = 0; i < (o->trace ? 1 : o->seeds); i++)
+        make_load(&p->loads[i], o, factor, o->seed + i);
     p->made_for = factor;
 }
 
 static void describe(struct program *p) {
-    const struct workload *w = &p->load;
+    const struct workload *w = &p->loads[0];
     double blocks = 0;
     for (size_t i = 0; i < w->n; i++)
         blocks += w->requests[i].blocks;
@@ -70,54 +75,66 @@ static void name_row(struct row *row) {
         snprintf(row->name + n, sizeof row->name - (size_t)n, " (%u)", row->spec.routers);
 }
 
-static bool run_one(struct program *p, enum series series, struct spec spec, double factor) {
+// One run, of one seed.
+static bool run_seed(struct program *p, struct row *row, uint64_t i) {
     const struct options *o = &p->o;
-    make_load(p, factor);
-    struct row row = {.series = series, .spec = spec, .factor = factor};
-    name_row(&row);
+    const struct workload *load = &p->loads[o->trace ? 0 : i];
+    bool compared = row->series == COMPARED;
     struct run_plan plan = {
-        .kind = spec.kind,
-        .load = &p->load,
-        .speed = o->trace ? o->speed * factor : 1,
+        .kind = row->spec.kind,
+        .load = load,
+        .speed = o->trace ? o->speed * row->factor : 1,
         .model = &o->model,
         .blocks = o->blocks,
         .workers = (unsigned)o->workers,
-        .routers = spec.routers,
+        .routers = row->spec.routers,
         .hop = o->hop,
         .delay = o->delay,
         .notice = o->notice,
         .sync = o->sync,
         .age = o->age,
         .affinity = (unsigned)o->affinity,
-        .seed = o->seed,
+        .seed = o->seed + i,
         .rule = o->rule,
         .words = o->words,
         .incidents = o->incidents,
-        .n_incidents = series == COMPARED ? o->n_incidents : 0,
+        .n_incidents = compared ? o->n_incidents : 0,
         .shared = &p->shared,
-        .title = row.name,
+        .title = row->name,
     };
-    plan.rule.policy = spec.policy;
+    plan.rule.policy = row->spec.policy;
     struct stats stats;
-    int64_t start = clock_ns();
     bool ok = fleet_run(&plan, &stats);
     if (ok) {
-        stats_figures(&stats, &p->load, &o->slo, &row.figures);
-        if (o->stretches && series == COMPARED) {
-            row.stretches = memory_take(o->stretches, sizeof *row.stretches);
-            stats_stretches(&stats, &p->load, &o->slo, row.stretches, o->stretches);
+        struct figures f;
+        stats_figures(&stats, load, &o->slo, &f);
+        figures_add(&row->figures, &f);
+        if (compared && o->stretches && i == 0) {
+            row->stretches = memory_take(o->stretches, sizeof *row->stretches);
+            stats_stretches(&stats, load, &o->slo, row->stretches, o->stretches);
         }
-        *results_add(&p->results) = row;
-        table_row(stdout, &row);
-        fprintf(stderr, "%-28s %4.2f x: %.1f s, %.0f us a decision\n", row.name, factor,
-                (double)(clock_ns() - start) / 1e9, stats.decide_us);
     }
     stats_close(&stats);
     return ok;
 }
 
+static bool run_one(struct program *p, enum series series, struct spec spec, double factor) {
+    int64_t start = clock_ns();
+    struct row row = {.series = series, .spec = spec, .factor = factor};
+    name_row(&row);
+    make_loads(p, factor);
+    for (uint64_t i = 0; i < p->o.seeds; i++)
+        if (!run_seed(p, &row, i)) return false;
+    figures_divide(&row.figures, p->o.seeds);
+    *results_add(&p->results) = row;
+    table_row(stdout, &row);
+    fprintf(stderr, "%-28s %4.2f x: %.1f s\n", row.name, factor,
+            (double)(clock_ns() - start) / 1e9);
+    return true;
+}
+
 static bool compare(struct program *p) {
-    make_load(p, 1);
+    make_loads(p, 1);
     describe(p);
     table_head(stdout, &p->results);
     table_columns(stdout);
@@ -167,7 +184,8 @@ int main(int argc, char **argv) {
         status = stop_asked() ? 128 + stop_signal() : !ok;
     }
     results_free(&p->results);
-    workload_free(&p->load);
+    for (size_t i = 0; i < MAX_SEEDS; i++)
+        workload_free(&p->loads[i]);
     free(p);
     return status;
 }

@@ -34,6 +34,7 @@ static const char usage[] =
     "  --requests N         at most so many (12000, or the whole trace)\n"
     "  --block-size N       tokens a block (64); divides 512 for a trace\n"
     "  --seed N             (1)\n"
+    "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
     "The engines\n"
     "  --model NAME         small, middle or large (middle)\n"
     "  --workers N          (8)\n"
@@ -67,8 +68,8 @@ static const char usage[] =
     "  --help\n";
 
 static const char everything[] =
-    "shared:8,shared:1,round-robin:1,random:1,two-choices:1,least:1,affinity:1,cache-threshold:1,"
-    "own:8,events:8,sync:8,stale:8";
+    "shared:8:delay,shared:1:delay,shared:8:linear,round-robin,random,two-choices,least,affinity,"
+    "cache-threshold,cache-threshold:8,own:8:delay,events:8:delay,sync:8:delay,stale:8:delay";
 
 static bool wrong(const char *what, const char *text) {
     fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
@@ -272,6 +273,7 @@ static const struct setting settings[] = {
     {"requests", take_whole, AT(requests), 1, 1e7},
     {"block-size", take_whole, AT(block_size), 1, 4096},
     {"seed", take_whole, AT(seed), 0, 9e15},
+    {"seeds", take_whole, AT(seeds), 1, MAX_SEEDS},
     {"model", take_model, 0, 0, 0},
     {"workers", take_whole, AT(workers), 1, MAX_WORKERS},
     {"blocks", take_whole, AT(blocks), 1, 1e8},
@@ -307,6 +309,7 @@ static void set_defaults(struct options *o) {
         .block_size = 64,
         .speed = 1,
         .seed = 1,
+        .seeds = 1,
         .workers = 8,
         .hop = 0.25e-3,
         .delay = 10e-3,

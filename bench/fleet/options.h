@@ -10,7 +10,7 @@
 #include "fleet.h"
 #include "load.h"
 
-enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16 };
+enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16, MAX_SEEDS = 32 };
 
 // A kind of router, how many of them, by which policy.
 struct spec {
@@ -26,7 +26,7 @@ struct options {
     uint64_t requests;       // at most; 0: all of a trace
     double speed;            // a trace's times are divided by it
     double rate;             // requests a second of a generated load; 0: its own
-    uint64_t seed;
+    uint64_t seed, seeds;    // the first, and how many
 
     struct model model;
     uint64_t workers, blocks, budget; // blocks: an engine's

@@ -76,7 +76,7 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
     double *by_ttft = measure_sorted(ttft, s->n), *by_e2e = measure_sorted(e2e, s->n);
     double lasted = s->ended - s->began;
     *out = (struct figures){
-        .requests = s->n,
+        .requests = (double)s->n,
         .ttft_mean = s->n ? sum / (double)s->n : 0,
         .ttft_p50 = measure_quantile(by_ttft, s->n, 0.5),
         .ttft_p99 = measure_quantile(by_ttft, s->n, 0.99),
@@ -89,12 +89,37 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
         .hit = s->blocks ? (double)s->hits / (double)s->blocks : 0,
         .imbalance = work > 0 ? most * s->workers / work : 1,
         .work = lasted > 0 ? work / lasted / s->workers : 0,
-        .retried = s->retried,
+        .retried = (double)s->retried,
     };
     free(ttft);
     free(e2e);
     free(by_ttft);
     free(by_e2e);
+}
+
+// Every figure is a number: both walk over them as an array.
+static size_t fields(struct figures *x, double *out[]) {
+    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
+                     &x->tbt_p99,  &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
+                     &x->hit,      &x->imbalance, &x->work,     &x->retried};
+    memcpy(out, all, sizeof all);
+    return sizeof all / sizeof *all;
+}
+
+void figures_add(struct figures *sum, const struct figures *x) {
+    struct figures copy = *x;
+    double *to[FIGURES], *from[FIGURES];
+    size_t n = fields(sum, to);
+    fields(&copy, from);
+    for (size_t i = 0; i < n; i++)
+        *to[i] += *from[i];
+}
+
+void figures_divide(struct figures *sum, size_t n) {
+    double *all[FIGURES];
+    size_t fields_n = fields(sum, all);
+    for (size_t i = 0; i < fields_n; i++)
+        *all[i] /= (double)n;
 }
 
 void stats_stretches(const struct stats *s, const struct workload *load, const struct slo *slo,

@@ -45,12 +45,12 @@ struct stats {
     unsigned workers;
     double began, ended; // arrival of the first; end of the last
     size_t retried;      // given to more than one worker
-    double decide_us;    // real time for a decision, mean; not part of what is repeatable
 };
 
 // The figures of a table's row. Times in seconds, shares 0..1.
+enum { FIGURES = 14 };
 struct figures {
-    size_t requests;
+    double requests;
     double ttft_mean, ttft_p50, ttft_p99;
     double tbt_mean, tbt_p99;
     double e2e_p50, e2e_p99;
@@ -59,7 +59,7 @@ struct figures {
     double hit;       // of the blocks asked for
     double imbalance; // work of the worker that has most ÷ mean
     double work;      // mean share of the time
-    size_t retried;
+    double retried;   // requests that were given to more than one worker
 };
 
 struct workload;
@@ -67,6 +67,9 @@ void stats_open(struct stats *s, size_t requests, unsigned workers);
 void stats_close(struct stats *s);
 void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
                    struct figures *out);
+// Adds x to sum, field by field; and divides all of it.
+void figures_add(struct figures *sum, const struct figures *x);
+void figures_divide(struct figures *sum, size_t n);
 // Cuts the run into `n` stretches of equal length by time of arrival.
 void stats_stretches(const struct stats *s, const struct workload *load, const struct slo *slo,
                      struct stretch *out, size_t n);

@@ -5,8 +5,10 @@
 void table_head(FILE *f, const struct results *r) {
     const struct options *o = r->o;
     const struct model *m = &o->model;
-    fprintf(f, "%zu requests in %.0f s, %.0f blocks of %llu tokens each: %s\n", r->requests,
+    fprintf(f, "%zu requests in %.0f s, %.0f blocks of %llu tokens each: %s", r->requests,
             r->seconds, r->blocks, (unsigned long long)o->block_size, r->load);
+    if (o->seeds > 1) fprintf(f, "; means of %llu seeds", (unsigned long long)o->seeds);
+    fputc('\n', f);
     fprintf(f,
             "%llu engines like %s: caches of %llu blocks, %u tokens a step at most; a step takes\n"
             "%.2f ms + %.2f us a prompt token + %.1f us a request + %.4f us a KV token\n",

@@ -64,6 +64,34 @@ Test(scoring, balances_cache_and_load) {
                      "b");
 }
 
+// The other rule, of the pool and of one call: a queue of 64 tokens and two requests beside half the
+// prompt, against nothing at all.
+Test(scoring, delay) {
+    struct conn *c = start_pool("BLOCKSIZE 16 POLICY delay");
+    cr_expect_str_eq(map_str(call(c, "KVROUTE.INFO p"), "policy"), "delay");
+    expect_int(c, 1, "KVROUTE.WORKER SET p half");
+    expect_int(c, 1, "KVROUTE.WORKER SET p none");
+    char hex[10 * 16 + 1], five[5 * 16 + 1];
+    for (int i = 0; i < 10; i++)
+        snprintf(hex + i * 16, 17, "%016x", i + 1);
+    snprintf(five, sizeof five, "%.80s", hex);
+    expect_int(c, 1, "KVROUTE.EVENT p half 0 1 1 STORED - HEX %s", five);
+    expect_int(c, 1, "KVROUTE.CLAIM p a half 0 HEX %016x ISL 64", 77);
+    expect_int(c, 1, "KVROUTE.CLAIM p b half 0 HEX %016x PREFILLED", 78);
+    char blocks[sizeof hex + 64];
+    // (4 · 64 + 80 · (8 + 2 + 0.5) + 256 · 2) / 16 + 2 / 10 = 100.7, and 8 · 160 / 16 = 80
+    snprintf(blocks, sizeof blocks, "HEX %s ISL 160", hex);
+    cr_expect(map_real(score(c, "half", blocks), "cost") == 96);
+    cr_expect(map_real(score(c, "none", blocks), "cost") == 64);
+    snprintf(blocks, sizeof blocks, "HEX %s ISL 160 REQUESTS 100", hex);
+    cr_expect(map_real(score(c, "half", blocks), "cost") == 256); // 300.7
+    snprintf(blocks, sizeof blocks, "HEX %s ISL 160 POLICY linear", hex);
+    cr_expect(map_real(score(c, "none", blocks), "cost") == 20);
+    cr_expect_str_eq(map_str(call(c, "KVROUTE.SELECT p r HEX %s ISL 160", hex), "worker"), "none");
+    call_ok(c, "KVROUTE.ALTER p POLICY linear");
+    cr_expect_str_eq(map_str(call(c, "KVROUTE.INFO p"), "policy"), "linear");
+}
+
 Test(scoring, every_term_of_the_rule) {
     struct conn *c = start_pool("BLOCKSIZE 4 OVERLAP 2 PREFILL 0.5 REQUESTS 3 HOST 0.5 DISK 0.25");
     expect_int(c, 1, "KVROUTE.WORKER SET p w ADDR here");

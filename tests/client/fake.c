@@ -4,7 +4,7 @@
 // Nothing here waits but poll(): a client that doesn't read what it is sent, or that never comes back,
 // holds up nobody. What the test thread changes, it changes under the lock, and the thread looks at it
 // anew for every command.
-#define _GNU_SOURCE // pipe2, accept4
+#define _GNU_SOURCE // accept4
 #include "fake.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ struct conn {
 struct fake {
     pthread_t thread;
     pthread_mutex_t lock;
-    int wake[2];
+    int wake; // an eventfd
     bool stop;
     int listeners[FAKE_NODES], n_nodes;
     bool deaf;      // nobody listens
@@ -329,7 +330,7 @@ static bool say(struct conn *c) {
 
 static size_t watch(const struct fake *f, struct pollfd *fds) {
     size_t n = 0;
-    fds[n++] = (struct pollfd){f->wake[0], POLLIN, 0};
+    fds[n++] = (struct pollfd){f->wake, POLLIN, 0};
     for (int i = 0; i < f->n_nodes; i++)
         fds[n++] = (struct pollfd){f->deaf ? -1 : f->listeners[i], POLLIN, 0}; // -1: passed over
     for (size_t i = 0; i < f->n_conns; i++) {
@@ -385,8 +386,8 @@ static void *run(void *arg) {
         pthread_mutex_unlock(&f->lock);
         poll(fds, n, until);
         pthread_mutex_lock(&f->lock);
-        char byte;
-        if (fds[0].revents && read(f->wake[0], &byte, 1) < 0) abort();
+        uint64_t count;
+        if (fds[0].revents && read(f->wake, &count, sizeof count) < 0) abort();
         // The test thread may have closed connections meanwhile: then all is looked at again.
         if (n_conns == f->n_conns && !fds[0].revents) serve(f, fds);
         thaw(f);
@@ -401,7 +402,8 @@ static void take(struct fake *f) {
 }
 
 static void give(struct fake *f) {
-    if (write(f->wake[1], "", 1) != 1) abort();
+    uint64_t one = 1; // a counter: however often this is, nobody waits for the thread
+    if (write(f->wake, &one, sizeof one) != sizeof one) abort();
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -414,7 +416,7 @@ static void tell(struct fake *f, const char *what) {
 struct fake *fake_start(enum fake_kind kind) {
     static unsigned serial;
     struct fake *f = calloc(1, sizeof *f);
-    if (!f || pipe2(f->wake, O_CLOEXEC)) abort();
+    if (!f || (f->wake = eventfd(0, EFD_CLOEXEC)) < 0) abort();
     pthread_mutex_init(&f->lock, NULL);
     f->pool.kind = kind;
     f->pool.exists = true;
@@ -439,8 +441,7 @@ void fake_stop(struct fake *f) {
     drop_all(f);
     close_listeners(f);
     if (f->path[0]) unlink(f->path);
-    close(f->wake[0]);
-    close(f->wake[1]);
+    close(f->wake);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CROWD_TEXT = 2500 };
+enum { CROWD_TEXT = 8000 };
 
 struct crowd {
     void *ctx;

@@ -44,10 +44,13 @@ static pid_t spawn(const char *const *argv, int output) {
     _exit(127);
 }
 
-static bool answers(int port) {
-    redisContext *c = redisConnect("127.0.0.1", port);
-    redisReply *r = c && !c->err ? redisCommand(c, "PING") : NULL;
-    bool good = r && r->type == REDIS_REPLY_STATUS;
+// Whether it is this server that answers there: another may have taken the port a moment earlier.
+static bool answers(const struct real *s) {
+    char line[40];
+    snprintf(line, sizeof line, "process_id:%d\r\n", (int)s->pid);
+    redisContext *c = redisConnect("127.0.0.1", s->port);
+    redisReply *r = c && !c->err ? redisCommand(c, "INFO server") : NULL;
+    bool good = r && r->type == REDIS_REPLY_STRING && strstr(r->str, line);
     if (r) freeReplyObject(r);
     if (c) redisFree(c);
     return good;
@@ -75,7 +78,7 @@ static struct real start(const char *more, bool sentinel) {
         close(null);
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(10)) {
             if (waitpid(r.pid, NULL, WNOHANG) == r.pid) break;
-            if (answers(r.port)) return r;
+            if (answers(&r)) return r;
         }
     }
     cr_assert_fail("no server");

@@ -158,7 +158,7 @@ static void disturb(struct chaos *x) {
 // ---- A case --------------------------------------------------------------------------------------
 
 static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
-    char story[2300], id[32];
+    char story[3000], last[4000], id[32];
     size_t held = 0;
     if (x->under_way) snprintf(wrong, CROWD_TEXT, "%zu calls have no answer", x->under_way);
     if (x->wrong) snprintf(wrong, CROWD_TEXT, "%s", x->wrong);
@@ -169,8 +169,9 @@ static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
         if (wrong[0] || has == (q->fate == HELD)) continue;
         snprintf(id, sizeof id, " %s", q->id);
         fake_story(x->fake, id, story, sizeof story);
-        snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s", q->id,
-                 has ? "booked, and nobody's" : "somebody's, and lost", story);
+        fake_story(x->fake, NULL, last, sizeof last);
+        snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s\n  %s", q->id,
+                 has ? "booked, and nobody's" : "somebody's, and lost", story, last);
     }
     struct kvr_client_stats s;
     kvr_client_stats(x->client, &s);
@@ -210,6 +211,9 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     fake_heal(x->fake);
     for (int64_t limit = now_ms() + 60000; x->under_way && now_ms() < limit;)
         kvr_client_run(x->client, 50);
+    // With an answer from the server as it is now, the handle knows whose history that has.
+    for (int64_t limit = now_ms() + 60000; now_ms() < limit;)
+        if (kvr_client_info(x->client)->code == KVR_CODE_OK) break;
     if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CROWD_TEXT, "something is left to do");
     judge(x, wrong);
     kvr_client_close(x->client);

@@ -33,8 +33,8 @@ enum {
     SENT_BYTES = 1 << 20,  // of these; hiredis moves what is unwritten at every write
     BACKOFF_FIRST = 10,    // ms
     BACKOFF_MOST = 250,    // ms
-    EARLY_COUNT = 16,      // calls, or
-    EARLY_BYTES = 16384,   // bytes that are written without waiting for the loop
+    EARLY_COUNT = 64,      // calls, or
+    EARLY_BYTES = 65536,   // bytes that are written without waiting for the loop
     AGAIN = 20,            // ms until a call that was answered TRYAGAIN goes again
     SENTINEL_CHECK = 1000, // ms between two looks whether the primary is still the primary
     RECOVERED = 1000,      // ms of service after which failures count from one again

@@ -67,7 +67,7 @@ bool kvr_due_worker(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
 
 // ---- Instances -----------------------------------------------------------------------------------
 
-static const size_t u32_columns = 2 + KVR_TIERS, double_columns = 9;
+static const size_t u32_columns = 2 + KVR_TIERS, double_columns = 10;
 
 static size_t columns_bytes(size_t cap) {
     return cap * (u32_columns * sizeof(uint32_t) + double_columns * sizeof(double));
@@ -85,6 +85,7 @@ static struct columns columns_at(void *memory, size_t cap) {
                         .booked = d + 6 * cap,
                         .seen = d + 7 * cap,
                         .ttl = d + 8 * cap,
+                        .rank = d + 9 * cap,
                         .reach = u,
                         .live = u + cap};
     for (size_t t = 0; t < KVR_TIERS; t++)

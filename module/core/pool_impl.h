@@ -78,7 +78,7 @@ struct instance {
 // expires and minus infinite for one that isn't ready. What is mirrored as a double is below 2^53.
 struct columns {
     uint32_t *reach, *by_tier[KVR_TIERS], *live;
-    double *credit, *live_prefix, *cost;
+    double *credit, *live_prefix, *cost, *rank;
     double *prefill_tokens, *decode_blocks, *requests, *booked; // instance_refresh
     double *seen, *ttl;                                         // worker_refresh
 };

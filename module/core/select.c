@@ -124,28 +124,27 @@ static double least_lane(const double *lanes) {
     return least;
 }
 
-// The least of n costs, and of those that have it the least of `booked`. Each lane has its own least, so
-// that nothing waits for the comparison before it.
-static double least_cost(const double *cost, size_t n) {
+// Each lane has a least of its own, so that nothing waits for the comparison before it.
+static double least_of(const double *values, size_t n) {
     double least[LANES];
     for (size_t k = 0; k < LANES; k++)
         least[k] = INFINITY;
     for (size_t i = 0; i < n; i += LANES)
         for (size_t k = 0; k < LANES; k++)
-            least[k] = cost[i + k] < least[k] ? cost[i + k] : least[k];
+            least[k] = values[i + k] < least[k] ? values[i + k] : least[k];
     return least_lane(least);
 }
 
-static double longest_ago(const double *cost, const double *booked, size_t n, double wanted) {
-    double least[LANES];
-    for (size_t k = 0; k < LANES; k++)
-        least[k] = INFINITY;
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            double x = cost[i + k] == wanted ? booked[i + k] : INFINITY;
-            least[k] = x < least[k] ? x : least[k];
-        }
-    return least_lane(least);
+// When each of those at this cost was booked; infinite for the others.
+static void rank_by_booking(const struct columns *c, size_t n, double wanted) {
+    const double *restrict cost = c->cost, *restrict booked = c->booked;
+    double *restrict rank = c->rank;
+    for (size_t i = 0; i < n; i++) {
+        double when = booked[i]; // read in any case, so that there is nothing to branch for
+        rank[i] = cost[i] == wanted ? when : INFINITY;
+    }
+    for (; n % LANES; n++)
+        rank[n] = INFINITY;
 }
 
 static bool stands_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
@@ -153,19 +152,20 @@ static bool stands_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
     return x->worker == y->worker ? x->rank < y->rank : worker_before(x->worker, y->worker);
 }
 
-// Least cost; of equals the one booked longest ago; of those, which were never booked, the first in name
-// and rank order.
+// Least cost; of equals the one booked longest ago; of those, which are all that were never booked, the
+// first in name and rank order.
 static uint32_t choose_least(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
-    uint32_t best = NO_INSTANCE;
+    const struct columns *c = &p->columns;
+    uint32_t n = p->n_instances, best = 0;
     bar(p, now, q);
-    const double *cost = p->columns.cost, *booked = p->columns.booked;
-    double least = least_cost(cost, p->n_instances);
+    double least = least_of(c->cost, n);
     if (least == INFINITY) return NO_INSTANCE;
-    double first = longest_ago(cost, booked, p->n_instances, least);
-    for (uint32_t i = 0; i < p->n_instances; i++)
-        if (cost[i] == least && booked[i] == first &&
-            (best == NO_INSTANCE || stands_before(p, i, best)))
-            best = i;
+    rank_by_booking(c, n, least);
+    double first = least_of(c->rank, n);
+    while (c->rank[best] != first)
+        best++;
+    for (uint32_t i = best + 1; first == 0 && i < n; i++)
+        if (c->rank[i] == first && stands_before(p, i, best)) best = i;
     return best;
 }
 

@@ -41,7 +41,7 @@ enum {
     // How far ahead of its change a block's place is asked for, and how much of it: together as much as
     // memory serves at a time.
     INDEX_AHEAD = 8,
-    INDEX_LINES = 4,
+    INDEX_LINES = 6,
 };
 
 struct index_segment {

@@ -75,7 +75,7 @@ void count_losses(struct verdict *v, const struct stage *s, struct server *serve
 
 void conclude(struct verdict *v, struct stage *s, struct fleet *f) {
     fleet_settle(f);
-    stage_wait_served(s, now_ms(), s->n_clients);
+    stage_wait_served(s, now_ms());
     sleep_ms(AFTER_MS);
     judge(s, f, v);
 }

@@ -2,8 +2,6 @@
 // Failovers by Sentinels.
 #include "play.h"
 
-#include <signal.h>
-
 static struct stage *begin(struct fleet *f, const struct fleet_plan *plan) {
     fleet_start(f, plan);
     struct stage *s = stage_begin(&(struct stage_plan){.url = f->url}, f->primary);
@@ -70,7 +68,7 @@ void play_sentinels_down(struct verdict *v) {
     server_kill(f.primary);
     sleep_ms(300);
     server_restart(f.primary);
-    stage_wait_served(s, now_ms(), s->n_clients);
+    stage_wait_served(s, now_ms());
     for (int i = 0; i < SENTINELS; i++)
         sentinel_restart(f.sentinels[i]);
     struct server *primary = fleet_settle(&f);

@@ -31,18 +31,17 @@ static bool all_registered(void *ctx) {
 struct served {
     const struct stage *stage;
     int64_t since;
-    size_t n;
 };
 
 static bool all_served(void *ctx) {
     const struct served *w = ctx;
-    for (size_t i = 0; i < w->n; i++)
+    for (size_t i = 0; i < w->stage->n_clients; i++)
         if (w->stage->clients[i].last_true <= w->since) return false;
     return true;
 }
 
-void stage_wait_served(struct stage *s, int64_t since, size_t n) {
-    struct served w = {s, since, n};
+void stage_wait_served(struct stage *s, int64_t since) {
+    struct served w = {s, since};
     wait_until(all_served, &w, "every client has been answered by a primary");
 }
 
@@ -79,7 +78,7 @@ struct stage *stage_begin(const struct stage_plan *plan, struct server *primary)
         make_url(c->url, sizeof c->url, plan->url, plan->deadline);
         client_start(c, aside);
     }
-    stage_wait_served(s, 0, s->n_clients);
+    stage_wait_served(s, 0);
     for (size_t i = 0; i < s->n_clients; i++)
         s->clients[i].warm = true;
     return s;

@@ -31,8 +31,8 @@ struct stage *stage_begin(const struct stage_plan *plan, struct server *primary)
 void stage_freeze(struct stage *s);
 void stage_thaw(struct stage *s);
 size_t stage_live(const struct stage *s); // requests that clients have now
-// Waits until every client, or only the first n, has had an answer from a primary after `since`.
-void stage_wait_served(struct stage *s, int64_t since, size_t n);
+// Waits until every client has had an answer from a primary after `since`.
+void stage_wait_served(struct stage *s, int64_t since);
 // One order to all; returns when all have carried it out.
 void stage_order(struct stage *s, enum order order);
 // Waits for the end of all processes. How many didn't end well.

@@ -465,10 +465,6 @@ void client_start(struct client *c, int side) {
     c->process = started; // not in the child: this is shared
 }
 
-void client_order(struct client *c, enum order order) {
-    c->order = order;
-}
-
 uint64_t client_errors(const struct client *c) {
     uint64_t n = c->wrong;
     for (int code = KVR_CODE_OK + 1; code < CODES; code++)

@@ -83,7 +83,6 @@ bool request_parse(const char *id, size_t n, int *client, uint32_t *index);
 
 // Forks the client's process, on this side.
 void client_start(struct client *c, int side);
-void client_order(struct client *c, enum order order);
 uint64_t client_errors(const struct client *c); // wrong answers included
 size_t client_count(const struct client *c, enum request_state state);
 

@@ -42,10 +42,6 @@ const char *world_setting(const char *name, const char *fallback) {
     return value && *value ? value : fallback;
 }
 
-const char *world_folder(void) {
-    return folder;
-}
-
 uint64_t world_seed(void) {
     return seed;
 }
@@ -238,10 +234,6 @@ struct process *process_fork(int side) {
     table->processes[i].side = side;
     table->n = i + 1;
     return process_fork_again(&table->processes[i]) ? &table->processes[i] : NULL;
-}
-
-void process_signal(struct process *p, int sig) {
-    if (p->pid) kill(p->pid, sig);
 }
 
 static bool has_ended(void *ctx) {

@@ -28,7 +28,6 @@ enum {
 void world_open(void);
 // Ends what still runs and removes the folder.
 void world_close(void);
-const char *world_folder(void);
 const char *world_setting(const char *name, const char *fallback); // of the environment
 uint64_t world_seed(void);
 
@@ -67,12 +66,11 @@ struct process {
 struct process *process_fork(int side);
 // The same again in an entry whose process has ended. Whether this is the parent.
 bool process_fork_again(struct process *p);
-void process_signal(struct process *p, int sig);
 void process_kill(struct process *p);               // SIGKILL, and waits for its end
 void process_stop(struct process *p);               // SIGSTOP, and waits until it stands
 void process_continue(struct process *p);           // SIGCONT
 bool process_ended(struct process *p, int *status); // true once: it has ended by itself
-// The side of a process, by its number in the table; -1: nobody's.
+// All there have been, by number.
 size_t process_count(void);
 const struct process *process_at(size_t i);
 

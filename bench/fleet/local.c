@@ -29,9 +29,13 @@ uint32_t local_turn(struct local *l, unsigned router, uint32_t avoid) {
 }
 
 uint32_t local_random(struct local *l, unsigned router, uint32_t avoid) {
-    struct local_router *r = &l->router[router];
-    r->turn = (uint32_t)(random_next(&r->rng) % l->workers);
-    return local_turn(l, router, avoid);
+    unsigned may = 0;
+    for (uint32_t w = 0; w < l->workers; w++)
+        may += local_may(l, w, avoid);
+    if (!may) return NOBODY;
+    uint64_t left = random_next(&l->router[router].rng) % may;
+    for (uint32_t w = 0;; w++)
+        if (local_may(l, w, avoid) && left-- == 0) return w;
 }
 
 uint32_t local_least(struct local *l, unsigned router, uint32_t avoid) {

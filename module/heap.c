@@ -2,7 +2,8 @@
 // Redis's heap as the core's allocator.
 //
 // RedisModule_Alloc aborts the server when there is no memory, so only the forms that may fail are
-// used. Servers before 7.4 have no such form of realloc: there a block grows by a copy.
+// used. Servers before 7.4 have no such form of realloc: there a block grows by a copy, and shrinks by
+// one where that saves more than a quarter.
 #include <stdint.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static void *resize(void *ctx, void *p, size_t size) {
     if (!p) return RedisModule_TryAlloc(size);
     if (redis_features.try_realloc) return redis_features.try_realloc(p, size);
     size_t have = usable(p);
-    if (size <= have && size >= have / 2) return p;
+    if (size <= have && size >= have - have / 4) return p;
     void *q = RedisModule_TryAlloc(size);
     if (!q) return NULL;
     memcpy(q, p, size < have ? size : have);

@@ -41,23 +41,26 @@ void index_free(struct index *ix) {
     ix->segments = NULL;
 }
 
-// Lays the entries out in an array of `size`, in order. False: they run into the sentinel.
+// Lays the entries out in an array of `size`, in order, and empties the slots between them: so a new array
+// is written once. False: they run into the sentinel.
 static bool lay_out(const struct index_segment *s, uint64_t *to, uint32_t size) {
     uint32_t free = 0;
     for (uint32_t i = 0; i < s->size; i++) {
         uint64_t e = s->slots[i];
         if (!e) continue;
         uint32_t home = home_of(e, size);
-        if (free < home) free = home;
+        while (free < home)
+            to[free++] = 0;
         if (free >= size) return false;
         to[free++] = e;
     }
+    memset(to + free, 0, bytes_of(size) - free * sizeof *to);
     return true;
 }
 
 static int grow(struct index *ix, struct index_segment *s) {
     for (uint32_t size = next_size(s->size);; size = next_size(size)) {
-        uint64_t *to = mem_calloc(ix->mem, bytes_of(size));
+        uint64_t *to = mem_alloc(ix->mem, bytes_of(size));
         if (!to) return -1;
         if (lay_out(s, to, size)) {
             mem_free(ix->mem, s->slots, bytes_of(s->size));
@@ -142,7 +145,7 @@ void index_trim(struct index *ix, uint64_t hash) {
         size = next_size(size);
     uint64_t *to = NULL;
     if (size) {
-        to = mem_calloc(ix->mem, bytes_of(size));
+        to = mem_alloc(ix->mem, bytes_of(size));
         if (!to) return;
         if (!lay_out(s, to, size)) {
             mem_free(ix->mem, to, bytes_of(size));

@@ -25,7 +25,7 @@ struct engine {
     const struct workload *load;
     struct kv *kv;
 
-    uint32_t *waiting; // a ring would save the moving, but most queues are short
+    uint32_t *waiting; // starts again from the front whenever it has become empty
     size_t first_waiting, n_waiting, room_waiting;
     bool stuck; // the first that waits doesn't fit until something ends
 

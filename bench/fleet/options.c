@@ -97,15 +97,19 @@ static char *part(char **list, char separator) {
     return word;
 }
 
-// A copy to take apart. It lives as long as the program: options are parsed once.
-static char *copy(const char *text) {
-    char *p = strdup(text);
-    if (!p) exit(3);
-    return p;
+enum { LIST = 2048 };
+
+// A copy to take apart.
+static char *copy(char room[LIST], const char *text) {
+    if (snprintf(room, LIST, "%s", text) >= LIST) {
+        fprintf(stderr, "kvroute-sim: a list of more than %d characters\n", LIST - 1);
+        exit(2);
+    }
+    return room;
 }
 
 static bool numbers(const char *what, const char *text, double max, double *out, size_t *n) {
-    char *list = copy(text);
+    char room[LIST], *list = copy(room, text);
     for (char *word; (word = part(&list, ','));) {
         if (*n == MAX_FACTORS) return wrong(what, "too many");
         if (!number(what, word, 1e-6, max, &out[(*n)++])) return false;
@@ -114,7 +118,7 @@ static bool numbers(const char *what, const char *text, double max, double *out,
 }
 
 static bool specs(struct options *o, const char *text) {
-    char *list = copy(text);
+    char room[LIST], *list = copy(room, text);
     o->n_specs = 0;
     for (char *word; (word = part(&list, ','));) {
         char *kind = part(&word, ':'), *n = part(&word, ':'), *policy = word;
@@ -198,7 +202,7 @@ static bool take_model(struct options *o, const struct setting *s, const char *t
 }
 
 static bool take_slo(struct options *o, const struct setting *s, const char *text) {
-    char *list = copy(text), *ttft = part(&list, ',');
+    char room[LIST], *list = copy(room, text), *ttft = part(&list, ',');
     if (!list) return wrong(s->name, "takes TTFT,TBT");
     return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
            number(s->name, list, s->min, s->max, &o->slo.tbt);
@@ -226,7 +230,7 @@ static bool take_weights(struct options *o, const struct setting *s, const char 
     enum { KNOWN = sizeof known / sizeof *known };
     if (strlen(text) >= sizeof o->words) return wrong(s->name, "too long");
     strcpy(o->words, text);
-    char *list = copy(text);
+    char room[LIST], *list = copy(room, text);
     for (char *name; (name = part(&list, ' '));) {
         char *value = part(&list, ' ');
         size_t i = 0;
@@ -240,7 +244,7 @@ static bool take_weights(struct options *o, const struct setting *s, const char 
 }
 
 static bool take_incident(struct options *o, const struct setting *s, const char *text) {
-    char *list = copy(text), *kind = part(&list, ':'), *word[4] = {0};
+    char room[LIST], *list = copy(room, text), *kind = part(&list, ':'), *word[4] = {0};
     size_t n = 0;
     bool lost = false;
     while (n < 4 && (word[n] = part(&list, ':')))

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <kvroute/adapters/libevent.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "log.h"
 #include "metrics.h"
 
 enum { LOOK_MS = 10000, LOOK_SOON_MS = 500, LEAVE_MS = 3000 };
@@ -26,34 +26,6 @@ struct program {
     enum kvr_code complained;
     int exit_code;
 };
-
-static bool debug;
-
-static void say(enum kvr_level level, const char *line) {
-    static const char *const names[] = {"debug", "info", "warning", "error"};
-    struct timespec t;
-    struct tm tm;
-    char date[40];
-    if (level == KVR_LOG_DEBUG && !debug) return;
-    clock_gettime(CLOCK_REALTIME, &t);
-    gmtime_r(&t.tv_sec, &tm);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    fprintf(stderr, "%s.%03ldZ %s %s\n", date, t.tv_nsec / 1000000, names[level], line);
-}
-
-static void log_line(enum kvr_level level, const char *format, ...) {
-    char line[600];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    say(level, line);
-}
-
-static void log_client(void *ctx, enum kvr_level level, const char *line) {
-    (void)ctx;
-    say(level, line);
-}
 
 static struct timeval ms(int64_t n) {
     return (struct timeval){(time_t)(n / 1000), (suseconds_t)(n % 1000 * 1000)};
@@ -146,7 +118,7 @@ static bool open_all(struct program *p) {
     char error[300] = "no memory";
     struct bridge *b = &p->bridge;
     struct surroundings *a = &b->around;
-    debug = b->config.debug;
+    log_debug(b->config.debug);
     a->config = &b->config;
     a->log = log_line;
     if (getrandom(&a->secret, sizeof a->secret, 0) != sizeof a->secret)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// See words.h.
+#include "words.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_LINE = 2048, MOST_SECTION = 600 };
+
+bool words_fail(struct words_error *e, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(e->text, e->size, format, args);
+    va_end(args);
+    return false;
+}
+
+// ---- One word ------------------------------------------------------------------------------------
+
+static int choice_of(const char *choices, const char *value) {
+    size_t n = strlen(value);
+    int i = 0;
+    for (const char *c = choices; n; i++) {
+        size_t len = strcspn(c, " ");
+        if (len == n && memcmp(c, value, n) == 0) return i;
+        if (!c[len]) break;
+        c += len + 1;
+    }
+    return -1;
+}
+
+static bool set_number(const struct word *w, char *at, const char *value, struct words_error *e) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    bool good = (isdigit((unsigned char)*value) || *value == '-') && !*end && !errno;
+    if (!good || number < w->least || number > w->most)
+        return words_fail(e, "%s takes a number from %lld to %lld", w->name, (long long)w->least,
+                          (long long)w->most);
+    uint32_t narrow = (uint32_t)number;
+    int64_t wide = number;
+    if (w->form == WORD_U32)
+        memcpy(at, &narrow, sizeof narrow);
+    else
+        memcpy(at, &wide, sizeof wide);
+    return true;
+}
+
+bool words_set(void *what, const struct word *words, size_t n, const char *name, const char *value,
+               struct words_error *e) {
+    const struct word *w = words;
+    while (w < words + n && strcmp(w->name, name) != 0)
+        w++;
+    if (w == words + n) return words_fail(e, "no word %.60s", name);
+    char *at = (char *)what + w->at;
+    if (w->form == WORD_TEXT) {
+        if (strlen(value) >= w->size) return words_fail(e, "%s is too long", name);
+        memcpy(at, value, strlen(value) + 1);
+        return true;
+    }
+    if (w->form == WORD_U32 || w->form == WORD_I64) return set_number(w, at, value, e);
+    int choice = choice_of(w->choices, value);
+    bool yes = choice > 0;
+    if (choice < 0) return words_fail(e, "%s takes one of: %s", name, w->choices);
+    if (w->form == WORD_YES)
+        memcpy(at, &yes, sizeof yes);
+    else
+        memcpy(at, &choice, sizeof choice);
+    return true;
+}
+
+// ---- The file ------------------------------------------------------------------------------------
+
+static char *trim(char *s) {
+    while (isspace((unsigned char)*s))
+        s++;
+    size_t n = strlen(s);
+    while (n && isspace((unsigned char)s[n - 1]))
+        s[--n] = 0;
+    return s;
+}
+
+// The text of "[…]" without the brackets, or NULL.
+static char *section_of(char *line) {
+    size_t n = strlen(line);
+    if (n < 2 || line[0] != '[' || line[n - 1] != ']') return NULL;
+    line[n - 1] = 0;
+    return trim(line + 1);
+}
+
+static bool read_line(char section[MOST_SECTION], char *line, words_entry *entry, void *ctx,
+                      struct words_error *e) {
+    char *text, *equals;
+    if (!*line || *line == '#' || *line == ';') return true;
+    if ((text = section_of(line))) {
+        if (strlen(text) >= MOST_SECTION) return words_fail(e, "the section's name is too long");
+        memcpy(section, text, strlen(text) + 1);
+        return entry(ctx, section, NULL, NULL, e);
+    }
+    if (!(equals = strchr(line, '='))) return words_fail(e, "neither [section] nor word = value");
+    if (!*section) return words_fail(e, "a word before any [section]");
+    *equals = 0;
+    return entry(ctx, section, trim(line), trim(equals + 1), e);
+}
+
+bool words_file(const char *path, words_entry *entry, void *ctx, struct words_error *e) {
+    char line[MOST_LINE], section[MOST_SECTION] = "", reason[200];
+    FILE *f = fopen(path, "r");
+    if (!f) return words_fail(e, "%.200s: %s", path, strerror(errno));
+    bool good = true;
+    for (int number = 1; good && fgets(line, sizeof line, f); number++) {
+        struct words_error inner = {reason, sizeof reason};
+        good = strlen(line) < sizeof line - 1 ? read_line(section, trim(line), entry, ctx, &inner)
+                                              : words_fail(&inner, "the line is too long");
+        if (!good) words_fail(e, "%.200s:%d: %s", path, number, reason);
+    }
+    if (good && ferror(f)) good = words_fail(e, "%.200s: %s", path, strerror(errno));
+    fclose(f);
+    return good;
+}
+
+bool words_item(const char *kind, const char *text, words_entry *entry, void *ctx,
+                struct words_error *e) {
+    char copy[MOST_LINE], section[MOST_SECTION], *rest = NULL;
+    if (strlen(text) >= sizeof copy) return words_fail(e, "--%s: too long", kind);
+    memcpy(copy, text, strlen(text) + 1);
+    char *name = strtok_r(copy, " \t", &rest);
+    int n = snprintf(section, sizeof section, "%s %s", kind, name ? name : "");
+    if (n < 0 || (size_t)n >= sizeof section) return words_fail(e, "--%s: too long a name", kind);
+    if (!entry(ctx, section, NULL, NULL, e)) return false;
+    for (char *w; (w = strtok_r(NULL, " \t", &rest));) {
+        char *equals = strchr(w, '=');
+        if (!equals) return words_fail(e, "--%s: %.60s is no WORD=VALUE", kind, w);
+        *equals = 0;
+        if (!entry(ctx, section, w, equals + 1, e)) return false;
+    }
+    return true;
+}

@@ -147,36 +147,50 @@ static void offload(struct engine *e, const uint64_t *hashes, size_t n) {
     free(used);
 }
 
-// Blocks from..to of the job are full: they have names from now on.
+// Whether the stream tells of the block as if it were the only one of its content.
+static bool is_copy(const struct engine *e, uint64_t hash) {
+    return e->config->schema->merges && blocks_find(e->blocks, hash) != NO_BLOCK;
+}
+
+static void tell_stored(struct engine *e, const struct job *j, size_t from, size_t to) {
+    size_t n = to - from, size = e->config->block_size;
+    if (!e->publisher || !n) return;
+    e->names = grow(e->names, &e->room_names, n + 1, sizeof *e->names);
+    for (size_t i = 0; i < n; i++)
+        e->names[i] = name_of(e, j->hashes[from + i]);
+    if (from) e->names[n] = name_of(e, j->hashes[from - 1]);
+    struct events_stored s = {.hashes = e->names,
+                              .parent = from ? &e->names[n] : NULL,
+                              .n = n,
+                              .block_size = size,
+                              .tokens = j->tokens.ids + from * size,
+                              .names = j->names};
+    events_store(&e->events, &s);
+}
+
+// Blocks from..to of the job are full: they have names from now on. What is there already is at their
+// beginning, because what goes first is a leaf.
 static void name_blocks(struct engine *e, struct job *j, size_t to) {
     size_t from = j->n_named, n = to - from, size = e->config->block_size;
     if (!n) return;
     const uint64_t *parent = from ? &j->hashes[from - 1] : NULL;
     const uint32_t *tokens = j->tokens.ids + from * size;
     kvr_hash_tokens(tokens, n * size, size, j->seed, parent, j->hashes + from);
-    e->names = grow(e->names, &e->room_names, n + 1, sizeof *e->names);
-    for (size_t i = from; i < to; i++) {
+    while (from < to && is_copy(e, j->hashes[from]))
+        from++;
+    for (size_t i = j->n_named; i < to; i++)
         blocks_name(e->blocks, j->blocks[i], j->hashes[i]);
-        e->names[i - from] = name_of(e, j->hashes[i]);
-    }
-    if (parent) e->names[n] = name_of(e, *parent);
     j->n_named = to;
     offload(e, j->hashes, to);
-    if (!e->publisher) return;
-    struct events_stored s = {.hashes = e->names,
-                              .parent = parent ? &e->names[n] : NULL,
-                              .n = n,
-                              .block_size = size,
-                              .tokens = tokens,
-                              .names = j->names};
-    events_store(&e->events, &s);
+    tell_stored(e, j, from, to);
 }
 
 static void take_blocks(struct engine *e, struct job *j, size_t upto_tokens) {
     size_t size = e->config->block_size, want = (upto_tokens + size - 1) / size;
     while (j->n_blocks < want) {
         uint64_t evicted;
-        if (blocks_take(e->blocks, &j->blocks[j->n_blocks++], &evicted) && e->publisher)
+        bool had = blocks_take(e->blocks, &j->blocks[j->n_blocks++], &evicted);
+        if (had && e->publisher && !is_copy(e, evicted))
             events_remove(&e->events, name_of(e, evicted));
         j->reserved--;
         e->reserved--;

@@ -24,6 +24,7 @@ struct schema {
     bool kind; // kv_cache_spec_kind and kv_cache_spec_sliding_window
     bool locality;
     bool sglang;       // its own metadata: a map in lora_name's place, or keys
+    bool merges;       // copies are told of as one block, as by a radix tree
     bool replay_topic; // replies to a replay have a frame for the topic
 };
 

@@ -117,13 +117,15 @@ static json_t *rank_row(const struct mock *m, size_t rank) {
     const struct engine *e = m->engines[rank];
     const struct publisher *p = m->publishers[rank];
     struct engine_count c = engine_count(e);
+    json_t *blocks = hashes_of(engine_blocks(e));
+    size_t copies = m->options->engine.schema->merges ? json_array_size(blocks) : c.blocks.cached;
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o}", "rank", (json_int_t)rank,
                      "capacity", (json_int_t)c.blocks.capacity, "used", (json_int_t)c.blocks.used,
-                     "copies", (json_int_t)c.blocks.cached, "running", (json_int_t)c.running,
-                     "waiting", (json_int_t)c.waiting, "steps", (json_int_t)c.steps, "next_seq",
+                     "copies", (json_int_t)copies, "running", (json_int_t)c.running, "waiting",
+                     (json_int_t)c.waiting, "steps", (json_int_t)c.steps, "next_seq",
                      (json_int_t)(p ? publisher_next(p) : 0), "held",
                      (json_int_t)(p ? publisher_held(p) : 0), "pending", (json_int_t)c.pending,
-                     "blocks", hashes_of(engine_blocks(e)), "cpu", hashes_of(engine_cpu(e)));
+                     "blocks", blocks, "cpu", hashes_of(engine_cpu(e)));
 }
 
 void serve_cache(struct mock *m, struct evhttp_request *request) {

@@ -34,6 +34,7 @@ void stream_init(struct stream *s, const struct stream_options *options,
     if (!s->options.room) s->options.room = (size_t)32 << 20;
     s->options.grace = or_default(options->grace, 50);
     s->options.idle = or_default(options->idle, 2000);
+    s->options.pause = or_default(options->pause, 300);
     s->options.patience = or_default(options->patience, 30000);
     s->options.audit = or_default(options->audit, 10000);
 }
@@ -281,7 +282,10 @@ void stream_reply(struct stream *s, uint64_t seq, const void *payload, size_t n)
     bool first = !s->answered;
     s->answered = true;
     s->quiet_since = s->port.now(s->port.ctx);
-    s->deadline = s->quiet_since + s->options.idle; // looked at when the timer fires
+    if (first)
+        arm(s, s->options.pause);
+    else
+        s->deadline = s->quiet_since + s->options.pause; // looked at when the timer fires
     if (first && seq > s->from && seq >= s->next && !late_start(s, seq)) return;
     if (seq >= s->top) s->top = seq + 1;
     if (seq < s->next) {
@@ -386,6 +390,12 @@ void stream_woken(struct stream *s) {
     }
     if (!s->asked) {
         if (s->options.replay && s->state == STREAM_LIVE) begin_audit(s);
+        return;
+    }
+    // A pause is believed only after something new: what brings nothing four times is given up.
+    int64_t silent = now - s->quiet_since;
+    if (s->answered && s->next == s->progress && silent < s->options.idle) {
+        arm(s, s->options.idle - silent);
         return;
     }
     if (!s->answered) s->stats.quiet++;

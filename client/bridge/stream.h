@@ -22,8 +22,8 @@
 // reconnect the engine is taken to be another one.
 //
 // A replay isn't reliable either: engines drop replies when the reader is slow, the end marker
-// included. So replies are put in order like all batches, the wait for the marker is bounded, and the
-// next request starts at the first batch that is still missing. After TRIES requests that brought
+// included. So replies are put in order like all batches, the wait for the marker is bounded (an engine
+// sends a whole replay in one go, so a short pause says that it has ended), and the next request starts at the first batch that is still missing. After TRIES requests that brought
 // nothing new, or began behind it, the batch is lost for good (an engine that couldn't encode it, or whose buffer is too
 // short). A replay that doesn't answer at all is asked again for `patience`, then the same.
 //
@@ -66,7 +66,8 @@ struct stream_options {
     bool replay, keep;
     size_t room;      // bytes of waiting batches; 32 MiB
     int64_t grace;    // ms for a missing batch to come by itself; 50
-    int64_t idle;     // ms without a reply, after which a replay is asked for again; 2,000
+    int64_t idle;     // ms without an answer, after which a replay is asked for again; 2,000
+    int64_t pause;    // ms without a further reply, the same; 300
     int64_t patience; // ms of replays without any answer; 30,000
     int64_t audit;    // ms between two looks at the engine's last batch; 10,000
 };

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients of mock engines; see world.h. A prompt is the beginning of one of a few families of tokens,
+// with something of its own behind it or not; so prompts share beginnings of all lengths, caches fill
+// and evict, and some prompts are computed twice at once.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "http.h"
+#include "memory.h"
+#include "random.h"
+#include "world.h"
+
+enum { OWN = 40, MOST_ANSWER = 12, DIGITS = 8, HTTP_MS = 3000, LEAVE = 3 /* % of the clients */ };
+
+static uint32_t token_of(uint64_t family, unsigned i) {
+    return 256 + (uint32_t)(random_mix(family << 20 | i) % 100000);
+}
+
+// Newer schemas tell of both.
+static const char *extra_of(const struct engine_process *e, uint64_t draw) {
+    bool names = strstr(e->options, "--lora") != NULL;
+    if (names && draw % 5 == 0) return ",\"model\":\"ad\"";
+    if (names && draw % 5 == 1) return ",\"cache_salt\":\"pepper\"";
+    return "";
+}
+
+static void ask(struct load *l, uint64_t *dice) {
+    const struct world *w = l->world;
+    const struct engine_process *e = &w->engines[random_next(dice) % w->n_engines];
+    uint64_t family = l->seed * 1000 + random_next(dice) % l->families, own = random_next(dice);
+    unsigned n = 1 + (unsigned)(random_next(dice) % (l->longest * WORLD_BLOCK));
+    unsigned more = own % 2 ? (unsigned)(own >> 8) % OWN : 0;
+    unsigned answer = 1 + (unsigned)(random_next(dice) % MOST_ANSWER);
+    char *body = memory_take((n + more) * DIGITS + 200, 1), header[60];
+    size_t len = (size_t)sprintf(body, "{\"prompt\":[");
+    for (unsigned i = 0; i < n + more; i++)
+        len += (size_t)sprintf(body + len, "%s%u", i ? "," : "",
+                               i < n ? token_of(family, i) : token_of(own >> 12, i));
+    sprintf(body + len, "],\"max_tokens\":%u%s}", answer, extra_of(e, own >> 40));
+    snprintf(header, sizeof header, "X-data-parallel-rank: %u\r\n",
+             (unsigned)(random_next(dice) % e->ranks));
+    int fd = http_begin(e->http, "POST", "/v1/completions", header, body, HTTP_MS);
+    free(body);
+    if (fd >= 0 && random_next(dice) % 100 < LEAVE) { // the client goes before it has an answer
+        close(fd);
+        return;
+    }
+    struct http_answer a = http_finish(fd);
+    if (a.status == 200) {
+        atomic_fetch_add(&l->answered, 1);
+        atomic_fetch_add(&l->tokens, n + more + answer);
+    } else {
+        atomic_fetch_add(&l->failed, 1);
+        clock_sleep_ms(5);
+    }
+    free(a.body);
+}
+
+static void *client(void *arg) {
+    struct load *l = arg;
+    uint64_t dice = random_mix(l->seed * 64 + atomic_fetch_add(&l->ready, 1) + 1);
+    while (!atomic_load(&l->stop)) {
+        if (l->requests && atomic_fetch_add(&l->begun, 1) >= l->requests) break;
+        ask(l, &dice);
+    }
+    return NULL;
+}
+
+void load_begin(struct load *l, unsigned threads) {
+    l->n_threads = threads < WORLD_THREADS ? threads : WORLD_THREADS;
+    for (unsigned i = 0; i < l->n_threads; i++)
+        if (pthread_create(&l->threads[i], NULL, client, l)) abort();
+}
+
+void load_wait(struct load *l) {
+    for (unsigned i = 0; i < l->n_threads; i++)
+        pthread_join(l->threads[i], NULL);
+    l->n_threads = 0;
+}
+
+void load_end(struct load *l) {
+    atomic_store(&l->stop, true);
+    load_wait(l);
+}
+
+void load_run(struct world *w, uint64_t seed, size_t requests) {
+    struct load l = {.world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
+    load_begin(&l, 3);
+    load_wait(&l);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// See world.h.
+#include "world.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "http.h"
+#include "process.h"
+
+enum { HTTP_MS = 20000 };
+
+static const char *setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
+}
+
+static void show_log(const struct world *w) {
+    char text[12000];
+    FILE *log = fopen(w->log, "r");
+    if (!log) return;
+    if (fseek(log, -(long)sizeof text, SEEK_END)) rewind(log);
+    fwrite(text, 1, fread(text, 1, sizeof text, log), stderr);
+    fclose(log);
+}
+
+// What the bridges count, but for what is 0.
+static void show_metrics(const struct world *w) {
+    for (size_t i = 0; i < w->n_bridges; i++) {
+        struct http_answer a =
+            http_call(w->bridges[i].listen, "GET", "/metrics", "", NULL, HTTP_MS);
+        char *rest = NULL;
+        for (char *line = a.body ? strtok_r(a.body, "\n", &rest) : NULL; line;
+             line = strtok_r(NULL, "\n", &rest)) {
+            size_t n = strlen(line);
+            if (*line != '#' && n > 2 && strcmp(line + n - 2, " 0") != 0)
+                fprintf(stderr, "%s\n", line);
+        }
+        free(a.body);
+    }
+}
+
+void world_fail(const struct world *w, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    show_log(w);
+    show_metrics(w);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    world_close((struct world *)w);
+    abort();
+}
+
+// ---- Processes -----------------------------------------------------------------------------------
+
+void world_open(struct world *w, bool aof) {
+    *w = (struct world){.server.plan = {.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                        .server = setting("REDIS_SERVER", REDIS_SERVER),
+                                        .aof = aof}};
+    if (!server_start(&w->server) || !server_open(&w->server)) world_fail(w, "no server");
+    redisReply *r = server_command(&w->server, "KVROUTE.CREATE pool BLOCKSIZE %d", WORLD_BLOCK);
+    if (!r) world_fail(w, "no pool");
+    freeReplyObject(r);
+    snprintf(w->url, sizeof w->url, "redis://127.0.0.1:%d", w->server.port);
+    snprintf(w->log, sizeof w->log, "%s/bridge.log", w->server.dir);
+}
+
+struct engine_process *world_engine(struct world *w, const char *options, const char *bridge,
+                                    unsigned ranks, bool connects) {
+    struct engine_process *e = &w->engines[w->n_engines];
+    *e = (struct engine_process){.ranks = ranks, .connects = connects};
+    snprintf(e->name, sizeof e->name, "e%zu", w->n_engines);
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=%d %s", WORLD_BLOCK,
+             options);
+    snprintf(e->bridge, sizeof e->bridge, "%s", bridge);
+    world_engine_again(w, w->n_engines++);
+    return e;
+}
+
+void world_engine_again(struct world *w, size_t i) {
+    process_end(&w->engines[i].pid, SIGKILL);
+    if (!engine_start(&w->engines[i], setting("KVROUTE_MOCK", KVROUTE_MOCK)))
+        world_fail(w, "no engine");
+}
+
+static size_t first_engine(const struct world *w, size_t bridge) {
+    return w->n_engines * bridge / w->n_bridges;
+}
+
+void world_bridge_again(struct world *w, size_t i) {
+    size_t first = first_engine(w, i), end = first_engine(w, i + 1);
+    process_end(&w->bridges[i].pid, SIGKILL);
+    bridge_start(&w->bridges[i], w->engines + first, end - first);
+}
+
+void world_bridges(struct world *w, size_t n, const char *more) {
+    w->n_bridges = n;
+    for (size_t i = 0; i < n; i++) {
+        w->bridges[i] =
+            (struct bridge_process){.program = setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
+                                    .url = w->url,
+                                    .pool = "pool",
+                                    .log = w->log,
+                                    .more = more,
+                                    .listen = process_ports(1)};
+        world_bridge_again(w, i);
+    }
+}
+
+void world_close(struct world *w) {
+    for (size_t i = 0; i < w->n_bridges; i++)
+        process_end(&w->bridges[i].pid, SIGKILL);
+    for (size_t i = 0; i < w->n_engines; i++)
+        process_end(&w->engines[i].pid, SIGKILL);
+    server_remove(&w->server);
+}
+
+// ---- Engines -------------------------------------------------------------------------------------
+
+void world_post(const struct world *w, size_t engine, const char *path, const char *body) {
+    struct http_answer a =
+        http_call(w->engines[engine].http, "POST", path, "", body ? body : "", HTTP_MS);
+    if (a.status != 200) world_fail(w, "%s was answered %d", path, a.status);
+    free(a.body);
+}
+
+void world_fault(const struct world *w, size_t engine, const char *query) {
+    char path[160];
+    snprintf(path, sizeof path, "/mock/fault?kind=%s", query);
+    world_post(w, engine, path, NULL);
+}
+
+void world_reset(const struct world *w, size_t engine) {
+    for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
+         clock_sleep_ms(5)) {
+        struct http_answer a =
+            http_call(w->engines[engine].http, "POST", "/reset_prefix_cache", "", NULL, HTTP_MS);
+        bool done = a.status == 200 && strstr(a.body, "true");
+        free(a.body);
+        if (done) return;
+    }
+    world_fail(w, "an engine is never done");
+}
+
+// ---- The truth -----------------------------------------------------------------------------------
+
+static struct engines_difference wait_for(struct world *w, int ms, const char *after, bool all) {
+    struct engines_difference d = {-1, -1, 0, ""};
+    bool read = false;
+    for (int64_t end = clock_ns() + ms * INT64_C(1000000); clock_ns() < end; clock_sleep_ms(20)) {
+        read = engines_compare(w->server.control, "pool", w->engines, w->n_engines, &d);
+        if (read && (all ? d.blocks : d.vain) == 0) return d;
+        if (w->server.control->err) world_fail(w, "Redis: %s", w->server.control->errstr);
+    }
+    world_fail(w, "after %s: %s%ld blocks differ, %ld of them the engines don't hold, of %zu: %s",
+               after, read ? "" : "(not all answered) ", d.blocks, d.vain, d.held, d.first);
+}
+
+struct engines_difference world_becomes_true(struct world *w, int ms, const char *after) {
+    return wait_for(w, ms, after, true);
+}
+
+struct engines_difference world_is_never_wrong(struct world *w, int ms, const char *after) {
+    return wait_for(w, ms, after, false);
+}

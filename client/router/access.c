@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// See access.h.
+//
+// Lines are gathered and written a few times a second, or when there are many. A log that can't be
+// written loses lines and never holds up a request; how many it lost is a metric.
+#include "access.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "metrics.h"
+#include "pools.h"
+#include "router.h"
+#include "server.h"
+
+enum { ROOM = 64 << 10, MOST_LINE = 4096, FLUSH_MS = 200 };
+
+struct access_log {
+    struct router *router;
+    int fd; // −1: none
+    bool ours;
+    struct event *flush;
+    bool armed;
+    size_t n;
+    char lines[ROOM];
+};
+
+static void write_out(struct access_log *a) {
+    size_t at = 0;
+    while (at < a->n) {
+        ssize_t n = write(a->fd, a->lines + at, a->n - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        at += (size_t)n;
+    }
+    for (; at < a->n; at++)
+        if (a->lines[at] == '\n') metrics_lost_line(a->router->metrics);
+    a->n = 0;
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg) {
+    struct access_log *a = arg;
+    (void)fd;
+    (void)what;
+    a->armed = false;
+    write_out(a);
+}
+
+static bool open_file(struct access_log *a, char *error, size_t error_size) {
+    const char *path = a->router->options.access_log;
+    int fd = -1;
+    bool ours = *path && strcmp(path, "-") != 0;
+    if (ours)
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
+    else if (*path)
+        fd = STDOUT_FILENO;
+    if (ours && fd < 0) {
+        snprintf(error, error_size, "access_log %.200s: %s", path, strerror(errno));
+        return false;
+    }
+    if (a->fd >= 0) write_out(a);
+    if (a->ours) close(a->fd);
+    a->fd = fd;
+    a->ours = ours;
+    return true;
+}
+
+struct access_log *access_new(struct router *r, char *error, size_t error_size) {
+    struct access_log *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    a->router = r;
+    a->fd = -1;
+    a->flush = event_new(r->base, -1, 0, on_flush, a);
+    if (a->flush && open_file(a, error, error_size)) return a;
+    access_free(a);
+    return NULL;
+}
+
+bool access_reload(struct access_log *a, char *error, size_t error_size) {
+    return open_file(a, error, error_size);
+}
+
+void access_free(struct access_log *a) {
+    if (!a) return;
+    if (a->fd >= 0) write_out(a);
+    if (a->ours) close(a->fd);
+    if (a->flush) event_free(a->flush);
+    free(a);
+}
+
+// ---- Lines ---------------------------------------------------------------------------------------
+
+struct line {
+    char text[MOST_LINE];
+    size_t n;
+};
+
+static void add(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct line *l, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(l->text + l->n, sizeof l->text - l->n, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < sizeof l->text - l->n) l->n += (size_t)n;
+}
+
+// Names come from others: what isn't plain ASCII is escaped byte by byte.
+static void add_text(struct line *l, const char *name, const char *value) {
+    if (!*value) return;
+    add(l, ",\"%s\":\"", name);
+    for (const char *c = value; *c; c++) {
+        unsigned char u = (unsigned char)*c;
+        if (u < ' ' || u > 126)
+            add(l, "\\u%04x", u);
+        else
+            add(l, u == '"' || u == '\\' ? "\\%c" : "%c", u);
+    }
+    add(l, "\"");
+}
+
+static void add_number(struct line *l, const char *name, int64_t value) {
+    if (value >= 0) add(l, ",\"%s\":%lld", name, (long long)value);
+}
+
+static void add_flag(struct line *l, const char *name, bool value) {
+    if (value) add(l, ",\"%s\":true", name);
+}
+
+void access_done(struct router *r, const struct exchange *x) {
+    struct access_log *a = r->access;
+    const struct record *c = &x->record;
+    char now[LOG_TIME];
+    struct line l = {.n = 0};
+    if (!a || a->fd < 0) return;
+    log_time(now);
+    add(&l, "{\"time\":\"%s\"", now);
+    add_text(&l, "id", c->id);
+    add_text(&l, "method", x->head.verb ? x->head.verb : "");
+    // The path only where it is one of ours: others may have anything in them.
+    add_text(&l, "path", x->route ? x->route->path : "");
+    add(&l, ",\"status\":%d,\"ms\":%.3f", c->gone && !c->status ? 499 : c->status,
+        (double)(now_us() - c->began_us) / 1000);
+    add(&l, ",\"in\":%llu,\"out\":%llu", (unsigned long long)c->in_bytes,
+        (unsigned long long)c->out_bytes);
+    add_text(&l, "code", c->code);
+    if (x->pool) add_text(&l, "pool", x->pool->options.name);
+    add_text(&l, "model", c->model);
+    add_text(&l, "worker", c->worker);
+    if (*c->worker) add_number(&l, "rank", c->rank);
+    add_number(&l, "blocks", c->blocks);
+    add_number(&l, "overlap", c->overlap);
+    add_number(&l, "input", c->input);
+    add_number(&l, "output", c->output);
+    if (c->first_us >= 0) add(&l, ",\"first_ms\":%.3f", (double)c->first_us / 1000);
+    if (c->tries > 1) add_number(&l, "tries", c->tries);
+    add_flag(&l, "stream", c->stream);
+    add_flag(&l, "degraded", c->degraded);
+    add_flag(&l, "gone", c->gone);
+    add_flag(&l, "cut", c->cut);
+    if (l.n > MOST_LINE - 3) l.n = MOST_LINE - 3;
+    l.text[l.n++] = '}';
+    l.text[l.n++] = '\n';
+    if (a->n + l.n > ROOM) write_out(a);
+    memcpy(a->lines + a->n, l.text, l.n);
+    a->n += l.n;
+    struct timeval soon = {0, FLUSH_MS * 1000};
+    if (!a->armed) event_add(a->flush, &soon);
+    a->armed = true;
+}

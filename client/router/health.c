@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// See health.h.
+#include "health.h"
+
+#include <jansson.h>
+
+#include "pools.h"
+#include "router.h"
+#include "server.h"
+
+void healthz_handle(struct exchange *x) {
+    exchange_send(x, 200, "text/plain", "ok\n", 3);
+}
+
+// Degraded is ready: requests go on. Not ready is who is leaving, and who doesn't know of any worker.
+void readyz_handle(struct exchange *x) {
+    struct router *r = x->router;
+    json_t *pools = json_array();
+    bool degraded = false, blind = false;
+    for (const struct pool *p = pools_first(r->pools); p; p = p->next) {
+        bool away = pool_degraded(p);
+        degraded |= away;
+        blind |= !p->n_workers;
+        json_array_append_new(pools, json_pack("{s:s,s:b,s:I}", "pool", p->options.name, "redis",
+                                               !away, "workers", (json_int_t)p->n_workers));
+    }
+    const char *status = r->draining ? "draining"
+                         : blind     ? "no workers"
+                         : degraded  ? "degraded"
+                                     : "ready";
+    exchange_json(x, r->draining || blind ? 503 : 200,
+                  json_pack("{s:s,s:o}", "status", status, "pools", pools));
+}

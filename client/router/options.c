@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// See options.h.
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "words.h"
+
+const char options_usage[] =
+    "usage: kvroute-router [--config FILE] [--WORD VALUE …] [--pool \"NAME WORD=VALUE …\"] …\n"
+    "                      [--engine \"URL WORD=VALUE …\"] …\n"
+    "\n"
+    "Routes requests to inference engines: each goes where its prompt is cached, if that isn't "
+    "busy.\n"
+    "\n"
+    "  redis URL              redis://, unix://, sentinel:// or cluster://; "
+    "redis://127.0.0.1:6379\n"
+    "  listen ADDR:PORT …     also unix:PATH; 127.0.0.1:8080\n"
+    "  tls_listen ADDR:PORT … the same over TLS, with tls_cert FILE and tls_key FILE (PEM)\n"
+    "  token_file FILE        bearer tokens, one a line; without it, everybody is served\n"
+    "  access_log FILE        a line of JSON for each request; -: standard output\n"
+    "  debug yes|no           say more\n"
+    "\n"
+    "  max_connections N      20000\n"
+    "  max_requests N         at a time; 10000\n"
+    "  max_header BYTES       16384\n"
+    "  max_body BYTES         16777216\n"
+    "  max_queued BYTES       of all bodies at a time; 268435456\n"
+    "  header_timeout MS      for all of a request's head; 10000\n"
+    "  body_timeout MS        for all of its body; 60000\n"
+    "  idle_timeout MS        between two requests; 75000\n"
+    "  stall_timeout MS       a client that takes nothing for so long is left; 60000\n"
+    "  retry_after SECONDS    what 503 says; 1\n"
+    "  drain MS               on SIGTERM open requests have so long; 30000\n"
+    "\n"
+    "  deadline MS            of a command to the pool; then the choice is the router's own; 200\n"
+    "  refresh MS             between two looks at the workers; 1000\n"
+    "  ttl MS                 engines registered here live so long without a renewal; 5000\n"
+    "\n"
+    "  tries N                engines that a request is tried on; 3\n"
+    "  retry_percent N        retries, in percent of the requests; 20\n"
+    "  retry_burst N          and so many more at once; 10\n"
+    "  connect_timeout MS     to an engine; 1000\n"
+    "  answer_timeout MS      until its answer begins; 300000\n"
+    "  silence_timeout MS     between two pieces of it; 120000\n"
+    "  probe MS               between two probes of an engine that failed; 1000\n"
+    "\n"
+    "Of each pool (section [pool NAME] of the file; without any: one called kvroute):\n"
+    "  key NAME               the pool's key; its name\n"
+    "  models NAME …          that are served by it; without them: all that no other pool names\n"
+    "  create OPTIONS         of KVROUTE.CREATE, for a pool that isn't there\n"
+    "  blocks HOW             auto (default), tokens, tokenize or text, see docs/router.md\n"
+    "  chunk BYTES            of text a block; 64\n"
+    "  salt TEXT              another salt, other hashes\n"
+    "\n"
+    "Of each engine that the router itself registers (section [engine URL]):\n"
+    "  name NAME              the worker's; host:port of the URL\n"
+    "  pool NAME              the first\n"
+    "  ranks N                1\n"
+    "  capacity N             blocks a rank has; 0: unknown\n";
+
+enum { MOST_N = 1 << 24 };
+
+// In the order of the struct.
+#define TEXT(word)                                                                                 \
+    { #word, WORD_TEXT, WORD_AT(options, word), NULL, 0, 0 }
+#define COUNT(word, least)                                                                         \
+    { #word, WORD_U32, WORD_AT(options, word), NULL, MOST_N, least }
+#define LONG(word, least)                                                                          \
+    { #word, WORD_I64, WORD_AT(options, word), NULL, (int64_t)1 << 40, least }
+static const struct word router_words[] = {
+    TEXT(redis),
+    TEXT(listen),
+    TEXT(tls_listen),
+    TEXT(tls_cert),
+    TEXT(tls_key),
+    TEXT(token_file),
+    TEXT(access_log),
+    {"debug", WORD_YES, WORD_AT(options, debug), "no yes", 0, 0},
+    COUNT(max_connections, 1),
+    COUNT(max_requests, 1),
+    {"max_header", WORD_I64, WORD_AT(options, max_header), NULL, 1 << 20, 256},
+    LONG(max_body, 0),
+    LONG(max_queued, 0),
+    LONG(header_timeout, 10),
+    LONG(body_timeout, 10),
+    LONG(idle_timeout, 10),
+    LONG(stall_timeout, 10),
+    LONG(drain, 0),
+    LONG(deadline, 1),
+    LONG(refresh, 10),
+    LONG(ttl, 300),
+    LONG(retry_after, 0),
+    COUNT(tries, 1),
+    COUNT(retry_percent, 0),
+    COUNT(retry_burst, 0),
+    LONG(connect_timeout, 1),
+    LONG(answer_timeout, 1),
+    LONG(silence_timeout, 1),
+    LONG(probe, 10),
+};
+#undef TEXT
+#undef COUNT
+#undef LONG
+
+static const struct word pool_words[] = {
+    {"key", WORD_TEXT, WORD_AT(pool_options, key), NULL, 0, 0},
+    {"models", WORD_TEXT, WORD_AT(pool_options, models), NULL, 0, 0},
+    {"create", WORD_TEXT, WORD_AT(pool_options, create), NULL, 0, 0},
+    {"blocks", WORD_CHOICE, WORD_AT(pool_options, blocks), "auto tokens tokenize text", 0, 0},
+    {"chunk", WORD_U32, WORD_AT(pool_options, chunk), NULL, 1 << 16, 1},
+    {"salt", WORD_TEXT, WORD_AT(pool_options, salt), NULL, 0, 0},
+};
+
+static const struct word engine_words[] = {
+    {"name", WORD_TEXT, WORD_AT(engine_options, name), NULL, 0, 0},
+    {"pool", WORD_TEXT, WORD_AT(engine_options, pool), NULL, 0, 0},
+    {"ranks", WORD_U32, WORD_AT(engine_options, ranks), NULL, 1024, 1},
+    {"capacity", WORD_I64, WORD_AT(engine_options, capacity), NULL, (int64_t)1 << 40, 0},
+};
+
+#define N_OF(words) (sizeof(words) / sizeof *(words))
+
+// The one of that name, made if it isn't there.
+static struct pool_options *pool_named(struct options *o, const char *name, struct words_error *e) {
+    for (size_t i = 0; i < o->n_pools; i++)
+        if (strcmp(o->pools[i].name, name) == 0) return &o->pools[i];
+    if (!*name || strlen(name) >= sizeof o->pools->name) {
+        words_fail(e, "a pool's name has 1 to %zu bytes", sizeof o->pools->name - 1);
+        return NULL;
+    }
+    struct pool_options *all = realloc(o->pools, (o->n_pools + 1) * sizeof *all);
+    if (!all) {
+        words_fail(e, "no memory");
+        return NULL;
+    }
+    o->pools = all;
+    struct pool_options *p = &all[o->n_pools++];
+    *p = (struct pool_options){.chunk = 64};
+    memcpy(p->name, name, strlen(name) + 1);
+    return p;
+}
+
+static struct engine_options *engine_named(struct options *o, const char *url,
+                                           struct words_error *e) {
+    for (size_t i = 0; i < o->n_engines; i++)
+        if (strcmp(o->engines[i].url, url) == 0) return &o->engines[i];
+    if (strncmp(url, "http://", 7) != 0 || strlen(url) >= sizeof o->engines->url) {
+        words_fail(e, "an engine is named by its URL, http://…");
+        return NULL;
+    }
+    struct engine_options *all = realloc(o->engines, (o->n_engines + 1) * sizeof *all);
+    if (!all) {
+        words_fail(e, "no memory");
+        return NULL;
+    }
+    o->engines = all;
+    struct engine_options *g = &all[o->n_engines++];
+    *g = (struct engine_options){.ranks = 1};
+    memcpy(g->url, url, strlen(url) + 1);
+    return g;
+}
+
+static bool on_word(void *ctx, const char *section, const char *name, const char *value,
+                    struct words_error *e) {
+    struct options *o = ctx;
+    const char *what = section + strcspn(section, " \t");
+    size_t kind = (size_t)(what - section);
+    what += strspn(what, " \t");
+    if (strcmp(section, "router") == 0)
+        return !name || words_set(o, router_words, N_OF(router_words), name, value, e);
+    if (kind == 4 && memcmp(section, "pool", kind) == 0) {
+        struct pool_options *p = pool_named(o, what, e);
+        return p && (!name || words_set(p, pool_words, N_OF(pool_words), name, value, e));
+    }
+    if (kind == 6 && memcmp(section, "engine", kind) == 0) {
+        struct engine_options *g = engine_named(o, what, e);
+        return g && (!name || words_set(g, engine_words, N_OF(engine_words), name, value, e));
+    }
+    return words_fail(e, "no section [%.60s]", section);
+}
+
+static bool read_flags(struct options *o, int argc, char **argv, bool file, struct words_error *e) {
+    for (int i = 1; i < argc; i += 2) {
+        const char *flag = argv[i], *value = argv[i + 1];
+        if (strncmp(flag, "--", 2) != 0) return words_fail(e, "%.60s is no flag", flag);
+        if (i + 1 == argc) return words_fail(e, "%.60s needs a value", flag);
+        bool is_file = strcmp(flag, "--config") == 0, good = true;
+        if (is_file != file) continue;
+        if (is_file)
+            good = words_file(value, on_word, o, e);
+        else if (strcmp(flag, "--engine") == 0 || strcmp(flag, "--pool") == 0)
+            good = words_item(flag + 2, value, on_word, o, e);
+        else
+            good = on_word(o, "router", flag + 2, value, e);
+        if (!good) return false;
+    }
+    return true;
+}
+
+// What follows from the rest.
+static bool complete(struct options *o, struct words_error *e) {
+    if (!o->n_pools && !pool_named(o, "kvroute", e)) return false;
+    if (!*o->listen && !*o->tls_listen) return words_fail(e, "neither listen nor tls_listen");
+    if (*o->tls_listen && (!*o->tls_cert || !*o->tls_key))
+        return words_fail(e, "tls_listen needs tls_cert and tls_key");
+    for (size_t i = 0; i < o->n_pools; i++) {
+        struct pool_options *p = &o->pools[i];
+        if (!*p->key) memcpy(p->key, p->name, strlen(p->name) + 1);
+    }
+    for (size_t i = 0; i < o->n_engines; i++) {
+        struct engine_options *g = &o->engines[i];
+        const char *host = g->url + 7;
+        size_t n = strcspn(host, "/");
+        if (!n || (!*g->name && n >= sizeof g->name))
+            return words_fail(e, "engine %.60s: no host, or too long a one", g->url);
+        if (!*g->name) memcpy(g->name, host, n);
+        if (!*g->pool) memcpy(g->pool, o->pools[0].name, sizeof g->pool);
+        bool known = false;
+        for (size_t j = 0; j < o->n_pools; j++)
+            known |= strcmp(o->pools[j].name, g->pool) == 0;
+        if (!known) return words_fail(e, "engine %.60s: no pool %.60s", g->url, g->pool);
+    }
+    return true;
+}
+
+bool options_read(struct options *o, int argc, char **argv, bool *help, char *error,
+                  size_t error_size) {
+    struct words_error e = {error, error_size};
+    *o = (struct options){
+        .redis = "redis://127.0.0.1:6379",
+        .listen = "127.0.0.1:8080",
+        .max_connections = 20000,
+        .max_requests = 10000,
+        .max_header = 16384,
+        .max_body = 16 << 20,
+        .max_queued = 256 << 20,
+        .header_timeout = 10000,
+        .body_timeout = 60000,
+        .idle_timeout = 75000,
+        .stall_timeout = 60000,
+        .drain = 30000,
+        .deadline = 200,
+        .refresh = 1000,
+        .ttl = 5000,
+        .retry_after = 1,
+        .tries = 3,
+        .retry_percent = 20,
+        .retry_burst = 10,
+        .connect_timeout = 1000,
+        .answer_timeout = 300000,
+        .silence_timeout = 120000,
+        .probe = 1000,
+    };
+    *help = false;
+    for (int i = 1; i < argc; i++)
+        *help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    if (*help) return true;
+    if (read_flags(o, argc, argv, true, &e) && read_flags(o, argc, argv, false, &e) &&
+        complete(o, &e))
+        return true;
+    options_free(o);
+    return false;
+}
+
+void options_free(struct options *o) {
+    free(o->pools);
+    free(o->engines);
+    o->pools = NULL;
+    o->engines = NULL;
+    o->n_pools = o->n_engines = 0;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pools: a libkvroute handle for each, what is known of its workers, and the engines that this router
+// registers itself.
+//
+// A pool that SIGHUP takes away stays until nothing uses it: an exchange has its pool from pools_take
+// until its end, whatever happens to the options meanwhile.
+#ifndef ROUTER_POOLS_H
+#define ROUTER_POOLS_H
+
+#include <kvroute/client.h>
+#include <stdbool.h>
+
+#include "options.h"
+
+struct router;
+struct exchange;
+
+struct pool_worker {
+    char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
+    enum kvr_state state;
+    uint32_t ranks;
+    int64_t capacity; // blocks an instance; 0: unknown
+    int64_t ttl_left; // ms; −1: for ever
+    int64_t held[KVR_TIERS], requests, prefill_tokens, decode_blocks; // of all ranks
+};
+
+struct pool {
+    struct pool *next;
+    struct router *router;
+    struct pool_options options; // of its own
+    struct kvr_client *client;
+    uint32_t block_size;         // 0: not known yet
+    struct pool_worker *workers; // by name, as of seen_us; may be old when Redis is away
+    size_t n_workers;
+    int64_t seen_us; // 0: never
+    // From KVROUTE.INFO, for the page and the metrics.
+    int64_t selects, select_blocks, overlap_blocks, requests, blocks, version;
+    enum kvr_code last; // of the last look
+    // Bookkeeping.
+    unsigned uses, asking, quiet;
+    bool retired;
+};
+
+struct pools;
+
+// Opens what the options name. NULL with a reason.
+struct pools *pools_new(struct router *r, char *error, size_t error_size);
+// After the router's options were replaced: opens, keeps, retires. False with a reason: all is as it was.
+bool pools_reload(struct pools *s, char *error, size_t error_size);
+void pools_free(struct pools *s);
+// Whether all that was promised to the pools has been done.
+bool pools_settled(const struct pools *s);
+
+struct pool *pools_first(const struct pools *s); // then ->next; retired ones are not among them
+// The pool of that name; of that model; `model` NULL: the only or the first that takes any model. NULL: none.
+struct pool *pools_named(const struct pools *s, const char *name);
+struct pool *pools_for(const struct pools *s, const char *model);
+
+void pools_take(struct exchange *x, struct pool *p); // once for each exchange
+void pools_give_back(struct exchange *x);
+
+// NULL: not known (any more).
+const struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
+bool pool_degraded(const struct pool *p); // there is no primary now
+
+#endif

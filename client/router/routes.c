@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is where.
+#include "advise.h"
 #include "health.h"
 #include "metrics.h"
 #include "server.h"
 
 const struct route routes[] = {
+    {"/v1/select", HTTP_POST, advise_select, "select", 0},
+    {"/v1/update", HTTP_POST, advise_update, "update", 0},
+    {"/v1/release", HTTP_POST, advise_release, "release", 0},
+    {"/v1/score", HTTP_POST, advise_score, "score", 0},
+    {"/v1/workers", HTTP_GET, advise_workers, "workers", 0},
     {"/healthz", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/readyz", HTTP_GET, readyz_handle, "readyz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/metrics", HTTP_GET, metrics_handle, "metrics", ROUTE_DRAINING},

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// See advise.h.
+#include "advise.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "ask.h"
+#include "metrics.h"
+#include "pools.h"
+#include "router.h"
+#include "server.h"
+
+// A call under way. It outlives the exchange when the client leaves.
+struct advice {
+    struct exchange *x; // NULL: nobody waits for the answer
+    struct router *router;
+    struct kvr_client *client;
+    int64_t since;
+    size_t n;
+    char request[KVR_MAX_ID]; // of SELECT
+};
+
+static void on_gone(struct exchange *x) {
+    struct advice *a = x->arg;
+    a->x = NULL;
+}
+
+static struct advice *advice_new(struct exchange *x) {
+    struct advice *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    a->x = x;
+    a->router = x->router;
+    a->client = x->pool->client;
+    a->since = now_us();
+    x->arg = a;
+    x->gone = on_gone;
+    return a;
+}
+
+// The exchange of an advice that has its answer, if anybody still waits; the advice is no more.
+static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
+    struct exchange *x = a->x;
+    free(a);
+    if (!x) return NULL;
+    x->gone = NULL;
+    x->record.degraded = r->degraded;
+    if (r->code == KVR_CODE_OK) return x;
+    answer_code(x, r->code, r->message);
+    return NULL;
+}
+
+// A call that couldn't even begin.
+static void give_up(struct exchange *x, struct advice *a, enum kvr_code code) {
+    free(a);
+    x->gone = NULL;
+    answer_code(x, code, NULL);
+}
+
+// ---- What is asked -------------------------------------------------------------------------------
+
+static void note_model(struct exchange *x, struct kvr_bytes model) {
+    size_t n = model.n < sizeof x->record.model ? model.n : sizeof x->record.model - 1;
+    if (n) memcpy(x->record.model, model.p, n);
+}
+
+// The body, and the pool that it is about. False: the exchange has its answer.
+static bool read_ask(struct exchange *x, enum ask_kind kind, struct ask *a) {
+    const struct pools *pools = x->router->pools;
+    char why[160];
+    if (!ask_read(a, kind, x->body, why, sizeof why)) {
+        exchange_error(x, 400, "BADREQUEST", why);
+        return false;
+    }
+    note_model(x, a->model);
+    struct pool *p = a->pool.n ? pools_named(pools, a->pool.p)
+                               : pools_for(pools, a->model.n ? a->model.p : NULL);
+    if (p) {
+        pools_take(x, p);
+        return true;
+    }
+    if (!a->pool.n && !a->model.n)
+        exchange_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
+    else
+        exchange_error(x, 404, "NOPOOL", "no such pool here");
+    ask_free(a);
+    return false;
+}
+
+static struct kvr_blocks blocks_of(const struct ask *a) {
+    if (a->tokens)
+        return (struct kvr_blocks){
+            .tokens = a->tokens, .n = a->n_tokens, .lora = a->lora, .space = a->space};
+    return (struct kvr_blocks){.hashes = a->hashes, .n = a->n_hashes};
+}
+
+static struct kvr_select_call call_of(const struct ask *a) {
+    return (struct kvr_select_call){.request = a->request,
+                                    .blocks = blocks_of(a),
+                                    .isl = a->isl,
+                                    .osl = a->osl,
+                                    .lease = a->lease,
+                                    .among = a->among.p,
+                                    .n_among = a->among.n,
+                                    .exclude = a->exclude.p,
+                                    .n_exclude = a->exclude.n,
+                                    .policy = a->policy.n ? a->policy.p : NULL,
+                                    .weigh = a->weigh,
+                                    .overlap = a->overlap,
+                                    .prefill = a->prefill,
+                                    .requests = a->requests_weight,
+                                    .temperature = a->temperature};
+}
+
+// ---- SELECT and SCORE ----------------------------------------------------------------------------
+
+static void on_selected(void *ctx, const struct kvr_result *r) {
+    struct advice *a = ctx;
+    const struct kvr_choice *c = &r->choice;
+    metrics_select(a->router->metrics, now_us() - a->since, r);
+    if (!a->x && r->code == KVR_CODE_OK && !c->repeat) {
+        // Nobody heard of this booking, so nobody will end it.
+        struct kvr_bytes id = {a->request, a->n};
+        kvr_client_release_async(a->client, &id, 1, NULL, NULL);
+    }
+    json_t *request = a->x ? answer_text((struct kvr_bytes){a->request, a->n}) : NULL;
+    struct exchange *x = finish(a, r);
+    if (!x) {
+        json_decref(request);
+        return;
+    }
+    size_t n = c->worker.n < KVR_MAX_NAME ? c->worker.n : KVR_MAX_NAME;
+    memcpy(x->record.worker, c->worker.p, n);
+    x->record.rank = c->rank;
+    x->record.blocks = c->blocks;
+    x->record.overlap = c->overlap;
+    exchange_json(x, 200,
+                  json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b}", "request", request,
+                            "worker", answer_text(c->worker), "address", answer_text(c->addr),
+                            "rank", (int)c->rank, "overlap", (json_int_t)c->overlap, "cached",
+                            (json_int_t)c->cached, "blocks", (json_int_t)c->blocks, "cost", c->cost,
+                            "repeat", c->repeat, "version", (json_int_t)c->version, "degraded",
+                            r->degraded));
+}
+
+static json_t *score_json(const struct kvr_score *s) {
+    return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "worker",
+                     answer_text(s->worker), "address", answer_text(s->addr), "rank", (int)s->rank,
+                     "overlap", (json_int_t)s->overlap, "device", (json_int_t)s->device, "host",
+                     (json_int_t)s->host, "disk", (json_int_t)s->disk, "cached",
+                     (json_int_t)s->cached, "prefill_tokens", (json_int_t)s->prefill_tokens,
+                     "decode_blocks", (json_int_t)s->decode_blocks, "requests",
+                     (json_int_t)s->requests, "cost", s->cost);
+}
+
+static void on_scored(void *ctx, const struct kvr_result *r) {
+    struct exchange *x = finish(ctx, r);
+    if (!x) return;
+    json_t *scores = json_array();
+    for (size_t i = 0; i < r->n; i++)
+        json_array_append_new(scores, score_json(&r->scores[i]));
+    exchange_json(x, 200, json_pack("{s:o}", "scores", scores));
+}
+
+static void choose(struct exchange *x, enum ask_kind kind) {
+    struct ask a;
+    if (!read_ask(x, kind, &a)) return;
+    struct advice *v = advice_new(x);
+    if (!a.request.n) a.request = kvr_text(x->record.id);
+    struct kvr_select_call call = call_of(&a);
+    enum kvr_code code = v ? KVR_CODE_OK : KVR_CODE_NOMEM;
+    if (v && kind == ASK_SELECT) {
+        v->n = a.request.n;
+        memcpy(v->request, a.request.p, a.request.n);
+        code = kvr_client_select_async(v->client, &call, on_selected, v);
+    } else if (v) {
+        call.request = (struct kvr_bytes){NULL, 0};
+        call.lease = 0;
+        code = kvr_client_score_async(v->client, &call, on_scored, v);
+    }
+    ask_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+void advise_select(struct exchange *x) {
+    choose(x, ASK_SELECT);
+}
+
+void advise_score(struct exchange *x) {
+    choose(x, ASK_SCORE);
+}
+
+// ---- UPDATE and RELEASE --------------------------------------------------------------------------
+
+static void on_updated(void *ctx, const struct kvr_result *r) {
+    struct exchange *x = finish(ctx, r);
+    if (x)
+        exchange_json(x, 200,
+                      json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
+}
+
+static void on_released(void *ctx, const struct kvr_result *r) {
+    struct exchange *x = finish(ctx, r);
+    if (x)
+        exchange_json(x, 200,
+                      json_pack("{s:I,s:b}", "released",
+                                (json_int_t)(r->number > 0 ? r->number : 0), "degraded",
+                                r->degraded));
+}
+
+void advise_update(struct exchange *x) {
+    struct ask a;
+    if (!read_ask(x, ASK_UPDATE, &a)) return;
+    struct kvr_update_call call = {
+        .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
+    struct advice *v = advice_new(x);
+    enum kvr_code code =
+        v ? kvr_client_update_async(v->client, &call, on_updated, v) : KVR_CODE_NOMEM;
+    ask_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+void advise_release(struct exchange *x) {
+    struct ask a;
+    if (!read_ask(x, ASK_RELEASE, &a)) return;
+    struct advice *v = advice_new(x);
+    const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
+    size_t n = a.requests.n ? a.requests.n : 1;
+    enum kvr_code code =
+        v ? kvr_client_release_async(v->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
+    ask_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+// ---- Workers -------------------------------------------------------------------------------------
+
+static json_t *worker_json(const struct pool_worker *w) {
+    static const char *const states[] = {"ready", "draining", "expired"};
+    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
+                     answer_text(kvr_text(w->name)), "address", answer_text(kvr_text(w->addr)),
+                     "state", states[w->state], "ranks", (int)w->ranks, "capacity",
+                     (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
+                     (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
+                     "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests",
+                     (json_int_t)w->requests, "prefill_tokens", (json_int_t)w->prefill_tokens,
+                     "decode_blocks", (json_int_t)w->decode_blocks);
+}
+
+json_t *advise_pool_json(const struct pool *p) {
+    json_t *workers = json_array();
+    for (size_t i = 0; i < p->n_workers; i++)
+        json_array_append_new(workers, worker_json(&p->workers[i]));
+    return json_pack(
+        "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
+        p->options.models, "block_size", (int)p->block_size, "degraded", pool_degraded(p), "age_ms",
+        (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
+        (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
+        "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
+        (json_int_t)p->overlap_blocks, "version", (json_int_t)p->version, "workers", workers);
+}
+
+// Of all pools, as last seen: at most `refresh` old while Redis is there.
+void advise_workers(struct exchange *x) {
+    json_t *pools = json_array();
+    for (const struct pool *p = pools_first(x->router->pools); p; p = p->next)
+        json_array_append_new(pools, advise_pool_json(p));
+    exchange_json(x, 200, json_pack("{s:o}", "pools", pools));
+}

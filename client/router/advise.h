@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Advice for frontends that talk to the engines themselves: the pool's commands as JSON over HTTP.
+// docs/openapi.json has the forms.
+#ifndef ROUTER_ADVISE_H
+#define ROUTER_ADVISE_H
+
+#include <jansson.h>
+
+struct exchange;
+struct pool;
+
+// A pool and its workers, as /v1/workers tells of them.
+json_t *advise_pool_json(const struct pool *p);
+
+void advise_select(struct exchange *x);
+void advise_score(struct exchange *x);
+void advise_update(struct exchange *x);
+void advise_release(struct exchange *x);
+void advise_workers(struct exchange *x);
+
+#endif

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// See ask.h.
+#include "ask.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "strange.h"
+
+enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
+enum { MOST_REQUESTS = 100000 };
+enum { CHOOSE = ASK_SELECT | ASK_SCORE, EVERY = CHOOSE | ASK_UPDATE | ASK_RELEASE };
+
+static const struct field {
+    const char *name;
+    unsigned in; // ask_kind
+    enum form form;
+    size_t at;
+    int64_t most; // of a number, a text's bytes, a list's names; of WEIGHT: its flag
+} fields[] = {
+#define AT(field) offsetof(struct ask, field)
+    {"model", EVERY, TEXT, AT(model), 1024},
+    {"pool", EVERY, TEXT, AT(pool), 128},
+    {"request", ASK_SELECT | ASK_UPDATE | ASK_RELEASE, TEXT, AT(request), KVR_MAX_ID},
+    {"requests", ASK_RELEASE, NAMES, AT(requests), MOST_REQUESTS},
+    {"tokens", CHOOSE, TOKENS, AT(tokens), 0},
+    {"hashes", CHOOSE, HASHES, AT(hashes), 0},
+    {"lora", CHOOSE, TEXT, AT(lora), 1024},
+    {"namespace", CHOOSE, TEXT, AT(space), 1024},
+    {"isl", CHOOSE, NUMBER, AT(isl), KVR_MAX_TOKENS},
+    {"osl", CHOOSE, NUMBER, AT(osl), KVR_MAX_TOKENS},
+    {"lease", ASK_SELECT | ASK_UPDATE, NUMBER, AT(lease), KVR_MAX_MS},
+    {"among", CHOOSE, NAMES, AT(among), KVR_MAX_INSTANCES},
+    {"exclude", CHOOSE, NAMES, AT(exclude), KVR_MAX_INSTANCES},
+    {"policy", CHOOSE, TEXT, AT(policy), 64},
+    {"overlap_weight", CHOOSE, WEIGHT, AT(overlap), KVR_WEIGH_OVERLAP},
+    {"prefill_weight", CHOOSE, WEIGHT, AT(prefill), KVR_WEIGH_PREFILL},
+    {"requests_weight", CHOOSE, WEIGHT, AT(requests_weight), KVR_WEIGH_REQUESTS},
+    {"temperature", CHOOSE, WEIGHT, AT(temperature), KVR_WEIGH_TEMPERATURE},
+    {"prefilled", ASK_UPDATE, FLAG, AT(prefilled), 0},
+    {"output", ASK_UPDATE, NUMBER, AT(output), KVR_MAX_TOKENS},
+#undef AT
+};
+
+struct reason {
+    char *text;
+    size_t size;
+};
+
+static bool refuse(struct reason *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool refuse(struct reason *r, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(r->text, r->size, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool read_text(struct kvr_bytes *out, const json_t *value, const struct field *f,
+                      struct reason *why) {
+    size_t n = json_string_length(value);
+    if (!json_is_string(value) || (int64_t)n > f->most)
+        return refuse(why, "%s is a text of at most %lld bytes", f->name, (long long)f->most);
+    *out = (struct kvr_bytes){json_string_value(value), n};
+    return true;
+}
+
+static bool read_names(struct ask_names *out, const json_t *value, const struct field *f,
+                       struct reason *why) {
+    size_t n = json_array_size(value);
+    if (!json_is_array(value) || !n || (int64_t)n > f->most)
+        return refuse(why, "%s is a list of 1 to %lld texts", f->name, (long long)f->most);
+    if (!(out->p = calloc(n, sizeof *out->p))) return refuse(why, "no memory");
+    for (; out->n < n; out->n++) {
+        const json_t *name = json_array_get(value, out->n);
+        size_t len = json_string_length(name);
+        if (!json_is_string(name) || !len || len > KVR_MAX_ID)
+            return refuse(why, "%s is a list of texts of 1 to %d bytes", f->name, KVR_MAX_ID);
+        out->p[out->n] = (struct kvr_bytes){json_string_value(name), len};
+    }
+    return true;
+}
+
+static bool read_tokens(struct ask *a, const json_t *value, struct reason *why) {
+    size_t n = json_array_size(value);
+    const json_t *id;
+    size_t i;
+    if (!json_is_array(value)) return refuse(why, "tokens is a list of token ids");
+    if (!(a->tokens = malloc((n ? n : 1) * sizeof *a->tokens))) return refuse(why, "no memory");
+    a->n_tokens = n;
+    json_array_foreach(value, i, id) {
+        json_int_t x = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (x < 0 || x > UINT32_MAX) return refuse(why, "a token id is from 0 to 4294967295");
+        a->tokens[i] = (uint32_t)x;
+    }
+    return true;
+}
+
+static bool read_hash(uint64_t *out, const json_t *value) {
+    const char *s = json_is_string(value) ? json_string_value(value) : "";
+    if (json_string_length(value) != 16 || strspn(s, "0123456789abcdefABCDEF") != 16) return false;
+    *out = strtoull(s, NULL, 16);
+    return true;
+}
+
+static bool read_hashes(struct ask *a, const json_t *value, struct reason *why) {
+    size_t n = json_array_size(value);
+    const json_t *hash;
+    size_t i;
+    if (!json_is_array(value) || n > KVR_MAX_BLOCKS)
+        return refuse(why, "hashes is a list of at most %d prefix hashes", KVR_MAX_BLOCKS);
+    if (!(a->hashes = malloc((n ? n : 1) * sizeof *a->hashes))) return refuse(why, "no memory");
+    a->n_hashes = n;
+    json_array_foreach(value, i, hash) if (!read_hash(&a->hashes[i], hash)) return refuse(
+        why, "a prefix hash is a text of 16 hex digits");
+    return true;
+}
+
+static bool read_field(struct ask *a, const struct field *f, const json_t *value,
+                       struct reason *why) {
+    void *at = (char *)a + f->at;
+    double weight;
+    switch (f->form) {
+    case TEXT:
+        return read_text(at, value, f, why);
+    case NUMBER:
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) > f->most)
+            return refuse(why, "%s is a whole number from 0 to %lld", f->name, (long long)f->most);
+        *(int64_t *)at = json_integer_value(value);
+        return true;
+    case FLAG:
+        if (!json_is_boolean(value)) return refuse(why, "%s is true or false", f->name);
+        *(bool *)at = json_is_true(value);
+        return true;
+    case WEIGHT:
+        weight = json_number_value(value);
+        if (!json_is_number(value) || !isfinite(weight) || weight < 0)
+            return refuse(why, "%s is a number from 0 on", f->name);
+        *(double *)at = weight;
+        a->weigh |= (unsigned)f->most;
+        return true;
+    case NAMES:
+        return read_names(at, value, f, why);
+    case TOKENS:
+        return read_tokens(a, value, why);
+    default:
+        return read_hashes(a, value, why);
+    }
+}
+
+static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(a->root, name, value) {
+        const struct field *f = fields, *end = fields + sizeof fields / sizeof *fields;
+        while (f < end && (!(f->in & kind) || strcmp(f->name, name) != 0))
+            f++;
+        if (f == end) return refuse(why, "a field that isn't known here");
+        if (!json_is_null(value) && !read_field(a, f, value, why)) return false;
+    }
+    unsigned forms = (a->tokens != NULL) + (a->hashes != NULL) + (a->text.p != NULL);
+    if (kind & CHOOSE && forms > 1) return refuse(why, "either tokens or hashes");
+    if ((a->lora.n || a->space.n) && a->hashes)
+        return refuse(why, "lora and namespace are in the hashes already");
+    if (kind == ASK_UPDATE && !a->request.n) return refuse(why, "request is missing");
+    if (kind == ASK_RELEASE && !a->request.n && !a->requests.n)
+        return refuse(why, "request or requests is missing");
+    return true;
+}
+
+bool ask_read(struct ask *a, enum ask_kind kind, struct evbuffer *body, char *why, size_t size) {
+    struct reason reason = {why, size};
+    memset(a, 0, sizeof *a);
+    a->root = strange_object(body, why, size);
+    if (a->root && read_object(a, kind, &reason)) return true;
+    ask_free(a);
+    return false;
+}
+
+void ask_free(struct ask *a) {
+    json_decref(a->root);
+    free(a->requests.p);
+    free(a->among.p);
+    free(a->exclude.p);
+    free(a->tokens);
+    free(a->hashes);
+    memset(a, 0, sizeof *a);
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// JSON that strangers send. A value takes many times the bytes that it is written in (an empty list
+// of two bytes some two hundred), so what is to become values is counted before it does.
+#ifndef ROUTER_STRANGE_H
+#define ROUTER_STRANGE_H
+
+#include <event2/buffer.h>
+#include <jansson.h>
+
+enum {
+    STRANGE_VALUES = 1 << 21,     // of one text; a million token ids and room
+    STRANGE_CONTAINERS = 1 << 16, // lists and objects among them
+};
+
+// The object that the body is. NULL with a reason of at most `size` bytes, none of which are the body's:
+// it is no object, has too many values, or a field twice (which readers read differently).
+json_t *strange_object(struct evbuffer *body, char *why, size_t size);
+
+#endif

@@ -372,6 +372,15 @@ void engine_leave(struct engine *g, void (*done)(void *ctx), void *ctx) {
     done(ctx);
 }
 
+bool engine_connected(const struct engine *g) {
+    for (uint32_t i = 0; i < g->n_ranks; i++) {
+        struct feed_stats st;
+        feed_stats(g->ranks[i]->feed, &st);
+        if (!st.connected) return false;
+    }
+    return g->wanted && g->n_ranks == g->wanted;
+}
+
 bool engine_settled(const struct engine *g) {
     if (g->refused) return true;
     if (!g->wanted || g->n_ranks < g->wanted) return false;

@@ -70,6 +70,7 @@ void engine_free(struct engine *g);
 void engine_consider(struct engine *g);
 // The last word on the worker. done(ctx) when the pool has it.
 void engine_leave(struct engine *g, void (*done)(void *ctx), void *ctx);
-bool engine_settled(const struct engine *g); // all that was heard is in the pool
+bool engine_connected(const struct engine *g); // to all its ranks' events
+bool engine_settled(const struct engine *g);   // all that was heard is in the pool
 
 #endif

@@ -177,12 +177,13 @@ static void on_health(struct evhttp_request *r, void *arg) {
     if (out && !good) evbuffer_add_printf(out, "%s\n", b->leaving ? "leaving" : "no pool");
     for (size_t i = 0; out && i < b->config.n_engines; i++) {
         const struct engine *g = b->engines[i];
-        const char *what = !g                  ? "can't be opened"
-                           : g->refused        ? "refused"
-                           : !g->up            ? "doesn't answer"
-                           : !g->registered    ? "isn't registered"
-                           : engine_settled(g) ? NULL
-                                               : "is catching up";
+        const char *what = !g                     ? "can't be opened"
+                           : g->refused           ? "refused"
+                           : !g->up               ? "doesn't answer"
+                           : !g->registered       ? "isn't registered"
+                           : !engine_connected(g) ? "isn't connected"
+                           : engine_settled(g)    ? NULL
+                                                  : "is catching up";
         good = good && g && !g->refused;
         evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, what ? what : "ok");
     }

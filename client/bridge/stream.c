@@ -271,7 +271,10 @@ static bool late_start(struct stream *s, uint64_t seq) {
         ask(s, s->from);
         return false;
     }
-    if (seq >= s->next + STREAM_WAITING || s->n_held) let_all_go(s); // it comes with the replay
+    // What waits behind it stays: a short buffer may have lost it by the time it is asked for.
+    if (seq - s->next >= STREAM_WAITING) let_all_go(s);
+    for (uint64_t lost = s->next; s->n_held && lost < seq; lost++)
+        let_go(s, place_of(s, lost));
     skip_to(s, seq);
     return true;
 }
@@ -316,7 +319,9 @@ static void from_the_past(struct stream *s, uint64_t seq, const void *payload, s
         return;
     }
     if (!is_known(s, seq) && s->options.replay) { // too long ago to say
-        if (!s->asked || s->same_life) begin_check(s);
+        if (s->asked && !s->same_life) return;
+        let_all_go(s);
+        begin_check(s);
         return;
     }
     begin_life(s);
@@ -361,6 +366,7 @@ void stream_live(struct stream *s, uint64_t seq, const void *payload, size_t n) 
 
 void stream_connected(struct stream *s) {
     if (s->options.replay) {
+        let_all_go(s); // perhaps another life's; what is of this one comes with the replay
         begin_check(s);
     } else if (s->state == STREAM_LIVE && !s->options.keep) {
         begin_life(s);
@@ -411,5 +417,5 @@ void stream_woken(struct stream *s) {
 bool stream_in_order(const struct stream *s) {
     bool audit = s->asked && s->audited && s->same_life && !s->tries;
     return s->next >= s->top && !s->n_held && !s->waiting_grace &&
-           (audit || (s->state == STREAM_LIVE && !s->asked));
+           (audit || ((s->state == STREAM_LIVE || !s->options.replay) && !s->asked));
 }

@@ -144,8 +144,10 @@ Test(mock, without_the_beginning, .timeout = 120) {
     world_engine(&w, "--no-replay --blocks=200", "audit=300", 1, false);
     load_run(&w, 1, 200);
     world_bridges(&w, 1, "--ttl 900");
+    world_settles(&w);
     for (unsigned round = 0; round < 3; round++) {
         load_run(&w, 2 + 2 * round, 60);
+        world_settles(&w);
         world_is_never_wrong(&w, LONG_MS, "lost beginnings");
         all_anew(&w, 3 + 2 * round);
         world_becomes_true(&w, LONG_MS, "a new beginning");

@@ -27,7 +27,8 @@ void world_open(struct world *w, bool aof); // Redis alone
 struct engine_process *world_engine(struct world *w, const char *options, const char *bridge,
                                     unsigned ranks, bool connects);
 void world_bridges(struct world *w, size_t n,
-                   const char *more); // bridges for all engines there are
+                   const char *more);      // bridges for all engines there are
+void world_settles(const struct world *w); // waits until every bridge says that all is well
 void world_bridge_again(struct world *w, size_t i);
 void world_engine_again(struct world *w, size_t i);
 void world_close(struct world *w);

@@ -82,6 +82,10 @@ void bridge_start(struct bridge_process *b, const struct engine_process *engines
         argv[k++] = "--listen";
         argv[k++] = listen;
     }
+    if (b->create) {
+        argv[k++] = "--create";
+        argv[k++] = b->create;
+    }
     for (size_t i = 0; i < n; i++) {
         const struct engine_process *e = &engines[i];
         char *words = text + 400 * i;

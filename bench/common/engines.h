@@ -26,8 +26,9 @@ bool engine_start(struct engine_process *e, const char *program);
 
 struct bridge_process {
     const char *program, *url, *pool, *log;
-    const char *more; // further words, without spaces in them
-    int listen;       // 0: no /metrics
+    const char *create; // options of KVROUTE.CREATE; NULL: never
+    const char *more;   // further words, without spaces in them
+    int listen;         // 0: no /metrics
     pid_t pid;
 };
 

@@ -64,7 +64,7 @@ void world_open(struct world *w, bool aof) {
                                         .server = setting("REDIS_SERVER", REDIS_SERVER),
                                         .aof = aof}};
     if (!server_start(&w->server) || !server_open(&w->server)) world_fail(w, "no server");
-    redisReply *r = server_command(&w->server, "KVROUTE.CREATE pool BLOCKSIZE %d", WORLD_BLOCK);
+    redisReply *r = server_words(&w->server, "KVROUTE.CREATE pool " WORLD_CREATE);
     if (!r) world_fail(w, "no pool");
     freeReplyObject(r);
     snprintf(w->url, sizeof w->url, "redis://127.0.0.1:%d", w->server.port);
@@ -106,6 +106,7 @@ void world_bridges(struct world *w, size_t n, const char *more) {
             (struct bridge_process){.program = setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
                                     .url = w->url,
                                     .pool = "pool",
+                                    .create = WORLD_CREATE,
                                     .log = w->log,
                                     .more = more,
                                     .listen = process_ports(1)};
@@ -145,17 +146,23 @@ void world_close(struct world *w) {
 
 // ---- Engines -------------------------------------------------------------------------------------
 
-void world_post(const struct world *w, size_t engine, const char *path, const char *body) {
-    struct http_answer a =
-        http_call(w->engines[engine].http, "POST", path, "", body ? body : "", HTTP_MS);
-    if (a.status != 200) world_fail(w, "%s was answered %d", path, a.status);
-    free(a.body);
+// An engine may be refusing connections for a moment, because it was told to.
+struct http_answer world_call(const struct world *w, size_t engine, const char *method,
+                              const char *path, const char *body) {
+    struct http_answer a = {0};
+    for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
+         clock_sleep_ms(20)) {
+        a = http_call(w->engines[engine].http, method, path, "", body, HTTP_MS);
+        if (a.status == 200) return a;
+        free(a.body);
+    }
+    world_fail(w, "%s was answered %d", path, a.status);
 }
 
 void world_fault(const struct world *w, size_t engine, const char *query) {
     char path[160];
     snprintf(path, sizeof path, "/mock/fault?kind=%s", query);
-    world_post(w, engine, path, NULL);
+    free(world_call(w, engine, "POST", path, "").body);
 }
 
 void world_reset(const struct world *w, size_t engine) {

@@ -10,8 +10,10 @@
 #include <stdatomic.h>
 
 #include "engines.h"
+#include "http.h"
 #include "server.h"
 
+#define WORLD_CREATE "BLOCKSIZE 4"
 enum { WORLD_BLOCK = 4, WORLD_BRIDGES = 4, WORLD_THREADS = 4 };
 
 struct world {
@@ -36,7 +38,9 @@ _Noreturn void world_fail(const struct world *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 void world_fault(const struct world *w, size_t engine, const char *query);
-void world_post(const struct world *w, size_t engine, const char *path, const char *body);
+// Asks until it is answered 200; body may be NULL. The answer's body is to be freed.
+struct http_answer world_call(const struct world *w, size_t engine, const char *method,
+                              const char *path, const char *body);
 void world_reset(const struct world *w, size_t engine); // its prefix cache, once nothing uses it
 // Waits until there is no difference. Fails after so long.
 struct engines_difference world_becomes_true(struct world *w, int ms, const char *after);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// See storm.h.
+#include "storm.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "http.h"
+#include "process.h"
+#include "random.h"
+#include "stop.h"
+#include "world.h"
+
+enum { REST_MS = 60000, REST_EVERY = 25 /* blows */, HTTP_MS = 20000, THREADS = 3 };
+
+static const struct {
+    const char *options, *bridge;
+    unsigned ranks;
+    bool connects;
+} kinds[] = {
+    {"--schema=0.28 --lora=ad --cpu-blocks=600 --noise", "", 2, false},
+    {"--schema=0.22 --binary-hashes", "", 1, true},
+    {"--schema=0.9.1 --topic=kv@x@m", "", 1, false},
+    {"--schema=sglang-map", "kind=sglang", 1, false},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+struct storm {
+    struct world world;
+    struct load load;
+    struct storm_result *out;
+    const struct storm_plan *plan;
+    uint64_t dice;
+    size_t counted[KINDS]; // batches of engines' lives that are over
+};
+
+static unsigned below(struct storm *s, unsigned n) {
+    return (unsigned)(random_next(&s->dice) % n);
+}
+
+// ---- How far it is -------------------------------------------------------------------------------
+
+static size_t batches_of(struct storm *s, size_t engine) {
+    struct http_answer a = world_call(&s->world, engine, "GET", "/mock/cache", NULL);
+    json_t *cache = json_loads(a.body, 0, NULL), *row;
+    size_t i, n = 0;
+    json_array_foreach(json_object_get(cache, "ranks"), i, row) n +=
+        (size_t)json_integer_value(json_object_get(row, "next_seq"));
+    json_decref(cache);
+    free(a.body);
+    return n;
+}
+
+static size_t all_batches(struct storm *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        n += s->counted[i] + batches_of(s, i);
+    return n;
+}
+
+// ---- Blows ---------------------------------------------------------------------------------------
+
+static void kill_bridge(struct storm *s) {
+    size_t i = below(s, (unsigned)s->world.n_bridges);
+    process_end(&s->world.bridges[i].pid, SIGKILL);
+    clock_sleep_ms((int)below(s, 300));
+    world_bridge_again(&s->world, i);
+    s->out->bridges++;
+}
+
+static void kill_engine(struct storm *s) {
+    size_t i = below(s, KINDS);
+    s->counted[i] += batches_of(s, i);
+    process_end(&s->world.engines[i].pid, SIGKILL);
+    clock_sleep_ms((int)below(s, 300));
+    world_engine_again(&s->world, i);
+    s->out->engines++;
+}
+
+static void restart_engine(struct storm *s) {
+    static const char *const ways[] = {"restart", "restart&cleared=1", "restart&rebind=1"};
+    size_t i = below(s, KINDS);
+    s->counted[i] += batches_of(s, i);
+    world_fault(&s->world, i, ways[below(s, 3)]);
+    s->out->restarts++;
+}
+
+static void empty(const struct server *server) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/appendonlydir", server->dir);
+    const char *argv[] = {"rm", "-rf", path, NULL};
+    pid_t pid = process_start(argv, NULL, -1);
+    process_wait(&pid, HTTP_MS);
+}
+
+static void kill_server(struct storm *s) {
+    struct server *server = &s->world.server;
+    server_kill(server);
+    unsigned how = below(s, 4);
+    if (how == 0) {
+        empty(server);
+        s->out->emptied++;
+    } else if (how == 1) {
+        s->out->torn += server_tear(server, 1 + below(s, 200000));
+    }
+    clock_sleep_ms((int)below(s, 300));
+    if (!server_start(server) || !server_open(server))
+        world_fail(&s->world, "the server doesn't come back");
+    s->out->servers++;
+}
+
+static void spoil(struct storm *s) {
+    static const char *const faults[] = {
+        "drop&n=3",        "duplicate&n=5",   "reorder&n=4",        "malformed&n=2",
+        "replay-mute&n=1", "replay-gap&n=1",  "replay-unended&n=1", "hang-events&ms=300",
+        "refuse&ms=200",   "hang-http&ms=200"};
+    world_fault(&s->world, below(s, KINDS), faults[below(s, sizeof faults / sizeof *faults)]);
+    s->out->faults++;
+}
+
+static void strike(struct storm *s) {
+    unsigned draw = below(s, 100);
+    if (draw < 30)
+        kill_bridge(s);
+    else if (draw < 45)
+        kill_engine(s);
+    else if (draw < 55)
+        restart_engine(s);
+    else if (draw < 70)
+        kill_server(s);
+    else
+        spoil(s);
+}
+
+// ---- Rest ----------------------------------------------------------------------------------------
+
+static void begin(struct storm *s) {
+    s->load = (struct load){
+        .world = &s->world, .seed = random_next(&s->dice) % 1000, .families = 12, .longest = 60};
+    load_begin(&s->load, THREADS);
+}
+
+static void rest(struct storm *s) {
+    load_end(&s->load);
+    s->out->requests += atomic_load(&s->load.answered);
+    s->out->tokens += atomic_load(&s->load.tokens);
+    for (size_t i = 0; i < KINDS; i++)
+        world_fault(&s->world, i, "clear");
+    int64_t start = clock_ns();
+    struct engines_difference d = world_becomes_true(&s->world, REST_MS, "a storm");
+    double seconds = (double)(clock_ns() - start) / 1e9;
+    if (seconds > s->out->longest_rest) s->out->longest_rest = seconds;
+    s->out->rests++;
+    s->out->compared += d.held;
+}
+
+static bool goes_on(struct storm *s, int64_t start, size_t wanted) {
+    size_t n = all_batches(s);
+    s->out->batches = n;
+    if (!s->plan->quiet)
+        printf("\r%5.1f %% after %4.0f s, %zu blows, %zu comparisons without a difference",
+               100.0 * (double)n / (double)wanted, (double)(clock_ns() - start) / 1e9,
+               s->out->bridges + s->out->engines + s->out->restarts + s->out->servers +
+                   s->out->faults,
+               s->out->rests);
+    fflush(stdout);
+    return n < wanted && !stop_asked();
+}
+
+void storm_run(const struct storm_plan *plan, struct storm_result *out) {
+    struct storm *s = calloc(1, sizeof *s);
+    if (!s) abort();
+    *out = (struct storm_result){0};
+    s->out = out;
+    s->plan = plan;
+    s->dice = random_mix(plan->seed + 1);
+    world_open(&s->world, true);
+    for (size_t i = 0; i < KINDS; i++) {
+        char options[200], bridge[100];
+        // With a buffer that has all of a life, nothing is lost for good.
+        snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s", kinds[i].options);
+        snprintf(bridge, sizeof bridge, "audit=1000 %s", kinds[i].bridge);
+        world_engine(&s->world, options, bridge, kinds[i].ranks, kinds[i].connects);
+        out->ranks += kinds[i].ranks;
+    }
+    world_bridges(&s->world, 2, "--ttl 900");
+    int64_t start = clock_ns();
+    size_t wanted = (size_t)(plan->minutes * 60 * STORM_BATCHES * (double)out->ranks), blows = 0;
+    for (begin(s); goes_on(s, start, wanted);) {
+        clock_sleep_ms((int)below(s, 250));
+        strike(s);
+        if (++blows % REST_EVERY) continue;
+        rest(s);
+        begin(s);
+    }
+    rest(s);
+    out->seconds = (double)(clock_ns() - start) / 1e9;
+    if (!plan->quiet) putchar('\n');
+    world_close(&s->world);
+    free(s);
+}

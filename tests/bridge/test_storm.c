@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The storm in short; kvroute-bridge-storm is the long form.
+#include <criterion/criterion.h>
+
+#include "storm.h"
+
+Test(storm, in_short, .timeout = 300) {
+    struct storm_plan plan = {.minutes = 2, .seed = 5, .quiet = true};
+    struct storm_result r;
+    storm_run(&plan, &r);
+    cr_expect_geq(r.rests, 1);
+    cr_expect_geq(r.compared, 1000);
+}

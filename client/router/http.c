@@ -68,7 +68,9 @@ static int read_request_line(struct http_head *h, char *line, const char **reaso
     if (!*target || !all(target, is_visible)) return bad(reason, "characters in the target");
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0) {
         *reason = "only HTTP/1.1 and 1.0";
-        return strncmp(version, "HTTP/", 5) == 0 ? 505 : 400;
+        bool other = strncmp(version, "HTTP/", 5) == 0 && isdigit((unsigned char)version[5]) &&
+                     version[6] == '.' && isdigit((unsigned char)version[7]) && !version[8];
+        return other ? 505 : 400;
     }
     h->old = version[7] == '0';
     h->keep = !h->old;

@@ -10,25 +10,19 @@
 // reader stops at the first mistake.
 static bool is_bounded(const char *s, size_t n) {
     size_t values = 1, containers = 0;
-    for (const char *end = s + n; s < end; s++) {
-        switch (*s) {
-        case '"':
-            for (s++; s < end && *s != '"'; s++)
-                if (*s == '\\') s++;
-            break;
-        case '[':
-        case '{':
+    bool in_text = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (c == '"')
+            in_text = !in_text;
+        else if (in_text)
+            i += c == '\\';
+        else if (c == '[' || c == '{')
             containers++;
+        else if (c == ',')
             values++;
-            break;
-        case ',':
-            values++;
-            break;
-        default:
-            break;
-        }
     }
-    return values <= STRANGE_VALUES && containers <= STRANGE_CONTAINERS;
+    return values + containers <= STRANGE_VALUES && containers <= STRANGE_CONTAINERS;
 }
 
 json_t *strange_object(struct evbuffer *body, char *why, size_t size) {

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// See stand.h.
+#define _GNU_SOURCE
+#include "stand.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "home.h"
+
+enum { MOST_WORDS = 60 };
+
+static const char *setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
+}
+
+// ---- Processes -----------------------------------------------------------------------------------
+
+pid_t stand_spawn(const char *const *argv, int output) {
+    pid_t parent = getpid(), pid = fork();
+    cr_assert(pid >= 0);
+    if (pid > 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(output >= 0 ? output : null, 1);
+    dup2(output >= 0 ? output : null, 2);
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+    execvp(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+void stand_kill(struct stand_process *p, int signal) {
+    if (p->pid > 0) {
+        kill(p->pid, signal);
+        if (signal == SIGSTOP || signal == SIGCONT || signal == SIGHUP) return;
+        waitpid(p->pid, NULL, 0);
+    }
+    p->pid = 0;
+}
+
+int stand_wait(struct stand_process *p) {
+    int status = 0;
+    for (int64_t end = now_ms() + PATIENCE_MS; waitpid(p->pid, &status, WNOHANG) != p->pid;) {
+        cr_assert(now_ms() < end, "a process doesn't end");
+        sleep_ms(2);
+    }
+    p->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void choose_port(struct stand_process *p) {
+    if (!p->port) close(home_listen(&p->port));
+}
+
+static bool has_ended(struct stand_process *p) {
+    if (waitpid(p->pid, NULL, WNOHANG) != p->pid) return false;
+    p->pid = 0;
+    return true;
+}
+
+static bool is_up(struct stand *s) {
+    if (s->look && !s->look->err) return true;
+    if (s->look) redisFree(s->look);
+    struct timeval patience = {5, 0};
+    s->look = redisConnectWithTimeout("127.0.0.1", s->redis.port, patience);
+    if (!s->look || s->look->err) return false;
+    redisSetTimeout(s->look, patience);
+    redisReply *r = redisCommand(s->look, "PING");
+    bool good = r && r->type == REDIS_REPLY_STATUS;
+    if (r) freeReplyObject(r);
+    return good;
+}
+
+void stand_redis(struct stand *s) {
+    char port[12];
+    for (int tries = 0; tries < 5; tries++) {
+        choose_port(&s->redis);
+        snprintf(port, sizeof port, "%d", s->redis.port);
+        const char *argv[] = {setting("REDIS_SERVER", REDIS_SERVER),
+                              "--port",
+                              port,
+                              "--bind",
+                              "127.0.0.1",
+                              "--save",
+                              "",
+                              "--dir",
+                              home_path(),
+                              "--loadmodule",
+                              setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                              NULL};
+        s->redis.pid = stand_spawn(argv, -1);
+        for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(5)) {
+            if (has_ended(&s->redis)) break;
+            if (is_up(s)) return;
+        }
+    }
+    cr_assert_fail("no redis-server");
+}
+
+static bool answers(int port, const char *path) {
+    struct response r = http_get(port, path);
+    bool good = r.status == 200;
+    response_free(&r);
+    return good;
+}
+
+static void await(struct stand_process *p, const char *path, const char *what) {
+    for (int64_t end = now_ms() + PATIENCE_MS; !answers(p->port, path); sleep_ms(5)) {
+        cr_assert(!has_ended(p), "%s ended", what);
+        cr_assert(now_ms() < end, "%s doesn't answer", what);
+    }
+}
+
+void stand_engine(struct stand *s, int i, const char *options) {
+    struct stand_process *p = &s->engines[i];
+    const char *argv[MOST_WORDS] = {KVROUTE_MOCK, "--http-port"};
+    char port[12], copy[600], *rest = NULL;
+    size_t n = 3;
+    choose_port(p);
+    snprintf(port, sizeof port, "%d", p->port);
+    snprintf(copy, sizeof copy, "%s", options);
+    argv[2] = port;
+    for (char *w = strtok_r(copy, " ", &rest); w && n < MOST_WORDS - 1;
+         w = strtok_r(NULL, " ", &rest))
+        argv[n++] = w;
+    p->pid = stand_spawn(argv, -1);
+    await(p, "/health", "the engine");
+}
+
+void stand_router(struct stand *s, int i, const char *const *more) {
+    struct stand_process *p = &s->routers[i];
+    char url[60], listen[40];
+    const char *argv[MOST_WORDS] = {KVROUTE_ROUTER, "--redis",      url, "--listen",
+                                    listen,         "--access_log", "-"};
+    size_t n = 7;
+    choose_port(p);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", s->redis.port);
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", p->port);
+    while (more && *more && n < MOST_WORDS - 1)
+        argv[n++] = *more++;
+    snprintf(s->logs[i], sizeof s->logs[i], "%s/router-%d.log", home_path(), i);
+    int log = open(s->logs[i], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    p->pid = stand_spawn(argv, log);
+    close(log);
+    await(p, "/healthz", "the router");
+}
+
+void stand_await_ready(struct stand *s, int i) {
+    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(5)) {
+        struct response r = http_get(s->routers[i].port, "/readyz");
+        bool ready = r.status == 200 && strstr(r.body, "\"ready\"");
+        response_free(&r);
+        if (ready) return;
+        cr_assert(now_ms() < end, "the router doesn't become ready");
+    }
+}
+
+void stand_down(struct stand *s) {
+    for (int i = 0; i < STAND_ROUTERS; i++)
+        stand_kill(&s->routers[i], SIGKILL);
+    for (int i = 0; i < STAND_ENGINES; i++)
+        stand_kill(&s->engines[i], SIGKILL);
+    stand_kill(&s->redis, SIGKILL);
+    if (s->look) redisFree(s->look);
+    s->look = NULL;
+}
+
+char *stand_log(struct stand *s, int i) {
+    FILE *f = fopen(s->logs[i], "r");
+    char *text = calloc(1, 1 << 20);
+    cr_assert(f && text);
+    text[fread(text, 1, (1 << 20) - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
+// ---- The pool ------------------------------------------------------------------------------------
+
+static redisReply *say(struct stand *s, const char *format, va_list args) {
+    return is_up(s) ? redisvCommand(s->look, format, args) : NULL;
+}
+
+redisReply *stand_say(struct stand *s, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    redisReply *r = say(s, format, args);
+    va_end(args);
+    return r;
+}
+
+long long stand_integer(struct stand *s, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    redisReply *r = say(s, format, args);
+    va_end(args);
+    long long n = r && r->type == REDIS_REPLY_INTEGER ? r->integer : -1;
+    if (r) freeReplyObject(r);
+    return n;
+}
+
+long long stand_info(struct stand *s, const char *pool, const char *field) {
+    redisReply *r = stand_say(s, "KVROUTE.INFO %s", pool);
+    long long n = -1;
+    for (size_t i = 0; r && r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2)
+        if (!strcmp(r->element[i]->str, field)) n = r->element[i + 1]->integer;
+    if (r) freeReplyObject(r);
+    return n;
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// The door of a real router: who isn't let in, what must end by itself, and how it leaves.
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "stand.h"
+
+static struct stand s;
+
+static void down(void) {
+    stand_down(&s);
+}
+
+static void up(const char *const *more) {
+    stand_redis(&s);
+    stand_router(&s, 0, more);
+}
+
+static int port(void) {
+    return s.routers[0].port;
+}
+
+// The status of the answer to these bytes, after which the connection must be closed.
+static int refused(const void *bytes, size_t n) {
+    int fd = http_connect(port());
+    http_send(fd, bytes, n);
+    struct response r = http_answer(fd, false);
+    int status = r.status;
+    bool closed;
+    free(http_all(fd, 5000, &closed));
+    cr_assert(closed, "still open after %.*s", (int)n, (const char *)bytes);
+    cr_assert(!status || (r.complete && strstr(r.body, "\"code\"")));
+    response_free(&r);
+    close(fd);
+    return status;
+}
+
+static int refused_text(const char *text) {
+    return refused(text, strlen(text));
+}
+
+Test(door, smuggling_is_refused, .fini = down) {
+    up(NULL);
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+                              "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n"
+                              "Host: a\r\n\r\n"),
+                 400);
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
+                              "Content-Length: 40\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
+                 400);
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                              "chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n"),
+                 400);
+    cr_assert_eq(refused_text("GET /healthz HTTP/1.1\nHost: a\n\n"), 400);
+    cr_assert_eq(refused_text("GET /healthz HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n"), 400);
+    cr_assert_eq(refused("GET /healthz HTTP/1.1\r\nHost: a\0\r\n\r\n", 39), 400);
+    cr_assert_eq(refused_text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
+    // The first is answered as ever, and what follows isn't taken for a request.
+    int fd = http_connect(port());
+    http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\nHost: b\r\n\r\n"
+                 "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    bool closed;
+    char *all = http_all(fd, 5000, &closed);
+    cr_assert(closed);
+    cr_assert_eq(strncmp(all, "HTTP/1.1 200", 12), 0);
+    char *second = strstr(all + 1, "HTTP/1.1 ");
+    cr_assert(second && strncmp(second, "HTTP/1.1 400", 12) == 0);
+    cr_assert_null(strstr(second + 1, "HTTP/1.1 "));
+    free(all);
+    close(fd);
+}
+
+Test(door, routes_and_methods, .fini = down) {
+    up(NULL);
+    cr_assert_str_eq(http_code(http_get(port(), "/nothing"), 404), "NOTFOUND");
+    cr_assert_str_eq(http_code(http_post(port(), "/healthz", "{}"), 405), "METHOD");
+    struct response r = http_call(port(), "GET", "/v1/select", NULL, NULL);
+    cr_assert(response_has(&r, "Allow: POST"));
+    cr_assert_str_eq(http_code(r, 405), "METHOD");
+    r = http_call(port(), "HEAD", "/healthz", "X-Request-Id: mine-1\r\n", NULL);
+    cr_assert(r.status == 200 && r.complete && !r.n);
+    cr_assert(response_has(&r, "Content-Length: 3"));
+    cr_assert(response_has(&r, "X-Request-Id: mine-1"));
+    response_free(&r);
+    r = http_call(port(), "GET", "/healthz", "X-Request-Id: no good\r\n", NULL);
+    cr_assert(!response_has(&r, "X-Request-Id: no good"));
+    response_free(&r);
+    r = http_call(port(), "DELETE", "/healthz", NULL, NULL);
+    cr_assert_str_eq(http_code(r, 405), "METHOD");
+}
+
+Test(door, many_on_one_connection, .fini = down) {
+    up(NULL);
+    int fd = http_connect(port());
+    for (int i = 0; i < 100; i++)
+        http_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "4\r\n{\"re\r\n8\r\nquest\":1\r\n1\r\n}\r\n0\r\n\r\n");
+    http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    bool closed;
+    char *all = http_all(fd, 10000, &closed);
+    int answers = 0;
+    for (char *at = all; (at = strstr(at, "HTTP/1.1 400")); at++)
+        answers++;
+    cr_assert(closed && answers == 100 && strstr(all, "HTTP/1.1 200"), "%d answers", answers);
+    free(all);
+    close(fd);
+}
+
+Test(door, sizes, .fini = down) {
+    up((const char *[]){"--max_body", "1000", "--max_header", "2000", NULL});
+    char big[4096], *at = big;
+    at += sprintf(at, "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ");
+    memset(at, 'x', 3000);
+    at[3000] = 0;
+    cr_assert_eq(refused_text(big), 431);
+    // Before any of the body has come.
+    cr_assert_eq(
+        refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"), 413);
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                              "Content-Length: 999999999999999\r\n\r\n"),
+                 413);
+    at = big;
+    at += sprintf(at, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "400\r\n");
+    memset(at, ' ', 1024);
+    strcpy(at + 1024, "\r\n");
+    cr_assert_eq(refused_text(big), 413);
+    // As large as may be.
+    memset(big, ' ', 1000);
+    memcpy(big, "{\"request\":\"r\"}", 15);
+    big[1000] = 0;
+    cr_assert_str_eq(http_code(http_post(port(), "/v1/update", big), 404), "NOPOOL");
+}
+
+Test(door, a_hundred_megabytes_take_no_memory, .fini = down, .timeout = 120) {
+    up(NULL);
+    static char megabyte[1 << 20];
+    int fd = http_connect(port());
+    http_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    memset(megabyte, ' ', sizeof megabyte);
+    for (int i = 0; i < 100; i++) { // ends early: the connection is closed
+        http_say(fd, "100000\r\n");
+        http_send(fd, megabyte, sizeof megabyte);
+        http_say(fd, "\r\n");
+    }
+    close(fd);
+    char path[60], line[200];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)s.routers[0].pid);
+    FILE *f = fopen(path, "r");
+    long peak = 0;
+    while (fgets(line, sizeof line, f))
+        sscanf(line, "VmHWM: %ld", &peak);
+    fclose(f);
+    if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 64 << 10, "%ld kB", peak);
+    struct response r = http_get(port(), "/healthz");
+    cr_assert_eq(r.status, 200);
+    response_free(&r);
+}
+
+Test(door, drips_and_silence_end, .fini = down) {
+    up((const char *[]){"--header_timeout", "400", "--body_timeout", "400", "--idle_timeout", "400",
+                        NULL});
+    // Byte after byte: each comes in time, all of them don't.
+    int fd = http_connect(port());
+    const char *drip = "GET /healthz HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for (const char *c = drip; *c && c < drip + 60; c++, sleep_ms(15))
+        http_send(fd, c, 1);
+    struct response r = http_answer(fd, false);
+    cr_assert_str_eq(http_code(r, 408), "TIMEOUT");
+    close(fd);
+    fd = http_connect(port());
+    http_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    for (int i = 0; i < 60; i++, sleep_ms(15))
+        http_say(fd, " ");
+    r = http_answer(fd, false);
+    cr_assert_str_eq(http_code(r, 408), "TIMEOUT");
+    close(fd);
+    // Who says nothing is told nothing.
+    bool closed;
+    for (int said = 0; said < 2; said++) {
+        fd = http_connect(port());
+        if (said) http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        int64_t since = now_ms();
+        char *all = http_all(fd, 5000, &closed);
+        cr_assert(closed && now_ms() - since >= 300);
+        cr_assert_eq(strlen(all) > 0, said);
+        free(all);
+        close(fd);
+    }
+}
+
+Test(door, connections_are_limited, .fini = down) {
+    up((const char *[]){"--max_connections", "10", NULL});
+    int fds[20], refusals = 0;
+    for (int i = 0; i < 20; i++)
+        fds[i] = http_connect(port());
+    for (int i = 0; i < 20; i++) {
+        bool closed;
+        char *all = http_all(fds[i], i < 10 ? 1 : 2000, &closed);
+        refusals += strncmp(all, "HTTP/1.1 503", 12) == 0;
+        free(all);
+    }
+    cr_assert_geq(refusals, 10);
+    for (int i = 0; i < 20; i++)
+        close(fds[i]);
+    for (int64_t end = now_ms() + 5000;; sleep_ms(10)) {
+        struct response r = http_get(port(), "/healthz");
+        int status = r.status;
+        response_free(&r);
+        if (status == 200) break;
+        cr_assert(now_ms() < end);
+    }
+}
+
+Test(door, tokens, .fini = down) {
+    char file[200];
+    snprintf(file, sizeof file, "%s/tokens", home_path());
+    FILE *f = fopen(file, "w");
+    fputs("# who may come in\nsecret-1\nsecret-2\n", f);
+    fclose(f);
+    up((const char *[]){"--token_file", file, NULL});
+    struct response r = http_get(port(), "/v1/workers");
+    cr_assert(response_has(&r, "WWW-Authenticate: Bearer"));
+    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-\r\n", NULL);
+    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    r = http_call(port(), "GET", "/nothing", NULL, NULL); // nor what isn't there
+    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    r = http_call(port(), "GET", "/v1/workers", "Authorization: bearer secret-2\r\n", NULL);
+    json_decref(http_json(r, 200));
+    // Another file, without a restart.
+    f = fopen(file, "w");
+    fputs("secret-3\n", f);
+    fclose(f);
+    stand_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = now_ms() + 5000;; sleep_ms(10)) {
+        r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+        int status = r.status;
+        response_free(&r);
+        if (status == 200) break;
+        cr_assert(now_ms() < end);
+    }
+    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-2\r\n", NULL);
+    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    // A file that is gone changes nothing.
+    unlink(file);
+    stand_kill(&s.routers[0], SIGHUP);
+    sleep_ms(200);
+    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    json_decref(http_json(r, 200));
+}
+
+Test(door, leaves_when_told, .fini = down) {
+    up(NULL);
+    int idle = http_connect(port()), half = http_connect(port());
+    http_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    sleep_ms(100);
+    kill(s.routers[0].pid, SIGTERM);
+    bool closed;
+    free(http_all(idle, 5000, &closed));
+    cr_assert(closed);
+    cr_assert_lt(http_connect(port()), 0);
+    // What had begun is answered.
+    http_say(half, "uest\":\"a\"}");
+    struct response r = http_answer(half, false);
+    cr_assert(response_has(&r, "Connection: close"));
+    cr_assert_str_eq(http_code(r, 404), "NOPOOL");
+    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    close(idle);
+    close(half);
+}
+
+Test(door, leaves_without_who_stays, .fini = down) {
+    up((const char *[]){"--drain", "300", NULL});
+    int half = http_connect(port());
+    http_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    sleep_ms(100);
+    int64_t since = now_ms();
+    kill(s.routers[0].pid, SIGTERM);
+    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    cr_assert(now_ms() - since >= 250 && now_ms() - since < 5000);
+    close(half);
+}
+
+Test(door, settings_that_are_wrong, .fini = down) {
+    static const char *const wrong[][3] = {
+        {"--nonsense", "1", NULL},
+        {"--max_requests", "x", NULL},
+        {"--max_requests", "-1", NULL},
+        {"--engine", "ftp://x", NULL},
+        {"--engine", "http://", NULL},
+        {"--pool", "a blocks=perhaps", NULL},
+        {"--listen", "nowhere", NULL},
+        {"--listen", "127.0.0.1:notaport", NULL},
+        {"--redis", "gopher://x", NULL},
+        {"--config", "/nonexistent/x", NULL},
+        {"--tls_listen", "127.0.0.1:1", NULL},
+        {"--token_file", "/nonexistent/x", NULL},
+        {"--engine", "http://x pool=none", NULL},
+        {"--debug", NULL, NULL},
+        {"--access_log", "/nonexistent/x", NULL},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *argv[] = {KVROUTE_ROUTER, wrong[i][0], wrong[i][1], NULL};
+        struct stand_process p = {.pid = stand_spawn(argv, -1)};
+        int code = stand_wait(&p);
+        cr_assert(code == 1 || code == 2, "%s: %d", wrong[i][0], code);
+    }
+}
+
+Test(door, the_access_log_tells_no_prompts, .fini = down) {
+    up(NULL);
+    struct response r = http_post(port(), "/v1/select?secret-query",
+                                  "{\"model\":\"m\\\"\\u00e4\\n\",\"secret-field\":1}");
+    cr_assert_eq(r.status, 400);
+    response_free(&r);
+    r = http_get(port(), "/secret-path");
+    response_free(&r);
+    kill(s.routers[0].pid, SIGTERM);
+    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    char *log = stand_log(&s, 0);
+    cr_assert_null(strstr(log, "secret"), "%s", log);
+    int lines = 0;
+    for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
+        json_error_t error;
+        if (*line != '{') continue;
+        json_t *entry = json_loads(line, 0, &error);
+        cr_assert(entry, "%s", line);
+        cr_assert(json_is_integer(json_object_get(entry, "status")));
+        json_decref(entry);
+        lines++;
+    }
+    cr_assert_geq(lines, 3);
+    free(log);
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reader of requests, alone: what is taken, what is refused, and that it makes no difference in
+// which pieces the bytes come.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http.h"
+
+// The status that a head gets; −1: it isn't complete. What it was read as is in *h.
+static int read_head(struct http_head *h, const char *bytes, size_t n) {
+    static char text[1 << 16];
+    const char *reason = NULL;
+    size_t seen = 0;
+    int64_t end = 0;
+    for (size_t i = 1; i <= n && !end; i++)
+        end = http_head_end(bytes, i, &seen);
+    if (end <= 0) return end ? 400 : -1;
+    memcpy(text, bytes, (size_t)end);
+    text[end] = 0;
+    int status = http_head_read(h, text, (size_t)end, &reason);
+    cr_assert_eq(status != 0, reason != NULL);
+    return status;
+}
+
+static int read_text(struct http_head *h, const char *text) {
+    return read_head(h, text, strlen(text));
+}
+
+#define LINE "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
+
+Test(http, takes) {
+    struct http_head h;
+    cr_assert_eq(read_text(&h, "GET /a/b?c=%20d HTTP/1.1\r\nHost: a\r\nX-Y:  z \t\r\nE:\r\n\r\n"),
+                 0);
+    cr_assert_eq(h.method, HTTP_GET);
+    cr_assert_str_eq(h.path, "/a/b");
+    cr_assert_str_eq(h.query, "c=%20d");
+    cr_assert_str_eq(http_header(&h, "x-y"), "z");
+    cr_assert_str_eq(http_header(&h, "e"), "");
+    cr_assert_null(http_header(&h, "x"));
+    cr_assert(h.keep && !h.old && !h.chunked && !h.length && !h.expects);
+
+    cr_assert_eq(read_text(&h, LINE "content-LENGTH: 12\r\nConnection: Close\r\n\r\n"), 0);
+    cr_assert(h.method == HTTP_POST && h.length == 12 && !h.keep);
+    cr_assert_eq(read_text(&h, LINE "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"),
+                 0);
+    cr_assert(h.chunked && h.expects);
+    cr_assert_eq(read_text(&h, "GET / HTTP/1.0\r\nConnection: x, keep-alive\r\n\r\n"), 0);
+    cr_assert(h.old && h.keep);
+    cr_assert_eq(read_text(&h, "GET / HTTP/1.0\r\n\r\n"), 0);
+    cr_assert(!h.keep);
+    cr_assert_eq(read_text(&h, "GET http://a:80/b HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
+    cr_assert_str_eq(h.path, "/b");
+    cr_assert_eq(read_text(&h, "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
+    cr_assert_eq(read_text(&h, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
+    cr_assert_eq(h.method, HTTP_OTHER);
+    cr_assert_eq(read_text(&h, LINE "Content-Length: 999999999999999\r\n\r\n"), 0);
+    cr_assert_eq(h.length, 999999999999999);
+}
+
+Test(http, waits_for_the_rest) {
+    struct http_head h;
+    static const char head[] = LINE "Content-Length: 12\r\n\r\n";
+    for (size_t n = 0; n < sizeof head - 1; n++)
+        cr_assert_eq(read_head(&h, head, n), -1);
+}
+
+Test(http, refuses) {
+    static const struct {
+        const char *head;
+        int status;
+    } heads[] = {
+        // Lines
+        {"GET / HTTP/1.1\nHost: a\n\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\n", 400},
+        {"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\rHost: a\r\n\r\n", 400},
+        {LINE "X: a\rContent-Length: 1\r\n\r\n", 400},
+        {LINE " folded: 1\r\n\r\n", 400},
+        {LINE "X: a\r\n\tb\r\n\r\n", 400},
+        {LINE "X\r\n\r\n", 400},
+        {LINE ": a\r\n\r\n", 400},
+        {LINE "X : a\r\n\r\n", 400},
+        {LINE "X y: a\r\n\r\n", 400},
+        {LINE "X(: a\r\n\r\n", 400},
+        {LINE "X: a\001\r\n\r\n", 400},
+        {LINE "X: a\177\r\n\r\n", 400},
+        // The request line
+        {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET /\r\n\r\n", 400},
+        {"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400},
+        {" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET /\201 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET / http/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
+        {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
+        {"PRI * HTTP/2.0\r\n\r\n", 505},
+        // What says how long the body is
+        {LINE "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
+        {LINE "Content-Length: 1, 1\r\n\r\n", 400},
+        {LINE "Content-Length: +1\r\n\r\n", 400},
+        {LINE "Content-Length: -1\r\n\r\n", 400},
+        {LINE "Content-Length: 0x1\r\n\r\n", 400},
+        {LINE "Content-Length: 1 1\r\n\r\n", 400},
+        {LINE "Content-Length:\r\n\r\n", 400},
+        {LINE "Content-Length: 1000000000000000\r\n\r\n", 400},
+        {LINE "Content-Length: 18446744073709551617\r\n\r\n", 400},
+        {LINE "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {LINE "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
+        {LINE "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {LINE "Transfer-Encoding: chunked, chunked\r\n\r\n", 501},
+        {LINE "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {LINE "Transfer-Encoding: xchunked\r\n\r\n", 501},
+        {LINE "Transfer-Encoding:\r\n\r\n", 501},
+        {LINE "Transfer-Encoding: \013chunked\r\n\r\n", 400},
+        {LINE "Transfer-Encoding : chunked\r\n\r\n", 400},
+        {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        // Who is meant
+        {"GET / HTTP/1.1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
+        {LINE "Expect: 200-ok\r\n\r\n", 417},
+    };
+    struct http_head h;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        int status = read_text(&h, heads[i].head);
+        cr_assert_eq(status, heads[i].status, "%d for %s", status, heads[i].head);
+    }
+    static const char nul[] = "GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n";
+    cr_assert_eq(read_head(&h, nul, sizeof nul - 1), 400);
+}
+
+Test(http, counts_headers) {
+    static char head[16384] = "GET / HTTP/1.1\r\nHost: a\r\n";
+    struct http_head h;
+    for (int i = 1; i < HTTP_MOST_HEADERS; i++)
+        strcat(head, "a: b\r\n");
+    char *end = head + strlen(head);
+    strcpy(end, "\r\n");
+    cr_assert_eq(read_text(&h, head), 0);
+    strcpy(end, "a: b\r\n\r\n");
+    cr_assert_eq(read_text(&h, head), 431);
+}
+
+// ---- Chunks --------------------------------------------------------------------------------------
+
+// What http_chunks_read said at last, the bytes coming `step` at a time. *left: what it didn't take.
+static int read_chunks(const char *raw, size_t step, struct evbuffer *out, size_t *left) {
+    struct http_chunks c = {0};
+    struct evbuffer *in = evbuffer_new();
+    int done = 0;
+    size_t n = strlen(raw);
+    for (size_t at = 0; at < n && !done; at += step) {
+        evbuffer_add(in, raw + at, n - at < step ? n - at : step);
+        done = http_chunks_read(&c, in, out);
+        if (left) *left = evbuffer_get_length(in) + (n - at > step ? n - at - step : 0);
+    }
+    evbuffer_free(in);
+    return done;
+}
+
+Test(http, puts_chunks_together) {
+    static const char raw[] = "4\r\nabcd\r\n1\r\ne\r\n0000000a\r\n0123456789\r\nA\r\nABCDEFGHIJ\r\n"
+                              "0\r\n\r\nGET /next";
+    for (size_t step = 1; step < sizeof raw; step++) {
+        struct evbuffer *out = evbuffer_new();
+        size_t left = 0;
+        cr_assert_eq(read_chunks(raw, step, out, &left), 1);
+        cr_assert_eq(left, 9);
+        cr_assert_eq(evbuffer_get_length(out), 25);
+        cr_assert_eq(memcmp(evbuffer_pullup(out, -1), "abcde0123456789ABCDEFGHIJ", 25), 0);
+        evbuffer_free(out);
+    }
+}
+
+Test(http, refuses_chunks) {
+    static const char *const raws[] = {
+        "\r\n",
+        "x\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x1\r\na\r\n",
+        " 1\r\na\r\n",
+        "1 \r\na\r\n",
+        "1;a=b\r\nc\r\n",
+        "1\na\n",
+        "1\r\nab\r\n",
+        "1\r\na\n",
+        "000000001\r\na\r\n",
+        "ffffffffffffffff1\r\na",
+        "0\r\nTrailer: x\r\n\r\n",
+        "0\r\n\n",
+        "1\r\na\r\n\r\n",
+        "0\r\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof raws / sizeof *raws; i++)
+        for (size_t step = 1; step < 8; step++) {
+            struct evbuffer *out = evbuffer_new();
+            cr_assert_eq(read_chunks(raws[i], step, out, NULL), -1, "%s", raws[i]);
+            evbuffer_free(out);
+        }
+}

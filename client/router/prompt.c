@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+// See prompt.h.
+#include "prompt.h"
+
+#include <kvroute/hash.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TOKEN_BYTES = 4, MAX_CHOICES = 128 };
+
+void prompt_free(struct prompt *p) {
+    free(p->hashes);
+    *p = (struct prompt){0};
+}
+
+json_t *prompt_parse(struct evbuffer *body, char *why, size_t size) {
+    size_t n = evbuffer_get_length(body);
+    const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
+    json_error_t error;
+    json_t *value = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
+    if (json_is_object(value)) return value;
+    // What the parser says has the sender's bytes in it: only the place is told on.
+    if (!text)
+        snprintf(why, size, "no memory");
+    else if (value)
+        snprintf(why, size, "the body is JSON, but no object");
+    else
+        snprintf(why, size, "the body is no JSON: line %d, column %d", error.line, error.column);
+    json_decref(value);
+    return NULL;
+}
+
+static uint64_t salt_of(const json_t *body, const struct prompt_how *how) {
+    const json_t *salt = json_object_get(body, "cache_salt");
+    struct kvr_bytes space = how->space;
+    if (json_is_string(salt))
+        space = (struct kvr_bytes){json_string_value(salt), json_string_length(salt)};
+    return kvr_hash_salt(how->lora.p, how->lora.n, space.p, space.n);
+}
+
+// ---- Token ids -----------------------------------------------------------------------------------
+
+// An array of whole numbers that are ids; of anything else SIZE_MAX.
+static size_t count_ids(const json_t *ids) {
+    size_t i;
+    json_t *id;
+    if (!json_is_array(ids)) return SIZE_MAX;
+    json_array_foreach(ids, i, id) {
+        json_int_t n = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (n < 0 || n > UINT32_MAX) return SIZE_MAX;
+    }
+    return json_array_size(ids);
+}
+
+static size_t block_limit(size_t n) {
+    return n < KVR_MAX_BLOCKS ? n : KVR_MAX_BLOCKS;
+}
+
+// The full blocks of `ids`, which are such.
+static bool hash_ids(struct prompt *p, const json_t *ids, uint64_t salt,
+                     const struct prompt_how *how) {
+    size_t size = how->block_size, n = size ? block_limit(json_array_size(ids) / size) : 0;
+    if (!n) return true;
+    uint32_t *block = malloc(size * sizeof *block);
+    uint64_t *hashes = malloc(n * sizeof *hashes);
+    if (!block || !hashes) {
+        free(block);
+        free(hashes);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < size; k++)
+            block[k] = (uint32_t)json_integer_value(json_array_get(ids, i * size + k));
+        kvr_hash_tokens(block, size, size, salt, i ? &hashes[i - 1] : NULL, &hashes[i]);
+    }
+    free(block);
+    p->hashes = hashes;
+    p->n = n;
+    return true;
+}
+
+// ---- Text ----------------------------------------------------------------------------------------
+
+// Pieces of a text, hashed as they come: nothing is put together in memory but the piece that is
+// not full yet.
+struct pieces {
+    XXH3_state_t *state; // NULL: only counting
+    uint64_t salt;
+    size_t size, filled; // bytes of a piece; of the present one
+    uint64_t *hashes;
+    size_t n, room;
+    int64_t bytes;
+    bool failed;
+};
+
+static void end_piece(struct pieces *t) {
+    if (t->n == t->room) {
+        size_t room = t->room ? 2 * t->room : 64;
+        uint64_t *more = realloc(t->hashes, room * sizeof *more);
+        if (!more) {
+            t->failed = true;
+            return;
+        }
+        t->hashes = more;
+        t->room = room;
+    }
+    uint64_t block = XXH3_64bits_digest(t->state);
+    t->hashes[t->n] = t->n ? kvr_hash_chain(t->hashes[t->n - 1], block) : block;
+    t->n++;
+    t->filled = 0;
+    XXH3_64bits_reset_withSeed(t->state, t->salt);
+}
+
+static void put(struct pieces *t, const char *bytes, size_t n) {
+    t->bytes += (int64_t)n;
+    if (!t->state) return;
+    while (n && !t->failed && t->n < KVR_MAX_BLOCKS) {
+        size_t part = t->size - t->filled < n ? t->size - t->filled : n;
+        XXH3_64bits_update(t->state, bytes, part);
+        bytes += part;
+        n -= part;
+        t->filled += part;
+        if (t->filled == t->size) end_piece(t);
+    }
+}
+
+// Every value ends with a byte that no text has, so that "ab" "c" isn't "a" "bc".
+static void put_text(struct pieces *t, const json_t *text) {
+    put(t, json_string_value(text), json_string_length(text));
+    put(t, "\xff", 1);
+}
+
+static int put_dumped(const char *bytes, size_t n, void *pieces) {
+    put(pieces, bytes, n);
+    return 0;
+}
+
+static void put_json(struct pieces *t, const json_t *value) {
+    if (json_is_string(value)) {
+        put_text(t, value);
+        return;
+    }
+    json_dump_callback(value, put_dumped, t, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    put(t, "\xff", 1);
+}
+
+static void put_content(struct pieces *t, const json_t *content) {
+    size_t i;
+    json_t *part;
+    if (!json_is_array(content)) {
+        put_json(t, content);
+        return;
+    }
+    json_array_foreach(content, i, part) {
+        const json_t *text = json_object_get(part, "text");
+        put_json(t, json_is_string(text) ? text : part);
+    }
+}
+
+// What a template makes text of; of what else there is, ids and the like, it doesn't.
+static void put_message(struct pieces *t, const json_t *message) {
+    static const char *const others[] = {"name", "reasoning_content", "tool_calls", "tool_call_id"};
+    const json_t *role = json_object_get(message, "role");
+    const json_t *content = json_object_get(message, "content");
+    put(t, "\xfe", 1);
+    if (role) put_json(t, role);
+    if (content && !json_is_null(content)) put_content(t, content);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const json_t *value = json_object_get(message, others[i]);
+        if (value && !json_is_null(value)) put_json(t, value);
+    }
+}
+
+static void put_chat(struct pieces *t, const json_t *body) {
+    const json_t *tools = json_object_get(body, "tools");
+    const json_t *messages = json_object_get(body, "messages");
+    size_t i;
+    json_t *message;
+    if (tools && !json_is_null(tools)) put_json(t, tools);
+    json_array_foreach(messages, i, message) put_message(t, message);
+}
+
+// ---- All of it -----------------------------------------------------------------------------------
+
+static int64_t number_of(const json_t *body, const char *name, int64_t most) {
+    const json_t *value = json_object_get(body, name);
+    json_int_t n = json_is_integer(value) ? json_integer_value(value) : 0;
+    return n < 0 ? 0 : n > most ? most : n;
+}
+
+static int64_t answer_length(const json_t *body) {
+    int64_t n = number_of(body, "n", MAX_CHOICES);
+    int64_t each = number_of(body, "max_completion_tokens", KVR_MAX_TOKENS / MAX_CHOICES);
+    if (!each) each = number_of(body, "max_tokens", KVR_MAX_TOKENS / MAX_CHOICES);
+    return each * (n > 1 ? n : 1);
+}
+
+// Of several prompts the first one is looked at; the length of the others is counted.
+struct source {
+    const json_t *ids;  // or NULL
+    const json_t *text; // or NULL
+    const json_t *all;  // the array that they are the first of; NULL: alone
+};
+
+static struct source source_of(enum prompt_kind kind, const json_t *body) {
+    const json_t *given = json_object_get(body, "prompt_token_ids");
+    struct source s = {0};
+    if (!json_is_array(given) && kind != PROMPT_CHAT)
+        given = json_object_get(body, kind == PROMPT_EMBEDDING ? "input" : "prompt");
+    const json_t *first = json_array_get(given, 0);
+    if (json_is_array(first) || json_is_string(first)) {
+        s.all = given;
+        given = first;
+    }
+    if (json_is_string(given))
+        s.text = given;
+    else if (count_ids(given) != SIZE_MAX)
+        s.ids = given;
+    return s;
+}
+
+static size_t chunk_of(const struct prompt_how *how) {
+    return how->chunk ? how->chunk : (size_t)how->block_size * TOKEN_BYTES;
+}
+
+// What so many bytes may be in tokens.
+static int64_t tokens_in(int64_t bytes, const struct prompt_how *how) {
+    if (!how->block_size) return (bytes + TOKEN_BYTES - 1) / TOKEN_BYTES;
+    return (int64_t)((double)bytes * how->block_size / (double)chunk_of(how) + 0.999);
+}
+
+static int64_t length_of_all(const struct source *s, const struct prompt_how *how) {
+    int64_t tokens = 0;
+    size_t i;
+    json_t *one;
+    json_array_foreach(s->all, i, one) {
+        if (json_is_array(one)) tokens += (int64_t)json_array_size(one);
+        if (json_is_string(one)) tokens += tokens_in((int64_t)json_string_length(one), how);
+    }
+    return tokens;
+}
+
+static bool read_text(struct prompt *p, enum prompt_kind kind, const json_t *body,
+                      const struct source *s, const struct prompt_how *how) {
+    struct pieces t = {.salt = salt_of(body, how), .size = chunk_of(how)};
+    if (how->way == PROMPT_TEXT && how->block_size) {
+        if (!(t.state = XXH3_createState())) return false;
+        XXH3_64bits_reset_withSeed(t.state, t.salt);
+    }
+    if (s->text)
+        put(&t, json_string_value(s->text), json_string_length(s->text));
+    else if (kind == PROMPT_CHAT)
+        put_chat(&t, body);
+    if (t.state) XXH3_freeState(t.state);
+    if (t.failed) {
+        free(t.hashes);
+        return false;
+    }
+    p->hashes = t.hashes;
+    p->n = t.n;
+    p->isl = tokens_in(t.bytes, how);
+    p->untold = how->way == PROMPT_TOKENIZE && t.bytes && how->block_size;
+    return true;
+}
+
+bool prompt_read(struct prompt *p, enum prompt_kind kind, const json_t *body,
+                 const struct prompt_how *how) {
+    struct source s = source_of(kind, body);
+    *p = (struct prompt){.stream = json_is_true(json_object_get(body, "stream"))};
+    bool good;
+    if (s.ids) {
+        p->isl = (int64_t)json_array_size(s.ids);
+        good = hash_ids(p, s.ids, salt_of(body, how), how);
+    } else {
+        good = read_text(p, kind, body, &s, how);
+    }
+    if (s.all) p->isl = length_of_all(&s, how);
+    if (p->isl > KVR_MAX_TOKENS) p->isl = KVR_MAX_TOKENS;
+    p->osl = kind == PROMPT_EMBEDDING ? 0 : answer_length(body);
+    return good;
+}
+
+// ---- /tokenize -----------------------------------------------------------------------------------
+
+static void copy_field(json_t *to, const json_t *from, const char *name) {
+    json_t *value = json_object_get(from, name);
+    if (value) json_object_set(to, name, value);
+}
+
+static int add_dumped(const char *bytes, size_t n, void *out) {
+    return evbuffer_add(out, bytes, n);
+}
+
+struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
+    static const char *const chat[] = {"messages",
+                                       "tools",
+                                       "chat_template",
+                                       "chat_template_kwargs",
+                                       "add_generation_prompt",
+                                       "continue_final_message",
+                                       "add_special_tokens"};
+    struct evbuffer *out = evbuffer_new();
+    json_t *question = json_object();
+    copy_field(question, body, "model");
+    if (kind == PROMPT_CHAT) {
+        for (size_t i = 0; i < sizeof chat / sizeof *chat; i++)
+            copy_field(question, body, chat[i]);
+    } else {
+        const struct source s = source_of(kind, body);
+        json_object_set(question, "prompt", (json_t *)s.text);
+        copy_field(question, body, "add_special_tokens");
+    }
+    bool good = out && question && !json_dump_callback(question, add_dumped, out, JSON_COMPACT);
+    json_decref(question);
+    if (good) return out;
+    if (out) evbuffer_free(out);
+    return NULL;
+}
+
+bool prompt_told(struct prompt *p, struct evbuffer *answer, const json_t *body,
+                 const struct prompt_how *how) {
+    char why[100];
+    json_t *told = prompt_parse(answer, why, sizeof why);
+    const json_t *ids = json_object_get(told, "tokens");
+    bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, salt_of(body, how), how);
+    if (good) {
+        p->untold = false;
+        p->isl = (int64_t)json_array_size(ids);
+    }
+    json_decref(told);
+    return good;
+}

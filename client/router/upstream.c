@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: Apache-2.0
+// See upstream.h.
+//
+// The streams' callbacks are deferred, so none runs inside a call of ours, and none inside another.
+//
+// Time: a call has one deadline, moved as it gets on, and one timer looks over all calls a few times
+// a second. A timer for each connection would be moved for every token.
+#include "upstream.h"
+
+#include <event2/bufferevent.h>
+#include <event2/dns.h>
+#include <event2/http.h>
+#include <kvroute/hash.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { BUCKETS = 256, LOOK_MS = 200, USUAL_PORT = 80 };
+
+// An engine that is being called, or has unused connections.
+struct address {
+    struct address *next; // in its bucket
+    char *text, *host, *prefix, *host_header;
+    int port;
+    struct connection *idle; // the latest first
+    size_t n_idle, calls;
+};
+
+struct connection {
+    struct upstream *upstream;
+    struct address *address;
+    struct bufferevent *stream;
+    struct upstream_call *call;     // NULL: unused
+    struct connection *prev, *next; // of the address's unused
+    int64_t since;                  // unused
+};
+
+enum stage { CONNECTING, WAITING, READING };
+
+struct upstream_call {
+    struct upstream *upstream;
+    struct connection *connection;
+    struct upstream_port port;
+    void *ctx;
+    struct upstream_call *prev, *next;
+    struct reply reply;
+    enum stage stage;
+    int64_t deadline;
+    bool kept;       // the connection had been used before
+    bool heard;      // something came
+    bool paused;     // by the caller
+    bool closed;     // the engine has ended the connection; there may be bytes to read
+    bool busy, over; // inside a callback; cancelled in one
+};
+
+struct upstream {
+    struct event_base *base;
+    struct evdns_base *dns; // NULL: the C library resolves names, and waits for it
+    struct upstream_options options;
+    struct address *buckets[BUCKETS];
+    struct upstream_call *calls;
+    size_t n_calls, n_idle;
+    struct event *look;
+    struct evbuffer *passing; // what is handed on
+};
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+const char *upstream_failure_name(enum upstream_failure f) {
+    static const char *const names[] = {"stale", "connect", "reset", "timeout", "nonsense"};
+    return names[f];
+}
+
+// ---- Addresses -----------------------------------------------------------------------------------
+
+static void address_free(struct address *a) {
+    if (!a) return;
+    free(a->text);
+    free(a->host);
+    free(a->prefix);
+    free(a->host_header);
+    free(a);
+}
+
+static bool plain(const char *text) {
+    for (; text && *text; text++)
+        if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 127) return false;
+    return text != NULL;
+}
+
+static struct evhttp_uri *parse_address(const char *text) {
+    struct evhttp_uri *uri = plain(text) ? evhttp_uri_parse(text) : NULL;
+    const char *scheme = uri ? evhttp_uri_get_scheme(uri) : NULL;
+    const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
+    if (scheme && !strcasecmp(scheme, "http") && host && *host && strlen(host) < 256 &&
+        !evhttp_uri_get_userinfo(uri) && !evhttp_uri_get_query(uri) &&
+        !evhttp_uri_get_fragment(uri) && evhttp_uri_get_port(uri) != 0)
+        return uri;
+    if (uri) evhttp_uri_free(uri);
+    return NULL;
+}
+
+bool upstream_is_address(const char *address) {
+    struct evhttp_uri *uri = parse_address(address);
+    if (uri) evhttp_uri_free(uri);
+    return uri != NULL;
+}
+
+static char *host_header(const char *host, int port) {
+    size_t n = strlen(host) + 12;
+    char *text = malloc(n);
+    if (text) snprintf(text, n, port == USUAL_PORT ? "%s" : "%s:%d", host, port);
+    return text;
+}
+
+static struct address *address_new(const char *text, bool *wrong) {
+    struct evhttp_uri *uri = parse_address(text);
+    *wrong = !uri;
+    if (!uri) return NULL;
+    struct address *a = calloc(1, sizeof *a);
+    const char *host = evhttp_uri_get_host(uri), *path = evhttp_uri_get_path(uri);
+    size_t n = strlen(host), prefix = path ? strlen(path) : 0;
+    bool brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
+    while (prefix && path[prefix - 1] == '/')
+        prefix--;
+    if (a) {
+        a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : USUAL_PORT;
+        a->text = strdup(text);
+        a->host = brackets ? strndup(host + 1, n - 2) : strdup(host);
+        a->prefix = strndup(path ? path : "", prefix);
+        a->host_header = host_header(host, a->port);
+    }
+    evhttp_uri_free(uri);
+    if (a && a->text && a->host && a->prefix && a->host_header) return a;
+    address_free(a);
+    return NULL;
+}
+
+static struct address **bucket_of(struct upstream *u, const char *text) {
+    return &u->buckets[XXH3_64bits(text, strlen(text)) % BUCKETS];
+}
+
+static struct address *address_get(struct upstream *u, const char *text, bool *wrong) {
+    struct address **bucket = bucket_of(u, text);
+    *wrong = false;
+    for (struct address *a = *bucket; a; a = a->next)
+        if (!strcmp(a->text, text)) return a;
+    struct address *a = address_new(text, wrong);
+    if (!a) return NULL;
+    a->next = *bucket;
+    *bucket = a;
+    return a;
+}
+
+// Forgotten when nothing hangs on it.
+static void address_look(struct upstream *u, struct address *a) {
+    if (a->calls || a->n_idle) return;
+    struct address **at = bucket_of(u, a->text);
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+    address_free(a);
+}
+
+// ---- Connections ---------------------------------------------------------------------------------
+
+static void unlink_idle(struct connection *k) {
+    *(k->prev ? &k->prev->next : &k->address->idle) = k->next;
+    if (k->next) k->next->prev = k->prev;
+    k->prev = k->next = NULL;
+    k->address->n_idle--;
+    k->upstream->n_idle--;
+}
+
+static void connection_free(struct connection *k) {
+    if (!k) return;
+    bufferevent_free(k->stream);
+    free(k);
+}
+
+static void drop_idle(struct connection *k) {
+    struct upstream *u = k->upstream;
+    struct address *a = k->address;
+    unlink_idle(k);
+    connection_free(k);
+    address_look(u, a);
+}
+
+// Nothing may come on a connection that nobody uses: whatever it is, it ends it.
+static void on_idle_read(struct bufferevent *stream, void *ctx) {
+    (void)stream;
+    drop_idle(ctx);
+}
+
+static void on_idle_event(struct bufferevent *stream, short what, void *ctx) {
+    (void)stream;
+    (void)what;
+    drop_idle(ctx);
+}
+
+static void watch(struct upstream *u) {
+    static const struct timeval soon = {.tv_usec = LOOK_MS * 1000};
+    if (!event_pending(u->look, EV_TIMEOUT, NULL)) event_add(u->look, &soon);
+}
+
+static void keep(struct connection *k) {
+    struct upstream *u = k->upstream;
+    struct address *a = k->address;
+    if (a->n_idle >= u->options.keep_most) {
+        connection_free(k);
+        return;
+    }
+    k->call = NULL;
+    k->since = now_ms();
+    k->next = a->idle;
+    if (k->next) k->next->prev = k;
+    a->idle = k;
+    a->n_idle++;
+    u->n_idle++;
+    bufferevent_setcb(k->stream, on_idle_read, NULL, on_idle_event, k);
+    bufferevent_enable(k->stream, EV_READ);
+    watch(u);
+}
+
+static struct connection *connection_new(struct upstream *u, struct address *a) {
+    struct connection *k = calloc(1, sizeof *k);
+    if (!k) return NULL;
+    k->upstream = u;
+    k->address = a;
+    k->stream =
+        bufferevent_socket_new(u->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    if (k->stream) {
+        bufferevent_setwatermark(k->stream, EV_READ, 0, UPSTREAM_AHEAD);
+        return k;
+    }
+    free(k);
+    return NULL;
+}
+
+// ---- A call's end --------------------------------------------------------------------------------
+
+static void call_unlink(struct upstream_call *c) {
+    struct upstream *u = c->upstream;
+    *(c->prev ? &c->prev->next : &u->calls) = c->next;
+    if (c->next) c->next->prev = c->prev;
+    u->n_calls--;
+}
+
+// Takes the connection from the call: kept for the next one, or closed.
+static void let_go(struct upstream_call *c, bool good) {
+    struct connection *k = c->connection;
+    struct address *a = k->address;
+    struct upstream *u = c->upstream;
+    c->connection = NULL;
+    bool whole = !evbuffer_get_length(bufferevent_get_output(k->stream)) &&
+                 !evbuffer_get_length(bufferevent_get_input(k->stream));
+    a->calls--;
+    if (good && whole && !c->closed)
+        keep(k);
+    else
+        connection_free(k);
+    address_look(u, a);
+}
+
+static void call_free(struct upstream_call *c) {
+    reply_forget(&c->reply);
+    free(c);
+}
+
+static void finish(struct upstream_call *c) {
+    struct upstream_port port = c->port;
+    void *ctx = c->ctx;
+    let_go(c, c->reply.keep);
+    call_unlink(c);
+    call_free(c);
+    port.end(ctx);
+}
+
+static void fail(struct upstream_call *c, enum upstream_failure why) {
+    struct upstream_port port = c->port;
+    void *ctx = c->ctx;
+    if (c->kept && !c->heard && why == UPSTREAM_RESET) why = UPSTREAM_STALE;
+    if (c->stage == CONNECTING) why = UPSTREAM_CONNECT;
+    let_go(c, false);
+    call_unlink(c);
+    call_free(c);
+    port.failed(ctx, why);
+}
+
+void upstream_cancel(struct upstream_call *c) {
+    if (!c || c->over) return;
+    let_go(c, false);
+    call_unlink(c);
+    c->over = true;
+    if (!c->busy) call_free(c);
+}
+
+// ---- Reading -------------------------------------------------------------------------------------
+
+// After a callback: whether the call still is one.
+static bool goes_on(struct upstream_call *c) {
+    c->busy = false;
+    if (!c->over) return true;
+    call_free(c);
+    return false;
+}
+
+static void move_deadline(struct upstream_call *c, int64_t ms) {
+    c->deadline = now_ms() + ms;
+}
+
+static bool hand_head(struct upstream_call *c) {
+    c->stage = READING;
+    c->busy = true;
+    c->port.head(c->ctx, &c->reply);
+    if (!goes_on(c)) return false;
+    reply_forget(&c->reply);
+    return true;
+}
+
+static bool hand_data(struct upstream_call *c) {
+    struct evbuffer *passing = c->upstream->passing;
+    if (!evbuffer_get_length(passing)) return true;
+    c->busy = true;
+    c->port.data(c->ctx, passing);
+    evbuffer_drain(passing, evbuffer_get_length(passing));
+    return goes_on(c);
+}
+
+static void advance(struct upstream_call *c) {
+    struct evbuffer *in = bufferevent_get_input(c->connection->stream);
+    enum reply_step step = REPLY_DONE;
+    if (c->stage == WAITING) {
+        step = reply_head(&c->reply, in);
+        if (step == REPLY_DONE && !hand_head(c)) return;
+    }
+    if (c->paused) return;
+    if (step == REPLY_DONE) {
+        move_deadline(c, c->upstream->options.idle_ms);
+        step = reply_body(&c->reply, in, c->upstream->passing);
+        if (!hand_data(c)) return;
+    }
+    if (step == REPLY_MORE && c->closed && !c->paused)
+        step = c->stage == READING ? reply_closed(&c->reply) : REPLY_MORE;
+    if (step == REPLY_DONE)
+        finish(c);
+    else if (step == REPLY_BAD)
+        fail(c, c->closed ? UPSTREAM_RESET : UPSTREAM_NONSENSE);
+    else if (c->closed && !c->paused)
+        fail(c, UPSTREAM_RESET);
+}
+
+static void on_read(struct bufferevent *stream, void *ctx) {
+    struct upstream_call *c = ((struct connection *)ctx)->call;
+    (void)stream;
+    if (c->stage == CONNECTING) return;
+    c->heard = true;
+    if (!c->paused) advance(c);
+}
+
+static void on_connected(struct upstream_call *c) {
+    int yes = 1;
+    setsockopt(bufferevent_getfd(c->connection->stream), IPPROTO_TCP, TCP_NODELAY, &yes,
+               sizeof yes);
+    c->stage = WAITING;
+    move_deadline(c, c->upstream->options.head_ms);
+    bufferevent_enable(c->connection->stream, EV_READ);
+}
+
+static void on_event(struct bufferevent *stream, short what, void *ctx) {
+    struct upstream_call *c = ((struct connection *)ctx)->call;
+    (void)stream;
+    if (what & BEV_EVENT_CONNECTED) {
+        on_connected(c);
+        return;
+    }
+    if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) return;
+    if (c->stage == CONNECTING) {
+        fail(c, UPSTREAM_CONNECT);
+        return;
+    }
+    // An engine that closes while it is being written to may have answered: reading tells.
+    if (what & BEV_EVENT_WRITING) return;
+    c->closed = true;
+    if (!c->paused) advance(c);
+}
+
+void upstream_pause(struct upstream_call *c) {
+    if (c->paused || c->over) return;
+    c->paused = true;
+    if (c->stage != CONNECTING) bufferevent_disable(c->connection->stream, EV_READ);
+}
+
+void upstream_resume(struct upstream_call *c) {
+    if (!c->paused || c->over) return;
+    c->paused = false;
+    move_deadline(c, c->stage == READING ? c->upstream->options.idle_ms
+                                         : c->upstream->options.head_ms);
+    if (c->stage == CONNECTING) return;
+    if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
+    bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+}
+
+// ---- Starting ------------------------------------------------------------------------------------
+
+static bool put_request(struct evbuffer *out, const struct address *a,
+                        const struct upstream_request *r) {
+    size_t n = r->body ? evbuffer_get_length(r->body) : 0;
+    bool bodied = r->body || !strcmp(r->method, "POST");
+    bool good = evbuffer_add_printf(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", r->method, a->prefix,
+                                    r->path, a->host_header) > 0;
+    if (r->headers) good &= !evbuffer_add(out, r->headers, strlen(r->headers));
+    if (bodied) good &= evbuffer_add_printf(out, "Content-Length: %zu\r\n", n) > 0;
+    good &= !evbuffer_add(out, "\r\n", 2);
+    if (n) good &= !evbuffer_add_buffer_reference(out, r->body);
+    return good;
+}
+
+// A kept connection, or one that is about to be made.
+static struct connection *connect_to(struct upstream *u, struct address *a, bool fresh,
+                                     bool *kept) {
+    struct connection *k = fresh ? NULL : a->idle;
+    *kept = k != NULL;
+    if (!k) return connection_new(u, a);
+    unlink_idle(k);
+    return k;
+}
+
+static void begin(struct upstream_call *c, struct connection *k) {
+    struct upstream *u = c->upstream;
+    c->connection = k;
+    k->call = c;
+    k->address->calls++;
+    c->next = u->calls;
+    if (c->next) c->next->prev = c;
+    u->calls = c;
+    u->n_calls++;
+    bufferevent_setcb(k->stream, on_read, NULL, on_event, k);
+    bufferevent_enable(k->stream, EV_WRITE);
+    if (c->kept) {
+        c->stage = WAITING;
+        move_deadline(c, u->options.head_ms);
+        bufferevent_enable(k->stream, EV_READ);
+    } else {
+        c->stage = CONNECTING;
+        move_deadline(c, u->options.connect_ms);
+        // An error comes to on_event, later, as all callbacks of the stream do.
+        bufferevent_socket_connect_hostname(k->stream, u->dns, AF_UNSPEC, k->address->host,
+                                            k->address->port);
+    }
+    watch(u);
+}
+
+struct upstream_call *upstream_start(struct upstream *u, const struct upstream_request *request,
+                                     const struct upstream_port *port, void *ctx, bool *wrong) {
+    bool bad = false;
+    struct address *a = address_get(u, request->address, &bad);
+    if (wrong) *wrong = bad;
+    if (!a) return NULL;
+    struct upstream_call *c = calloc(1, sizeof *c);
+    struct connection *k = c ? connect_to(u, a, request->fresh, &c->kept) : NULL;
+    if (k && put_request(bufferevent_get_output(k->stream), a, request)) {
+        c->upstream = u;
+        c->port = *port;
+        c->ctx = ctx;
+        reply_begin(&c->reply, !strcmp(request->method, "HEAD"));
+        begin(c, k);
+        return c;
+    }
+    connection_free(k);
+    free(c);
+    address_look(u, a);
+    return NULL;
+}
+
+// ---- All of it -----------------------------------------------------------------------------------
+
+static void drop_old(struct upstream *u, struct address *a, int64_t now) {
+    struct connection *oldest = a->idle;
+    while (oldest && oldest->next)
+        oldest = oldest->next;
+    while (oldest && now - oldest->since >= u->options.keep_ms) {
+        struct connection *k = oldest;
+        oldest = k->prev;
+        unlink_idle(k);
+        connection_free(k);
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *ctx) {
+    struct upstream *u = ctx;
+    int64_t now = now_ms();
+    (void)fd;
+    (void)what;
+    // A callback may end any other call: after each one, begin again.
+    for (struct upstream_call *c = u->calls; c;) {
+        struct upstream_call *next = c->next;
+        bool late = !c->paused && now >= c->deadline;
+        if (late) fail(c, UPSTREAM_TIMEOUT);
+        c = late ? u->calls : next;
+    }
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct address *a = u->buckets[i], *next; a; a = next) {
+            next = a->next;
+            drop_old(u, a, now);
+            address_look(u, a);
+        }
+    if (u->calls || u->n_idle) watch(u);
+}
+
+struct upstream *upstream_new(struct event_base *base, const struct upstream_options *options) {
+    struct upstream *u = calloc(1, sizeof *u);
+    if (!u) return NULL;
+    u->base = base;
+    u->options = *options;
+    u->dns =
+        evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    u->look = event_new(base, -1, 0, on_look, u);
+    u->passing = evbuffer_new();
+    if (u->look && u->passing) return u;
+    upstream_free(u);
+    return NULL;
+}
+
+void upstream_change(struct upstream *u, const struct upstream_options *o) {
+    u->options = *o;
+}
+
+void upstream_free(struct upstream *u) {
+    if (!u) return;
+    while (u->calls)
+        upstream_cancel(u->calls);
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (u->buckets[i] && u->buckets[i]->idle)
+            drop_idle(u->buckets[i]->idle);
+    if (u->dns) evdns_base_free(u->dns, 0);
+    if (u->look) event_free(u->look);
+    if (u->passing) evbuffer_free(u->passing);
+    free(u);
+}
+
+size_t upstream_calls(const struct upstream *u) {
+    return u->n_calls;
+}
+
+size_t upstream_kept(const struct upstream *u) {
+    return u->n_idle;
+}

@@ -50,7 +50,7 @@ struct upstream_call {
     struct upstream_call *prev, *next;
     struct reply reply;
     enum stage stage;
-    int64_t deadline;
+    int64_t deadline, head_ms;
     bool kept;       // the connection had been used before
     bool heard;      // something came
     bool paused;     // by the caller
@@ -281,8 +281,9 @@ static void finish(struct upstream_call *c) {
     void *ctx = c->ctx;
     let_go(c, c->reply.keep);
     call_unlink(c);
-    call_free(c);
+    c->over = true;
     port.end(ctx);
+    call_free(c);
 }
 
 static void fail(struct upstream_call *c, enum upstream_failure why) {
@@ -292,8 +293,9 @@ static void fail(struct upstream_call *c, enum upstream_failure why) {
     if (c->stage == CONNECTING) why = UPSTREAM_CONNECT;
     let_go(c, false);
     call_unlink(c);
-    call_free(c);
+    c->over = true;
     port.failed(ctx, why);
+    call_free(c);
 }
 
 void upstream_cancel(struct upstream_call *c) {
@@ -322,9 +324,7 @@ static bool hand_head(struct upstream_call *c) {
     c->stage = READING;
     c->busy = true;
     c->port.head(c->ctx, &c->reply);
-    if (!goes_on(c)) return false;
-    reply_forget(&c->reply);
-    return true;
+    return goes_on(c);
 }
 
 static bool hand_data(struct upstream_call *c) {
@@ -372,7 +372,7 @@ static void on_connected(struct upstream_call *c) {
     setsockopt(bufferevent_getfd(c->connection->stream), IPPROTO_TCP, TCP_NODELAY, &yes,
                sizeof yes);
     c->stage = WAITING;
-    move_deadline(c, c->upstream->options.head_ms);
+    move_deadline(c, c->head_ms);
     bufferevent_enable(c->connection->stream, EV_READ);
 }
 
@@ -403,8 +403,7 @@ void upstream_pause(struct upstream_call *c) {
 void upstream_resume(struct upstream_call *c) {
     if (!c->paused || c->over) return;
     c->paused = false;
-    move_deadline(c, c->stage == READING ? c->upstream->options.idle_ms
-                                         : c->upstream->options.head_ms);
+    move_deadline(c, c->stage == READING ? c->upstream->options.idle_ms : c->head_ms);
     if (c->stage == CONNECTING) return;
     if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
     bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
@@ -448,7 +447,7 @@ static void begin(struct upstream_call *c, struct connection *k) {
     bufferevent_enable(k->stream, EV_WRITE);
     if (c->kept) {
         c->stage = WAITING;
-        move_deadline(c, u->options.head_ms);
+        move_deadline(c, c->head_ms);
         bufferevent_enable(k->stream, EV_READ);
     } else {
         c->stage = CONNECTING;
@@ -472,6 +471,7 @@ struct upstream_call *upstream_start(struct upstream *u, const struct upstream_r
         c->upstream = u;
         c->port = *port;
         c->ctx = ctx;
+        c->head_ms = request->head_ms ? request->head_ms : u->options.head_ms;
         reply_begin(&c->reply, !strcmp(request->method, "HEAD"));
         begin(c, k);
         return c;

@@ -4,7 +4,7 @@
 //   start ──> connect ──> request ──> head ──> data … data ──> end
 //                └───────────┴──────────┴────────┴──> failed
 //
-// A call is over with `end` or `failed`, each called once and never both, or with upstream_cancel,
+// A call is over with `end` or `failed`, one of them, once, or with upstream_cancel,
 // after which nothing is called. Nothing is called before upstream_start returns. Callbacks may start,
 // pause and cancel any call.
 //
@@ -43,8 +43,9 @@ enum upstream_failure {
 const char *upstream_failure_name(enum upstream_failure f);
 
 struct upstream_port {
-    void (*head)(void *ctx, const struct reply *reply); // its headers last until the return
-    void (*data)(void *ctx, struct evbuffer *bytes);    // what isn't taken is dropped
+    void (*head)(void *ctx,
+                 const struct reply *reply);         // lasts to the call's very end
+    void (*data)(void *ctx, struct evbuffer *bytes); // what isn't taken is dropped
     void (*end)(void *ctx);
     void (*failed)(void *ctx, enum upstream_failure why);
 };
@@ -56,6 +57,7 @@ struct upstream_request {
         *headers; // whole lines with their ends; Host and Content-Length are added. May be NULL
     struct evbuffer *body; // NULL: none. Referred to, so it stays as it is
     bool fresh;            // on a new connection
+    int64_t head_ms;       // instead of the options'; 0: theirs
 };
 
 // NULL: no memory.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// An answer on its way from the engine to the client: not a byte of it is changed.
+//
+// Of a stream of server-sent events whole lines are passed on, and the beginning of one is held until
+// the rest is there. So the stream can be ended with an error event at any moment, and the
+// client's parser never sees half an event before it. Engines write whole events, so nothing is
+// held but by accident; a line longer than STREAM_HOLD is passed on all the same.
+#ifndef ROUTER_STREAM_H
+#define ROUTER_STREAM_H
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { STREAM_HOLD = 65536, STREAM_TAIL = 512 };
+
+struct stream {
+    bool events;           // it is one of server-sent events
+    struct evbuffer *held; // the beginning of a line; NULL: never was there any
+    uint64_t n_events;     // data lines that are JSON: about as many as tokens
+    unsigned at;           // of the present line, what was seen of "data:"
+    unsigned ended;        // line ends at the end of what was passed on
+    size_t n_tail;
+    char tail[STREAM_TAIL]; // the last bytes: usage is there
+};
+
+void stream_begin(struct stream *s, bool events);
+void stream_free(struct stream *s);
+// Moves to `out` what may go on of `in`, which is empty afterwards. False: no memory.
+bool stream_pass(struct stream *s, struct evbuffer *in, struct evbuffer *out);
+// The answer is complete: what was held goes.
+void stream_end(struct stream *s, struct evbuffer *out);
+// The stream of events breaks off: what was held is dropped, and an event says so.
+void stream_break(struct stream *s, struct evbuffer *out, const char *code, const char *message);
+// Tokens of the answer: what the engine says of them, else the events; -1: not known.
+int64_t stream_tokens(const struct stream *s);
+
+#endif

@@ -110,6 +110,7 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
     struct router *r = &p->router;
     static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
     log_debug(r->options.debug);
+    r->began_us = now_us();
     r->base = event_base_new();
     r->metrics = r->base ? metrics_new() : NULL;
     if (!r->metrics) return false;

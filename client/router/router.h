@@ -25,6 +25,7 @@ struct router {
     struct access_log *access;
     struct proxy *proxy; // what the proxy keeps between requests
     bool draining;
+    int64_t began_us; // monotonic
 };
 
 #endif

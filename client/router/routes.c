@@ -4,6 +4,7 @@
 #include "health.h"
 #include "metrics.h"
 #include "server.h"
+#include "status.h"
 
 const struct route routes[] = {
     {"/v1/select", HTTP_POST, advise_select, "select", 0},
@@ -11,6 +12,8 @@ const struct route routes[] = {
     {"/v1/release", HTTP_POST, advise_release, "release", 0},
     {"/v1/score", HTTP_POST, advise_score, "score", 0},
     {"/v1/workers", HTTP_GET, advise_workers, "workers", 0},
+    {"/v1/status", HTTP_GET, status_handle, "status", ROUTE_DRAINING},
+    {"/", HTTP_GET, page_handle, "page", ROUTE_OPEN | ROUTE_DRAINING},
     {"/healthz", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/readyz", HTTP_GET, readyz_handle, "readyz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/metrics", HTTP_GET, metrics_handle, "metrics", ROUTE_DRAINING},

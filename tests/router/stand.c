@@ -86,6 +86,8 @@ static bool is_up(struct stand *s) {
 
 void stand_redis(struct stand *s) {
     char port[12];
+    if (s->look) redisFree(s->look); // of an earlier life
+    s->look = NULL;
     for (int tries = 0; tries < 5; tries++) {
         choose_port(&s->redis);
         snprintf(port, sizeof port, "%d", s->redis.port);

@@ -10,6 +10,7 @@
 
 #include "pools.h"
 #include "router.h"
+#include "routes.h"
 #include "server.h"
 
 enum { MOST_ROUTES = 32, MOST_STATUSES = 24, MOST_WORKERS = 4096, BUCKETS = 18, OUTCOMES = 5 };

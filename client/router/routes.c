@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is where.
+// See routes.h.
+#include "routes.h"
+
 #include "advise.h"
 #include "health.h"
 #include "metrics.h"
-#include "server.h"
 #include "status.h"
 
 const struct route routes[] = {

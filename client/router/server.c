@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "router.h"
+#include "routes.h"
 #include "server_impl.h"
 
 // ---- Life of a connection ------------------------------------------------------------------------

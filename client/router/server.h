@@ -97,9 +97,6 @@ enum {
     ROUTE_DRAINING = 2 // answered also when the router is draining or full
 };
 
-// The routes are a table in routes.c, ended by a NULL path.
-extern const struct route routes[];
-
 // Adds a header to an answer that hasn't begun. What isn't fit for a header's value (control
 // characters) is left out.
 void exchange_header_set(struct exchange *x, const char *name, const char *value);

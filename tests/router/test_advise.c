@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "home.h"
+#include "routes.h"
 #include "schema.h"
-#include "server.h"
 #include "stand.h"
 
 static struct stand s;

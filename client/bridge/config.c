@@ -34,6 +34,9 @@ const char config_usage[] =
     "  block_size N     tokens; 0 (default): ask the engine\n"
     "  capacity N       blocks a rank has; 0: unknown\n"
     "  audit MS         how often a replay of the last events is asked for; 10000\n"
+    "  down HOW         when it doesn't answer: let the worker expire after ttl (default), drain "
+    "it\n"
+    "                   at once, or remove it after ttl\n"
     "  gaps HOW         clear (default) or keep what is known when events are lost for good\n"
     "  copies HOW       count (default) or set, see docs/bridge.md\n";
 
@@ -60,6 +63,7 @@ static const struct word engine_words[] = {
     {"block_size", WORD_U32, WORD_AT(engine_config, block_size), NULL, 4096, 0},
     {"capacity", WORD_I64, WORD_AT(engine_config, capacity), NULL, (int64_t)1 << 40, 0},
     {"audit", WORD_I64, WORD_AT(engine_config, audit), NULL, (int64_t)1 << 40, 0},
+    {"down", WORD_CHOICE, WORD_AT(engine_config, down), "expire drain remove", 0, 0},
     {"gaps", WORD_YES, WORD_AT(engine_config, keep), "clear keep", 0, 0},
     {"copies", WORD_YES, WORD_AT(engine_config, set), "count set", 0, 0},
 };

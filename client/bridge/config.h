@@ -23,6 +23,7 @@
 
 enum engine_kind { ENGINE_VLLM, ENGINE_SGLANG, ENGINE_OTHER };
 enum on_exit { EXIT_DRAIN, EXIT_REMOVE, EXIT_LEAVE };
+enum on_down { DOWN_EXPIRE, DOWN_DRAIN, DOWN_REMOVE };
 
 struct engine_config {
     char name[129];    // the worker's
@@ -31,6 +32,7 @@ struct engine_config {
     char health[128];  // path; /health
     char events[256], replay[256], topic[256];
     enum engine_kind kind;
+    enum on_down down;   // what becomes of the worker when the engine doesn't answer
     bool bind;           // the subscription binds and the engine connects
     bool keep;           // what is known stays when batches are lost for good
     bool set;            // copies aren't counted; always so for SGLang

@@ -8,7 +8,7 @@
 #include <time.h>
 
 // The ring is small because what it can't hold is published anew, which a block's memory is not spent on.
-enum { REBUILD_AFTER = 60000, RING_BYTES = 1 << 20 };
+enum { REBUILD_AFTER = 60000, RING_BYTES = 1 << 20, ASK_FIRST = 3 };
 
 static int64_t now_ms(void) {
     struct timespec t;
@@ -114,6 +114,7 @@ static void on_connected(void *ctx) {
     struct rank *r = ctx;
     r->engine->around->log(KVR_LOG_INFO, "%s:%" PRIu32 ": connected", r->engine->config->name,
                            r->number);
+    r->engine->informed = false; // it may be another engine
     stream_connected(&r->stream);
 }
 
@@ -253,6 +254,11 @@ static void on_registered(void *ctx, const struct kvr_result *r) {
     }
 }
 
+// Whether there is something to be learned from it.
+static bool tells(const struct engine *g) {
+    return g->health && (!g->config->ranks || !g->config->block_size);
+}
+
 // A state that somebody has set by hand stays: READY is only said the first time.
 static void renew(struct engine *g) {
     const struct engine_config *c = g->config;
@@ -266,8 +272,34 @@ static void renew(struct engine *g) {
         .state = KVR_READY,
         .ttl = g->around->config->ttl,
     };
-    if (g->refused || !g->wanted || !g->around->block_size) return;
+    // An engine that would be refused isn't registered even for a moment; but one that is slow to tell
+    // of itself isn't waited for for ever.
+    bool unheard = !g->registered && !g->informed && tells(g) && g->asked <= ASK_FIRST;
+    if (g->refused || !g->wanted || !g->around->block_size || unheard) return;
     kvr_client_worker_set_async(g->around->client, &call, on_registered, g);
+}
+
+static void on_put_down(void *ctx, const struct kvr_result *r) {
+    struct engine *g = ctx;
+    if (r->code == KVR_CODE_OK || r->code == KVR_CODE_CLOSED) return;
+    g->around->log(KVR_LOG_WARNING, "%s can't be taken out: %s %s", g->config->name,
+                   kvr_code_name(r->code), r->message);
+    g->put_down = false; // again at the next check
+}
+
+// The engine doesn't answer. When it does again, READY is said as if for the first time.
+static void put_down(struct engine *g) {
+    const struct engine_config *c = g->config;
+    struct kvr_worker_call drain = {
+        .worker = kvr_text(c->name), .set = KVR_WORKER_STATE, .state = KVR_DRAINING};
+    bool over = now_ms() - g->answered >= g->around->config->ttl;
+    if (g->put_down || !g->registered || c->down == DOWN_EXPIRE) return;
+    if (c->down == DOWN_REMOVE && !over) return;
+    enum kvr_code code =
+        c->down == DOWN_DRAIN
+            ? kvr_client_worker_set_async(g->around->client, &drain, on_put_down, g)
+            : kvr_client_worker_del_async(g->around->client, drain.worker, on_put_down, g);
+    g->put_down = code == KVR_CODE_OK;
 }
 
 static void on_health(void *ctx, bool up) {
@@ -279,8 +311,16 @@ static void on_health(void *ctx, bool up) {
                        up ? "is up" : "doesn't answer");
     if (!up) g->informed = false; // it may come back as another
     g->up = up;
-    if (!up) return;
-    if (!g->informed && (!g->config->ranks || !g->config->block_size)) health_learn(g->health);
+    if (!up) {
+        put_down(g);
+        return;
+    }
+    g->answered = now_ms();
+    if (g->put_down) g->put_down = g->registered = false;
+    if ((!g->informed || g->refused) && tells(g)) {
+        g->asked++;
+        health_learn(g->health);
+    }
     renew(g);
 }
 
@@ -288,8 +328,16 @@ static void on_learned(void *ctx, uint32_t block_size, uint32_t ranks) {
     struct engine *g = ctx;
     bool first = !g->wanted;
     g->informed = true;
+    g->asked = 0;
     if (!g->config->block_size && block_size) g->block_size = block_size;
-    if (!g->wanted) g->wanted = ranks ? ranks <= KVR_MAX_RANKS ? ranks : KVR_MAX_RANKS : 1;
+    if (ranks > KVR_MAX_RANKS) ranks = KVR_MAX_RANKS;
+    if (!g->config->ranks && ranks && g->wanted && ranks != g->wanted) {
+        g->around->log(KVR_LOG_WARNING, "%s had %" PRIu32 " ranks, now %" PRIu32, g->config->name,
+                       g->wanted, ranks);
+        stop_ranks(g);
+        g->wanted = ranks;
+    }
+    if (!g->wanted) g->wanted = ranks ? ranks : 1;
     engine_consider(g);
     if (first) renew(g);
 }

@@ -6,9 +6,11 @@
 //
 // The ranks begin as soon as it is known how many there are and how large the pool's blocks are,
 // whether the engine is up or not: events of an engine that isn't registered wait in the publisher.
-// The worker is registered at the first answer of the health endpoint and renewed at every later one,
-// three times in its time to live; when the engine stops answering, the pool stops choosing it by
-// itself, and its holdings stay for the case that it comes back as it was.
+// The worker is registered at the first answer of the health endpoint, when the engine has also been
+// asked what it is, and renewed at every later one, three times in its time to live; when the engine
+// stops answering, the pool stops choosing it by itself, and its holdings stay for the case that it comes
+// back as it was. `down` may say otherwise: the worker is drained at the first check that fails, or
+// removed when it would have expired.
 //
 // An engine whose blocks have another size than the pool's is refused: it is neither registered nor
 // listened to, because nothing it says would fit.
@@ -60,6 +62,9 @@ struct engine {
     uint32_t n_ranks, wanted; // wanted: 0, not known yet
     uint32_t block_size;      // 0: not known
     bool up, registered, refused, informed;
+    int64_t answered; // ms, when the engine last did
+    bool put_down;    // the pool has been told that it doesn't
+    unsigned asked;   // how often it was asked what it is, since it last answered that
     uint64_t checks, failures;
 };
 

@@ -9,6 +9,7 @@
 #include "ask.h"
 #include "metrics.h"
 #include "pools.h"
+#include "prompt.h"
 #include "router.h"
 #include "server.h"
 
@@ -163,9 +164,36 @@ static void on_scored(void *ctx, const struct kvr_result *r) {
     exchange_json(x, 200, json_pack("{s:o}", "scores", scores));
 }
 
+// The text's blocks, in the way of the proxy, so that both find the same.
+static bool hash_text(struct exchange *x, struct ask *a) {
+    const struct pool *pool = x->pool;
+    struct kvr_bytes salt = kvr_text(pool->options.salt);
+    struct prompt_how how = {.way = PROMPT_TEXT,
+                             .block_size = pool->block_size,
+                             .chunk = pool->options.chunk,
+                             .lora = a->lora,
+                             .space = a->space.n ? a->space : salt};
+    struct prompt p;
+    json_t *body = json_pack("{s:O}", "prompt", json_object_get(a->root, "text"));
+    bool good = body && prompt_read(&p, PROMPT_COMPLETION, body, &how);
+    json_decref(body);
+    if (!good) return false;
+    a->hashes = p.hashes;
+    a->n_hashes = p.n;
+    if (!a->isl) a->isl = p.isl;
+    p.hashes = NULL;
+    prompt_free(&p);
+    return true;
+}
+
 static void choose(struct exchange *x, enum ask_kind kind) {
     struct ask a;
     if (!read_ask(x, kind, &a)) return;
+    if (a.text.p && !hash_text(x, &a)) {
+        ask_free(&a);
+        answer_code(x, KVR_CODE_NOMEM, NULL);
+        return;
+    }
     struct advice *v = advice_new(x);
     if (!a.request.n) a.request = kvr_text(x->record.id);
     struct kvr_select_call call = call_of(&a);

@@ -11,7 +11,7 @@
 #include "strange.h"
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
-enum { MOST_REQUESTS = 100000 };
+enum { MOST_TEXT = 1 << 26, MOST_REQUESTS = 100000 };
 enum { CHOOSE = ASK_SELECT | ASK_SCORE, EVERY = CHOOSE | ASK_UPDATE | ASK_RELEASE };
 
 static const struct field {
@@ -28,6 +28,7 @@ static const struct field {
     {"requests", ASK_RELEASE, NAMES, AT(requests), MOST_REQUESTS},
     {"tokens", CHOOSE, TOKENS, AT(tokens), 0},
     {"hashes", CHOOSE, HASHES, AT(hashes), 0},
+    {"text", CHOOSE, TEXT, AT(text), MOST_TEXT},
     {"lora", CHOOSE, TEXT, AT(lora), 1024},
     {"namespace", CHOOSE, TEXT, AT(space), 1024},
     {"isl", CHOOSE, NUMBER, AT(isl), KVR_MAX_TOKENS},
@@ -164,7 +165,7 @@ static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
         if (!json_is_null(value) && !read_field(a, f, value, why)) return false;
     }
     unsigned forms = (a->tokens != NULL) + (a->hashes != NULL) + (a->text.p != NULL);
-    if (kind & CHOOSE && forms > 1) return refuse(why, "either tokens or hashes");
+    if (kind & CHOOSE && forms > 1) return refuse(why, "one of tokens, hashes and text");
     if ((a->lora.n || a->space.n) && a->hashes)
         return refuse(why, "lora and namespace are in the hashes already");
     if (kind == ASK_UPDATE && !a->request.n) return refuse(why, "request is missing");

@@ -52,7 +52,7 @@ const char options_usage[] =
     "  models NAME …          that are served by it; without them: all that no other pool names\n"
     "  create OPTIONS         of KVROUTE.CREATE, for a pool that isn't there\n"
     "  blocks HOW             auto (default), tokens, tokenize or text, see docs/router.md\n"
-    "  chunk BYTES            of text a block; 64\n"
+    "  chunk BYTES            of text that make a block; 0: 4 for each token of one\n"
     "  salt TEXT              another salt, other hashes\n"
     "\n"
     "Of each engine that the router itself registers (section [engine URL]):\n"
@@ -110,7 +110,7 @@ static const struct word pool_words[] = {
     {"models", WORD_TEXT, WORD_AT(pool_options, models), NULL, 0, 0},
     {"create", WORD_TEXT, WORD_AT(pool_options, create), NULL, 0, 0},
     {"blocks", WORD_CHOICE, WORD_AT(pool_options, blocks), "auto tokens tokenize text", 0, 0},
-    {"chunk", WORD_U32, WORD_AT(pool_options, chunk), NULL, 1 << 16, 1},
+    {"chunk", WORD_U32, WORD_AT(pool_options, chunk), NULL, 1 << 16, 0},
     {"salt", WORD_TEXT, WORD_AT(pool_options, salt), NULL, 0, 0},
 };
 
@@ -138,7 +138,7 @@ static struct pool_options *pool_named(struct options *o, const char *name, stru
     }
     o->pools = all;
     struct pool_options *p = &all[o->n_pools++];
-    *p = (struct pool_options){.chunk = 64};
+    *p = (struct pool_options){.chunk = 0};
     memcpy(p->name, name, strlen(name) + 1);
     return p;
 }

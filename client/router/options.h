@@ -32,7 +32,7 @@ struct pool_options {
     char models[1024]; // separated by spaces; "" or *: every model that no other pool names
     char create[512];  // options of KVROUTE.CREATE for a pool that isn't there; "": never
     enum blocks_from blocks;
-    uint32_t chunk; // bytes of text that make a block
+    uint32_t chunk; // bytes of text that make a block; 0: 4 for each token of one
     char salt[129]; // cache namespace; another salt, other hashes
 };
 

@@ -371,6 +371,33 @@ Test(advise, engines_of_its_own, .fini = down) {
         cr_assert(now_ms() < end);
 }
 
+Test(advise, text_in_pieces, .fini = down) {
+    up();
+    say_ok("KVROUTE.ALTER demo PREDICT 60000");
+    char body[1000], text[601];
+    for (int i = 0; i < 600; i++)
+        text[i] = (char)('a' + i % 26);
+    text[600] = 0;
+    snprintf(body, sizeof body, "{\"request\":\"t1\",\"text\":\"%s\"}", text);
+    json_t *a = post("/v1/select", body, 200);
+    char first[130];
+    snprintf(first, sizeof first, "%s", text_of(a, "worker"));
+    cr_assert_gt(number_of(a, "blocks"), 1);
+    cr_assert_eq(number_of(a, "overlap"), 0);
+    json_decref(a);
+    json_decref(post("/v1/release", "{\"request\":\"t1\"}", 200));
+    text[590] = '!'; // its beginning is where it was sent
+    snprintf(body, sizeof body, "{\"request\":\"t2\",\"text\":\"%s\"}", text);
+    a = post("/v1/select", body, 200);
+    cr_assert_str_eq(text_of(a, "worker"), first);
+    cr_assert_gt(number_of(a, "overlap"), 0);
+    json_decref(a);
+    snprintf(body, sizeof body, "{\"text\":\"%s\",\"namespace\":\"x\"}", text);
+    a = post("/v1/score", body, 200);
+    cr_assert_eq(number_of(json_array_get(json_object_get(a, "scores"), 0), "overlap"), 0);
+    json_decref(a);
+}
+
 // ---- The document --------------------------------------------------------------------------------
 
 Test(advise, every_route_is_described) {

@@ -51,12 +51,27 @@ static void warn_of_size(struct rank *r) {
                            r->engine->around->block_size);
 }
 
+// A batch may name a rank. Where engines are spread over machines it is counted over all of them, and
+// begins at another number here; so the socket says which rank it is, and this is only a hint that
+// ports may have been mixed up.
+static void warn_of_rank(struct rank *r, const struct batch *b) {
+    if (!b->has_rank || b->rank == r->number) return;
+    r->other_rank++;
+    if (r->warned_rank) return;
+    r->warned_rank = true;
+    r->engine->around->log(KVR_LOG_WARNING,
+                           "%s:%" PRIu32 ": its batches call it rank %" PRIu32
+                           "; if that isn't as it should be, look at the endpoints",
+                           r->engine->config->name, r->number, b->rank);
+}
+
 static bool apply(void *ctx, const void *payload, size_t n) {
     struct rank *r = ctx;
     struct decoder *d = r->engine->around->decoder;
     struct batch b;
     struct event e;
     if (!decode_batch(payload, n, &b)) return false;
+    warn_of_rank(r, &b);
     while (decode_event(d, &b, &e) != EVENT_END) {
         if (e.type == EVENT_STORED || e.type == EVENT_REMOVED || e.type == EVENT_CLEARED)
             map_event(&r->map, &e);

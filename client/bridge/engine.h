@@ -36,8 +36,8 @@ struct rank {
     struct map map;
     struct stream stream;
     int64_t rebuilt; // ms, the last time because of too many blocks
-    bool warned_size;
-    uint64_t bad_events, unknown_events;
+    bool warned_size, warned_rank;
+    uint64_t bad_events, unknown_events, other_rank; // other_rank: batches that say so
 };
 
 // What engines share.

@@ -85,7 +85,9 @@ static bool seq_of(struct message *m, unsigned i, uint64_t *seq) {
     return true;
 }
 
-// Messages of two engines on one socket have nothing to do with each other: the first one's stay.
+// Messages of two publishers on one socket have nothing to do with each other: the first one's stay.
+// Each would need a replay and a rank of its own, and a topic doesn't say which; so where publishers
+// share an endpoint, each is an engine of its own in the settings, with its topic.
 static bool is_ours(struct feed *f, struct message *m) {
     size_t n = size_of(m, 0);
     if (n > TOPIC_MOST) return false;

@@ -35,7 +35,10 @@
 // Orphans. A block under a parent that isn't here has no prefix hash: only the tokens of all before it
 // would give one. It is counted and left out; its removal is a removal of nothing. Its children are
 // orphans, too. That happens after history was lost, and ends when the engine computes those prompts
-// anew.
+// anew. A parent that is stored later doesn't bring them back: for that their tokens would have to be
+// kept, since a child's seed has its parent's namespace in it, and prompts are kept nowhere here. It
+// would hardly ever help: engines evict leaves first, so a parent that is computed anew has no children
+// left, but where two requests computed it at once.
 //
 // The map allocates before it changes anything, and the sink hears of a change before the table has
 // it: when the sink refuses, the block is left out of both.

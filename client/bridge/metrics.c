@@ -20,7 +20,8 @@ struct numbers {
     struct map_stats map;
     struct feed_stats feed;
     struct kvr_publisher_stats publisher;
-    uint64_t connected, in_order, settled, blocks, map_bytes, waiting, bad_events, unknown_events;
+    uint64_t connected, in_order, settled, blocks, map_bytes, waiting, bad_events, unknown_events,
+        other_rank;
 };
 
 #define NUMBER(field) offsetof(struct numbers, field)
@@ -54,6 +55,7 @@ static const struct {
     {"received_bytes_total", "payload received", false, NUMBER(feed.bytes)},
     {"bad_events_total", "events of a wrong shape", false, NUMBER(bad_events)},
     {"unknown_events_total", "events of an unknown type", false, NUMBER(unknown_events)},
+    {"other_rank_batches_total", "batches that name another rank", false, NUMBER(other_rank)},
     {"stored_blocks_total", "blocks stored", false, NUMBER(map.stored)},
     {"removed_blocks_total", "blocks removed", false, NUMBER(map.removed)},
     {"cleared_total", "times the engine cleared its cache", false, NUMBER(map.cleared)},
@@ -86,6 +88,7 @@ static void collect(const struct rank *r, struct numbers *n) {
     n->waiting = r->stream.n_held;
     n->bad_events = r->bad_events;
     n->unknown_events = r->unknown_events;
+    n->other_rank = r->other_rank;
 }
 
 // A label's value may not have these in it as they are.

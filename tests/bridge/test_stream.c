@@ -290,6 +290,29 @@ Test(stream, new_lives) {
     stand_free(s);
 }
 
+Test(stream, replies_that_nobody_asked_for) {
+    struct stand *s = connected(true, false, 10);
+    struct payload p;
+    memset(&p, 0, sizeof p);
+    p.life = 1, p.seq = 10;
+    stream_reply(&s->stream, 10, &p, sizeof p); // no replay is under way
+    stream_end(&s->stream);
+    is_true(s, 0);
+    stream_connected(&s->stream);
+    cr_assert_eq(s->from, 9);
+    p.life = 2, p.seq = 8; // of another life, but below the request
+    stream_reply(&s->stream, 8, &p, sizeof p);
+    p.life = 1;
+    for (unsigned again = 0; again < 3; again++) {
+        p.seq = 9;
+        stream_reply(&s->stream, 9, &p, sizeof p);
+    }
+    stream_end(&s->stream);
+    is_true(s, 0);
+    cr_expect_eq(s->forgotten, 0);
+    stand_free(s);
+}
+
 Test(stream, a_buffer_without_the_beginning) {
     struct stand *s = stand_new(true, false);
     s->seq = 50, s->buffer = 10;

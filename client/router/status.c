@@ -17,7 +17,7 @@ void status_handle(struct exchange *x) {
     struct server_stats st;
     json_t *pools = json_array();
     metrics_sums(r->metrics, &sums);
-    server_stats(r->server, &st);
+    server_stats(r->server, &st); // one of the requests is this
     for (const struct pool *p = pools_first(r->pools); p; p = p->next)
         json_array_append_new(pools, advise_pool_json(p));
     exchange_header_set(x, "Cache-Control", "no-store");
@@ -25,10 +25,10 @@ void status_handle(struct exchange *x) {
                   json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "version", KVROUTE_VERSION,
                             "uptime_ms", (json_int_t)((now_us() - r->began_us) / 1000), "draining",
                             r->draining, "connections", (json_int_t)st.connections, "requests",
-                            (json_int_t)st.requests, "requests_total", (json_int_t)sums.requests,
-                            "selects_total", (json_int_t)sums.selects, "degraded_total",
-                            (json_int_t)sums.degraded, "retries_total", (json_int_t)sums.retries,
-                            "pools", pools));
+                            (json_int_t)st.requests - 1, "requests_total",
+                            (json_int_t)sums.requests, "selects_total", (json_int_t)sums.selects,
+                            "degraded_total", (json_int_t)sums.degraded, "retries_total",
+                            (json_int_t)sums.retries, "pools", pools));
 }
 
 void page_handle(struct exchange *x) {

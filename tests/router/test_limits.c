@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// More than a router may take: what is refused, and that it takes no memory.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "stand.h"
+
+static struct stand s;
+
+static void down(void) {
+    stand_down(&s);
+}
+
+static void up(const char *const *more) {
+    stand_redis(&s);
+    stand_router(&s, 0, more);
+    stand_await_ready(&s, 0);
+}
+
+static int port(void) {
+    return s.routers[0].port;
+}
+
+static long peak_kb(void) {
+    char path[60], line[200];
+    long peak = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)s.routers[0].pid);
+    FILE *f = fopen(path, "r");
+    while (fgets(line, sizeof line, f))
+        sscanf(line, "VmHWM: %ld", &peak);
+    fclose(f);
+    return peak;
+}
+
+Test(limits, requests_at_a_time, .fini = down) {
+    up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_requests", "4", "--deadline",
+                        "3000", "--retry_after", "7", NULL});
+    stand_kill(&s.redis, SIGSTOP); // so that they stay
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = http_connect(port());
+        http_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    }
+    sleep_ms(100);
+    struct response r = http_post(port(), "/v1/select", "{}");
+    cr_assert(response_has(&r, "Retry-After: 7"));
+    cr_assert_str_eq(http_code(r, 503), "OVERLOAD");
+    r = http_get(port(), "/healthz"); // who watches is let in
+    cr_assert_eq(r.status, 200);
+    response_free(&r);
+    stand_kill(&s.redis, SIGCONT);
+    for (int i = 0; i < 4; i++) {
+        r = http_answer(fds[i], false);
+        cr_assert_eq(r.status, 200);
+        response_free(&r);
+        close(fds[i]);
+    }
+    json_decref(http_json(http_post(port(), "/v1/select", "{}"), 200));
+}
+
+Test(limits, bytes_at_a_time, .fini = down) {
+    up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_queued", "10000", NULL});
+    char half[5000];
+    int fds[3];
+    memset(half, ' ', sizeof half);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = http_connect(port());
+        http_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 6000\r\n\r\n");
+        http_send(fds[i], half, i ? 4500 : sizeof half);
+        sleep_ms(50);
+    }
+    struct response r = http_answer(fds[2], false);
+    cr_assert_str_eq(http_code(r, 503), "OVERLOAD");
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    for (int64_t end = now_ms() + 5000;; sleep_ms(10)) { // what they held is free again
+        r = http_post(port(), "/v1/select", "{}");
+        int status = r.status;
+        response_free(&r);
+        if (status == 200) break;
+        cr_assert(now_ms() < end);
+    }
+}
+
+// Sends requests for a long answer and reads none of them: the router stops taking more.
+Test(limits, who_reads_nothing_waits, .fini = down) {
+    up((const char *[]){"--engine", "http://10.0.0.1:8000", "--stall_timeout", "1500", NULL});
+    long before = peak_kb();
+    int fd = http_connect(port());
+    struct timeval patience = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    for (int i = 0; i < 20000; i++)
+        http_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    if (!getenv("ASAN_OPTIONS"))
+        cr_assert_lt(peak_kb() - before, 4 << 10, "%ld kB more", peak_kb() - before);
+    // And is left at last.
+    for (int64_t end = now_ms() + 10000;; sleep_ms(50)) {
+        struct response r = http_get(port(), "/v1/status");
+        json_t *status = http_json(r, 200);
+        json_int_t n = json_integer_value(json_object_get(status, "connections"));
+        json_decref(status);
+        if (n == 1) break;
+        cr_assert(now_ms() < end);
+    }
+    close(fd);
+}
+
+Test(limits, many_idle_connections, .fini = down, .timeout = 120) {
+    enum { MANY = 10000, LEAST = 500 };
+    static int fds[MANY];
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    int most = files.rlim_max < MANY + 200 ? (int)files.rlim_max - 200 : MANY;
+    if (most < LEAST) cr_skip_test("too few descriptors");
+    up((const char *[]){"--engine", "http://10.0.0.1:8000", NULL});
+    long before = peak_kb();
+    for (int i = 0; i < most; i++) {
+        fds[i] = http_connect(port());
+        cr_assert_geq(fds[i], 0);
+        if (i % 2) { // half of them have been served
+            http_say(fds[i], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+            struct response r = http_answer(fds[i], false);
+            cr_assert_eq(r.status, 200);
+            response_free(&r);
+        }
+    }
+    int64_t since = now_ms();
+    json_decref(http_json(http_post(port(), "/v1/select", "{}"), 200));
+    cr_assert_lt(now_ms() - since, 1000);
+    if (!getenv("ASAN_OPTIONS"))
+        cr_assert_lt((peak_kb() - before) / (most / 1000), 4 << 10, "%ld kB for %d",
+                     peak_kb() - before, most);
+    for (int i = 0; i < most; i++)
+        close(fds[i]);
+    for (int64_t end = now_ms() + 10000;; sleep_ms(50)) {
+        json_t *status = http_json(http_get(port(), "/v1/status"), 200);
+        json_int_t n = json_integer_value(json_object_get(status, "connections"));
+        json_decref(status);
+        if (n == 1) break;
+        cr_assert(now_ms() < end);
+    }
+}

@@ -72,6 +72,7 @@ void conn_answered(struct conn *c, bool keep) {
         keep = false;
         c->linger = true;
     }
+    if (evbuffer_get_length(bufferevent_get_input(c->bev))) c->linger = true;
     c->x = NULL;
     exchange_free(x);
     if (keep && !c->server->router->draining) {

@@ -51,6 +51,12 @@ void exchange_free(struct exchange *x) {
     free(x);
 }
 
+void exchange_drop_body(struct exchange *x) {
+    evbuffer_drain(x->body, evbuffer_get_length(x->body));
+    x->conn->server->stats.queued -= x->body_size;
+    x->body_size = 0;
+}
+
 // ---- Ids -----------------------------------------------------------------------------------------
 
 static uint64_t draw(uint64_t *state) { // splitmix64

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "pools.h"
+#include "proxy.h"
 #include "router.h"
 #include "server.h"
 
@@ -91,6 +92,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
         server_reload(r->server, error, sizeof error) &&
         pools_reload(r->pools, error, sizeof error)) {
         options_free(&old);
+        proxy_reload(r->proxy);
         log_debug(fresh.debug);
         log_line(KVR_LOG_INFO, "settings read");
         return;
@@ -115,7 +117,7 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
     r->metrics = r->base ? metrics_new() : NULL;
     if (!r->metrics) return false;
     if (!(r->access = access_new(r, error, error_size)) ||
-        !(r->pools = pools_new(r, error, error_size)) ||
+        !(r->pools = pools_new(r, error, error_size)) || !(r->proxy = proxy_new(r)) ||
         !(r->server = server_new(r, error, error_size)))
         return false;
     p->look = event_new(r->base, -1, 0, on_look, p);
@@ -130,6 +132,7 @@ static void close_all(struct program *p) {
     struct router *r = &p->router;
     server_free(r->server);
     pools_free(r->pools);
+    proxy_free(r->proxy);
     access_free(r->access);
     metrics_free(r->metrics);
     for (int i = 0; i < 3; i++)

@@ -5,6 +5,7 @@
 #include "advise.h"
 #include "health.h"
 #include "metrics.h"
+#include "proxy.h"
 #include "status.h"
 
 const struct route routes[] = {
@@ -18,5 +19,9 @@ const struct route routes[] = {
     {"/healthz", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/readyz", HTTP_GET, readyz_handle, "readyz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/metrics", HTTP_GET, metrics_handle, "metrics", ROUTE_DRAINING},
+    {"/v1/chat/completions", HTTP_POST, proxy_chat, "chat", 0},
+    {"/v1/completions", HTTP_POST, proxy_completion, "completions", 0},
+    {"/v1/embeddings", HTTP_POST, proxy_embedding, "embeddings", 0},
+    {"/v1/models", HTTP_GET, proxy_models, "models", 0},
     {NULL, 0, NULL, NULL, 0},
 };

@@ -107,6 +107,8 @@ void exchange_start(struct exchange *x, int status, const char *type, int64_t le
 // `room` is called (what is given nevertheless is kept).
 bool exchange_data(struct exchange *x, struct evbuffer *data);
 void exchange_end(struct exchange *x);
+// The body isn't needed any more; nor does it count as waiting.
+void exchange_drop_body(struct exchange *x);
 // The end of an answer that can't be completed: the client sees a connection that breaks. An answer
 // that hasn't begun is given as 502.
 void exchange_abort(struct exchange *x);

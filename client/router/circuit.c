@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// See circuit.h.
+#include "circuit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "pools.h"
+#include "router.h"
+#include "server.h"
+#include "upstream.h"
+
+enum { MOST_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
+
+struct suspect {
+    struct circuits *circuits;
+    struct suspect *next;
+    char pool[sizeof((struct pool_options *)0)->name];
+    char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
+    size_t worker_size;
+    unsigned failures; // in a row
+    bool reached;
+    int64_t since_us; // the last failure of a request
+    struct upstream_call *probe;
+    int status; // of the probe's answer
+};
+
+struct circuits {
+    struct router *router;
+    struct upstream *upstream;
+    struct suspect *first;
+    size_t n;
+    struct event *tick;
+};
+
+static struct kvr_bytes name_of(const struct suspect *s) {
+    return (struct kvr_bytes){s->worker, s->worker_size};
+}
+
+static struct suspect **find(struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
+    struct suspect **at = &c->first;
+    for (; *at; at = &(*at)->next)
+        if ((*at)->worker_size == worker.n && !memcmp((*at)->worker, worker.p, worker.n) &&
+            !strcmp((*at)->pool, p->options.name))
+            break;
+    return at;
+}
+
+static void forget(struct circuits *c, struct suspect **at) {
+    struct suspect *s = *at;
+    upstream_cancel(s->probe);
+    *at = s->next;
+    c->n--;
+    free(s);
+}
+
+static void wait_for_tick(struct circuits *c) {
+    int64_t ms = c->router->options.probe;
+    struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
+}
+
+void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                    const char *address, bool reached) {
+    struct suspect *s = *find(c, p, worker);
+    if (!s) {
+        size_t n = strlen(address);
+        s = c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+                ? calloc(1, sizeof *s)
+                : NULL;
+        if (!s) return;
+        s->circuits = c;
+        memcpy(s->pool, p->options.name, sizeof s->pool);
+        memcpy(s->worker, worker.p, worker.n);
+        memcpy(s->address, address, n);
+        s->worker_size = worker.n;
+        s->next = c->first;
+        c->first = s;
+        c->n++;
+    }
+    s->failures++;
+    s->reached = reached;
+    s->since_us = now_us();
+    if (s->failures == FAILURES_HERE)
+        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+    wait_for_tick(c);
+}
+
+void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
+    struct suspect **at = c->first ? find(c, p, worker) : NULL;
+    if (!at || !*at) return;
+    if ((*at)->failures >= FAILURES_HERE)
+        log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
+                 (*at)->address);
+    forget(c, at);
+}
+
+size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
+                        size_t n) {
+    size_t found = 0;
+    for (const struct suspect *s = c->first; s && found < n; s = s->next)
+        if (s->failures >= FAILURES_HERE && !strcmp(s->pool, p->options.name))
+            out[found++] = name_of(s);
+    return found;
+}
+
+// ---- Probes --------------------------------------------------------------------------------------
+
+static void on_head(void *ctx, const struct reply *reply) {
+    struct suspect *s = ctx;
+    s->status = reply->status;
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    (void)ctx;
+    (void)bytes;
+}
+
+static void on_failed(void *ctx, enum upstream_failure why) {
+    struct suspect *s = ctx;
+    (void)why;
+    s->probe = NULL;
+    if (s->failures < FAILURES_HERE) s->failures++;
+}
+
+static void on_end(void *ctx) {
+    struct suspect *s = ctx;
+    struct circuits *c = s->circuits;
+    struct pool *p = pools_named(c->router->pools, s->pool);
+    if (s->status != 200 || !p) {
+        on_failed(ctx, UPSTREAM_RESET);
+        return;
+    }
+    s->probe = NULL;
+    circuit_good(c, p, name_of(s));
+}
+
+static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+
+static void probe(struct suspect *s) {
+    struct upstream_request request = {.address = s->address,
+                                       .method = "GET",
+                                       .path = "/health",
+                                       .fresh = true,
+                                       .head_ms = PROBE_PATIENCE_MS};
+    s->status = 0;
+    s->probe = upstream_start(s->circuits->upstream, &request, &port, s, NULL);
+}
+
+// A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
+static bool is_over(struct circuits *c, const struct suspect *s, int64_t now) {
+    const struct pool *p = pools_named(c->router->pools, s->pool);
+    if (!p || now - s->since_us > (int64_t)FORGET_S * 1000000) return true;
+    return p->seen_us > s->since_us && !pool_worker(p, name_of(s));
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *ctx) {
+    struct circuits *c = ctx;
+    int64_t now = now_us();
+    (void)fd;
+    (void)what;
+    for (struct suspect **at = &c->first; *at;) {
+        struct suspect *s = *at;
+        if (is_over(c, s, now)) {
+            forget(c, at);
+            continue;
+        }
+        // Where only a request can tell, one is let through now and then.
+        if (s->reached && s->failures >= FAILURES_HERE) s->failures = FAILURES_HERE - 1;
+        if (!s->reached && !s->probe) probe(s);
+        at = &s->next;
+    }
+    wait_for_tick(c);
+}
+
+struct circuits *circuits_new(struct router *r, struct upstream *u) {
+    struct circuits *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->router = r;
+    c->upstream = u;
+    c->tick = event_new(r->base, -1, 0, on_tick, c);
+    if (c->tick) return c;
+    free(c);
+    return NULL;
+}
+
+void circuits_free(struct circuits *c) {
+    if (!c) return;
+    while (c->first)
+        forget(c, &c->first);
+    event_free(c->tick);
+    free(c);
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which engines have failed.
+//
+// A worker is a suspect from its first failure on until it has answered again; so good answers of all
+// the others cost nothing. With FAILURES_HERE failures in a row the router doesn't choose it any
+// more: that also holds while Redis is away.
+//
+// A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one. One
+// that answers 5xx isn't: its /health says nothing about that, only a request can.
+#ifndef ROUTER_CIRCUIT_H
+#define ROUTER_CIRCUIT_H
+
+#include <kvroute/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct router;
+struct pool;
+struct circuits;
+struct upstream;
+
+enum { FAILURES_HERE = 3 };
+
+struct circuits *circuits_new(struct router *r, struct upstream *u); // NULL: no memory
+void circuits_free(struct circuits *c);
+
+// reached: it has answered, and that was the failure.
+void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                    const char *address, bool reached);
+void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker);
+// Writes up to n names of workers of the pool that aren't to be chosen; returns how many.
+size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
+                        size_t n);
+
+#endif

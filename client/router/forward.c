@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy, from the choice of an engine to the end of its answer. See proxy.h.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "metrics.h"
+#include "proxy_impl.h"
+
+// ---- Headers -------------------------------------------------------------------------------------
+
+// What is between two neighbours only, or said anew. The engine is asked for plain text, because the
+// lines of a stream are looked at.
+static const char *const not_to_engine[] = {"connection",
+                                            "keep-alive",
+                                            "proxy-connection",
+                                            "proxy-authenticate",
+                                            "proxy-authorization",
+                                            "te",
+                                            "trailer",
+                                            "transfer-encoding",
+                                            "upgrade",
+                                            "host",
+                                            "content-length",
+                                            "expect",
+                                            "accept-encoding",
+                                            "x-request-id",
+                                            "x-data-parallel-rank",
+                                            NULL};
+static const char *const not_to_client[] = {"connection",        "keep-alive",
+                                            "proxy-connection",  "proxy-authenticate",
+                                            "trailer",           "transfer-encoding",
+                                            "upgrade",           "content-length",
+                                            "content-type",      "date",
+                                            "x-request-id",      "x-kvroute-worker",
+                                            "x-kvroute-overlap", NULL};
+
+static bool is_in(const char *const *names, const char *name) {
+    for (; *names; names++)
+        if (!strcasecmp(*names, name)) return true;
+    return false;
+}
+
+// Whether a Connection header says that a header of this name is for the next neighbour only.
+static bool is_named(const char *connection, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = connection; at && *at;) {
+        at += strspn(at, " \t,");
+        size_t len = strcspn(at, " \t,");
+        if (len == n && !strncasecmp(at, name, n)) return true;
+        at += len;
+    }
+    return false;
+}
+
+bool forward_prepare(struct forwarded *f) {
+    const struct http_head *h = &f->x->head;
+    const char *connection = http_header(h, "connection");
+    // A token that is for this router isn't the engines' business.
+    bool ours = *f->proxy->router->options.token_file;
+    struct evbuffer *lines = evbuffer_new();
+    if (!lines) return false;
+    for (unsigned i = 0; i < h->n_headers; i++) {
+        const char *name = h->headers[i].name;
+        if (is_in(not_to_engine, name) || is_named(connection, name)) continue;
+        if (ours && !strcasecmp(name, "authorization")) continue;
+        evbuffer_add_printf(lines, "%s: %s\r\n", name, h->headers[i].value);
+    }
+    evbuffer_add_printf(lines, "X-Request-Id: %s\r\n", f->x->record.id);
+    size_t n = evbuffer_get_length(lines);
+    f->headers = malloc(n + 40); // room for the rank
+    if (f->headers) {
+        evbuffer_remove(lines, f->headers, n);
+        f->headers[n] = 0;
+    }
+    evbuffer_free(lines);
+    return f->headers != NULL;
+}
+
+static void set_rank(struct forwarded *f) {
+    static const char name[] = "X-data-parallel-rank: ";
+    char *old = strstr(f->headers, name), *at = old ? old : f->headers + strlen(f->headers);
+    snprintf(at, 40, "%s%u\r\n", name, f->rank);
+}
+
+// ---- To the client -------------------------------------------------------------------------------
+
+static void begin_answer(struct forwarded *f) {
+    struct exchange *x = f->x;
+    const struct reply *r = f->reply;
+    char overlap[24];
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (!is_in(not_to_client, r->headers[i].name))
+            exchange_header_set(x, r->headers[i].name, r->headers[i].value);
+    snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
+    exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
+    exchange_header_set(x, "X-Kvroute-Overlap", overlap);
+    bool bodiless = r->status == 204 || r->status == 304;
+    f->answering = true;
+    exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
+    // From here on it can't go elsewhere: what was kept for that isn't needed any more.
+    exchange_drop_body(x);
+    prompt_free(&f->prompt);
+    free(f->headers);
+    f->headers = NULL;
+}
+
+static void first_piece(struct forwarded *f) {
+    const char *type = reply_find(f->reply, "Content-Type");
+    bool good = f->reply->status < 300;
+    stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
+    begin_answer(f);
+    if (!good || !f->stream.events) return;
+    f->x->record.first_us = now_us() - f->x->record.began_us;
+    proxy_update(f, true);
+}
+
+static void next_piece(struct forwarded *f) {
+    int64_t now = now_us();
+    if (f->piece_us && f->stream.events) metrics_gap(f->proxy->router->metrics, now - f->piece_us);
+    f->piece_us = now;
+}
+
+static void on_room(struct exchange *x) {
+    struct forwarded *f = x->arg;
+    if (f->call) upstream_resume(f->call);
+}
+
+static void outcome(struct forwarded *f, enum engine_outcome how) {
+    metrics_engine(f->proxy->router->metrics, f->pool, f->x->record.worker, how);
+}
+
+// The answer is over: the exchange is the last to go.
+static struct exchange *let_go(struct forwarded *f) {
+    struct exchange *x = f->x;
+    x->record.output = stream_tokens(&f->stream);
+    forwarded_free(f);
+    return x;
+}
+
+// ---- From the engine -----------------------------------------------------------------------------
+
+static void blame(struct forwarded *f, bool reached) {
+    outcome(f, f->answering ? ENGINE_CUT : ENGINE_FAILED);
+    circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, reached);
+}
+
+// Nothing of an answer has come, or nothing that the client has seen.
+static void failed_before(struct forwarded *f, enum upstream_failure why) {
+    blame(f, false);
+    if (proxy_may_retry(f)) {
+        proxy_retry(f);
+        return;
+    }
+    struct exchange *x = let_go(f);
+    if (why == UPSTREAM_TIMEOUT)
+        exchange_error(x, 504, "ENGINE", "the engine didn't answer in time");
+    else
+        exchange_error(x, 502, "ENGINE",
+                       why == UPSTREAM_CONNECT ? "the engine can't be reached"
+                                               : "the engine broke off before its answer");
+}
+
+static void failed_within(struct forwarded *f) {
+    struct evbuffer *out = evbuffer_new();
+    bool said = f->stream.events && f->reply->length < 0 && out;
+    blame(f, false);
+    if (said) {
+        stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
+        exchange_data(f->x, out);
+    }
+    if (out) evbuffer_free(out);
+    struct exchange *x = let_go(f);
+    snprintf(x->record.code, sizeof x->record.code, "ENGINE");
+    if (said)
+        exchange_end(x);
+    else
+        exchange_abort(x);
+}
+
+static void on_head(void *ctx, const struct reply *r) {
+    struct forwarded *f = ctx;
+    f->reply = r;
+    if (r->status < 500) {
+        if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
+        outcome(f, r->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
+        return;
+    }
+    // What an engine doesn't know how to do, another of the pool won't either.
+    if (r->status == 501 || r->status == 505) {
+        outcome(f, ENGINE_REFUSED);
+        return;
+    }
+    blame(f, true);
+    if (!proxy_may_retry(f)) return; // then the client gets it as it is
+    upstream_cancel(f->call);
+    f->call = NULL;
+    proxy_retry(f);
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct forwarded *f = ctx;
+    if (!f->answering) first_piece(f);
+    next_piece(f);
+    struct evbuffer *out = f->proxy->out;
+    if (!stream_pass(&f->stream, bytes, out)) {
+        upstream_cancel(f->call);
+        f->call = NULL;
+        evbuffer_drain(out, evbuffer_get_length(out));
+        failed_within(f);
+        return;
+    }
+    if (evbuffer_get_length(out) && !exchange_data(f->x, out)) upstream_pause(f->call);
+}
+
+static void on_end(void *ctx) {
+    struct forwarded *f = ctx;
+    struct evbuffer *out = f->proxy->out;
+    f->call = NULL;
+    if (!f->answering) first_piece(f);
+    stream_end(&f->stream, out);
+    if (evbuffer_get_length(out)) exchange_data(f->x, out);
+    exchange_end(let_go(f));
+}
+
+static void on_failed(void *ctx, enum upstream_failure why) {
+    struct forwarded *f = ctx;
+    f->call = NULL;
+    if (why == UPSTREAM_STALE && !f->fresh) {
+        f->fresh = true;
+        forward(f);
+    } else if (f->answering) {
+        failed_within(f);
+    } else {
+        failed_before(f, why);
+    }
+}
+
+void forward(struct forwarded *f) {
+    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    const struct http_head *h = &f->x->head;
+    char path[MOST_TARGET + 8];
+    bool wrong = false;
+    set_rank(f);
+    snprintf(path, sizeof path, "%s%s%s", h->path, h->query ? "?" : "", h->query ? h->query : "");
+    struct upstream_request request = {.address = f->address,
+                                       .method = "POST",
+                                       .path = path,
+                                       .headers = f->headers,
+                                       .body = f->x->body,
+                                       .fresh = f->fresh};
+    f->x->room = on_room;
+    f->call = upstream_start(f->proxy->upstream, &request, &port, f, &wrong);
+    if (f->call) return;
+    if (wrong) {
+        failed_before(f, UPSTREAM_CONNECT);
+    } else {
+        struct exchange *x = let_go(f);
+        exchange_error(x, 503, "NOMEM", "no memory");
+    }
+}

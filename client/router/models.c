@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /v1/models: what engines say that they serve, one of each pool asked, and all put together.
+// Of a pool whose engines are silent the models that the settings name are listed.
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy_impl.h"
+
+enum { PATIENCE_MS = 2000, MOST_BYTES = 4 << 20 };
+
+struct question {
+    struct gathering *gathering;
+    struct pool_options pool;
+    struct upstream_call *call;
+    struct evbuffer *bytes;
+    int status;
+};
+
+struct gathering {
+    struct exchange *x;
+    json_t *models; // array
+    size_t open, n;
+    struct question *questions;
+};
+
+static void gathering_free(struct gathering *g) {
+    for (size_t i = 0; i < g->n; i++) {
+        upstream_cancel(g->questions[i].call);
+        if (g->questions[i].bytes) evbuffer_free(g->questions[i].bytes);
+    }
+    json_decref(g->models);
+    free(g->questions);
+    free(g);
+}
+
+static void on_gone(struct exchange *x) {
+    gathering_free(x->arg);
+}
+
+static bool is_listed(const json_t *models, const char *id) {
+    size_t i;
+    json_t *model;
+    json_array_foreach(models, i, model) {
+        const char *other = json_string_value(json_object_get(model, "id"));
+        if (other && !strcmp(other, id)) return true;
+    }
+    return false;
+}
+
+// Adds those that aren't there yet. False: that is no list of models.
+static bool add_answer(json_t *models, struct evbuffer *bytes) {
+    char why[100];
+    size_t i;
+    json_t *all = prompt_parse(bytes, why, sizeof why), *model;
+    json_t *data = json_object_get(all, "data");
+    json_array_foreach(data, i, model) {
+        const char *id = json_string_value(json_object_get(model, "id"));
+        if (id && !is_listed(models, id)) json_array_append(models, model);
+    }
+    bool good = json_is_array(data);
+    json_decref(all);
+    return good;
+}
+
+static void add_settings(json_t *models, const struct pool_options *o) {
+    for (const char *at = o->models + strspn(o->models, " "); *at;) {
+        size_t n = strcspn(at, " ");
+        char *id = strndup(at, n);
+        if (id && strcmp(id, "*") != 0 && !is_listed(models, id))
+            json_array_append_new(models, json_pack("{s:s,s:s,s:s}", "id", id, "object", "model",
+                                                    "owned_by", "kvroute"));
+        free(id);
+        at += n + strspn(at + n, " ");
+    }
+}
+
+static void answered(struct question *q, bool good) {
+    struct gathering *g = q->gathering;
+    struct exchange *x = g->x;
+    q->call = NULL;
+    if (!good || !add_answer(g->models, q->bytes)) add_settings(g->models, &q->pool);
+    if (--g->open) return;
+    json_t *models = json_incref(g->models);
+    gathering_free(g);
+    if (json_array_size(models)) {
+        exchange_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
+        return;
+    }
+    json_decref(models);
+    exchange_error(x, 503, "NOWORKER", "no engine answers");
+}
+
+static void on_head(void *ctx, const struct reply *r) {
+    ((struct question *)ctx)->status = r->status;
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct question *q = ctx;
+    evbuffer_add_buffer(q->bytes, bytes);
+    if (evbuffer_get_length(q->bytes) <= MOST_BYTES) return;
+    upstream_cancel(q->call);
+    answered(q, false);
+}
+
+static void on_end(void *ctx) {
+    struct question *q = ctx;
+    answered(q, q->status == 200);
+}
+
+static void on_failed(void *ctx, enum upstream_failure why) {
+    (void)why;
+    answered(ctx, false);
+}
+
+static void ask(struct proxy *p, struct question *q, const struct pool *pool, const char *headers) {
+    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    struct upstream_request request = {.address = proxy_some_address(p, pool),
+                                       .method = "GET",
+                                       .path = "/v1/models",
+                                       .headers = headers,
+                                       .fresh = true,
+                                       .head_ms = PATIENCE_MS};
+    q->pool = pool->options;
+    q->bytes = evbuffer_new();
+    if (request.address && q->bytes)
+        q->call = upstream_start(p->upstream, &request, &port, q, NULL);
+}
+
+// The client's own key, where it is meant for the engines.
+static char *key_of(const struct exchange *x) {
+    const char *key = http_header(&x->head, "authorization");
+    if (!key || *x->router->options.token_file) return NULL;
+    size_t n = strlen(key) + 20;
+    char *line = malloc(n);
+    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
+    return line;
+}
+
+void proxy_models(struct exchange *x) {
+    struct proxy *p = x->router->proxy;
+    struct gathering *g = calloc(1, sizeof *g);
+    size_t n = 0;
+    for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next)
+        n++;
+    if (g) g->questions = calloc(n, sizeof *g->questions);
+    if (g) g->models = json_array();
+    if (!g || !g->questions || !g->models) {
+        if (g) gathering_free(g);
+        exchange_error(x, 503, "NOMEM", "no memory");
+        return;
+    }
+    g->x = x;
+    x->arg = g;
+    x->gone = on_gone;
+    char *headers = key_of(x);
+    for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
+        struct question *q = &g->questions[g->n++];
+        q->gathering = g;
+        ask(p, q, pool, headers);
+    }
+    free(headers);
+    // Those that couldn't be asked; the last of them may be the end of it.
+    g->open = n;
+    for (size_t i = 0; i < n; i++) {
+        bool last = g->open == 1;
+        if (g->questions[i].call) continue;
+        answered(&g->questions[i], false);
+        if (last) return;
+    }
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy, from a request to the choice of an engine. See proxy.h.
+#include "proxy_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics.h"
+
+enum {
+    TICK_MS = 1000,
+    TELL_TOKENS_S = 5, // the pool is told of the output as often
+    TELL_ALIVE_S = 20, // and that a request still is one, when nothing else is said
+    TOKENIZE_MS = 5000,
+    MOST_TOLD = 64 << 20, // bytes of an answer of /tokenize
+    MOST_SUSPECTED = 32,
+};
+
+// ---- A request's life ----------------------------------------------------------------------------
+
+static struct forwarded *forwarded_new(struct proxy *p, struct exchange *x, struct pool *pool,
+                                       enum prompt_kind kind) {
+    struct forwarded *f = calloc(1, sizeof *f);
+    if (!f) return NULL;
+    f->proxy = p;
+    f->x = x;
+    f->pool = pool;
+    f->kind = kind;
+    f->next = p->all;
+    if (f->next) f->next->prev = f;
+    p->all = f;
+    return f;
+}
+
+static void unlink_and_free(struct forwarded *f) {
+    *(f->prev ? &f->prev->next : &f->proxy->all) = f->next;
+    if (f->next) f->next->prev = f->prev;
+    free(f);
+}
+
+// What was asked of the pool is answered later, and what it then booked is released.
+void forwarded_free(struct forwarded *f) {
+    upstream_cancel(f->call);
+    f->call = NULL;
+    proxy_release(f);
+    json_decref(f->json);
+    f->json = NULL;
+    if (f->told) evbuffer_free(f->told);
+    f->told = NULL;
+    prompt_free(&f->prompt);
+    stream_free(&f->stream);
+    free(f->headers);
+    f->headers = NULL;
+    f->x = NULL;
+    if (!f->selecting) unlink_and_free(f);
+}
+
+static void on_gone(struct exchange *x) {
+    struct forwarded *f = x->arg;
+    if (f->call && f->booked)
+        metrics_engine(x->router->metrics, f->pool, x->record.worker, ENGINE_CANCELLED);
+    forwarded_free(f);
+}
+
+static void answer_error(struct forwarded *f, int status, const char *code, const char *message) {
+    struct exchange *x = f->x;
+    forwarded_free(f);
+    exchange_error(x, status, code, message);
+}
+
+// ---- The pool ------------------------------------------------------------------------------------
+
+void proxy_release(struct forwarded *f) {
+    struct kvr_bytes id = {f->id, f->id_size};
+    if (f->booked) kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    f->booked = false;
+}
+
+void proxy_update(struct forwarded *f, bool prefilled) {
+    int64_t tokens = stream_tokens(&f->stream);
+    struct kvr_update_call call = {
+        .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
+    f->told_us = now_us();
+    f->told_tokens = tokens;
+    kvr_client_update_async(f->pool->client, &call, NULL, NULL);
+}
+
+// Each try has an id of its own: what was released doesn't come back.
+static void new_id(struct forwarded *f) {
+    uint64_t z = f->proxy->dice += 0x9e3779b97f4a7c15; // splitmix64
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id, z);
+}
+
+static void not_chosen(struct forwarded *f, const struct kvr_result *r) {
+    static const struct {
+        enum kvr_code code;
+        int status;
+    } table[] = {
+        {KVR_CODE_NOWORKER, 503}, {KVR_CODE_NOPOOL, 503}, {KVR_CODE_OOM, 503},
+        {KVR_CODE_TIMEOUT, 503},  {KVR_CODE_FULL, 503},   {KVR_CODE_NOMEM, 503},
+        {KVR_CODE_CLOSED, 503},
+    };
+    int status = 502;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].code == r->code) status = table[i].status;
+    if (f->n_tried)
+        answer_error(f, 502, "ENGINE", "the engine failed, and there is no other");
+    else
+        answer_error(f, status, kvr_code_name(r->code),
+                     *r->message ? r->message : "no engine could be chosen");
+}
+
+static void take_choice(struct forwarded *f, const struct kvr_result *r) {
+    struct record *record = &f->x->record;
+    const struct kvr_choice *c = &r->choice;
+    size_t n = c->addr.n < sizeof f->address - 1 ? c->addr.n : sizeof f->address - 1;
+    memcpy(f->address, c->addr.p, n);
+    f->address[n] = 0;
+    f->worker_size = c->worker.n < sizeof f->worker ? c->worker.n : sizeof f->worker;
+    memcpy(f->worker, c->worker.p, f->worker_size);
+    f->rank = c->rank;
+    f->booked = true;
+    f->fresh = false;
+    f->told_us = now_us();
+    snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
+    record->rank = c->rank;
+    record->blocks = (int64_t)f->prompt.n;
+    record->overlap = c->overlap;
+    record->degraded = r->degraded;
+    record->tries++;
+}
+
+static void on_selected(void *ctx, const struct kvr_result *r) {
+    struct forwarded *f = ctx;
+    f->selecting = false;
+    if (!f->x) {
+        f->booked = r->code == KVR_CODE_OK;
+        forwarded_free(f);
+        return;
+    }
+    metrics_select(f->proxy->router->metrics, now_us() - f->asked_us, r);
+    if (r->code == KVR_CODE_NOWORKER && !f->any) {
+        // Only suspects are left, perhaps: trying one is better than refusing.
+        f->any = true;
+        proxy_select(f);
+    } else if (r->code != KVR_CODE_OK) {
+        not_chosen(f, r);
+    } else {
+        take_choice(f, r);
+        forward(f);
+    }
+}
+
+void proxy_select(struct forwarded *f) {
+    struct kvr_bytes out[MOST_TRIES + MOST_SUSPECTED];
+    size_t n = 0;
+    for (; n < f->n_tried; n++)
+        out[n] = (struct kvr_bytes){f->tried[n], f->tried_size[n]};
+    if (!f->any) {
+        size_t suspects = circuit_suspects(f->proxy->circuits, f->pool, out + n, MOST_SUSPECTED);
+        f->any = !suspects; // then asking again would change nothing
+        n += suspects;
+    }
+    new_id(f);
+    struct kvr_select_call call = {.request = {f->id, f->id_size},
+                                   .blocks = {.hashes = f->prompt.hashes, .n = f->prompt.n},
+                                   .isl = f->prompt.isl,
+                                   .osl = f->prompt.osl,
+                                   .exclude = out,
+                                   .n_exclude = n};
+    f->asked_us = now_us();
+    f->selecting = true;
+    enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
+    if (code == KVR_CODE_OK) return;
+    f->selecting = false;
+    not_chosen(f, &(struct kvr_result){.code = code, .message = ""});
+}
+
+// ---- Again ---------------------------------------------------------------------------------------
+
+static bool was_tried(const struct forwarded *f, const struct pool_worker *w) {
+    for (unsigned i = 0; i < f->n_tried; i++)
+        if (strlen(w->name) == f->tried_size[i] && !memcmp(w->name, f->tried[i], f->tried_size[i]))
+            return true;
+    return strlen(w->name) == f->worker_size && !memcmp(w->name, f->worker, f->worker_size);
+}
+
+// Whether there may be a worker that this request hasn't been to.
+static bool has_another(const struct forwarded *f) {
+    const struct pool *pool = f->pool;
+    for (size_t i = 0; i < pool->n_workers; i++)
+        if (pool->workers[i].state == KVR_READY && !was_tried(f, &pool->workers[i])) return true;
+    return !pool->seen_us;
+}
+
+bool proxy_may_retry(struct forwarded *f) {
+    struct proxy *p = f->proxy;
+    unsigned most = p->router->options.tries;
+    if (f->n_tried >= MOST_TRIES || f->x->record.tries >= most || !has_another(f)) return false;
+    bool allowed = p->budget >= 1;
+    if (allowed) p->budget -= 1;
+    metrics_retry(p->router->metrics, allowed);
+    return allowed;
+}
+
+void proxy_retry(struct forwarded *f) {
+    proxy_release(f);
+    memcpy(f->tried[f->n_tried], f->worker, f->worker_size);
+    f->tried_size[f->n_tried++] = f->worker_size;
+    f->any = false;
+    f->reply = NULL;
+    proxy_select(f);
+}
+
+static void fill_budget(struct proxy *p) {
+    const struct options *o = &p->router->options;
+    p->budget += o->retry_percent / 100.0;
+    if (p->budget > o->retry_burst) p->budget = o->retry_burst;
+}
+
+// ---- From the body to blocks ---------------------------------------------------------------------
+
+static struct prompt_how how_of(const struct pool *pool) {
+    static const enum prompt_way ways[] = {[BLOCKS_AUTO] = PROMPT_TEXT,
+                                           [BLOCKS_TOKENS] = PROMPT_IDS,
+                                           [BLOCKS_TOKENIZE] = PROMPT_TOKENIZE,
+                                           [BLOCKS_TEXT] = PROMPT_TEXT};
+    return (struct prompt_how){.way = ways[pool->options.blocks],
+                               .block_size = pool->block_size,
+                               .chunk = pool->options.chunk,
+                               .space = kvr_text(pool->options.salt)};
+}
+
+const char *proxy_some_address(struct proxy *p, const struct pool *pool) {
+    for (size_t i = 0; i < pool->n_workers; i++) {
+        const struct pool_worker *w = &pool->workers[p->turn++ % pool->n_workers];
+        if (w->state == KVR_READY && *w->addr) return w->addr;
+    }
+    return NULL;
+}
+
+// The blocks are known, or can't be: what was only for them goes.
+static void blocks_known(struct forwarded *f) {
+    json_decref(f->json);
+    f->json = NULL;
+    if (f->told) evbuffer_free(f->told);
+    f->told = NULL;
+    f->x->record.input = f->prompt.isl;
+    proxy_select(f);
+}
+
+static void told_head(void *ctx, const struct reply *reply) {
+    ((struct forwarded *)ctx)->reply = reply;
+}
+
+static void told_data(void *ctx, struct evbuffer *bytes) {
+    struct forwarded *f = ctx;
+    evbuffer_add_buffer(f->told, bytes);
+    if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
+    upstream_cancel(f->call);
+    f->call = NULL;
+    f->reply = NULL;
+    blocks_known(f);
+}
+
+static void told_end(void *ctx) {
+    struct forwarded *f = ctx;
+    struct prompt_how how = how_of(f->pool);
+    f->call = NULL;
+    if (f->reply->status == 200) prompt_told(&f->prompt, f->told, f->json, &how);
+    f->reply = NULL;
+    blocks_known(f);
+}
+
+static void ask_tokens(struct forwarded *f);
+
+static void told_failed(void *ctx, enum upstream_failure why) {
+    struct forwarded *f = ctx;
+    f->call = NULL;
+    f->reply = NULL;
+    if (why == UPSTREAM_STALE && !f->fresh) {
+        f->fresh = true;
+        ask_tokens(f);
+    } else {
+        blocks_known(f);
+    }
+}
+
+// Whatever comes of it, the request goes on; without blocks if it must.
+static void ask_tokens(struct forwarded *f) {
+    static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
+    struct upstream_request request = {.address = proxy_some_address(f->proxy, f->pool),
+                                       .method = "POST",
+                                       .path = "/tokenize",
+                                       .headers = "Content-Type: application/json\r\n",
+                                       .body = prompt_question(f->kind, f->json),
+                                       .fresh = f->fresh,
+                                       .head_ms = TOKENIZE_MS};
+    if (!f->told) f->told = evbuffer_new();
+    if (request.address && request.body && f->told)
+        f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
+    if (request.body) evbuffer_free(request.body);
+    if (!f->call) blocks_known(f);
+}
+
+static void begin(struct exchange *x, enum prompt_kind kind) {
+    struct proxy *p = x->router->proxy;
+    char why[100] = "";
+    if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > MOST_TARGET) {
+        exchange_error(x, 414, "TOOLARGE", "the target is too long");
+        return;
+    }
+    json_t *json = prompt_parse(x->body, why, sizeof why);
+    if (!json) {
+        exchange_error(x, 400, "BADREQUEST", why);
+        return;
+    }
+    const char *model = json_string_value(json_object_get(json, "model"));
+    struct pool *pool = pools_for(x->router->pools, model);
+    snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
+    if (!pool) {
+        json_decref(json);
+        exchange_error(x, 404, "NOMODEL", "no pool serves this model");
+        return;
+    }
+    struct forwarded *f = forwarded_new(p, x, pool, kind);
+    if (!f) {
+        json_decref(json);
+        exchange_error(x, 503, "NOMEM", "no memory");
+        return;
+    }
+    struct prompt_how how = how_of(pool);
+    pools_take(x, pool);
+    x->arg = f;
+    x->gone = on_gone;
+    f->json = json;
+    fill_budget(p);
+    if (!prompt_read(&f->prompt, kind, json, &how) || !forward_prepare(f)) {
+        answer_error(f, 503, "NOMEM", "no memory");
+        return;
+    }
+    x->record.stream = f->prompt.stream;
+    if (f->prompt.untold)
+        ask_tokens(f);
+    else
+        blocks_known(f);
+}
+
+void proxy_chat(struct exchange *x) {
+    begin(x, PROMPT_CHAT);
+}
+
+void proxy_completion(struct exchange *x) {
+    begin(x, PROMPT_COMPLETION);
+}
+
+void proxy_embedding(struct exchange *x) {
+    begin(x, PROMPT_EMBEDDING);
+}
+
+// ---- All of it -----------------------------------------------------------------------------------
+
+// Leases are renewed and outputs told from here, not with every token.
+static void on_tick(evutil_socket_t fd, short what, void *ctx) {
+    struct proxy *p = ctx;
+    int64_t now = now_us();
+    (void)fd;
+    (void)what;
+    for (struct forwarded *f = p->all; f; f = f->next) {
+        if (!f->booked) continue;
+        int64_t quiet = now - f->told_us;
+        bool more = f->answering && stream_tokens(&f->stream) > f->told_tokens;
+        if (quiet >= (more ? TELL_TOKENS_S : TELL_ALIVE_S) * (int64_t)1000000)
+            proxy_update(f, f->answering && f->stream.events);
+    }
+}
+
+static struct upstream_options upstream_options_of(const struct options *o) {
+    return (struct upstream_options){.connect_ms = o->connect_timeout,
+                                     .head_ms = o->answer_timeout,
+                                     .idle_ms = o->silence_timeout,
+                                     .keep_ms =
+                                         4000, // less than the 5 s after which engines end it
+                                     .keep_most = 256};
+}
+
+struct proxy *proxy_new(struct router *r) {
+    static const struct timeval every = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
+    struct upstream_options o = upstream_options_of(&r->options);
+    struct proxy *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->router = r;
+    p->budget = r->options.retry_burst;
+    evutil_secure_rng_get_bytes(&p->dice, sizeof p->dice);
+    p->upstream = upstream_new(r->base, &o);
+    p->circuits = p->upstream ? circuits_new(r, p->upstream) : NULL;
+    p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
+    p->out = evbuffer_new();
+    if (p->circuits && p->tick && p->out && !event_add(p->tick, &every)) return p;
+    proxy_free(p);
+    return NULL;
+}
+
+void proxy_reload(struct proxy *p) {
+    struct upstream_options o = upstream_options_of(&p->router->options);
+    upstream_change(p->upstream, &o);
+}
+
+void proxy_free(struct proxy *p) {
+    if (!p) return;
+    circuits_free(p->circuits);
+    upstream_free(p->upstream);
+    if (p->tick) event_free(p->tick);
+    if (p->out) evbuffer_free(p->out);
+    free(p);
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What proxy.c (from the request to the choice), forward.c (from the choice to the answer's end) and
+// models.c share.
+#ifndef ROUTER_PROXY_IMPL_H
+#define ROUTER_PROXY_IMPL_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <kvroute/client.h>
+
+#include "circuit.h"
+#include "pools.h"
+#include "prompt.h"
+#include "proxy.h"
+#include "router.h"
+#include "server.h"
+#include "stream.h"
+#include "upstream.h"
+
+enum { MOST_TRIES = 8, MOST_TARGET = 2048 }; // a target's bytes
+
+struct proxy {
+    struct router *router;
+    struct upstream *upstream;
+    struct circuits *circuits;
+    struct forwarded *all; // under way
+    struct event *tick;
+    struct evbuffer *out; // pieces on their way
+    double budget;        // retries that may be made now
+    uint64_t dice;        // for booking ids
+    size_t turn;          // which worker is asked next for tokens or models
+};
+
+// A request under way.
+struct forwarded {
+    struct proxy *proxy;
+    struct exchange *x; // NULL: it has ended, and only the pool's answer is waited for
+    struct pool *pool;
+    struct forwarded *prev, *next;
+    enum prompt_kind kind;
+    json_t *json;          // until its blocks are known
+    struct evbuffer *told; // what /tokenize has answered so far
+    struct prompt prompt;
+    char *headers; // for the engine
+    struct upstream_call *call;
+
+    // The choice.
+    char id[KVR_MAX_ID];
+    size_t id_size;
+    int64_t asked_us;
+    bool selecting, booked, any; // any: also workers that are suspected
+    char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
+    size_t worker_size;
+    uint32_t rank;
+    char tried[MOST_TRIES][KVR_MAX_NAME];
+    size_t tried_size[MOST_TRIES];
+    unsigned n_tried;
+    bool fresh; // the connection is to be a new one
+
+    // The answer.
+    const struct reply *reply; // its head has come
+    bool answering;            // the client has it
+    struct stream stream;
+    int64_t told_us, told_tokens; // what the pool was told last
+    int64_t piece_us;             // when the last piece came
+};
+
+static inline struct kvr_bytes forwarded_worker(const struct forwarded *f) {
+    return (struct kvr_bytes){f->worker, f->worker_size};
+}
+
+// proxy.c
+void forwarded_free(struct forwarded *f); // its exchange has ended or is about to
+void proxy_select(struct forwarded *f);
+void proxy_release(struct forwarded *f); // the booking, if there is one
+void proxy_update(struct forwarded *f, bool prefilled);
+// Whether one more try is within the limits; takes it out of the budget.
+bool proxy_may_retry(struct forwarded *f);
+void proxy_retry(struct forwarded *f); // leaves the engine out, and chooses again
+// An address of a worker that is ready, another one each time; NULL: none is known.
+const char *proxy_some_address(struct proxy *p, const struct pool *pool);
+
+// forward.c
+bool forward_prepare(struct forwarded *f); // false: no memory
+void forward(struct forwarded *f);
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// See crowd.h.
+#include "crowd.h"
+
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "home.h"
+
+enum { FOREVER_MS = 60000 };
+
+void crowd_open(struct crowd *c) {
+    static const struct upstream_options o = {.connect_ms = 10000,
+                                              .head_ms = FOREVER_MS,
+                                              .idle_ms = FOREVER_MS,
+                                              .keep_ms = 0,
+                                              .keep_most = 0};
+    *c = (struct crowd){.base = event_base_new()};
+    c->upstream = upstream_new(c->base, &o);
+    cr_assert(c->upstream);
+}
+
+void crowd_close(struct crowd *c) {
+    upstream_free(c->upstream);
+    event_base_free(c->base);
+}
+
+static void copy(char *out, size_t size, const struct reply *r, const char *name) {
+    const char *value = reply_find(r, name);
+    snprintf(out, size, "%s", value ? value : "");
+}
+
+static void on_head(void *ctx, const struct reply *r) {
+    struct caller *who = ctx;
+    who->status = r->status;
+    copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
+    copy(who->overlap, sizeof who->overlap, r, "X-Kvroute-Overlap");
+    copy(who->id, sizeof who->id, r, "X-Request-Id");
+    copy(who->type, sizeof who->type, r, "Content-Type");
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct caller *who = ctx;
+    if (!who->heard) who->crowd->talking++;
+    who->heard = true;
+    evbuffer_add_buffer(who->answer, bytes);
+}
+
+static void over(struct caller *who) {
+    struct crowd *c = who->crowd;
+    who->call = NULL;
+    c->open--;
+    c->talking -= who->heard;
+    if (!c->open) event_base_loopbreak(c->base);
+}
+
+static void on_end(void *ctx) {
+    struct caller *who = ctx;
+    who->complete = true;
+    over(who);
+}
+
+static void on_failed(void *ctx, enum upstream_failure why) {
+    (void)why;
+    over(ctx);
+}
+
+void crowd_start(struct crowd *c, struct caller *who, int port, const char *path,
+                 const char *headers, const char *body) {
+    static const struct upstream_port callbacks = {on_head, on_data, on_end, on_failed};
+    char address[60];
+    struct evbuffer *bytes = body ? evbuffer_new() : NULL;
+    snprintf(address, sizeof address, "http://127.0.0.1:%d", port);
+    if (body) evbuffer_add(bytes, body, strlen(body));
+    struct upstream_request r = {.address = address,
+                                 .method = body ? "POST" : "GET",
+                                 .path = path,
+                                 .headers = headers,
+                                 .body = bytes,
+                                 .fresh = true};
+    *who = (struct caller){.crowd = c, .answer = evbuffer_new()};
+    who->call = upstream_start(c->upstream, &r, &callbacks, who, NULL);
+    cr_assert(who->call);
+    if (bytes) evbuffer_free(bytes);
+    c->open++;
+}
+
+void crowd_run(struct crowd *c, int ms) {
+    struct timeval t = {ms / 1000, ms % 1000 * 1000};
+    event_base_loopexit(c->base, &t);
+    event_base_dispatch(c->base);
+}
+
+void crowd_finish(struct crowd *c) {
+    for (int64_t end = now_ms() + FOREVER_MS; c->open; crowd_run(c, 50))
+        cr_assert(now_ms() < end, "%zu requests have no end", c->open);
+}
+
+void caller_leave(struct caller *who) {
+    if (!who->call) return;
+    upstream_cancel(who->call);
+    over(who);
+}
+
+char *caller_text(struct caller *who) {
+    size_t n = evbuffer_get_length(who->answer);
+    char *text = calloc(1, n + 1);
+    evbuffer_copyout(who->answer, text, n);
+    return text;
+}
+
+void caller_free(struct caller *who) {
+    if (who->answer) evbuffer_free(who->answer);
+    who->answer = NULL;
+}
+
+struct caller call_once(struct crowd *c, int port, const char *path, const char *headers,
+                        const char *body) {
+    struct caller who;
+    crowd_start(c, &who, port, path, headers, body);
+    for (int64_t end = now_ms() + FOREVER_MS; who.call; crowd_run(c, 2))
+        cr_assert(now_ms() < end, "no answer");
+    return who;
+}

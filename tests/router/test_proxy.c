@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy: real routers between clients and mock engines, and what breaks on the way.
+#define _GNU_SOURCE // asprintf, memmem
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "crowd.h"
+#include "home.h"
+#include "stand.h"
+
+static struct stand s;
+static struct crowd crowd;
+
+static void down(void) {
+    crowd_close(&crowd);
+    stand_down(&s);
+}
+
+// Engines with these options, and routers that register all of them.
+static void up(int engines, const char *engine_options, int routers, const char *const *more) {
+    static char urls[STAND_ENGINES][60];
+    const char *flags[40];
+    size_t n = 0;
+    char all[600];
+    crowd_open(&crowd);
+    if (!s.redis.pid) stand_redis(&s);
+    snprintf(all, sizeof all, "--no-events %s", engine_options);
+    for (int i = 0; i < engines; i++) {
+        stand_engine(&s, i, all);
+        snprintf(urls[i], sizeof urls[i], "http://127.0.0.1:%d", s.engines[i].port);
+        flags[n++] = "--engine";
+        flags[n++] = urls[i];
+    }
+    for (; more && *more; more++)
+        flags[n++] = *more;
+    flags[n] = NULL;
+    for (int i = 0; i < routers; i++)
+        stand_router(&s, i, flags);
+    for (int i = 0; i < routers; i++)
+        stand_await_ready(&s, i);
+}
+
+static void fault(int engine, const char *query) {
+    char path[200];
+    snprintf(path, sizeof path, "/mock/fault?%s", query);
+    struct response r = http_post(s.engines[engine].port, path, "");
+    cr_assert(r.status == 200, "%s", query);
+    response_free(&r);
+}
+
+// vllm:NAME of rank 0 of an engine.
+static int metric(int engine, const char *name) {
+    struct response r = http_get(s.engines[engine].port, "/metrics");
+    char line[200];
+    snprintf(line, sizeof line, "\nvllm:%s{engine=\"0\",", name);
+    const char *at = r.status == 200 ? strstr(r.body, line) : NULL;
+    at = at ? strchr(at, '}') : NULL;
+    int value = at ? (int)strtod(at + 1, NULL) : -1;
+    response_free(&r);
+    return value;
+}
+
+static void await(bool (*holds)(void), const char *what) {
+    for (int64_t end = now_ms() + PATIENCE_MS; !holds(); crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end, "%s", what);
+}
+
+static bool nothing_is_booked(void) {
+    return stand_info(&s, "kvroute", "requests") == 0;
+}
+
+static bool engines_are_idle(void) {
+    for (int i = 0; i < STAND_ENGINES; i++)
+        if (s.engines[i].pid &&
+            (metric(i, "num_requests_running") || metric(i, "num_requests_waiting")))
+            return false;
+    return true;
+}
+
+static char *chat(const char *text, int tokens, bool stream) {
+    char *body;
+    cr_assert(asprintf(&body,
+                       "{\"model\":\"mock\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}],"
+                       "\"max_tokens\":%d,\"stream\":%s}",
+                       text, tokens, stream ? "true" : "false") > 0);
+    return body;
+}
+
+static struct caller ask(int router, const char *text, int tokens, bool stream) {
+    char *body = chat(text, tokens, stream);
+    struct caller who =
+        call_once(&crowd, s.routers[router].port, "/v1/chat/completions", NULL, body);
+    free(body);
+    return who;
+}
+
+static bool same_bytes(struct caller *a, struct caller *b) {
+    char *x = caller_text(a), *y = caller_text(b);
+    bool same = evbuffer_get_length(a->answer) == evbuffer_get_length(b->answer) &&
+                !memcmp(x, y, evbuffer_get_length(a->answer));
+    free(x);
+    free(y);
+    return same;
+}
+
+// The same question put to an engine itself.
+static bool as_from_engine(struct caller *who, int engine, const char *body) {
+    struct caller direct =
+        call_once(&crowd, s.engines[engine].port, "/v1/chat/completions", NULL, body);
+    bool same = who->complete && direct.complete && who->status == direct.status &&
+                !strcmp(who->type, direct.type) && same_bytes(who, &direct);
+    caller_free(&direct);
+    return same;
+}
+
+// The same for many, all at once; those that `left_out` says (every third from it on, -1: none) broke off.
+static void check_all(struct caller *who, char **bodies, int n, int engines, int left_out) {
+    struct caller *direct = calloc((size_t)n, sizeof *direct);
+    for (int i = 0; i < n; i++)
+        crowd_start(&crowd, &direct[i], s.engines[i % engines].port, "/v1/chat/completions", NULL,
+                    bodies[i]);
+    crowd_finish(&crowd);
+    for (int i = 0; i < n; i++) {
+        bool good = who[i].complete && direct[i].complete && who[i].status == direct[i].status &&
+                    !strcmp(who[i].type, direct[i].type) && same_bytes(&who[i], &direct[i]);
+        cr_assert(good == (left_out < 0 || i % 3 != left_out), "%d", i);
+        caller_free(&who[i]);
+        caller_free(&direct[i]);
+        free(bodies[i]);
+    }
+    free(direct);
+}
+
+static bool contains(struct caller *who, const char *text) {
+    char *all = caller_text(who);
+    bool found = strstr(all, text) != NULL;
+    free(all);
+    return found;
+}
+
+static bool ends_with(struct caller *who, const char *text) {
+    char *all = caller_text(who);
+    size_t n = evbuffer_get_length(who->answer), m = strlen(text);
+    bool found = n >= m && !memcmp(all + n - m, text, m);
+    free(all);
+    return found;
+}
+
+// ---- When all is well ----------------------------------------------------------------------------
+
+enum { STREAMS = 90 };
+
+Test(proxy, streams_are_what_engines_sent, .fini = down) {
+    static struct caller who[STREAMS];
+    char text[60], *bodies[STREAMS];
+    up(4, "--time-scale 0", 3, NULL);
+    for (int i = 0; i < STREAMS; i++) {
+        snprintf(text, sizeof text, "question number %d", i);
+        bodies[i] = chat(text, 20 + i * 3, true);
+        crowd_start(&crowd, &who[i], s.routers[i % 3].port, "/v1/chat/completions", NULL,
+                    bodies[i]);
+    }
+    crowd_finish(&crowd);
+    for (int i = 0; i < STREAMS; i++)
+        cr_assert(*who[i].worker && *who[i].id && ends_with(&who[i], "data: [DONE]\n\n"));
+    check_all(who, bodies, STREAMS, 4, -1);
+    await(nothing_is_booked, "something stays booked");
+}
+
+Test(proxy, whole_answers_and_refusals_are_the_engines, .fini = down) {
+    static const char *const paths[] = {"/v1/completions", "/v1/embeddings", "/v1/completions",
+                                        "/v1/chat/completions", "/v1/completions"};
+    static const char *const bodies[] = {
+        "{\"prompt\":\"a b c\",\"max_tokens\":50}", "{\"input\":[\"a\",\"b\"]}",
+        "{\"prompt\":{},\"max_tokens\":5}", "{\"messages\":[],\"stream\":true}",
+        "{\"prompt\":[1,2,3],\"max_tokens\":3,\"stream\":true}"};
+    static const int statuses[] = {200, 200, 400, 400, 200};
+    up(1, "--time-scale 0", 1, NULL);
+    for (size_t i = 0; i < 5; i++) {
+        struct caller a = call_once(&crowd, s.engines[0].port, paths[i], NULL, bodies[i]);
+        struct caller b = call_once(&crowd, s.routers[0].port, paths[i], NULL, bodies[i]);
+        cr_assert(b.complete && b.status == statuses[i] && a.status == b.status, "%zu", i);
+        cr_assert(same_bytes(&a, &b), "%zu", i);
+        caller_free(&a);
+        caller_free(&b);
+    }
+    struct response r = http_get(s.routers[0].port, "/v1/models");
+    cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""));
+    response_free(&r);
+    cr_assert_str_eq(http_code(http_post(s.routers[0].port, "/v1/completions", "[1]"), 400),
+                     "BADREQUEST");
+    await(nothing_is_booked, "something stays booked");
+}
+
+// ---- Who dies ------------------------------------------------------------------------------------
+
+// Slow streams over all routers, until all of them have begun.
+static void many_streams(struct caller *who, size_t n, char **bodies, int routers) {
+    char text[60];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "slow question number %zu", i);
+        bodies[i] = chat(text, 100, true);
+        crowd_start(&crowd, &who[i], s.routers[i % (size_t)routers].port, "/v1/chat/completions",
+                    NULL, bodies[i]);
+    }
+    for (int64_t end = now_ms() + PATIENCE_MS; crowd.talking < n; crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end && crowd.open == n, "%zu of %zu", crowd.talking, crowd.open);
+}
+
+// Others' streams don't notice; the engines' calls of the dead one end at once, its bookings with
+// their leases.
+Test(proxy, a_router_dies, .fini = down) {
+    static struct caller who[60];
+    char *bodies[60];
+    stand_redis(&s);
+    redisReply *r = stand_say(&s, "KVROUTE.CREATE kvroute PREDICT 600000 LEASE 1500");
+    freeReplyObject(r);
+    up(4, "--decode-speed 50 --time-scale 1", 3, NULL);
+    many_streams(who, 60, bodies, 3);
+    int64_t began = now_ms();
+    stand_kill(&s.routers[1], SIGKILL);
+    while (metric(0, "num_requests_running") + metric(1, "num_requests_running") +
+               metric(2, "num_requests_running") + metric(3, "num_requests_running") >
+           40)
+        cr_assert(now_ms() - began < 1000, "engines go on for the dead router");
+    cr_assert(stand_info(&s, "kvroute", "requests") > 0);
+    crowd_finish(&crowd);
+    check_all(who, bodies, 60, 4, 1);
+    await(nothing_is_booked, "bookings outlive their leases");
+}
+
+Test(proxy, redis_dies_under_open_streams, .fini = down) {
+    static struct caller who[200];
+    char *bodies[200];
+    up(4, "--decode-speed 50 --time-scale 1", 3, NULL);
+    many_streams(who, 200, bodies, 3);
+    stand_kill(&s.redis, SIGKILL);
+    // New ones find an engine all the same.
+    for (int i = 0; i < 6; i++) {
+        struct caller late = ask(i % 3, "is anybody there", 5, true);
+        cr_assert(late.status == 200 && late.complete && ends_with(&late, "data: [DONE]\n\n"));
+        caller_free(&late);
+    }
+    struct response r = http_get(s.routers[0].port, "/readyz");
+    cr_assert(strstr(r.body, "degraded"), "%s", r.body);
+    response_free(&r);
+    stand_redis(&s); // empty
+    crowd_finish(&crowd);
+    check_all(who, bodies, 200, 4, -1);
+    await(nothing_is_booked, "something stays booked");
+}
+
+// ---- Engines that fail ---------------------------------------------------------------------------
+
+static bool engine_answers(void) {
+    return metric(0, "num_requests_running") >= 0;
+}
+
+// Before the first byte: the client sees one good answer.
+Test(proxy, an_engine_fails_before_it_answers, .fini = down) {
+    static const char *const faults[] = {"kind=reset", "kind=reset&gently=1",
+                                         "kind=fail&status=500", "kind=fail&status=503",
+                                         "kind=refuse&ms=300"};
+    up(2, "--time-scale 0", 1, NULL);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        for (int stream = 0; stream < 2; stream++) {
+            await(engine_answers, "an engine that refused doesn't answer again");
+            fault(0, faults[i]);
+            // Of two requests one goes to the first engine.
+            for (int k = 0; k < 2; k++) {
+                struct caller who = ask(0, "a b c", 5, stream);
+                cr_assert(who.status == 200 && who.complete, "%s: %d", faults[i], who.status);
+                cr_assert(!contains(&who, "error"));
+                caller_free(&who);
+            }
+        }
+    stand_kill(&s.engines[0], SIGKILL);
+    for (int k = 0; k < 4; k++) {
+        struct caller who = ask(0, "a b c", 5, k & 1);
+        cr_assert(who.status == 200 && who.complete);
+        caller_free(&who);
+    }
+    await(nothing_is_booked, "something stays booked");
+    char *log = stand_log(&s, 0);
+    cr_assert(strstr(log, "\"tries\":2"), "%s", log);
+    free(log);
+}
+
+// After it: a stream ends with an event that says so, whatever else is visibly broken.
+Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
+    up(1, "--decode-speed 200 --time-scale 1", 1, NULL);
+    for (int gently = 0; gently < 2; gently++) {
+        fault(0, gently ? "kind=cut&tokens=4&gently=1" : "kind=cut&tokens=4");
+        struct caller who = ask(0, "a b c", 50, true), all = ask(0, "a b c", 50, true);
+        char *text = caller_text(&who), *whole = caller_text(&all),
+             *error = strstr(text, "data: {\"error\":");
+        cr_assert(who.status == 200 && who.complete && error);
+        cr_assert(ends_with(&who, "\"code\":\"ENGINE\"}}\n\n"));
+        cr_assert(error > text && !strncmp(text, whole, (size_t)(error - text)));
+        cr_assert(all.complete && !contains(&all, "error"));
+        free(text);
+        free(whole);
+        caller_free(&who);
+        caller_free(&all);
+    }
+    struct caller who;
+    char *body = chat("a long story", 1000, true);
+    crowd_start(&crowd, &who, s.routers[0].port, "/v1/chat/completions", NULL, body);
+    while (!who.heard)
+        crowd_run(&crowd, 5);
+    stand_kill(&s.engines[0], SIGKILL);
+    crowd_finish(&crowd);
+    cr_assert(who.complete && ends_with(&who, "\"code\":\"ENGINE\"}}\n\n"));
+    caller_free(&who);
+    free(body);
+    await(nothing_is_booked, "something stays booked");
+}
+
+// An overload isn't multiplied: beyond the budget nobody is tried twice.
+Test(proxy, retries_have_a_budget, .fini = down) {
+    static const char *const flags[] = {"--retry_percent", "10", "--retry_burst", "5", NULL};
+    up(3, "--time-scale 0", 1, flags);
+    for (int i = 0; i < 3; i++)
+        fault(i, "kind=fail&n=1000&status=503");
+    for (int i = 0; i < 100; i++) {
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == 503 && who.complete);
+        cr_assert(contains(&who, "a fault on request"));
+        caller_free(&who);
+    }
+    struct response r = http_get(s.routers[0].port, "/metrics");
+    int tries = 0;
+    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
+        tries += atoi(at += 17);
+    cr_assert(tries >= 105 && tries <= 116, "%d tries", tries);
+    response_free(&r);
+}
+
+// ---- Clients -------------------------------------------------------------------------------------
+
+static bool nothing_runs(void) {
+    return engines_are_idle() && nothing_is_booked();
+}
+
+Test(proxy, clients_that_leave_end_the_engines_work, .fini = down) {
+    static struct caller who[30];
+    char *bodies[30];
+    up(2, "--decode-speed 20 --time-scale 1", 1, NULL);
+    many_streams(who, 30, bodies, 1);
+    int64_t began = now_ms();
+    for (int i = 0; i < 30; i++)
+        caller_leave(&who[i]);
+    await(nothing_runs, "an engine goes on for nobody");
+    cr_assert(now_ms() - began < 3000);
+    // Also those that leave before anything has come.
+    fault(0, "kind=hang-engine");
+    fault(1, "kind=hang-engine");
+    for (int i = 0; i < 30; i++) {
+        caller_free(&who[i]);
+        crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, bodies[i]);
+    }
+    crowd_run(&crowd, 100);
+    for (int i = 0; i < 30; i++) {
+        caller_leave(&who[i]);
+        caller_free(&who[i]);
+        free(bodies[i]);
+    }
+    fault(0, "kind=clear");
+    fault(1, "kind=clear");
+    await(nothing_runs, "an engine goes on for nobody");
+}
+
+static long memory_kb(pid_t pid) {
+    char path[60], line[200];
+    long kb = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "VmRSS:", 6)) kb = strtol(line + 6, NULL, 10);
+    if (f) fclose(f);
+    return kb;
+}
+
+// A client that takes nothing: the engine waits, and the router's memory stays as it was.
+Test(proxy, slow_clients_cost_no_memory, .fini = down) {
+    enum { SLOW = 8 };
+    static struct caller who[SLOW];
+    char *body = chat("tell me everything", 30000, true);
+    up(1, "--time-scale 0 --blocks 40000 --max-model-len 40000", 1, NULL);
+    long before = memory_kb(s.routers[0].pid);
+    for (int i = 0; i < SLOW; i++)
+        crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, body);
+    for (int i = 0; i < SLOW; i++)
+        upstream_pause(who[i].call);
+    crowd_run(&crowd, 1500);
+    long after = memory_kb(s.routers[0].pid);
+    cr_assert(getenv("ASAN_OPTIONS") || after - before < 8192, "%ld kB, then %ld", before, after);
+    cr_assert(metric(0, "num_requests_running") >= 0);
+    for (int i = 0; i < SLOW; i++)
+        upstream_resume(who[i].call);
+    crowd_finish(&crowd);
+    for (int i = 0; i < SLOW; i++) {
+        cr_assert(as_from_engine(&who[i], 0, body));
+        caller_free(&who[i]);
+    }
+    free(body);
+    await(nothing_is_booked, "something stays booked");
+}

@@ -15,6 +15,7 @@ enum { PATIENCE_S = 2, MOST_BODY = 4 << 20 };
 struct inquiry {
     struct health *health;
     struct evhttp_connection *connection; // NULL: none under way
+    struct evhttp_connection *spent;      // to be freed
 };
 
 struct health {
@@ -23,6 +24,7 @@ struct health {
     struct health_port port;
     char path[600], host[256];
     struct inquiry check, learn;
+    struct event *sweep;
     unsigned asking; // which of the info paths
 };
 
@@ -55,9 +57,10 @@ uint32_t health_number(const char *text, size_t n, const char *name) {
 
 // ---- Asking --------------------------------------------------------------------------------------
 
-static void give_back(struct inquiry *q) {
-    if (q->connection) evhttp_connection_free(q->connection);
-    q->connection = NULL;
+static void give_back(struct evhttp_connection **c) {
+    struct evhttp_connection *connection = *c;
+    *c = NULL;
+    if (connection) evhttp_connection_free(connection);
 }
 
 static bool ask(struct inquiry *q, const char *path,
@@ -71,7 +74,7 @@ static bool ask(struct inquiry *q, const char *path,
     evhttp_connection_set_max_body_size(q->connection, MOST_BODY);
     struct evhttp_request *r = evhttp_request_new(done, q);
     if (!r) {
-        give_back(q);
+        give_back(&q->connection);
         return false;
     }
     struct evkeyvalq *headers = evhttp_request_get_output_headers(r);
@@ -82,10 +85,21 @@ static bool ask(struct inquiry *q, const char *path,
     return false;
 }
 
-// A connection may not be freed inside its request's callback; it goes by itself when that is over.
+// A connection may not be freed inside its request's callback, and libevent's own way to have it freed
+// when that is over forgets those whose request has failed or was the last.
 static void let_go(struct inquiry *q) {
-    if (q->connection) evhttp_connection_free_on_completion(q->connection);
+    give_back(&q->spent); // of an earlier turn of the loop
+    q->spent = q->connection;
     q->connection = NULL;
+    event_active(q->health->sweep, EV_TIMEOUT, 0);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg) {
+    struct health *h = arg;
+    (void)fd;
+    (void)what;
+    give_back(&h->check.spent);
+    give_back(&h->learn.spent);
 }
 
 static int code_of(struct evhttp_request *r) {
@@ -141,6 +155,8 @@ struct health *health_new(struct event_base *base, const char *url, const char *
     struct health *h = calloc(1, sizeof *h);
     if (h) h->uri = evhttp_uri_parse(url);
     const char *host = h && h->uri ? evhttp_uri_get_host(h->uri) : NULL;
+    if (h) h->sweep = event_new(base, -1, 0, on_sweep, h);
+    if (h && !h->sweep) host = NULL;
     if (!host || !*host || strlen(host) > 200) {
         snprintf(error, error_size, "%.100s is no URL of a server", url);
         health_free(h);
@@ -163,10 +179,12 @@ void health_free(struct health *h) {
     if (!h) return;
     // Freeing a connection calls the request's callback with NULL: nobody is to hear of it.
     h->port.answer = NULL;
-    struct evhttp_connection *c = h->check.connection, *l = h->learn.connection;
-    h->check.connection = h->learn.connection = NULL;
-    if (c) evhttp_connection_free(c);
-    if (l) evhttp_connection_free(l);
+    struct inquiry *both[] = {&h->check, &h->learn};
+    for (unsigned i = 0; i < 2; i++) {
+        give_back(&both[i]->connection);
+        give_back(&both[i]->spent);
+    }
+    if (h->sweep) event_free(h->sweep);
     if (h->uri) evhttp_uri_free(h->uri);
     free(h);
 }

@@ -2,7 +2,8 @@
 // See access.h.
 //
 // Lines are gathered and written a few times a second, or when there are many. A log that can't be
-// written loses lines and never holds up a request; how many it lost is a metric.
+// written (a full disk, a pipe that nobody reads) never holds up a request: lines wait while there is
+// room, then they are lost. How many is a metric.
 #include "access.h"
 
 #include <errno.h>
@@ -24,7 +25,6 @@ enum { ROOM = 64 << 10, MOST_LINE = 4096, FLUSH_MS = 200 };
 struct access_log {
     struct router *router;
     int fd; // −1: none
-    bool ours;
     struct event *flush;
     bool armed;
     size_t n;
@@ -39,9 +39,14 @@ static void write_out(struct access_log *a) {
         if (n <= 0) break;
         at += (size_t)n;
     }
-    for (; at < a->n; at++)
-        if (a->lines[at] == '\n') metrics_lost_line(a->router->metrics);
-    a->n = 0;
+    memmove(a->lines, a->lines + at, a->n - at);
+    a->n -= at;
+}
+
+static void flush_soon(struct access_log *a) {
+    struct timeval soon = {0, FLUSH_MS * 1000};
+    if (!a->armed) event_add(a->flush, &soon);
+    a->armed = true;
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *arg) {
@@ -50,24 +55,33 @@ static void on_flush(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     a->armed = false;
     write_out(a);
+    if (a->n) flush_soon(a);
+}
+
+// Opened anew, standard output can be made not to wait without others who have it noticing. A socket
+// can't be opened.
+static int open_output(void) {
+    int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
 static bool open_file(struct access_log *a, char *error, size_t error_size) {
     const char *path = a->router->options.access_log;
     int fd = -1;
-    bool ours = *path && strcmp(path, "-") != 0;
-    if (ours)
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (strcmp(path, "-") == 0)
+        fd = open_output();
     else if (*path)
-        fd = STDOUT_FILENO;
-    if (ours && fd < 0) {
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (*path && fd < 0) {
         snprintf(error, error_size, "access_log %.200s: %s", path, strerror(errno));
         return false;
     }
-    if (a->fd >= 0) write_out(a);
-    if (a->ours) close(a->fd);
+    if (a->fd >= 0) {
+        write_out(a);
+        close(a->fd);
+    }
     a->fd = fd;
-    a->ours = ours;
+    a->n = 0;
     return true;
 }
 
@@ -88,8 +102,10 @@ bool access_reload(struct access_log *a, char *error, size_t error_size) {
 
 void access_free(struct access_log *a) {
     if (!a) return;
-    if (a->fd >= 0) write_out(a);
-    if (a->ours) close(a->fd);
+    if (a->fd >= 0) {
+        write_out(a);
+        close(a->fd);
+    }
     if (a->flush) event_free(a->flush);
     free(a);
 }
@@ -168,9 +184,11 @@ void access_done(struct router *r, const struct exchange *x) {
     l.text[l.n++] = '}';
     l.text[l.n++] = '\n';
     if (a->n + l.n > ROOM) write_out(a);
+    if (a->n + l.n > ROOM) {
+        metrics_lost_line(r->metrics);
+        return;
+    }
     memcpy(a->lines + a->n, l.text, l.n);
     a->n += l.n;
-    struct timeval soon = {0, FLUSH_MS * 1000};
-    if (!a->armed) event_add(a->flush, &soon);
-    a->armed = true;
+    flush_soon(a);
 }

@@ -41,7 +41,8 @@ static void on_accept_error(struct evconnlistener *l, void *arg) {
 }
 
 static bool add_listener(struct server *s, const struct sockaddr *a, socklen_t n, bool tls) {
-    const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+    unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
+    if (s->router->options.reuse_port && a->sa_family != AF_UNIX) flags |= LEV_OPT_REUSEABLE_PORT;
     if (s->n_listeners == MOST_LISTENERS) {
         errno = E2BIG;
         return false;

@@ -19,6 +19,7 @@ const char options_usage[] =
     "redis://127.0.0.1:6379\n"
     "  listen ADDR:PORT …     also unix:PATH; 127.0.0.1:8080\n"
     "  tls_listen ADDR:PORT … the same over TLS, with tls_cert FILE and tls_key FILE (PEM)\n"
+    "  reuse_port yes|no      several routers at one address, one for each processor, say; no\n"
     "  token_file FILE        bearer tokens, one a line; without it, everybody is served\n"
     "  access_log FILE        a line of JSON for each request; -: standard output\n"
     "  debug yes|no           say more\n"
@@ -78,6 +79,7 @@ static const struct word router_words[] = {
     TEXT(tls_key),
     TEXT(token_file),
     TEXT(access_log),
+    {"reuse_port", WORD_YES, WORD_AT(options, reuse_port), "no yes", 0, 0},
     {"debug", WORD_YES, WORD_AT(options, debug), "no yes", 0, 0},
     COUNT(max_connections, 1),
     COUNT(max_requests, 1),

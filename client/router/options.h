@@ -50,6 +50,7 @@ struct options {
     char tls_listen[600], tls_cert[512], tls_key[512];
     char token_file[512]; // a line each: bearer tokens that may use the router; "": everybody may
     char access_log[512]; // file, - for standard output, "": none
+    bool reuse_port;      // several routers listen at one address, and the kernel shares it out
     bool debug;
     // Limits
     uint32_t max_connections, max_requests;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections: bytes become requests, one after the other. See server.h.
 #include <event2/bufferevent_ssl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -309,6 +311,19 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Coming and going ----------------------------------------------------------------------------
 
+// Tokens go out as they come, and who vanished without a word is noticed while nothing is sent.
+static void tune(evutil_socket_t fd) {
+    static const struct {
+        int level, name, value;
+    } settings[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                    {SOL_SOCKET, SO_KEEPALIVE, 1},
+                    {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+                    {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+                    {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value, sizeof(int));
+}
+
 void conn_accept(struct server *s, evutil_socket_t fd, bool tls) {
     static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
                                "Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
@@ -330,6 +345,7 @@ void conn_accept(struct server *s, evutil_socket_t fd, bool tls) {
         return;
     }
     if (tls) bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
+    tune(fd);
     c->server = s;
     c->tls = tls;
     c->next = s->conns;

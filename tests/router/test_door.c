@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "home.h"
@@ -316,6 +317,94 @@ Test(door, settings_that_are_wrong, .fini = down) {
         int code = stand_wait(&p);
         cr_assert(code == 1 || code == 2, "%s: %d", wrong[i][0], code);
     }
+}
+
+Test(door, a_log_that_nobody_reads, .fini = down) {
+    char fifo[200];
+    snprintf(fifo, sizeof fifo, "%s/fifo", home_path());
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+    int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), fd;
+    up((const char *[]){"--access_log", fifo, NULL});
+    fd = http_connect(port());
+    for (int i = 0; i < 3000; i++) {
+        http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        struct response r = http_answer(fd, false);
+        cr_assert_eq(r.status, 200);
+        response_free(&r);
+    }
+    struct response r = http_get(port(), "/metrics");
+    char *lost = strstr(r.body, "\nkvroute_router_access_log_lost_total ");
+    cr_assert(lost && atol(lost + 38) > 0);
+    response_free(&r);
+    // Somebody reads: whole lines come.
+    char *text = calloc(1, 1 << 20);
+    size_t n = 0;
+    for (int64_t end = now_ms() + 1000; now_ms() < end; sleep_ms(10)) {
+        ssize_t got = read(reader, text + n, (1 << 20) - 1 - n);
+        if (got > 0) n += (size_t)got;
+    }
+    cr_assert(n > 100 && text[n - 1] == '\n');
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        json_error_t error;
+        json_t *entry = json_loads(line, 0, &error);
+        cr_assert(entry, "%s", line);
+        json_decref(entry);
+    }
+    free(text);
+    close(fd);
+    close(reader);
+}
+
+Test(door, the_log_is_opened_again, .fini = down) {
+    char path[200], old[210];
+    snprintf(path, sizeof path, "%s/access.log", home_path());
+    snprintf(old, sizeof old, "%s.1", path);
+    up((const char *[]){"--access_log", path, NULL});
+    cr_assert_eq(rename(path, old), 0);
+    stand_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = now_ms() + 5000; access(path, F_OK); sleep_ms(10))
+        cr_assert(now_ms() < end);
+    struct response r = http_get(port(), "/v1/workers");
+    response_free(&r);
+    kill(s.routers[0].pid, SIGTERM);
+    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    struct stat st;
+    cr_assert(stat(path, &st) == 0 && st.st_size > 50);
+}
+
+Test(door, older_and_careful_clients, .fini = down) {
+    up(NULL);
+    // Who asks whether to send its body is told so.
+    int fd = http_connect(port());
+    bool closed;
+    http_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                 "Content-Length: 2\r\n\r\n");
+    char *text = http_all(fd, 300, &closed);
+    cr_assert_str_eq(text, "HTTP/1.1 100 Continue\r\n\r\n");
+    free(text);
+    http_say(fd, "{}");
+    struct response r = http_answer(fd, false);
+    cr_assert_str_eq(http_code(r, 400), "BADREQUEST");
+    close(fd);
+    // HTTP/1.0: closed at the end, unless asked for otherwise.
+    fd = http_connect(port());
+    http_say(fd, "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    r = http_answer(fd, false);
+    cr_assert(r.status == 200 && response_has(&r, "Connection: keep-alive"));
+    response_free(&r);
+    http_say(fd, "GET /healthz HTTP/1.0\r\n\r\n");
+    text = http_all(fd, 5000, &closed);
+    cr_assert(closed && strstr(text, "\r\n\r\nok\n"));
+    free(text);
+    close(fd);
+    // Who has nothing more to say still gets its answer.
+    fd = http_connect(port());
+    http_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(fd, SHUT_WR);
+    r = http_answer(fd, false);
+    cr_assert(r.status == 200 && r.complete);
+    response_free(&r);
+    close(fd);
 }
 
 Test(door, the_access_log_tells_no_prompts, .fini = down) {

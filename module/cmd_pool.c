@@ -72,6 +72,7 @@ static const struct {
     {"stale", offsetof(struct kvr_stats, stale)},
     {"expired_requests", offsetof(struct kvr_stats, expired_requests)},
     {"expired_workers", offsetof(struct kvr_stats, expired_workers)},
+    {"open_circuits", offsetof(struct kvr_stats, open_circuits)},
 };
 enum { COUNTS = sizeof counts / sizeof counts[0] };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers: WORKER SET, DEL, GET, LIST.
+// Workers: WORKER SET, DEL, GET, LIST, REPORT.
 #include "call.h"
 #include "commands.h"
 
@@ -102,7 +102,7 @@ static void reply_rank(struct call *c, size_t worker, uint32_t rank) {
 static void reply_worker(struct call *c, size_t i) {
     struct kvr_worker_info w;
     kvr_worker_at(c->pool, c->now, i, &w);
-    RedisModule_ReplyWithMap(c->ctx, 6);
+    RedisModule_ReplyWithMap(c->ctx, 8);
     field_bytes(c->ctx, "worker", w.name);
     field_bytes(c->ctx, "addr", w.addr);
     field_text(c->ctx, "state", kvr_state_names[w.state]);
@@ -112,6 +112,8 @@ static void reply_worker(struct call *c, size_t i) {
     RedisModule_ReplyWithArray(c->ctx, w.ranks);
     for (uint32_t rank = 0; rank < w.ranks; rank++)
         reply_rank(c, i, rank);
+    field_text(c->ctx, "circuit", kvr_circuit_names[w.circuit]);
+    field_u64(c->ctx, "failures", w.failures);
 }
 
 // KVROUTE.WORKER GET key worker
@@ -137,5 +139,33 @@ int cmd_worker_list(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     RedisModule_ReplyWithArray(ctx, (long)n);
     for (size_t i = 0; i < n; i++)
         reply_worker(&c, i);
+    return call_end(&c);
+}
+
+// KVROUTE.REPORT key worker OK|FAILED
+// Replicated with AT ms, the time it was reported.
+int cmd_report(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    static const char *const outcomes[] = {"OK", "FAILED"}, *const words[] = {"AT"};
+    struct call c;
+    if (!call_pool(&c, CMD_REPORT, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;
+    struct args *a = &c.args;
+    struct kvr_bytes name;
+    int64_t at = c.now;
+    unsigned seen = 0;
+    if (!args_bytes(a, &name)) return call_bad_args(&c);
+    int outcome = args_word(a, outcomes, 2);
+    while (args_option(a, words, 1, &seen) >= 0)
+        call_effect_time(&c, &at);
+    if (c.trusted && !seen) args_fail(a, "AT is missing");
+    if (a->error) return call_bad_args(&c);
+    enum kvr_circuit circuit;
+    bool changed;
+    enum kvr_err err = kvr_report(c.pool, at, name, outcome == 0, &circuit, &changed);
+    if (err != KVR_OK) return call_core_error(&c, err);
+    RedisModule_ReplyWithSimpleString(ctx, kvr_circuit_names[circuit]);
+    if (changed) {
+        call_replicate(&c, "KVROUTE.REPORT", c.trusted ? NULL : "AT", at);
+        call_changed(&c, "kvroute.report");
+    }
     return call_end(&c);
 }

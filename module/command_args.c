@@ -165,6 +165,16 @@ RedisModuleCommandArg doc_create[] = {
      .key_spec_index = -1,
      .token = "PREDICT",
      .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "failures",
+     .type = REDISMODULE_ARG_TYPE_INTEGER,
+     .key_spec_index = -1,
+     .token = "FAILURES",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "open-ms",
+     .type = REDISMODULE_ARG_TYPE_INTEGER,
+     .key_spec_index = -1,
+     .token = "OPENTIME",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
     {0},
 };
 
@@ -224,6 +234,41 @@ RedisModuleCommandArg doc_alter[] = {
      .type = REDISMODULE_ARG_TYPE_INTEGER,
      .key_spec_index = -1,
      .token = "PREDICT",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "failures",
+     .type = REDISMODULE_ARG_TYPE_INTEGER,
+     .key_spec_index = -1,
+     .token = "FAILURES",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {.name = "open-ms",
+     .type = REDISMODULE_ARG_TYPE_INTEGER,
+     .key_spec_index = -1,
+     .token = "OPENTIME",
+     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    {0},
+};
+
+static RedisModuleCommandArg outcomes[] = {
+    {.name = "ok", .type = REDISMODULE_ARG_TYPE_PURE_TOKEN, .key_spec_index = -1, .token = "OK"},
+    {.name = "failed",
+     .type = REDISMODULE_ARG_TYPE_PURE_TOKEN,
+     .key_spec_index = -1,
+     .token = "FAILED"},
+    {0},
+};
+
+RedisModuleCommandArg doc_report[] = {
+    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    {.name = "worker", .type = REDISMODULE_ARG_TYPE_STRING, .key_spec_index = -1},
+    {.name = "outcome",
+     .type = REDISMODULE_ARG_TYPE_ONEOF,
+     .key_spec_index = -1,
+     .subargs = outcomes},
+    {.name = "at-ms",
+     .type = REDISMODULE_ARG_TYPE_UNIX_TIME,
+     .key_spec_index = -1,
+     .token = "AT",
+     .summary = "for replication only",
      .flags = REDISMODULE_CMD_ARG_OPTIONAL},
     {0},
 };

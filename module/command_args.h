@@ -11,6 +11,7 @@ extern RedisModuleCommandArg doc_create[]; // key [option ...]
 extern RedisModuleCommandArg doc_alter[];  // key option ...
 extern RedisModuleCommandArg doc_worker[]; // key worker
 extern RedisModuleCommandArg doc_worker_set[];
+extern RedisModuleCommandArg doc_report[];
 extern RedisModuleCommandArg doc_event[];
 extern RedisModuleCommandArg doc_select[];
 extern RedisModuleCommandArg doc_score[];

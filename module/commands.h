@@ -18,6 +18,7 @@ int cmd_worker_set(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_del(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_list(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_report(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_event.c
 int cmd_event(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_route.c

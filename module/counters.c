@@ -13,6 +13,7 @@ const char *const command_names[COMMANDS] = {
     [CMD_WORKER_DEL] = "worker_del",
     [CMD_WORKER_GET] = "worker_get",
     [CMD_WORKER_LIST] = "worker_list",
+    [CMD_REPORT] = "report",
     [CMD_EVENT] = "event",
     [CMD_SELECT] = "select",
     [CMD_SCORE] = "score",

@@ -14,6 +14,7 @@ enum command {
     CMD_WORKER_DEL,
     CMD_WORKER_GET,
     CMD_WORKER_LIST,
+    CMD_REPORT,
     CMD_EVENT,
     CMD_SELECT,
     CMD_SCORE,

@@ -7,14 +7,14 @@
 #include "options.h"
 #include "reply.h"
 
-enum kind { BLOCK_SIZE, POLICY, NUMBER, MILLISECONDS };
+enum kind { BLOCK_SIZE, POLICY, NUMBER, COUNT, MILLISECONDS };
 
 static const struct option {
     const char *word;
     const char *field; // of INFO; `requests` is the count of live ones there
     enum kind kind;
     size_t at;   // in struct kvr_options
-    double most; // NUMBER
+    double most; // NUMBER, COUNT
 } options[OPTIONS] = {
     {"BLOCKSIZE", "block_size", BLOCK_SIZE, offsetof(struct kvr_options, block_size), 0},
     {"POLICY", "policy", POLICY, offsetof(struct kvr_options, rule.policy), 0},
@@ -30,6 +30,8 @@ static const struct option {
     {"WORKERTTL", "workerttl", MILLISECONDS, offsetof(struct kvr_options, worker_ttl), 0},
     {"WORKERGRACE", "workergrace", MILLISECONDS, offsetof(struct kvr_options, worker_grace), 0},
     {"PREDICT", "predict", MILLISECONDS, offsetof(struct kvr_options, predict), 0},
+    {"FAILURES", "failures", COUNT, offsetof(struct kvr_options, failures), KVR_MAX_FAILURES},
+    {"OPENTIME", "opentime", MILLISECONDS, offsetof(struct kvr_options, open_time), 0},
 };
 
 bool options_policy(struct args *a, int *out) {
@@ -50,6 +52,8 @@ static bool parse_value(struct args *a, const struct option *opt, void *at) {
         return options_policy(a, at);
     case NUMBER:
         return args_double(a, 0, opt->most, at);
+    case COUNT:
+        return args_u64(a, 0, (uint64_t)opt->most, at);
     case MILLISECONDS:
         return args_i64(a, 0, KVR_MAX_MS, at);
     }
@@ -79,6 +83,9 @@ void options_reply(RedisModuleCtx *ctx, const struct kvr_options *o) {
             break;
         case NUMBER:
             field_double(ctx, opt->field, *(const double *)at);
+            break;
+        case COUNT:
+            field_u64(ctx, opt->field, *(const uint64_t *)at);
             break;
         case MILLISECONDS:
             field_int(ctx, opt->field, *(const int64_t *)at);

@@ -112,27 +112,28 @@ static struct kvr_bytes copied(struct reading *in, const char *bytes, size_t n) 
 }
 
 // One value of a map: where it goes is told by the kind.
-enum kind { INTEGER, REAL, BYTES, FLAG, RANK, SEQ, STATE, RANKS };
+enum kind { INTEGER, REAL, BYTES, FLAG, RANK, SEQ, STATE, RANKS, CIRCUIT };
 
 struct target {
     const char *name;
     enum kind kind;
     size_t at;
+    bool newer; // modules of earlier versions don't say it
 };
 
 static void read_map(struct reading *in, const redisReply *map, const struct target *targets,
                      size_t n_targets, void *out);
 
 static const struct target rank_targets[] = {
-    {"rank", RANK, offsetof(struct kvr_rank, rank)},
-    {"epoch", SEQ, offsetof(struct kvr_rank, epoch)},
-    {"seq", SEQ, offsetof(struct kvr_rank, seq)},
-    {"device_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DEVICE])},
-    {"host_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_HOST])},
-    {"disk_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DISK])},
-    {"requests", INTEGER, offsetof(struct kvr_rank, requests)},
-    {"prefill_tokens", INTEGER, offsetof(struct kvr_rank, prefill_tokens)},
-    {"decode_blocks", INTEGER, offsetof(struct kvr_rank, decode_blocks)},
+    {"rank", RANK, offsetof(struct kvr_rank, rank), false},
+    {"epoch", SEQ, offsetof(struct kvr_rank, epoch), false},
+    {"seq", SEQ, offsetof(struct kvr_rank, seq), false},
+    {"device_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DEVICE]), false},
+    {"host_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_HOST]), false},
+    {"disk_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DISK]), false},
+    {"requests", INTEGER, offsetof(struct kvr_rank, requests), false},
+    {"prefill_tokens", INTEGER, offsetof(struct kvr_rank, prefill_tokens), false},
+    {"decode_blocks", INTEGER, offsetof(struct kvr_rank, decode_blocks), false},
 };
 
 static void read_state(struct reading *in, const redisReply *r, enum kvr_state *out) {
@@ -141,6 +142,17 @@ static void read_state(struct reading *in, const redisReply *r, enum kvr_state *
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)
             if (!strcmp(r->str, names[i])) {
                 *out = (enum kvr_state)i;
+                return;
+            }
+    fail(in, KVR_CODE_PROTOCOL);
+}
+
+static void read_circuit(struct reading *in, const redisReply *r, enum kvr_circuit *out) {
+    static const char *const names[] = {"closed", "open", "half-open"};
+    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (!strcmp(r->str, names[i])) {
+                *out = (enum kvr_circuit)i;
                 return;
             }
     fail(in, KVR_CODE_PROTOCOL);
@@ -182,6 +194,8 @@ static void read_value(struct reading *in, const redisReply *r, enum kind kind, 
         return read_state(in, r, to);
     case RANKS:
         return read_ranks(in, r, to);
+    case CIRCUIT:
+        return read_circuit(in, r, to);
     case BYTES:
         if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
         *(struct kvr_bytes *)to = copied(in, r->str, r->len);
@@ -206,7 +220,7 @@ static void read_value(struct reading *in, const redisReply *r, enum kind kind, 
     }
 }
 
-// Every target must be there. Maps come in the order of the targets, so each field is looked for
+// Every target must be there, but newer ones. Maps come in the order of the targets, so each field is looked for
 // first where the one before it left off.
 static void read_map(struct reading *in, const redisReply *map, const struct target *targets,
                      size_t n_targets, void *out) {
@@ -220,6 +234,7 @@ static void read_map(struct reading *in, const redisReply *map, const struct tar
                 !memcmp(key->str, targets[i].name, len))
                 break;
         }
+        if (tried == pairs && targets[i].newer) continue;
         if (tried == pairs) return fail(in, KVR_CODE_PROTOCOL);
         read_value(in, map->element[at % pairs * 2 + 1], targets[i].kind,
                    (char *)out + targets[i].at);
@@ -231,39 +246,41 @@ static void read_map(struct reading *in, const redisReply *map, const struct tar
 // ---- Forms ---------------------------------------------------------------------------------------
 
 static const struct target choice_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_choice, worker)},
-    {"rank", RANK, offsetof(struct kvr_choice, rank)},
-    {"addr", BYTES, offsetof(struct kvr_choice, addr)},
-    {"overlap", INTEGER, offsetof(struct kvr_choice, overlap)},
-    {"cached", INTEGER, offsetof(struct kvr_choice, cached)},
-    {"blocks", INTEGER, offsetof(struct kvr_choice, blocks)},
-    {"cost", REAL, offsetof(struct kvr_choice, cost)},
-    {"repeat", FLAG, offsetof(struct kvr_choice, repeat)},
-    {"version", INTEGER, offsetof(struct kvr_choice, version)},
+    {"worker", BYTES, offsetof(struct kvr_choice, worker), false},
+    {"rank", RANK, offsetof(struct kvr_choice, rank), false},
+    {"addr", BYTES, offsetof(struct kvr_choice, addr), false},
+    {"overlap", INTEGER, offsetof(struct kvr_choice, overlap), false},
+    {"cached", INTEGER, offsetof(struct kvr_choice, cached), false},
+    {"blocks", INTEGER, offsetof(struct kvr_choice, blocks), false},
+    {"cost", REAL, offsetof(struct kvr_choice, cost), false},
+    {"repeat", FLAG, offsetof(struct kvr_choice, repeat), false},
+    {"version", INTEGER, offsetof(struct kvr_choice, version), false},
 };
 
 static const struct target score_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_score, worker)},
-    {"rank", RANK, offsetof(struct kvr_score, rank)},
-    {"addr", BYTES, offsetof(struct kvr_score, addr)},
-    {"overlap", INTEGER, offsetof(struct kvr_score, overlap)},
-    {"device", INTEGER, offsetof(struct kvr_score, device)},
-    {"host", INTEGER, offsetof(struct kvr_score, host)},
-    {"disk", INTEGER, offsetof(struct kvr_score, disk)},
-    {"cached", INTEGER, offsetof(struct kvr_score, cached)},
-    {"prefill_tokens", INTEGER, offsetof(struct kvr_score, prefill_tokens)},
-    {"decode_blocks", INTEGER, offsetof(struct kvr_score, decode_blocks)},
-    {"requests", INTEGER, offsetof(struct kvr_score, requests)},
-    {"cost", REAL, offsetof(struct kvr_score, cost)},
+    {"worker", BYTES, offsetof(struct kvr_score, worker), false},
+    {"rank", RANK, offsetof(struct kvr_score, rank), false},
+    {"addr", BYTES, offsetof(struct kvr_score, addr), false},
+    {"overlap", INTEGER, offsetof(struct kvr_score, overlap), false},
+    {"device", INTEGER, offsetof(struct kvr_score, device), false},
+    {"host", INTEGER, offsetof(struct kvr_score, host), false},
+    {"disk", INTEGER, offsetof(struct kvr_score, disk), false},
+    {"cached", INTEGER, offsetof(struct kvr_score, cached), false},
+    {"prefill_tokens", INTEGER, offsetof(struct kvr_score, prefill_tokens), false},
+    {"decode_blocks", INTEGER, offsetof(struct kvr_score, decode_blocks), false},
+    {"requests", INTEGER, offsetof(struct kvr_score, requests), false},
+    {"cost", REAL, offsetof(struct kvr_score, cost), false},
 };
 
 static const struct target worker_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_worker, name)},
-    {"addr", BYTES, offsetof(struct kvr_worker, addr)},
-    {"state", STATE, offsetof(struct kvr_worker, state)},
-    {"capacity", INTEGER, offsetof(struct kvr_worker, capacity)},
-    {"ttl_left", INTEGER, offsetof(struct kvr_worker, ttl_left)},
-    {"ranks", RANKS, 0}, // the whole struct
+    {"worker", BYTES, offsetof(struct kvr_worker, name), false},
+    {"addr", BYTES, offsetof(struct kvr_worker, addr), false},
+    {"state", STATE, offsetof(struct kvr_worker, state), false},
+    {"capacity", INTEGER, offsetof(struct kvr_worker, capacity), false},
+    {"ttl_left", INTEGER, offsetof(struct kvr_worker, ttl_left), false},
+    {"ranks", RANKS, 0, false}, // the whole struct
+    {"circuit", CIRCUIT, offsetof(struct kvr_worker, circuit), true},
+    {"failures", INTEGER, offsetof(struct kvr_worker, failures), true},
 };
 
 static void read_rows(struct reading *in, const redisReply *r, const struct target *targets,
@@ -311,6 +328,9 @@ enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct are
     case ANSWER_INTEGER:
         if (r->type != REDIS_REPLY_INTEGER) fail(&in, KVR_CODE_PROTOCOL);
         out->number = r->integer;
+        break;
+    case ANSWER_CIRCUIT:
+        read_circuit(&in, r, &out->circuit);
         break;
     case ANSWER_CHOICE:
         read_map(&in, r, choice_targets, sizeof choice_targets / sizeof *choice_targets,

@@ -35,7 +35,8 @@ bool answer_integer(const char *text, size_t n, int64_t *out);
 enum answer_form {
     ANSWER_INTEGER,
     ANSWER_STATUS,
-    ANSWER_CHOICE,  // SELECT
+    ANSWER_CIRCUIT, // REPORT
+    ANSWER_CHOICE,  // SELECT; those up to here are of writes
     ANSWER_SCORES,  // SCORE
     ANSWER_WORKERS, // WORKER LIST
     ANSWER_FIELDS,  // INFO

@@ -379,6 +379,19 @@ enum kvr_code call_worker(struct kvr_client *c, const struct kvr_worker_call *q,
     return op_submit(o);
 }
 
+enum kvr_code call_report(struct kvr_client *c, struct kvr_bytes worker, bool ok,
+                          struct caller who) {
+    enum kvr_code code;
+    if (!is_text(worker, KVR_MAX_NAME)) return KVR_CODE_INVALID;
+    struct op *o = admit(c, OP_REPORT, 0, who, &code);
+    if (!o) return code;
+    struct wire w;
+    begin(&w, c, "KVROUTE.REPORT");
+    wire_bytes(&w, worker);
+    wire_word(&w, ok ? "OK" : "FAILED");
+    return finish(o, &w) ? op_submit(o) : KVR_CODE_NOMEM;
+}
+
 static bool is_number(uint64_t v) { // of an epoch or an event
     return v >= 1 && v <= INT64_MAX;
 }

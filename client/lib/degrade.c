@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choosing without a primary: of the instances that were last known to be ready, the one with the
-// fewest requests of this handle; of equals, the one that such a choice fell on longest ago.
+// fewest requests of this handle, and one that kept failing only if all did; of equals, the one that such a choice fell on longest ago.
 //
 // Overlap plays no part: what we remember of it is one handle's share of the truth, and an outage is
 // no time for herding onto it.
@@ -31,7 +31,8 @@ static bool allowed(const struct op *o, struct kvr_bytes worker) {
 }
 
 static bool better(const struct instance *a, const struct instance *b) {
-    if (!b || a->requests != b->requests) return !b || a->requests < b->requests;
+    if (!b || a->open != b->open) return !b || b->open;
+    if (a->requests != b->requests) return a->requests < b->requests;
     return a->chosen < b->chosen;
 }
 
@@ -66,6 +67,7 @@ static void take_list(struct kvr_client *c, const struct kvr_result *r) {
             instance_addr(m, at, w->addr);
             at->listed = true;
             at->state = w->state;
+            at->open = w->circuit == KVR_OPEN;
         }
     }
     instances_sweep(m);

@@ -120,6 +120,15 @@ enum kvr_code kvr_client_worker_del_async(struct kvr_client *c, struct kvr_bytes
     return call_worker(c, &call, true, calls_back(done, ctx));
 }
 
+const struct kvr_result *kvr_client_report(struct kvr_client *c, struct kvr_bytes worker, bool ok) {
+    return can_block(c) ? await(c, call_report(c, worker, ok, blocking(c))) : &c->result;
+}
+
+enum kvr_code kvr_client_report_async(struct kvr_client *c, struct kvr_bytes worker, bool ok,
+                                      kvr_done *done, void *ctx) {
+    return call_report(c, worker, ok, calls_back(done, ctx));
+}
+
 const struct kvr_result *kvr_client_worker_list(struct kvr_client *c) {
     return can_block(c) ? await(c, call_look(c, OP_WORKER_LIST, blocking(c))) : &c->result;
 }

@@ -40,6 +40,7 @@ struct instance {
     size_t addr_size;
     uint32_t rank;
     enum kvr_state state;
+    bool open;       // its worker's circuit, in the last WORKER LIST
     bool listed;     // in the last WORKER LIST
     size_t requests; // of ours, live there
     uint64_t chosen; // when a degraded choice last fell on it; 0: never

@@ -161,7 +161,7 @@ static const enum answer_form forms[] = {
     [OP_RELEASE] = ANSWER_INTEGER,     [OP_CLAIM] = ANSWER_INTEGER,
     [OP_WORKER_SET] = ANSWER_INTEGER,  [OP_WORKER_DEL] = ANSWER_INTEGER,
     [OP_WORKER_LIST] = ANSWER_WORKERS, [OP_EVENT] = ANSWER_INTEGER,
-    [OP_INFO] = ANSWER_FIELDS,
+    [OP_INFO] = ANSWER_FIELDS,         [OP_REPORT] = ANSWER_CIRCUIT,
 };
 
 // Whether what there was may still be coming back after a loss: the workers that we knew, the pool.

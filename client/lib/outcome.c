@@ -227,6 +227,9 @@ void call_given_up(struct op *o, struct kvr_result *r) {
         worker_unsaid(o);
         if (degrade) promise(r, 0);
         break;
+    case OP_REPORT:
+        if (degrade) promise(r, 0);
+        break;
     default:
         break;
     }

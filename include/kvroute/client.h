@@ -44,7 +44,8 @@
 // Degrading
 //   With kvr_client_options.degrade, a handle without a primary goes on: when the deadline has passed
 //   (and at once for calls that come later), SELECT answers with one of the last known workers: the
-//   one with the fewest requests of this handle, none that was draining or expired. UPDATE, RELEASE,
+//   one with the fewest requests of this handle, none that was draining or expired, one whose circuit
+//   was open only if all were. UPDATE, RELEASE,
 //   CLAIM and the WORKER commands are answered OK and carried out later. All of these say `degraded`. When a
 //   primary is back, the handle books what it has chosen meanwhile.
 //
@@ -214,6 +215,8 @@ struct kvr_worker {
     int64_t ttl_left; // ms; -1: for ever
     const struct kvr_rank *ranks;
     size_t n_ranks;
+    enum kvr_circuit circuit; // KVR_CLOSED also of a module that knows none
+    int64_t failures;         // reported since the last success
 };
 
 struct kvr_field {
@@ -235,6 +238,7 @@ struct kvr_result {
     const struct kvr_worker *workers; // WORKER LIST, by name
     const struct kvr_field *fields;   // INFO
     size_t n;                         // of scores, workers or fields
+    enum kvr_circuit circuit;         // REPORT: the worker's after it
 };
 
 // The field of an INFO as an integer; `otherwise` if it isn't there or is none.
@@ -381,6 +385,13 @@ KVR_API const struct kvr_result *kvr_client_worker_del(struct kvr_client *c,
                                                        struct kvr_bytes worker);
 KVR_API enum kvr_code kvr_client_worker_del_async(struct kvr_client *c, struct kvr_bytes worker,
                                                   kvr_done *done, void *ctx);
+// How a call to the worker went. Failures in a row open its circuit: for a while nobody is sent there,
+// whoever asks the pool. One that had to be sent again may count twice. Without a primary a degrading
+// handle answers OK and forgets it: reports aren't worth keeping.
+KVR_API const struct kvr_result *kvr_client_report(struct kvr_client *c, struct kvr_bytes worker,
+                                                   bool ok);
+KVR_API enum kvr_code kvr_client_report_async(struct kvr_client *c, struct kvr_bytes worker,
+                                              bool ok, kvr_done *done, void *ctx);
 KVR_API const struct kvr_result *kvr_client_worker_list(struct kvr_client *c);
 KVR_API enum kvr_code kvr_client_worker_list_async(struct kvr_client *c, kvr_done *done, void *ctx);
 

@@ -13,6 +13,7 @@ struct kvr_bytes {
 };
 
 // Where an instance holds a block.
+enum kvr_circuit { KVR_CLOSED, KVR_OPEN, KVR_HALF_OPEN };
 enum kvr_tier { KVR_DEVICE, KVR_HOST, KVR_DISK, KVR_TIERS };
 
 enum kvr_state { KVR_READY, KVR_DRAINING, KVR_EXPIRED };

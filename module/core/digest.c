@@ -65,6 +65,14 @@ static void add_options(struct sum *s, const struct kvr_options *o) {
     put_number(&e, (uint64_t)o->worker_grace);
     put_number(&e, (uint64_t)o->predict);
     add(s, e.bytes, e.n);
+    // Options that came later count only if they are set: servers of two versions agree until then.
+    struct kvr_options usual;
+    kvr_options_default(&usual);
+    if (o->failures == usual.failures && o->open_time == usual.open_time) return;
+    e = piece('c');
+    put_number(&e, o->failures);
+    put_number(&e, (uint64_t)o->open_time);
+    add(s, e.bytes, e.n);
 }
 
 static void add_worker(struct sum *s, const struct kvr_pool *p, const struct worker *w) {
@@ -76,6 +84,13 @@ static void add_worker(struct sum *s, const struct kvr_pool *p, const struct wor
     put_number(&e, (uint64_t)w->ttl);
     put_number(&e, w->ranks);
     add(s, e.bytes, e.n);
+    if (w->failures) {
+        e = piece('f');
+        put_bytes(&e, w->name, w->name_len);
+        put_number(&e, w->failures);
+        put_number(&e, w->barred != 0);
+        add(s, e.bytes, e.n);
+    }
     for (uint32_t r = 0; r < w->ranks; r++) {
         const struct instance *in = &p->instances[w->instances[r]];
         e = piece('i');

@@ -284,6 +284,7 @@ enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name) {
     struct worker *w = p->workers[i];
     for (uint32_t r = 0; r < w->ranks; r++)
         instance_drop(p, w->instances[r]);
+    circuit_set(p, w, 0, 0);
     worker_free(p, w);
     p->n_workers--;
     memmove(&p->workers[i], &p->workers[i + 1], (p->n_workers - (size_t)i) * sizeof *p->workers);
@@ -312,6 +313,8 @@ void kvr_worker_at(const struct kvr_pool *p, int64_t now, size_t i, struct kvr_w
                     : left > 0        ? left
                                       : 0,
         .ranks = w->ranks,
+        .circuit = circuit_of(w, now),
+        .failures = w->failures,
     };
 }
 

@@ -135,6 +135,7 @@ enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes
     if (request_find(p, id)) return KVR_OK;
     if ((err = request_add(p, id, instance, b))) return err;
     *booked = 1;
+    circuit_booked(p, p->instances[instance].worker, b->created);
     p->version++;
     return KVR_OK;
 }

@@ -16,6 +16,7 @@ struct kvr_loader {
     size_t n_instances, cap_instances;
     uint32_t runs; // so far; a run's number is its id, as a fresh tree counts from 1
     enum record stage;
+    uint32_t format;
     bool done;
     uint64_t *hashes; // of the record at hand, aligned
     size_t cap_hashes;
@@ -80,9 +81,12 @@ static enum kvr_err get_hashes(struct kvr_loader *l, struct reader *r, size_t n)
 // ---- Records -------------------------------------------------------------------------------------
 
 static enum kvr_err load_pool(struct kvr_loader *l, struct reader *r) {
-    if (get_u32(r) != FORMAT_VERSION) return KVR_CORRUPT;
+    l->format = get_u32(r);
+    if (l->format < 1 || l->format > FORMAT_VERSION) return KVR_CORRUPT;
     uint64_t version = get(r, 8), bookings = get(r, 8);
-    struct kvr_options o = {.block_size = get_u32(r)};
+    struct kvr_options o;
+    kvr_options_default(&o);
+    o.block_size = get_u32(r);
     struct kvr_bytes policy = get_bytes(r, KVR_MAX_NAME);
     o.rule.policy = kvr_policy_find(policy.p, policy.n);
     o.rule.overlap = get_f64(r);
@@ -95,6 +99,10 @@ static enum kvr_err load_pool(struct kvr_loader *l, struct reader *r) {
     o.worker_ttl = get_i64(r);
     o.worker_grace = get_i64(r);
     o.predict = get_i64(r);
+    if (l->format >= 2) {
+        o.failures = get(r, 8);
+        o.open_time = get_i64(r);
+    }
     struct kvr_stats s = {0};
     uint64_t *counters[] = {&s.selects, &s.repeats,          &s.select_blocks,  &s.overlap_blocks,
                             &s.events,  &s.stored_blocks,    &s.removed_blocks, &s.gaps,
@@ -117,10 +125,16 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
         .set = KVR_SET_ADDR | KVR_SET_RANKS | KVR_SET_CAPACITY | KVR_SET_STATE, .addr = addr};
     s.capacity = get(r, 8);
     s.state = (enum kvr_state)get(r, 1);
-    int64_t ttl = get_i64(r), seen = get_i64(r);
+    int64_t ttl = get_i64(r), seen = get_i64(r), barred = 0;
+    uint64_t failures = 0;
+    if (l->format >= 2) {
+        failures = get(r, 8);
+        barred = get_i64(r);
+    }
     s.ranks = get_u32(r);
     if (r->bad || ttl < -1 || ttl > KVR_MAX_MS || seen < 0 || seen > KVR_MAX_MS ||
-        (size_t)(r->end - r->at) / 24 < s.ranks)
+        failures > KVR_MAX_FAILURES || barred < 0 || barred > 2 * KVR_MAX_MS ||
+        (barred && !failures) || (size_t)(r->end - r->at) / 24 < s.ranks)
         return KVR_CORRUPT;
     size_t place = 0;
     if (worker_find(p, name, &place) >= 0 || place != p->n_workers) return KVR_CORRUPT;
@@ -131,6 +145,7 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
     p->version = version;
     struct worker *w = p->workers[p->n_workers - 1];
     w->ttl = ttl;
+    circuit_set(p, w, failures, barred);
     worker_refresh(p, w);
     if (mem_grow(&l->mem, &l->instances, &l->cap_instances, l->n_instances + w->ranks,
                  sizeof *l->instances))

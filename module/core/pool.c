@@ -21,6 +21,8 @@ void kvr_options_default(struct kvr_options *o) {
         .worker_ttl = 0,
         .worker_grace = 600000,
         .predict = 0,
+        .failures = 3,
+        .open_time = 5000,
     };
 }
 
@@ -39,7 +41,8 @@ enum kvr_err kvr_options_check(const struct kvr_options *o) {
                 within(r->prefill, KVR_MAX_WEIGHT) && within(r->requests, KVR_MAX_WEIGHT) &&
                 within(r->temperature, KVR_MAX_WEIGHT) && within(o->host, 1) &&
                 within(o->disk, 1) && is_duration(o->lease) && is_duration(o->worker_ttl) &&
-                is_duration(o->worker_grace) && is_duration(o->predict);
+                is_duration(o->worker_grace) && is_duration(o->predict) &&
+                o->failures <= KVR_MAX_FAILURES && o->open_time >= 1 && is_duration(o->open_time);
     return good ? KVR_OK : KVR_RANGE;
 }
 
@@ -100,8 +103,10 @@ const struct kvr_options *kvr_pool_options(const struct kvr_pool *p) {
 enum kvr_err kvr_pool_alter(struct kvr_pool *p, const struct kvr_options *o) {
     if (kvr_options_check(o) || o->block_size != p->options.block_size) return KVR_RANGE;
     p->options = *o;
-    for (size_t i = 0; i < p->n_workers; i++)
+    for (size_t i = 0; i < p->n_workers; i++) {
         worker_refresh(p, p->workers[i]);
+        if (!o->failures) circuit_set(p, p->workers[i], 0, 0);
+    }
     p->version++;
     return KVR_OK;
 }
@@ -128,7 +133,9 @@ void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out
     out->instances = p->live_instances;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (w->state == KVR_READY && !worker_expired(p, w, now)) out->eligible += w->ranks;
+        bool open = circuit_of(w, now) == KVR_OPEN;
+        out->open_circuits += open;
+        if (w->state == KVR_READY && !worker_expired(p, w, now) && !open) out->eligible += w->ranks;
     }
     out->blocks = p->tree.blocks;
     out->holdings = p->tree.holdings;
@@ -208,6 +215,14 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
     if (live != p->live.blocks || predicted != p->expected.blocks)
         return "pool: the number of live blocks is wrong";
     if (instances != p->live_instances) return "pool: the number of instances is wrong";
+    size_t barred = 0;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct worker *w = p->workers[i];
+        barred += w->barred != 0;
+        if (w->barred < 0 || w->failures > KVR_MAX_FAILURES || (w->barred && !w->failures))
+            return "pool: a circuit without a failure";
+    }
+    if (barred != p->n_barred) return "pool: the number of circuits is wrong";
     for (size_t i = 1; i < p->n_workers; i++) {
         const struct worker *a = p->workers[i - 1], *b = p->workers[i];
         size_t n = a->name_len < b->name_len ? a->name_len : b->name_len;

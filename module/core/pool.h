@@ -37,6 +37,7 @@ enum kvr_err {
     KVR_NOMEM,    // out of memory
 };
 
+#define KVR_MAX_FAILURES 1000000
 #define KVR_MAX_WEIGHT 1e9 // weights and TEMPERATURE: 0 to this; credits: 0 to 1
 
 extern const char *const kvr_tier_names[KVR_TIERS]; // "device", "host", "disk"
@@ -57,6 +58,9 @@ struct kvr_options {
     int64_t worker_ttl;   // ms a worker is eligible without a heartbeat; 0: always
     int64_t worker_grace; // ms after which an expired worker is deleted; 0: never
     int64_t predict;      // ms a booked request's blocks count as held; 0: off
+    uint64_t
+        failures; // FAILED in a row that open a worker's circuit, up to KVR_MAX_FAILURES; 0: never
+    int64_t open_time; // ms that it stays open, at least 1
 };
 
 struct kvr_pool;
@@ -85,7 +89,8 @@ struct kvr_stats {
     uint64_t selects, repeats, select_blocks, overlap_blocks;
     uint64_t events, stored_blocks, removed_blocks, gaps, stale;
     uint64_t expired_requests, expired_workers;
-    uint64_t unswept; // holdings that are gone but whose memory is still to be freed
+    uint64_t open_circuits; // workers
+    uint64_t unswept;       // holdings that are gone but whose memory is still to be freed
 };
 void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out);
 
@@ -134,6 +139,8 @@ struct kvr_worker_info {
     uint64_t capacity;
     int64_t ttl_left; // ms, -1: none
     uint32_t ranks;
+    enum kvr_circuit circuit;
+    uint64_t failures; // reported in a row, at most KVR_MAX_FAILURES
 };
 
 // Creates or updates a worker and renews its time as of `seen`. *created: 1 or 0.
@@ -141,6 +148,18 @@ struct kvr_worker_info {
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
                             const struct kvr_worker_set *w, int *created);
 enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name); // KVR_NOWORKER if unknown
+
+// A circuit for each worker, shared by all who ask the pool (the pattern is Nygard's circuit breaker, "Release
+// It!", 2007). `failures` in a row open it, for open_time; then it is half-open: the first booking is
+// the probe, and keeps others out for another open_time unless somebody reports OK. FAILED opens it
+// again, OK closes it. While it keeps a worker out, neither SELECT nor SCORE sees the worker, unless
+// it is so with every worker that they could see otherwise: then circuits count for nothing, because to
+// try beats to refuse.
+extern const char *const kvr_circuit_names[]; // "closed", "open", "half-open"
+// How a call to the worker went, as of `at`. *changed: whether the pool has. KVR_NOWORKER, KVR_RANGE.
+enum kvr_err kvr_report(struct kvr_pool *p, int64_t at, struct kvr_bytes name, bool ok,
+                        enum kvr_circuit *circuit, bool *changed);
+
 size_t kvr_worker_count(const struct kvr_pool *p);
 // i-th worker in name order (bytewise, shorter first on a tie), 0 <= i < kvr_worker_count.
 void kvr_worker_at(const struct kvr_pool *p, int64_t now, size_t i, struct kvr_worker_info *out);

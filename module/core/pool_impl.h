@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pool is made of. For the pool's own files (pool, instances, ledger, select, event, look,
+// What a pool is made of. For the pool's own files (pool, instances, circuit, ledger, select, event, look,
 // digest, save, load, validate); everybody else includes pool.h.
 #ifndef KVR_POOL_IMPL_H
 #define KVR_POOL_IMPL_H
@@ -50,6 +50,8 @@ struct worker {
     enum kvr_state state; // KVR_READY or KVR_DRAINING; expired follows from the time
     int64_t ttl;          // ms; -1: the pool's
     int64_t seen;         // ms since the epoch, of the last heartbeat
+    uint64_t failures;    // reported since the last success, at most KVR_MAX_FAILURES
+    int64_t barred;       // ms since the epoch: the circuit is open until then; 0: closed
     uint32_t ranks;
     uint32_t *instances; // by rank
     uint32_t mark;       // scratch of one query: AMONG and EXCLUDE
@@ -92,6 +94,7 @@ struct kvr_pool {
 
     struct worker **workers; // in name order
     size_t n_workers, cap_workers;
+    size_t n_barred; // of the workers: whose circuit isn't closed
     struct instance *instances;
     size_t cap_instances;                   // of instances and of every column
     uint32_t n_instances;                   // ids ever used
@@ -119,6 +122,12 @@ void worker_refresh(struct kvr_pool *p, const struct worker *w); // mirrors what
 bool worker_before(const struct worker *a, const struct worker *b); // in name order
 void worker_free(struct kvr_pool *p, struct worker *w);
 void columns_free(struct kvr_pool *p);
+
+// circuit.c
+enum kvr_circuit circuit_of(const struct worker *w, int64_t now);
+void circuit_set(struct kvr_pool *p, struct worker *w, uint64_t failures, int64_t barred);
+void circuit_booked(struct kvr_pool *p, struct worker *w,
+                    int64_t at); // the probe, if it is half-open
 
 // ledger.c
 struct request *request_find(const struct kvr_pool *p, struct kvr_bytes id);

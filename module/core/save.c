@@ -91,6 +91,8 @@ static void save_pool(struct writer *w) {
     put_i64(w, o->worker_ttl);
     put_i64(w, o->worker_grace);
     put_i64(w, o->predict);
+    put_u64(w, o->failures);
+    put_i64(w, o->open_time);
     const struct kvr_stats *s = &p->stats;
     const uint64_t counters[] = {s->selects,          s->repeats,        s->select_blocks,
                                  s->overlap_blocks,   s->events,         s->stored_blocks,
@@ -108,6 +110,8 @@ static void save_worker(struct writer *w, const struct worker *worker) {
     put_u8(w, worker->state);
     put_i64(w, worker->ttl);
     put_i64(w, worker->seen);
+    put_u64(w, worker->failures);
+    put_i64(w, worker->barred);
     put_u32(w, worker->ranks);
     for (uint32_t r = 0; r < worker->ranks; r++) {
         const struct instance *in = &w->pool->instances[worker->instances[r]];

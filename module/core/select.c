@@ -88,10 +88,23 @@ static void mark(struct kvr_pool *p, const struct kvr_query *q, bool on) {
     }
 }
 
-static bool eligible(const struct kvr_pool *p, const struct worker *w, int64_t now,
-                     const struct kvr_query *q) {
+static bool able(const struct kvr_pool *p, const struct worker *w, int64_t now,
+                 const struct kvr_query *q) {
     return w->state == KVR_READY && !(w->mark & EXCLUDED) && (!q->has_among || w->mark & AMONG) &&
            !worker_expired(p, w, now);
+}
+
+// Whether circuits count: not if they would leave nobody.
+static bool heed_circuits(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+    for (size_t i = 0; p->n_barred && i < p->n_workers; i++)
+        if (circuit_of(p->workers[i], now) != KVR_OPEN && able(p, p->workers[i], now, q))
+            return true;
+    return false;
+}
+
+static bool eligible(const struct kvr_pool *p, const struct worker *w, int64_t now,
+                     const struct kvr_query *q, bool heed) {
+    return able(p, w, now, q) && !(heed && circuit_of(w, now) == KVR_OPEN);
 }
 
 // ---- The choice ----------------------------------------------------------------------------------
@@ -108,10 +121,11 @@ static void bar(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     }
     for (; n % LANES; n++)
         cost[n] = INFINITY;
-    if (!q->has_among && !q->n_exclude) return;
+    bool heed = heed_circuits(p, now, q);
+    if (!q->has_among && !q->n_exclude && !heed) return;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (!(w->mark & EXCLUDED) && (!q->has_among || w->mark & AMONG)) continue;
+        if (eligible(p, w, now, q, heed)) continue;
         for (uint32_t r = 0; r < w->ranks; r++)
             cost[w->instances[r]] = INFINITY;
     }
@@ -172,10 +186,11 @@ static uint32_t choose_least(struct kvr_pool *p, int64_t now, const struct kvr_q
 // A draw with p ∝ exp(-(cost - min) / ((max - min) · T)); uniform if all are equal.
 static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
                                double random) {
+    bool heed = heed_circuits(p, now, q);
     double *cost = p->columns.cost, min = INFINITY, max = -INFINITY, sum = 0;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (!eligible(p, w, now, q)) continue;
+        if (!eligible(p, w, now, q, heed)) continue;
         for (uint32_t r = 0; r < w->ranks; r++) {
             double x = cost[w->instances[r]];
             min = x < min ? x : min;
@@ -188,7 +203,7 @@ static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr
         double left = random * sum;
         for (size_t i = 0; i < p->n_workers; i++) {
             const struct worker *w = p->workers[i];
-            if (!eligible(p, w, now, q)) continue;
+            if (!eligible(p, w, now, q, heed)) continue;
             for (uint32_t r = 0; r < w->ranks; r++) {
                 double x = cost[w->instances[r]] - min, span = (max - min) * q->rule.temperature;
                 double weight = span > 0 ? exp(-x / span) : x > 0 ? 0 : 1;
@@ -274,6 +289,7 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
         .cost = out->score.cost,
     };
     if ((err = request_add(p, id, i, booked))) return err;
+    circuit_booked(p, p->instances[i].worker, now);
     p->version++;
     out->version = p->version;
     p->stats.selects++;
@@ -310,10 +326,11 @@ enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query 
     if (!rows) return KVR_NOMEM;
     compute(p, q);
     mark(p, q, true);
+    bool heed = heed_circuits(p, now, q);
     *n = 0;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (!eligible(p, w, now, q)) continue;
+        if (!eligible(p, w, now, q, heed)) continue;
         for (uint32_t r = 0; r < w->ranks; r++, ++*n) {
             uint32_t at = w->instances[r];
             rows[*n] = (struct row){p->columns.cost[at], p->instances[at].booked, *n, at};

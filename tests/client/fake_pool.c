@@ -314,7 +314,7 @@ static void score(struct heard *h) {
 }
 
 static void worker_about(struct buf *b, const char *name) {
-    buf_text(b, "*12\r\n");
+    buf_text(b, "*16\r\n");
     text(b, "worker", name);
     text(b, "addr", "http://10.0.0.1:8000");
     text(b, "state", "ready");
@@ -331,6 +331,8 @@ static void worker_about(struct buf *b, const char *name) {
     number(b, "requests", 0);
     number(b, "prefill_tokens", 0);
     number(b, "decode_blocks", 0);
+    text(b, "circuit", "half-open");
+    number(b, "failures", 3);
 }
 
 static void worker_list(struct heard *h) {
@@ -346,6 +348,11 @@ static void worker_get(struct heard *h) {
 static void worker_set(struct heard *h) {
     h->p->version++;
     buf_text(h->out, ":0\r\n");
+}
+
+static void report(struct heard *h) {
+    h->p->version++;
+    buf_text(h->out, "+open\r\n");
 }
 
 static void event(struct heard *h) {
@@ -439,6 +446,7 @@ static const struct command {
     {"KVROUTE.WORKER", "DEL", POOL_WRITE, worker_set},
     {"KVROUTE.WORKER", "GET", POOL_READ, worker_get},
     {"KVROUTE.WORKER", "LIST", POOL_READ, worker_list},
+    {"KVROUTE.REPORT", NULL, POOL_WRITE, report},
     {"KVROUTE.REQUEST", "GET", POOL_READ, request_get},
     {"KVROUTE.REQUEST", "LIST", POOL_READ, request_list},
 };

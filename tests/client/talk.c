@@ -87,6 +87,14 @@ static const struct kvr_result *worker_del(struct kvr_client *c, kvr_done *done,
     return NULL;
 }
 
+static const struct kvr_result *report(struct kvr_client *c, kvr_done *done, void *ctx,
+                                       enum kvr_code *code) {
+    struct kvr_bytes worker = kvr_text("w1");
+    if (!done) return kvr_client_report(c, worker, false);
+    *code = kvr_client_report_async(c, worker, false, done, ctx);
+    return NULL;
+}
+
 static const struct kvr_result *select_a(struct kvr_client *c, kvr_done *done, void *ctx,
                                          enum kvr_code *code) {
     static const struct kvr_bytes among[] = {{"w1", 2}, {"w2", 2}};
@@ -188,7 +196,7 @@ static const struct kvr_result *release(struct kvr_client *c, kvr_done *done, vo
     return NULL;
 }
 
-enum what { NUMBER, CHOICE, SCORES, WORKERS, FIELDS };
+enum what { NUMBER, CIRCUIT, CHOICE, SCORES, WORKERS, FIELDS };
 
 static const struct step {
     const char *name;
@@ -205,12 +213,13 @@ static const struct step {
     {"info", info, FIELDS, 0, 0},
     {"event", event, NUMBER, 0, 0},
     {"claim", claim, NUMBER, 4, 0},
+    {"report", report, CIRCUIT, 0, 0},
     {"release_a", NULL, NUMBER, 0, 1},
     {"release_all", NULL, NUMBER, 0, 7},
     {"worker_del", worker_del, NUMBER, 0, 0},
 };
 _Static_assert(sizeof steps / sizeof *steps == TALK_STEPS, "talk.h tells how many there are");
-static const struct step *const the_select = &steps[2], *const the_release = &steps[10];
+static const struct step *const the_select = &steps[2], *const the_release = &steps[11];
 
 // Begins a call, or makes it. NULL with a done: begun, or *code says why not.
 static const struct kvr_result *begin(struct talk *t, const struct step *step, kvr_done *done,
@@ -235,6 +244,9 @@ static void look_at(struct talk *t, const struct step *step, const struct kvr_re
     if (r->code != KVR_CODE_OK) return;
     switch (step->what) {
     case NUMBER:
+        break;
+    case CIRCUIT:
+        if (!r->degraded && r->circuit != KVR_OPEN) complain(t, "another circuit");
         break;
     case CHOICE:
         if (!r->choice.worker.n || !r->choice.worker.p || !r->choice.addr.p)

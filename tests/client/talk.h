@@ -13,7 +13,7 @@ enum talk_form {
     TALK_FORMS,
 };
 
-enum { TALK_STEPS = 12, TALK_HALF = 6 }; // at half, two requests are live
+enum { TALK_STEPS = 13, TALK_HALF = 6 }; // at half, two requests are live
 enum { TALK_SLACK = 20000 }; // ms beyond a deadline that count as hanging, on a busy machine
 
 struct talk;

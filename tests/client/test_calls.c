@@ -168,6 +168,8 @@ Test(calls, arguments_out_of_range) {
         expect_nth("EVENT", i, kvr_client_event(c, &bad_events[i]));
     expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
     expect(kvr_client_worker_del(c, too_long), KVR_CODE_INVALID);
+    expect(kvr_client_report(c, none, true), KVR_CODE_INVALID);
+    expect(kvr_client_report(c, too_long, false), KVR_CODE_INVALID);
     expect(kvr_client_release(c, NULL, 1), KVR_CODE_INVALID);
     expect(kvr_client_release(c, &id, 0), KVR_CODE_INVALID);
     expect(kvr_client_release(c, &none, 1), KVR_CODE_INVALID);

@@ -17,6 +17,7 @@ static const char *const writes[] = {
     "KVROUTE.ALTER p LEASE 5000", "KVROUTE.WORKER SET p w",      "KVROUTE.EVENT p w 0 1 1 CLEARED",
     "KVROUTE.SELECT p r IDS 1 1", "KVROUTE.UPDATE p r OUTPUT 1", "KVROUTE.CLAIM p q w 0 IDS 0",
     "KVROUTE.RELEASE p q",        "KVROUTE.WORKER DEL p v",      "KVROUTE.CREATE p2",
+    "KVROUTE.REPORT p w FAILED",
 };
 enum { READS = sizeof reads / sizeof *reads, WRITES = sizeof writes / sizeof *writes };
 

@@ -101,7 +101,9 @@ Test(hostile, malformed_blobs_at_every_length) {
 Test(hostile, commands_cut_short) {
     struct conn *c = start_pool("BLOCKSIZE 1");
     static const char *const whole[] = {
-        "KVROUTE.CREATE q BLOCKSIZE 4 POLICY linear OVERLAP 1 LEASE 5 PREDICT 6",
+        "KVROUTE.CREATE q BLOCKSIZE 4 POLICY linear OVERLAP 1 LEASE 5 PREDICT 6 FAILURES 2 "
+        "OPENTIME 9",
+        "KVROUTE.REPORT p w FAILED",
         "KVROUTE.WORKER SET p w ADDR x RANKS 2 CAPACITY 3 STATE ready TTL 500000",
         "KVROUTE.EVENT p w 0 1 1 TIER host STORED - IDS 2 1 2 LORA a NAMESPACE b REMOVED HEX "
         "00000000000000ff TIER disk CLEARED",
@@ -158,6 +160,9 @@ static const char *const vocabulary[] = {
     "WORKERTTL",
     "WORKERGRACE",
     "PREDICT",
+    "FAILURES",
+    "OPENTIME",
+    "FAILED",
     "ADDR",
     "RANKS",
     "CAPACITY",
@@ -236,6 +241,7 @@ static const char *const shapes[] = {
     "KVROUTE.WORKER DEL p v",
     "KVROUTE.WORKER GET p w",
     "KVROUTE.WORKER LIST p",
+    "KVROUTE.REPORT p w FAILED",
     "KVROUTE.EVENT p w 0 1 1 STORED - IDS 3 1 2 3",
     "KVROUTE.EVENT p w 1 1 1 TIER host STORED - IDS 3 1 2 4 REMOVED HEX 00000000000000ff",
     "KVROUTE.SELECT p r IDS 3 1 2 3 ISL 5 LEASE 5",

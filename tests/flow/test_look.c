@@ -284,7 +284,7 @@ Test(look, command_getkeys) {
     static const char *const calls[] = {
         "KVROUTE.CREATE k",           "KVROUTE.WORKER SET k w",          "KVROUTE.WORKER LIST k",
         "KVROUTE.SELECT k r IDS 1 1", "KVROUTE.SCORE k IDS 1 1",         "KVROUTE.RELEASE k r q s",
-        "KVROUTE.REQUEST GET k r",    "KVROUTE.EVENT k w 0 1 1 CLEARED",
+        "KVROUTE.REQUEST GET k r",    "KVROUTE.EVENT k w 0 1 1 CLEARED", "KVROUTE.REPORT k w OK",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char command[100];
@@ -307,7 +307,7 @@ Test(look, arity) {
         "KVROUTE.SELECT k r",   "KVROUTE.SCORE k",       "KVROUTE.UPDATE k",
         "KVROUTE.RELEASE k",    "KVROUTE.CLAIM k r w 0", "KVROUTE.REQUEST GET k",
         "KVROUTE.REQUEST LIST", "KVROUTE.TREE",          "KVROUTE.HASH 4",
-        "KVROUTE.SELECT",       "KVROUTE.EVENT",
+        "KVROUTE.SELECT",       "KVROUTE.EVENT",         "KVROUTE.REPORT k w",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         const struct reply *r = words(c, calls[i]);

@@ -390,7 +390,7 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     static const char *const allowed[] = {
         "KVROUTE.CREATE", "KVROUTE.ALTER",   "KVROUTE.WORKER", "KVROUTE.EVENT", "KVROUTE.CLAIM",
         "KVROUTE.UPDATE", "KVROUTE.RELEASE", "KVROUTE.FORGET", "SELECT",        "MULTI",
-        "EXEC",
+        "EXEC",           "KVROUTE.REPORT",
     };
     size_t claims = 0, releases = 0;
     for (size_t at = 0; at < w.n;) {

@@ -139,6 +139,14 @@ static struct sent make_step(struct traffic *t, struct args *a) {
         make_worker(t, a, sent.worker);
         return sent;
     }
+    if (kind == 46) {
+        sent.kind = WORKER;
+        args_words(a, "KVROUTE.REPORT");
+        args_str(a, t->key);
+        add_name(a, "worker-", sent.worker);
+        args_str(a, below(t, 4) ? "FAILED" : "OK");
+        return sent;
+    }
     if (kind == 45 && below(t, 4) == 0) {
         sent.kind = WORKER;
         args_words(a, "KVROUTE.WORKER DEL");

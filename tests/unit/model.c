@@ -37,6 +37,10 @@ void model_free(struct model *m) {
 enum kvr_err model_alter(struct model *m, const struct kvr_options *o) {
     if (kvr_options_check(o) != KVR_OK || o->block_size != m->options.block_size) return KVR_RANGE;
     m->options = *o;
+    for (size_t i = 0; i < m->n_workers && !o->failures; i++) {
+        m->workers[i].failures = 0;
+        m->workers[i].tripped = false;
+    }
     m->stats.version++;
     return KVR_OK;
 }
@@ -296,6 +300,33 @@ int64_t model_doomed(const struct model *m, const struct model_worker *w) {
     return model_expires(m, w) + m->options.worker_grace;
 }
 
+enum kvr_circuit model_circuit(const struct model_worker *w, int64_t now) {
+    if (!w->tripped) return KVR_CLOSED;
+    return now < w->out_until ? KVR_OPEN : KVR_HALF_OPEN;
+}
+
+enum kvr_err model_report(struct model *m, int64_t at, struct kvr_bytes name, bool ok,
+                          enum kvr_circuit *circuit, bool *changed) {
+    struct model_worker *w = model_worker(m, name);
+    if (!w) return KVR_NOWORKER;
+    *changed = false;
+    if (ok) {
+        *changed = w->failures || w->tripped;
+        w->failures = 0;
+        w->tripped = false;
+    } else if (m->options.failures) {
+        *changed = true;
+        w->failures++;
+        if (w->tripped || w->failures >= m->options.failures) {
+            w->tripped = true;
+            w->out_until = at + m->options.open_time;
+        }
+    }
+    if (*changed) m->stats.version++;
+    *circuit = model_circuit(w, at);
+    return KVR_OK;
+}
+
 bool model_eligible(const struct model *m, const struct model_worker *w, int64_t now) {
     return w->state == KVR_READY && now < model_expires(m, w);
 }
@@ -305,8 +336,14 @@ void model_counts(const struct model *m, int64_t now, struct kvr_stats *out) {
     out->workers = m->n_workers;
     out->instances = instance_count(m);
     out->eligible = 0;
-    for (size_t i = 0; i < m->n_workers; i++)
-        if (model_eligible(m, &m->workers[i], now)) out->eligible += m->workers[i].ranks;
+    out->open_circuits = 0;
+    for (size_t i = 0; i < m->n_workers; i++) {
+        const struct model_worker *w = &m->workers[i];
+        if (model_circuit(w, now) == KVR_OPEN)
+            out->open_circuits++;
+        else if (model_eligible(m, w, now))
+            out->eligible += w->ranks;
+    }
     out->blocks = 0;
     for (size_t i = 0; i < m->known.cap; i++)
         if (m->known.rows[i].used && m->known.rows[i].holders) out->blocks++;

@@ -23,6 +23,9 @@ struct model_worker {
     enum kvr_state state;
     int64_t ttl; // -1: the pool's
     int64_t seen;
+    uint64_t failures; // since the last success
+    bool tripped;      // the circuit isn't closed
+    int64_t out_until; // then: open until this time
     uint32_t ranks;
     struct model_rank *rank;
 };
@@ -70,6 +73,8 @@ enum kvr_err model_alter(struct model *m, const struct kvr_options *o);
 enum kvr_err model_worker_set(struct model *m, int64_t seen, struct kvr_bytes name,
                               const struct kvr_worker_set *w, int *created);
 enum kvr_err model_worker_del(struct model *m, struct kvr_bytes name);
+enum kvr_err model_report(struct model *m, int64_t at, struct kvr_bytes name, bool ok,
+                          enum kvr_circuit *circuit, bool *changed);
 enum kvr_err model_event(struct model *m, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
                          uint64_t seq, const struct kvr_op *ops, size_t n_ops,
                          struct kvr_event_result *out);
@@ -104,6 +109,8 @@ uint64_t model_guesses(const struct model *m, uint64_t instance); // distinct bl
 // Whether a live request or a prediction has it: then its place in the chains can't change.
 bool model_in_use(const struct model *m, uint64_t hash);
 void model_load(const struct model *m, uint64_t instance, struct kvr_rank_info *out);
+enum kvr_circuit model_circuit(const struct model_worker *w, int64_t now);
+// Whatever its circuit says.
 bool model_eligible(const struct model *m, const struct model_worker *w, int64_t now);
 int64_t model_deadline(const struct model *m, const struct model_request *r); // INT64_MAX: none
 // When the worker expires, and when it is to be deleted; INT64_MAX: never.

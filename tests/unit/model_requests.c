@@ -103,7 +103,10 @@ enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes 
     q->overlap = b->overlap ? b->overlap : (uint64_t)(b->cached / m->options.block_size);
     q->cost = b->cost;
     r->booked = ++m->last_booking;
-    if (b->predict_until) guess(m, r->id, model_worker(m, worker)->capacity, b);
+    struct model_worker *w = model_worker(m, worker);
+    if (model_circuit(w, b->created) == KVR_HALF_OPEN)
+        w->out_until = b->created + m->options.open_time;
+    if (b->predict_until) guess(m, r->id, w->capacity, b);
     m->stats.version++;
     *booked = 1;
     return KVR_OK;
@@ -310,17 +313,27 @@ static int by_preference(const void *a, const void *b) {
     return x->score.rank < y->score.rank ? -1 : x->score.rank > y->score.rank;
 }
 
+static bool in_question(const struct model *m, const struct model_worker *w, int64_t now,
+                        const struct kvr_query *q) {
+    struct kvr_bytes name = model_name(w);
+    return model_eligible(m, w, now) && !listed(name, q->exclude, q->n_exclude) &&
+           (!q->has_among || listed(name, q->among, q->n_among));
+}
+
 void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
                   struct kvr_score **out, size_t *n) {
     struct kvr_stats counts;
     model_counts(m, now, &counts);
     struct candidate *all = must_alloc(counts.instances * sizeof *all);
+    bool somebody = false; // whose circuit isn't open
+    for (size_t i = 0; i < m->n_workers; i++)
+        somebody |= in_question(m, &m->workers[i], now, q) &&
+                    model_circuit(&m->workers[i], now) != KVR_OPEN;
     *n = 0;
     for (size_t i = 0; i < m->n_workers; i++) {
         const struct model_worker *w = &m->workers[i];
-        struct kvr_bytes name = model_name(w);
-        if (!model_eligible(m, w, now) || listed(name, q->exclude, q->n_exclude)) continue;
-        if (q->has_among && !listed(name, q->among, q->n_among)) continue;
+        if (!in_question(m, w, now, q)) continue;
+        if (somebody && model_circuit(w, now) == KVR_OPEN) continue;
         for (uint32_t k = 0; k < w->ranks; k++)
             all[(*n)++] = (struct candidate){score(m, w, k, q), w->rank[k].booked};
     }

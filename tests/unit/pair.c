@@ -107,6 +107,18 @@ enum kvr_err pair_worker_del(struct pair *p, struct kvr_bytes name) {
     return err;
 }
 
+enum kvr_err pair_report(struct pair *p, struct kvr_bytes name, bool ok) {
+    pair_log(p, "report %.*s %s at %" PRId64, (int)name.n, name.p, ok ? "OK" : "FAILED", p->now);
+    enum kvr_circuit got, want;
+    bool changed, change;
+    enum kvr_err err = kvr_report(p->pool, p->now, name, ok, &got, &changed);
+    same_error(p, err, model_report(&p->model, p->now, name, ok, &want, &change));
+    if (err) return err;
+    same(p, "circuit", got, want);
+    same(p, "changed", changed, change);
+    return err;
+}
+
 static void log_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
                       uint64_t seq, const struct kvr_op *ops, size_t n) {
     char line[PAIR_LINE] = "";

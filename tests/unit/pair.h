@@ -37,6 +37,7 @@ void pair_differs(struct pair *p, const char *format, ...)
 enum kvr_err pair_alter(struct pair *p, const struct kvr_options *o);
 enum kvr_err pair_worker_set(struct pair *p, struct kvr_bytes name, const struct kvr_worker_set *w);
 enum kvr_err pair_worker_del(struct pair *p, struct kvr_bytes name);
+enum kvr_err pair_report(struct pair *p, struct kvr_bytes name, bool ok);
 enum kvr_err pair_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
                         uint64_t seq, const struct kvr_op *ops, size_t n, bool bounded);
 enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q);

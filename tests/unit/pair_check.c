@@ -26,6 +26,7 @@ void pair_check(struct pair *p) {
     same(p, "workers", got.workers, want.workers);
     same(p, "instances", got.instances, want.instances);
     same(p, "eligible", got.eligible, want.eligible);
+    same(p, "open_circuits", got.open_circuits, want.open_circuits);
     // What was dropped and isn't swept yet may still be among the blocks.
     if (got.blocks < want.blocks || got.blocks > want.blocks + got.unswept)
         same(p, "blocks", got.blocks, want.blocks);
@@ -92,6 +93,8 @@ static void check_workers(struct pair *p) {
         same(p, "capacity", got.capacity, w->capacity);
         same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(expires, p->now));
         same(p, "ranks", got.ranks, w->ranks);
+        same(p, "circuit", got.circuit, model_circuit(w, p->now));
+        same(p, "failures", got.failures, w->failures);
         for (uint32_t k = 0; k < w->ranks; k++)
             check_rank(p, i, k, &w->rank[k]);
     }

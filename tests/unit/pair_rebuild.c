@@ -49,6 +49,19 @@ static void add_worker(struct rebuild *b, const struct model_worker *w) {
     must(b, kvr_worker_set(b->pool, w->seen, model_name(w), &set, &created), "a worker");
 }
 
+// By as many reports, under options with which they lead to the same state.
+static void fail(struct rebuild *b, const struct model_worker *w) {
+    struct kvr_options o = b->model->options;
+    enum kvr_circuit circuit;
+    bool changed;
+    if (!w->failures) return;
+    o.failures = w->tripped ? w->failures : KVR_MAX_FAILURES;
+    must(b, kvr_pool_alter(b->pool, &o), "an option");
+    for (uint64_t i = 0; i < w->failures; i++)
+        must(b, kvr_report(b->pool, 1, model_name(w), false, &circuit, &changed), "a report");
+    must(b, kvr_pool_alter(b->pool, &b->model->options), "an option");
+}
+
 // The path to a known block, first block first; the caller frees it.
 static uint64_t *path_to(struct rebuild *b, uint64_t hash, size_t *n) {
     const struct row *r;
@@ -128,8 +141,10 @@ void pair_check_rebuilt(struct pair *p, uint64_t random) {
     if (!b.pool) pair_differs(p, "building anew: no pool");
     size_t *workers = shuffled(&b, m->n_workers), *requests = shuffled(&b, m->n_requests);
     size_t *holdings = shuffled(&b, m->held.cap);
-    for (size_t i = 0; i < m->n_workers; i++)
+    for (size_t i = 0; i < m->n_workers; i++) {
         add_worker(&b, &m->workers[workers[i]]);
+        fail(&b, &m->workers[workers[i]]);
+    }
     for (size_t i = 0; i < m->n_requests / 2; i++)
         claim(&b, &m->requests[requests[i]]);
     for (size_t i = m->n_workers; i-- > 0;)

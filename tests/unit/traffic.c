@@ -91,6 +91,8 @@ static void draw_options(struct traffic *t, struct kvr_options *o) {
     o->lease = source_chance(s, 70) ? 1 + source_below(s, 3000) : 0;
     o->worker_ttl = source_chance(s, 40) ? 1 + source_below(s, 5000) : 0;
     o->worker_grace = source_chance(s, 60) ? 1 + source_below(s, 5000) : 0;
+    o->failures = source_below(s, 4);
+    o->open_time = 1 + source_below(s, 3000);
     o->predict = source_chance(s, t->profile->predict) ? 1 + source_below(s, 2000) : 0;
 }
 
@@ -119,6 +121,10 @@ static void worker_op(struct traffic *t) {
     struct source *s = &t->source;
     char room[KVR_MAX_NAME], addr[KVR_MAX_ADDR];
     struct kvr_bytes name = traffic_worker(t, room);
+    if (source_chance(s, 30)) {
+        pair_report(t->pair, name, source_chance(s, 30));
+        return;
+    }
     if (source_chance(s, 15)) {
         pair_worker_del(t->pair, name);
         return;

@@ -19,10 +19,8 @@ struct stand {
 void stand_server(struct stand *s); // on a new port, or, after a kill, empty on the same
 // `more`: flags after those of the pool, NULL at the end.
 void stand_bridge(struct stand *s, const char *const *more);
-void stand_kill(pid_t *pid, int signal); // and waits for its end
-int stand_wait(pid_t *pid);              // its exit code; the test fails after PATIENCE_MS
+int stand_wait(pid_t *pid); // its exit code; the test fails after PATIENCE_MS
 void stand_down(struct stand *s);
-pid_t stand_spawn(const char *const *argv, int input, int output);
 
 // What the pool says of rank 0 of worker w: its overlap with these blocks, and how many it holds;
 // -1: not known, or Redis isn't there.

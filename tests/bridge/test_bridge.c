@@ -11,6 +11,7 @@
 
 #include "fake.h"
 #include "home.h"
+#include "program.h"
 #include "stand.h"
 
 static size_t differences(struct stand *s, const struct fake *f) {
@@ -147,12 +148,12 @@ Test(bridge, killed_in_any_order) {
         steps(f, 20 + fake_below(f, 80));
         switch (fake_below(f, 3)) {
         case 0:
-            stand_kill(&s.bridge, SIGKILL);
+            program_end(&s.bridge, SIGKILL);
             steps(f, 20);
             run_bridge(&s, f, "");
             break;
         case 1:
-            stand_kill(&s.server, SIGKILL);
+            program_end(&s.server, SIGKILL);
             steps(f, 20);
             stand_server(&s); // with nothing in it
             break;

@@ -3,14 +3,13 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <kvroute/hash.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "home.h"
+#include "program.h"
 #include "stand.h"
 
 enum { MOST_HELD = 4000, MOST_TOKENS = 1024 };
@@ -22,7 +21,7 @@ struct held {
 
 static bool has_python(void) {
     const char *argv[] = {"/usr/bin/python3", "-c", "import zmq, msgpack", NULL};
-    pid_t pid = stand_spawn(argv, -1, -1);
+    pid_t pid = program_start(argv, -1, -1, -1);
     return stand_wait(&pid) == 0;
 }
 
@@ -55,8 +54,8 @@ Test(python, a_publisher_of_pyzmq_and_msgpack) {
     struct stand s = {0};
     int events_port = 0, replay_port = 0, in[2], out[2];
     char events[12], replay[12], engine[200];
-    close(home_listen(&events_port));
-    close(home_listen(&replay_port));
+    events_port = home_port();
+    replay_port = home_port();
     snprintf(events, sizeof events, "%d", events_port);
     snprintf(replay, sizeof replay, "%d", replay_port);
     snprintf(engine, sizeof engine,
@@ -68,7 +67,7 @@ Test(python, a_publisher_of_pyzmq_and_msgpack) {
     stand_bridge(&s, flags);
     cr_assert(pipe(in) == 0 && pipe(out) == 0);
     fcntl(in[1], F_SETFD, FD_CLOEXEC);
-    pid_t python = stand_spawn(argv, in[0], out[1]);
+    pid_t python = program_start(argv, in[0], out[1], out[1]);
     close(in[0]);
     close(out[1]);
     FILE *f = fdopen(out[0], "r");

@@ -10,15 +10,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "home.h"
 #include "http.h"
 #include "process.h"
 
 enum { HTTP_MS = 20000 };
-
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
-}
 
 static void show_log(const struct world *w) {
     char text[12000];
@@ -60,8 +56,8 @@ void world_fail(const struct world *w, const char *format, ...) {
 // ---- Processes -----------------------------------------------------------------------------------
 
 void world_open(struct world *w, bool aof) {
-    *w = (struct world){.server.plan = {.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                                        .server = setting("REDIS_SERVER", REDIS_SERVER),
+    *w = (struct world){.server.plan = {.module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                        .server = home_setting("REDIS_SERVER", REDIS_SERVER),
                                         .aof = aof}};
     if (!server_start(&w->server) || !server_open(&w->server)) world_fail(w, "no server");
     redisReply *r = server_words(&w->server, "KVROUTE.CREATE pool " WORLD_CREATE);
@@ -85,7 +81,7 @@ struct engine_process *world_engine(struct world *w, const char *options, const 
 
 void world_engine_again(struct world *w, size_t i) {
     process_end(&w->engines[i].pid, SIGKILL);
-    if (!engine_start(&w->engines[i], setting("KVROUTE_MOCK", KVROUTE_MOCK)))
+    if (!engine_start(&w->engines[i], home_setting("KVROUTE_MOCK", KVROUTE_MOCK)))
         world_fail(w, "no engine");
 }
 
@@ -103,7 +99,7 @@ void world_bridges(struct world *w, size_t n, const char *more) {
     w->n_bridges = n;
     for (size_t i = 0; i < n; i++) {
         w->bridges[i] =
-            (struct bridge_process){.program = setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
+            (struct bridge_process){.program = home_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
                                     .url = w->url,
                                     .pool = "pool",
                                     .create = WORLD_CREATE,

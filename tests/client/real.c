@@ -4,45 +4,20 @@
 #include "real.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "home.h"
+#include "program.h"
 
 enum { PATIENCE_MS = 60000 };
-
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
-}
-
-// Forks, and in the child goes on with these for its output.
-static pid_t spawn(const char *const *argv, int output) {
-    pid_t parent = getpid(), pid = fork();
-    cr_assert(pid >= 0);
-    if (pid > 0) return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, 0);
-    dup2(output, 1);
-    dup2(output, 2);
-    for (int fd = 3; fd < 1024; fd++)
-        close(fd);
-    execvp(argv[0], (char *const *)argv);
-    dprintf(2, "can't run %s: %s\n", argv[0], strerror(errno));
-    _exit(127);
-}
 
 // Whether it is this server that answers there: another may have taken the port a moment earlier.
 static bool answers(const struct real *s) {
@@ -60,22 +35,20 @@ static bool answers(const struct real *s) {
 // in between: then there is another.
 static struct real start(const char *more, bool sentinel) {
     static int serial;
-    const char *program = setting("REDIS_SERVER", REDIS_SERVER);
+    const char *program = home_setting("REDIS_SERVER", REDIS_SERVER);
     struct real r = {0};
     for (int tries = 0; tries < 5; tries++) {
         char dir[200], path[240];
         snprintf(dir, sizeof dir, "%s/real-%d", home_path(), ++serial);
         snprintf(path, sizeof path, "%s/conf", dir);
         cr_assert(mkdir(dir, 0700) == 0);
-        close(home_listen(&r.port));
+        r.port = home_port();
         FILE *f = fopen(path, "w");
         cr_assert(f);
         fprintf(f, "port %d\nbind 127.0.0.1\ndir %s\nlogfile %s/log\n%s\n", r.port, dir, dir, more);
         fclose(f);
         const char *argv[] = {program, path, sentinel ? "--sentinel" : NULL, NULL};
-        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        r.pid = spawn(argv, null);
-        close(null);
+        r.pid = program_start(argv, -1, -1, -1);
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(10)) {
             if (waitpid(r.pid, NULL, WNOHANG) == r.pid) break;
             if (answers(&r)) return r;
@@ -88,7 +61,7 @@ static struct real start(const char *more, bool sentinel) {
 struct real real_server(void) {
     char more[600];
     snprintf(more, sizeof more, "save \"\"\nloadmodule %s\n",
-             setting("KVROUTE_MODULE", KVROUTE_MODULE));
+             home_setting("KVROUTE_MODULE", KVROUTE_MODULE));
     return start(more, false);
 }
 
@@ -99,18 +72,14 @@ struct real real_sentinel(const struct real *primary, const char *master) {
 }
 
 void real_stop(struct real *r) {
-    if (r->pid > 0) {
-        kill(r->pid, SIGKILL);
-        waitpid(r->pid, NULL, 0);
-    }
-    r->pid = 0;
+    program_end(&r->pid, SIGKILL);
 }
 
 int real_run(const char *const *argv, char *out, size_t size) {
     int ends[2], status;
     size_t n = 0;
     cr_assert(pipe2(ends, O_CLOEXEC) == 0);
-    pid_t pid = spawn(argv, ends[1]);
+    pid_t pid = program_start(argv, -1, ends[1], ends[1]);
     close(ends[1]);
     int64_t end = now_ms() + PATIENCE_MS;
     for (;;) {
@@ -118,8 +87,7 @@ int real_run(const char *const *argv, char *out, size_t size) {
         struct pollfd p = {ends[0], POLLIN, 0};
         int64_t left = end - now_ms();
         if (left <= 0 || poll(&p, 1, (int)left) == 0) {
-            kill(pid, SIGKILL);
-            waitpid(pid, NULL, 0);
+            program_end(&pid, SIGKILL);
             cr_assert_fail("%s takes too long", argv[0]);
         }
         ssize_t got = read(ends[0], chunk, sizeof chunk);

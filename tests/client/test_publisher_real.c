@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A publisher on a real handle, a real server and the real module: 200,000 holdings, a kill -9, a
 // start from the append-only file, a start from nothing. Every block is looked at each time.
-#define _GNU_SOURCE
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
@@ -17,6 +16,7 @@
 
 #include "home.h"
 #include "naive_truth.h"
+#include "program.h"
 
 enum { CHAINS = 12000, CHAIN = 32, SHARED = 16, FAMILY = 25 };
 enum { PATIENCE_MS = 60000, LOOKS = 1000 };
@@ -39,31 +39,13 @@ struct stand {
 
 // ---- The server ----------------------------------------------------------------------------------
 
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
-}
-
 static void start_server(struct stand *s) {
-    const char *program = setting("REDIS_SERVER", REDIS_SERVER);
-    const char *module = setting("KVROUTE_MODULE", KVROUTE_MODULE);
+    const char *program = home_setting("REDIS_SERVER", REDIS_SERVER);
+    const char *module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE);
     const char *argv[] = {
         program, "--port",       "0",   "--unixsocket",  s->path, "--dir",        s->dir, "--save",
         "",      "--appendonly", "yes", "--appendfsync", "no",    "--loadmodule", module, NULL};
-    pid_t parent = getpid();
-    s->server = fork();
-    cr_assert(s->server >= 0);
-    if (!s->server) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent) _exit(127);
-        int null = open("/dev/null", O_RDWR);
-        for (int fd = 0; fd < 3; fd++)
-            dup2(null, fd);
-        for (int fd = 3; fd < 1024; fd++)
-            close(fd);
-        execvp(program, (char *const *)argv);
-        _exit(127);
-    }
+    s->server = program_start(argv, -1, -1, -1);
     for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(10)) {
         cr_assert(now_ms() < end && waitpid(s->server, NULL, WNOHANG) == 0, "no server");
         s->look = redisConnectUnix(s->path);

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts, restarts and buries the servers of a test; see harness.h.
-#define _GNU_SOURCE // pipe2, nftw
 #include "harness.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "program.h"
 
 enum { MAX_SERVERS = 8, MAX_CONNS = 64, MAX_ARGS = 64 };
 
@@ -33,25 +28,15 @@ static struct server servers[MAX_SERVERS];
 static size_t n_servers;
 static struct conn *conns[MAX_CONNS];
 static size_t n_conns;
-static char home[200]; // the directory of this process
-
-static const char *setting(const char *name, const char *fallback) {
-    const char *value = getenv(name);
-    return value && *value ? value : fallback;
-}
 
 const char *module_path(void) {
-    return setting("KVROUTE_MODULE", KVROUTE_MODULE);
+    return home_setting("KVROUTE_MODULE", KVROUTE_MODULE);
 }
 
 int64_t clock_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-void sleep_ms(int ms) {
-    poll(NULL, 0, ms);
 }
 
 void wait_until(bool (*holds)(void *), void *ctx, const char *what) {
@@ -62,79 +47,14 @@ void wait_until(bool (*holds)(void *), void *ctx, const char *what) {
     }
 }
 
-// ---- The directory -------------------------------------------------------------------------------
-
-// Removes the directory once this process has gone, also when it was killed: its end of the pipe
-// closes then. The servers go at the same moment, see spawn().
-static void leave_janitor(void) {
-    int ends[2];
-    cr_assert(pipe2(ends, O_CLOEXEC) == 0);
-    pid_t pid = fork();
-    cr_assert(pid >= 0);
-    if (pid > 0) {
-        close(ends[0]); // ends[1] stays open as long as this process lives
-        return;
-    }
-    setsid();
-    dup2(ends[0], 0);
-    int null = open("/dev/null", O_WRONLY);
-    dup2(null, 1);
-    dup2(null, 2);
-    for (int fd = 3; fd < 1024; fd++)
-        close(fd);
-    execl("/bin/sh", "sh", "-c", "cat; rm -rf \"$1\" || { sleep 1; rm -rf \"$1\"; }", "janitor",
-          home, (char *)NULL);
-    _exit(127);
-}
-
-static void make_home(void) {
-    if (home[0]) return;
-    snprintf(home, sizeof home, "%s/kvroute-flow.XXXXXX", setting("TMPDIR", "/tmp"));
-    cr_assert(mkdtemp(home), "no directory %s: %s", home, strerror(errno));
-    if (!getenv("KVROUTE_KEEP")) leave_janitor();
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 // ---- Processes -----------------------------------------------------------------------------------
-
-static bool port_is_free(int port) {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int yes = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    bool is_free = bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
-    close(fd);
-    return is_free;
-}
-
-// Below the range from which the kernel takes ports for outgoing connections, so that none of those
-// sits on a server's port while it restarts.
-static int free_port(void) {
-    static uint32_t next;
-    if (!next) next = (uint32_t)getpid() * 37u;
-    for (int tries = 0; tries < 2000; tries++) {
-        int port = 12000 + (int)(next % 20000);
-        next += 1 + (uint32_t)(clock_ms() % 7);
-        if (port_is_free(port)) return port;
-    }
-    cr_assert_fail("no free port");
-    return 0;
-}
 
 static void spawn(struct server *s) {
     char port[16];
     snprintf(port, sizeof port, "%d", s->port);
-    const char *program = setting("REDIS_SERVER", REDIS_SERVER);
     const char *preload = getenv("KVROUTE_SERVER_PRELOAD");
     const char *argv[MAX_ARGS] = {
-        program,
+        home_setting("REDIS_SERVER", REDIS_SERVER),
         "--port",
         port,
         "--bind",
@@ -169,27 +89,18 @@ static void spawn(struct server *s) {
         cr_assert(n + 1 < MAX_ARGS);
         argv[n++] = s->extra[i];
     }
-    pid_t parent = getpid();
-    s->pid = fork();
-    cr_assert(s->pid >= 0);
-    if (s->pid > 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    int log = open(s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, 0);
-    dup2(log, 1);
-    dup2(log, 2);
-    for (int fd = 3; fd < 1024; fd++)
-        close(fd);
+    int log = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    s->pid = program_fork(-1, log, log);
+    if (s->pid > 0) {
+        close(log);
+        return;
+    }
     if (preload && *preload) {
         setenv("LD_PRELOAD", preload, 1);
         setenv("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1", 1);
         setenv("UBSAN_OPTIONS", "print_stacktrace=1", 1);
     }
-    execvp(program, (char *const *)argv);
-    dprintf(2, "cannot run %s: %s\n", program, strerror(errno));
-    _exit(127);
+    program_become(argv);
 }
 
 static void print_log(const struct server *s) {
@@ -240,7 +151,7 @@ static bool wait_ready(struct server *s) {
 }
 
 struct server *server_start(const char *const *extra) {
-    make_home();
+    const char *home = home_path();
     cr_assert(n_servers < MAX_SERVERS);
     struct server *s = &servers[n_servers];
     memset(s, 0, sizeof *s);
@@ -251,7 +162,7 @@ struct server *server_start(const char *const *extra) {
     cr_assert(mkdir(s->dir, 0700) == 0);
     n_servers++;
     for (int tries = 0; tries < 5; tries++) { // another process may take the port in between
-        s->port = free_port();
+        s->port = home_port();
         spawn(s);
         if (wait_ready(s)) return s;
         if (!server_log_count(s, "Address already in use")) break;
@@ -372,7 +283,6 @@ void harness_end(void) {
         broken |= gone || reported;
     }
     n_servers = 0;
-    if (home[0] && !getenv("KVROUTE_KEEP")) nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    home[0] = 0;
+    home_remove();
     if (broken) give_verdict();
 }

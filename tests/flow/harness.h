@@ -16,6 +16,7 @@
 
 #include <signal.h>
 
+#include "home.h"
 #include "resp.h"
 
 enum { PATIENCE_MS = 60000 }; // how long anything may take before it counts as hanging
@@ -47,7 +48,6 @@ const char *module_path(void);
 // The longest poll there is: tries until it holds or PATIENCE_MS is over, then fails the test.
 void wait_until(bool (*holds)(void *), void *ctx, const char *what);
 int64_t clock_ms(void); // since the epoch
-void sleep_ms(int ms);
 
 // ---- Calls ---------------------------------------------------------------------------------------
 // Formats are hiredis's: %s, %b (pointer, size_t) and printf's numbers. Each fails the test when the

@@ -48,7 +48,7 @@ static void tell(void) {
 int proxy_address(void) {
     size_t i = network->n;
     if (i == MAX_ADDRESSES) give_up("too many addresses");
-    network->addresses[i].port = world_port();
+    network->addresses[i].port = home_port();
     network->n = i + 1;
     tell();
     return network->addresses[i].port;

@@ -53,7 +53,7 @@ static void write_config(const struct server *s, const struct plan *plan) {
                 "repl-diskless-sync-delay 0\n"
                 "repl-ping-replica-period 1\n"
                 "crash-memcheck-enabled no\n",
-                world_setting("KVROUTE_MODULE", KVROUTE_MODULE));
+                home_setting("KVROUTE_MODULE", KVROUTE_MODULE));
     if (!s->sentinel && s->address != s->port)
         fprintf(f, "replica-announce-ip 127.0.0.1\nreplica-announce-port %d\n", s->address);
     if (s->bus)
@@ -104,7 +104,7 @@ static void run_server(const struct server *s) {
     if (s->on_small_disk && !mount_small_disk(s->dir))
         dprintf(2, "no file system of its own: %s\n", strerror(errno));
     signal(SIGXFSZ, SIG_IGN); // where the limit on file sizes stands in, a write is to fail
-    const char *program = world_setting("REDIS_SERVER", REDIS_SERVER);
+    const char *program = home_setting("REDIS_SERVER", REDIS_SERVER);
     execlp(program, program, s->config, s->sentinel ? "--sentinel" : NULL, (char *)NULL);
     dprintf(2, "cannot run %s: %s\n", program, strerror(errno));
     _exit(127);
@@ -194,9 +194,9 @@ struct server *server_start(const struct plan *plan) {
     struct server *s = new_server(plan);
     bool ready = false;
     for (int tries = 0; !ready && tries < START_TRIES; tries++) { // the port may be taken meanwhile
-        s->port = world_port();
+        s->port = home_port();
         if (!plan->address) s->address = s->port;
-        if (plan->node_timeout_ms) s->bus = world_port();
+        if (plan->node_timeout_ms) s->bus = home_port();
         write_config(s, plan);
         spawn(s);
         ready = wait_ready(s);

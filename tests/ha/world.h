@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The world that a scenario plays in: a folder, ports, memory that processes share, and processes
-// that end with the one that started them.
+// The world that a scenario plays in: files in a folder, memory that processes share, and processes
+// that end with the one that started them. Ports and time are home.h's.
 //
 // A scenario runs in a process of its own, which opens one world and closes it. Whatever it starts
 // dies with it, however it ends (PR_SET_PDEATHSIG), and a helper that outlives it removes the folder.
@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "home.h"
+
 enum {
     PATIENCE_MS = 90000, // how long anything may take before it counts as hanging
     WORLD_BROKEN = 70,   // exit status of a process that gave up
@@ -28,7 +30,6 @@ enum {
 void world_open(void);
 // Ends what still runs and removes the folder.
 void world_close(void);
-const char *world_setting(const char *name, const char *fallback); // of the environment
 uint64_t world_seed(void);
 
 _Noreturn void give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -38,16 +39,10 @@ void world_show_log(const char *path);
 void world_path(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-int64_t now_ms(void); // monotonic; the same clock in all processes
-void sleep_ms(int64_t ms);
 // Tries until it holds, or gives up when PATIENCE_MS are over.
 void wait_until(bool (*holds)(void *ctx), void *ctx, const char *what);
 // The same for at most ms; whether it came to hold.
 bool wait_for(bool (*holds)(void *ctx), void *ctx, int64_t ms);
-
-// A port of 127.0.0.1 on which nobody listens, kept from other worlds until this process ends: a
-// server that is killed finds its own port again.
-int world_port(void);
 
 // Zeroed memory that this process and all that it forks see alike.
 void *world_share(size_t size);

@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "events.h"
+#include "home.h"
 #include "test_process.h"
 #include "test_stream.h"
 #include "test_traffic.h"
@@ -90,7 +91,7 @@ Test(events, what_is_left_by_those_who_go) {
     struct fold f = fold_from(&s);
     for (unsigned i = 0; i < 10; i++) {
         traffic_run(&p, &(struct traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
-        test_sleep(20); // the engine may not have seen the last of them yet
+        sleep_ms(20); // the engine may not have seen the last of them yet
         fold_follow(&f, &s, &p, 0);
         fold_check(&f, &p, 0);
     }

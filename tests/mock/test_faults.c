@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "home.h"
 #include "test_process.h"
 #include "test_stream.h"
 #include "test_traffic.h"
@@ -216,7 +217,7 @@ Test(faults, a_restart_ends_what_runs) {
         "POST /v1/completions HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}";
     http_write(fd, text, strlen(text));
     while (metric_of(&p, "num_requests_running") == 0)
-        test_sleep(2);
+        sleep_ms(2);
     order_fault(&p, "kind=restart");
     bool was_reset;
     size_t len;
@@ -327,10 +328,10 @@ Test(faults, connections_refused_for_a_time) {
     order_fault(&p, "kind=refuse&ms=200");
     int fd = http_open(&p);
     cr_assert(fd < 0 && errno == ECONNREFUSED);
-    int64_t deadline = test_clock() + PATIENCE_MS;
+    int64_t deadline = now_ms() + PATIENCE_MS;
     while ((fd = http_open(&p)) < 0) {
-        cr_assert(test_clock() < deadline);
-        test_sleep(5);
+        cr_assert(now_ms() < deadline);
+        sleep_ms(5);
     }
     close(fd);
     check_answers(&p);
@@ -345,7 +346,7 @@ Test(faults, no_answers_for_a_time) {
     http_write(gone, text, strlen(text));
     for (size_t i = 0; i < 2; i++)
         http_write(fds[i], text, strlen(text));
-    test_sleep(QUIET_MS);
+    sleep_ms(QUIET_MS);
     close(gone);
     order_fault(&p, "kind=clear");
     for (size_t i = 0; i < 2; i++) {

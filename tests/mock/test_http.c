@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "home.h"
 #include "memory.h"
 #include "test_process.h"
 #include "tokens.h"
@@ -190,10 +191,10 @@ static int begin(const struct process *p, const char *body) {
 }
 
 static void wait_metric(const struct process *p, const char *name, double value) {
-    int64_t deadline = test_clock() + PATIENCE_MS;
+    int64_t deadline = now_ms() + PATIENCE_MS;
     while (metric_of(p, name) != value) {
-        cr_assert(test_clock() < deadline, "%s never was %g", name, value);
-        test_sleep(2);
+        cr_assert(now_ms() < deadline, "%s never was %g", name, value);
+        sleep_ms(2);
     }
 }
 
@@ -378,9 +379,9 @@ Test(http, what_isnt_http_at_all) {
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         int fd = http_open(&p);
         http_write(fd, garbage[i], strlen(garbage[i]));
-        test_sleep(5);
+        sleep_ms(5);
         http_write(fd, garbage[i], strlen(garbage[i]));
-        test_sleep(5);
+        sleep_ms(5);
         close(fd);
         http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
     }
@@ -410,7 +411,7 @@ Test(http, damaged_requests_end_nothing) {
         if (rand_r(&random) % 3 == 0) len = rand_r(&random) % len;
         int fd = http_open(&p);
         http_write(fd, text, len);
-        if (i % 5 == 4) test_sleep(1);
+        if (i % 5 == 4) sleep_ms(1);
         close(fd);
     }
     http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
@@ -436,7 +437,7 @@ Test(http, bytes_that_come_during_an_answer_wait) {
     wait_metric(&p, "num_requests_running", 1);
     const char *second = "GET /v1/models HTTP/1.1\r\n\r\n";
     http_write(fd, second, strlen(second));
-    test_sleep(20);
+    sleep_ms(20);
     order_fault(&p, "kind=clear");
     char *text = http_read(fd, "\"owned_by\"", NULL, NULL);
     cr_assert(strstr(text, "data: [DONE]"));
@@ -447,11 +448,10 @@ Test(http, bytes_that_come_during_an_answer_wait) {
 
 Test(http, steps_take_their_time) {
     struct process p = process_start("--time-scale=1 --decode-speed=100 --prefill-speed=1000");
-    int64_t start = test_clock();
+    int64_t start = now_ms();
     char *prompt = words("slow", 100), *body = completion_body(prompt, 11, "");
     http_expect(&p, "/v1/completions", body, 200);
-    cr_assert(test_clock() - start >=
-              190); // 100 ms for the prompt, 10 tokens of 10 ms after the first
+    cr_assert(now_ms() - start >= 190); // 100 ms for the prompt, 10 tokens of 10 ms after the first
     free(prompt), free(body);
     process_end(&p, SIGTERM);
 }

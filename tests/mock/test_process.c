@@ -11,37 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "home.h"
 #include "memory.h"
+#include "program.h"
 
 enum { MAX_WORDS = 40 };
 
-int64_t test_clock(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-void test_sleep(int ms) {
-    poll(NULL, 0, ms);
-}
-
 // ---- Processes -----------------------------------------------------------------------------------
-
-static void run(char **words, int out, pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    dup2(out, 1);
-    for (int fd = 3; fd < 1024; fd++)
-        close(fd);
-    execv(words[0], words);
-    _exit(127);
-}
 
 static void copy_endpoints(char out[][64], const json_t *endpoints) {
     size_t i;
@@ -53,10 +33,10 @@ static void copy_endpoints(char out[][64], const json_t *endpoints) {
 }
 
 struct process process_start(const char *options) {
-    const char *program = getenv("KVROUTE_MOCK");
-    char *text = copy_text(options), *words[MAX_WORDS + 1] = {0};
+    char *text = copy_text(options);
+    const char *words[MAX_WORDS + 1] = {0};
     size_t n = 0;
-    words[n++] = (char *)(program && *program ? program : KVROUTE_MOCK);
+    words[n++] = home_setting("KVROUTE_MOCK", KVROUTE_MOCK);
     words[n++] = "--time-scale=0"; // a later one is what counts
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
         cr_assert(n < MAX_WORDS);
@@ -64,10 +44,7 @@ struct process process_start(const char *options) {
     }
     int ends[2];
     cr_assert(pipe(ends) == 0);
-    pid_t parent = getpid();
-    struct process p = {.pid = fork()};
-    cr_assert(p.pid >= 0);
-    if (!p.pid) run(words, ends[1], parent);
+    struct process p = {.pid = program_start(words, -1, ends[1], 2)};
     close(ends[1]);
     free(text);
     FILE *f = fdopen(ends[0], "r");

@@ -50,7 +50,4 @@ void http_write(int fd, const void *bytes, size_t len);
 // Everything until the end, or until it has `until` in it (may be NULL); *reset may be NULL.
 char *http_read(int fd, const char *until, size_t *len, bool *reset);
 
-void test_sleep(int ms);
-int64_t test_clock(void); // milliseconds
-
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <zmq.h>
 
+#include "home.h"
 #include "kvroute/hash.h"
 #include "memory.h"
 
@@ -95,10 +96,10 @@ struct stream stream_open(const struct process *p, size_t rank, bool live) {
     if (p->replay[rank][0]) s.dealer = open_socket(s.zmq, ZMQ_DEALER, p->replay[rank]);
     if (!live) return s;
     s.sub = open_socket(s.zmq, ZMQ_SUB, p->events[rank]);
-    int64_t deadline = test_clock() + PATIENCE_MS;
+    int64_t deadline = now_ms() + PATIENCE_MS;
     struct message m = {0};
     while (!m.got) {
-        cr_assert(test_clock() < deadline, "the subscription never stood");
+        cr_assert(now_ms() < deadline, "the subscription never stood");
         post_empty(p, rank);
         m = stream_next(&s, TRY_MS);
     }
@@ -294,10 +295,10 @@ static void fold_next(struct fold *f, struct message *m) {
 }
 
 void fold_follow(struct fold *f, struct stream *s, const struct process *p, size_t rank) {
-    int64_t deadline = test_clock() + PATIENCE_MS;
+    int64_t deadline = now_ms() + PATIENCE_MS;
     while (rank_number(p, rank, "pending") + rank_number(p, rank, "running") > 0) {
-        cr_assert(test_clock() < deadline, "the engine is never done");
-        test_sleep(2);
+        cr_assert(now_ms() < deadline, "the engine is never done");
+        sleep_ms(2);
     }
     for (uint64_t end = rank_number(p, rank, "next_seq"); f->next < end;) {
         struct message m = stream_next(s, PATIENCE_MS);

@@ -1,45 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // See stand.h.
-#define _GNU_SOURCE
 #include "stand.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "home.h"
+#include "program.h"
 
 enum { MOST_WORDS = 60 };
-
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
-}
 
 // ---- Processes -----------------------------------------------------------------------------------
 
 pid_t stand_spawn(const char *const *argv, int output) {
-    pid_t parent = getpid(), pid = fork();
-    cr_assert(pid >= 0);
-    if (pid > 0) return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, 0);
-    dup2(output >= 0 ? output : null, 1);
-    dup2(output >= 0 ? output : null, 2);
-    for (int fd = 3; fd < 1024; fd++)
-        close(fd);
-    execvp(argv[0], (char *const *)argv);
-    _exit(127);
+    return program_start(argv, -1, output, output);
 }
 
 void stand_kill(struct stand_process *p, int signal) {
@@ -53,16 +34,12 @@ void stand_kill(struct stand_process *p, int signal) {
 
 int stand_wait(struct stand_process *p) {
     int status = 0;
-    for (int64_t end = now_ms() + PATIENCE_MS; waitpid(p->pid, &status, WNOHANG) != p->pid;) {
-        cr_assert(now_ms() < end, "a process doesn't end");
-        sleep_ms(2);
-    }
-    p->pid = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    cr_assert(program_ends(&p->pid, PATIENCE_MS, &status), "a process doesn't end");
+    return status;
 }
 
 static void choose_port(struct stand_process *p) {
-    if (!p->port) close(home_listen(&p->port));
+    if (!p->port) p->port = home_port();
 }
 
 static bool has_ended(struct stand_process *p) {
@@ -91,7 +68,7 @@ void stand_redis(struct stand *s) {
     for (int tries = 0; tries < 5; tries++) {
         choose_port(&s->redis);
         snprintf(port, sizeof port, "%d", s->redis.port);
-        const char *argv[] = {setting("REDIS_SERVER", REDIS_SERVER),
+        const char *argv[] = {home_setting("REDIS_SERVER", REDIS_SERVER),
                               "--port",
                               port,
                               "--bind",
@@ -101,7 +78,7 @@ void stand_redis(struct stand *s) {
                               "--dir",
                               home_path(),
                               "--loadmodule",
-                              setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                              home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
                               NULL};
         s->redis.pid = stand_spawn(argv, -1);
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(5)) {

@@ -3,13 +3,13 @@
 //
 // Every resize moves, so that a pointer kept across one is found by the address sanitizer, and every
 // block carries its size and a mark, so that a free of something else is found without it.
-#ifndef KVR_TESTMEM_H
-#define KVR_TESTMEM_H
+#ifndef SUPPORT_TESTMEM_H
+#define SUPPORT_TESTMEM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mem.h"
+#include <kvroute/types.h>
 
 struct testmem {
     size_t bytes, blocks; // handed out and not given back

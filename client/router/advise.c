@@ -261,18 +261,41 @@ void advise_release(struct exchange *x) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
+// ---- REPORT --------------------------------------------------------------------------------------
+
+static const char *const circuits[] = {"closed", "open", "half-open"};
+
+static void on_reported(void *ctx, const struct kvr_result *r) {
+    struct exchange *x = finish(ctx, r);
+    if (x)
+        exchange_json(
+            x, 200,
+            json_pack("{s:s,s:b}", "circuit", circuits[r->circuit], "degraded", r->degraded));
+}
+
+void advise_report(struct exchange *x) {
+    struct ask a;
+    if (!read_ask(x, ASK_REPORT, &a)) return;
+    struct advice *v = advice_new(x);
+    enum kvr_code code =
+        v ? kvr_client_report_async(v->client, a.worker, a.ok, on_reported, v) : KVR_CODE_NOMEM;
+    ask_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
 // ---- Workers -------------------------------------------------------------------------------------
 
 static json_t *worker_json(const struct pool_worker *w) {
     static const char *const states[] = {"ready", "draining", "expired"};
-    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
+    return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
                      answer_text(kvr_text(w->name)), "address", answer_text(kvr_text(w->addr)),
-                     "state", states[w->state], "ranks", (int)w->ranks, "capacity",
-                     (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
-                     (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
-                     "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests",
-                     (json_int_t)w->requests, "prefill_tokens", (json_int_t)w->prefill_tokens,
-                     "decode_blocks", (json_int_t)w->decode_blocks);
+                     "state", states[w->state], "circuit", circuits[w->circuit], "ranks",
+                     (int)w->ranks, "capacity", (json_int_t)w->capacity, "ttl_left",
+                     (json_int_t)w->ttl_left, "device_blocks", (json_int_t)w->held[KVR_DEVICE],
+                     "host_blocks", (json_int_t)w->held[KVR_HOST], "disk_blocks",
+                     (json_int_t)w->held[KVR_DISK], "requests", (json_int_t)w->requests,
+                     "prefill_tokens", (json_int_t)w->prefill_tokens, "decode_blocks",
+                     (json_int_t)w->decode_blocks);
 }
 
 json_t *advise_pool_json(const struct pool *p) {

@@ -16,6 +16,7 @@ void advise_select(struct exchange *x);
 void advise_score(struct exchange *x);
 void advise_update(struct exchange *x);
 void advise_release(struct exchange *x);
+void advise_report(struct exchange *x);
 void advise_workers(struct exchange *x);
 
 #endif

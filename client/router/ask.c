@@ -12,7 +12,7 @@
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
 enum { MOST_TEXT = 1 << 26, MOST_REQUESTS = 100000 };
-enum { CHOOSE = ASK_SELECT | ASK_SCORE, EVERY = CHOOSE | ASK_UPDATE | ASK_RELEASE };
+enum { CHOOSE = ASK_SELECT | ASK_SCORE, EVERY = CHOOSE | ASK_UPDATE | ASK_RELEASE | ASK_REPORT };
 
 static const struct field {
     const char *name;
@@ -42,6 +42,8 @@ static const struct field {
     {"requests_weight", CHOOSE, WEIGHT, AT(requests_weight), KVR_WEIGH_REQUESTS},
     {"temperature", CHOOSE, WEIGHT, AT(temperature), KVR_WEIGH_TEMPERATURE},
     {"prefilled", ASK_UPDATE, FLAG, AT(prefilled), 0},
+    {"worker", ASK_REPORT, TEXT, AT(worker), KVR_MAX_NAME},
+    {"ok", ASK_REPORT, FLAG, AT(ok), 0},
     {"output", ASK_UPDATE, NUMBER, AT(output), KVR_MAX_TOKENS},
 #undef AT
 };
@@ -137,6 +139,7 @@ static bool read_field(struct ask *a, const struct field *f, const json_t *value
     case FLAG:
         if (!json_is_boolean(value)) return refuse(why, "%s is true or false", f->name);
         *(bool *)at = json_is_true(value);
+        if (at == &a->ok) a->told = true;
         return true;
     case WEIGHT:
         weight = json_number_value(value);
@@ -169,6 +172,8 @@ static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
     if ((a->lora.n || a->space.n) && a->hashes)
         return refuse(why, "lora and namespace are in the hashes already");
     if (kind == ASK_UPDATE && !a->request.n) return refuse(why, "request is missing");
+    if (kind == ASK_REPORT && (!a->worker.n || !a->told))
+        return refuse(why, "worker or ok is missing");
     if (kind == ASK_RELEASE && !a->request.n && !a->requests.n)
         return refuse(why, "request or requests is missing");
     return true;

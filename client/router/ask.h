@@ -9,7 +9,7 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-enum ask_kind { ASK_SELECT = 1, ASK_SCORE = 2, ASK_UPDATE = 4, ASK_RELEASE = 8 };
+enum ask_kind { ASK_SELECT = 1, ASK_SCORE = 2, ASK_UPDATE = 4, ASK_RELEASE = 8, ASK_REPORT = 16 };
 
 struct ask_names {
     struct kvr_bytes *p;
@@ -18,14 +18,14 @@ struct ask_names {
 
 struct ask {
     json_t *root; // texts are its own
-    struct kvr_bytes model, pool, request, text, lora, space, policy;
+    struct kvr_bytes model, pool, request, text, lora, space, policy, worker;
     struct ask_names requests, among, exclude;
     uint32_t *tokens;
     uint64_t *hashes;
     size_t n_tokens, n_hashes;
     int64_t isl, osl, output, lease;
-    bool prefilled;
-    unsigned weigh; // KVR_WEIGH_… of these
+    bool prefilled, ok, told; // told: ok was there
+    unsigned weigh;           // KVR_WEIGH_… of these
     double overlap, prefill, requests_weight, temperature;
 };
 

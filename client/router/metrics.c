@@ -303,15 +303,17 @@ static void add_engines(struct page *p, const struct metrics *m) {
 
 struct of_pool {
     struct kvr_client_stats client;
-    int64_t workers, workers_ready, requests, blocks, selects;
+    int64_t workers, workers_ready, open_circuits, requests, blocks, selects;
 };
 
 static void collect(const struct pool *p, struct of_pool *n) {
     kvr_client_stats(p->client, &n->client);
     n->workers = (int64_t)p->n_workers;
-    n->workers_ready = 0;
-    for (size_t i = 0; i < p->n_workers; i++)
+    n->workers_ready = n->open_circuits = 0;
+    for (size_t i = 0; i < p->n_workers; i++) {
         n->workers_ready += p->workers[i].state == KVR_READY;
+        n->open_circuits += p->workers[i].circuit != KVR_CLOSED;
+    }
     n->requests = p->requests;
     n->blocks = p->blocks;
 }
@@ -325,6 +327,8 @@ static const struct {
     {"redis_connected", "whether a primary is known", true, AT(client.connected)},
     {"pool_workers", "registered", true, AT(workers)},
     {"pool_workers_ready", "of these, ready", true, AT(workers_ready)},
+    {"pool_open_circuits", "of these, kept out because calls to them failed", true,
+     AT(open_circuits)},
     {"pool_requests", "live in the pool", true, AT(requests)},
     {"pool_blocks", "distinct blocks held", true, AT(blocks)},
     {"live_requests", "booked by this router", true, AT(client.live)},

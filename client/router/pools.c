@@ -31,6 +31,7 @@ static void copy_text(char *out, size_t size, struct kvr_bytes b) {
 
 static void copy_worker(struct pool_worker *out, const struct kvr_worker *w) {
     *out = (struct pool_worker){.state = w->state,
+                                .circuit = w->circuit,
                                 .ranks = (uint32_t)w->n_ranks,
                                 .capacity = w->capacity,
                                 .ttl_left = w->ttl_left};

@@ -18,6 +18,7 @@ struct exchange;
 struct pool_worker {
     char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
     enum kvr_state state;
+    enum kvr_circuit circuit;
     uint32_t ranks;
     int64_t capacity; // blocks an instance; 0: unknown
     int64_t ttl_left; // ms; −1: for ever

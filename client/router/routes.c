@@ -13,6 +13,7 @@ const struct route routes[] = {
     {"/v1/update", HTTP_POST, advise_update, "update", 0},
     {"/v1/release", HTTP_POST, advise_release, "release", 0},
     {"/v1/score", HTTP_POST, advise_score, "score", 0},
+    {"/v1/report", HTTP_POST, advise_report, "report", 0},
     {"/v1/workers", HTTP_GET, advise_workers, "workers", 0},
     {"/v1/status", HTTP_GET, status_handle, "status", ROUTE_DRAINING},
     {"/", HTTP_GET, page_handle, "page", ROUTE_OPEN | ROUTE_DRAINING},

@@ -186,6 +186,9 @@ Test(advise, refusals_change_nothing, .fini = down) {
         {"/v1/update", "{}", 400, "BADREQUEST"},
         {"/v1/update", "{\"request\":\"r\",\"prefilled\":1}", 400, "BADREQUEST"},
         {"/v1/update", "{\"request\":\"r\",\"tokens\":[]}", 400, "BADREQUEST"},
+        {"/v1/report", "{\"worker\":\"w1\"}", 400, "BADREQUEST"},
+        {"/v1/report", "{\"ok\":true}", 400, "BADREQUEST"},
+        {"/v1/report", "{\"worker\":\"none\",\"ok\":true}", 503, "NOWORKER"},
         {"/v1/release", "{}", 400, "BADREQUEST"},
         {"/v1/release", "{\"requests\":[1]}", 400, "BADREQUEST"},
     };
@@ -224,6 +227,31 @@ Test(advise, strange_json_takes_no_memory, .fini = down) {
         sscanf(line, "VmHWM: %ld", &peak);
     fclose(f);
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 160 << 10, "%ld kB", peak);
+}
+
+Test(advise, reports_open_circuits, .fini = down) {
+    up();
+    for (int i = 0; i < 3; i++) {
+        json_t *a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":false}", 200);
+        cr_assert_str_eq(text_of(a, "circuit"), i < 2 ? "closed" : "open");
+        json_decref(a);
+    }
+    json_t *a = post("/v1/select", "{\"tokens\":[1,2,3,4,5,6,7,8,9]}", 200);
+    cr_assert_str_eq(text_of(a, "worker"), "w2");
+    json_decref(a);
+    for (int64_t end = now_ms() + 5000;; sleep_ms(20)) {
+        a = http_json(http_get(port(), "/v1/workers"), 200);
+        check("/v1/workers", "get", 200, a);
+        json_t *w = json_array_get(
+            json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"), 0);
+        bool open = strcmp(text_of(w, "circuit"), "open") == 0;
+        json_decref(a);
+        if (open) break;
+        cr_assert(now_ms() < end);
+    }
+    a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":true}", 200);
+    cr_assert_str_eq(text_of(a, "circuit"), "closed");
+    json_decref(a);
 }
 
 Test(advise, workers_and_status, .fini = down) {
@@ -410,8 +438,9 @@ Test(advise, every_route_is_described) {
 
 Test(advise, examples_are_good) {
     document = schema_load();
-    static const char *const names[] = {"/v1/select", "/v1/update", "/v1/release", "/v1/score"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"/v1/select", "/v1/update", "/v1/release", "/v1/score",
+                                        "/v1/report"};
+    for (size_t i = 0; i < 5; i++) {
         char why[200] = "";
         const json_t *o =
             json_object_get(json_object_get(json_object_get(document, "paths"), names[i]), "post");

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "strange.h"
+
 enum { TOKEN_BYTES = 4, MAX_CHOICES = 128 };
 
 void prompt_free(struct prompt *p) {
@@ -18,6 +20,10 @@ json_t *prompt_parse(struct evbuffer *body, char *why, size_t size) {
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
     json_error_t error;
+    if (text && !strange_bounded(text, n)) {
+        snprintf(why, size, "the body has too many values");
+        return NULL;
+    }
     json_t *value = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
     if (json_is_object(value)) return value;
     // What the parser says has the sender's bytes in it: only the place is told on.

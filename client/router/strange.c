@@ -2,17 +2,16 @@
 // See strange.h.
 #include "strange.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 // Counts what would become values; exact for what is JSON, and for the rest never too few, since a
 // reader stops at the first mistake.
-static bool is_bounded(const char *s, size_t n) {
+bool strange_bounded(const char *text, size_t n) {
     size_t values = 1, containers = 0;
     bool in_text = false;
     for (size_t i = 0; i < n; i++) {
-        char c = s[i];
+        char c = text[i];
         if (c == '"')
             in_text = !in_text;
         else if (in_text)
@@ -29,7 +28,7 @@ json_t *strange_object(struct evbuffer *body, char *why, size_t size) {
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : NULL;
     json_error_t error;
-    if (text && !is_bounded(text, n)) {
+    if (text && !strange_bounded(text, n)) {
         snprintf(why, size, "too many values");
         return NULL;
     }

@@ -6,11 +6,15 @@
 
 #include <event2/buffer.h>
 #include <jansson.h>
+#include <stdbool.h>
 
 enum {
     STRANGE_VALUES = 1 << 21,     // of one text; a million token ids and room
     STRANGE_CONTAINERS = 1 << 16, // lists and objects among them
 };
+
+// Whether no more than that would become of the text.
+bool strange_bounded(const char *text, size_t n);
 
 // The object that the body is. NULL with a reason of at most `size` bytes, none of which are the body's:
 // it is no object, has too many values, or a field twice (which readers read differently).

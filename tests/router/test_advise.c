@@ -217,6 +217,9 @@ Test(advise, strange_json_takes_no_memory, .fini = down) {
             memcpy(body + at, pieces[k], n);
         body[at] = 0;
         cr_assert_str_eq(http_code(http_post(port(), "/v1/select", body), 400), "BADREQUEST");
+        struct response r = http_post(port(), "/v1/completions", body);
+        cr_assert_eq(r.status, 400);
+        response_free(&r);
     }
     free(body);
     char path[60], line[200];

@@ -89,9 +89,10 @@ static void set_rank(struct forwarded *f) {
 static void begin_answer(struct forwarded *f) {
     struct exchange *x = f->x;
     const struct reply *r = f->reply;
+    const char *connection = reply_find(r, "Connection");
     char overlap[24];
     for (size_t i = 0; i < r->n_headers; i++)
-        if (!is_in(not_to_client, r->headers[i].name))
+        if (!is_in(not_to_client, r->headers[i].name) && !is_named(connection, r->headers[i].name))
             exchange_header_set(x, r->headers[i].name, r->headers[i].value);
     snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
     exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
@@ -107,11 +108,8 @@ static void begin_answer(struct forwarded *f) {
 }
 
 static void first_piece(struct forwarded *f) {
-    const char *type = reply_find(f->reply, "Content-Type");
-    bool good = f->reply->status < 300;
-    stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     begin_answer(f);
-    if (!good || !f->stream.events) return;
+    if (f->reply->status >= 300 || !f->stream.events) return;
     f->x->record.first_us = now_us() - f->x->record.began_us;
     proxy_update(f, true);
 }
@@ -179,9 +177,21 @@ static void failed_within(struct forwarded *f) {
         exchange_abort(x);
 }
 
+static void no_memory(struct forwarded *f) {
+    bool answering = f->answering;
+    struct exchange *x = let_go(f);
+    if (answering)
+        exchange_abort(x);
+    else
+        exchange_error(x, 503, "NOMEM", "no memory");
+}
+
 static void on_head(void *ctx, const struct reply *r) {
     struct forwarded *f = ctx;
+    const char *type = reply_find(r, "Content-Type");
     f->reply = r;
+    stream_free(&f->stream);
+    stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (r->status < 500) {
         if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
         outcome(f, r->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
@@ -201,17 +211,16 @@ static void on_head(void *ctx, const struct reply *r) {
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct forwarded *f = ctx;
-    if (!f->answering) first_piece(f);
-    next_piece(f);
     struct evbuffer *out = f->proxy->out;
     if (!stream_pass(&f->stream, bytes, out)) {
-        upstream_cancel(f->call);
-        f->call = NULL;
         evbuffer_drain(out, evbuffer_get_length(out));
-        failed_within(f);
+        no_memory(f);
         return;
     }
-    if (evbuffer_get_length(out) && !exchange_data(f->x, out)) upstream_pause(f->call);
+    if (!evbuffer_get_length(out)) return;
+    if (!f->answering) first_piece(f);
+    next_piece(f);
+    if (!exchange_data(f->x, out)) upstream_pause(f->call);
 }
 
 static void on_end(void *ctx) {
@@ -253,10 +262,8 @@ void forward(struct forwarded *f) {
     f->x->room = on_room;
     f->call = upstream_start(f->proxy->upstream, &request, &port, f, &wrong);
     if (f->call) return;
-    if (wrong) {
+    if (wrong)
         failed_before(f, UPSTREAM_CONNECT);
-    } else {
-        struct exchange *x = let_go(f);
-        exchange_error(x, 503, "NOMEM", "no memory");
-    }
+    else
+        no_memory(f);
 }

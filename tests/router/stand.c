@@ -68,18 +68,19 @@ void stand_redis(struct stand *s) {
     for (int tries = 0; tries < 5; tries++) {
         choose_port(&s->redis);
         snprintf(port, sizeof port, "%d", s->redis.port);
-        const char *argv[] = {home_setting("REDIS_SERVER", REDIS_SERVER),
-                              "--port",
-                              port,
-                              "--bind",
-                              "127.0.0.1",
-                              "--save",
-                              "",
-                              "--dir",
-                              home_path(),
-                              "--loadmodule",
-                              home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                              NULL};
+        const char *argv[MOST_WORDS] = {home_setting("REDIS_SERVER", REDIS_SERVER),
+                                        "--port",
+                                        port,
+                                        "--bind",
+                                        "127.0.0.1",
+                                        "--save",
+                                        "",
+                                        "--dir",
+                                        home_path(),
+                                        "--loadmodule",
+                                        home_setting("KVROUTE_MODULE", KVROUTE_MODULE)};
+        for (size_t n = 11, i = 0; s->redis_more[i]; i++)
+            argv[n++] = s->redis_more[i];
         s->redis.pid = stand_spawn(argv, -1);
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(5)) {
             if (has_ended(&s->redis)) break;

@@ -21,10 +21,12 @@ struct stand_process {
 struct stand {
     struct stand_process redis, routers[STAND_ROUTERS], engines[STAND_ENGINES];
     redisContext *look;
+    const char *redis_more[8];     // further words for redis-server, NULL at the end
     char logs[STAND_ROUTERS][200]; // what the routers say, with their access logs
 };
 
-void stand_redis(struct stand *s); // on a new port, or after a kill, empty, on the same
+void stand_redis(
+    struct stand *s); // on a new port, or after a kill on the same; empty but for an AOF
 // options: words for kvroute-mock-engine; on a new port, or after a kill on the same.
 void stand_engine(struct stand *s, int i, const char *options);
 // more: flags after --redis, --listen and --access_log, NULL at the end. Waits until it answers.

@@ -410,3 +410,35 @@ Test(proxy, slow_clients_cost_no_memory, .fini = down) {
     free(body);
     await(nothing_is_booked, "something stays booked");
 }
+
+// ---- Circuits ------------------------------------------------------------------------------------
+
+static bool first_engine_serves(void) {
+    struct caller who = ask(0, "a b c", 2, false);
+    char port[20];
+    snprintf(port, sizeof port, ":%d", s.engines[0].port);
+    bool served = strstr(who.worker, port) != NULL;
+    cr_assert(who.status == 200);
+    caller_free(&who);
+    return served;
+}
+
+// A dead engine costs a few tries, and then none, until it answers again.
+Test(proxy, a_dead_engine_is_left_alone, .fini = down) {
+    static const char *const flags[] = {"--probe", "200", NULL};
+    up(2, "--time-scale 0", 1, flags);
+    stand_kill(&s.engines[0], SIGKILL);
+    for (int i = 0; i < 40; i++) {
+        struct caller who = ask(0, "a b c", 2, i & 1);
+        cr_assert(who.status == 200 && who.complete);
+        caller_free(&who);
+    }
+    struct response r = http_get(s.routers[0].port, "/metrics");
+    int tries = 0;
+    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
+        tries += atoi(at += 17);
+    cr_assert(tries >= 1 && tries <= 4, "%d tries", tries);
+    response_free(&r);
+    stand_engine(&s, 0, "--no-events --time-scale 0");
+    await(first_engine_serves, "the engine isn't chosen any more");
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// A router before an engine that a test plays byte by byte: what the engine gets, what comes back, and
+// when.
+#define _GNU_SOURCE // strcasestr
+#include <criterion/criterion.h>
+#include <event2/buffer.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crowd.h"
+#include "home.h"
+#include "server.h"
+#include "stand.h"
+
+#define OK "HTTP/1.1 200 OK\r\n"
+#define EVENTS OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define ASK "{\"prompt\":\"a b c\",\"stream\":true}"
+
+static struct stand s;
+static struct crowd crowd;
+static struct server engine;
+static struct bufferevent *line; // to the router, of the latest request
+
+static void down(void) {
+    stand_down(&s);
+    crowd_run(&crowd, 5); // the engine sees the router go
+    server_close(&engine);
+    crowd_close(&crowd);
+}
+
+static void up(void (*serve)(struct server *, size_t, struct bufferevent *), const char *words,
+               const char *pool) {
+    char flag[120];
+    const char *flags[] = {"--engine", flag, pool ? "--pool" : NULL, pool, NULL};
+    crowd_open(&crowd);
+    server_open(&engine, crowd.base, serve);
+    snprintf(flag, sizeof flag, "%s %s", engine.address, words);
+    stand_redis(&s);
+    stand_router(&s, 0, flags);
+    stand_await_ready(&s, 0);
+}
+
+static int port(void) {
+    return s.routers[0].port;
+}
+
+static void remember(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    line = to;
+}
+
+static void await_request(size_t n) {
+    for (int64_t end = now_ms() + PATIENCE_MS; engine.requests < n; crowd_run(&crowd, 1))
+        cr_assert(now_ms() < end, "no request");
+}
+
+static void await_bytes(struct caller *who, size_t n) {
+    for (int64_t end = now_ms() + PATIENCE_MS; evbuffer_get_length(who->answer) < n;
+         crowd_run(&crowd, 1))
+        cr_assert(now_ms() < end && who->call, "nothing comes");
+}
+
+static bool text_is(struct caller *who, const char *want) {
+    char *text = caller_text(who);
+    bool same = !strcmp(text, want);
+    if (!same) cr_log_error("%s", text);
+    free(text);
+    return same;
+}
+
+// ---- Heads ---------------------------------------------------------------------------------------
+
+static void with_headers(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, OK "X-Engine: one\r\nX-Engine: two\r\nX-Kvroute-Worker: other\r\nConnection: "
+                      "x-hop\r\nX-Hop: 1\r\nX-Request-Id: other\r\nContent-Length: 2\r\n\r\nok");
+}
+
+Test(engine, headers_both_ways, .fini = down) {
+    up(with_headers, "name=w1", NULL);
+    int fd = http_connect(port());
+    http_say(fd, "POST /v1/completions?a=b HTTP/1.1\r\nHost: router\r\nX-Request-Id: mine\r\n"
+                 "traceparent: 00-1-2-01\r\nX-Session-Id: s 1\r\nAuthorization: Bearer key\r\n"
+                 "Connection: keep-alive, X-Secret\r\nX-Secret: 1\r\nAccept-Encoding: gzip\r\n"
+                 "X-data-parallel-rank: 7\r\nContent-Length: 18\r\n\r\n{\"prompt\": \"a b\" }");
+    await_request(1);
+    crowd_run(&crowd, 1);
+    struct response r = http_answer(fd, false);
+    cr_assert(r.status == 200 && r.complete && !strcmp(r.body, "ok"));
+    cr_assert(response_has(&r, "X-Engine: one") && response_has(&r, "X-Engine: two"));
+    cr_assert(response_has(&r, "X-Kvroute-Worker: w1") && response_has(&r, "X-Request-Id: mine"));
+    cr_assert(response_has(&r, "X-Kvroute-Overlap: 0"));
+    cr_assert(!strcasestr(r.head, "x-hop") && !strcasestr(r.head, "other"));
+    static const char *const passed[] = {"POST /v1/completions?a=b HTTP/1.1\r\n",
+                                         "\r\ntraceparent: 00-1-2-01\r\n",
+                                         "\r\nX-Session-Id: s 1\r\n",
+                                         "\r\nAuthorization: Bearer key\r\n",
+                                         "\r\nX-Request-Id: mine\r\n",
+                                         "\r\nX-data-parallel-rank: 0\r\n",
+                                         "\r\nContent-Length: 18\r\n"};
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+        cr_assert(strcasestr(engine.head, passed[i]), "%s in %s", passed[i], engine.head);
+    static const char *const not_passed[] = {"x-secret", "gzip", "rank: 7", "keep-alive",
+                                             "Host: router"};
+    for (size_t i = 0; i < sizeof not_passed / sizeof *not_passed; i++)
+        cr_assert(!strcasestr(engine.head, not_passed[i]), "%s", engine.head);
+    response_free(&r);
+    close(fd);
+}
+
+Test(engine, ranks_are_said, .fini = down) {
+    struct caller a, b;
+    up(remember, "ranks=2", NULL);
+    crowd_start(&crowd, &a, port(), "/v1/completions", NULL, ASK);
+    await_request(1);
+    struct bufferevent *first = line;
+    bool zero = strstr(engine.head, "X-data-parallel-rank: 0\r\n") != NULL;
+    crowd_start(&crowd, &b, port(), "/v1/completions", NULL, "{\"prompt\":\"x y z\"}");
+    await_request(2);
+    cr_assert(strstr(engine.head, zero ? "rank: 1\r\n" : "rank: 0\r\n"));
+    server_say(first, OK "Content-Length: 0\r\n\r\n");
+    server_say(line, OK "Content-Length: 0\r\n\r\n");
+    crowd_finish(&crowd);
+    cr_assert(a.complete && b.complete);
+    caller_free(&a);
+    caller_free(&b);
+}
+
+// ---- Bodies --------------------------------------------------------------------------------------
+
+static void piece(const char *text) {
+    char size[20];
+    snprintf(size, sizeof size, "%zx\r\n", strlen(text));
+    server_say(line, size);
+    server_say(line, text);
+    server_say(line, "\r\n");
+}
+
+Test(engine, pieces_come_at_once, .fini = down) {
+    struct caller who;
+    up(remember, "", NULL);
+    crowd_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    await_request(1);
+    server_say(line, EVENTS);
+    for (int i = 0; i < 5; i++) {
+        piece("data: {}\n\n");
+        await_bytes(&who, (size_t)(i + 1) * 10); // before the next one is sent
+        cr_assert(evbuffer_get_length(who.answer) == (size_t)(i + 1) * 10);
+    }
+    piece("data: {\"half");
+    crowd_run(&crowd, 50);
+    cr_assert(evbuffer_get_length(who.answer) == 50);
+    piece("\":1}\n\n");
+    server_say(line, "0\r\n\r\n");
+    crowd_finish(&crowd);
+    cr_assert(who.complete && text_is(&who, "data: {}\n\ndata: {}\n\ndata: {}\n\ndata: {}\n\ndata: "
+                                            "{}\n\ndata: {\"half\":1}\n\n"));
+    caller_free(&who);
+    struct response r = http_get(port(), "/metrics");
+    cr_assert(r.status == 200);
+    response_free(&r);
+}
+
+#define ERROR                                                                                      \
+    "data: {\"error\":{\"message\":\"the engine broke off in the middle of its answer\","          \
+    "\"type\":\"upstream_error\",\"code\":\"ENGINE\"}}\n\n"
+
+Test(engine, what_breaks_off, .fini = down) {
+    static const struct {
+        const char *head, *body;
+        int status;
+        bool complete;
+        const char *out; // NULL: an error of the router's own
+    } cases[] = {
+        {EVENTS, "6\r\ndata: \r\n", 502, true, NULL},
+        {EVENTS, "c\r\ndata: {}\n\nda\r\n", 200, true, "data: {}\n\n" ERROR},
+        {EVENTS, "9\r\ndata: {}\n\r\n5\r\nxx", 200, true, "data: {}\n\n" ERROR},
+        {OK "Content-Length: 10\r\n\r\n", "12345", 200, false, "12345"},
+        {OK "Transfer-Encoding: chunked\r\n\r\n", "5\r\n12345\r\n", 200, false, "12345"},
+        {OK "Transfer-Encoding: chunked\r\n\r\n", "", 502, true, NULL},
+        {OK, "", 502, true, NULL},
+        {"nonsense\r\n\r\n", "", 502, true, NULL},
+    };
+    up(remember, "", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct caller who;
+        crowd_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+        await_request(engine.requests + 1);
+        server_say(line, cases[i].head);
+        server_say(line, cases[i].body);
+        if (cases[i].out) await_bytes(&who, 5);
+        server_end(line, false);
+        crowd_finish(&crowd);
+        cr_assert(who.status == cases[i].status && who.complete == cases[i].complete, "%zu: %d %d",
+                  i, who.status, who.complete);
+        if (cases[i].out) cr_assert(text_is(&who, cases[i].out), "%zu", i);
+        caller_free(&who);
+    }
+}
+
+static void tired(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    if (n % 2 == 1)
+        server_end(to, false);
+    else
+        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+}
+
+// Each kept connection ends when it is used again.
+Test(engine, a_tired_connection_is_no_failure, .fini = down) {
+    up(tired, "", NULL);
+    for (int i = 0; i < 6; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.complete && who.status == 200 && text_is(&who, "ok"));
+        caller_free(&who);
+    }
+    char *log = stand_log(&s, 0);
+    cr_assert(!strstr(log, "\"tries\":2"), "%s", log);
+    free(log);
+}
+
+// ---- Tokens --------------------------------------------------------------------------------------
+
+static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
+    static const char ids[] = "{\"tokens\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}";
+    char head[100];
+    (void)n;
+    if (strncmp(e->head, "POST /tokenize ", 15) != 0) {
+        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+        return;
+    }
+    snprintf(head, sizeof head, OK "Content-Length: %zu\r\n\r\n", sizeof ids - 1);
+    server_say(to, head);
+    server_say(to, ids);
+}
+
+Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
+    up(tokenizes, "", "kvroute blocks=tokenize");
+    for (int i = 0; i < 2; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.complete && text_is(&who, "ok"));
+        cr_assert_str_eq(who.overlap, i ? "1" : "0");
+        caller_free(&who);
+    }
+    cr_assert(engine.requests == 4);
+    redisReply *r =
+        stand_say(&s, "KVROUTE.SCORE kvroute IDS 16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16");
+    cr_assert(r && r->elements == 1 && r->element[0]->elements > 7);
+    cr_assert_str_eq(r->element[0]->element[6]->str, "overlap");
+    cr_assert(r->element[0]->element[7]->integer == 1);
+    freeReplyObject(r);
+}
+
+static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    if (!strncmp(e->head, "POST /tokenize ", 15))
+        server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+    else
+        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+}
+
+Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
+    up(cannot_tokenize, "", "kvroute blocks=tokenize");
+    struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+    cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2);
+    caller_free(&who);
+}

@@ -55,6 +55,17 @@ static void forget(struct circuits *c, struct suspect **at) {
     free(s);
 }
 
+// Whether another router has reported failures of it.
+static bool fails_elsewhere(struct pool *p, struct kvr_bytes worker) {
+    if (!p->failing) return false;
+    const struct pool_worker *w = pool_worker(p, worker);
+    return w && (w->failures || w->circuit != KVR_CLOSED);
+}
+
+static void report(struct pool *p, struct kvr_bytes worker, bool good) {
+    kvr_client_report_async(p->client, worker, good, NULL, NULL);
+}
+
 static void wait_for_tick(struct circuits *c) {
     int64_t ms = c->router->options.probe;
     struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
@@ -64,6 +75,7 @@ static void wait_for_tick(struct circuits *c) {
 void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached) {
     struct suspect *s = *find(c, p, worker);
+    report(p, worker, false);
     if (!s) {
         size_t n = strlen(address);
         s = c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
@@ -89,7 +101,9 @@ void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
 
 void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = c->first ? find(c, p, worker) : NULL;
-    if (!at || !*at) return;
+    bool here = at && *at;
+    if (here || fails_elsewhere(p, worker)) report(p, worker, true);
+    if (!here) return;
     if ((*at)->failures >= FAILURES_HERE)
         log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                  (*at)->address);
@@ -119,9 +133,11 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
 
 static void on_failed(void *ctx, enum upstream_failure why) {
     struct suspect *s = ctx;
+    struct pool *p = pools_named(s->circuits->router->pools, s->pool);
     (void)why;
     s->probe = NULL;
     if (s->failures < FAILURES_HERE) s->failures++;
+    if (p) report(p, name_of(s), false);
 }
 
 static void on_end(void *ctx) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which engines have failed.
 //
-// A worker is a suspect from its first failure on until it has answered again; so good answers of all
-// the others cost nothing. With FAILURES_HERE failures in a row the router doesn't choose it any
-// more: that also holds while Redis is away.
+// The circuit itself is the pool's, so that it holds for all routers (KVROUTE.REPORT): here is what this
+// process has seen. A worker is a suspect from its first failure on until it has answered again; so good
+// answers of all the others cost nothing. With FAILURES_HERE failures in a row the router itself
+// doesn't choose it any more: that also holds while Redis is away.
 //
 // A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one. One
 // that answers 5xx isn't: its /health says nothing about that, only a request can.

@@ -32,6 +32,7 @@ static void copy_text(char *out, size_t size, struct kvr_bytes b) {
 static void copy_worker(struct pool_worker *out, const struct kvr_worker *w) {
     *out = (struct pool_worker){.state = w->state,
                                 .circuit = w->circuit,
+                                .failures = w->failures,
                                 .ranks = (uint32_t)w->n_ranks,
                                 .capacity = w->capacity,
                                 .ttl_left = w->ttl_left};
@@ -63,8 +64,11 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     if (!all) return;
     p->workers = all;
     p->n_workers = r->n;
-    for (size_t i = 0; i < r->n; i++)
+    p->failing = 0;
+    for (size_t i = 0; i < r->n; i++) {
         copy_worker(&all[i], &r->workers[i]);
+        p->failing += all[i].failures != 0;
+    }
     p->seen_us = now_us();
 }
 

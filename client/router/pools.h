@@ -19,6 +19,7 @@ struct pool_worker {
     char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
     enum kvr_state state;
     enum kvr_circuit circuit;
+    int64_t failures; // since it last was good
     uint32_t ranks;
     int64_t capacity; // blocks an instance; 0: unknown
     int64_t ttl_left; // ms; −1: for ever
@@ -33,6 +34,7 @@ struct pool {
     uint32_t block_size;         // 0: not known yet
     struct pool_worker *workers; // by name, as of seen_us; may be old when Redis is away
     size_t n_workers;
+    size_t failing;  // of these, the ones with failures
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
     int64_t selects, select_blocks, overlap_blocks, requests, blocks, version;

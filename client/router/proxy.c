@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "metrics.h"
 
 enum {
@@ -96,23 +97,14 @@ static void new_id(struct forwarded *f) {
     f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id, z);
 }
 
-static void not_chosen(struct forwarded *f, const struct kvr_result *r) {
-    static const struct {
-        enum kvr_code code;
-        int status;
-    } table[] = {
-        {KVR_CODE_NOWORKER, 503}, {KVR_CODE_NOPOOL, 503}, {KVR_CODE_OOM, 503},
-        {KVR_CODE_TIMEOUT, 503},  {KVR_CODE_FULL, 503},   {KVR_CODE_NOMEM, 503},
-        {KVR_CODE_CLOSED, 503},
-    };
-    int status = 502;
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].code == r->code) status = table[i].status;
-    if (f->n_tried)
-        answer_error(f, 502, "ENGINE", "the engine failed, and there is no other");
+static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {
+    struct exchange *x = f->x;
+    bool tried = f->n_tried > 0;
+    forwarded_free(f);
+    if (tried)
+        exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
     else
-        answer_error(f, status, kvr_code_name(r->code),
-                     *r->message ? r->message : "no engine could be chosen");
+        answer_code(x, code, message);
 }
 
 static void take_choice(struct forwarded *f, const struct kvr_result *r) {
@@ -149,7 +141,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         f->any = true;
         proxy_select(f);
     } else if (r->code != KVR_CODE_OK) {
-        not_chosen(f, r);
+        not_chosen(f, r->code, r->message);
     } else {
         take_choice(f, r);
         forward(f);
@@ -178,7 +170,7 @@ void proxy_select(struct forwarded *f) {
     enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
     if (code == KVR_CODE_OK) return;
     f->selecting = false;
-    not_chosen(f, &(struct kvr_result){.code = code, .message = ""});
+    not_chosen(f, code, NULL);
 }
 
 // ---- Again ---------------------------------------------------------------------------------------
@@ -325,7 +317,10 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
     snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
     if (!pool) {
         json_decref(json);
-        exchange_error(x, 404, "NOMODEL", "no pool serves this model");
+        if (model)
+            exchange_error(x, 404, "NOPOOL", "no pool serves this model");
+        else
+            exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
         return;
     }
     struct forwarded *f = forwarded_new(p, x, pool, kind);

@@ -24,6 +24,8 @@ static struct server engine;
 static struct bufferevent *line; // to the router, of the latest request
 
 static void down(void) {
+    kill(s.routers[0].pid, SIGTERM);
+    cr_assert_eq(stand_wait(&s.routers[0]), 0);
     stand_down(&s);
     crowd_run(&crowd, 5); // the engine sees the router go
     server_close(&engine);

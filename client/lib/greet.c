@@ -89,8 +89,8 @@ static void hear_info(struct kvr_client *c, const redisReply *r) {
     if (role.n == 6 && !memcmp(role.p, "master", 6)) c->greeting.is_primary = true;
     if (!run.n || !replication.n) return;
     c->greeting.knows_history = true;
-    c->greeting.history =
-        XXH3_64bits_withSeed(replication.p, replication.n, XXH3_64bits_withSeed(run.p, run.n, 0));
+    c->greeting.run = XXH3_64bits(run.p, run.n);
+    c->greeting.history = XXH3_64bits_withSeed(replication.p, replication.n, c->greeting.run);
 }
 
 static void hear_pool(struct kvr_client *c, const redisReply *r) {

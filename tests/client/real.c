@@ -75,6 +75,26 @@ void real_stop(struct real *r) {
     program_end(&r->pid, SIGKILL);
 }
 
+void real_again(struct real *r) {
+    char port[12];
+    snprintf(port, sizeof port, "%d", r->port);
+    const char *argv[] = {home_setting("REDIS_SERVER", REDIS_SERVER),
+                          "--port",
+                          port,
+                          "--bind",
+                          "127.0.0.1",
+                          "--save",
+                          "",
+                          "--dir",
+                          home_path(),
+                          "--loadmodule",
+                          home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                          NULL};
+    r->pid = program_start(argv, -1, -1, -1);
+    for (int64_t end = now_ms() + PATIENCE_MS; !answers(r); sleep_ms(10))
+        cr_assert(now_ms() < end && waitpid(r->pid, NULL, WNOHANG) == 0, "no server");
+}
+
 int real_run(const char *const *argv, char *out, size_t size) {
     int ends[2], status;
     size_t n = 0;

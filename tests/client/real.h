@@ -16,6 +16,7 @@ struct real {
 struct real real_server(void);
 struct real real_sentinel(const struct real *primary, const char *master);
 void real_stop(struct real *r);
+void real_again(struct real *r); // a server that was stopped: empty, on the same port
 
 // Runs a program to its end and returns its exit code; what it writes, to either stream, goes to out,
 // cut to fit. Fails the test when it takes a minute.

@@ -105,6 +105,33 @@ void bridge_start(struct bridge_process *b, const struct engine_process *engines
     free(text);
 }
 
+// A line for each engine: its name and "ok", or what isn't.
+bool bridge_settled(const struct bridge_process *b) {
+    struct http_answer a = http_call(b->listen, "GET", "/healthz", "", NULL, PATIENCE_MS);
+    char *rest = NULL;
+    bool good = a.status == 200;
+    for (char *line = good ? strtok_r(a.body, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        size_t n = strlen(line);
+        good = good && n > 3 && strcmp(line + n - 3, " ok") == 0;
+    }
+    free(a.body);
+    return good;
+}
+
+uint64_t bridge_count(const struct bridge_process *b, const char *metric) {
+    struct http_answer a = http_call(b->listen, "GET", "/metrics", "", NULL, PATIENCE_MS);
+    char start[120];
+    uint64_t sum = 0;
+    int n = snprintf(start, sizeof start, "\nkvroute_bridge_%s{", metric);
+    for (const char *at = a.body; at && (at = strstr(at, start)); at += n) {
+        const char *value = strstr(at + n, "} ");
+        if (value) sum += strtoull(value + 2, NULL, 10);
+    }
+    free(a.body);
+    return sum;
+}
+
 // ---- What engines hold ---------------------------------------------------------------------------
 
 struct held {

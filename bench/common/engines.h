@@ -33,6 +33,9 @@ struct bridge_process {
 };
 
 void bridge_start(struct bridge_process *b, const struct engine_process *engines, size_t n);
+// Of /healthz and /metrics, so it must listen.
+bool bridge_settled(const struct bridge_process *b); // all is well with all of its engines
+uint64_t bridge_count(const struct bridge_process *b, const char *metric); // over all ranks
 
 // What is different, block by block, between what the engines hold in their tiers and what the pool says
 // of them. `vain`: of these, blocks that the pool has and the engine hasn't. -1: somebody doesn't

@@ -105,5 +105,6 @@ void workload_trace(struct workload *w, const char *path, unsigned block_size, s
 void workload_free(struct workload *w) {
     free(w->requests);
     free(w->hashes);
+    free(w->tokens);
     *w = (struct workload){0};
 }

@@ -11,8 +11,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "memory.h"
+#include "mock/tokens.h"
 #include "random.h"
 
 enum {
@@ -25,6 +27,11 @@ enum {
     TURNS_MAX = 20,
     REQUESTS = 12000,
     REQUESTS_QUICK = 4000,
+    // With mock engines, whose time is real: fewer, and closer together, with shorter answers.
+    MOCK_REQUESTS = 1200,
+    MOCK_REQUESTS_QUICK = 250,
+    MOCK_ANSWER_MEAN = 80,
+    MOCK_DENSER = 2,
 };
 static const double think_mean = 45;         // seconds
 static const double answer_pace = 0.03;      // seconds a token
@@ -61,6 +68,15 @@ static void say(struct chat *c, uint64_t seed, size_t n) {
         c->tokens[c->n++] = (uint32_t)(random_mix(seed + i) % 128000);
 }
 
+// What a mock engine answers to all that was said.
+static void answer(struct chat *c, size_t n) {
+    struct tokens prompt = {.ids = c->tokens, .n = c->n};
+    uint64_t seed = answer_seed(&prompt);
+    c->tokens = memory_grow(c->tokens, &c->room, c->n + n, sizeof *c->tokens);
+    for (size_t i = 0; i < n; i++)
+        c->tokens[c->n++] = answer_token(seed, i);
+}
+
 static int by_time(const void *left, const void *right) {
     const struct request *a = left, *b = right;
     if (a->at != b->at) return a->at < b->at ? -1 : 1;
@@ -68,10 +84,14 @@ static int by_time(const void *left, const void *right) {
 }
 
 void generate_chats(struct workload *w, const struct options *o) {
-    size_t want = o->requests ? o->requests : o->quick ? REQUESTS_QUICK : REQUESTS;
-    size_t room_requests = 0, room_hashes = 0;
+    size_t usual = o->mock ? (o->quick ? MOCK_REQUESTS_QUICK : MOCK_REQUESTS)
+                           : (o->quick ? REQUESTS_QUICK : REQUESTS);
+    size_t want = o->requests ? o->requests : usual;
+    size_t room_requests = 0, room_hashes = 0, room_tokens = 0;
     uint64_t rng = random_mix(o->seed + 1);
-    double start = 0, pace = arrivals_a_worker * o->workers / TURNS_MEAN;
+    double denser = o->mock ? MOCK_DENSER : 1,
+           answer_mean = o->mock ? MOCK_ANSWER_MEAN : ANSWER_MEAN;
+    double start = 0, pace = denser * arrivals_a_worker * o->workers / TURNS_MEAN;
     struct chat c = {0};
     *w = (struct workload){.block_size = o->block_size};
     // Half as many again: those that later conversations overtake are cut off at the end.
@@ -89,20 +109,28 @@ void generate_chats(struct workload *w, const struct options *o) {
             struct request r = {
                 .at = at,
                 .isl = (uint32_t)c.n,
-                .osl = length(&rng, ANSWER_MEAN),
+                .osl = length(&rng, answer_mean),
                 .blocks = (uint32_t)(c.n / o->block_size),
                 .first = first,
+                .text = w->n_tokens,
             };
-            say(&c, random_next(&rng), r.osl);
+            if (o->mock)
+                answer(&c, r.osl);
+            else
+                say(&c, random_next(&rng), r.osl);
             r.known = (uint32_t)(c.n / o->block_size);
             w->requests = memory_grow(w->requests, &room_requests, w->n + 1, sizeof r);
             w->requests[w->n++] = r;
-            at += 1 + r.osl * answer_pace + exponential(&rng, think_mean);
+            at += 1 + r.osl * answer_pace + exponential(&rng, think_mean / denser);
         }
         size_t blocks = c.n / o->block_size;
         w->hashes = memory_grow(w->hashes, &room_hashes, first + blocks, sizeof *w->hashes);
         w->n_hashes +=
             kvr_hash_tokens(c.tokens, c.n, o->block_size, KVR_HASH_SEED, NULL, w->hashes + first);
+        if (!o->mock) continue;
+        w->tokens = memory_grow(w->tokens, &room_tokens, w->n_tokens + c.n, sizeof *w->tokens);
+        memcpy(w->tokens + w->n_tokens, c.tokens, c.n * sizeof *c.tokens);
+        w->n_tokens += c.n;
     }
     free(c.tokens);
     qsort(w->requests, w->n, sizeof *w->requests, by_time);

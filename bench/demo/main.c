@@ -7,7 +7,15 @@
 //        ▼                                        │ EVENT
 //     workers (simulated: LRU block caches, a queue for prefill)
 //
+// With --engines mock the workers are processes that speak HTTP and ZeroMQ, and bridges tell the pool:
+//
+//   routers ─── SELECT, UPDATE, RELEASE ──────▶  one pool
+//        │                                        ▲
+//        ▼                                        │ EVENT
+//     front ── HTTP ──▶ mock engines ── ZeroMQ ──▶ bridges
+//
 // Files: options; generate (what is replayed, unless it is a trace); cache, fleet and publisher (the workers);
+// front and mocks (the others);
 // router; server and pool (the real thing); link (a connection that comes back); run (one replay);
 // board, wire (what the processes share); report. The rest is in bench/common.
 #include <stdio.h>
@@ -22,7 +30,7 @@
 #include "run.h"
 #include "stop.h"
 
-enum { TRACE_QUICK = 1500, TRACE_CAPACITY = 40000, CHAT_CAPACITY = 12000 };
+enum { TRACE_QUICK = 1500, TRACE_CAPACITY = 40000, CHAT_CAPACITY = 12000, MOCK_CAPACITY = 6000 };
 
 static void introduce(const struct workload *w, const struct options *o, size_t capacity) {
     size_t blocks = 0;
@@ -30,6 +38,16 @@ static void introduce(const struct workload *w, const struct options *o, size_t 
         blocks += w->requests[i].blocks;
     printf("%zu requests of %.0f blocks of %u tokens on average: %s\n", w->n,
            (double)blocks / (double)w->n, w->block_size, w->what);
+    if (o->mock) {
+        printf(
+            "%u mock engines, processes, two bridges beside them: caches of %zu blocks, prefill of "
+            "%.0f\n"
+            "tokens/s, %.0f ms a token of output; %u router processes; real time, %.0f times "
+            "faster\n\n",
+            o->workers, capacity, PREFILL_RATE, DECODE_PACE * 1e3, o->routers, o->scale);
+        fflush(stdout);
+        return;
+    }
     printf("%u workers: caches of %zu blocks (least recently used leaves go), prefill of %.0f "
            "tokens/s\n"
            "one after the other, %.0f ms a token of output; %u router processes; time is virtual, "
@@ -60,9 +78,11 @@ int main(int argc, char **argv) {
         return 2;
     }
     // Blocks of 16 tokens: such that the caches are under pressure.
-    size_t capacity = o.capacity
-                          ? o.capacity
-                          : (size_t)(o.trace ? TRACE_CAPACITY : CHAT_CAPACITY) * 16 / o.block_size;
+    size_t capacity = o.capacity ? o.capacity
+                                 : (size_t)(o.trace  ? TRACE_CAPACITY
+                                            : o.mock ? MOCK_CAPACITY
+                                                     : CHAT_CAPACITY) *
+                                       16 / o.block_size;
     introduce(&w, &o, capacity);
 
     char many[32], crash[32];
@@ -82,8 +102,8 @@ int main(int argc, char **argv) {
         ok = run_replay(&plans[i], &w, &o, capacity, &results[i]);
     }
     if (ok) {
-        report_table(plans, results);
-        ok = report_checks(plans, results);
+        report_table(plans, results, o.mock);
+        ok = report_checks(plans, results, o.mock);
         printf("\n%s, after %.0f s\n", ok ? "all as it should be" : "NOT as it should be",
                (double)(clock_ns() - start) / 1e9);
     }

@@ -24,7 +24,11 @@ static const char usage[] =
     "and prints one table. Exit status 0 means that every check under the table holds.\n"
     "\n"
     "  --routers N       router processes (4)\n"
-    "  --workers N       simulated engines (8)\n"
+    "  --workers N       simulated engines (8); mock engines (4)\n"
+    "  --engines KIND    simulated, or mock: processes that speak HTTP and ZeroMQ, with bridges "
+    "beside\n"
+    "                    them, in real time, made faster (simulated)\n"
+    "  --scale N         so many times faster, with mock engines (15)\n"
     "  --capacity N      blocks a worker's cache holds (what puts the caches under pressure)\n"
     "  --trace FILE      replay a trace: JSON lines of timestamp, input_length, output_length and\n"
     "                    hash_ids, one id for 512 tokens; otherwise chats are generated\n"
@@ -72,6 +76,8 @@ int options_parse(struct options *o, int argc, char **argv) {
     enum {
         ROUTERS,
         WORKERS,
+        ENGINES,
+        SCALE,
         CAPACITY,
         TRACE,
         BLOCK,
@@ -87,6 +93,8 @@ int options_parse(struct options *o, int argc, char **argv) {
     static const struct option longs[] = {
         {"routers", required_argument, NULL, ROUTERS},
         {"workers", required_argument, NULL, WORKERS},
+        {"engines", required_argument, NULL, ENGINES},
+        {"scale", required_argument, NULL, SCALE},
         {"capacity", required_argument, NULL, CAPACITY},
         {"trace", required_argument, NULL, TRACE},
         {"block-size", required_argument, NULL, BLOCK},
@@ -104,7 +112,7 @@ int options_parse(struct options *o, int argc, char **argv) {
     const char *server = getenv("REDIS_SERVER"), *module = getenv("KVROUTE_MODULE");
     *o = (struct options){
         .routers = 4,
-        .workers = 8,
+        .scale = 15,
         .block_size = 16,
         .seed = 1,
         .pool = "",
@@ -121,6 +129,14 @@ int options_parse(struct options *o, int argc, char **argv) {
             break;
         case WORKERS:
             if ((ok = number(name, optarg, 1, MAX_WORKERS, &v))) o->workers = (unsigned)v;
+            break;
+        case ENGINES:
+            o->mock = !strcmp(optarg, "mock");
+            ok = o->mock || !strcmp(optarg, "simulated");
+            if (!ok) fprintf(stderr, "kvroute-demo: --engines takes simulated or mock\n");
+            break;
+        case SCALE:
+            if ((ok = number(name, optarg, 1, 1000, &v))) o->scale = (double)v;
             break;
         case CAPACITY:
             if ((ok = number(name, optarg, 1, 1 << 20, &v))) o->capacity = v;
@@ -164,6 +180,12 @@ int options_parse(struct options *o, int argc, char **argv) {
     }
     if (optind < argc) {
         fprintf(stderr, "kvroute-demo: takes options only; see --help\n");
+        return 2;
+    }
+    if (!o->workers) o->workers = o->mock ? 4 : 8;
+    if (o->mock && (o->trace || o->workers > MAX_MOCKS)) {
+        fprintf(stderr, "kvroute-demo: with mock engines no --trace, and at most %d --workers\n",
+                MAX_MOCKS);
         return 2;
     }
     // The server runs in a folder of its own.

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_ROUTERS = 64, MAX_WORKERS = 256 };
+enum { MAX_ROUTERS = 64, MAX_WORKERS = 256, MAX_MOCKS = 16 };
 
 struct options {
     unsigned routers, workers;
@@ -19,6 +19,8 @@ struct options {
     const char *pool; // options of the pool, as KVROUTE.CREATE takes them; "" none
     size_t tear;      // bytes cut off the end of the append-only file after the first SIGKILL
     bool quick, keep;
+    bool mock;    // mock engines and bridges, processes, instead of simulated workers
+    double scale; // then so many times faster than real time
     const char *module, *server; // paths
 };
 

@@ -35,7 +35,7 @@ bool pool_make(struct server *s, const struct options *o, uint64_t capacity) {
     redisReply *r = server_words(s, words);
     if (!r) return false;
     freeReplyObject(r);
-    for (unsigned i = 0; i < o->workers; i++) {
+    for (unsigned i = 0; i < o->workers && !o->mock; i++) { // bridges register mock engines
         char name[24];
         worker_name(i, name);
         r = server_command(s, "KVROUTE.WORKER SET " POOL_KEY " %s ADDR sim:%u CAPACITY %llu", name,

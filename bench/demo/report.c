@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double least_share = 0.99; // of one router's hits
+static const double least_share = 0.99;      // of one router's hits
+static const double least_share_real = 0.90; // where time is real, no two runs are alike
 static const double worst_imbalance = 1.5;
 
-void report_table(const struct run_plan plans[RUNS], const struct run_result results[RUNS]) {
+void report_table(const struct run_plan plans[RUNS], const struct run_result results[RUNS],
+                  bool real) {
     printf("\n%-28s %10s %10s %10s %11s %11s %12s\n", "", "blocks", "load", "", "SELECT", "SELECT",
            "first token");
     printf("%-28s %10s %10s %10s %11s %11s %12s\n", "", "hit", "imbalance", "selects/s", "p50",
@@ -27,9 +29,14 @@ void report_table(const struct run_plan plans[RUNS], const struct run_result res
     const struct run_result *c = &results[CRASH];
     printf(
         "\nload: max / mean over the workers of tokens computed (prompt tokens not in the cache, "
-        "and\n"
-        "output). selects/s: of real time, the simulated workers and the crashes included. first\n"
-        "token: simulated, from arrival to the end of prefill.\n");
+        "and\noutput). ");
+    if (real)
+        printf(
+            "selects/s: as requests come. first token: from arrival to the first token over HTTP,\n"
+            "in the engines' time.\n");
+    else
+        printf("selects/s: of real time, the simulated workers and the crashes included. first\n"
+               "token: simulated, from arrival to the end of prefill.\n");
     printf("\ndigest before the crash %s\n       after it         %s\n", c->before, c->after);
     printf(
         "through the crashes: %lld requests in flight half way, %u reconnects, %zu answers asked "
@@ -51,13 +58,14 @@ static bool check(bool good, const char *format, ...) {
     return good;
 }
 
-bool report_checks(const struct run_plan plans[RUNS], const struct run_result results[RUNS]) {
+bool report_checks(const struct run_plan plans[RUNS], const struct run_result results[RUNS],
+                   bool real) {
     const struct run_result *one = &results[ONE], *many = &results[MANY], *crash = &results[CRASH];
     bool ok = true;
     size_t lost = 0, twice = 0;
     unsigned misjudged = 0;
     long long live = 0;
-    double imbalance = 0, hit = 1;
+    double imbalance = 0, hit = 1, least = real ? least_share_real : least_share;
     for (int i = 0; i < RUNS; i++) {
         lost += results[i].lost;
         twice += results[i].twice;
@@ -77,9 +85,9 @@ bool report_checks(const struct run_plan plans[RUNS], const struct run_result re
     ok &= check(crash->repeats >= 1,
                 "the booking whose answer was lost in the crash was answered the same again (%zu)",
                 crash->repeats);
-    ok &= check(many->hit >= least_share * one->hit, "%s hit %.1f %% of what one router hits",
+    ok &= check(many->hit >= least * one->hit, "%s hit %.1f %% of what one router hits",
                 plans[MANY].name, 100 * many->hit / one->hit);
-    ok &= check(crash->hit >= least_share * one->hit, "through the crashes %.1f %%",
+    ok &= check(crash->hit >= least * one->hit, "through the crashes %.1f %%",
                 100 * crash->hit / one->hit);
     ok &= check(hit > results[ROUND_ROBIN].hit, "at least %.1f times the hits of round robin",
                 hit / results[ROUND_ROBIN].hit);

@@ -9,8 +9,11 @@
 
 enum { ROUND_ROBIN, ONE, MANY, CRASH, RUNS };
 
-void report_table(const struct run_plan plans[RUNS], const struct run_result results[RUNS]);
+// real: mock engines, in real time.
+void report_table(const struct run_plan plans[RUNS], const struct run_result results[RUNS],
+                  bool real);
 // Prints a line for each check. False: one of them fails.
-bool report_checks(const struct run_plan plans[RUNS], const struct run_result results[RUNS]);
+bool report_checks(const struct run_plan plans[RUNS], const struct run_result results[RUNS],
+                   bool real);
 
 #endif

@@ -2,7 +2,8 @@
 // One replay; see run.h.
 //
 // The processes: a redis-server, the fleet (all workers), the routers, and this one, which starts
-// them, shows how far they are, kills the server when it is time, and puts everything away.
+// them, shows how far they are, kills the server when it is time, and puts everything away. With mock
+// engines: these, the bridges beside them, and a front instead of the fleet.
 #include "run.h"
 
 #include <signal.h>
@@ -16,7 +17,9 @@
 #include "board.h"
 #include "clock.h"
 #include "fleet.h"
+#include "front.h"
 #include "measure.h"
+#include "mocks.h"
 #include "progress.h"
 #include "router.h"
 #include "stop.h"
@@ -31,6 +34,7 @@ struct run {
     const struct options *o;
     size_t capacity;
     struct server server;
+    struct mocks mocks;
     struct board *board;
     int pairs[MAX_ROUTERS][2]; // router's end, fleet's end
     pid_t children[MAX_CHILDREN];
@@ -66,6 +70,28 @@ static int fleet_child(struct run *r) {
     return fleet_main(&plan);
 }
 
+static int front_child(struct run *r) {
+    int sockets[MAX_ROUTERS];
+    close_pairs(r, MAX_ROUTERS, 1);
+    for (unsigned i = 0; i < r->plan->routers; i++)
+        sockets[i] = r->pairs[i][1];
+    struct front_plan plan = {
+        .load = r->load,
+        .board = r->board,
+        .workers = r->o->workers,
+        .routers = r->plan->routers,
+        .sockets = sockets,
+        .scale = r->o->scale,
+    };
+    for (unsigned i = 0; i < plan.workers; i++)
+        plan.ports[i] = r->mocks.engines[i].http;
+    return front_main(&plan);
+}
+
+static int first_child(struct run *r) {
+    return r->o->mock ? front_child(r) : fleet_child(r);
+}
+
 static int router_child(struct run *r, unsigned i) {
     close_pairs(r, i, 0);
     struct router_plan plan = {
@@ -93,7 +119,7 @@ static bool start_children(struct run *r) {
         pid_t pid = fork();
         if (pid == 0) {
             stop_leave_it();
-            _exit(i == FLEET ? fleet_child(r) : router_child(r, i - 1));
+            _exit(i == FLEET ? first_child(r) : router_child(r, i - 1));
         }
         if (pid < 0) {
             perror("kvroute-demo: fork");
@@ -147,11 +173,18 @@ static bool crash_suddenly(struct run *r) {
     return true;
 }
 
+static bool hold_writers(struct server *s) {
+    redisReply *r = server_command(s, "CLIENT PAUSE 60000 WRITE");
+    if (r) freeReplyObject(r);
+    return r != NULL;
+}
+
 // The pool is quiet: one router has a booking whose answer it will never read, the others wait for
-// their turn. What the server knows is compared before anybody can change it; the router is let go
+// their turn; where time is real, nobody waits, so Redis holds back all writers. What the server knows is compared before anybody can change it; the router is let go
 // while it is down.
 static bool crash_quietly(struct run *r) {
     struct run_result *out = r->out;
+    if (r->o->mock && !hold_writers(&r->server)) return false;
     out->live_at_crash = pool_info(&r->server, "requests");
     if (!server_settle(&r->server) || !pool_digest(&r->server, out->before)) return false;
     int64_t start = clock_ns();
@@ -224,8 +257,21 @@ static void count(const struct run *r) {
     free(v);
 }
 
+static bool compare_mocks(struct run *r) {
+    long blocks;
+    if (!mocks_compare(&r->mocks, &r->server, &blocks)) return false;
+    r->out->still_live = pool_info(&r->server, "requests");
+    r->out->misjudged = (unsigned)blocks;
+    for (size_t i = 0; i < r->mocks.n_bridges; i++) {
+        r->out->resent += bridge_count(&r->mocks.bridges[i], "resent_events_total");
+        r->out->rebuilt += bridge_count(&r->mocks.bridges[i], "republished_total");
+    }
+    return r->out->still_live >= 0;
+}
+
 // All requests have ended and all events are in: the pool must agree with the workers.
 static bool compare(struct run *r) {
+    if (r->o->mock) return compare_mocks(r);
     uint64_t held[MAX_WORKERS];
     r->out->still_live = pool_info(&r->server, "requests");
     if (r->out->still_live < 0 || !pool_held(&r->server, r->o->workers, held)) return false;
@@ -235,10 +281,12 @@ static bool compare(struct run *r) {
 }
 
 static bool replay(struct run *r) {
-    bool pool = !r->plan->round_robin;
+    bool pool = !r->plan->round_robin, mock = r->o->mock;
+    if (mock && !mocks_start(&r->mocks, r->o, r->capacity)) return false;
     if (pool && (!server_start(&r->server) || !pool_make(&r->server, r->o, r->capacity) ||
                  !server_open(&r->server)))
         return false;
+    if (pool && mock && !mocks_bridge(&r->mocks, r->server.port)) return false;
     int64_t start = clock_ns();
     bool ok = start_children(r) && watch(r);
     r->out->seconds = (double)(clock_ns() - start) / 1e9;
@@ -265,6 +313,7 @@ bool run_replay(const struct run_plan *plan, const struct workload *w, const str
     progress_begin(&r.progress, plan->name, w->n);
     bool ok = replay(&r);
     progress_end(&r.progress);
+    mocks_end(&r.mocks);
     server_remove(&r.server);
     board_free(r.board);
     return ok;

@@ -70,6 +70,7 @@ static const struct {
     {"published_events_total", "events acknowledged by the pool", false, NUMBER(publisher.events)},
     {"published_blocks_total", "blocks in these", false, NUMBER(publisher.event_blocks)},
     {"pool_gaps_total", "answers GAP of the pool", false, NUMBER(publisher.gaps)},
+    {"resent_events_total", "events sent to the pool again", false, NUMBER(publisher.resent)},
     {"republished_total", "new epochs", false, NUMBER(publisher.republished)},
     {"badchains_total", "blocks refused by the pool", false, NUMBER(publisher.badchains)},
 };

@@ -110,25 +110,11 @@ void world_bridges(struct world *w, size_t n, const char *more) {
     }
 }
 
-// A line of /healthz for each engine: its name and "ok", or what isn't.
-static bool is_settled(const struct bridge_process *b) {
-    struct http_answer a = http_call(b->listen, "GET", "/healthz", "", NULL, HTTP_MS);
-    char *rest = NULL;
-    bool good = a.status == 200;
-    for (char *line = good ? strtok_r(a.body, "\n", &rest) : NULL; line;
-         line = strtok_r(NULL, "\n", &rest)) {
-        size_t n = strlen(line);
-        good = good && n > 3 && strcmp(line + n - 3, " ok") == 0;
-    }
-    free(a.body);
-    return good;
-}
-
 void world_settles(const struct world *w) {
     int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000);
     for (size_t i = 0; i < w->n_bridges; clock_sleep_ms(10)) {
         if (clock_ns() > end) world_fail(w, "a bridge doesn't settle");
-        i += is_settled(&w->bridges[i]);
+        i += bridge_settled(&w->bridges[i]);
     }
 }
 

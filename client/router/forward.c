@@ -126,6 +126,8 @@ static void on_room(struct exchange *x) {
 }
 
 static void outcome(struct forwarded *f, enum engine_outcome how) {
+    if (f->counted) return;
+    f->counted = true;
     metrics_engine(f->proxy->router->metrics, f->pool, f->x->record.worker, how);
 }
 
@@ -194,14 +196,10 @@ static void on_head(void *ctx, const struct reply *r) {
     stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (r->status < 500) {
         if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
-        outcome(f, r->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
         return;
     }
     // What an engine doesn't know how to do, another of the pool won't either.
-    if (r->status == 501 || r->status == 505) {
-        outcome(f, ENGINE_REFUSED);
-        return;
-    }
+    if (r->status == 501 || r->status == 505) return;
     blame(f, true);
     if (!proxy_may_retry(f)) return; // then the client gets it as it is
     upstream_cancel(f->call);
@@ -227,6 +225,7 @@ static void on_end(void *ctx) {
     struct forwarded *f = ctx;
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
+    outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
     if (!f->answering) first_piece(f);
     stream_end(&f->stream, out);
     if (evbuffer_get_length(out)) exchange_data(f->x, out);

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum blocks_from {
-    BLOCKS_AUTO,     // token ids where the body has them, else text
+    BLOCKS_AUTO,     // token ids where the body has them, else text with PREDICT, else tokenize
     BLOCKS_TOKENS,   // token ids in the body, or no blocks
     BLOCKS_TOKENIZE, // ask an engine's /tokenize
     BLOCKS_TEXT,     // hashes of the text in chunks

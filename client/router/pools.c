@@ -77,6 +77,8 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     p->asking--;
     if (r->code != KVR_CODE_OK) return;
     p->block_size = (uint32_t)kvr_info_int(r, "block_size", p->block_size);
+    p->predict = kvr_info_int(r, "predict", 0);
+    p->lease = kvr_info_int(r, "lease", 0);
     p->selects = kvr_info_int(r, "selects", 0);
     p->select_blocks = kvr_info_int(r, "select_blocks", 0);
     p->overlap_blocks = kvr_info_int(r, "overlap_blocks", 0);

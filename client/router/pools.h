@@ -32,13 +32,15 @@ struct pool {
     struct pool_options options; // of its own
     struct kvr_client *client;
     uint32_t block_size;         // 0: not known yet
+    int64_t predict, lease;      // ms, of the pool; 0: none
     struct pool_worker *workers; // by name, as of seen_us; may be old when Redis is away
     size_t n_workers;
     size_t failing;  // of these, the ones with failures
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
     int64_t selects, select_blocks, overlap_blocks, requests, blocks, version;
-    enum kvr_code last; // of the last look
+    enum kvr_code last;   // of the last look
+    int64_t no_tokens_us; // until then no engine is asked for tokens: the last one couldn't tell
     // Bookkeeping.
     unsigned uses, asking, quiet;
     bool retired;

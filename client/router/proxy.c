@@ -11,10 +11,11 @@
 #include "metrics.h"
 
 enum {
-    TICK_MS = 1000,
-    TELL_TOKENS_S = 5, // the pool is told of the output as often
-    TELL_ALIVE_S = 20, // and that a request still is one, when nothing else is said
+    TICK_MS = 250,
+    TELL_TOKENS_MS = 5000, // the pool is told of the output as often
+    TELL_ALIVE_MS = 20000, // and that a request still is one, when nothing else is said
     TOKENIZE_MS = 5000,
+    NO_TOKENS_S = 60,
     MOST_TOLD = 64 << 20, // bytes of an answer of /tokenize
     MOST_SUSPECTED = 32,
 };
@@ -60,7 +61,7 @@ void forwarded_free(struct forwarded *f) {
 
 static void on_gone(struct exchange *x) {
     struct forwarded *f = x->arg;
-    if (f->call && f->booked)
+    if (f->call && f->booked && !f->counted)
         metrics_engine(x->router->metrics, f->pool, x->record.worker, ENGINE_CANCELLED);
     forwarded_free(f);
 }
@@ -117,7 +118,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     memcpy(f->worker, c->worker.p, f->worker_size);
     f->rank = c->rank;
     f->booked = true;
-    f->fresh = false;
+    f->fresh = f->counted = false;
     f->told_us = now_us();
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
     record->rank = c->rank;
@@ -217,12 +218,24 @@ static void fill_budget(struct proxy *p) {
 
 // ---- From the body to blocks ---------------------------------------------------------------------
 
+// Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
+static enum prompt_way way_of(const struct pool *pool) {
+    switch (pool->options.blocks) {
+    case BLOCKS_TEXT:
+        return PROMPT_TEXT;
+    case BLOCKS_TOKENS:
+        return PROMPT_IDS;
+    case BLOCKS_AUTO:
+        if (pool->predict) return PROMPT_TEXT;
+        break;
+    default:
+        break;
+    }
+    return now_us() < pool->no_tokens_us ? PROMPT_IDS : PROMPT_TOKENIZE;
+}
+
 static struct prompt_how how_of(const struct pool *pool) {
-    static const enum prompt_way ways[] = {[BLOCKS_AUTO] = PROMPT_TEXT,
-                                           [BLOCKS_TOKENS] = PROMPT_IDS,
-                                           [BLOCKS_TOKENIZE] = PROMPT_TOKENIZE,
-                                           [BLOCKS_TEXT] = PROMPT_TEXT};
-    return (struct prompt_how){.way = ways[pool->options.blocks],
+    return (struct prompt_how){.way = way_of(pool),
                                .block_size = pool->block_size,
                                .chunk = pool->options.chunk,
                                .space = kvr_text(pool->options.salt)};
@@ -264,7 +277,10 @@ static void told_end(void *ctx) {
     struct forwarded *f = ctx;
     struct prompt_how how = how_of(f->pool);
     f->call = NULL;
-    if (f->reply->status == 200) prompt_told(&f->prompt, f->told, f->json, &how);
+    int status = f->reply->status;
+    if (status == 200) prompt_told(&f->prompt, f->told, f->json, &how);
+    if (status == 404 || status == 405 || status == 501)
+        f->pool->no_tokens_us = now_us() + (int64_t)NO_TOKENS_S * 1000000;
     f->reply = NULL;
     blocks_known(f);
 }
@@ -368,9 +384,10 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     (void)what;
     for (struct forwarded *f = p->all; f; f = f->next) {
         if (!f->booked) continue;
-        int64_t quiet = now - f->told_us;
+        int64_t quiet = (now - f->told_us) / 1000, third = f->pool->lease / 3;
         bool more = f->answering && stream_tokens(&f->stream) > f->told_tokens;
-        if (quiet >= (more ? TELL_TOKENS_S : TELL_ALIVE_S) * (int64_t)1000000)
+        int64_t wait = more ? TELL_TOKENS_MS : TELL_ALIVE_MS;
+        if (quiet >= (third && third < wait ? third : wait))
             proxy_update(f, f->answering && f->stream.events);
     }
 }

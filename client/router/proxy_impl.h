@@ -60,6 +60,7 @@ struct forwarded {
     // The answer.
     const struct reply *reply; // its head has come
     bool answering;            // the client has it
+    bool counted;              // how this try ended
     struct stream stream;
     int64_t told_us, told_tokens; // what the pool was told last
     int64_t piece_us;             // when the last piece came

@@ -53,6 +53,7 @@ struct upstream_call {
     int64_t deadline, head_ms;
     bool kept;       // the connection had been used before
     bool heard;      // something came
+    bool begun;      // of the body, too
     bool paused;     // by the caller
     bool closed;     // the engine has ended the connection; there may be bytes to read
     bool busy, over; // inside a callback; cancelled in one
@@ -345,8 +346,11 @@ static void advance(struct upstream_call *c) {
     }
     if (c->paused) return;
     if (step == REPLY_DONE) {
-        move_deadline(c, c->upstream->options.idle_ms);
         step = reply_body(&c->reply, in, c->upstream->passing);
+        if (evbuffer_get_length(c->upstream->passing)) {
+            c->begun = true;
+            move_deadline(c, c->upstream->options.idle_ms);
+        }
         if (!hand_data(c)) return;
     }
     if (step == REPLY_MORE && c->closed && !c->paused)
@@ -403,7 +407,7 @@ void upstream_pause(struct upstream_call *c) {
 void upstream_resume(struct upstream_call *c) {
     if (!c->paused || c->over) return;
     c->paused = false;
-    move_deadline(c, c->stage == READING ? c->upstream->options.idle_ms : c->head_ms);
+    move_deadline(c, c->begun ? c->upstream->options.idle_ms : c->head_ms);
     if (c->stage == CONNECTING) return;
     if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
     bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);

@@ -27,10 +27,11 @@ struct upstream_call;
 
 struct upstream_options {
     int64_t connect_ms; // to reach an engine
-    int64_t head_ms;    // from the request to the head of the answer
-    int64_t idle_ms;    // between two pieces of the body
-    int64_t keep_ms;    // an unused connection is closed after
-    size_t keep_most;   // unused connections an address
+    int64_t
+        head_ms; // from the request to the first byte of the answer's body: heads may come early
+    int64_t idle_ms;  // between two pieces of the body
+    int64_t keep_ms;  // an unused connection is closed after
+    size_t keep_most; // unused connections an address
 };
 
 enum upstream_failure {

@@ -39,7 +39,7 @@ static void up(void (*serve)(struct server *, size_t, struct bufferevent *), con
     crowd_open(&crowd);
     server_open(&engine, crowd.base, serve);
     snprintf(flag, sizeof flag, "%s %s", engine.address, words);
-    stand_redis(&s);
+    if (!s.redis.pid) stand_redis(&s);
     stand_router(&s, 0, flags);
     stand_await_ready(&s, 0);
 }
@@ -257,6 +257,21 @@ Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
     freeReplyObject(r);
 }
 
+// Without PREDICT only what engines report counts, so they are asked without being told to.
+Test(engine, what_engines_report_is_found, .fini = down) {
+    stand_redis(&s);
+    freeReplyObject(stand_say(&s, "KVROUTE.CREATE kvroute BLOCKSIZE 4"));
+    up(tokenizes, "name=w1", NULL);
+    cr_assert_eq(stand_integer(&s,
+                               "KVROUTE.EVENT kvroute w1 0 1 1 STORED - IDS 12 1 2 3 4 5 6 7 8 9 "
+                               "10 11 12"),
+                 1);
+    struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+    cr_assert(who.complete && text_is(&who, "ok"));
+    cr_assert_str_eq(who.overlap, "3");
+    caller_free(&who);
+}
+
 static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
     if (!strncmp(e->head, "POST /tokenize ", 15))
@@ -267,7 +282,37 @@ static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) 
 
 Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
     up(cannot_tokenize, "", "kvroute blocks=tokenize");
-    struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
-    cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2);
+    // Asked once, and then not for a while.
+    for (size_t i = 0; i < 3; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
+        caller_free(&who);
+    }
+}
+
+// The first token may be long in coming after the head.
+Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
+    struct caller who;
+    up(remember, "", NULL);
+    stand_kill(&s.routers[0], SIGKILL);
+    const char *const flags[] = {
+        "--engine", engine.address, "--silence_timeout", "300", "--answer_timeout", "1500", NULL};
+    stand_router(&s, 0, flags);
+    stand_await_ready(&s, 0);
+    crowd_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    await_request(1);
+    server_say(line, EVENTS);
+    crowd_run(&crowd, 800);
+    cr_assert(who.call);
+    piece("data: {}\n\n");
+    await_bytes(&who, 1);
+    crowd_finish(&crowd); // the next one doesn't come
+    cr_assert(who.complete && text_is(&who, "data: {}\n\n" ERROR));
+    caller_free(&who);
+    crowd_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    await_request(2);
+    server_say(line, EVENTS);
+    crowd_finish(&crowd);
+    cr_assert(who.complete && who.status == 504);
     caller_free(&who);
 }

@@ -260,6 +260,26 @@ Test(proxy, redis_dies_under_open_streams, .fini = down) {
     await(nothing_is_booked, "something stays booked");
 }
 
+// A lease that is shorter than the answer is renewed.
+Test(proxy, a_booking_lives_as_long_as_its_stream, .fini = down) {
+    stand_redis(&s);
+    freeReplyObject(stand_say(&s, "KVROUTE.CREATE kvroute PREDICT 600000 LEASE 1500"));
+    up(1, "--decode-speed 30 --time-scale 1", 1, NULL);
+    struct caller who;
+    char *body = chat("a b c", 110, true);
+    crowd_start(&crowd, &who, s.routers[0].port, "/v1/chat/completions", NULL, body);
+    while (!who.heard)
+        crowd_run(&crowd, 5);
+    for (int64_t began = now_ms(); now_ms() - began < 3000; crowd_run(&crowd, 50))
+        cr_assert(stand_info(&s, "kvroute", "requests") == 1, "gone after %d ms",
+                  (int)(now_ms() - began));
+    crowd_finish(&crowd);
+    cr_assert(who.complete && stand_info(&s, "kvroute", "expired_requests") == 0);
+    caller_free(&who);
+    free(body);
+    await(nothing_is_booked, "something stays booked");
+}
+
 // ---- Engines that fail ---------------------------------------------------------------------------
 
 static bool engine_answers(void) {
@@ -450,4 +470,19 @@ Test(proxy, a_dead_engine_is_left_alone, .fini = down) {
     stand_engine(&s, 0, "--no-events --time-scale 0");
     await(first_engine_serves, "the engine isn't chosen any more");
     cr_assert(stand_info(&s, "kvroute", "open_circuits") == 0);
+}
+
+// The pool can't say which engine is dead: then the router knows by itself.
+Test(proxy, an_engine_dies_while_redis_is_away, .fini = down) {
+    up(3, "--time-scale 0", 1, NULL);
+    stand_kill(&s.redis, SIGKILL);
+    stand_kill(&s.engines[1], SIGKILL);
+    for (int i = 0; i < 60; i++) {
+        struct caller who = ask(0, "a b c", 2, i & 1);
+        cr_assert(who.status == 200 && who.complete);
+        caller_free(&who);
+    }
+    cr_assert(failed_tries(0) >= 1 && failed_tries(0) <= 4, "%d tries", failed_tries(0));
+    stand_redis(&s);
+    await(nothing_is_booked, "something stays booked");
 }

@@ -205,11 +205,11 @@ Test(proxy, whole_answers_and_refusals_are_the_engines, .fini = down) {
 // ---- Who dies ------------------------------------------------------------------------------------
 
 // Slow streams over all routers, until all of them have begun.
-static void many_streams(struct caller *who, size_t n, char **bodies, int routers) {
+static void many_streams(struct caller *who, size_t n, char **bodies, int routers, int tokens) {
     char text[60];
     for (size_t i = 0; i < n; i++) {
         snprintf(text, sizeof text, "slow question number %zu", i);
-        bodies[i] = chat(text, 100, true);
+        bodies[i] = chat(text, tokens, true);
         crowd_start(&crowd, &who[i], s.routers[i % (size_t)routers].port, "/v1/chat/completions",
                     NULL, bodies[i]);
     }
@@ -226,7 +226,7 @@ Test(proxy, a_router_dies, .fini = down) {
     redisReply *r = stand_say(&s, "KVROUTE.CREATE kvroute PREDICT 600000 LEASE 1500");
     freeReplyObject(r);
     up(4, "--decode-speed 50 --time-scale 1", 3, NULL);
-    many_streams(who, 60, bodies, 3);
+    many_streams(who, 60, bodies, 3, 100);
     int64_t began = now_ms();
     stand_kill(&s.routers[1], SIGKILL);
     while (metric(0, "num_requests_running") + metric(1, "num_requests_running") +
@@ -243,7 +243,7 @@ Test(proxy, redis_dies_under_open_streams, .fini = down) {
     static struct caller who[200];
     char *bodies[200];
     up(4, "--decode-speed 50 --time-scale 1", 3, NULL);
-    many_streams(who, 200, bodies, 3);
+    many_streams(who, 200, bodies, 3, 200);
     stand_kill(&s.redis, SIGKILL);
     // New ones find an engine all the same.
     for (int i = 0; i < 6; i++) {
@@ -255,6 +255,10 @@ Test(proxy, redis_dies_under_open_streams, .fini = down) {
     cr_assert(strstr(r.body, "degraded"), "%s", r.body);
     response_free(&r);
     stand_redis(&s); // empty
+    // What is under way is booked again.
+    for (int64_t end = now_ms() + PATIENCE_MS; stand_info(&s, "kvroute", "requests") < 200;
+         crowd_run(&crowd, 20))
+        cr_assert(now_ms() < end && crowd.open == 200);
     crowd_finish(&crowd);
     check_all(who, bodies, 200, 4, -1);
     await(nothing_is_booked, "something stays booked");
@@ -381,7 +385,7 @@ Test(proxy, clients_that_leave_end_the_engines_work, .fini = down) {
     static struct caller who[30];
     char *bodies[30];
     up(2, "--decode-speed 20 --time-scale 1", 1, NULL);
-    many_streams(who, 30, bodies, 1);
+    many_streams(who, 30, bodies, 1, 100);
     int64_t began = now_ms();
     for (int i = 0; i < 30; i++)
         caller_leave(&who[i]);

@@ -2,6 +2,7 @@
 // See advise.h.
 #include "advise.h"
 
+#include <kvroute/hash.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,19 @@ static void on_scored(void *ctx, const struct kvr_result *r) {
     exchange_json(x, 200, json_pack("{s:o}", "scores", scores));
 }
 
+// Hashed here, so that Redis, which all routers share, needn't.
+static bool hash_tokens(const struct pool *pool, struct ask *a) {
+    size_t size = pool->block_size, n = size ? a->n_tokens / size : 0;
+    if (!n || n > KVR_MAX_BLOCKS) return true; // Redis knows the size, or refuses so many
+    if (!(a->hashes = malloc(n * sizeof *a->hashes))) return false;
+    uint64_t seed = kvr_hash_salt(a->lora.p, a->lora.n, a->space.p, a->space.n);
+    a->n_hashes = kvr_hash_tokens(a->tokens, a->n_tokens, size, seed, NULL, a->hashes);
+    if (!a->isl) a->isl = (int64_t)a->n_tokens;
+    free(a->tokens);
+    a->tokens = NULL;
+    return true;
+}
+
 // The text's blocks, in the way of the proxy, so that both find the same.
 static bool hash_text(struct exchange *x, struct ask *a) {
     const struct pool *pool = x->pool;
@@ -189,7 +203,7 @@ static bool hash_text(struct exchange *x, struct ask *a) {
 static void choose(struct exchange *x, enum ask_kind kind) {
     struct ask a;
     if (!read_ask(x, kind, &a)) return;
-    if (a.text.p && !hash_text(x, &a)) {
+    if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
         ask_free(&a);
         answer_code(x, KVR_CODE_NOMEM, NULL);
         return;

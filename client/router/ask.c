@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lift.h"
 #include "strange.h"
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
@@ -88,11 +89,13 @@ static bool read_names(struct ask_names *out, const json_t *value, const struct 
     return true;
 }
 
+// A list that isn't one of token ids alone, or is empty.
 static bool read_tokens(struct ask *a, const json_t *value, struct reason *why) {
     size_t n = json_array_size(value);
     const json_t *id;
     size_t i;
     if (!json_is_array(value)) return refuse(why, "tokens is a list of token ids");
+    if (a->tokens && !n) return true; // taken out before
     if (!(a->tokens = malloc((n ? n : 1) * sizeof *a->tokens))) return refuse(why, "no memory");
     a->n_tokens = n;
     json_array_foreach(value, i, id) {
@@ -182,7 +185,11 @@ static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
 bool ask_read(struct ask *a, enum ask_kind kind, struct evbuffer *body, char *why, size_t size) {
     struct reason reason = {why, size};
     memset(a, 0, sizeof *a);
-    a->root = strange_object(body, why, size);
+    size_t n = evbuffer_get_length(body);
+    char *text = n ? (char *)evbuffer_pullup(body, -1) : (char[1]){0};
+    if (!text || !lift_ids(text, &n, "tokens", &a->tokens, &a->n_tokens))
+        return refuse(&reason, "no memory");
+    a->root = strange_object(text, n, why, size);
     if (a->root && read_object(a, kind, &reason)) return true;
     ask_free(a);
     return false;

@@ -24,15 +24,13 @@ bool strange_bounded(const char *text, size_t n) {
     return values + containers <= STRANGE_VALUES && containers <= STRANGE_CONTAINERS;
 }
 
-json_t *strange_object(struct evbuffer *body, char *why, size_t size) {
-    size_t n = evbuffer_get_length(body);
-    const char *text = n ? (const char *)evbuffer_pullup(body, -1) : NULL;
+json_t *strange_object(const char *text, size_t n, char *why, size_t size) {
     json_error_t error;
-    if (text && !strange_bounded(text, n)) {
+    if (!strange_bounded(text, n)) {
         snprintf(why, size, "too many values");
         return NULL;
     }
-    json_t *root = text ? json_loadb(text, n, JSON_REJECT_DUPLICATES, &error) : NULL;
+    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
     if (json_is_object(root)) return root;
     json_decref(root);
     snprintf(why, size, "the body is no JSON object");

@@ -4,7 +4,6 @@
 #ifndef ROUTER_STRANGE_H
 #define ROUTER_STRANGE_H
 
-#include <event2/buffer.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -16,8 +15,8 @@ enum {
 // Whether no more than that would become of the text.
 bool strange_bounded(const char *text, size_t n);
 
-// The object that the body is. NULL with a reason of at most `size` bytes, none of which are the body's:
+// The object that the text is. NULL with a reason of at most `size` bytes, none of which are the text's:
 // it is no object, has too many values, or a field twice (which readers read differently).
-json_t *strange_object(struct evbuffer *body, char *why, size_t size);
+json_t *strange_object(const char *text, size_t n, char *why, size_t size);
 
 #endif

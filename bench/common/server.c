@@ -3,7 +3,6 @@
 #define _GNU_SOURCE // nftw, program_invocation_short_name
 #include "server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "process.h"
 #include "stop.h"
 
 enum { START_S = 60, SETTLE_S = 10, PORT_TRIES = 50 };
@@ -147,21 +147,10 @@ bool server_start(struct server *s) {
     return false;
 }
 
-// A port that nobody has at the moment.
-static int free_port(void) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 &&
-              getsockname(fd, (struct sockaddr *)&a, &n) == 0;
-    if (fd >= 0) close(fd);
-    return ok ? ntohs(a.sin_port) : 0;
-}
-
 bool server_open(struct server *s) {
     bool again = s->port != 0; // where the others look for it: nowhere else will do
     for (int i = 0; i < PORT_TRIES && !stop_asked(); i++) {
-        int port = again ? s->port : free_port();
+        int port = again ? s->port : process_ports(1);
         redisReply *r = redisCommand(s->control, "CONFIG SET port %d", port);
         bool ok = port && r && r->type == REDIS_REPLY_STATUS;
         if (r) freeReplyObject(r);

@@ -92,6 +92,11 @@ static void collect(const struct rank *r, struct numbers *n) {
     n->other_rank = r->other_rank;
 }
 
+struct page {
+    struct evbuffer *out;
+    bool open; // in OpenMetrics' form
+};
+
 // A label's value may not have these in it as they are.
 static void add_label(struct evbuffer *b, const char *name, const char *value) {
     evbuffer_add_printf(b, "%s=\"", name);
@@ -105,29 +110,31 @@ static void add_label(struct evbuffer *b, const char *name, const char *value) {
     evbuffer_add_printf(b, "\"");
 }
 
-static void head(struct evbuffer *b, const char *name, const char *help, bool gauge) {
-    evbuffer_add_printf(b, "# HELP kvroute_bridge_%s %s\n# TYPE kvroute_bridge_%s %s\n", name, help,
-                        name, gauge ? "gauge" : "counter");
+// OpenMetrics names a counter's family without the _total of its samples.
+static void head(struct page *p, const char *name, const char *help, bool gauge) {
+    int n = (int)strlen(name) - (p->open && !gauge ? (int)strlen("_total") : 0);
+    evbuffer_add_printf(p->out, "# HELP kvroute_bridge_%.*s %s\n# TYPE kvroute_bridge_%.*s %s\n", n,
+                        name, help, n, name, gauge ? "gauge" : "counter");
 }
 
-static void add_engines(const struct bridge *b, struct evbuffer *out) {
+static void add_engines(const struct bridge *b, struct page *p) {
     static const char *const names[] = {"up", "registered", "refused"};
     for (unsigned k = 0; k < 3; k++) {
-        head(out, names[k], "of an engine", true);
+        head(p, names[k], "of an engine", true);
         for (size_t i = 0; i < b->config.n_engines; i++) {
             const struct engine *g = b->engines[i];
             if (!g) continue;
             const bool values[] = {g->up, g->registered, g->refused};
-            evbuffer_add_printf(out, "kvroute_bridge_%s{", names[k]);
-            add_label(out, "worker", g->config->name);
-            evbuffer_add_printf(out, "} %d\n", values[k]);
+            evbuffer_add_printf(p->out, "kvroute_bridge_%s{", names[k]);
+            add_label(p->out, "worker", g->config->name);
+            evbuffer_add_printf(p->out, "} %d\n", values[k]);
         }
     }
 }
 
-static void add_ranks(const struct bridge *b, struct evbuffer *out) {
+static void add_ranks(const struct bridge *b, struct page *p) {
     for (size_t k = 0; k < sizeof rank_metrics / sizeof *rank_metrics; k++) {
-        head(out, rank_metrics[k].name, rank_metrics[k].help, rank_metrics[k].gauge);
+        head(p, rank_metrics[k].name, rank_metrics[k].help, rank_metrics[k].gauge);
         for (size_t i = 0; i < b->config.n_engines; i++) {
             const struct engine *g = b->engines[i];
             for (uint32_t j = 0; g && j < g->n_ranks; j++) {
@@ -135,41 +142,46 @@ static void add_ranks(const struct bridge *b, struct evbuffer *out) {
                 uint64_t value;
                 collect(g->ranks[j], &n);
                 memcpy(&value, (const char *)&n + rank_metrics[k].at, sizeof value);
-                evbuffer_add_printf(out, "kvroute_bridge_%s{", rank_metrics[k].name);
-                add_label(out, "worker", g->config->name);
-                evbuffer_add_printf(out, ",rank=\"%" PRIu32 "\"} %" PRIu64 "\n", j, value);
+                evbuffer_add_printf(p->out, "kvroute_bridge_%s{", rank_metrics[k].name);
+                add_label(p->out, "worker", g->config->name);
+                evbuffer_add_printf(p->out, ",rank=\"%" PRIu32 "\"} %" PRIu64 "\n", j, value);
             }
         }
     }
 }
 
-static void add_pool(const struct bridge *b, struct evbuffer *out) {
+static void add_pool(const struct bridge *b, struct page *p) {
     struct kvr_client_stats st;
     kvr_client_stats(b->around.client, &st);
-    head(out, "redis_connected", "whether a primary is known", true);
-    evbuffer_add_printf(out, "kvroute_bridge_redis_connected %d\n", st.connected);
-    head(out, "redis_connects_total", "primaries reached", false);
-    evbuffer_add_printf(out, "kvroute_bridge_redis_connects_total %" PRIu64 "\n", st.connects);
-    head(out, "redis_losses_total", "times when Redis had lost writes", false);
-    evbuffer_add_printf(out, "kvroute_bridge_redis_losses_total %" PRIu64 "\n", st.losses);
+    head(p, "redis_connected", "whether a primary is known", true);
+    evbuffer_add_printf(p->out, "kvroute_bridge_redis_connected %d\n", st.connected);
+    head(p, "redis_connects_total", "primaries reached", false);
+    evbuffer_add_printf(p->out, "kvroute_bridge_redis_connects_total %" PRIu64 "\n", st.connects);
+    head(p, "redis_losses_total", "times when Redis had lost writes", false);
+    evbuffer_add_printf(p->out, "kvroute_bridge_redis_losses_total %" PRIu64 "\n", st.losses);
 }
 
-static void reply(struct evhttp_request *r, int code, const char *reason, struct evbuffer *body) {
-    evhttp_add_header(evhttp_request_get_output_headers(r), "Content-Type",
-                      "text/plain; version=0.0.4");
+static void reply(struct evhttp_request *r, int code, const char *reason, const char *type,
+                  struct evbuffer *body) {
+    evhttp_add_header(evhttp_request_get_output_headers(r), "Content-Type", type);
     evhttp_send_reply(r, code, reason, body);
     if (body) evbuffer_free(body);
 }
 
 static void on_metrics(struct evhttp_request *r, void *arg) {
     const struct metrics *m = arg;
-    struct evbuffer *b = evbuffer_new();
-    if (b) {
-        add_pool(m->bridge, b);
-        add_engines(m->bridge, b);
-        add_ranks(m->bridge, b);
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
+    struct page p = {evbuffer_new(), accept && strstr(accept, "application/openmetrics-text")};
+    if (p.out) {
+        add_pool(m->bridge, &p);
+        add_engines(m->bridge, &p);
+        add_ranks(m->bridge, &p);
+        if (p.open) evbuffer_add_printf(p.out, "# EOF\n");
     }
-    reply(r, b ? 200 : 500, b ? "OK" : "no memory", b);
+    reply(r, p.out ? 200 : 500, p.out ? "OK" : "no memory",
+          p.open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                 : "text/plain; version=0.0.4; charset=utf-8",
+          p.out);
 }
 
 static void on_health(struct evhttp_request *r, void *arg) {
@@ -191,7 +203,7 @@ static void on_health(struct evhttp_request *r, void *arg) {
         good = good && g && !g->refused;
         evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, what ? what : "ok");
     }
-    reply(r, good ? 200 : 503, good ? "OK" : "Service Unavailable", out);
+    reply(r, good ? 200 : 503, good ? "OK" : "Service Unavailable", "text/plain", out);
 }
 
 struct metrics *metrics_new(const struct bridge *b, const char *listen, char *error,

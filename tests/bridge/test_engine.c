@@ -239,19 +239,23 @@ static const char *labels(const char *at) {
     return *at == '}' ? at + 1 : NULL;
 }
 
-// The rules of the text format: each family begins with its HELP and TYPE, comes once and in one
-// piece; counters end in _total and don't fall below 0; no series comes twice.
-static void check_metrics(const char *text, const char *help, const char *type) {
-    char family[100] = "";
+// The rules of the text formats: each family begins with its HELP and TYPE, comes once and in one
+// piece; counters' samples end in _total and don't fall below 0; no series comes twice. OpenMetrics has
+// the family's name without _total, and an end.
+static void check_metrics(const char *text, bool open) {
+    static const char help[] = "# HELP ", type[] = "# TYPE ";
+    char family[120] = "";
     bool counter = false;
     size_t samples = 0;
     for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
         cr_assert(strchr(line, '\n'), "the last line has no end");
+        if (open && strcmp(line, "# EOF\n") == 0) break;
+        cr_assert(!open || line[strcspn(line, "\n") + 1], "it has no end");
         int n = (int)strcspn(line, "\n");
         if (strncmp(line, help, strlen(help)) == 0) {
             char before[140];
             size_t len = strcspn(line + strlen(help), " ");
-            snprintf(family, sizeof family, "%.*s", (int)len, line + strlen(help));
+            snprintf(family, 100, "%.*s", (int)len, line + strlen(help));
             snprintf(before, sizeof before, "%s%s ", help, family);
             cr_assert(is_name(family, strlen(family)) && strstr(text, before) == line,
                       "twice, or no name: %.*s", n, line);
@@ -262,8 +266,9 @@ static void check_metrics(const char *text, const char *help, const char *type) 
             counter = strncmp(line + strlen(before), "counter\n", 8) == 0;
             cr_assert(counter || strncmp(line + strlen(before), "gauge\n", 6) == 0);
             size_t end = strlen(family);
-            cr_assert(counter == (end > 6 && strcmp(family + end - 6, "_total") == 0), "%s",
-                      family);
+            bool total = end > 6 && strcmp(family + end - 6, "_total") == 0;
+            cr_assert(total == (counter && !open), "%s", family);
+            if (counter && open) strcat(family, "_total"); // of the samples
             continue;
         }
         size_t len = strcspn(line, "{ ");
@@ -292,7 +297,11 @@ Test(engine, metrics, .timeout = 60) {
     says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
     struct http_answer a = look(&w, "/metrics");
-    check_metrics(a.body, "# HELP ", "# TYPE ");
+    check_metrics(a.body, false);
+    free(a.body);
+    a = http_call(w.bridges[0].listen, "GET", "/metrics",
+                  "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, LONG_MS);
+    check_metrics(a.body, true);
     free(a.body);
     says(&w, "/nothing", 404, "");
     struct http_answer post = http_call(w.bridges[0].listen, "POST", "/metrics", "", "x", LONG_MS);

@@ -314,3 +314,53 @@ bool engines_compare(redisContext *c, const char *pool, const struct engine_proc
     free(all);
     return good;
 }
+
+static bool holds(const struct all_held *all, uint64_t hash, unsigned engine, unsigned rank) {
+    struct held key = {.hash = hash};
+    const struct held *end = all->items + all->n;
+    const struct held *at = all->n ? bsearch(&key, all->items, all->n, sizeof key, by_hash) : NULL;
+    while (at && at > all->items && at[-1].hash == hash)
+        at--;
+    for (; at && at < end && at->hash == hash; at++)
+        if (at->engine == engine && at->rank == rank) return true;
+    return false;
+}
+
+static long score_engine(redisContext *c, const char *pool, const struct engine_process *e,
+                         unsigned number, const struct all_held *all, const uint64_t *hashes,
+                         size_t n) {
+    redisReply *r = redisCommand(c, "KVROUTE.SCORE %s HASHES %b AMONG 1 %s", pool, hashes,
+                                 n * sizeof *hashes, e->name);
+    bool good = r && r->type == REDIS_REPLY_ARRAY && r->elements == e->ranks;
+    long differ = good ? 0 : -1;
+    for (size_t i = 0; good && i < r->elements; i++) {
+        const redisReply *rank = field(r->element[i], "rank");
+        const redisReply *overlap = field(r->element[i], "overlap");
+        size_t held = 0;
+        if (!rank || !overlap) {
+            differ++;
+            continue;
+        }
+        while (held < n && holds(all, hashes[held], number, (unsigned)rank->integer))
+            held++;
+        differ += overlap->integer != (long long)held;
+    }
+    if (r) freeReplyObject(r);
+    return differ;
+}
+
+long engines_score(redisContext *c, const char *pool, const struct engine_process *engines,
+                   size_t n, const uint64_t *hashes, size_t n_hashes) {
+    struct all_held *all = memory_take(1, sizeof *all);
+    long differ = 0;
+    for (size_t i = 0; differ >= 0 && i < n; i++)
+        if (!read_engine(all, &engines[i], (unsigned)i)) differ = -1;
+    if (all->n) qsort(all->items, all->n, sizeof *all->items, by_hash);
+    for (size_t i = 0; differ >= 0 && i < n; i++) {
+        long one = score_engine(c, pool, &engines[i], (unsigned)i, all, hashes, n_hashes);
+        differ = one < 0 ? -1 : differ + one;
+    }
+    free(all->items);
+    free(all);
+    return differ;
+}

@@ -48,4 +48,9 @@ struct engines_difference {
 bool engines_compare(redisContext *c, const char *pool, const struct engine_process *engines,
                      size_t n, struct engines_difference *out);
 
+// How many of a prompt's blocks SCORE finds with each engine and rank, against how many of them the
+// engine holds from the first on: the number of those that differ, -1 if somebody doesn't answer.
+long engines_score(redisContext *c, const char *pool, const struct engine_process *engines,
+                   size_t n, const uint64_t *hashes, size_t n_hashes);
+
 #endif

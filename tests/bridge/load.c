@@ -2,6 +2,7 @@
 // Clients of mock engines; see world.h. A prompt is the beginning of one of a few families of tokens,
 // with something of its own behind it or not; so prompts share beginnings of all lengths, caches fill
 // and evict, and some prompts are computed twice at once.
+#include <kvroute/hash.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,14 @@ enum { OWN = 40, MOST_ANSWER = 12, DIGITS = 8, HTTP_MS = 3000, LEAVE = 3 /* % of
 
 static uint32_t token_of(uint64_t family, unsigned i) {
     return 256 + (uint32_t)(random_mix(family << 20 | i) % 100000);
+}
+
+void load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n) {
+    uint32_t *tokens = memory_take(n * WORLD_BLOCK, sizeof *tokens);
+    for (size_t i = 0; i < n * WORLD_BLOCK; i++)
+        tokens[i] = token_of(seed * 1000 + family, (unsigned)i);
+    kvr_hash_tokens(tokens, n * WORLD_BLOCK, WORLD_BLOCK, KVR_HASH_SEED, NULL, hashes);
+    free(tokens);
 }
 
 // Newer schemas tell of both.

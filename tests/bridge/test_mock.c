@@ -96,6 +96,16 @@ static void under(struct world *w, const struct fault *f, uint64_t seed) {
     world_becomes_true(w, LONG_MS, f->query);
 }
 
+// What a router would find for these prompts.
+static void scores_are_true(struct world *w, uint64_t seed) {
+    uint64_t hashes[24];
+    for (unsigned family = 0; family < 6; family++) {
+        load_hashes(seed, family, hashes, 24);
+        cr_expect_eq(engines_score(w->server.control, "pool", w->engines, w->n_engines, hashes, 24),
+                     0, "of family %u", family);
+    }
+}
+
 Test(mock, every_fault_in_every_schema, .timeout = 300) {
     static struct world w;
     world_open(&w, false);
@@ -107,6 +117,9 @@ Test(mock, every_fault_in_every_schema, .timeout = 300) {
     cr_assert_gt(d.held, 1000);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         under(&w, &faults[i], 10 + 2 * i);
+    load_run(&w, 60, 300);
+    world_becomes_true(&w, LONG_MS, "all of it");
+    scores_are_true(&w, 60);
     world_close(&w);
 }
 

@@ -63,8 +63,10 @@ struct load {
 };
 
 void load_begin(struct load *l, unsigned threads);
-void load_end(struct load *l);                                  // stops
-void load_wait(struct load *l);                                 // until all requests have been made
+void load_end(struct load *l);  // stops
+void load_wait(struct load *l); // until all requests have been made
+// The prefix hashes of a family's first n blocks.
+void load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n);
 void load_run(struct world *w, uint64_t seed, size_t requests); // begins and waits
 
 #endif

@@ -110,21 +110,21 @@ static bool on_word(void *ctx, const char *section, const char *name, const char
 }
 
 static bool read_flags(struct config *c, int argc, char **argv, bool file, struct words_error *e) {
-    for (int i = 1; i < argc; i += 2) {
-        const char *flag = argv[i], *value = argv[i + 1];
-        if (strncmp(flag, "--", 2) != 0) return words_fail(e, "%.60s is no flag", flag);
-        if (i + 1 == argc) return words_fail(e, "%.60s needs a value", flag);
-        bool is_file = strcmp(flag, "--config") == 0, good = true;
+    char flag[WORDS_FLAG];
+    const char *value;
+    int more;
+    for (int i = 1; (more = words_flag(argc, argv, &i, flag, &value, e)) > 0;) {
+        bool is_file = strcmp(flag, "config") == 0, good = true;
         if (is_file != file) continue;
         if (is_file)
             good = words_file(value, on_word, c, e);
-        else if (strcmp(flag, "--engine") == 0)
+        else if (strcmp(flag, "engine") == 0)
             good = words_item("engine", value, on_word, c, e);
         else
-            good = set_bridge(c, flag + 2, value, e);
+            good = set_bridge(c, flag, value, e);
         if (!good) return false;
     }
-    return true;
+    return more == 0;
 }
 
 static bool check(const struct config *c, struct words_error *e) {

@@ -140,3 +140,21 @@ bool words_item(const char *kind, const char *text, words_entry *entry, void *ct
     }
     return true;
 }
+
+int words_flag(int argc, char **argv, int *at, char name[WORDS_FLAG], const char **value,
+               struct words_error *e) {
+    if (*at >= argc) return 0;
+    const char *flag = argv[*at];
+    size_t n = strcspn(flag, "=");
+    if (strncmp(flag, "--", 2) != 0 || n - 2 >= WORDS_FLAG) {
+        words_fail(e, "%.60s is no flag", flag);
+        return -1;
+    }
+    memcpy(name, flag + 2, n - 2);
+    name[n - 2] = 0;
+    *value = flag[n] ? flag + n + 1 : argv[*at + 1];
+    *at += flag[n] ? 1 : 2;
+    if (*value) return 1;
+    words_fail(e, "--%s needs a value", name);
+    return -1;
+}

@@ -185,21 +185,21 @@ static bool on_word(void *ctx, const char *section, const char *name, const char
 }
 
 static bool read_flags(struct options *o, int argc, char **argv, bool file, struct words_error *e) {
-    for (int i = 1; i < argc; i += 2) {
-        const char *flag = argv[i], *value = argv[i + 1];
-        if (strncmp(flag, "--", 2) != 0) return words_fail(e, "%.60s is no flag", flag);
-        if (i + 1 == argc) return words_fail(e, "%.60s needs a value", flag);
-        bool is_file = strcmp(flag, "--config") == 0, good = true;
+    char flag[WORDS_FLAG];
+    const char *value;
+    int more;
+    for (int i = 1; (more = words_flag(argc, argv, &i, flag, &value, e)) > 0;) {
+        bool is_file = strcmp(flag, "config") == 0, good = true;
         if (is_file != file) continue;
         if (is_file)
             good = words_file(value, on_word, o, e);
-        else if (strcmp(flag, "--engine") == 0 || strcmp(flag, "--pool") == 0)
-            good = words_item(flag + 2, value, on_word, o, e);
+        else if (strcmp(flag, "engine") == 0 || strcmp(flag, "pool") == 0)
+            good = words_item(flag, value, on_word, o, e);
         else
-            good = on_word(o, "router", flag + 2, value, e);
+            good = on_word(o, "router", flag, value, e);
         if (!good) return false;
     }
-    return true;
+    return more == 0;
 }
 
 // What follows from the rest.

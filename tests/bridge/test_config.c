@@ -57,6 +57,18 @@ Test(config, flags) {
     config_free(&c);
 }
 
+Test(config, flags_with_equals_signs) {
+    struct config c;
+    char error[400];
+    const char *words[WORDS] = {"--pool=a=b", "--engine=x events=tcp://h:1", "--ttl", "700"};
+    cr_assert(read_words(&c, words, error), "%s", error);
+    cr_expect_str_eq(c.pool, "a=b");
+    cr_assert(c.n_engines == 1);
+    cr_expect_str_eq(c.engines[0].events, "tcp://h:1");
+    cr_expect(c.ttl == 700);
+    config_free(&c);
+}
+
 // Flags come after the file, wherever they stand.
 Test(config, a_file) {
     struct config c;

@@ -8,6 +8,8 @@
 #include "metrics.h"
 #include "proxy_impl.h"
 
+enum { RANK_ROOM = 40 };
+
 // ---- Headers -------------------------------------------------------------------------------------
 
 // What is between two neighbours only, or said anew. The engine is asked for plain text, because the
@@ -69,19 +71,15 @@ bool forward_prepare(struct forwarded *f) {
     }
     evbuffer_add_printf(lines, "X-Request-Id: %s\r\n", f->x->record.id);
     size_t n = evbuffer_get_length(lines);
-    f->headers = malloc(n + 40); // room for the rank
-    if (f->headers) {
-        evbuffer_remove(lines, f->headers, n);
-        f->headers[n] = 0;
-    }
+    f->headers = malloc(n + RANK_ROOM);
+    f->headers_size = n;
+    if (f->headers) evbuffer_remove(lines, f->headers, n);
     evbuffer_free(lines);
     return f->headers != NULL;
 }
 
 static void set_rank(struct forwarded *f) {
-    static const char name[] = "X-data-parallel-rank: ";
-    char *old = strstr(f->headers, name), *at = old ? old : f->headers + strlen(f->headers);
-    snprintf(at, 40, "%s%u\r\n", name, f->rank);
+    snprintf(f->headers + f->headers_size, RANK_ROOM, "X-data-parallel-rank: %u\r\n", f->rank);
 }
 
 // ---- To the client -------------------------------------------------------------------------------

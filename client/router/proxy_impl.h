@@ -41,7 +41,8 @@ struct forwarded {
     json_t *json;          // until its blocks are known
     struct evbuffer *told; // what /tokenize has answered so far
     struct prompt prompt;
-    char *headers; // for the engine
+    char *headers; // for the engine; behind headers_size bytes, the rank
+    size_t headers_size;
     struct upstream_call *call;
 
     // The choice.

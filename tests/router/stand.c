@@ -125,6 +125,7 @@ void stand_router(struct stand *s, int i, const char *const *more) {
     char url[60], listen[40];
     const char *argv[MOST_WORDS] = {KVROUTE_ROUTER, "--redis",      url, "--listen",
                                     listen,         "--access_log", "-"};
+    if (s->url) argv[2] = s->url;
     size_t n = 7;
     choose_port(p);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", s->redis.port);

@@ -21,6 +21,7 @@ struct stand_process {
 struct stand {
     struct stand_process redis, routers[STAND_ROUTERS], engines[STAND_ENGINES];
     redisContext *look;
+    const char *url;               // where routers find Redis; NULL: at `redis`
     const char *redis_more[8];     // further words for redis-server, NULL at the end
     char logs[STAND_ROUTERS][200]; // what the routers say, with their access logs
 };

@@ -23,8 +23,8 @@ static const struct {
     bool connects;
 } kinds[] = {
     {"--schema=0.28 --lora=ad --cpu-blocks=600 --noise", "", 2, false},
-    {"--schema=0.22 --binary-hashes", "", 1, true},
-    {"--schema=0.9.1 --topic=kv@x@m", "", 1, false},
+    {"--schema=0.22 --binary-hashes", "down=remove", 1, true},
+    {"--schema=0.9.1 --topic=kv@x@m", "down=drain", 1, false},
     {"--schema=sglang-map", "kind=sglang", 1, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

@@ -31,17 +31,11 @@ static void write_file(const char *text, char path[200]) {
 Test(config, flags) {
     struct config c;
     char error[400];
-    const char *words[WORDS] = {"--pool",
-                                "p",
-                                "--engine",
-                                "a events=tcp://h:1",
-                                "--exit",
-                                "leave",
-                                "--engine",
-                                "b http=http://h:2 events=tcp://h:3 replay=tcp://h:4 mode=bind "
-                                "kind=sglang ranks=4 gaps=keep down=remove capacity=70",
-                                "--ttl",
-                                "500"};
+    static const char b_words[] = "b http=http://h:2 events=tcp://h:3 replay=tcp://h:4 mode=bind "
+                                  "kind=sglang ranks=4 gaps=keep down=remove capacity=70";
+    const char *words[WORDS] = {"--pool", "p",     "--engine", "a events=tcp://h:1",
+                                "--exit", "leave", "--engine", b_words,
+                                "--ttl",  "500"};
     cr_assert(read_words(&c, words, error), "%s", error);
     cr_expect_str_eq(c.redis, "redis://127.0.0.1:6379");
     cr_expect_str_eq(c.pool, "p");

@@ -289,14 +289,26 @@ void kvr_client_run(struct kvr_client *c, int64_t ms) {
     if (c->own && !c->depth) poll_loop_turn(c->own, ms < 0 ? 0 : ms);
 }
 
+// What is remembered is in order only as far as a primary is there that has it.
+static bool is_drained(const struct kvr_client *c) {
+    const struct memory *m = &c->memory;
+    bool remembers = m->live_table.count || m->released_table.count || m->registered_table.count;
+    bool served = c->stage == STAGE_READY && link_usable(&c->primary);
+    return !c->pending && repair_done(c) && (served || !remembers);
+}
+
+// A connection may have closed unseen, with all that its server had. So what looks done is so only if
+// it still is after a look at the socket.
 bool kvr_client_drain(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->depth) return false;
     int64_t until = clock_ms() + ms;
-    for (;;) {
-        if (!c->pending && repair_done(c)) return true;
+    for (bool looked = false;;) {
+        bool done = is_drained(c);
+        if (done && looked) return true;
         int64_t left = until - clock_ms();
-        if (left <= 0) return false;
-        poll_loop_turn(c->own, left);
+        if (!done && left <= 0) return false;
+        poll_loop_turn(c->own, done ? 0 : left);
+        looked = done;
     }
 }
 

@@ -164,6 +164,8 @@ struct kvr_client {
     int64_t ready_at;   // ms, when this primary was reached
     int64_t down_since; // ms; meaningless in READY
     int64_t refresh_at, repair_at;
+    int64_t release_at;        // ms; before it nothing is released by the repair
+    unsigned release_failures; // in a row, of its releases
     bool refreshing, creating, was_ready;
     size_t looks; // of the repair, under way
 

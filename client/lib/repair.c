@@ -3,7 +3,7 @@
 //
 // Everything that waits (memory.h) is looked at, CHECKS at a time:
 //   a worker     what was said of it is said again;
-//   a release    is sent again;
+//   a release    is sent again, and with pauses once more while the user may not;
 //   a request    is asked for (REQUEST GET), and told its progress (UPDATE). Where the pool has it on
 //                the instance that its caller was told, it is confirmed. Where it has none, CLAIM
 //                books it back; where it has another, RELEASE and CLAIM set that right.
@@ -18,7 +18,7 @@
 #include "client_impl.h"
 
 enum {
-    MAX_DELAY = 1000, // ms between two tries to book one request back
+    MAX_DELAY = 1000, // ms between two tries to book a request back, or to release
     ROUND = 5000,     // ms between two rounds when nothing is known to be wrong
 };
 
@@ -68,6 +68,14 @@ static const redisReply *take(redisAsyncContext *ac, void *reply, struct kvr_cli
         return NULL;
     }
     return r;
+}
+
+// ms until what has failed so often before is tried again.
+static int64_t pause_after(struct kvr_client *c, unsigned failures) {
+    int64_t wait = BACKOFF_FIRST * 2;
+    for (unsigned i = 0; i < failures && wait < MAX_DELAY; i++)
+        wait *= 2;
+    return client_jitter(c, wait < MAX_DELAY ? wait : MAX_DELAY);
 }
 
 // ---- The pool ------------------------------------------------------------------------------------
@@ -122,14 +130,22 @@ static void release_said(redisAsyncContext *ac, void *reply, void *ctx) {
     struct released *g = ctx;
     struct kvr_client *c;
     const redisReply *r = take(ac, reply, &c);
-    bool later = !r || (r->type == REDIS_REPLY_ERROR &&
-                        answer_error(r->str, r->len)->action == ANSWER_LATER);
+    const struct answer_error *e =
+        r && r->type == REDIS_REPLY_ERROR ? answer_error(r->str, r->len) : NULL;
+    // A user who may not now perhaps may later, or with the next primary.
+    bool refused = e && (e->action == ANSWER_LATER || e->code == KVR_CODE_DENIED);
+    bool done = r && !refused;
     if (r && r->type == REDIS_REPLY_INTEGER && r->integer && g->acknowledged) {
         c->stats.lost++; // it had come to life again
         c->stats.repaired++;
     }
-    if (!later) g->acknowledged = true;
-    released_move(g, later ? &c->memory.released.waiting : &c->memory.released.confirmed);
+    if (refused && c->release_at <= clock_ms())
+        c->release_at = clock_ms() + pause_after(c, c->release_failures++);
+    if (done) {
+        c->release_failures = 0;
+        g->acknowledged = true;
+    }
+    released_move(g, done ? &c->memory.released.confirmed : &c->memory.released.waiting);
     released_look_ended(g);
 }
 
@@ -152,11 +168,7 @@ static void ignored(redisAsyncContext *ac, void *reply, void *ctx) {
 }
 
 static void put_off(struct kvr_client *c, struct live *l) {
-    int64_t wait = BACKOFF_FIRST * 2;
-    for (unsigned i = 0; i < l->failures && wait < MAX_DELAY; i++)
-        wait *= 2;
-    l->failures++;
-    l->retry_at = clock_ms() + client_jitter(c, wait < MAX_DELAY ? wait : MAX_DELAY);
+    l->retry_at = clock_ms() + pause_after(c, l->failures++);
     live_move(l, &c->memory.live.waiting);
 }
 
@@ -270,7 +282,8 @@ void repair_step(struct kvr_client *c, int64_t now) {
     forget_silent(c, now);
     while (c->looks < CHECKS && !list_empty(&m->registered.waiting))
         if (!say_worker(c, (struct registered *)(void *)m->registered.waiting.next)) return;
-    while (c->looks < CHECKS && !list_empty(&m->released.waiting))
+    if (c->release_at > now && !list_empty(&m->released.waiting)) c->repair_at = c->release_at;
+    while (c->looks < CHECKS && c->release_at <= now && !list_empty(&m->released.waiting))
         if (!say_release(c, (struct released *)(void *)m->released.waiting.next)) return;
     for (struct item *i = m->live.waiting.next, *next; c->looks < CHECKS && i != &m->live.waiting;
          i = next) {

@@ -412,7 +412,8 @@ KVR_API enum kvr_code kvr_client_info_async(struct kvr_client *c, kvr_done *done
 // call to be noticed. Nothing with a loop of the caller's.
 KVR_API void kvr_client_run(struct kvr_client *c, int64_t ms);
 
-// The same until no call is under way and nothing is left to put back, or ms have passed: returns whether all is done.
+// The same until no call is under way and nothing is left to put back, or ms have passed: returns whether
+// all is done. It isn't while there is no primary that could have what the handle remembers.
 KVR_API bool kvr_client_drain(struct kvr_client *c, int64_t ms);
 
 // ---- Looking -------------------------------------------------------------------------------------

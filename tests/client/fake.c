@@ -564,6 +564,9 @@ void fake_go_back(struct fake *f) {
 void fake_hang_up(struct fake *f) {
     take(f);
     tell(f, "hangs up");
+    // A close alone waits for the thread, which may be polling.
+    for (size_t i = 0; i < f->n_conns; i++)
+        shutdown(f->conns[i].fd, SHUT_RDWR);
     drop_all(f);
     give(f);
 }

@@ -88,7 +88,7 @@ void fake_forget(struct fake *f);
 // replica that lagged. Connections are closed.
 void fake_keep(struct fake *f);
 void fake_go_back(struct fake *f);
-// Closes all connections.
+// Closes all connections; they are closed when it returns.
 void fake_hang_up(struct fake *f);
 
 #endif

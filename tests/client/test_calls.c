@@ -403,6 +403,69 @@ Test(calls, booked_and_then_refused) {
     }
 }
 
+// A choice that came too late is taken back; as long as the server doesn't let us, again and again, but
+// not all the time.
+Test(calls, taking_back_is_not_allowed) {
+    static const struct fault hangs = {"hangs", FAULT_HANG, "", 0};
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=100&timeout=300");
+    struct kvr_select_call q = {ID, BLOCKS};
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = "NOPERM no"});
+    fake_fault(fake, &hangs, 1, false);
+    expect(kvr_client_select(c, &q), KVR_CODE_TIMEOUT);
+    cr_assert(fake_live(fake) == 1);
+    cr_expect(!kvr_client_drain(c, 400));
+    uint64_t heard = fake_heard(fake);
+    cr_expect(!kvr_client_drain(c, 2000));
+    heard = fake_heard(fake) - heard;
+    cr_expect(heard > 0 && heard < 20, "%d commands", (int)heard);
+    cr_expect(fake_live(fake) == 1);
+    fake_lie(fake, NULL);
+    cr_expect(kvr_client_drain(c, 20000));
+    cr_expect(fake_live(fake) == 0, "booked, and nobody's");
+    kvr_client_close(c);
+}
+
+// ---- Draining ------------------------------------------------------------------------------------
+
+// The server has gone, with all that it had, and another is in its place: nobody has told the handle.
+Test(calls, draining_after_a_silent_close) {
+    struct kvr_client *c =
+        open_with((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
+    struct kvr_select_call q = {ID, BLOCKS};
+    cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
+    cr_assert(kvr_client_drain(c, 0));
+    for (int i = 0; i < 20; i++) {
+        fake_forget(fake);
+        fake_hang_up(fake);
+        cr_assert(fake_live(fake) == 0);
+        cr_assert(kvr_client_drain(c, 20000));
+        cr_assert(fake_live(fake) == 1, "drained, and the pool doesn't have it");
+    }
+    kvr_client_close(c);
+}
+
+Test(calls, draining_without_a_primary) {
+    static const struct fault dies = {"dies", FAULT_DIE, "", 0};
+    struct kvr_client *c =
+        open_with((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_select_call q = {ID, BLOCKS};
+    cr_expect(kvr_client_drain(c, 0)); // nothing to do for it
+    fake_fault(fake, &dies, 1, true);
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
+    cr_expect(kvr_client_drain(c, 0));
+    fake_heal(fake);
+    for (enum kvr_code code = KVR_CODE_TIMEOUT; code != KVR_CODE_OK;)
+        code = kvr_client_select(c, &q)->code;
+    cr_assert(kvr_client_drain(c, 20000));
+    fake_fault(fake, &dies, 1, true);
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
+    cr_expect(!kvr_client_drain(c, 50));
+    fake_heal(fake);
+    cr_expect(kvr_client_drain(c, 20000));
+    kvr_client_close(c);
+}
+
 // ---- Results -------------------------------------------------------------------------------------
 
 // A blocking call's result lasts until the next blocking call, whatever else goes on.

@@ -35,13 +35,17 @@ bool mocks_start(struct mocks *m, const struct options *o, size_t capacity) {
     return true;
 }
 
-bool mocks_bridge(struct mocks *m, int port) {
-    snprintf(m->url, sizeof m->url, "redis://127.0.0.1:%d", port);
+bool mocks_bridge(struct mocks *m, const struct server *s) {
+    snprintf(m->url, sizeof m->url, "redis://127.0.0.1:%d", s->port);
+    snprintf(m->log, sizeof m->log, "%s/bridge.log", s->dir);
     m->n_bridges = m->n > 1 ? 2 : 1;
     for (size_t i = 0; i < m->n_bridges; i++) {
         size_t first = m->n * i / m->n_bridges, end = m->n * (i + 1) / m->n_bridges;
-        m->bridges[i] = (struct bridge_process){
-            .program = KVROUTE_BRIDGE, .url = m->url, .pool = POOL_KEY, .listen = process_ports(1)};
+        m->bridges[i] = (struct bridge_process){.program = KVROUTE_BRIDGE,
+                                                .url = m->url,
+                                                .pool = POOL_KEY,
+                                                .log = m->log,
+                                                .listen = process_ports(1)};
         bridge_start(&m->bridges[i], m->engines + first, end - first);
     }
     int64_t deadline = clock_ns() + PATIENCE_S * INT64_C(1000000000);

@@ -12,13 +12,13 @@ struct mocks {
     size_t n;
     struct bridge_process bridges[2]; // each has half of the engines
     size_t n_bridges;
-    char url[64];
+    char url[64], log[220]; // the bridges', in the server's folder
 };
 
 // False, with a message, when something doesn't come up.
 bool mocks_start(struct mocks *m, const struct options *o, size_t capacity);
 // Bridges to the pool; returns when it knows all engines, and hears them.
-bool mocks_bridge(struct mocks *m, int port);
+bool mocks_bridge(struct mocks *m, const struct server *s);
 // Waits until the pool holds what the engines do. *blocks: what is different, when it was given up.
 bool mocks_compare(const struct mocks *m, struct server *s, long *blocks);
 void mocks_end(struct mocks *m);

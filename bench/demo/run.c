@@ -286,7 +286,7 @@ static bool replay(struct run *r) {
     if (pool && (!server_start(&r->server) || !pool_make(&r->server, r->o, r->capacity) ||
                  !server_open(&r->server)))
         return false;
-    if (pool && mock && !mocks_bridge(&r->mocks, r->server.port)) return false;
+    if (pool && mock && !mocks_bridge(&r->mocks, &r->server)) return false;
     int64_t start = clock_ns();
     bool ok = start_children(r) && watch(r);
     r->out->seconds = (double)(clock_ns() - start) / 1e9;

@@ -123,15 +123,14 @@ static bool draw(const struct report *r, const struct options *o, const char *pa
     snprintf(note, sizeof note,
              "%zu workers, %zu blocks held, 4 holders each; unix socket, pipelined", s->workers,
              s->blocks);
-    struct chart chart = {.title = "Choices a second, one server core",
-                          .note = note,
-                          .x_name = "blocks of the request",
-                          .y_name = "a second",
-                          .x_log = true,
-                          .y_log = true,
+    struct chart chart = {.title = note,
+                          .x_label = "blocks of the request",
+                          .y_label = "a second",
+                          .log_x = true,
+                          .log_y = true,
                           .lines = lines,
-                          .n = LINES};
-    return chart_write(path, &chart);
+                          .n_lines = LINES};
+    return chart_write(path, "Choices a second, one server core", &chart, 1);
 }
 
 bool report_files(const struct report *r, const struct options *o) {

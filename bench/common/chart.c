@@ -8,88 +8,63 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 860, HEIGHT = 440, LEFT = 78, RIGHT = 200, TOP = 62, BOTTOM = 56 };
-static const double plot_width = WIDTH - LEFT - RIGHT, plot_height = HEIGHT - TOP - BOTTOM;
+enum { WIDTH = 860, PLOT = 560, HEIGHT = 250, LEFT = 70, TOP = 56, GAP = 78, LEGEND = 18 };
 
-// Told apart by lightness too, for those who don't see the colours.
-static const char *const colours[CHART_LINES] = {"#1b5fa8", "#d1622b", "#3a8a4d", "#8250a8",
-                                                 "#b8860b", "#c03a5b", "#3f9aa6", "#5d6470",
-                                                 "#8a5a3c", "#6a7fd0", "#a0a832", "#222222"};
+// Okabe and Ito's colours, told apart by everybody; a second round is dashed.
+static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                      "#e69f00", "#56b4e9", "#000000", "#999999"};
+enum { COLOURS = sizeof colours / sizeof *colours };
 
-// One axis: a range, and where a value lies in it.
 struct axis {
-    double min, max, step; // step: between labels of a linear axis
+    double from, to; // of the values, logarithms if log
     bool log;
 };
 
-static double share(const struct axis *a, double v) {
-    if (a->log) return log(v / a->min) / log(a->max / a->min);
-    return (v - a->min) / (a->max - a->min);
+static double on(const struct axis *a, double v, double length) {
+    if (a->log) v = log10(v);
+    return (v - a->from) / (a->to - a->from) * length;
 }
 
-static double across(const struct axis *a, double v) {
-    return LEFT + share(a, v) * plot_width;
+static void widen(struct axis *a, double v) {
+    if (isnan(v) || (a->log && v <= 0)) return;
+    if (a->log) v = log10(v);
+    if (v < a->from) a->from = v;
+    if (v > a->to) a->to = v;
 }
 
-static double up(const struct axis *a, double v) {
-    return TOP + (1 - share(a, v)) * plot_height;
-}
-
-static bool drawn(const struct axis *a, double v) {
-    return isfinite(v) && (!a->log || v > 0);
-}
-
-// The least of 1, 2 and 5 times a power of ten that isn't less.
-static double round_up(double v) {
-    double ten = pow(10, floor(log10(v)));
-    double times = v / ten;
-    return ten * (times <= 1 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
-}
-
-static double round_down(double v) {
-    double ten = pow(10, floor(log10(v)));
-    double times = v / ten;
-    return ten * (times < 2 ? 1 : times < 5 ? 2 : 5);
-}
-
-static struct axis axis_of(const struct chart *c, bool y) {
-    struct axis a = {.min = INFINITY, .max = -INFINITY, .log = y ? c->y_log : c->x_log};
-    for (size_t i = 0; i < c->n; i++)
+static void span(const struct chart *c, struct axis *x, struct axis *y) {
+    *x = (struct axis){INFINITY, -INFINITY, c->log_x};
+    *y = (struct axis){INFINITY, -INFINITY, c->log_y};
+    for (size_t i = 0; i < c->n_lines; i++)
         for (size_t k = 0; k < c->lines[i].n; k++) {
-            double v = y ? c->lines[i].y[k] : c->lines[i].x[k];
-            if (!drawn(&a, v)) continue;
-            a.min = v < a.min ? v : a.min;
-            a.max = v > a.max ? v : a.max;
+            widen(x, c->lines[i].x[k]);
+            widen(y, c->lines[i].y[k]);
         }
-    if (a.max < a.min) a.min = a.max = 1;
-    if (a.log) {
-        a.min = round_down(a.min);
-        a.max = round_up(a.max > a.min ? a.max : a.min * 10);
-    } else {
-        a.min = a.min < 0 ? a.min : 0;
-        a.step = round_up((a.max > a.min ? a.max - a.min : 1) / 6);
-        a.max = ceil((a.max > a.min ? a.max : a.min + 1) / a.step) * a.step;
+    if (!c->log_y && y->from > 0 && y->from < y->to * 0.6) y->from = 0;
+    for (struct axis *a = x;; a = y) {
+        if (!(a->from <= a->to)) a->from = 0, a->to = 1;
+        if (a->to - a->from < 1e-9) a->from -= 0.5, a->to += 0.5;
+        if (a == y) break;
     }
-    return a;
+    double room = (y->to - y->from) * 0.05;
+    y->to += room;
+    if (y->from != 0 || y->log) y->from -= room;
 }
 
-static void text(FILE *f, const char *s) {
-    for (; *s; s++)
+static void text(FILE *f, double x, double y, const char *how, const char *s) {
+    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, how);
+    for (; *s; s++) {
         if (*s == '<')
             fputs("&lt;", f);
         else if (*s == '&')
             fputs("&amp;", f);
         else
             fputc(*s, f);
-}
-
-static void label(FILE *f, double x, double y, const char *style, const char *s) {
-    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, style);
-    text(f, s);
+    }
     fputs("</text>\n", f);
 }
 
-static void number(char out[32], double v) {
+static void tick_label(char out[32], double v) {
     if (fabs(v) >= 1e6)
         snprintf(out, 32, "%.4g M", v / 1e6);
     else if (fabs(v) >= 1e4)
@@ -98,88 +73,124 @@ static void number(char out[32], double v) {
         snprintf(out, 32, "%.4g", v);
 }
 
-static void tick(FILE *f, const struct axis *a, double v, bool y) {
-    char s[32];
-    number(s, v);
-    if (y) {
-        fprintf(f, "<path d=\"M%d %.1fh%.1f\" stroke=\"#dde3ea\"/>\n", LEFT, up(a, v), plot_width);
-        label(f, LEFT - 8, up(a, v) + 4, "text-anchor=\"end\"", s);
-    } else {
-        fprintf(f, "<path d=\"M%.1f %dv%.1f\" stroke=\"#eef1f5\"/>\n", across(a, v), TOP,
-                plot_height);
-        label(f, across(a, v), TOP + plot_height + 18, "text-anchor=\"middle\"", s);
+// Where an axis is ticked: decades and their 2 and 5, or round steps.
+static size_t ticks(const struct axis *a, double out[64]) {
+    static const double steps[] = {1, 2, 5};
+    size_t n = 0;
+    if (a->log) {
+        for (int d = (int)floor(a->from); d <= (int)ceil(a->to); d++)
+            for (size_t i = 0; i < 3 && n < 64; i++) {
+                double v = log10(steps[i]) + d;
+                if (v >= a->from - 1e-9 && v <= a->to + 1e-9) out[n++] = pow(10, v);
+            }
+        return n;
     }
+    double step = pow(10, floor(log10((a->to - a->from) / 4)));
+    while ((a->to - a->from) / step > 7)
+        step *= (a->to - a->from) / step > 14 ? 5 : 2;
+    for (double v = ceil(a->from / step) * step; v <= a->to + step / 1e6 && n < 64; v += step)
+        out[n++] = fabs(v) < step / 1e6 ? 0 : v;
+    return n;
 }
 
-// Labels of a log axis: 1, 2 and 5 of each power of ten, or only the powers if these are many.
-static void ticks(FILE *f, const struct axis *a, bool y) {
-    if (!a->log) {
-        for (double v = ceil(a->min / a->step) * a->step; v <= a->max * 1.0001; v += a->step)
-            tick(f, a, fabs(v) < a->step / 2 ? 0 : v, y);
-        return;
+static void draw_axes(FILE *f, const struct chart *c, const struct axis *x, const struct axis *y,
+                      double top) {
+    double at[64];
+    char label[32];
+    size_t n = ticks(y, at);
+    for (size_t i = 0; i < n; i++) {
+        double v = top + HEIGHT - on(y, at[i], HEIGHT);
+        fprintf(f, "<path class=\"g\" d=\"M%d %.1fh%d\"/>\n", LEFT, v, PLOT);
+        tick_label(label, at[i]);
+        text(f, LEFT - 6, v + 4, "text-anchor=\"end\"", label);
     }
-    static const double times[] = {1, 2, 5};
-    bool all = a->max / a->min < 2e3;
-    for (double ten = pow(10, floor(log10(a->min))); ten <= a->max; ten *= 10)
-        for (size_t i = 0; i < (all ? 3 : 1); i++)
-            if (times[i] * ten >= a->min * 0.999 && times[i] * ten <= a->max * 1.001)
-                tick(f, a, times[i] * ten, y);
+    // A few points on a logarithmic axis are ticked themselves.
+    bool own = c->log_x && c->n_lines && c->lines->n <= 12;
+    n = own ? c->lines->n : ticks(x, at);
+    for (size_t i = 0; i < n; i++) {
+        if (own) at[i] = c->lines->x[i];
+        double v = LEFT + on(x, at[i], PLOT);
+        fprintf(f, "<path class=\"g\" d=\"M%.1f %.1fv%d\"/>\n", v, top, HEIGHT);
+        tick_label(label, at[i]);
+        text(f, v, top + HEIGHT + 15, "text-anchor=\"middle\"", label);
+    }
+    fprintf(f, "<path class=\"a\" d=\"M%d %.1fv%dh%d\"/>\n", LEFT, top, HEIGHT, PLOT);
+    text(f, LEFT, top - 8, "class=\"b\"", c->title);
+    text(f, LEFT + PLOT / 2.0, top + HEIGHT + 32, "text-anchor=\"middle\"", c->x_label);
+    fprintf(f, "<g transform=\"translate(16 %.1f) rotate(-90)\">", top + HEIGHT / 2.0);
+    text(f, 0, 0, "text-anchor=\"middle\"", c->y_label);
+    fputs("</g>\n", f);
 }
 
-static void line(FILE *f, const struct chart *c, const struct axis *x, const struct axis *y,
-                 size_t i) {
-    const struct chart_line *l = &c->lines[i];
-    fprintf(f, "<g stroke=\"%s\" fill=\"none\" stroke-width=\"2\"><path%s d=\"", colours[i],
-            l->dashed ? " stroke-dasharray=\"6 4\"" : "");
-    bool begun = false;
-    for (size_t k = 0; k < l->n; k++) {
-        if (!drawn(x, l->x[k]) || !drawn(y, l->y[k])) continue;
-        fprintf(f, "%c%.1f %.1f", begun ? 'L' : 'M', across(x, l->x[k]), up(y, l->y[k]));
-        begun = true;
-    }
-    fputs("\"/></g>\n", f);
-    if (l->n <= 40)
-        for (size_t k = 0; k < l->n; k++)
-            if (drawn(x, l->x[k]) && drawn(y, l->y[k]))
-                fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n",
-                        across(x, l->x[k]), up(y, l->y[k]), colours[i]);
-    double at = TOP + 8 + 20 * (double)i;
-    fprintf(f, "<path d=\"M%.1f %.1fh22\" stroke=\"%s\" stroke-width=\"3\"%s/>\n",
-            LEFT + plot_width + 14, at, colours[i], l->dashed ? " stroke-dasharray=\"6 4\"" : "");
-    label(f, LEFT + plot_width + 42, at + 4, "", l->name);
+static const char *dashes(const struct chart_line *l, size_t which) {
+    return l->dashed || which / COLOURS ? " stroke-dasharray=\"6 3\"" : "";
 }
 
-bool chart_write(const char *path, const struct chart *c) {
+static void draw_line(FILE *f, const struct chart_line *l, size_t which, const struct axis *x,
+                      const struct axis *y, double top) {
+    bool pen = false;
+    fprintf(f, "<path class=\"l\" stroke=\"%s\"%s d=\"", colours[which % COLOURS],
+            dashes(l, which));
+    for (size_t i = 0; i < l->n; i++) {
+        bool gap = isnan(l->y[i]) || (y->log && l->y[i] <= 0);
+        if (!gap)
+            fprintf(f, "%c%.1f %.1f", pen ? 'L' : 'M', LEFT + on(x, l->x[i], PLOT),
+                    top + HEIGHT - on(y, l->y[i], HEIGHT));
+        pen = !gap;
+    }
+    fputs("\"/>\n", f);
+    for (size_t i = 0; i < l->n && l->n <= 24; i++)
+        if (!isnan(l->y[i]) && !(y->log && l->y[i] <= 0))
+            fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>\n",
+                    LEFT + on(x, l->x[i], PLOT), top + HEIGHT - on(y, l->y[i], HEIGHT),
+                    colours[which % COLOURS]);
+}
+
+static void draw_chart(FILE *f, const struct chart *c, double top) {
+    struct axis x, y;
+    span(c, &x, &y);
+    if (c->mark_to > c->mark_from)
+        fprintf(f, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" fill=\"#f4d9d0\"/>\n",
+                LEFT + on(&x, c->mark_from, PLOT), top,
+                fmax(on(&x, c->mark_to, PLOT) - on(&x, c->mark_from, PLOT), 1), HEIGHT);
+    draw_axes(f, c, &x, &y, top);
+    for (size_t i = 0; i < c->n_lines; i++)
+        draw_line(f, &c->lines[i], i, &x, &y, top);
+}
+
+bool chart_write(const char *path, const char *title, const struct chart *charts, size_t n) {
     FILE *f = fopen(path, "w");
     if (!f) {
         fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
                 strerror(errno));
         return false;
     }
-    struct axis x = axis_of(c, false), y = axis_of(c, true);
-    char style[120];
+    int height = TOP + (int)n * (HEIGHT + GAP);
     fprintf(f,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-            "height=\"%d\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" "
-            "fill=\"#1b2733\" role=\"img\">\n"
+            "height=\"%d\">\n"
             "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-            "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
-    label(f, LEFT, 26, "font-size=\"16\" font-weight=\"bold\"", c->title);
-    if (c->note) label(f, LEFT, 46, "fill=\"#5a6b7d\"", c->note);
-    ticks(f, &x, false);
-    ticks(f, &y, true);
-    fprintf(f, "<path d=\"M%d %dv%.1fh%.1f\" stroke=\"#44566c\" fill=\"none\"/>\n", LEFT, TOP,
-            plot_height, plot_width);
-    label(f, LEFT + plot_width / 2, HEIGHT - 14, "text-anchor=\"middle\"", c->x_name);
-    snprintf(style, sizeof style, "text-anchor=\"middle\" transform=\"rotate(-90 18 %.1f)\"",
-             TOP + plot_height / 2);
-    label(f, 18, TOP + plot_height / 2, style, c->y_name);
-    for (size_t i = 0; i < c->n && i < CHART_LINES; i++)
-        line(f, c, &x, &y, i);
+            "<style>text{font:12px sans-serif;fill:#222}.b{font-weight:bold}.t{font:bold 15px "
+            "sans-serif}\n"
+            ".g{stroke:#e4e4e4;fill:none}.a{stroke:#444;fill:none}.l{fill:none;stroke-width:1.8}"
+            "</style>\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            WIDTH, height, WIDTH, height);
+    text(f, LEFT, 22, "class=\"t\"", title);
+    for (size_t i = 0; i < n; i++)
+        draw_chart(f, &charts[i], TOP + (double)i * (HEIGHT + GAP));
+    for (size_t i = 0; n && i < charts[0].n_lines; i++) {
+        double y = TOP + 8 + (double)i * LEGEND;
+        fprintf(f, "<path class=\"l\" stroke=\"%s\"%s d=\"M%d %.1fh24\"/>\n", colours[i % COLOURS],
+                dashes(&charts[0].lines[i], i), LEFT + PLOT + 16, y);
+        text(f, LEFT + PLOT + 46, y + 4, "", charts[0].lines[i].name);
+    }
     fputs("</svg>\n", f);
     bool ok = !ferror(f);
-    ok = !fclose(f) && ok;
-    if (!ok) fprintf(stderr, "%s: can't write %s\n", program_invocation_short_name, path);
-    return ok;
+    if (fclose(f) || !ok) {
+        fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
+                strerror(errno));
+        return false;
+    }
+    return true;
 }

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "chart.h"
 #include "memory.h"
 #include "results.h"
-#include "svg.h"
 
 // The figures that the charts show.
 static double ttft_mean(const struct row *r) {
@@ -39,7 +39,7 @@ static double routers_of(const struct row *r) {
 
 // A line for each name among the rows of a series, in the order in which they first come.
 struct bundle {
-    struct svg_line *lines;
+    struct chart_line *lines;
     size_t n, room;
     double *memory;
 };
@@ -59,7 +59,7 @@ static struct bundle bundle(const struct results *r, enum series s, double (*x)(
         for (size_t k = 0; k < i; k++)
             seen |= r->rows[k].series == s && same_line(&r->rows[k], &r->rows[i], s);
         if (seen) continue;
-        struct svg_line l = {.name = r->rows[i].name};
+        struct chart_line l = {.name = r->rows[i].name};
         for (size_t k = i; k < r->n; k++)
             l.n += r->rows[k].series == s && same_line(&r->rows[k], &r->rows[i], s);
         double *at_x = next, *at_y = next + l.n;
@@ -83,10 +83,10 @@ static bool series_chart(const struct results *r, enum series s, const char *pat
                          const char *title, const char *x_label, double (*x)(const struct row *),
                          const struct shown *shown, size_t n, bool log_x) {
     struct bundle bundles[4];
-    struct svg_chart charts[4];
+    struct chart charts[4];
     for (size_t i = 0; i < n; i++) {
         bundles[i] = bundle(r, s, x, shown[i].value);
-        charts[i] = (struct svg_chart){
+        charts[i] = (struct chart){
             .title = shown[i].title,
             .x_label = x_label,
             .y_label = shown[i].label,
@@ -96,7 +96,7 @@ static bool series_chart(const struct results *r, enum series s, const char *pat
             .n_lines = bundles[i].n,
         };
     }
-    bool ok = !bundles[0].n || svg_write(path, title, charts, n);
+    bool ok = !bundles[0].n || chart_write(path, title, charts, n);
     for (size_t i = 0; i < n; i++)
         unbundle(&bundles[i]);
     return ok;
@@ -115,7 +115,7 @@ static bool recovery_chart(const struct results *r, const char *path) {
     size_t n = r->o->stretches, lines = 0;
     if (!n) return true;
     double (*const values[])(const struct stretch *) = {stretch_hit, stretch_ttft};
-    struct svg_line *all[2];
+    struct chart_line *all[2];
     double *memory = memory_take((r->n * 2 + 1) * n, sizeof *memory), *x = memory, *y = x + n;
     for (size_t i = 0; i < n; i++)
         x[i] = r->seconds * ((double)i + 0.5) / (double)n;
@@ -126,12 +126,12 @@ static bool recovery_chart(const struct results *r, const char *path) {
             if (r->rows[i].series != COMPARED || !r->rows[i].stretches) continue;
             for (size_t k = 0; k < n; k++)
                 y[k] = values[c](&r->rows[i].stretches[k]);
-            all[c][lines++] = (struct svg_line){r->rows[i].name, x, y, n};
+            all[c][lines++] = (struct chart_line){r->rows[i].name, x, y, n, false};
             y += n;
         }
     }
     const struct incident *first = r->o->n_incidents ? &r->o->incidents[0] : NULL;
-    struct svg_chart charts[2] = {
+    struct chart charts[2] = {
         {.title = "Blocks found in the engine's cache", .y_label = "%"},
         {.title = "Time to first token, mean", .y_label = "s", .log_y = true},
     };
@@ -143,7 +143,7 @@ static bool recovery_chart(const struct results *r, const char *path) {
         charts[c].mark_from = first->at;
         charts[c].mark_to = first->at + fmax(first->lasts, r->seconds / 400);
     }
-    bool ok = !lines || svg_write(path, r->load, charts, 2);
+    bool ok = !lines || chart_write(path, r->load, charts, 2);
     free(all[0]);
     free(all[1]);
     free(memory);

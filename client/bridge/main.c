@@ -144,7 +144,7 @@ static bool open_all(struct program *p) {
         }
     }
     if (!a->client) {
-        log_line(KVR_LOG_ERROR, "%s", error);
+        log_line(KVR_LOG_ERROR, "redis: %s", error); // the URL may have a password in it
         return false;
     }
     p->look = event_new(a->base, -1, 0, on_look, p);

@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "home.h"
+#include "process.h"
 
 enum { WORDS = 12 };
 
@@ -141,4 +142,37 @@ Test(config, what_flags_may_not_say) {
     const char *long_engine[WORDS] = {"--engine", engine};
     cr_expect_not(read_words(&c, long_engine, error));
     config_free(&c);
+}
+
+// The program: its help, and what it says when it is told nonsense.
+Test(config, the_program_says_what_is_wrong) {
+    static const struct {
+        const char *words[WORDS];
+        int status;
+        const char *says;
+    } runs[] = {
+        {{"--help"}, 0, "usage: kvroute-bridge"},
+        {{"--engine", "a"}, 2, "kvroute-bridge: engine a has no events endpoint"},
+        {{"--engine", "a events=tcp://127.0.0.1:1", "--listen", "nowhere"},
+         1,
+         "can't listen at nowhere"},
+        {{"--engine", "a events=tcp://127.0.0.1:1", "--redis", "http://h"},
+         1,
+         "redis: an unknown scheme"},
+        {{"--engine", "a events=tcp://127.0.0.1:1 http=http:///x"}, 1, "no URL of a server"},
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        const char *argv[WORDS + 2] = {KVROUTE_BRIDGE};
+        char path[200], text[4000];
+        for (size_t k = 0; k < WORDS && runs[i].words[k]; k++)
+            argv[k + 1] = runs[i].words[k];
+        snprintf(path, sizeof path, "%s/said-%zu", home_path(), i);
+        pid_t pid = process_start(argv, path, -1);
+        cr_expect_eq(process_wait(&pid, 20000), runs[i].status, "%s", runs[i].says);
+        FILE *f = fopen(path, "r");
+        cr_assert(f);
+        text[fread(text, 1, sizeof text - 1, f)] = 0;
+        fclose(f);
+        cr_expect(strstr(text, runs[i].says), "%s: %s", runs[i].says, text);
+    }
 }

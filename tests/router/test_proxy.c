@@ -22,7 +22,8 @@ static void down(void) {
     for (int i = 0; i < STAND_ROUTERS; i++) {
         if (!s.routers[i].pid) continue;
         kill(s.routers[i].pid, SIGTERM);
-        cr_assert_eq(stand_wait(&s.routers[i]), 0);
+        int status = stand_wait(&s.routers[i]);
+        cr_assert_eq(status, 0, "router %d ends with %d", i, status);
     }
     stand_down(&s);
 }

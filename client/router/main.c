@@ -33,12 +33,12 @@ static struct timeval ms(int64_t n) {
 // Open requests first, then what is still to be said to the pools.
 static void on_look(evutil_socket_t fd, short what, void *arg) {
     struct program *p = arg;
-    struct server_stats st;
+    struct server_stats st = {0};
     int64_t now = now_us();
     struct timeval soon = ms(LOOK_MS);
     (void)fd;
     (void)what;
-    server_stats(p->router.server, &st);
+    if (p->router.server) server_stats(p->router.server, &st);
     if (!p->settled && (!st.connections || now >= p->until)) {
         if (st.requests) log_line(KVR_LOG_WARNING, "%zu requests are cut off", st.requests);
         server_free(p->router.server);

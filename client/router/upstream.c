@@ -4,7 +4,9 @@
 // The streams' callbacks are deferred, so none runs inside a call of ours, and none inside another.
 //
 // Time: a call has one deadline, moved as it gets on, and one timer looks over all calls a few times
-// a second. A timer for each connection would be moved for every token.
+// a second. A timer for each connection would be moved for every token. When the timer comes late,
+// this process stood still, and what has come meanwhile hasn't been looked at yet: that time doesn't
+// count against the engines.
 #include "upstream.h"
 
 #include <event2/bufferevent.h>
@@ -67,6 +69,7 @@ struct upstream {
     struct upstream_call *calls;
     size_t n_calls, n_idle;
     struct event *look;
+    int64_t look_at;          // when it is due
     struct evbuffer *passing; // what is handed on
 };
 
@@ -210,7 +213,9 @@ static void on_idle_event(struct bufferevent *stream, short what, void *ctx) {
 
 static void watch(struct upstream *u) {
     static const struct timeval soon = {.tv_usec = LOOK_MS * 1000};
-    if (!event_pending(u->look, EV_TIMEOUT, NULL)) event_add(u->look, &soon);
+    if (event_pending(u->look, EV_TIMEOUT, NULL)) return;
+    u->look_at = now_ms() + LOOK_MS;
+    event_add(u->look, &soon);
 }
 
 static void keep(struct connection *k) {
@@ -502,15 +507,17 @@ static void drop_old(struct upstream *u, struct address *a, int64_t now) {
 
 static void on_look(evutil_socket_t fd, short what, void *ctx) {
     struct upstream *u = ctx;
-    int64_t now = now_ms();
+    int64_t now = now_ms(), late = now - u->look_at;
     (void)fd;
     (void)what;
+    for (struct upstream_call *c = u->calls; c && late > LOOK_MS; c = c->next)
+        c->deadline += late;
     // A callback may end any other call: after each one, begin again.
     for (struct upstream_call *c = u->calls; c;) {
         struct upstream_call *next = c->next;
-        bool late = !c->paused && now >= c->deadline;
-        if (late) fail(c, UPSTREAM_TIMEOUT);
-        c = late ? u->calls : next;
+        bool over = !c->paused && now >= c->deadline;
+        if (over) fail(c, UPSTREAM_TIMEOUT);
+        c = over ? u->calls : next;
     }
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct address *a = u->buckets[i], *next; a; a = next) {

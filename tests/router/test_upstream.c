@@ -285,6 +285,21 @@ Test(upstream, silence_has_an_end) {
     take_down();
 }
 
+// The answer is there while this process stands still, and is taken when it goes on.
+Test(upstream, time_that_we_stand_still_is_not_the_engine_s) {
+    struct upstream_options o = usual;
+    o.connect_ms = o.head_ms = 400;
+    set_up(ok, &o);
+    struct heard h = {0};
+    start(&h, srv.address, NULL, false);
+    turn(1);
+    usleep(1500000);
+    await(&h);
+    cr_assert(h.ends && body_is(&h, "ok"));
+    forget(&h);
+    take_down();
+}
+
 // An engine that refuses a body doesn't read it; its answer counts all the same.
 static void refuse(struct server *s, size_t n, struct bufferevent *to) {
     (void)s;

@@ -135,6 +135,7 @@ static void *copy(RedisModuleKeyOptCtx *ctx, const void *value) {
     }
     struct kvr_pool *pool = kvr_loader_finish(loader);
     if (!pool) return NULL;
+    kvr_renew_all(pool, kvr_renewed(v->pool));
     struct value *twin = value_new(pool);
     value_place(twin, RedisModule_GetToDbIdFromOptCtx(ctx),
                 RedisModule_GetToKeyNameFromOptCtx(ctx));

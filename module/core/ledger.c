@@ -232,6 +232,10 @@ void kvr_renew_all(struct kvr_pool *p, int64_t now) {
     if (now > p->renewed) p->renewed = now;
 }
 
+int64_t kvr_renewed(const struct kvr_pool *p) {
+    return p->renewed;
+}
+
 void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers) {
     p->stats.expired_requests += requests;
     p->stats.expired_workers += workers;

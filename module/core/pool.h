@@ -291,6 +291,8 @@ size_t kvr_forget(struct kvr_pool *p, int64_t at, size_t max);
 void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers);
 // Every lease and every worker's time count as renewed at `now` at the earliest. O(1). Not a change.
 void kvr_renew_all(struct kvr_pool *p, int64_t now);
+// When they last were; 0: never. Not part of the saved state, so a copy has to be told.
+int64_t kvr_renewed(const struct kvr_pool *p);
 
 // ---- Looking inside ------------------------------------------------------------------------------
 

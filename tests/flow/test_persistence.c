@@ -484,6 +484,18 @@ Test(persistence, a_restart_renews_leases_and_workers) {
 }
 
 // Its earlier answer is a request's own, wherever its pool has been.
+// A copy has the time that its original has left, also where a reload has renewed it.
+Test(persistence, a_copy_has_as_long_to_live) {
+    struct conn *c = start_pool("BLOCKSIZE 1");
+    call_int(c, "KVROUTE.WORKER SET p w TTL 600000");
+    sleep_ms(2000);
+    call_ok(c, "DEBUG RELOAD");
+    expect_int(c, 1, "COPY p q");
+    int64_t own = map_int(call(c, "KVROUTE.WORKER GET p w"), "ttl_left");
+    int64_t copied = map_int(call(c, "KVROUTE.WORKER GET q w"), "ttl_left");
+    cr_expect(copied > own - 1000, "%ld ms left of %ld", (long)copied, (long)own);
+}
+
 Test(persistence, a_repeat_is_answered_alike_after_a_reload) {
     static const char *const extra[] = {
         "--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--appendfsync", "always", NULL};

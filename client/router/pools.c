@@ -179,7 +179,7 @@ static struct pool *pool_new(struct pools *s, const struct pool_options *po, cha
     p->options = *po;
     // Engines without a bridge report nothing: then what was sent there is what is known.
     const char *create = *po->create                ? po->create
-                         : has_engines(o, po->name) ? "PREDICT 600000"
+                         : has_engines(o, po->name) ? "POLICY delay PREDICT 600000"
                                                     : NULL;
     struct kvr_client_options co = {.create = create,
                                     .degrade = true,

@@ -220,8 +220,8 @@ static void read_value(struct reading *in, const redisReply *r, enum kind kind, 
     }
 }
 
-// Every target must be there, but newer ones. Maps come in the order of the targets, so each field is looked for
-// first where the one before it left off.
+// Every target must be there, but newer ones. Maps come in the order of the targets, so each field is
+// looked for first where the one before it left off.
 static void read_map(struct reading *in, const redisReply *map, const struct target *targets,
                      size_t n_targets, void *out) {
     if (map->type != REDIS_REPLY_ARRAY || map->elements % 2) return fail(in, KVR_CODE_PROTOCOL);

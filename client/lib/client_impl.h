@@ -231,9 +231,9 @@ enum kvr_code call_claim(struct kvr_client *c, const struct kvr_claim_call *q, s
 enum kvr_code call_worker(struct kvr_client *c, const struct kvr_worker_call *q, bool del,
                           struct caller who);
 enum kvr_code call_event(struct kvr_client *c, const struct kvr_event_call *q, struct caller who);
-// WORKER LIST, INFO: a command of the pool alone.
 enum kvr_code call_report(struct kvr_client *c, struct kvr_bytes worker, bool ok,
                           struct caller who);
+// WORKER LIST, INFO: a command of the pool alone.
 enum kvr_code call_look(struct kvr_client *c, enum op_kind kind, struct caller who);
 void call_encode_worker(struct wire *w, const char *pool, const struct kvr_worker_call *q,
                         bool del);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choosing without a primary: of the instances that were last known to be ready, the one with the
-// fewest requests of this handle, and one that kept failing only if all did; of equals, the one that such a choice fell on longest ago.
+// fewest requests of this handle, and one whose circuit was open only if all were; of equals, the one
+// that such a choice fell on longest ago.
 //
 // Overlap plays no part: what we remember of it is one handle's share of the truth, and an outage is
 // no time for herding onto it.

@@ -45,9 +45,9 @@
 //   With kvr_client_options.degrade, a handle without a primary goes on: when the deadline has passed
 //   (and at once for calls that come later), SELECT answers with one of the last known workers: the
 //   one with the fewest requests of this handle, none that was draining or expired, one whose circuit
-//   was open only if all were. UPDATE, RELEASE,
-//   CLAIM and the WORKER commands are answered OK and carried out later. All of these say `degraded`. When a
-//   primary is back, the handle books what it has chosen meanwhile.
+//   was open only if all were. UPDATE, RELEASE, CLAIM and the WORKER commands are answered OK and
+//   carried out later, REPORT is answered OK and forgotten. All of these say `degraded`. When a primary
+//   is back, the handle books what it has chosen meanwhile.
 //
 // Memory is bounded: max_pending calls, and max_live requests in max_live_bytes. A request beyond
 // these is routed all the same but not remembered (`unremembered` in the result and in the stats).

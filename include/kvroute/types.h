@@ -13,8 +13,10 @@ struct kvr_bytes {
 };
 
 // Where an instance holds a block.
-enum kvr_circuit { KVR_CLOSED, KVR_OPEN, KVR_HALF_OPEN };
 enum kvr_tier { KVR_DEVICE, KVR_HOST, KVR_DISK, KVR_TIERS };
+
+// Whether a worker gets requests, after what was reported of it: not while open; half-open: one, to try.
+enum kvr_circuit { KVR_CLOSED, KVR_OPEN, KVR_HALF_OPEN };
 
 enum kvr_state { KVR_READY, KVR_DRAINING, KVR_EXPIRED };
 

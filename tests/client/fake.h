@@ -78,6 +78,7 @@ struct fake_lies {
     bool swapped;          // primary and replica, or the two nodes' slots, have changed places
     const char *fails;     // a command's name that is always answered with `error`
     const char *error;     //
+    const char *open;      // a worker whose circuit is open; the other's is half-open
 };
 void fake_lie(struct fake *f, const struct fake_lies *lies); // copied; NULL: the truth again
 int fake_port(struct fake *f, int node);

@@ -313,7 +313,9 @@ static void score(struct heard *h) {
     }
 }
 
-static void worker_about(struct buf *b, const char *name) {
+static void worker_about(struct heard *h, const char *name) {
+    struct buf *b = h->out;
+    const char *open = h->p->lies.open;
     buf_text(b, "*16\r\n");
     text(b, "worker", name);
     text(b, "addr", "http://10.0.0.1:8000");
@@ -331,18 +333,18 @@ static void worker_about(struct buf *b, const char *name) {
     number(b, "requests", 0);
     number(b, "prefill_tokens", 0);
     number(b, "decode_blocks", 0);
-    text(b, "circuit", "half-open");
+    text(b, "circuit", open && !strcmp(open, name) ? "open" : "half-open");
     number(b, "failures", 3);
 }
 
 static void worker_list(struct heard *h) {
     buf_text(h->out, "*2\r\n");
-    worker_about(h->out, "w1");
-    worker_about(h->out, "w2");
+    worker_about(h, "w1");
+    worker_about(h, "w2");
 }
 
 static void worker_get(struct heard *h) {
-    worker_about(h->out, "w1");
+    worker_about(h, "w1");
 }
 
 static void worker_set(struct heard *h) {

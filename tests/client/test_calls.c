@@ -498,6 +498,35 @@ Test(calls, names_of_codes) {
 
 // ---- Without a primary ---------------------------------------------------------------------------
 
+// Choices without a primary pass over a worker whose circuit was open, unless there is no other.
+Test(calls, degrading_past_an_open_circuit) {
+    struct kvr_client_options o = {.degrade = true, .refresh = 20};
+    struct kvr_client *c = open_with(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}}, w1 = {"w1", 2};
+    fake_lie(fake, &(struct fake_lies){.open = "w1"});
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    for (int i = 0; i < 20; i++) // until it has asked for the workers
+        kvr_client_run(c, 10);
+    fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    (void)kvr_client_info(c);
+    struct kvr_select_call q = {.blocks = {.hashes = hashes, .n = 2}};
+    for (size_t i = 0; i < 3; i++) {
+        q.request = ids[i];
+        if (i == 2) q.among = &w1, q.n_among = 1;
+        const struct kvr_result *r = kvr_client_select(c, &q);
+        cr_assert(r->code == KVR_CODE_OK && r->degraded);
+        cr_expect(r->choice.worker.p[1] == (i == 2 ? '1' : '2'), "choice %zu", i);
+    }
+    const struct kvr_result *r = kvr_client_report(c, w1, true);
+    cr_expect(r->code == KVR_CODE_OK && r->degraded);
+    fake_heal(fake);
+    cr_expect(kvr_client_drain(c, 30000));
+    char story[4000];
+    fake_story(fake, "REPORT", story, sizeof story);
+    cr_expect(!strstr(story, "REPORT"), "it was kept: %s", story);
+    kvr_client_close(c);
+}
+
 // While the server is gone, a degrading handle chooses by itself; once it is back, the pool knows.
 Test(calls, degrading) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20, .create = "BLOCKSIZE 16"};

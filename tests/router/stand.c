@@ -90,6 +90,65 @@ void stand_redis(struct stand *s) {
     cr_assert_fail("no redis-server");
 }
 
+// Whether the server's answer to a question has this in it, or, if it is an array, so many elements.
+static bool says(redisContext *c, const char *question, const char *text, size_t elements) {
+    redisReply *r = c && !c->err ? redisCommand(c, question) : NULL;
+    bool good = r && ((r->type == REDIS_REPLY_STRING && text && strstr(r->str, text)) ||
+                      (r->type == REDIS_REPLY_ARRAY && r->elements == elements));
+    if (r) freeReplyObject(r);
+    return good;
+}
+
+void stand_sentinel(struct stand *s) {
+    char own[12], primary[12], path[300];
+    const char *server = home_setting("REDIS_SERVER", REDIS_SERVER);
+    choose_port(&s->replica);
+    choose_port(&s->sentinel);
+    snprintf(own, sizeof own, "%d", s->replica.port);
+    snprintf(primary, sizeof primary, "%d", s->redis.port);
+    const char *argv[] = {server,
+                          "--port",
+                          own,
+                          "--bind",
+                          "127.0.0.1",
+                          "--save",
+                          "",
+                          "--dir",
+                          home_path(),
+                          "--repl-diskless-sync-delay",
+                          "0",
+                          "--loadmodule",
+                          home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                          "--replicaof",
+                          "127.0.0.1",
+                          primary,
+                          NULL};
+    s->replica.pid = stand_spawn(argv, -1);
+    for (int64_t end = now_ms() + PATIENCE_MS;
+         !says(s->look, "INFO replication", "state=online", 0); sleep_ms(20))
+        cr_assert(now_ms() < end, "no replica");
+    snprintf(path, sizeof path, "%s/sentinel.conf", home_path());
+    FILE *f = fopen(path, "w");
+    cr_assert(f);
+    fprintf(f,
+            "port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %d 1\n"
+            "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 4000\n",
+            s->sentinel.port, home_path(), s->redis.port);
+    fclose(f);
+    const char *watch[] = {server, path, "--sentinel", NULL};
+    s->sentinel.pid = stand_spawn(watch, -1);
+    redisContext *c = NULL;
+    for (int64_t end = now_ms() + PATIENCE_MS; !says(c, "SENTINEL REPLICAS main", NULL, 1);
+         sleep_ms(50)) {
+        cr_assert(now_ms() < end, "the Sentinel doesn't see the replica");
+        if (c && !c->err) continue;
+        if (c) redisFree(c);
+        c = redisConnect("127.0.0.1", s->sentinel.port);
+    }
+    redisFree(c);
+    snprintf(s->url, sizeof s->url, "sentinel://127.0.0.1:%d/main", s->sentinel.port);
+}
+
 static bool answers(int port, const char *path) {
     struct response r = http_get(port, path);
     bool good = r.status == 200;
@@ -125,7 +184,7 @@ void stand_router(struct stand *s, int i, const char *const *more) {
     char url[60], listen[40];
     const char *argv[MOST_WORDS] = {KVROUTE_ROUTER, "--redis",      url, "--listen",
                                     listen,         "--access_log", "-"};
-    if (s->url) argv[2] = s->url;
+    if (*s->url) argv[2] = s->url;
     size_t n = 7;
     choose_port(p);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", s->redis.port);
@@ -154,6 +213,8 @@ void stand_down(struct stand *s) {
         stand_kill(&s->routers[i], SIGKILL);
     for (int i = 0; i < STAND_ENGINES; i++)
         stand_kill(&s->engines[i], SIGKILL);
+    stand_kill(&s->sentinel, SIGKILL);
+    stand_kill(&s->replica, SIGKILL);
     stand_kill(&s->redis, SIGKILL);
     if (s->look) redisFree(s->look);
     s->look = NULL;

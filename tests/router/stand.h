@@ -19,15 +19,18 @@ struct stand_process {
 };
 
 struct stand {
-    struct stand_process redis, routers[STAND_ROUTERS], engines[STAND_ENGINES];
+    struct stand_process redis, replica, sentinel, routers[STAND_ROUTERS], engines[STAND_ENGINES];
     redisContext *look;
-    const char *url;               // where routers find Redis; NULL: at `redis`
+    char url[60];                  // where routers find Redis; "": at `redis`
     const char *redis_more[8];     // further words for redis-server, NULL at the end
     char logs[STAND_ROUTERS][200]; // what the routers say, with their access logs
 };
 
 void stand_redis(
     struct stand *s); // on a new port, or after a kill on the same; empty but for an AOF
+// A replica of it, and a Sentinel that promotes it when `redis` is dead. Routers started from now on ask
+// the Sentinel.
+void stand_sentinel(struct stand *s);
 // options: words for kvroute-mock-engine; on a new port, or after a kill on the same.
 void stand_engine(struct stand *s, int i, const char *options);
 // more: flags after --redis, --listen and --access_log, NULL at the end. Waits until it answers.

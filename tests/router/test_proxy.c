@@ -10,7 +10,6 @@
 
 #include "crowd.h"
 #include "home.h"
-#include "program.h"
 #include "stand.h"
 
 static struct stand s;
@@ -268,79 +267,17 @@ Test(proxy, redis_dies_under_open_streams, .fini = down) {
     await(nothing_is_booked, "something stays booked");
 }
 
-// A replica of the stand's server and a Sentinel that watches both.
-static void with_sentinel(pid_t *replica, int *replica_port, pid_t *sentinel, char *url,
-                          size_t size) {
-    char own[12], primary[12], path[300];
-    int port = home_port();
-    *replica_port = home_port();
-    snprintf(own, sizeof own, "%d", *replica_port);
-    snprintf(primary, sizeof primary, "%d", s.redis.port);
-    const char *server = home_setting("REDIS_SERVER", REDIS_SERVER);
-    const char *argv[] = {server,
-                          "--port",
-                          own,
-                          "--bind",
-                          "127.0.0.1",
-                          "--save",
-                          "",
-                          "--dir",
-                          home_path(),
-                          "--repl-diskless-sync-delay",
-                          "0",
-                          "--loadmodule",
-                          home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                          "--replicaof",
-                          "127.0.0.1",
-                          primary,
-                          NULL};
-    *replica = program_start(argv, -1, -1, -1);
-    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(20)) {
-        redisReply *r = stand_say(&s, "INFO replication");
-        bool follows = r && r->type == REDIS_REPLY_STRING && strstr(r->str, "state=online");
-        if (r) freeReplyObject(r);
-        if (follows) break;
-        cr_assert(now_ms() < end, "no replica");
-    }
-    snprintf(path, sizeof path, "%s/sentinel.conf", home_path());
-    FILE *f = fopen(path, "w");
-    fprintf(f,
-            "port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %d 1\n"
-            "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 4000\n",
-            port, home_path(), s.redis.port);
-    fclose(f);
-    const char *watch[] = {server, path, "--sentinel", NULL};
-    *sentinel = program_start(watch, -1, -1, -1);
-    snprintf(url, size, "sentinel://127.0.0.1:%d/main", port);
-    redisContext *c = NULL;
-    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(50)) {
-        if (!c || c->err) {
-            if (c) redisFree(c);
-            c = redisConnect("127.0.0.1", port);
-        }
-        redisReply *r = c && !c->err ? redisCommand(c, "SENTINEL REPLICAS main") : NULL;
-        bool knows = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1;
-        if (r) freeReplyObject(r);
-        if (knows) break;
-        cr_assert(now_ms() < end, "the Sentinel doesn't see the replica");
-    }
-    redisFree(c);
-}
-
 // The primary dies, and its replica takes over: not one of 200 open streams notices, all of them are
 // booked there, and what comes meanwhile is served.
 Test(proxy, the_primary_dies_under_open_streams, .fini = down) {
     static struct caller who[200];
-    char *bodies[200], url[60];
-    pid_t replica, sentinel;
-    int replica_port;
+    char *bodies[200];
     stand_redis(&s);
-    with_sentinel(&replica, &replica_port, &sentinel, url, sizeof url);
-    s.url = url;
+    stand_sentinel(&s);
     up(4, "--decode-speed 50 --time-scale 1", 3, NULL);
     many_streams(who, 200, bodies, 3, 350);
     stand_kill(&s.redis, SIGKILL);
-    s.redis.port = replica_port; // where the pool is looked at from now on
+    s.redis.port = s.replica.port; // where the pool is looked at from now on
     for (int i = 0; i < 30; i++) {
         struct caller late = ask(i % 3, "is anybody there", 2, true);
         cr_assert(late.status == 200 && late.complete && ends_with(&late, "data: [DONE]\n\n"));
@@ -354,8 +291,6 @@ Test(proxy, the_primary_dies_under_open_streams, .fini = down) {
     crowd_finish(&crowd);
     check_all(who, bodies, 200, -1);
     await(nothing_is_booked, "something stays booked");
-    program_end(&sentinel, SIGKILL);
-    program_end(&replica, SIGKILL);
 }
 
 // What the pool is still to be told can't be told: the router waits a little, and ends well.

@@ -34,7 +34,7 @@ void stream_init(struct stream *s, const struct stream_options *options,
     if (!s->options.room) s->options.room = (size_t)32 << 20;
     s->options.grace = or_default(options->grace, 50);
     s->options.idle = or_default(options->idle, 2000);
-    s->options.pause = or_default(options->pause, 300);
+    s->options.pause = or_default(options->pause, 100);
     s->options.patience = or_default(options->patience, 30000);
     s->options.audit = or_default(options->audit, 10000);
 }

@@ -67,7 +67,7 @@ struct stream_options {
     size_t room;      // bytes of waiting batches; 32 MiB
     int64_t grace;    // ms for a missing batch to come by itself; 50
     int64_t idle;     // ms without an answer, after which a replay is asked for again; 2,000
-    int64_t pause;    // ms without a further reply, the same; 300
+    int64_t pause;    // ms without a further reply, the same; 100
     int64_t patience; // ms of replays without any answer; 30,000
     int64_t audit;    // ms between two looks at the engine's last batch; 10,000
 };

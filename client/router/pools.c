@@ -90,8 +90,9 @@ static void on_info(void *ctx, const struct kvr_result *r) {
 static void look_at(struct pool *p) {
     if (p->asking) return;
     p->asking = 2;
-    if (kvr_client_worker_list_async(p->client, on_workers, p) != KVR_CODE_OK) p->asking--;
+    // In this order: who knows of workers knows how large their blocks are.
     if (kvr_client_info_async(p->client, on_info, p) != KVR_CODE_OK) p->asking--;
+    if (kvr_client_worker_list_async(p->client, on_workers, p) != KVR_CODE_OK) p->asking--;
 }
 
 static void pool_free(struct pool *p) {

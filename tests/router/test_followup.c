@@ -34,7 +34,8 @@ static void down(void) {
 }
 
 static void start_routers(void) {
-    const char *flags[2 * ENGINES + 1] = {0};
+    // A pool that is slow to answer, on a busy machine, isn't what this is about.
+    const char *flags[2 * ENGINES + 3] = {[2 * ENGINES] = "--deadline", "10000"};
     for (size_t i = 0; i < ENGINES; i++) {
         flags[2 * i] = "--engine";
         flags[2 * i + 1] = urls[i];

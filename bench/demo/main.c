@@ -96,11 +96,8 @@ int main(int argc, char **argv) {
     };
     struct run_result results[RUNS] = {0};
     bool ok = true;
-    const char *only = getenv("DEMO_ONLY");
-    for (int i = 0; ok && i < RUNS; i++) {
-        if (only && !strchr(only, '0' + i)) continue;
+    for (int i = 0; ok && i < RUNS; i++)
         ok = run_replay(&plans[i], &w, &o, capacity, &results[i]);
-    }
     if (ok) {
         report_table(plans, results, o.mock);
         ok = report_checks(plans, results, o.mock);

@@ -14,10 +14,9 @@
 //        ▼                                        │ EVENT
 //     front ── HTTP ──▶ mock engines ── ZeroMQ ──▶ bridges
 //
-// Files: options; generate (what is replayed, unless it is a trace); cache, fleet and publisher (the workers);
-// front and mocks (the others);
-// router; server and pool (the real thing); link (a connection that comes back); run (one replay);
-// board, wire (what the processes share); report. The rest is in bench/common.
+// Files: options; generate (what is replayed, unless it is a trace); cache, fleet and publisher (the
+// workers); front and mocks (the others); router; pool (the real thing); link (a connection that comes
+// back); run (one replay); board, wire (what the processes share); report. The rest is in bench/common.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

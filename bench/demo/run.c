@@ -180,8 +180,8 @@ static bool hold_writers(struct server *s) {
 }
 
 // The pool is quiet: one router has a booking whose answer it will never read, the others wait for
-// their turn; where time is real, nobody waits, so Redis holds back all writers. What the server knows is compared before anybody can change it; the router is let go
-// while it is down.
+// their turn; where time is real, nobody waits, so Redis holds back all writers. What the server knows
+// is compared before anybody can change it; the router is let go while it is down.
 static bool crash_quietly(struct run *r) {
     struct run_result *out = r->out;
     if (r->o->mock && !hold_writers(&r->server)) return false;

@@ -2,8 +2,8 @@
 // kvroute-sim: a fleet of inference engines in virtual time, to compare routers. See docs/simulator.md.
 //
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
-// router*, local, core, shared (who chooses, and by what); stats, results, table, json, svg, plots (what
-// comes out); options.
+// router*, local, core, shared (who chooses, and by what); stats, results, table, json, plots (what comes
+// out; charts are in bench/common); options.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -23,8 +23,9 @@
 //
 // A replay isn't reliable either: engines drop replies when the reader is slow, the end marker
 // included. So replies are put in order like all batches, the wait for the marker is bounded (an engine
-// sends a whole replay in one go, so a short pause says that it has ended), and the next request starts at the first batch that is still missing. After TRIES requests that brought
-// nothing new, or began behind it, the batch is lost for good (an engine that couldn't encode it, or whose buffer is too
+// sends a whole replay in one go, so a short pause says that it has ended), and the next request starts
+// at the first batch that is still missing. After TRIES requests that brought nothing new, or began
+// behind it, the batch is lost for good (an engine that couldn't encode it, or whose buffer is too
 // short). A replay that doesn't answer at all is asked again for `patience`, then the same.
 //
 // What is lost

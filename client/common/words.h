@@ -51,8 +51,8 @@ bool words_set(void *what, const struct word *words, size_t n, const char *name,
 typedef bool words_entry(void *ctx, const char *section, const char *name, const char *value,
                          struct words_error *e);
 
-// The next flag of a command line, from argv[*at] on: "--name value" or "--name=value". 1: there it is, 0: there
-// are no more, -1: with a reason.
+// The next flag of a command line, from argv[*at] on: "--name value" or "--name=value". 1: there it is,
+// 0: there are no more, -1: with a reason.
 enum { WORDS_FLAG = 64 };
 int words_flag(int argc, char **argv, int *at, char name[WORDS_FLAG], const char **value,
                struct words_error *e);

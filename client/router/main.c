@@ -83,8 +83,9 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
         log_line(KVR_LOG_ERROR, "settings not changed: %s", error);
         return;
     }
-    if (strcmp(fresh.listen, old.listen) != 0 || strcmp(fresh.tls_listen, old.tls_listen) != 0)
-        log_line(KVR_LOG_WARNING, "listen and tls_listen change with the next start");
+    if (strcmp(fresh.listen, old.listen) != 0 || strcmp(fresh.tls_listen, old.tls_listen) != 0 ||
+        fresh.reuse_port != old.reuse_port)
+        log_line(KVR_LOG_WARNING, "listen, tls_listen and reuse_port change with the next start");
     memcpy(fresh.listen, old.listen, sizeof fresh.listen);
     memcpy(fresh.tls_listen, old.tls_listen, sizeof fresh.tls_listen);
     r->options = fresh;

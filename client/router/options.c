@@ -40,13 +40,13 @@ const char options_usage[] =
     "  refresh MS             between two looks at the workers; 1000\n"
     "  ttl MS                 engines registered here live so long without a renewal; 5000\n"
     "\n"
-    "  tries N                engines that a request is tried on; 3\n"
+    "  tries N                engines that a request is tried on, 1 to 8; 3\n"
     "  retry_percent N        retries, in percent of the requests; 20\n"
     "  retry_burst N          and so many more at once; 10\n"
     "  connect_timeout MS     to an engine; 1000\n"
     "  answer_timeout MS      until its answer begins; 300000\n"
     "  silence_timeout MS     between two pieces of it; 120000\n"
-    "  probe MS               between two probes of an engine that failed; 1000\n"
+    "  probe MS               between two probes of an engine that couldn't be reached; 1000\n"
     "\n"
     "Of each pool (section [pool NAME] of the file; without any: one called kvroute):\n"
     "  key NAME               the pool's key; its name\n"
@@ -95,7 +95,7 @@ static const struct word router_words[] = {
     LONG(refresh, 10),
     LONG(ttl, 300),
     LONG(retry_after, 0),
-    COUNT(tries, 1),
+    {"tries", WORD_U32, WORD_AT(options, tries), NULL, 8, 1},
     COUNT(retry_percent, 0),
     COUNT(retry_burst, 0),
     LONG(connect_timeout, 1),

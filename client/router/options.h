@@ -69,7 +69,7 @@ struct options {
     int64_t connect_timeout; // to an engine
     int64_t answer_timeout;  // until its answer begins
     int64_t silence_timeout; // between two pieces of it
-    int64_t probe;           // between two probes of an engine whose circuit is open
+    int64_t probe;           // between two probes of an engine that couldn't be reached
 
     struct pool_options *pools; // at least one
     size_t n_pools;

@@ -57,7 +57,8 @@ void pools_free(struct pools *s);
 bool pools_settled(const struct pools *s);
 
 struct pool *pools_first(const struct pools *s); // then ->next; retired ones are not among them
-// The pool of that name; of that model; `model` NULL: the only or the first that takes any model. NULL: none.
+// The pool of that name; of that model; `model` NULL: the only or the first that takes any model.
+// NULL: none.
 struct pool *pools_named(const struct pools *s, const char *name);
 struct pool *pools_for(const struct pools *s, const char *model);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of a request's body matters for choosing: the blocks of its prompt, and how long it and its answer are.
+// What of a request's body matters for choosing: the blocks of its prompt, and how long it and its
+// answer are.
 //
 // In one of three ways, chosen for each pool:
 //   PROMPT_IDS       token ids that are in the body; what comes as text has no blocks

@@ -16,8 +16,8 @@
 //         exchange_end(x);              // or exchange_abort(x): visibly broken
 //     }
 //
-// After exchange_end, exchange_abort, exchange_send, exchange_json and exchange_error, and when `gone` returns, the exchange is
-// no more. Whatever a handler has under way for it must not come back to it.
+// After exchange_end, exchange_abort, exchange_send, exchange_json and exchange_error, and when `gone`
+// returns, the exchange is no more. Whatever a handler has under way for it must not come back to it.
 #ifndef ROUTER_SERVER_H
 #define ROUTER_SERVER_H
 

@@ -172,8 +172,8 @@ KVR_API struct kvr_client *kvr_client_open(const char *url, const char *pool,
                                            size_t error_size);
 
 // Answers what is under way with KVR_CODE_CLOSED, closes the connections, frees all. Live requests
-// stay booked in the pool until their leases end. Publishers of the handle must be freed before. May be called in a callback.
-// c may be NULL.
+// stay booked in the pool until their leases end. Publishers of the handle must be freed before. May be
+// called in a callback. c may be NULL.
 KVR_API void kvr_client_close(struct kvr_client *c);
 
 // "0.1.0 (hiredis 0.14.1, no TLS)"
@@ -407,9 +407,9 @@ KVR_API enum kvr_code kvr_client_info_async(struct kvr_client *c, kvr_done *done
 
 // ---- Running without an event loop ---------------------------------------------------------------
 
-// Lets the handle work for up to ms (0: only what is ready), until something has happened. A program that uses the asynchronous form without
-// a loop calls it often; one that is idle should call it now and then, or losses wait for the next
-// call to be noticed. Nothing with a loop of the caller's.
+// Lets the handle work for up to ms (0: only what is ready), until something has happened. A program
+// that uses the asynchronous form without a loop calls it often; one that is idle should call it now and
+// then, or losses wait for the next call to be noticed. Nothing with a loop of the caller's.
 KVR_API void kvr_client_run(struct kvr_client *c, int64_t ms);
 
 // The same until no call is under way and nothing is left to put back, or ms have passed: returns whether

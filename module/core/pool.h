@@ -149,9 +149,9 @@ enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes n
                             const struct kvr_worker_set *w, int *created);
 enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name); // KVR_NOWORKER if unknown
 
-// A circuit for each worker, shared by all who ask the pool (the pattern is Nygard's circuit breaker, "Release
-// It!", 2007). `failures` in a row open it, for open_time; then it is half-open: the first booking is
-// the probe, and keeps others out for another open_time unless somebody reports OK. FAILED opens it
+// A circuit for each worker, shared by all who ask the pool (the pattern is Nygard's circuit breaker,
+// "Release It!", 2007). `failures` in a row open it, for open_time; then it is half-open: the first
+// booking is the probe, and keeps others out for another open_time unless somebody reports OK. FAILED opens it
 // again, OK closes it. While it keeps a worker out, neither SELECT nor SCORE sees the worker, unless
 // it is so with every worker that they could see otherwise: then circuits count for nothing, because to
 // try beats to refuse.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real redis-server with the module, mock engines and routers, all as processes on free ports, and
-// plain HTTP to talk to them. They die with the test process.
+// A real redis-server with the module (with a replica and a Sentinel, if asked), mock engines and
+// routers, all as processes on free ports, and plain HTTP to talk to them. They die with the test
+// process.
 #ifndef ROUTER_STAND_H
 #define ROUTER_STAND_H
 
@@ -26,8 +27,8 @@ struct stand {
     char logs[STAND_ROUTERS][200]; // what the routers say, with their access logs
 };
 
-void stand_redis(
-    struct stand *s); // on a new port, or after a kill on the same; empty but for an AOF
+// On a new port, or after a kill on the same; empty but for an AOF.
+void stand_redis(struct stand *s);
 // A replica of it, and a Sentinel that promotes it when `redis` is dead. Routers started from now on ask
 // the Sentinel.
 void stand_sentinel(struct stand *s);

@@ -121,8 +121,9 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     struct advice *a = ctx;
     const struct kvr_choice *c = &r->choice;
     metrics_select(a->router->metrics, now_us() - a->since, r);
-    if (!a->x && r->code == KVR_CODE_OK && !c->repeat) {
-        // Nobody heard of this booking, so nobody will end it.
+    if (!a->x && r->code == KVR_CODE_OK && (!c->repeat || r->sendings > 1)) {
+        // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
+        // repeat of its own first sending.
         struct kvr_bytes id = {a->request, a->n};
         kvr_client_release_async(a->client, &id, 1, NULL, NULL);
     }

@@ -126,9 +126,14 @@ static void on_head(void *ctx, const struct reply *reply) {
     s->status = reply->status;
 }
 
+static void on_end(void *ctx);
+
+// The head has said all; a body that goes on and on isn't waited for.
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    (void)ctx;
+    struct suspect *s = ctx;
     (void)bytes;
+    upstream_cancel(s->probe);
+    on_end(ctx);
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {

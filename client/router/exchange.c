@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "access.h"
+#include "bytes.h"
 #include "metrics.h"
 #include "pools.h"
 #include "router.h"
@@ -178,7 +179,7 @@ bool exchange_data(struct exchange *x, struct evbuffer *data) {
             return true;
         }
         if (x->chunked) add_chunk_size(out, n);
-        evbuffer_add_buffer(out, data);
+        bytes_move(data, out, n);
         if (x->chunked) evbuffer_add(out, "\r\n", 2);
         if (x->to_send >= 0) x->to_send -= (int64_t)n;
         count_out(x, n);

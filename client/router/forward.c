@@ -45,7 +45,7 @@ static bool is_in(const char *const *names, const char *name) {
 }
 
 // Whether a Connection header says that a header of this name is for the next neighbour only.
-static bool is_named(const char *connection, const char *name) {
+static bool names(const char *connection, const char *name) {
     size_t n = strlen(name);
     for (const char *at = connection; at && *at;) {
         at += strspn(at, " \t,");
@@ -56,16 +56,22 @@ static bool is_named(const char *connection, const char *name) {
     return false;
 }
 
+static bool is_hop(const struct http_head *h, const char *name) {
+    for (unsigned i = 0; i < h->n_headers; i++)
+        if (!strcasecmp(h->headers[i].name, "connection") && names(h->headers[i].value, name))
+            return true;
+    return false;
+}
+
 bool forward_prepare(struct forwarded *f) {
     const struct http_head *h = &f->x->head;
-    const char *connection = http_header(h, "connection");
     // A token that is for this router isn't the engines' business.
     bool ours = *f->proxy->router->options.token_file;
     struct evbuffer *lines = evbuffer_new();
     if (!lines) return false;
     for (unsigned i = 0; i < h->n_headers; i++) {
         const char *name = h->headers[i].name;
-        if (is_in(not_to_engine, name) || is_named(connection, name)) continue;
+        if (is_in(not_to_engine, name) || is_hop(h, name)) continue;
         if (ours && !strcasecmp(name, "authorization")) continue;
         evbuffer_add_printf(lines, "%s: %s\r\n", name, h->headers[i].value);
     }
@@ -90,7 +96,7 @@ static void begin_answer(struct forwarded *f) {
     const char *connection = reply_find(r, "Connection");
     char overlap[24];
     for (size_t i = 0; i < r->n_headers; i++)
-        if (!is_in(not_to_client, r->headers[i].name) && !is_named(connection, r->headers[i].name))
+        if (!is_in(not_to_client, r->headers[i].name) && !names(connection, r->headers[i].name))
             exchange_header_set(x, r->headers[i].name, r->headers[i].value);
     snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
     exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bytes.h"
+
 // ---- The head ------------------------------------------------------------------------------------
 
 int64_t http_head_end(const char *bytes, size_t n, size_t *seen) {
@@ -239,9 +241,8 @@ int http_chunks_read(struct http_chunks *c, struct evbuffer *in, struct evbuffer
         if (!there) return 0;
         if (c->state == CHUNK_DATA) {
             size_t n = there < c->left ? there : (size_t)c->left;
-            int moved = evbuffer_remove_buffer(in, out, n);
-            if (moved <= 0) return -1;
-            c->left -= (uint64_t)moved;
+            if (!bytes_move(in, out, n)) return -1;
+            c->left -= n;
             if (!c->left) c->state = CHUNK_DATA_CR;
             continue;
         }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "proxy_impl.h"
 
 enum { PATIENCE_MS = 2000, MOST_BYTES = 4 << 20 };
@@ -19,6 +20,7 @@ struct question {
 struct gathering {
     struct exchange *x;
     json_t *models; // array
+    json_t *ids;    // an object with a field for each of them
     size_t open, n;
     struct question *questions;
 };
@@ -29,6 +31,7 @@ static void gathering_free(struct gathering *g) {
         if (g->questions[i].bytes) evbuffer_free(g->questions[i].bytes);
     }
     json_decref(g->models);
+    json_decref(g->ids);
     free(g->questions);
     free(g);
 }
@@ -37,38 +40,33 @@ static void on_gone(struct exchange *x) {
     gathering_free(x->arg);
 }
 
-static bool is_listed(const json_t *models, const char *id) {
-    size_t i;
-    json_t *model;
-    json_array_foreach(models, i, model) {
-        const char *other = json_string_value(json_object_get(model, "id"));
-        if (other && !strcmp(other, id)) return true;
-    }
-    return false;
+// Whether it is the first of that id; then it is known from now on.
+static bool is_new(struct gathering *g, const char *id) {
+    return !json_object_get(g->ids, id) && !json_object_set_new(g->ids, id, json_true());
 }
 
 // Adds those that aren't there yet. False: that is no list of models.
-static bool add_answer(json_t *models, struct evbuffer *bytes) {
+static bool add_answer(struct gathering *g, struct evbuffer *bytes) {
     char why[100];
     size_t i;
     json_t *all = prompt_parse(bytes, why, sizeof why), *model;
     json_t *data = json_object_get(all, "data");
     json_array_foreach(data, i, model) {
         const char *id = json_string_value(json_object_get(model, "id"));
-        if (id && !is_listed(models, id)) json_array_append(models, model);
+        if (id && is_new(g, id)) json_array_append(g->models, model);
     }
     bool good = json_is_array(data);
     json_decref(all);
     return good;
 }
 
-static void add_settings(json_t *models, const struct pool_options *o) {
+static void add_settings(struct gathering *g, const struct pool_options *o) {
     for (const char *at = o->models + strspn(o->models, " "); *at;) {
         size_t n = strcspn(at, " ");
         char *id = strndup(at, n);
-        if (id && strcmp(id, "*") != 0 && !is_listed(models, id))
-            json_array_append_new(models, json_pack("{s:s,s:s,s:s}", "id", id, "object", "model",
-                                                    "owned_by", "kvroute"));
+        if (id && strcmp(id, "*") != 0 && is_new(g, id))
+            json_array_append_new(g->models, json_pack("{s:s,s:s,s:s}", "id", id, "object", "model",
+                                                       "owned_by", "kvroute"));
         free(id);
         at += n + strspn(at + n, " ");
     }
@@ -78,7 +76,7 @@ static void answered(struct question *q, bool good) {
     struct gathering *g = q->gathering;
     struct exchange *x = g->x;
     q->call = NULL;
-    if (!good || !add_answer(g->models, q->bytes)) add_settings(g->models, &q->pool);
+    if (!good || !add_answer(g, q->bytes)) add_settings(g, &q->pool);
     if (--g->open) return;
     json_t *models = json_incref(g->models);
     gathering_free(g);
@@ -96,7 +94,7 @@ static void on_head(void *ctx, const struct reply *r) {
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct question *q = ctx;
-    evbuffer_add_buffer(q->bytes, bytes);
+    bytes_move(bytes, q->bytes, evbuffer_get_length(bytes));
     if (evbuffer_get_length(q->bytes) <= MOST_BYTES) return;
     upstream_cancel(q->call);
     answered(q, false);
@@ -144,7 +142,8 @@ void proxy_models(struct exchange *x) {
         n++;
     if (g) g->questions = calloc(n, sizeof *g->questions);
     if (g) g->models = json_array();
-    if (!g || !g->questions || !g->models) {
+    if (g) g->ids = json_object();
+    if (!g || !g->questions || !g->models || !g->ids) {
         if (g) gathering_free(g);
         exchange_error(x, 503, "NOMEM", "no memory");
         return;

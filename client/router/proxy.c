@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "bytes.h"
 #include "metrics.h"
 
 enum {
@@ -42,15 +43,21 @@ static void unlink_and_free(struct forwarded *f) {
     free(f);
 }
 
+// What was only for knowing the blocks.
+static void drop_question(struct forwarded *f) {
+    json_decref(f->json);
+    f->json = NULL;
+    if (f->question) evbuffer_free(f->question);
+    if (f->told) evbuffer_free(f->told);
+    f->question = f->told = NULL;
+}
+
 // What was asked of the pool is answered later, and what it then booked is released.
 void forwarded_free(struct forwarded *f) {
     upstream_cancel(f->call);
     f->call = NULL;
     proxy_release(f);
-    json_decref(f->json);
-    f->json = NULL;
-    if (f->told) evbuffer_free(f->told);
-    f->told = NULL;
+    drop_question(f);
     prompt_free(&f->prompt);
     stream_free(&f->stream);
     free(f->headers);
@@ -251,10 +258,7 @@ const char *proxy_some_address(struct proxy *p, const struct pool *pool) {
 
 // The blocks are known, or can't be: what was only for them goes.
 static void blocks_known(struct forwarded *f) {
-    json_decref(f->json);
-    f->json = NULL;
-    if (f->told) evbuffer_free(f->told);
-    f->told = NULL;
+    drop_question(f);
     f->x->record.input = f->prompt.isl;
     proxy_select(f);
 }
@@ -265,7 +269,7 @@ static void told_head(void *ctx, const struct reply *reply) {
 
 static void told_data(void *ctx, struct evbuffer *bytes) {
     struct forwarded *f = ctx;
-    evbuffer_add_buffer(f->told, bytes);
+    bytes_move(bytes, f->told, evbuffer_get_length(bytes));
     if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
     upstream_cancel(f->call);
     f->call = NULL;
@@ -299,6 +303,18 @@ static void told_failed(void *ctx, enum upstream_failure why) {
     }
 }
 
+// Parsed, a body is many times as large as it came: while an engine is asked, only the question and
+// what salts the hashes are kept.
+static void make_question(struct forwarded *f) {
+    json_t *salt = json_object_get(f->json, "cache_salt");
+    json_t *little = json_object();
+    f->question = prompt_question(f->kind, f->json);
+    f->told = evbuffer_new();
+    if (salt) json_object_set(little, "cache_salt", salt);
+    json_decref(f->json);
+    f->json = little;
+}
+
 // Whatever comes of it, the request goes on; without blocks if it must.
 static void ask_tokens(struct forwarded *f) {
     static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
@@ -306,13 +322,11 @@ static void ask_tokens(struct forwarded *f) {
                                        .method = "POST",
                                        .path = "/tokenize",
                                        .headers = "Content-Type: application/json\r\n",
-                                       .body = prompt_question(f->kind, f->json),
+                                       .body = f->question,
                                        .fresh = f->fresh,
                                        .head_ms = TOKENIZE_MS};
-    if (!f->told) f->told = evbuffer_new();
     if (request.address && request.body && f->told)
         f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
-    if (request.body) evbuffer_free(request.body);
     if (!f->call) blocks_known(f);
 }
 
@@ -356,10 +370,12 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         return;
     }
     x->record.stream = f->prompt.stream;
-    if (f->prompt.untold)
+    if (f->prompt.untold) {
+        make_question(f);
         ask_tokens(f);
-    else
+    } else {
         blocks_known(f);
+    }
 }
 
 void proxy_chat(struct exchange *x) {

@@ -38,8 +38,8 @@ struct forwarded {
     struct pool *pool;
     struct forwarded *prev, *next;
     enum prompt_kind kind;
-    json_t *json;          // until its blocks are known
-    struct evbuffer *told; // what /tokenize has answered so far
+    json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
+    struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
     struct prompt prompt;
     char *headers; // for the engine; behind headers_size bytes, the rank
     size_t headers_size;

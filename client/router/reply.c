@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bytes.h"
+
 enum { HEAD, NONE, LENGTH, CHUNK_LINE, CHUNK, CHUNK_END, TRAILER, TO_END };
 
 void reply_begin(struct reply *r, bool bodiless) {
@@ -169,10 +171,7 @@ enum reply_step reply_head(struct reply *r, struct evbuffer *in) {
 static bool move(struct reply *r, struct evbuffer *in, struct evbuffer *out) {
     size_t there = evbuffer_get_length(in);
     size_t n = (uint64_t)r->left < there ? (size_t)r->left : there;
-    if (n == there)
-        evbuffer_add_buffer(out, in);
-    else if (n)
-        evbuffer_remove_buffer(in, out, n);
+    if (!bytes_move(in, out, n)) n = 0; // it is tried again
     r->left -= (int64_t)n;
     return !r->left;
 }
@@ -244,7 +243,7 @@ enum reply_step reply_body(struct reply *r, struct evbuffer *in, struct evbuffer
         case NONE:
             return REPLY_DONE;
         case TO_END:
-            evbuffer_add_buffer(out, in);
+            bytes_move(in, out, evbuffer_get_length(in));
             return REPLY_MORE;
         case LENGTH:
             return move(r, in, out) ? REPLY_DONE : REPLY_MORE;

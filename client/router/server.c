@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections: bytes become requests, one after the other. See server.h.
+#define _GNU_SOURCE // POLLRDHUP
 #include <event2/bufferevent_ssl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "bytes.h"
 #include "router.h"
 #include "routes.h"
 #include "server_impl.h"
@@ -188,7 +191,7 @@ static int take_body(struct conn *c) {
     } else {
         size_t there = evbuffer_get_length(in);
         size_t n = (int64_t)there < c->left ? there : (size_t)c->left;
-        if (n && evbuffer_remove_buffer(in, x->body, n) != (int)n) {
+        if (!bytes_move(in, x->body, n)) {
             c->dead = true;
             return -1;
         }
@@ -221,7 +224,7 @@ static bool step(struct conn *c) { // false: nothing more can be done now
         c->left = c->x->head.length;
         c->state = CONN_BODY;
         expect_within(c, options(c)->body_timeout);
-        if (c->x->head.expects && (c->left || c->x->head.chunked))
+        if (c->x->head.expects && !c->x->head.old && (c->left || c->x->head.chunked))
             evbuffer_add(out, "HTTP/1.1 100 Continue\r\n\r\n", 25);
         return true;
     case CONN_BODY:
@@ -294,6 +297,21 @@ static void on_deadline(struct conn *c) {
     }
 }
 
+// While a request is answered, what its client pipelines stays where it is, and once that is as much as
+// may wait nothing is read any more: then only the socket itself tells that the client has left.
+static bool has_left(const struct conn *c) {
+    struct pollfd p = {.fd = bufferevent_getfd(c->bev), .events = POLLRDHUP};
+    size_t most = (size_t)options(c)->max_header;
+    return c->state == CONN_ANSWER && evbuffer_get_length(bufferevent_get_input(c->bev)) > most &&
+           poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+// The rest of a last answer is on its way: that it comes on is watched by the write time-out.
+static bool is_sending(const struct conn *c) {
+    return c->state == CONN_CLOSING && !c->shut &&
+           evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *arg) {
     struct server *s = arg;
     int64_t now = now_us();
@@ -301,7 +319,10 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     for (struct conn *c = s->conns, *next; c; c = next) {
         next = c->next;
-        if (c->state != CONN_ANSWER && now >= c->deadline) on_deadline(c);
+        if (c->state != CONN_ANSWER && now >= c->deadline && !is_sending(c))
+            on_deadline(c);
+        else if (has_left(c))
+            lose(c);
     }
     if (!s->resting) return;
     s->resting = false;

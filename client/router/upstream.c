@@ -58,6 +58,7 @@ struct upstream_call {
     bool begun;      // of the body, too
     bool paused;     // by the caller
     bool closed;     // the engine has ended the connection; there may be bytes to read
+    bool broken;     // not in order: what has no length isn't whole
     bool busy, over; // inside a callback; cancelled in one
 };
 
@@ -359,7 +360,7 @@ static void advance(struct upstream_call *c) {
         if (!hand_data(c)) return;
     }
     if (step == REPLY_MORE && c->closed && !c->paused)
-        step = c->stage == READING ? reply_closed(&c->reply) : REPLY_MORE;
+        step = c->stage != READING ? REPLY_MORE : c->broken ? REPLY_BAD : reply_closed(&c->reply);
     if (step == REPLY_DONE)
         finish(c);
     else if (step == REPLY_BAD)
@@ -400,6 +401,7 @@ static void on_event(struct bufferevent *stream, short what, void *ctx) {
     // An engine that closes while it is being written to may have answered: reading tells.
     if (what & BEV_EVENT_WRITING) return;
     c->closed = true;
+    c->broken = what & BEV_EVENT_ERROR;
     if (!c->paused) advance(c);
 }
 

@@ -236,6 +236,24 @@ Test(upstream, what_is_cut_is_a_reset) {
     take_down();
 }
 
+// Without a length only an orderly end says that it was all.
+static void half(struct server *s, size_t n, struct bufferevent *to) {
+    static const char text[] = "HTTP/1.1 200 OK\r\n\r\n{\"half\":";
+    (void)s;
+    cr_assert_eq(write(bufferevent_getfd(to), text, sizeof text - 1), sizeof text - 1);
+    usleep(20000);
+    server_end(to, n == 0);
+}
+
+Test(upstream, a_reset_is_no_end) {
+    set_up(half, &usual);
+    cr_assert_eq(failure(srv.address), UPSTREAM_RESET);
+    struct heard h = get(srv.address, false);
+    cr_assert(h.ends == 1 && evbuffer_get_length(h.body) == 8);
+    forget(&h);
+    take_down();
+}
+
 Test(upstream, nobody_is_there) {
     char address[64];
     set_up(ok, &usual);

@@ -96,6 +96,7 @@ Test(memory, when_it_is_out_what_frees_still_works) {
     for (int i = 0; i < 50; i++)
         call(c, "KVROUTE.SELECT p o%d IDS 0 LEASE 200", i);
     call(c, "KVROUTE.SELECT p keep IDS 0");
+    call_int(c, "KVROUTE.WORKER SET p worker-1"); // the traffic may have deleted it
     call_ok(c, "CONFIG SET maxmemory-policy noeviction");
     call_ok(c, "CONFIG SET maxmemory 1");
     static const char *const refused[] = {

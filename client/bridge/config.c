@@ -109,24 +109,6 @@ static bool on_word(void *ctx, const char *section, const char *name, const char
     return g && (!name || set_engine(g, name, value, e));
 }
 
-static bool read_flags(struct config *c, int argc, char **argv, bool file, struct words_error *e) {
-    char flag[WORDS_FLAG];
-    const char *value;
-    int more;
-    for (int i = 1; (more = words_flag(argc, argv, &i, flag, &value, e)) > 0;) {
-        bool is_file = strcmp(flag, "config") == 0, good = true;
-        if (is_file != file) continue;
-        if (is_file)
-            good = words_file(value, on_word, c, e);
-        else if (strcmp(flag, "engine") == 0)
-            good = words_item("engine", value, on_word, c, e);
-        else
-            good = set_bridge(c, flag, value, e);
-        if (!good) return false;
-    }
-    return more == 0;
-}
-
 static bool check(const struct config *c, struct words_error *e) {
     if (!c->n_engines) return words_fail(e, "no engines");
     if (c->ttl < 100) return words_fail(e, "ttl is at least 100 ms");
@@ -143,14 +125,12 @@ static bool check(const struct config *c, struct words_error *e) {
 
 bool config_read(struct config *c, int argc, char **argv, bool *help, char *error,
                  size_t error_size) {
+    static const char *const kinds[] = {"engine", NULL};
     struct words_error e = {error, error_size};
     *c = (struct config){.redis = "redis://127.0.0.1:6379", .pool = "kvroute", .ttl = 15000};
-    *help = false;
-    for (int i = 1; i < argc; i++)
-        *help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    *help = words_help(argc, argv);
     if (*help) return true;
-    return read_flags(c, argc, argv, true, &e) && read_flags(c, argc, argv, false, &e) &&
-           check(c, &e);
+    return words_command_line(argc, argv, "bridge", kinds, on_word, c, &e) && check(c, &e);
 }
 
 void config_free(struct config *c) {

@@ -141,12 +141,17 @@ bool words_item(const char *kind, const char *text, words_entry *entry, void *ct
     return true;
 }
 
-int words_flag(int argc, char **argv, int *at, char name[WORDS_FLAG], const char **value,
-               struct words_error *e) {
+// ---- The command line ----------------------------------------------------------------------------
+
+enum { MOST_FLAG = 64 };
+
+// The next flag, from argv[*at] on. 1: there it is, 0: there are no more, -1: with a reason.
+static int next_flag(int argc, char **argv, int *at, char name[MOST_FLAG], const char **value,
+                     struct words_error *e) {
     if (*at >= argc) return 0;
     const char *flag = argv[*at];
     size_t n = strcspn(flag, "=");
-    if (strncmp(flag, "--", 2) != 0 || n - 2 >= WORDS_FLAG) {
+    if (strncmp(flag, "--", 2) != 0 || n - 2 >= MOST_FLAG) {
         words_fail(e, "%.60s is no flag", flag);
         return -1;
     }
@@ -157,4 +162,38 @@ int words_flag(int argc, char **argv, int *at, char name[WORDS_FLAG], const char
     if (*value) return 1;
     words_fail(e, "--%s needs a value", name);
     return -1;
+}
+
+static bool is_kind(const char *const *kinds, const char *name) {
+    while (*kinds && strcmp(*kinds, name) != 0)
+        kinds++;
+    return *kinds != NULL;
+}
+
+bool words_command_line(int argc, char **argv, const char *program, const char *const *kinds,
+                        words_entry *entry, void *ctx, struct words_error *e) {
+    char name[MOST_FLAG];
+    const char *value;
+    for (int files = 1; files >= 0; files--) {
+        int more;
+        for (int i = 1; (more = next_flag(argc, argv, &i, name, &value, e)) > 0;) {
+            bool is_file = strcmp(name, "config") == 0, good = true;
+            if (is_file != files) continue;
+            if (is_file)
+                good = words_file(value, entry, ctx, e);
+            else if (is_kind(kinds, name))
+                good = words_item(name, value, entry, ctx, e);
+            else
+                good = entry(ctx, program, name, value, e);
+            if (!good) return false;
+        }
+        if (more < 0) return false;
+    }
+    return true;
+}
+
+bool words_help(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
 }

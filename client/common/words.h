@@ -51,15 +51,17 @@ bool words_set(void *what, const struct word *words, size_t n, const char *name,
 typedef bool words_entry(void *ctx, const char *section, const char *name, const char *value,
                          struct words_error *e);
 
-// The next flag of a command line, from argv[*at] on: "--name value" or "--name=value". 1: there it is,
-// 0: there are no more, -1: with a reason.
-enum { WORDS_FLAG = 64 };
-int words_flag(int argc, char **argv, int *at, char name[WORDS_FLAG], const char **value,
-               struct words_error *e);
-
 bool words_file(const char *path, words_entry *entry, void *ctx, struct words_error *e);
 // "name word=value …", as the section "kind name".
 bool words_item(const char *kind, const char *text, words_entry *entry, void *ctx,
                 struct words_error *e);
+
+// All of a command line, flags of the form "--name value" or "--name=value". The file that --config names
+// comes first, wherever that stands; then each flag, as a word of the section `program`, or, if its name
+// is one of `kinds` (NULL at the end), as an item of that kind.
+bool words_command_line(int argc, char **argv, const char *program, const char *const *kinds,
+                        words_entry *entry, void *ctx, struct words_error *e);
+// Whether --help or -h is among them.
+bool words_help(int argc, char **argv);
 
 #endif

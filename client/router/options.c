@@ -184,24 +184,6 @@ static bool on_word(void *ctx, const char *section, const char *name, const char
     return words_fail(e, "no section [%.60s]", section);
 }
 
-static bool read_flags(struct options *o, int argc, char **argv, bool file, struct words_error *e) {
-    char flag[WORDS_FLAG];
-    const char *value;
-    int more;
-    for (int i = 1; (more = words_flag(argc, argv, &i, flag, &value, e)) > 0;) {
-        bool is_file = strcmp(flag, "config") == 0, good = true;
-        if (is_file != file) continue;
-        if (is_file)
-            good = words_file(value, on_word, o, e);
-        else if (strcmp(flag, "engine") == 0 || strcmp(flag, "pool") == 0)
-            good = words_item(flag, value, on_word, o, e);
-        else
-            good = on_word(o, "router", flag, value, e);
-        if (!good) return false;
-    }
-    return more == 0;
-}
-
 // What follows from the rest.
 static bool complete(struct options *o, struct words_error *e) {
     if (!o->n_pools && !pool_named(o, "kvroute", e)) return false;
@@ -230,6 +212,7 @@ static bool complete(struct options *o, struct words_error *e) {
 
 bool options_read(struct options *o, int argc, char **argv, bool *help, char *error,
                   size_t error_size) {
+    static const char *const kinds[] = {"engine", "pool", NULL};
     struct words_error e = {error, error_size};
     *o = (struct options){
         .redis = "redis://127.0.0.1:6379",
@@ -256,12 +239,9 @@ bool options_read(struct options *o, int argc, char **argv, bool *help, char *er
         .silence_timeout = 120000,
         .probe = 1000,
     };
-    *help = false;
-    for (int i = 1; i < argc; i++)
-        *help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    *help = words_help(argc, argv);
     if (*help) return true;
-    if (read_flags(o, argc, argv, true, &e) && read_flags(o, argc, argv, false, &e) &&
-        complete(o, &e))
+    if (words_command_line(argc, argv, "router", kinds, on_word, o, &e) && complete(o, &e))
         return true;
     options_free(o);
     return false;

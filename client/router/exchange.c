@@ -7,6 +7,7 @@
 
 #include "access.h"
 #include "bytes.h"
+#include "dice.h"
 #include "metrics.h"
 #include "pools.h"
 #include "router.h"
@@ -60,13 +61,6 @@ void exchange_drop_body(struct exchange *x) {
 
 // ---- Ids -----------------------------------------------------------------------------------------
 
-static uint64_t draw(uint64_t *state) { // splitmix64
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 static bool fit_for_id(const char *s) {
     size_t n = 0;
     while (s[n] > ' ' && s[n] < 127 && n <= REQUEST_ID_MOST)
@@ -86,8 +80,8 @@ void exchange_name(struct exchange *x) {
         memcpy(x->record.id, given, strlen(given) + 1);
         return;
     }
-    hex16(x->record.id, draw(&s->dice[0]));
-    hex16(x->record.id + 16, draw(&s->dice[1]));
+    hex16(x->record.id, dice_draw(&s->dice[0]));
+    hex16(x->record.id + 16, dice_draw(&s->dice[1]));
     x->record.id[32] = 0;
 }
 

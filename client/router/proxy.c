@@ -9,6 +9,7 @@
 
 #include "answer.h"
 #include "bytes.h"
+#include "dice.h"
 #include "metrics.h"
 
 enum {
@@ -98,11 +99,8 @@ void proxy_update(struct forwarded *f, bool prefilled) {
 
 // Each try has an id of its own: what was released doesn't come back.
 static void new_id(struct forwarded *f) {
-    uint64_t z = f->proxy->dice += 0x9e3779b97f4a7c15; // splitmix64
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    z ^= z >> 31;
-    f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id, z);
+    f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id,
+                                  dice_draw(&f->proxy->dice));
 }
 
 static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {

@@ -136,26 +136,25 @@ static const struct target rank_targets[] = {
     {"decode_blocks", INTEGER, offsetof(struct kvr_rank, decode_blocks), false},
 };
 
+// Which of three names the reply is; the first, if it is none.
+static int read_name(struct reading *in, const redisReply *r, const char *const names[3]) {
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(r->str, names[i])) return i;
+    fail(in, KVR_CODE_PROTOCOL);
+    return 0;
+}
+
 static void read_state(struct reading *in, const redisReply *r, enum kvr_state *out) {
     static const char *const names[] = {"ready", "draining", "expired"};
-    if (r->type == REDIS_REPLY_STRING)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (!strcmp(r->str, names[i])) {
-                *out = (enum kvr_state)i;
-                return;
-            }
-    fail(in, KVR_CODE_PROTOCOL);
+    if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+    *out = (enum kvr_state)read_name(in, r, names);
 }
 
 static void read_circuit(struct reading *in, const redisReply *r, enum kvr_circuit *out) {
     static const char *const names[] = {"closed", "open", "half-open"};
-    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (!strcmp(r->str, names[i])) {
-                *out = (enum kvr_circuit)i;
-                return;
-            }
-    fail(in, KVR_CODE_PROTOCOL);
+    if (r->type != REDIS_REPLY_STRING && r->type != REDIS_REPLY_STATUS)
+        return fail(in, KVR_CODE_PROTOCOL);
+    *out = (enum kvr_circuit)read_name(in, r, names);
 }
 
 static void read_ranks(struct reading *in, const redisReply *r, struct kvr_worker *out) {

@@ -13,6 +13,7 @@
 
 #include "home.h"
 #include "program.h"
+#include "redis.h"
 
 int stand_wait(pid_t *pid) {
     int status = 0;
@@ -20,41 +21,14 @@ int stand_wait(pid_t *pid) {
     return status;
 }
 
-static bool is_up(struct stand *s) {
-    if (s->look && !s->look->err) return true;
-    if (s->look) redisFree(s->look);
-    struct timeval patience = {5, 0};
-    s->look = redisConnectWithTimeout("127.0.0.1", s->port, patience);
-    if (!s->look || s->look->err) return false;
-    redisSetTimeout(s->look, patience);
-    redisReply *r = redisCommand(s->look, "PING");
-    bool good = r && r->type == REDIS_REPLY_STATUS;
-    if (r) freeReplyObject(r);
-    return good;
-}
-
 void stand_server(struct stand *s) {
-    char port[12];
     bool again = s->port != 0;
     for (int tries = 0; tries < 5; tries++) {
         if (!again) s->port = home_port();
-        snprintf(port, sizeof port, "%d", s->port);
-        const char *argv[] = {home_setting("REDIS_SERVER", REDIS_SERVER),
-                              "--port",
-                              port,
-                              "--bind",
-                              "127.0.0.1",
-                              "--save",
-                              "",
-                              "--dir",
-                              home_path(),
-                              "--loadmodule",
-                              home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                              NULL};
-        s->server = program_start(argv, -1, -1, -1);
+        s->server = redis_start(s->port, (const char *[]){NULL});
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(10)) {
             if (waitpid(s->server, NULL, WNOHANG) == s->server) break;
-            if (is_up(s)) return;
+            if (redis_answers(&s->look, s->port)) return;
         }
     }
     cr_assert_fail("no server");
@@ -87,7 +61,7 @@ void stand_down(struct stand *s) {
 
 redisReply *stand_say(struct stand *s, const char *format, ...) {
     va_list args;
-    if (!is_up(s)) return NULL;
+    if (!redis_answers(&s->look, s->port)) return NULL;
     va_start(args, format);
     redisReply *r = redisvCommand(s->look, format, args);
     va_end(args);

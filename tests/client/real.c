@@ -16,6 +16,7 @@
 
 #include "home.h"
 #include "program.h"
+#include "redis.h"
 
 enum { PATIENCE_MS = 60000 };
 
@@ -76,21 +77,7 @@ void real_stop(struct real *r) {
 }
 
 void real_again(struct real *r) {
-    char port[12];
-    snprintf(port, sizeof port, "%d", r->port);
-    const char *argv[] = {home_setting("REDIS_SERVER", REDIS_SERVER),
-                          "--port",
-                          port,
-                          "--bind",
-                          "127.0.0.1",
-                          "--save",
-                          "",
-                          "--dir",
-                          home_path(),
-                          "--loadmodule",
-                          home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                          NULL};
-    r->pid = program_start(argv, -1, -1, -1);
+    r->pid = redis_start(r->port, (const char *[]){NULL});
     for (int64_t end = now_ms() + PATIENCE_MS; !answers(r); sleep_ms(10))
         cr_assert(now_ms() < end && waitpid(r->pid, NULL, WNOHANG) == 0, "no server");
 }

@@ -90,6 +90,8 @@ struct digest pool_digest(struct conn *c, const char *key);
 struct digest debug_digest(struct conn *c, const char *key); // DEBUG DIGEST-VALUE
 bool same_digest(struct digest a, struct digest b);
 int64_t pool_info(struct conn *c, const char *key, const char *field);
+// Waits until two servers have the same pool: digests, version and counts.
+void expect_equal(struct server *primary, struct server *replica, const char *key);
 // The value of "name:" in INFO.
 int64_t server_info(struct conn *c, const char *section, const char *name);
 // The text of it, cut to fit.

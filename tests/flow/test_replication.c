@@ -9,35 +9,6 @@
 
 TestSuite(replication, .fini = harness_end, .timeout = 180);
 
-struct pair {
-    struct server *primary, *replica;
-    const char *key;
-};
-
-static bool are_equal(void *ctx) {
-    struct pair *p = ctx;
-    const struct reply *r = call(p->replica->conn, "EXISTS %s", p->key);
-    if (r->kind != REPLY_INTEGER || !r->integer) return false;
-    struct digest there = pool_digest(p->replica->conn, p->key);
-    int64_t version = pool_info(p->replica->conn, p->key, "version");
-    static const char *const counts[] = {"workers",  "instances", "blocks",
-                                         "holdings", "predicted", "requests"};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (pool_info(p->primary->conn, p->key, counts[i]) !=
-            pool_info(p->replica->conn, p->key, counts[i]))
-            return false;
-    return same_digest(there, pool_digest(p->primary->conn, p->key)) &&
-           version == pool_info(p->primary->conn, p->key, "version") &&
-           same_digest(debug_digest(p->primary->conn, p->key),
-                       debug_digest(p->replica->conn, p->key));
-}
-
-// Copies that have parted never meet again, so it is enough to see them meet.
-static void expect_equal(struct server *primary, struct server *replica, const char *key) {
-    struct pair p = {primary, replica, key};
-    wait_until(are_equal, &p, "primary and replica are equal");
-}
-
 static bool is_quiet(void *ctx) {
     return pool_info(ctx, "p", "requests") == 0 && pool_info(ctx, "p", "predicted") == 0;
 }

@@ -139,17 +139,6 @@ Test(report, refusals) {
     cr_expect(same_digest(before, pool_digest(c, "p")));
 }
 
-struct copies {
-    struct conn *a, *b;
-};
-
-static bool are_equal(void *ctx) {
-    struct copies *p = ctx;
-    return call_int(p->b, "EXISTS p") &&
-           pool_info(p->a, "p", "version") == pool_info(p->b, "p", "version") &&
-           same_digest(pool_digest(p->a, "p"), pool_digest(p->b, "p"));
-}
-
 Test(report, replicated_and_saved) {
     static const char *const with_aof[] = {"--appendonly", "yes", NULL};
     struct server *primary = server_start(with_aof), *replica = server_start(NULL);
@@ -163,8 +152,7 @@ Test(report, replicated_and_saved) {
     wait_until(is_half_open, c, "the time is over");
     call_ok(c, "KVROUTE.ALTER p OPENTIME 600000");
     cr_expect(w_is_chosen(c, "probe"));
-    struct copies both = {c, replica->conn};
-    wait_until(are_equal, &both, "primary and replica are equal");
+    expect_equal(primary, replica, "p");
     expect_circuit(replica->conn, "open", 1); // the probe is known there, too
 
     struct digest before = pool_digest(c, "p");

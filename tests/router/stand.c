@@ -14,6 +14,7 @@
 
 #include "home.h"
 #include "program.h"
+#include "redis.h"
 
 enum { MOST_WORDS = 60 };
 
@@ -43,45 +44,20 @@ static void choose_port(struct stand_process *p) {
 }
 
 static bool has_ended(struct stand_process *p) {
-    if (waitpid(p->pid, NULL, WNOHANG) != p->pid) return false;
-    p->pid = 0;
-    return true;
+    int status;
+    return program_ended(&p->pid, &status);
 }
 
 static bool is_up(struct stand *s) {
-    if (s->look && !s->look->err) return true;
-    if (s->look) redisFree(s->look);
-    struct timeval patience = {5, 0};
-    s->look = redisConnectWithTimeout("127.0.0.1", s->redis.port, patience);
-    if (!s->look || s->look->err) return false;
-    redisSetTimeout(s->look, patience);
-    redisReply *r = redisCommand(s->look, "PING");
-    bool good = r && r->type == REDIS_REPLY_STATUS;
-    if (r) freeReplyObject(r);
-    return good;
+    return redis_answers(&s->look, s->redis.port);
 }
 
 void stand_redis(struct stand *s) {
-    char port[12];
     if (s->look) redisFree(s->look); // of an earlier life
     s->look = NULL;
     for (int tries = 0; tries < 5; tries++) {
         choose_port(&s->redis);
-        snprintf(port, sizeof port, "%d", s->redis.port);
-        const char *argv[MOST_WORDS] = {home_setting("REDIS_SERVER", REDIS_SERVER),
-                                        "--port",
-                                        port,
-                                        "--bind",
-                                        "127.0.0.1",
-                                        "--save",
-                                        "",
-                                        "--dir",
-                                        home_path(),
-                                        "--loadmodule",
-                                        home_setting("KVROUTE_MODULE", KVROUTE_MODULE)};
-        for (size_t n = 11, i = 0; s->redis_more[i]; i++)
-            argv[n++] = s->redis_more[i];
-        s->redis.pid = stand_spawn(argv, -1);
+        s->redis.pid = redis_start(s->redis.port, s->redis_more);
         for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(5)) {
             if (has_ended(&s->redis)) break;
             if (is_up(s)) return;
@@ -100,30 +76,13 @@ static bool says(redisContext *c, const char *question, const char *text, size_t
 }
 
 void stand_sentinel(struct stand *s) {
-    char own[12], primary[12], path[300];
-    const char *server = home_setting("REDIS_SERVER", REDIS_SERVER);
+    char primary[12], path[300];
     choose_port(&s->replica);
     choose_port(&s->sentinel);
-    snprintf(own, sizeof own, "%d", s->replica.port);
     snprintf(primary, sizeof primary, "%d", s->redis.port);
-    const char *argv[] = {server,
-                          "--port",
-                          own,
-                          "--bind",
-                          "127.0.0.1",
-                          "--save",
-                          "",
-                          "--dir",
-                          home_path(),
-                          "--repl-diskless-sync-delay",
-                          "0",
-                          "--loadmodule",
-                          home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                          "--replicaof",
-                          "127.0.0.1",
-                          primary,
-                          NULL};
-    s->replica.pid = stand_spawn(argv, -1);
+    const char *of[] = {
+        "--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1", primary, NULL};
+    s->replica.pid = redis_start(s->replica.port, of);
     for (int64_t end = now_ms() + PATIENCE_MS;
          !says(s->look, "INFO replication", "state=online", 0); sleep_ms(20))
         cr_assert(now_ms() < end, "no replica");
@@ -135,7 +94,7 @@ void stand_sentinel(struct stand *s) {
             "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 4000\n",
             s->sentinel.port, home_path(), s->redis.port);
     fclose(f);
-    const char *watch[] = {server, path, "--sentinel", NULL};
+    const char *watch[] = {home_setting("REDIS_SERVER", REDIS_SERVER), path, "--sentinel", NULL};
     s->sentinel.pid = stand_spawn(watch, -1);
     redisContext *c = NULL;
     for (int64_t end = now_ms() + PATIENCE_MS; !says(c, "SENTINEL REPLICAS main", NULL, 1);
@@ -260,4 +219,17 @@ long long stand_info(struct stand *s, const char *pool, const char *field) {
         if (!strcmp(r->element[i]->str, field)) n = r->element[i + 1]->integer;
     if (r) freeReplyObject(r);
     return n;
+}
+
+long stand_memory(const struct stand *s, int i, const char *what) {
+    char path[60], line[200];
+    long kb = -1;
+    size_t n = strlen(what);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)s->routers[i].pid);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, what, n) && line[n] == ':') kb = strtol(line + n + 1, NULL, 10);
+    if (f) fclose(f);
+    cr_assert(kb >= 0, "no %s", what);
+    return kb;
 }

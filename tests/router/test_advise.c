@@ -222,13 +222,7 @@ Test(advise, strange_json_takes_no_memory, .fini = down) {
         response_free(&r);
     }
     free(body);
-    char path[60], line[200];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)s.routers[0].pid);
-    FILE *f = fopen(path, "r");
-    long peak = 0;
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "VmHWM: %ld", &peak);
-    fclose(f);
+    long peak = stand_memory(&s, 0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 160 << 10, "%ld kB", peak);
 }
 

@@ -153,13 +153,7 @@ Test(door, a_hundred_megabytes_take_no_memory, .fini = down, .timeout = 120) {
         http_say(fd, "\r\n");
     }
     close(fd);
-    char path[60], line[200];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)s.routers[0].pid);
-    FILE *f = fopen(path, "r");
-    long peak = 0;
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "VmHWM: %ld", &peak);
-    fclose(f);
+    long peak = stand_memory(&s, 0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 64 << 10, "%ld kB", peak);
     struct response r = http_get(port(), "/healthz");
     cr_assert_eq(r.status, 200);

@@ -28,17 +28,6 @@ static int port(void) {
     return s.routers[0].port;
 }
 
-static long peak_kb(void) {
-    char path[60], line[200];
-    long peak = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)s.routers[0].pid);
-    FILE *f = fopen(path, "r");
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "VmHWM: %ld", &peak);
-    fclose(f);
-    return peak;
-}
-
 Test(limits, requests_at_a_time, .fini = down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_requests", "4", "--deadline",
                         "3000", "--retry_after", "7", NULL});
@@ -92,14 +81,15 @@ Test(limits, bytes_at_a_time, .fini = down) {
 // Sends requests for a long answer and reads none of them: the router stops taking more.
 Test(limits, who_reads_nothing_waits, .fini = down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--stall_timeout", "1500", NULL});
-    long before = peak_kb();
+    long before = stand_memory(&s, 0, "VmHWM");
     int fd = http_connect(port());
     struct timeval patience = {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     for (int i = 0; i < 20000; i++)
         http_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     if (!getenv("ASAN_OPTIONS"))
-        cr_assert_lt(peak_kb() - before, 4 << 10, "%ld kB more", peak_kb() - before);
+        cr_assert_lt(stand_memory(&s, 0, "VmHWM") - before, 4 << 10, "%ld kB more",
+                     stand_memory(&s, 0, "VmHWM") - before);
     // And is left at last.
     for (int64_t end = now_ms() + 10000;; sleep_ms(50)) {
         struct response r = http_get(port(), "/v1/status");
@@ -122,7 +112,7 @@ Test(limits, many_idle_connections, .fini = down, .timeout = 120) {
     int most = files.rlim_max < MANY + 200 ? (int)files.rlim_max - 200 : MANY;
     if (most < LEAST) cr_skip_test("too few descriptors");
     up((const char *[]){"--engine", "http://10.0.0.1:8000", NULL});
-    long before = peak_kb();
+    long before = stand_memory(&s, 0, "VmHWM");
     for (int i = 0; i < most; i++) {
         fds[i] = http_connect(port());
         cr_assert_geq(fds[i], 0);
@@ -137,8 +127,8 @@ Test(limits, many_idle_connections, .fini = down, .timeout = 120) {
     json_decref(http_json(http_post(port(), "/v1/select", "{}"), 200));
     cr_assert_lt(now_ms() - since, 1000);
     if (!getenv("ASAN_OPTIONS"))
-        cr_assert_lt((peak_kb() - before) / (most / 1000), 4 << 10, "%ld kB for %d",
-                     peak_kb() - before, most);
+        cr_assert_lt((stand_memory(&s, 0, "VmHWM") - before) / (most / 1000), 4 << 10,
+                     "%ld kB for %d", stand_memory(&s, 0, "VmHWM") - before, most);
     for (int i = 0; i < most; i++)
         close(fds[i]);
     for (int64_t end = now_ms() + 10000;; sleep_ms(50)) {

@@ -450,24 +450,13 @@ Test(proxy, clients_that_leave_end_the_engines_work, .fini = down) {
     await(nothing_runs, "an engine goes on for nobody");
 }
 
-static long memory_kb(pid_t pid) {
-    char path[60], line[200];
-    long kb = -1;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (!strncmp(line, "VmRSS:", 6)) kb = strtol(line + 6, NULL, 10);
-    if (f) fclose(f);
-    return kb;
-}
-
 // A client that takes nothing: the engine waits, and the router's memory stays as it was.
 Test(proxy, slow_clients_cost_no_memory, .fini = down) {
     enum { SLOW = 8 };
     static struct caller who[SLOW];
     char *bodies[SLOW];
     up(1, "--time-scale 0 --blocks 40000 --max-model-len 40000", 1, NULL);
-    long before = memory_kb(s.routers[0].pid);
+    long before = stand_memory(&s, 0, "VmRSS");
     for (int i = 0; i < SLOW; i++) {
         bodies[i] = chat("tell me everything", 30000, true);
         crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, bodies[i]);
@@ -475,7 +464,7 @@ Test(proxy, slow_clients_cost_no_memory, .fini = down) {
     for (int i = 0; i < SLOW; i++)
         upstream_pause(who[i].call);
     crowd_run(&crowd, 1500);
-    long after = memory_kb(s.routers[0].pid);
+    long after = stand_memory(&s, 0, "VmRSS");
     cr_assert(getenv("ASAN_OPTIONS") || after - before < 8192, "%ld kB, then %ld", before, after);
     cr_assert(metric(0, "num_requests_running") >= 0);
     for (int i = 0; i < SLOW; i++)

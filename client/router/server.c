@@ -298,7 +298,8 @@ static void on_deadline(struct conn *c) {
 }
 
 // While a request is answered, what its client pipelines stays where it is, and once that is as much as
-// may wait nothing is read any more: then only the socket itself tells that the client has left.
+// may wait nothing is read any more: then only the socket itself tells that the client has left, as long as
+// its buffer has room for the end to come in.
 static bool has_left(const struct conn *c) {
     struct pollfd p = {.fd = bufferevent_getfd(c->bev), .events = POLLRDHUP};
     size_t most = (size_t)options(c)->max_header;

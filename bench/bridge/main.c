@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "map.h"
 #include "measure.h"
+#include "process.h"
 #include "random.h"
 #include "server.h"
 #include "stop.h"
@@ -55,11 +56,6 @@ static double cpu_s(void) {
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
 }
 
 // ---- An engine's payloads ------------------------------------------------------------------------
@@ -346,8 +342,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     stop_watch();
-    server.plan = (struct server_plan){.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                                       .server = setting("REDIS_SERVER", REDIS_SERVER)};
+    server.plan = (struct server_plan){.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                       .server = process_setting("REDIS_SERVER", REDIS_SERVER)};
     atexit(put_away);
     if (!server_start(&server)) fail("no server");
     snprintf(url, sizeof url, "unix://%s/control.sock", server.dir);

@@ -20,6 +20,7 @@
 
 #include "clock.h"
 #include "measure.h"
+#include "process.h"
 #include "publisher.h"
 #include "random.h"
 #include "server.h"
@@ -48,17 +49,6 @@ static double cpu_s(void) {
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-static double median(const double *values, size_t n) {
-    double *sorted = measure_sorted(values, n), m = measure_quantile(sorted, n, 0.5);
-    free(sorted);
-    return m;
-}
-
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
 }
 
 // ---- The requests --------------------------------------------------------------------------------
@@ -251,7 +241,7 @@ static void print_ratio(const struct figures *f, size_t rounds, size_t library, 
         ratios[r] = f->rate[library][r] / f->rate[bare][r];
     printf("  %-24s %10.2f %12s %s\n",
            ways[library].pipelined ? "asynchronous by pipelined" : "blocking by one at a time",
-           median(ratios, rounds), "", ">= 0.90");
+           measure_median(ratios, rounds), "", ">= 0.90");
 }
 
 static void compare(struct bench *b, size_t blocks, size_t window, size_t rounds, size_t pairs) {
@@ -261,8 +251,8 @@ static void compare(struct bench *b, size_t blocks, size_t window, size_t rounds
     measure(b, rounds, pairs, &f);
     printf("%zu blocks, %zu pairs under way\n", blocks, window);
     for (size_t w = 0; w < WAYS; w++)
-        printf("  %-24s %10.0f %12.1f\n", ways[w].name, median(f.rate[w], rounds),
-               median(f.cpu[w], rounds));
+        printf("  %-24s %10.0f %12.1f\n", ways[w].name, measure_median(f.rate[w], rounds),
+               measure_median(f.cpu[w], rounds));
     print_ratio(&f, rounds, 1, 0);
     print_ratio(&f, rounds, 3, 2);
     fflush(stdout);
@@ -317,8 +307,8 @@ int main(int argc, char **argv) {
         }
     }
     if (rounds < 1 || rounds > MAX_ROUNDS) fail("from 1 to 99 rounds");
-    server.plan = (struct server_plan){.module = setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                                       .server = setting("REDIS_SERVER", REDIS_SERVER)};
+    server.plan = (struct server_plan){.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                                       .server = process_setting("REDIS_SERVER", REDIS_SERVER)};
     stop_watch();
     if (atexit(put_away) || !server_start(&server)) return 1;
     snprintf(b.socket, sizeof b.socket, "%s/control.sock", server.dir);

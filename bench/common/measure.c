@@ -33,6 +33,12 @@ double measure_quantile(const double *sorted, size_t n, double q) {
     return sorted[i < n ? i : n - 1];
 }
 
+double measure_median(const double *v, size_t n) {
+    double *sorted = measure_sorted(v, n), m = measure_quantile(sorted, n, 0.5);
+    free(sorted);
+    return m;
+}
+
 double measure_imbalance(const uint64_t *v, size_t n) {
     double sum = 0, max = 0;
     for (size_t i = 0; i < n; i++) {

@@ -10,6 +10,7 @@
 double *measure_sorted_u64(const uint64_t *v, size_t n, double scale);
 double *measure_sorted(const double *v, size_t n);
 double measure_quantile(const double *sorted, size_t n, double q); // 0 <= q <= 1; 0 of nothing
+double measure_median(const double *v, size_t n); // of an even number, the greater of the two
 // The largest ÷ the mean; 1 when all are equal.
 double measure_imbalance(const uint64_t *v, size_t n);
 

@@ -19,6 +19,11 @@
 
 enum { FIRST_PORT = 14000, PORTS = 17000, TRIES = 500, LAST_FD = 1024 };
 
+const char *process_setting(const char *name, const char *built_with) {
+    const char *value = getenv(name);
+    return value && *value ? value : built_with;
+}
+
 pid_t process_start(const char *const *argv, const char *log, int output) {
     pid_t parent = getpid();
     fflush(NULL);

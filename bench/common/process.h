@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+// The value of an environment variable, or what is used when it is unset or empty.
+const char *process_setting(const char *name, const char *built_with);
 // Starts argv[0] with what it says and warns of going to a file (appended to; NULL: nowhere), and its
 // standard output to a descriptor (-1: to the same). Ends the program with a message if it can't fork.
 pid_t process_start(const char *const *argv, const char *log, int output);

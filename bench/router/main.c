@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "load.h"
 #include "measure.h"
+#include "process.h"
 #include "random.h"
 #include "stage.h"
 #include "stop.h"
@@ -35,12 +36,6 @@ static void put_away(void) {
 static void fail(const char *what) {
     if (!stop_asked()) fprintf(stderr, "kvroute-bench-router: %s\n", what);
     exit(1);
-}
-
-static double median(const double *values, size_t n) {
-    double *sorted = measure_sorted(values, n), m = measure_quantile(sorted, n, 0.5);
-    free(sorted);
-    return m;
 }
 
 static size_t post(char *out, const char *path, const char *body, size_t n) {
@@ -132,7 +127,7 @@ static double bare_p50(size_t n) {
         freeReplyObject(r);
     }
     redisFree(c);
-    double p50 = median(took, n);
+    double p50 = measure_median(took, n);
     free(took);
     return p50;
 }
@@ -157,17 +152,17 @@ static void advise(void) {
                  ((double)r.answers * RELEASES / (RELEASES + 1));
         p99[i] = r.p99_us;
     }
-    double added = median(one, (size_t)rounds) - median(bare, (size_t)rounds);
-    double each = median(cpu, (size_t)rounds);
+    double added = measure_median(one, (size_t)rounds) - measure_median(bare, (size_t)rounds);
+    double each = measure_median(cpu, (size_t)rounds);
     printf("== Advise: %d tokens, %d workers; released %d at a time ==\n", TOKENS, WORKERS,
            RELEASES);
     printf("  bare command, one at a time                  p50 %8.0f us\n",
-           median(bare, (size_t)rounds));
+           measure_median(bare, (size_t)rounds));
     printf("  POST /v1/select, one at a time               p50 %8.0f us\n",
-           median(one, (size_t)rounds));
+           measure_median(one, (size_t)rounds));
     printf("  added                                            %8.0f us   goal <= 300\n", added);
     printf("  64 at once                                       %8.0f selects/s, p99 %.0f us\n",
-           median(rate, (size_t)rounds), median(p99, (size_t)rounds));
+           measure_median(rate, (size_t)rounds), measure_median(p99, (size_t)rounds));
     printf("  the router's CPU                                 %8.1f us a select: %.0f a second of "
            "a core   goal >= 20000\n\n",
            each, 1e6 / each);
@@ -230,9 +225,11 @@ static void proxy(void) {
     printf("  %-20s %12s %10s %10s %12s %18s\n", "", "requests/s", "p50 us", "p99 us", "its CPU us",
            "a second of a core");
     for (size_t w = 0; w < n; w++) {
-        double cpu = median(ways[w].cpu, (size_t)rounds);
-        printf("  %-20s %12.0f %10.0f %10.0f", ways[w].name, median(ways[w].rate, (size_t)rounds),
-               median(ways[w].p50, (size_t)rounds), median(ways[w].p99, (size_t)rounds));
+        double cpu = measure_median(ways[w].cpu, (size_t)rounds);
+        printf("  %-20s %12.0f %10.0f %10.0f", ways[w].name,
+               measure_median(ways[w].rate, (size_t)rounds),
+               measure_median(ways[w].p50, (size_t)rounds),
+               measure_median(ways[w].p99, (size_t)rounds));
         if (ways[w].pid)
             printf(" %12.1f %18.0f%s", cpu, 1e6 / cpu,
                    ways[w].pid == &stage.router ? "   goal >= 5000" : "");
@@ -352,9 +349,9 @@ int main(int argc, char **argv) {
     stop_watch();
     atexit(put_away);
     raise_files();
-    const char *module = getenv("KVROUTE_MODULE"), *redis = getenv("REDIS_SERVER");
-    stage.server.plan = (struct server_plan){.module = module && *module ? module : KVROUTE_MODULE,
-                                             .server = redis && *redis ? redis : REDIS_SERVER};
+    stage.server.plan =
+        (struct server_plan){.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                             .server = process_setting("REDIS_SERVER", REDIS_SERVER)};
     if (!server_start(&stage.server) || !server_open(&stage.server)) fail("no server");
     restart("0", "50");
     advise();

@@ -15,11 +15,6 @@
 
 enum { START_S = 10 };
 
-static const char *setting(const char *name, const char *built_with) {
-    const char *value = getenv(name);
-    return value && *value ? value : built_with;
-}
-
 static bool listens(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)port),
@@ -42,7 +37,8 @@ bool stage_engines(struct stage *s, const char *time_scale, const char *decode_s
                  "--model=mock --no-events --max-running=1000 --blocks=65536 --time-scale=%s "
                  "--decode-speed=%s",
                  time_scale, decode_speed);
-        if (!engine_start(e, setting("KVROUTE_MOCK_ENGINE", KVROUTE_MOCK_ENGINE))) return false;
+        if (!engine_start(e, process_setting("KVROUTE_MOCK_ENGINE", KVROUTE_MOCK_ENGINE)))
+            return false;
     }
     return true;
 }
@@ -66,7 +62,8 @@ bool stage_router(struct stage *s) {
     snprintf(log, sizeof log, "%s/router.log", s->server.dir);
     s->router_port = process_ports(1);
     if (!write_settings(s, path)) return false;
-    const char *argv[] = {setting("KVROUTE_ROUTER", KVROUTE_ROUTER), "--config", path, NULL};
+    const char *argv[] = {process_setting("KVROUTE_ROUTER", KVROUTE_ROUTER), "--config", path,
+                          NULL};
     s->router = process_start(argv, log, -1);
     return s->router > 0 && listens(s->router_port);
 }

@@ -52,7 +52,8 @@ struct fleet {
     uint32_t memory[MAX_ROUTERS]; // counts how often it has lost what it knew
     uint8_t *router_of;           // by request
     uint32_t *memory_of;          // by request: its router's memory when it chose
-    uint32_t *follower, *sibling; // by request: the first that waits for it; the next that does so, too
+    uint32_t *follower,
+        *sibling; // by request: the first that waits for it; the next that does so, too
     size_t done;
     void *self; // of the kind of router
     struct progress progress;

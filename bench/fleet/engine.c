@@ -150,6 +150,7 @@ bool engine_begin(struct engine *e, double *seconds, const struct begun **begun,
     uint32_t decoding = (uint32_t)e->n_decoding;
     uint32_t budget = m->budget > decoding ? m->budget - decoding : 0;
     uint64_t kv = e->kv_tokens;
+    double pairs = 0;
     e->step = (struct step){.decoding = decoding};
     e->n_begun = 0;
     for (size_t i = 0; i < e->n_prompts; i++)
@@ -162,12 +163,13 @@ bool engine_begin(struct engine *e, double *seconds, const struct begun **begun,
     for (size_t i = 0; i < e->n_prompts; i++) {
         const struct prompt *p = &e->prompts[i];
         if (p->chunk) kv += p->computed;
+        pairs += p->chunk * (p->computed + p->chunk / 2.0);
         e->step.prefill += p->chunk;
     }
     *begun = e->begun;
     *n_begun = e->n_begun;
     if (!e->step.prefill && !decoding) return false;
-    *seconds = e->step.seconds = model_step(m, e->step.prefill, decoding, kv);
+    *seconds = e->step.seconds = model_step(m, e->step.prefill, decoding, kv, pairs);
     return true;
 }
 

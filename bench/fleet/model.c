@@ -44,6 +44,23 @@ const struct model models[MODELS] = {
     },
 };
 
+// Operations of attention for each pair of tokens ÷ 640 T/s for each GPU:
+//   8 B: 4 · 32 layers · 32 heads · 128     70 B: 4 · 80 · 64 · 128, four GPUs
+//   671 B: 2 · 61 · 128 · (192 + 128), eight
+static const double attention[MODELS] = {0.82e-9, 1.02e-9, 0.98e-9};
+
+void model_attend(struct model *m) {
+    m->attention = attention[model_find(m->name) - models];
+}
+
+void model_speed(struct model *m, double speed) {
+    m->fixed /= speed;
+    m->prefill /= speed;
+    m->decode /= speed;
+    m->kv /= speed;
+    m->attention /= speed;
+}
+
 const struct model *model_find(const char *name) {
     for (size_t i = 0; i < MODELS; i++)
         if (!strcmp(models[i].name, name)) return &models[i];

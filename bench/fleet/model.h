@@ -3,6 +3,9 @@
 //
 //   seconds = fixed + prefill · tokens of prompts computed in it + decode · requests that decode
 //           + kv · tokens of KV cache that these read
+//           + attention · pairs of a prompt token computed in it and a token before it
+//
+// An engine of speed x takes 1 / x of that.
 #ifndef FLEET_MODEL_H
 #define FLEET_MODEL_H
 
@@ -12,6 +15,7 @@
 struct model {
     const char *name, *what;
     double fixed, prefill, decode, kv; // seconds
+    double attention;                  // seconds; 0: a token costs the same at every place
     uint32_t budget;                   // tokens a step at most, prompts and decoding together
     uint32_t running;                  // requests at most
     uint64_t capacity;                 // tokens of KV cache
@@ -22,9 +26,15 @@ extern const struct model models[MODELS];
 
 const struct model *model_find(const char *name); // NULL: none of that name
 
+// Turns the cost of attention on. The model has one of the presets' names.
+void model_attend(struct model *m);
+// Makes everything take 1 / speed of the time.
+void model_speed(struct model *m, double speed);
+
 static inline double model_step(const struct model *m, uint32_t prefill, uint32_t decoding,
-                                uint64_t kv) {
-    return m->fixed + m->prefill * prefill + m->decode * decoding + m->kv * (double)kv;
+                                uint64_t kv, double pairs) {
+    return m->fixed + m->prefill * prefill + m->decode * decoding + m->kv * (double)kv +
+           m->attention * pairs;
 }
 
 #endif

@@ -148,7 +148,8 @@ static void end_step(struct fleet *f, uint32_t w) {
 }
 
 static void open_engine(struct fleet *f, uint32_t w) {
-    f->worker[w].engine = engine_new(&f->worker[w].model, f->load, f->worker[w].blocks);
+    f->worker[w].engine =
+        engine_new(&f->worker[w].model, f->load, f->worker[w].blocks, f->plan->host);
     f->there[w] = true;
 }
 

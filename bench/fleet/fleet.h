@@ -40,6 +40,7 @@ struct run_plan {
     size_t most; // that are measured; 0: no limit
     const struct model *model;
     size_t blocks; // an engine's
+    size_t host;   // blocks of each engine's second tier; 0: none
     // Engines that aren't all like model and blocks, in turn; those that join, too. n_engines 0: all are.
     const struct engine_plan *engines;
     size_t n_engines;

@@ -9,6 +9,7 @@
 #ifndef FLEET_MODEL_H
 #define FLEET_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,8 @@ struct model {
     uint32_t budget;                   // tokens a step at most, prompts and decoding together
     uint32_t running;                  // requests at most
     uint64_t capacity;                 // tokens of KV cache
+    double transfer;                   // seconds for a token's KV cache from the host's memory
+    bool preempt;                      // output gets its room as it comes
 };
 
 enum { MODELS = 3 };

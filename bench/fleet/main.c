@@ -124,6 +124,7 @@ static bool run_seed(struct program *p, struct row *row, uint64_t i) {
         .until = o->duration > 0 ? o->warmup + o->duration : 0,
         .model = &o->model,
         .blocks = o->blocks,
+        .host = o->host,
         .engines = o->engines,
         .n_engines = o->workers,
         .workers = (unsigned)o->workers,

@@ -116,6 +116,8 @@ static void copy_request(struct copying *c, struct user *u, uint32_t session, ui
     else
         r.after = r.after == NO_REQUEST ? u->after : c->place[r.after];
     r.at = u->at + r.delay;
+    u->at = r.at + (r.osl + 1) * c->plan->pace;
+    if (r.at >= c->plan->until) return;
     out->hashes = memory_grow(out->hashes, &c->room_hashes, out->n_hashes + r.known + 1u,
                               sizeof *out->hashes);
     for (uint32_t b = 0; b < r.known; b++) {
@@ -126,7 +128,6 @@ static void copy_request(struct copying *c, struct user *u, uint32_t session, ui
     c->place[which] = (uint32_t)out->n;
     out->requests = memory_grow(out->requests, &c->room, out->n + 1, sizeof r);
     out->requests[out->n] = r;
-    u->at = r.at + (r.osl + 1) * c->plan->pace;
     u->after = (uint32_t)out->n++;
 }
 

@@ -36,7 +36,7 @@ struct prompt_how {
 struct prompt {
     uint64_t *hashes; // of the full blocks
     size_t n;
-    int64_t isl, osl; // tokens; 0: not known
+    int64_t isl, osl; // tokens; 0: not known. osl: only what is said to be expected, or certain
     bool stream;      // the answer is to be one
     bool untold;      // text that /tokenize is to be asked for
 };

@@ -11,6 +11,7 @@
 #include "bytes.h"
 #include "dice.h"
 #include "metrics.h"
+#include "session.h"
 
 enum {
     TICK_MS = 250,
@@ -61,8 +62,9 @@ void forwarded_free(struct forwarded *f) {
     drop_question(f);
     prompt_free(&f->prompt);
     stream_free(&f->stream);
+    free(f->session);
     free(f->headers);
-    f->headers = NULL;
+    f->session = f->headers = NULL;
     f->x = NULL;
     if (!f->selecting) unlink_and_free(f);
 }
@@ -82,9 +84,13 @@ static void answer_error(struct forwarded *f, int status, const char *code, cons
 
 // ---- The pool ------------------------------------------------------------------------------------
 
+// What the output came to goes before the release, on the same way: pools learn from it how long
+// answers are and how fast they come.
 void proxy_release(struct forwarded *f) {
     struct kvr_bytes id = {f->id, f->id_size};
-    if (f->booked) kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    if (!f->booked) return;
+    if (f->answering && stream_tokens(&f->stream) > f->told_tokens) proxy_update(f, false);
+    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
     f->booked = false;
 }
 
@@ -124,11 +130,14 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     f->rank = c->rank;
     f->booked = true;
     f->fresh = f->counted = false;
-    f->told_us = now_us();
+    f->booked_us = f->told_us = now_us();
+    f->told_tokens = 0;
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
     record->rank = c->rank;
     record->blocks = (int64_t)f->prompt.n;
     record->overlap = c->overlap;
+    record->expected = c->expected;
+    record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
     record->degraded = r->degraded;
     record->tries++;
 }
@@ -171,6 +180,7 @@ void proxy_select(struct forwarded *f) {
                                    .osl = f->prompt.osl,
                                    .exclude = out,
                                    .n_exclude = n};
+    if (f->pool->has_sessions) call.session = (struct kvr_bytes){f->session, f->session_size};
     f->asked_us = now_us();
     f->selecting = true;
     enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
@@ -328,6 +338,21 @@ static void ask_tokens(struct forwarded *f) {
     if (!f->call) blocks_known(f);
 }
 
+// What the request says of itself besides its prompt. False: no memory.
+static bool read_hints(struct forwarded *f) {
+    const struct http_head *h = &f->x->head;
+    char session[KVR_MAX_ID], *end;
+    const char *expects = http_header(h, "x-kvroute-osl");
+    long long osl = expects && *expects >= '0' && *expects <= '9' ? strtoll(expects, &end, 10) : 0;
+    if (osl > 0 && osl <= KVR_MAX_TOKENS && !*end) f->prompt.osl = osl;
+    f->session_size = session_read(&f->proxy->router->options, h,
+                                   f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
+    if (!f->session_size) return true;
+    if (!(f->session = malloc(f->session_size))) return false;
+    memcpy(f->session, session, f->session_size);
+    return true;
+}
+
 static void begin(struct exchange *x, enum prompt_kind kind) {
     struct proxy *p = x->router->proxy;
     char why[100] = "";
@@ -363,7 +388,7 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
     x->gone = on_gone;
     f->json = json;
     fill_budget(p);
-    if (!prompt_read(&f->prompt, kind, json, &how) || !forward_prepare(f)) {
+    if (!prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
         answer_error(f, 503, "NOMEM", "no memory");
         return;
     }

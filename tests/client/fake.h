@@ -81,6 +81,7 @@ struct fake_lies {
     const char *fails;     // a command's name that is always answered with `error`
     const char *error;     //
     const char *open;      // a worker whose circuit is open; the other's is half-open
+    const char *addr;      // of the workers; NULL: one where nobody is
     bool old;              // the module is of version 1: no sessions, labels or predictions
 };
 void fake_lie(struct fake *f, const struct fake_lies *lies); // copied; NULL: the truth again

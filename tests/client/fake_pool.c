@@ -253,6 +253,10 @@ static void keyslot(struct heard *h) {
 
 // ---- Of the module -------------------------------------------------------------------------------
 
+static const char *address_of_workers(const struct pool *p) {
+    return p->lies.addr ? p->lies.addr : "http://10.0.0.1:8000";
+}
+
 static struct word request_of(const struct heard *h) {
     return h->argc > 2 ? h->argv[2] : (struct word){"", 0};
 }
@@ -306,7 +310,7 @@ static void select_(struct heard *h) {
     buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
     text(b, "worker", "w1");
     number(b, "rank", 0);
-    text(b, "addr", "http://10.0.0.1:8000");
+    text(b, "addr", address_of_workers(h->p));
     number(b, "overlap", 2);
     number(b, "cached", 32);
     number(b, "blocks", 4);
@@ -329,7 +333,7 @@ static void score(struct heard *h) {
         buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
         text(b, "worker", names[i]);
         number(b, "rank", 0);
-        text(b, "addr", "http://10.0.0.1:8000");
+        text(b, "addr", address_of_workers(h->p));
         number(b, "overlap", 2 - i);
         number(b, "device", 2 - i);
         number(b, "host", 0);
@@ -354,7 +358,7 @@ static void worker_about(struct heard *h, const char *name) {
     bool old = h->p->lies.old, second = name[1] == '2';
     buf_text(b, "*%d\r\n", old ? 16 : 26);
     text(b, "worker", name);
-    text(b, "addr", "http://10.0.0.1:8000");
+    text(b, "addr", address_of_workers(h->p));
     text(b, "state", "ready");
     number(b, "capacity", 0);
     number(b, "ttl_left", -1);

@@ -7,7 +7,7 @@
 
 enum { MAX_RELEASE = 1 << 16 };
 #define MAX_TOKEN_COUNT ((size_t)1 << 26) // 256 MiB: what a Redis argument may have is twice that
-#define MAX_WEIGHT 1e9                    // of a rule, and of a worker's speed
+#define MAX_WEIGHT 1e9
 
 static bool is_text(struct kvr_bytes b, size_t most) {
     return b.p && b.n >= 1 && b.n <= most;
@@ -392,7 +392,7 @@ static bool is_registration(const struct kvr_worker_call *q) {
     if (s & KVR_WORKER_CAPACITY && !is_count(q->capacity, (int64_t)1 << 53)) return false;
     if (s & KVR_WORKER_STATE && q->state != KVR_READY && q->state != KVR_DRAINING) return false;
     if (s & KVR_WORKER_TTL && !is_count(q->ttl, KVR_MAX_MS)) return false;
-    if (s & KVR_WORKER_SPEED && !(isfinite(q->speed) && q->speed >= 0 && q->speed <= MAX_WEIGHT))
+    if (s & KVR_WORKER_SPEED && !(isfinite(q->speed) && q->speed >= 0 && q->speed <= KVR_MAX_SPEED))
         return false;
     return !(s & KVR_WORKER_LABELS) || are_labels(q->labels, q->n_labels);
 }

@@ -33,6 +33,7 @@ enum {
 };
 #define KVR_MAX_TOKENS ((int64_t)1 << 40) // ISL, OSL, OUTPUT, CACHED
 #define KVR_MAX_MS ((int64_t)1 << 50)     // durations
+#define KVR_MAX_SPEED 1e6                 // of a worker
 
 // resize(ctx, p, size): p NULL allocates, size 0 frees, otherwise like realloc. Returns NULL when
 // there is no memory, and then p is still valid. Shrinking to a smaller non-zero size may fail too.

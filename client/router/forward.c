@@ -103,6 +103,7 @@ static void begin_answer(struct forwarded *f) {
     exchange_header_set(x, "X-Kvroute-Expected", expected);
     bool bodiless = r->status == 204 || r->status == 304;
     f->answering = true;
+    f->good = r->status < 300;
     exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
     // From here on it can't go elsewhere: what was kept for that isn't needed any more.
     exchange_drop_body(x);

@@ -9,7 +9,7 @@
 
 #include "strange.h"
 
-enum { TOKEN_BYTES = 4, MAX_CHOICES = 128 };
+enum { MAX_CHOICES = 128 };
 
 void prompt_free(struct prompt *p) {
     free(p->hashes);

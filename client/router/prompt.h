@@ -22,6 +22,8 @@
 #include <kvroute/types.h>
 #include <stdbool.h>
 
+enum { TOKEN_BYTES = 4 }; // of text, where nothing better is known
+
 enum prompt_way { PROMPT_IDS, PROMPT_TOKENIZE, PROMPT_TEXT };
 enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION, PROMPT_EMBEDDING };
 

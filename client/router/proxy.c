@@ -84,23 +84,35 @@ static void answer_error(struct forwarded *f, int status, const char *code, cons
 
 // ---- The pool ------------------------------------------------------------------------------------
 
-// What the output came to goes before the release, on the same way: pools learn from it how long
-// answers are and how fast they come.
-void proxy_release(struct forwarded *f) {
-    struct kvr_bytes id = {f->id, f->id_size};
-    if (!f->booked) return;
-    if (f->answering && stream_tokens(&f->stream) > f->told_tokens) proxy_update(f, false);
-    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
-    f->booked = false;
-}
-
-void proxy_update(struct forwarded *f, bool prefilled) {
-    int64_t tokens = stream_tokens(&f->stream);
+static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
     struct kvr_update_call call = {
         .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
     f->told_us = now_us();
     f->told_tokens = tokens;
     kvr_client_update_async(f->pool->client, &call, NULL, NULL);
+}
+
+void proxy_update(struct forwarded *f, bool prefilled) {
+    tell(f, prefilled, stream_tokens(&f->stream));
+}
+
+// What the output came to goes before the release, on the same way: pools learn from it how long
+// answers are and how fast they come. Of a whole answer nobody saw the first token, so PREFILLED would
+// teach them something wrong; that there is an output tells that the prompt was computed.
+static void tell_output(struct forwarded *f) {
+    int64_t tokens = stream_tokens(&f->stream);
+    if (tokens < 0 && f->kind != PROMPT_EMBEDDING)
+        tokens = (int64_t)f->x->record.out_bytes / TOKEN_BYTES; // a guess, where no usage is said
+    if (tokens < 1) tokens = 1;
+    if (tokens > f->told_tokens) tell(f, false, tokens);
+}
+
+void proxy_release(struct forwarded *f) {
+    struct kvr_bytes id = {f->id, f->id_size};
+    if (!f->booked) return;
+    if (f->good) tell_output(f);
+    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    f->booked = false;
 }
 
 // Each try has an id of its own: what was released doesn't come back.
@@ -129,7 +141,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     memcpy(f->worker, c->worker.p, f->worker_size);
     f->rank = c->rank;
     f->booked = true;
-    f->fresh = f->counted = false;
+    f->fresh = f->counted = f->good = false;
     f->booked_us = f->told_us = now_us();
     f->told_tokens = 0;
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);

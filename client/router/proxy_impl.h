@@ -62,7 +62,7 @@ struct forwarded {
 
     // The answer.
     const struct reply *reply; // its head has come
-    bool answering;            // the client has it
+    bool answering, good;      // the client has it; and it is no refusal
     bool counted;              // how this try ended
     struct stream stream;
     int64_t booked_us;            // when the pool's choice came

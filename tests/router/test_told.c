@@ -277,6 +277,46 @@ Test(told, a_whole_answers_tokens, .fini = down) {
     check_order("UPDATE", "RELEASE");
 }
 
+static void refuses(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+                   "Content-Length: 27\r\n\r\n{\"completion_tokens\": 37  }");
+}
+
+// An engine that has refused a request has computed nothing.
+Test(told, nothing_of_a_refusal, .fini = down) {
+    up(refuses, false, NULL);
+    struct caller c = call("/v1/chat/completions", NULL, CHAT "}");
+    cr_assert(c.status == 400 && c.complete);
+    caller_free(&c);
+    await_end();
+    cr_assert_str_empty(said("KVROUTE.UPDATE"));
+}
+
+static void says_no_usage(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n"
+                   "{\"choices\":[{\"text\":\"0123456789 01234\"}]}");
+}
+
+// Then bytes are counted; what an embedding tells is that its prompt was computed.
+Test(told, an_answer_without_usage, .fini = down) {
+    up(says_no_usage, false, NULL);
+    struct caller c = call("/v1/chat/completions", NULL, CHAT "}");
+    cr_assert(c.status == 200 && c.complete);
+    caller_free(&c);
+    await_end();
+    await_said("KVROUTE.UPDATE", " OUTPUT 10");
+    c = call("/v1/embeddings", NULL, "{\"input\":\"x\"}");
+    cr_assert(c.status == 200 && c.complete);
+    caller_free(&c);
+    await_end();
+    const char *all = said("KVROUTE.UPDATE");
+    cr_assert(strlen(all) > 9 && !strcmp(all + strlen(all) - 9, " OUTPUT 1"), "%s", all);
+}
+
 // ---- What is expected ----------------------------------------------------------------------------
 
 static double sample(const char *page, const char *name) {

@@ -173,6 +173,13 @@ Test(told, sessions_by_other_names, .fini = down) {
     check_hints(hints, sizeof hints / sizeof *hints);
 }
 
+Test(told, sessions_by_no_name, .fini = down) {
+    static const struct hint hints[] = {
+        {NULL, "X-Session-ID: a\r\n", CHAT ",\"user\":\"u\"}", NULL}};
+    up(plain, false, (const char *[]){"--session_headers", "", "--session_fields=", NULL});
+    check_hints(hints, 1);
+}
+
 Test(told, lengths_that_are_expected, .fini = down) {
     static const struct hint hints[] = {
         {NULL, NULL, CHAT ",\"max_tokens\":500}", NULL},

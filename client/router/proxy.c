@@ -10,8 +10,8 @@
 #include "answer.h"
 #include "bytes.h"
 #include "dice.h"
+#include "hints.h"
 #include "metrics.h"
-#include "session.h"
 
 enum {
     TICK_MS = 250,
@@ -353,12 +353,11 @@ static void ask_tokens(struct forwarded *f) {
 // What the request says of itself besides its prompt. False: no memory.
 static bool read_hints(struct forwarded *f) {
     const struct http_head *h = &f->x->head;
-    char session[KVR_MAX_ID], *end;
-    const char *expects = http_header(h, "x-kvroute-osl");
-    long long osl = expects && *expects >= '0' && *expects <= '9' ? strtoll(expects, &end, 10) : 0;
-    if (osl > 0 && osl <= KVR_MAX_TOKENS && !*end) f->prompt.osl = osl;
-    f->session_size = session_read(&f->proxy->router->options, h,
-                                   f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
+    char session[KVR_MAX_ID];
+    int64_t osl = hints_osl(h);
+    if (osl) f->prompt.osl = osl;
+    f->session_size = hints_session(&f->proxy->router->options, h,
+                                    f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
     if (!f->session_size) return true;
     if (!(f->session = malloc(f->session_size))) return false;
     memcpy(f->session, session, f->session_size);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// See session.h.
-#include "session.h"
+// See hints.h.
+#include "hints.h"
 
 #include <kvroute/hash.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static size_t take(char out[KVR_MAX_ID], const char *name, size_t n) {
@@ -34,8 +35,8 @@ static const json_t *field_of(const json_t *body, char *path) {
     return body;
 }
 
-size_t session_read(const struct options *o, const struct http_head *head, const json_t *body,
-                    char out[KVR_MAX_ID]) {
+size_t hints_session(const struct options *o, const struct http_head *head, const json_t *body,
+                     char out[KVR_MAX_ID]) {
     char name[128];
     for (const char *at = o->session_headers; next_name(&at, name);) {
         const char *value = http_header(head, name);
@@ -47,4 +48,12 @@ size_t session_read(const struct options *o, const struct http_head *head, const
         if (n) return take(out, json_string_value(value), n);
     }
     return 0;
+}
+
+int64_t hints_osl(const struct http_head *head) {
+    const char *text = http_header(head, "x-kvroute-osl");
+    char *end;
+    if (!text || *text < '0' || *text > '9') return 0;
+    long long n = strtoll(text, &end, 10);
+    return *end || n > KVR_MAX_TOKENS ? 0 : n;
 }

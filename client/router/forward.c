@@ -113,9 +113,10 @@ static void begin_answer(struct forwarded *f) {
     f->session = f->headers = NULL;
 }
 
-static void first_piece(struct forwarded *f) {
-    begin_answer(f);
-    if (f->reply->status >= 300 || !f->stream.events) return;
+// A stream's first event comes with the first token. What may come before it are comments, which keep a
+// connection alive and teach nothing.
+static void look_for_token(struct forwarded *f) {
+    if (f->x->record.first_us >= 0 || !f->good || !f->stream.events || !f->stream.n_events) return;
     int64_t now = now_us();
     f->x->record.first_us = now - f->x->record.began_us;
     f->x->record.booked_us = now - f->booked_us;
@@ -224,7 +225,8 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
         return;
     }
     if (!evbuffer_get_length(out)) return;
-    if (!f->answering) first_piece(f);
+    if (!f->answering) begin_answer(f);
+    look_for_token(f);
     next_piece(f);
     if (!exchange_data(f->x, out)) upstream_pause(f->call);
 }
@@ -234,8 +236,9 @@ static void on_end(void *ctx) {
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
     outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
-    if (!f->answering) first_piece(f);
+    if (!f->answering) begin_answer(f);
     stream_end(&f->stream, out);
+    look_for_token(f); // its line had no end
     if (evbuffer_get_length(out)) exchange_data(f->x, out);
     exchange_end(let_go(f));
 }

@@ -63,6 +63,15 @@ static void goes_on(struct server *e, size_t n, struct bufferevent *to) {
     open_stream = to;
 }
 
+// An engine that has nothing to say yet but that it is there.
+static void is_alive(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, ENDLESS);
+    say_chunk(to, ": alive\n\n");
+    open_stream = to;
+}
+
 static void down(void) {
     server_close(&engine);
     crowd_close(&crowd);
@@ -255,6 +264,21 @@ Test(told, the_first_token_when_it_comes, .fini = down) {
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 3");
     check_order("UPDATE", "RELEASE");
+    caller_free(&c);
+}
+
+Test(told, a_comment_is_no_token, .fini = down) {
+    up(is_alive, false, NULL);
+    struct caller c;
+    crowd_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+                CHAT ",\"stream\":true}");
+    for (int64_t end = now_ms() + PATIENCE_MS; !c.heard; crowd_run(&crowd, 5))
+        cr_assert(now_ms() < end, "the comment doesn't come");
+    cr_assert_str_empty(said("KVROUTE.UPDATE"));
+    say_chunk(open_stream, PIECE);
+    await_said("KVROUTE.UPDATE", " PREFILLED OUTPUT 1");
+    caller_leave(&c);
+    await_end();
     caller_free(&c);
 }
 

@@ -4,6 +4,7 @@
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
 // router*, local, core, shared (who chooses, and by what); stats, results, table, json, plots (what comes
 // out; charts are in bench/common); options.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "results.h"
 #include "shared.h"
 #include "stop.h"
+#include "users.h"
 
 struct program {
     struct options o;
@@ -27,26 +29,59 @@ struct program {
 
 static double rate_of(const struct options *o) {
     if (o->rate > 0) return o->rate;
-    return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
+    return options_sum(o, o->load->rate);
+}
+
+// Whether every seed has the same load.
+static bool same_for_all(const struct options *o) {
+    return o->trace && !o->users;
+}
+
+// Seconds a token at least, with the fastest engine.
+static double least_pace(const struct options *o) {
+    double least = INFINITY;
+    for (size_t w = 0; w < o->workers; w++)
+        least = fmin(least, o->engines[w].model.fixed / o->engines[w].speed);
+    return least;
+}
+
+static void make_users(struct workload *w, const struct options *o, double factor, uint64_t seed) {
+    struct workload sessions = *w;
+    if (!sessions.closed) {
+        fprintf(stderr, "kvroute-sim: --sessions takes a load whose requests wait for others\n");
+        exit(2);
+    }
+    users_make(w, &sessions,
+               &(struct users_plan){
+                   .users = (unsigned)(o->users * factor + 0.5),
+                   .ramp = o->ramp / o->speed,
+                   .until = o->warmup + o->duration,
+                   .pace = least_pace(o),
+                   .seed = seed,
+                   .fresh = o->fresh,
+               });
+    workload_free(&sessions);
 }
 
 static void make_load(struct workload *w, const struct options *o, double factor, uint64_t seed) {
     workload_free(w);
     if (o->trace)
-        workload_trace(w, o->trace, (unsigned)o->block_size, o->requests);
+        workload_trace(w, o->trace, (unsigned)o->block_size, o->users ? 0 : o->requests);
     else
         load_make(
             o->load, w,
             &(struct load_plan){(unsigned)o->block_size, o->requests, rate_of(o) * factor, seed});
     for (size_t i = 0; i < w->n; i++)
         if (!w->requests[i].osl) w->requests[i].osl = 1;
+    if (o->users) make_users(w, o, factor, seed);
 }
 
-// A generated load is made anew at another rate; a trace is the same, faster, and for every seed.
+// A generated load is made anew at another rate, and users in another number; a trace alone is the same,
+// faster, and for every seed.
 static void make_loads(struct program *p, double factor) {
     const struct options *o = &p->o;
-    if (p->loads[0].n && (o->trace || p->made_for == factor)) return;
-    for (uint64_t i = 0; i < (o->trace ? 1 : o->seeds); i++)
+    if (p->loads[0].n && (same_for_all(o) || p->made_for == factor)) return;
+    for (uint64_t i = 0; i < (same_for_all(o) ? 1 : o->seeds); i++)
         make_load(&p->loads[i], o, factor, o->seed + i);
     p->made_for = factor;
 }
@@ -78,14 +113,20 @@ static void name_row(struct row *row) {
 // One run, of one seed.
 static bool run_seed(struct program *p, struct row *row, uint64_t i) {
     const struct options *o = &p->o;
-    const struct workload *load = &p->loads[o->trace ? 0 : i];
+    const struct workload *load = &p->loads[same_for_all(o) ? 0 : i];
     bool compared = row->series == COMPARED;
     struct run_plan plan = {
         .kind = row->spec.kind,
         .load = load,
-        .speed = o->trace ? o->speed * row->factor : 1,
+        .speed = o->trace ? o->speed * (o->users ? 1 : row->factor) : 1,
+        .from = o->warmup,
+        .most = o->users ? o->requests : 0,
+        .until = o->duration > 0 ? o->warmup + o->duration : 0,
         .model = &o->model,
         .blocks = o->blocks,
+        .host = o->host,
+        .engines = o->engines,
+        .n_engines = o->workers,
         .workers = (unsigned)o->workers,
         .routers = row->spec.routers,
         .hop = o->hop,

@@ -26,10 +26,18 @@ struct options {
     uint64_t requests;       // at most; 0: all of a trace
     double speed;            // a trace's times are divided by it
     double rate;             // requests a second of a generated load; 0: its own
+    uint64_t users;          // of a closed load's sessions; 0: it is played as it is
+    bool fresh;              // users begin with the first request of a session
+    double ramp;             // seconds until the last user has begun
+    double warmup, duration; // seconds that aren't measured, and that are (0: all)
     uint64_t seed, seeds;    // the first, and how many
 
-    struct model model;
-    uint64_t workers, blocks, budget; // blocks: an engine's
+    struct model model;                      // of the first engine
+    uint64_t workers, blocks, budget;        // blocks: the first engine's
+    struct engine_plan engines[MAX_WORKERS]; // all at the start
+    const char *models, *speeds;             // the lists as given
+    bool attention, preempt;
+    uint64_t host; // blocks of a second tier; 0: none
 
     const char *routers; // the list as given
     struct spec specs[MAX_SPECS];
@@ -52,5 +60,8 @@ struct options {
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.
 int options_parse(struct options *o, int argc, char **argv);
+
+// What a load asks of each model's engines, for all engines of the fleet by their speeds.
+double options_sum(const struct options *o, const double each[MODELS]);
 
 #endif

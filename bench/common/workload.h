@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is replayed: requests in the order in which they arrive, with the prefix hashes of their
-// blocks.
+// What is replayed: requests with the prefix hashes of their blocks.
+//
+// A load is open or closed. In an open one each request arrives at its own time, whatever became of those
+// before it. In a closed one that holds for the first request of a session; each other arrives some
+// time after another one has ended, as a user or an agent sends the next prompt when the answer is there.
 #ifndef COMMON_WORKLOAD_H
 #define COMMON_WORKLOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define NO_REQUEST UINT32_MAX
+
 struct request {
-    double at;         // seconds of virtual time
+    double at;         // seconds of virtual time; of one that waits for another, the earliest possible
+    double delay;      // seconds from the end of `after` to this one's arrival
+    uint32_t after;    // the request that it waits for, before it in workload.requests; or NO_REQUEST
+    uint32_t session;  // whose it is; a request that belongs to nobody's has one of its own
     uint32_t isl, osl; // tokens of the prompt and of the output
     uint32_t blocks;   // full blocks of the prompt
     uint32_t known;    // the same with the output's, where a later prompt will contain them
@@ -17,8 +26,10 @@ struct request {
 };
 
 struct workload {
-    struct request *requests; // in order of time
+    struct request *requests; // in order of `at`
     size_t n;
+    uint32_t sessions; // requests have ids below that
+    bool closed;       // some wait for others
     uint64_t *hashes; // requests that continue one another share them
     size_t n_hashes;
     uint32_t *tokens; // shared likewise; NULL: not kept
@@ -30,6 +41,8 @@ struct workload {
 // Reads at most so many requests (0: all) of a trace in Mooncake's form. block_size divides 512. Ends
 // the program with a message if it can't.
 void workload_trace(struct workload *w, const char *path, unsigned block_size, size_t at_most);
+// Puts the requests in order of `at`, those of the same time in the order in which they were.
+void workload_sort(struct workload *w);
 void workload_free(struct workload *w);
 
 static inline const uint64_t *request_hashes(const struct workload *w, size_t request) {

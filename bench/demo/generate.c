@@ -108,6 +108,8 @@ void generate_chats(struct workload *w, const struct options *o) {
             say(&c, random_next(&rng), length(&rng, QUESTION_MEAN));
             struct request r = {
                 .at = at,
+                .after = NO_REQUEST,
+                .session = w->sessions,
                 .isl = (uint32_t)c.n,
                 .osl = length(&rng, answer_mean),
                 .blocks = (uint32_t)(c.n / o->block_size),
@@ -123,6 +125,7 @@ void generate_chats(struct workload *w, const struct options *o) {
             w->requests[w->n++] = r;
             at += 1 + r.osl * answer_pace + exponential(&rng, think_mean / denser);
         }
+        w->sessions++;
         size_t blocks = c.n / o->block_size;
         w->hashes = memory_grow(w->hashes, &room_hashes, first + blocks, sizeof *w->hashes);
         w->n_hashes +=

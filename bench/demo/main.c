@@ -70,6 +70,11 @@ int main(int argc, char **argv) {
                                   : 0);
     else
         generate_chats(&w, &o);
+    if (w.closed) {
+        fprintf(stderr, "kvroute-demo: a trace whose requests wait for others can't be replayed\n");
+        workload_free(&w);
+        return 2;
+    }
     if (w.n < o.routers * 8u) {
         fprintf(stderr, "kvroute-demo: %u routers need at least %u requests\n", o.routers,
                 o.routers * 8);

@@ -52,6 +52,7 @@ struct fleet {
     uint32_t memory[MAX_ROUTERS]; // counts how often it has lost what it knew
     uint8_t *router_of;           // by request
     uint32_t *memory_of;          // by request: its router's memory when it chose
+    uint32_t *follower, *sibling; // by request: the first that waits for it; the next that does so, too
     size_t done;
     void *self; // of the kind of router
     struct progress progress;
@@ -109,6 +110,12 @@ static void tell(struct fleet *f, uint32_t request, enum news what) {
     later(f, hop, NEWS, request, what, NULL);
 }
 
+// Whoever waited for the request's end goes on.
+static void follow(struct fleet *f, uint32_t request) {
+    for (uint32_t r = f->follower[request]; r != NO_REQUEST; r = f->sibling[r])
+        later(f, f->load->requests[r].delay / f->plan->speed, ARRIVES, r, 0, NULL);
+}
+
 static void end_step(struct fleet *f, uint32_t w) {
     struct step s;
     engine_end(f->worker[w].engine, &s);
@@ -124,6 +131,7 @@ static void end_step(struct fleet *f, uint32_t w) {
         l->done = f->now;
         f->done++;
         tell(f, s.done[i], DONE);
+        follow(f, s.done[i]);
     }
     f->stats->ended = f->now;
     publish(f, w, &s);
@@ -146,13 +154,21 @@ static uint32_t find_router(const struct fleet *f, uint32_t request) {
     return NOBODY;
 }
 
+// Plans the next arrival, from this request on, of those that wait for no other.
+static void plan_arrival(struct fleet *f, size_t request) {
+    const struct workload *load = f->load;
+    while (request < load->n && load->requests[request].after != NO_REQUEST)
+        request++;
+    if (request < load->n)
+        queue_put(&f->queue, load->requests[request].at / f->plan->speed, ARRIVES,
+                  (uint32_t)request, 0, NULL);
+}
+
 static void arrives(struct fleet *f, uint32_t request) {
     struct life *l = &f->stats->lives[request];
     if (l->arrived < 0) {
         l->arrived = f->now;
-        if (request + 1 < f->load->n)
-            queue_put(&f->queue, f->load->requests[request + 1].at / f->plan->speed, ARRIVES,
-                      request + 1, 0, NULL);
+        if (f->load->requests[request].after == NO_REQUEST) plan_arrival(f, request + 1u);
     }
     uint32_t r = find_router(f, request);
     if (r == NOBODY) { // it waits at the door
@@ -354,7 +370,7 @@ static bool run(struct fleet *f) {
     struct due d;
     f->now = f->load->requests[0].at / plan->speed;
     f->stats->began = f->now;
-    later(f, 0, ARRIVES, 0, 0, NULL);
+    plan_arrival(f, 0);
     for (uint32_t i = 0; i < plan->n_incidents; i++)
         later(f, plan->incidents[i].at, INCIDENT, i, 0, NULL);
     progress_begin(&f->progress, plan->title, f->load->n);
@@ -380,6 +396,21 @@ static void drop_rest(struct fleet *f) {
     queue_free(&f->queue);
 }
 
+// Who waits for whom, in the order of the requests.
+static void link_followers(struct fleet *f) {
+    size_t n = f->load->n;
+    f->follower = memory_take(n, sizeof *f->follower);
+    f->sibling = memory_take(n, sizeof *f->sibling);
+    memset(f->follower, 0xff, n * sizeof *f->follower);
+    for (size_t i = n; i-- > 0;) {
+        uint32_t after = f->load->requests[i].after;
+        f->sibling[i] = NO_REQUEST;
+        if (after == NO_REQUEST) continue;
+        f->sibling[i] = f->follower[after];
+        f->follower[after] = (uint32_t)i;
+    }
+}
+
 bool fleet_run(const struct run_plan *plan, struct stats *out) {
     struct fleet *f = memory_take(1, sizeof *f);
     unsigned workers = plan->workers;
@@ -390,6 +421,7 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
     *f = (struct fleet){.plan = plan, .load = plan->load, .stats = out, .workers = plan->workers};
     f->router_of = memory_take(plan->load->n, sizeof *f->router_of);
     f->memory_of = memory_take(plan->load->n, sizeof *f->memory_of);
+    link_followers(f);
     for (unsigned r = 0; r < plan->routers; r++)
         f->up[r] = true;
     for (uint32_t w = 0; w < plan->workers; w++)
@@ -425,6 +457,8 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
         engine_free(f->worker[w].engine);
     free(f->router_of);
     free(f->memory_of);
+    free(f->follower);
+    free(f->sibling);
     free(f);
     return ok;
 }

@@ -126,7 +126,9 @@ void stats_stretches(const struct stats *s, const struct workload *load, const s
                      struct stretch *out, size_t n) {
     memset(out, 0, n * sizeof *out);
     if (!s->n) return;
-    double from = s->lives[0].arrived, to = s->lives[s->n - 1].arrived;
+    double from = s->lives[0].arrived, to = from;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->lives[i].arrived > to) to = s->lives[i].arrived;
     for (size_t i = 0; i < s->n; i++) {
         const struct life *l = &s->lives[i];
         size_t at = to > from ? (size_t)((l->arrived - from) / (to - from) * (double)n) : 0;

@@ -30,6 +30,7 @@ static void hash_blocks(struct talk *t) {
 void talk_begin(struct talk *t) {
     t->n = t->hashed = 0;
     t->first = t->w->n_hashes;
+    t->session = t->w->sessions++;
 }
 
 void talk_say(struct talk *t, uint64_t seed, size_t tokens) {
@@ -44,6 +45,8 @@ void talk_ask(struct talk *t, double at, uint32_t question, uint32_t answer) {
     talk_say(t, random_next(&t->rng), question);
     struct request r = {
         .at = at,
+        .after = NO_REQUEST,
+        .session = t->session,
         .isl = (uint32_t)t->n,
         .osl = answer,
         .blocks = (uint32_t)(t->n / w->block_size),

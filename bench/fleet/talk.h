@@ -21,6 +21,7 @@ struct talk {
     size_t n, room;
     size_t hashed; // of its blocks
     size_t first;  // place of its first hash
+    uint32_t session;
     size_t room_requests, room_hashes;
 };
 

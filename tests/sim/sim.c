@@ -14,6 +14,8 @@ void small_add(struct small *s, double at, uint32_t isl, uint32_t osl, uint64_t 
     struct request *r = &s->requests[s->load.n++];
     *r = (struct request){
         .at = at,
+        .after = NO_REQUEST,
+        .session = s->load.sessions++,
         .isl = isl,
         .osl = osl,
         .blocks = isl / s->load.block_size,

@@ -256,6 +256,7 @@ struct engine_load engine_load(const struct engine *e) {
     struct kv_count c = kv_count(e->kv);
     return (struct engine_load){
         .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_waiting - e->first_waiting),
+        .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,
         .blocks = c.used + c.reserved,
     };

@@ -49,6 +49,7 @@ struct begun {
 // What an engine's metrics would tell.
 struct engine_load {
     uint32_t requests; // running and waiting
+    uint32_t waiting;
     uint64_t
         prompt_tokens; // of these, not computed yet; what is cached of waiting ones isn't known
     uint64_t blocks;   // reserved or in use

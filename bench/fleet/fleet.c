@@ -52,7 +52,8 @@ struct fleet {
     uint32_t memory[MAX_ROUTERS]; // counts how often it has lost what it knew
     uint8_t *router_of;           // by request
     uint32_t *memory_of;          // by request: its router's memory when it chose
-    uint32_t *follower, *sibling; // by request: the first that waits for it; the next that does so, too
+    uint32_t *follower,
+        *sibling; // by request: the first that waits for it; the next that does so, too
     size_t done;
     void *self; // of the kind of router
     struct progress progress;
@@ -148,7 +149,8 @@ static void open_engine(struct fleet *f, uint32_t w) {
 // The router a request goes to first, or the next one that is up. NOBODY: none is.
 static uint32_t find_router(const struct fleet *f, uint32_t request) {
     unsigned n = f->plan->routers;
-    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + request) % n);
+    uint32_t key = f->plan->together ? f->load->requests[request].session : request;
+    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
     for (unsigned i = 0; i < n; i++, r = (r + 1) % n)
         if (f->up[r]) return r;
     return NOBODY;
@@ -445,6 +447,7 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
             .sync = plan->sync,
             .age = plan->age,
             .affinity = plan->affinity,
+            .fixed = plan->fixed ? plan->fixed : &fixed_default,
             .shared = plan->shared,
             .fleet = f,
         };

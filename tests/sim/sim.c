@@ -44,7 +44,6 @@ void setting_open(struct setting *s, const char *load, size_t requests, double r
         .notice = s->o.notice,
         .sync = s->o.sync,
         .age = s->o.age,
-        .affinity = 1024,
         .seed = 1,
         .rule = s->o.rule,
         .words = "",

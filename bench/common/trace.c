@@ -109,7 +109,8 @@ static const char *add(struct reading *reading, json_t *line) {
         return "no timestamp, nor a delay after another request of the session";
     if (r.blocks > MAX_BLOCKS) return "more blocks than a pool takes in one list";
     r.known = r.blocks;
-    w->hashes = memory_grow(w->hashes, &reading->room_hashes, w->n_hashes + r.blocks, sizeof *w->hashes);
+    w->hashes =
+        memory_grow(w->hashes, &reading->room_hashes, w->n_hashes + r.blocks, sizeof *w->hashes);
     for (size_t i = 0, left = tokens; left >= w->block_size && i < json_array_size(ids); i++) {
         json_t *id = json_array_get(ids, i);
         if (!json_is_integer(id)) return "a hash_id that is no integer";

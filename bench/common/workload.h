@@ -14,9 +14,9 @@
 #define NO_REQUEST UINT32_MAX
 
 struct request {
-    double at;         // seconds of virtual time; of one that waits for another, the earliest possible
-    double delay;      // seconds from the end of `after` to this one's arrival
-    uint32_t after;    // the request that it waits for, before it in workload.requests; or NO_REQUEST
+    double at;      // seconds of virtual time; of one that waits for another, the earliest possible
+    double delay;   // seconds from the end of `after` to this one's arrival
+    uint32_t after; // the request that it waits for, before it in workload.requests; or NO_REQUEST
     uint32_t session;  // whose it is; a request that belongs to nobody's has one of its own
     uint32_t isl, osl; // tokens of the prompt and of the output
     uint32_t blocks;   // full blocks of the prompt
@@ -30,7 +30,7 @@ struct workload {
     size_t n;
     uint32_t sessions; // requests have ids below that
     bool closed;       // some wait for others
-    uint64_t *hashes; // requests that continue one another share them
+    uint64_t *hashes;  // requests that continue one another share them
     size_t n_hashes;
     uint32_t *tokens; // shared likewise; NULL: not kept
     size_t n_tokens;

@@ -34,8 +34,9 @@ struct engine {
 
     struct decoding *decoding; // heap, least first
     size_t n_decoding, room_decoding;
-    uint64_t steps;     // those in which something was decoded
-    uint64_t kv_tokens; // what the decoding requests read in a step
+    uint64_t steps;         // those in which something was decoded
+    uint64_t kv_tokens;     // what the decoding requests read in a step
+    uint64_t output_tokens; // of these, generated
     uint64_t to_prefill;
 
     struct step step;
@@ -99,6 +100,7 @@ static void decode_from_now(struct engine *e, uint32_t request) {
         e->decoding[i] = e->decoding[(i - 1) / 2];
     e->decoding[i] = d;
     e->kv_tokens += r->isl + 1;
+    e->output_tokens++;
 }
 
 static void drop_first_decoding(struct engine *e) {
@@ -205,10 +207,12 @@ static void end_decoding(struct engine *e) {
     if (!e->n_decoding) return;
     e->steps++;
     e->kv_tokens += e->n_decoding;
+    e->output_tokens += e->n_decoding;
     while (e->n_decoding && e->decoding[0].last == e->steps) {
         uint32_t request = e->decoding[0].request;
         const struct request *r = &e->load->requests[request];
         e->kv_tokens -= r->isl + r->osl;
+        e->output_tokens -= r->osl;
         drop_first_decoding(e);
         finish(e, request);
     }
@@ -259,6 +263,7 @@ struct engine_load engine_load(const struct engine *e) {
         .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,
         .blocks = c.used + c.reserved,
+        .filled = c.used + e->output_tokens / e->load->block_size,
     };
 }
 
@@ -280,12 +285,13 @@ size_t engine_requests(const struct engine *e, uint32_t *out) {
 const char *engine_validate(const struct engine *e) {
     const char *wrong = kv_validate(e->kv);
     if (wrong) return wrong;
-    uint64_t kv_tokens = 0, to_prefill = 0;
+    uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = 0;
     size_t reserved = 0;
     for (size_t i = 0; i < e->n_decoding; i++) {
         const struct request *r = &e->load->requests[e->decoding[i].request];
         if (e->decoding[i].last <= e->steps) return "a request decodes for ever";
         kv_tokens += r->isl + r->osl - (e->decoding[i].last - e->steps);
+        output_tokens += r->osl - (e->decoding[i].last - e->steps);
         reserved += blocks_of(e->load, e->decoding[i].request) - r->blocks;
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
@@ -295,7 +301,8 @@ const char *engine_validate(const struct engine *e) {
     }
     for (size_t i = e->first_waiting; i < e->n_waiting; i++)
         to_prefill += e->load->requests[e->waiting[i]].isl;
-    if (kv_tokens != e->kv_tokens) return "tokens read are miscounted";
+    if (kv_tokens != e->kv_tokens || output_tokens != e->output_tokens)
+        return "tokens read are miscounted";
     if (to_prefill != e->to_prefill) return "tokens to prefill are miscounted";
     if (reserved != kv_count(e->kv).reserved) return "reserved blocks are miscounted";
     if (e->n_decoding + e->n_prompts > e->model->running) return "more run than may";

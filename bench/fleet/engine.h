@@ -53,6 +53,8 @@ struct engine_load {
     uint64_t
         prompt_tokens; // of these, not computed yet; what is cached of waiting ones isn't known
     uint64_t blocks;   // reserved or in use
+    uint64_t
+        filled; // in use, with the outputs so far: what engines report that reserve nothing ahead
 };
 
 struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks);

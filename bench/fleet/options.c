@@ -45,8 +45,9 @@ static const char usage[] =
     "                       for each. conversation: a balancer in front of several routers sends\n"
     "                       all of a session to one of them; else each request comes to any.\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
-    "                       affinity, sticky, cache-aware, smg, smg-prefix-hash, llm-d, dynamo,\n"
-    "                       lmetric, fixed, own, events, sync\n"
+    "                       affinity, sticky, cache-aware, smg, smg-no-veto, smg-prefix-hash, "
+    "llm-d,\n"
+    "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
@@ -76,6 +77,7 @@ static const char usage[] =
 static const char everything[] =
     "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
     "affinity,sticky,sticky:8,cache-aware,cache-aware:8,smg,smg:8,smg:8:conversation,"
+    "smg-no-veto:8:conversation,"
     "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 
 static bool wrong(const char *what, const char *text) {

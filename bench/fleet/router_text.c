@@ -4,6 +4,7 @@
 //
 //   cache-aware       sglang-router 0.3.2 and vllm-router 0.1.17, policy cache_aware
 //   smg               smg 1.13, policy cache_aware over HTTP
+//   smg-no-veto       the same with --disable-worker-overload-protection
 //   smg-prefix-hash   smg 1.13, policy prefix_hash
 //
 // A load is the open requests of this gateway, to the end of their streams. A prompt counts as sent when it
@@ -78,14 +79,19 @@ static void *open_cache_aware(const struct world *w) {
     return g;
 }
 
+static void *open_smg_no_veto(const struct world *w) {
+    struct gateways *g = open_gateways(w);
+    for (unsigned r = 0; r < w->routers; r++)
+        fleet_later(w->fleet, FORGET_AFTER, forget_all, g, r, 0);
+    return g;
+}
+
 // Gateways were started at different times, so they look at different times.
 static void *open_smg(const struct world *w) {
-    struct gateways *g = open_gateways(w);
+    struct gateways *g = open_smg_no_veto(w);
     ring_open(&g->ring, w->workers, PREFIX_POINTS);
-    for (unsigned r = 0; r < w->routers; r++) {
-        fleet_later(w->fleet, FORGET_AFTER, forget_all, g, r, 0);
+    for (unsigned r = 0; r < w->routers; r++)
         fleet_later(w->fleet, POLL_AFTER * (r + 1.0) / w->routers, look, g, r, 0);
-    }
     return g;
 }
 
@@ -277,6 +283,16 @@ const struct router router_smg = {
     .name = "smg",
     .what = "smg: the same tree, the least busy of those that hold a prompt",
     .open = open_smg,
+    .choose = choose_smg,
+    .news = on_news,
+    .worker = on_worker,
+    .lost = on_lost,
+    .close = close_gateways,
+};
+const struct router router_smg_no_veto = {
+    .name = "smg-no-veto",
+    .what = "smg without overload protection",
+    .open = open_smg_no_veto,
     .choose = choose_smg,
     .news = on_news,
     .worker = on_worker,

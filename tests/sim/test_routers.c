@@ -103,29 +103,49 @@ Test(routers, smg_spills_beyond_the_swing_of_the_mean) {
     cr_assert(where[10] == 1 && where[11] == 1, "of those that hold it the least busy");
 }
 
+Test(routers, smg_knows_that_a_greater_mean_swings_more) {
+    open_case("smg", 1, 2);
+    uint32_t a = ask_new(0, LONG), b = ask_new(0.01, LONG);
+    ask(0.02, LONG, b, 9);
+    ask(0.03, LONG, b, 9);
+    for (int i = 0; i < 16; i++)
+        ask(1 + i * 0.01, LONG, a, 9);
+    run_case();
+    for (int i = 4; i < 19; i++)
+        cr_assert(where[i] == where[a], "15 are 6 above 9, whose swing is 6: %d", i);
+    cr_assert(where[19] == where[b], "16 are 6.5 above 9.5, whose swing is 6.2");
+}
+
 // Nine on one engine, of which eight wait, five on the other.
 static void load_two(void) {
     engine.running = 1;
     uint32_t a = ask_new(0, LONG), b = ask_new(0.01, LONG);
     for (int i = 0; i < 8; i++)
-        ask(1 + i * 0.01, LONG, a, 9);
+        ask(1 + i, LONG, a, 9);
     for (int i = 0; i < 4; i++)
-        ask(2 + i * 0.01, LONG, b, 9);
+        ask(9 + i * 0.01, LONG, b, 9);
 }
 
 Test(routers, smg_leaves_out_an_engine_where_eight_wait) {
     open_case("smg", 1, 2);
     load_two();
-    uint32_t before = ask(9, LONG, 0, 9), after = ask(11, LONG, 0, 9);
+    uint32_t after = ask(11, LONG, 0, 9);
     run_case();
-    cr_assert(where[before] == where[0], "it looks every 10 s");
+    for (int i = 2; i < 10; i++)
+        cr_assert(where[i] == where[0], "it looks every 10 s: %d", i);
     cr_assert(where[after] != where[0]);
 }
 
-Test(routers, smg_without_the_veto_does_not) {
+Test(routers, smg_does_not_where_fewer_wait_or_without_the_veto) {
     open_case("smg-no-veto", 1, 2);
     load_two();
     uint32_t after = ask(11, LONG, 0, 9);
+    run_case();
+    cr_assert(where[after] == where[0]);
+    open_case("smg", 1, 2);
+    load_two();
+    engine.running = 2; // so seven wait
+    after = ask(11, LONG, 0, 9);
     run_case();
     cr_assert(where[after] == where[0]);
 }

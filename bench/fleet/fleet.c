@@ -2,6 +2,7 @@
 // One run in virtual time; see fleet.h.
 #include "fleet.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +54,10 @@ struct fleet {
     uint8_t *router_of;           // by request
     uint32_t *memory_of;          // by request: its router's memory when it chose
     uint32_t *follower,
-        *sibling; // by request: the first that waits for it; the next that does so, too
-    size_t done;
-    void *self; // of the kind of router
+        *sibling;          // by request: the first that waits for it; the next that does so, too
+    size_t arrived;        // of those that are measured
+    size_t done, left_out; // left_out: were to arrive when nobody does any more
+    void *self;            // of the kind of router
     struct progress progress;
     bool broken;
 };
@@ -86,6 +88,7 @@ static void begin_step(struct fleet *f, uint32_t w) {
     x->stepping = engine_begin(x->engine, &seconds, &begun, &n);
     for (size_t i = 0; i < n; i++) {
         f->stats->lives[begun[i].request].hits = begun[i].hits;
+        if (f->stats->lives[begun[i].request].arrived < f->stats->began) continue;
         f->stats->hits += begun[i].hits;
         f->stats->blocks += f->load->requests[begun[i].request].blocks;
     }
@@ -120,8 +123,10 @@ static void follow(struct fleet *f, uint32_t request) {
 static void end_step(struct fleet *f, uint32_t w) {
     struct step s;
     engine_end(f->worker[w].engine, &s);
-    f->stats->work[w] += s.seconds - f->plan->model->fixed;
-    if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
+    if (stats_within(f->stats, f->now)) {
+        f->stats->work[w] += s.seconds - f->plan->model->fixed;
+        if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
+    }
     for (size_t i = 0; i < s.n_first; i++) {
         f->stats->lives[s.first[i]].first = f->now;
         tell(f, s.first[i], PREFILLED);
@@ -166,11 +171,24 @@ static void plan_arrival(struct fleet *f, size_t request) {
                   (uint32_t)request, 0, NULL);
 }
 
+// The request comes too late to be begun, and so do all that wait for it.
+static void leave_out(struct fleet *f, uint32_t request) {
+    f->left_out++;
+    for (uint32_t r = f->follower[request]; r != NO_REQUEST; r = f->sibling[r])
+        leave_out(f, r);
+}
+
 static void arrives(struct fleet *f, uint32_t request) {
     struct life *l = &f->stats->lives[request];
     if (l->arrived < 0) {
-        l->arrived = f->now;
         if (f->load->requests[request].after == NO_REQUEST) plan_arrival(f, request + 1u);
+        if (f->now >= f->stats->until) {
+            leave_out(f, request);
+            return;
+        }
+        l->arrived = f->now;
+        if (f->now >= f->stats->began && ++f->arrived == f->plan->most)
+            f->stats->until = nextafter(f->now, INFINITY);
     }
     uint32_t r = find_router(f, request);
     if (r == NOBODY) { // it waits at the door
@@ -357,7 +375,9 @@ static void happen(struct fleet *f, const struct due *d) {
 
 static bool check(struct fleet *f) {
     for (uint32_t i = 0; i < f->load->n; i++)
-        if (f->stats->lives[i].done < 0) return fail(f, "a request was lost", i);
+        if (f->stats->lives[i].arrived >= 0 && f->stats->lives[i].done < 0)
+            return fail(f, "a request was lost", i);
+    if (f->done + f->left_out < f->load->n) return fail(f, "requests never arrived", 0);
     for (uint32_t w = 0; w < f->workers; w++) {
         if (!f->worker[w].engine) continue;
         const char *wrong = engine_validate(f->worker[w].engine);
@@ -371,15 +391,16 @@ static bool run(struct fleet *f) {
     const struct run_plan *plan = f->plan;
     struct due d;
     f->now = f->load->requests[0].at / plan->speed;
-    f->stats->began = f->now;
+    f->stats->began = f->now + plan->from;
+    f->stats->until = plan->until > 0 ? f->now + plan->until : INFINITY;
     plan_arrival(f, 0);
     for (uint32_t i = 0; i < plan->n_incidents; i++)
         later(f, plan->incidents[i].at, INCIDENT, i, 0, NULL);
     progress_begin(&f->progress, plan->title, f->load->n);
-    for (uint64_t n = 0; f->done < f->load->n && !f->broken; n++) {
+    for (uint64_t n = 0; f->done + f->left_out < f->load->n && !f->broken; n++) {
         if (n % 4096 == 0) {
             if (stop_asked()) return false;
-            progress_show(&f->progress, f->done,
+            progress_show(&f->progress, f->done + f->left_out,
                           f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks
                                            : 0);
         }

@@ -27,6 +27,10 @@ struct run_plan {
     const struct router *kind;
     const struct workload *load;
     double speed; // the load's times are divided by it
+    double from,
+        until;   // seconds from the first arrival: who arrives from when on is measured, and when
+                 // nobody arrives any more (0: never)
+    size_t most; // that are measured; 0: no limit
     const struct model *model;
     size_t blocks;             // an engine's
     unsigned workers, routers; // at the start

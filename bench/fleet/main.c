@@ -14,6 +14,7 @@
 #include "results.h"
 #include "shared.h"
 #include "stop.h"
+#include "users.h"
 
 struct program {
     struct options o;
@@ -31,23 +32,48 @@ static double rate_of(const struct options *o) {
     return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
 }
 
+// Whether every seed has the same load.
+static bool same_for_all(const struct options *o) {
+    return o->trace && !o->users;
+}
+
+static void make_users(struct workload *w, const struct options *o, double factor, uint64_t seed) {
+    struct workload sessions = *w;
+    if (!sessions.closed) {
+        fprintf(stderr, "kvroute-sim: --sessions takes a load whose requests wait for others\n");
+        exit(2);
+    }
+    users_make(w, &sessions,
+               &(struct users_plan){
+                   .users = (unsigned)(o->users * factor + 0.5),
+                   .ramp = o->ramp / o->speed,
+                   .until = o->warmup + o->duration,
+                   .pace = o->model.fixed,
+                   .seed = seed,
+                   .fresh = o->fresh,
+               });
+    workload_free(&sessions);
+}
+
 static void make_load(struct workload *w, const struct options *o, double factor, uint64_t seed) {
     workload_free(w);
     if (o->trace)
-        workload_trace(w, o->trace, (unsigned)o->block_size, o->requests);
+        workload_trace(w, o->trace, (unsigned)o->block_size, o->users ? 0 : o->requests);
     else
         load_make(
             o->load, w,
             &(struct load_plan){(unsigned)o->block_size, o->requests, rate_of(o) * factor, seed});
     for (size_t i = 0; i < w->n; i++)
         if (!w->requests[i].osl) w->requests[i].osl = 1;
+    if (o->users) make_users(w, o, factor, seed);
 }
 
-// A generated load is made anew at another rate; a trace is the same, faster, and for every seed.
+// A generated load is made anew at another rate, and users in another number; a trace alone is the same,
+// faster, and for every seed.
 static void make_loads(struct program *p, double factor) {
     const struct options *o = &p->o;
-    if (p->loads[0].n && (o->trace || p->made_for == factor)) return;
-    for (uint64_t i = 0; i < (o->trace ? 1 : o->seeds); i++)
+    if (p->loads[0].n && (same_for_all(o) || p->made_for == factor)) return;
+    for (uint64_t i = 0; i < (same_for_all(o) ? 1 : o->seeds); i++)
         make_load(&p->loads[i], o, factor, o->seed + i);
     p->made_for = factor;
 }
@@ -61,8 +87,8 @@ static void describe(struct program *p, double factor) {
     p->results.load = w->what;
     p->results.requests = w->n;
     p->results.blocks = blocks / (double)w->n;
-    p->results.seconds =
-        (w->requests[w->n - 1].at - w->requests[0].at) / (p->o.trace ? p->o.speed * factor : 1);
+    p->results.seconds = (w->requests[w->n - 1].at - w->requests[0].at) /
+                         (p->o.trace ? p->o.speed * (p->o.users ? 1 : factor) : 1);
 }
 
 // ---- Runs ----------------------------------------------------------------------------------------
@@ -83,7 +109,10 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
     struct run_plan plan = {
         .kind = row->spec.kind,
         .load = load,
-        .speed = o->trace ? o->speed * row->factor : 1,
+        .speed = o->trace ? o->speed * (o->users ? 1 : row->factor) : 1,
+        .from = o->warmup,
+        .most = o->users ? o->requests : 0,
+        .until = o->duration > 0 ? o->warmup + o->duration : 0,
         .model = &o->model,
         .blocks = o->blocks,
         .workers = (unsigned)o->workers,
@@ -111,7 +140,7 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
 // One run, of one seed.
 static bool run_seed(struct program *p, struct row *row, uint64_t i) {
     const struct options *o = &p->o;
-    const struct workload *load = &p->loads[o->trace ? 0 : i];
+    const struct workload *load = &p->loads[same_for_all(o) ? 0 : i];
     struct run_plan plan = plan_of(p, row, load, o->seed + i);
     struct stats stats;
     bool ok = fleet_run(&plan, &stats);
@@ -155,7 +184,7 @@ static bool run_constants(void *ctx, const struct fixed *f, struct figures *out)
     const struct options *o = &s->p->o;
     *out = (struct figures){0};
     for (uint64_t i = 0; i < o->search; i++) {
-        const struct workload *load = &s->p->other[o->trace ? 0 : i];
+        const struct workload *load = &s->p->other[same_for_all(o) ? 0 : i];
         struct run_plan plan = plan_of(s->p, &s->row, load, o->seed + o->seeds + i);
         struct stats stats;
         struct figures x;
@@ -189,13 +218,13 @@ static bool search(struct program *p, double factor) {
     struct figures figures;
     size_t runs;
     name_row(&s.row);
-    for (uint64_t i = 0; i < (p->o.trace ? 1 : p->o.search); i++)
+    for (uint64_t i = 0; i < (same_for_all(&p->o) ? 1 : p->o.search); i++)
         make_load(&p->other[i], &p->o, factor, p->o.seed + p->o.seeds + i);
     if (!search_constants(run_constants, tried, &s, &p->o.fixed, &figures, &runs)) return false;
     printf("Constants of fixed, least mean TTFT among those within 0.5 points of the best in SLO,\n"
            "%zu tried on %llu seeds from %llu%s: --fixed ",
            runs, (unsigned long long)p->o.search, (unsigned long long)(p->o.seed + p->o.seeds),
-           p->o.trace ? " (of one trace)" : "");
+           same_for_all(&p->o) ? " (of one trace)" : "");
     show_constants(stdout, &p->o.fixed);
     printf("\nThere: TTFT %.4f s mean, %.4f p50, %.3f p99, TBT %.2f ms, %.2f%% in SLO, hits "
            "%.2f%%\n\n",

@@ -26,12 +26,19 @@ static const char usage[] =
     "it.\n"
     "\n"
     "The load\n"
-    "  --load NAME          chat, agents, alone, hot or bursts (chat)\n"
+    "  --load NAME          chat, agents, alone, hot, bursts or sessions (chat)\n"
     "  --trace FILE         a recorded one instead: JSON lines of timestamp, input_length,\n"
-    "                       output_length and hash_ids, one id for 512 tokens\n"
+    "                       output_length and hash_ids, one id for 512 tokens; with session_id\n"
+    "                       and delay in closed loop\n"
     "  --speed X            divide the trace's times by X (1)\n"
     "  --rate X             requests a second of a generated load (its own for so many engines)\n"
     "  --requests N         at most so many (12000, or the whole trace)\n"
+    "  --sessions N         of a load in closed loop: N users at a time, each with a copy of one\n"
+    "                       session after the other (its own for so many engines)\n"
+    "  --begin WHERE        of a session a user begins with: start or midst (midst)\n"
+    "  --ramp S             seconds until the last user has begun (600)\n"
+    "  --warmup S           seconds whose arrivals aren't measured (0; with users 1200)\n"
+    "  --duration S         seconds after that in which requests arrive (all; with users 3600)\n"
     "  --block-size N       tokens a block (64); divides 512 for a trace\n"
     "  --seed N             (1)\n"
     "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
@@ -232,6 +239,11 @@ static bool take_model(struct options *o, const struct setting *s, const char *t
     return m || wrong(s->name, text);
 }
 
+static bool take_begin(struct options *o, const struct setting *s, const char *text) {
+    o->fresh = !strcmp(text, "start");
+    return o->fresh || !strcmp(text, "midst") || wrong(s->name, "takes start or midst");
+}
+
 static bool take_slo(struct options *o, const struct setting *s, const char *text) {
     char room[LIST], *list = copy(room, text), *ttft = part(&list, ',');
     if (!list) return wrong(s->name, "takes TTFT,TBT");
@@ -325,6 +337,11 @@ static const struct setting settings[] = {
     {"speed", take_real, AT(speed), 1e-6, 1e6},
     {"rate", take_real, AT(rate), 1e-6, 1e6},
     {"requests", take_whole, AT(requests), 1, 1e7},
+    {"sessions", take_whole, AT(users), 1, 1e5},
+    {"begin", take_begin, 0, 0, 0},
+    {"ramp", take_real, AT(ramp), 0, 1e6},
+    {"warmup", take_real, AT(warmup), 0, 1e6},
+    {"duration", take_real, AT(duration), 1e-3, 1e6},
     {"block-size", take_whole, AT(block_size), 1, 4096},
     {"seed", take_whole, AT(seed), 0, 9e15},
     {"seeds", take_whole, AT(seeds), 1, MAX_SEEDS},
@@ -368,6 +385,9 @@ static void set_defaults(struct options *o) {
         .seed = 1,
         .seeds = 1,
         .workers = 8,
+        .ramp = -1,
+        .warmup = -1,
+        .duration = -1,
         .hop = 0.25e-3,
         .delay = 10e-3,
         .sync = 2e-3,
@@ -401,7 +421,13 @@ int options_parse(struct options *o, int argc, char **argv) {
     if (!specs(o, o->routers) || !add_fixed(o)) return 2;
     if (o->budget) o->model.budget = (uint32_t)o->budget;
     if (!o->blocks) o->blocks = o->model.capacity / o->block_size;
-    if (!o->requests && !o->trace) o->requests = 12000;
+    if (!o->trace && !o->users)
+        o->users =
+            (uint64_t)(o->load->users[model_find(o->model.name) - models] * (double)o->workers);
+    if (!o->requests && !o->trace && !o->users) o->requests = 12000;
+    if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
+    if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
+    if (o->duration < 0) o->duration = o->users ? 3600 : 0;
     if (!o->stretches && o->n_incidents) o->stretches = 60;
     static char absolute[PATH_MAX]; // the server runs in a folder of its own
     if (realpath(o->module, absolute)) o->module = absolute;

@@ -27,6 +27,10 @@ struct options {
     uint64_t requests;       // at most; 0: all of a trace
     double speed;            // a trace's times are divided by it
     double rate;             // requests a second of a generated load; 0: its own
+    uint64_t users;          // of a closed load's sessions; 0: it is played as it is
+    bool fresh;              // users begin with the first request of a session
+    double ramp;             // seconds until the last user has begun
+    double warmup, duration; // seconds that aren't measured, and that are (0: all)
     uint64_t seed, seeds;    // the first, and how many
 
     struct model model;

@@ -43,7 +43,8 @@ struct stats {
     uint64_t hits, blocks;
     double *work; // seconds by worker, without what any step costs
     unsigned workers;
-    double began, ended; // arrival of the first; end of the last
+    double began, until; // who arrived between these is measured; until: INFINITY if all
+    double ended;        // end of the last
     size_t retried;      // given to more than one worker
 };
 
@@ -64,6 +65,10 @@ struct figures {
 
 struct workload;
 void stats_open(struct stats *s, size_t requests, unsigned workers);
+// Whether something that happens then is measured.
+static inline bool stats_within(const struct stats *s, double at) {
+    return at >= s->began && at < s->until;
+}
 void stats_close(struct stats *s);
 void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
                    struct figures *out);

@@ -70,7 +70,7 @@ static void apply(struct scored *s, unsigned router, uint32_t request, uint32_t 
         kvr_update(s->core[router].pool, core_ms(*s->world.now), id, true, -1, -1, &live);
         return;
     case TOLD_ENDED:
-        kvr_release(s->core[router].pool, &id, 1);
+        kvr_release(s->core[router].pool, core_ms(*s->world.now), &id, 1, KVR_UNTOLD);
         return;
     }
 }
@@ -91,9 +91,9 @@ static void happens(struct scored *s, unsigned router, uint32_t request, uint32_
 
 // ---- Choosing ------------------------------------------------------------------------------------
 
-// All eligible engines but `avoid`, by a rule of the core's. NULL: none.
+// All eligible engines but `avoid`. NULL: none.
 static const struct kvr_score *scores(struct scored *s, unsigned router, uint32_t request,
-                                      uint32_t avoid, const struct kvr_rule *rule, size_t *n) {
+                                      uint32_t avoid, size_t *n) {
     const struct request *q = &s->world.load->requests[request];
     const struct kvr_score *out;
     char room[CORE_NAME];
@@ -102,7 +102,7 @@ static const struct kvr_score *scores(struct scored *s, unsigned router, uint32_
         .hashes = request_hashes(s->world.load, request),
         .n = q->blocks,
         .isl = q->isl,
-        .rule = *rule,
+        .rule = s->world.rule,
         .exclude = &not_this,
         .n_exclude = avoid != NOBODY,
     };
@@ -122,31 +122,38 @@ static uint32_t take(struct scored *s, unsigned router, uint32_t request, uint32
     return worker;
 }
 
-static double dynamo_cost(const struct kvr_score *x, double isl) {
-    (void)isl;
+// Tokens that the engine holds, leaving aside what it computes for others.
+static int64_t held(const struct scored *s, const struct kvr_score *x, uint32_t request) {
+    int64_t tokens = (int64_t)x->overlap * s->world.load->block_size;
+    int64_t isl = s->world.load->requests[request].isl;
+    return tokens < isl ? tokens : isl;
+}
+
+static double dynamo_cost(const struct kvr_score *x, int64_t own) {
+    (void)own;
     return x->cost;
 }
 
-static double lmetric_cost(const struct kvr_score *x, double isl) {
-    double own = isl - (double)x->cached;
-    return ((own > 1 ? own : 1) + (double)x->prefill_tokens) * ((double)x->requests + 1);
+static double lmetric_cost(const struct kvr_score *x, int64_t own) {
+    return ((double)(own > 1 ? own : 1) + (double)x->prefill_tokens) * ((double)x->requests + 1);
 }
 
 // The least cost, by chance among equals.
 static uint32_t choose_least(struct scored *s, unsigned router, uint32_t request, uint32_t avoid,
-                             double (*cost)(const struct kvr_score *, double isl)) {
-    double isl = s->world.load->requests[request].isl, least = 0;
+                             double (*cost)(const struct kvr_score *, int64_t own)) {
+    int64_t isl = s->world.load->requests[request].isl;
+    double least = 0;
     size_t n, best = 0, equals = 0;
-    const struct kvr_score *x = scores(s, router, request, avoid, &s->world.rule, &n);
+    const struct kvr_score *x = scores(s, router, request, avoid, &n);
     if (!x) return NOBODY;
     for (size_t i = 0; i < n; i++) {
-        double c = cost(&x[i], isl);
+        double c = cost(&x[i], isl - held(s, &x[i], request));
         if (equals && c > least) continue;
         equals = equals && c == least ? equals + 1 : 1;
         least = c;
         if (equals == 1 || random_next(&s->rng[router]) % equals == 0) best = i;
     }
-    return take(s, router, request, worker_of(&x[best]), x[best].cached);
+    return take(s, router, request, worker_of(&x[best]), held(s, &x[best], request));
 }
 
 static uint32_t choose_dynamo(void *self, unsigned router, uint32_t request, uint32_t avoid) {
@@ -157,39 +164,26 @@ static uint32_t choose_lmetric(void *self, unsigned router, uint32_t request, ui
     return choose_least(self, router, request, avoid, lmetric_cost);
 }
 
-// Tokens that the engine has or is about to compute for others. With these weights `linear` is
-// decode_blocks + blocks - live blocks of the request.
-static double known_tokens(const struct scored *s, const struct kvr_score *x,
-                           const struct request *q) {
-    double live = (double)x->decode_blocks + q->blocks - x->cost;
-    double tokens = live * s->world.load->block_size;
-    if (tokens < (double)x->cached) tokens = (double)x->cached;
-    return tokens < q->isl ? tokens : q->isl;
-}
-
 static uint32_t choose_fixed(void *self, unsigned router, uint32_t request, uint32_t avoid) {
     struct scored *s = self;
     const struct request *q = &s->world.load->requests[request];
-    struct kvr_rule live = {.policy = s->world.rule.policy, .overlap = 1};
     size_t n, best = 0;
-    double least = 0, known = 0;
-    const struct kvr_score *x = scores(s, router, request, avoid, &live, &n);
+    double least = 0;
+    const struct kvr_score *x = scores(s, router, request, avoid, &n);
     if (!x) return NOBODY;
     for (size_t i = 0; i < n; i++) {
-        double tokens = known_tokens(s, &x[i], q);
-        double cost = fixed_cost(s->world.fixed, (double)x[i].prefill_tokens, q->isl - tokens,
-                                 (double)x[i].requests);
+        double cost = fixed_cost(s->world.fixed, (double)x[i].prefill_tokens,
+                                 q->isl - (double)x[i].cached, (double)x[i].requests);
         bool better =
             !i || cost < least ||
             (cost == least && s->booked[worker_of(&x[i])] < s->booked[worker_of(&x[best])]);
         if (!better) continue;
         least = cost;
-        known = tokens;
         best = i;
     }
     uint32_t worker = worker_of(&x[best]);
     s->booked[worker] = ++s->turn;
-    return take(s, router, request, worker, (int64_t)known);
+    return take(s, router, request, worker, x[best].cached);
 }
 
 // ---- The rest ------------------------------------------------------------------------------------

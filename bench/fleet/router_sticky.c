@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sticky sessions: a session's first request goes to the engine with the fewest requests of this router,
-// the others follow it (smg's `manual` with assignment min_load; vllm-router's sticky_least_loaded).
+// the others follow it (smg's `manual` with assignment min_load).
 //
 // Each router has a table of its own. What it has assigned it never forgets, unless the engine goes.
 #include <stdlib.h>

@@ -159,7 +159,7 @@ static bool run_seed(struct program *p, struct row *row, uint64_t i) {
 
 static bool run_one(struct program *p, enum series series, struct spec spec, double factor) {
     int64_t start = clock_ns();
-    struct row row = {.series = series, .spec = spec, .factor = factor};
+    struct row row = {.series = series, .spec = spec, .factor = factor, .fixed = p->o.fixed};
     name_row(&row);
     make_loads(p, factor);
     for (uint64_t i = 0; i < p->o.seeds; i++)

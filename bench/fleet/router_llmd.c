@@ -7,8 +7,9 @@
 //
 // The highest score wins, by chance among equals. Queue and KV use are the engines' metrics, read every 50 ms
 // (--age): between two readings a picker doesn't see what it has itself decided. What is cached it guesses:
-// for each engine a list of the blocks that it has sent there, as many as the engine has room for, the one
-// used longest ago forgotten first. At most the first 256 blocks of a prompt are looked at.
+// for each engine a list of the last 31,250 blocks that it has sent there, the one used longest ago forgotten
+// first (its default; lists as long as the engines' caches, autoTune, are worse for it on the trace). At most
+// the first 256 blocks of a prompt are looked at.
 #include <stdlib.h>
 
 #include "kv.h"
@@ -17,7 +18,7 @@
 #include "routers.h"
 
 static const double queue_weight = 2, kv_weight = 2, prefix_weight = 3;
-enum { LONGEST_PREFIX = 256 }; // blocks
+enum { LONGEST_PREFIX = 256, LIST_BLOCKS = 31250 };
 
 struct metrics {
     double waiting[MAX_WORKERS], used[MAX_WORKERS]; // requests; share of the cache
@@ -52,7 +53,7 @@ static void *open_pickers(const struct world *w) {
     p->world = *w;
     p->sent = memory_take(lists, sizeof(struct kv *));
     for (size_t i = 0; i < lists; i++)
-        p->sent[i] = kv_new(w->blocks);
+        p->sent[i] = kv_new(LIST_BLOCKS);
     for (unsigned r = 0; r < w->routers; r++)
         fleet_later(w->fleet, w->age * r / w->routers, read_metrics, p, r, 0);
     return p;
@@ -127,7 +128,7 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
 static void forget(struct pickers *p, unsigned router, uint32_t worker) {
     struct kv **sent = sent_to(p, router, worker);
     kv_free(*sent);
-    *sent = kv_new(p->world.blocks);
+    *sent = kv_new(LIST_BLOCKS);
 }
 
 static void on_worker(void *self, uint32_t worker, bool there) {

@@ -37,6 +37,8 @@ struct worker {
     uint32_t life;         // counts deaths: what a dead engine had planned doesn't happen
     bool stepping;
     uint64_t changes;
+    struct model model; // as fast as this one is
+    size_t blocks;
 };
 
 struct fleet {
@@ -47,6 +49,7 @@ struct fleet {
     double now;
     unsigned workers; // those that are there or will be
     struct worker worker[MAX_WORKERS];
+    size_t capacity[MAX_WORKERS];
     bool there[MAX_WORKERS]; // as routers know
     bool up[MAX_ROUTERS];    // routers
     double back[MAX_ROUTERS];
@@ -124,7 +127,7 @@ static void end_step(struct fleet *f, uint32_t w) {
     struct step s;
     engine_end(f->worker[w].engine, &s);
     if (stats_within(f->stats, f->now)) {
-        f->stats->work[w] += s.seconds - f->plan->model->fixed;
+        f->stats->work[w] += s.seconds - f->worker[w].model.fixed;
         if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
     }
     for (size_t i = 0; i < s.n_first; i++) {
@@ -145,7 +148,8 @@ static void end_step(struct fleet *f, uint32_t w) {
 }
 
 static void open_engine(struct fleet *f, uint32_t w) {
-    f->worker[w].engine = engine_new(f->plan->model, f->load, f->plan->blocks);
+    f->worker[w].engine =
+        engine_new(&f->worker[w].model, f->load, f->worker[w].blocks, f->plan->host);
     f->there[w] = true;
 }
 
@@ -419,6 +423,28 @@ static void drop_rest(struct fleet *f) {
     queue_free(&f->queue);
 }
 
+static void plan_engines(struct fleet *f) {
+    const struct run_plan *plan = f->plan;
+    for (unsigned w = 0; w < MAX_WORKERS; w++) {
+        struct engine_plan e = {*plan->model, 1, plan->blocks};
+        if (plan->n_engines) e = plan->engines[w % plan->n_engines];
+        model_speed(&e.model, e.speed);
+        f->worker[w].model = e.model;
+        f->worker[w].blocks = f->capacity[w] = e.blocks;
+    }
+}
+
+// Whether every engine has room for every request.
+static bool all_fit(struct fleet *f, unsigned workers) {
+    size_t least = f->worker[0].blocks;
+    for (unsigned w = 1; w < workers; w++)
+        if (f->worker[w].blocks < least) least = f->worker[w].blocks;
+    for (uint32_t i = 0; i < f->load->n; i++)
+        if (!engine_fits(f->load, i, least))
+            return fail(f, "an engine's cache has no room for a request", i);
+    return true;
+}
+
 // Who waits for whom, in the order of the requests.
 static void link_followers(struct fleet *f) {
     size_t n = f->load->n;
@@ -445,21 +471,20 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
     f->router_of = memory_take(plan->load->n, sizeof *f->router_of);
     f->memory_of = memory_take(plan->load->n, sizeof *f->memory_of);
     link_followers(f);
+    plan_engines(f);
     for (unsigned r = 0; r < plan->routers; r++)
         f->up[r] = true;
     for (uint32_t w = 0; w < plan->workers; w++)
         open_engine(f, w);
-    bool ok = plan->load->n > 0;
-    for (uint32_t i = 0; i < plan->load->n && ok; i++)
-        if (!engine_fits(plan->load, i, plan->blocks))
-            ok = fail(f, "an engine's cache has no room for a request", i);
+    bool ok = plan->load->n > 0 && all_fit(f, workers);
     if (ok) {
         struct world w = {
             .load = plan->load,
             .model = plan->model,
             .workers = workers,
             .routers = plan->routers,
-            .blocks = plan->blocks,
+            .blocks = f->capacity[0],
+            .capacity = f->capacity,
             .there = f->there,
             .now = &f->now,
             .seed = plan->seed,

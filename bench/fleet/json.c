@@ -55,14 +55,15 @@ static json_t *run(const struct results *r, const struct row *row) {
 static json_t *setup(const struct results *r) {
     const struct options *o = r->o;
     return json_pack("{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s}",
+                     "s:o, s:o, s:s, s:s, s:i, s:o, s:o}",
                      "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds),
                      "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
-                     "model", o->model.name, "workers", (int)o->workers, "blocks", (int)o->blocks,
+                     "model", o->models, "workers", (int)o->workers, "blocks", (int)o->blocks,
                      "budget", (int)o->model.budget, "hop", real(o->hop), "delay", real(o->delay),
                      "sync", real(o->sync), "age", real(o->age), "notice", real(o->notice),
                      "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
-                     o->words);
+                     o->words, "speeds", o->speeds, "sessions", (int)o->users, "warmup",
+                     real(o->warmup), "duration", real(o->duration));
 }
 
 bool json_write(const struct results *r, const char *path) {

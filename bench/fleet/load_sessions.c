@@ -19,9 +19,9 @@ enum {
     PREFIX_MIN = 15000, // tokens
     PREFIX_MAX = 25000,
     PROMPT_MAX = 200000,
-    SUMMARY = 8000, // means
+    SUMMARY = 12000, // means
     TASK = 3000,
-    RESULT = 2200,
+    RESULT = 2800,
     ANSWER = 450,
     STEPS = 68,
     STEPS_MIN = 4,

@@ -4,6 +4,7 @@
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
 // router*, local, core, shared, ring, texts (who chooses, and by what); search; stats, results, table, json,
 // plots (what comes out; charts are in bench/common); options.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +30,20 @@ struct program {
 
 static double rate_of(const struct options *o) {
     if (o->rate > 0) return o->rate;
-    return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
+    return options_sum(o, o->load->rate);
 }
 
 // Whether every seed has the same load.
 static bool same_for_all(const struct options *o) {
     return o->trace && !o->users;
+}
+
+// Seconds a token at least, with the fastest engine.
+static double least_pace(const struct options *o) {
+    double least = INFINITY;
+    for (size_t w = 0; w < o->workers; w++)
+        least = fmin(least, o->engines[w].model.fixed / o->engines[w].speed);
+    return least;
 }
 
 static void make_users(struct workload *w, const struct options *o, double factor, uint64_t seed) {
@@ -48,7 +57,7 @@ static void make_users(struct workload *w, const struct options *o, double facto
                    .users = (unsigned)(o->users * factor + 0.5),
                    .ramp = o->ramp / o->speed,
                    .until = o->warmup + o->duration,
-                   .pace = o->model.fixed,
+                   .pace = least_pace(o),
                    .seed = seed,
                    .fresh = o->fresh,
                });
@@ -115,6 +124,8 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
         .until = o->duration > 0 ? o->warmup + o->duration : 0,
         .model = &o->model,
         .blocks = o->blocks,
+        .engines = o->engines,
+        .n_engines = o->workers,
         .workers = (unsigned)o->workers,
         .routers = row->spec.routers,
         .hop = o->hop,

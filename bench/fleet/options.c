@@ -43,8 +43,10 @@ static const char usage[] =
     "  --seed N             (1)\n"
     "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
     "The engines\n"
-    "  --model NAME         small, middle or large (middle)\n"
-    "  --workers N          (8)\n"
+    "  --model NAME[:N],…   small, middle or large; N like each, or all in turn (middle)\n"
+    "  --workers N          (as many as are listed; 8)\n"
+    "  --speeds X,NxX,…     in turn; one of speed X takes 1/X of the time for everything (1)\n"
+    "  --attention          prompt tokens cost the more, the more are before them\n"
     "  --blocks N           of KV cache in each (the model's)\n"
     "  --budget N           tokens a step (the model's)\n"
     "The routers\n"
@@ -233,10 +235,9 @@ static bool take_load(struct options *o, const struct setting *s, const char *te
     return o->load || wrong(s->name, text);
 }
 
-static bool take_model(struct options *o, const struct setting *s, const char *text) {
-    const struct model *m = model_find(text);
-    if (m) o->model = *m;
-    return m || wrong(s->name, text);
+static bool take_flag(struct options *o, const struct setting *s, const char *text) {
+    (void)text;
+    return *(bool *)field(o, s) = true;
 }
 
 static bool take_begin(struct options *o, const struct setting *s, const char *text) {
@@ -330,6 +331,76 @@ static bool take_incident(struct options *o, const struct setting *s, const char
     return true;
 }
 
+// ---- The engines ---------------------------------------------------------------------------------
+
+// NAME[:N],… Without numbers in turn, for as many engines as there are. *n: how many were listed.
+static bool list_models(struct options *o, const char *text, size_t *n, bool *counted) {
+    char room[LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *name = part(&word, ':');
+        const struct model *m = model_find(name);
+        double count = 1;
+        if (!m) return wrong("model", name);
+        if (word && !number("model", word, 1, MAX_WORKERS, &count)) return false;
+        *counted |= word != NULL;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == MAX_WORKERS) return wrong("model", "too many");
+            o->engines[(*n)++].model = *m;
+        }
+    }
+    return true;
+}
+
+// X or NxX, ….
+static bool list_speeds(const char *text, double *speeds, size_t *n) {
+    char room[LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        double count = 1, speed;
+        char *times = strchr(word, 'x');
+        if (times) {
+            *times = 0;
+            if (!number("speeds", word, 1, MAX_WORKERS, &count)) return false;
+            word = times + 1;
+        }
+        if (!number("speeds", word, 1e-3, 1e3, &speed)) return false;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == MAX_WORKERS) return wrong("speeds", "too many");
+            speeds[(*n)++] = speed;
+        }
+    }
+    return true;
+}
+
+// As many engines as --workers says, or as are listed.
+static bool plan_engines(struct options *o) {
+    double speeds[MAX_WORKERS];
+    size_t models_n, speeds_n;
+    bool counted = false;
+    if (!list_models(o, o->models, &models_n, &counted) ||
+        !list_speeds(o->speeds, speeds, &speeds_n))
+        return false;
+    if (!o->workers) {
+        o->workers = 8;
+        if (counted || models_n > 1) o->workers = models_n;
+        if (speeds_n > 1 && speeds_n > models_n) o->workers = speeds_n;
+    }
+    for (size_t w = 0; w < o->workers; w++) {
+        struct engine_plan *e = &o->engines[w];
+        e->model = o->engines[w % models_n].model;
+        e->speed = speeds[w % speeds_n];
+        if (o->budget) e->model.budget = (uint32_t)o->budget;
+        if (o->attention) model_attend(&e->model);
+        e->blocks = o->blocks ? o->blocks : e->model.capacity / o->block_size;
+    }
+    o->model = o->engines[0].model;
+    o->blocks = o->engines[0].blocks;
+    return true;
+}
+
+// ---- All settings --------------------------------------------------------------------------------
+
 #define AT(field) offsetof(struct options, field)
 static const struct setting settings[] = {
     {"load", take_load, 0, 0, 0},
@@ -345,7 +416,9 @@ static const struct setting settings[] = {
     {"block-size", take_whole, AT(block_size), 1, 4096},
     {"seed", take_whole, AT(seed), 0, 9e15},
     {"seeds", take_whole, AT(seeds), 1, MAX_SEEDS},
-    {"model", take_model, 0, 0, 0},
+    {"model", take_text, AT(models), 0, 0},
+    {"speeds", take_text, AT(speeds), 0, 0},
+    {"attention", take_flag, AT(attention), 0, 0},
     {"workers", take_whole, AT(workers), 1, MAX_WORKERS},
     {"blocks", take_whole, AT(blocks), 1, 1e8},
     {"budget", take_whole, AT(budget), 1, 1e6},
@@ -384,7 +457,8 @@ static void set_defaults(struct options *o) {
         .speed = 1,
         .seed = 1,
         .seeds = 1,
-        .workers = 8,
+        .models = "middle",
+        .speeds = "1",
         .ramp = -1,
         .warmup = -1,
         .duration = -1,
@@ -401,13 +475,26 @@ static void set_defaults(struct options *o) {
         .server = server && *server ? server : REDIS_SERVER,
         .module = module && *module ? module : default_module(),
     };
-    o->model = *model_find("middle");
+}
+
+double options_sum(const struct options *o, const double each[MODELS]) {
+    double speeds[MODELS] = {0}, sum = 0;
+    for (size_t w = 0; w < o->workers; w++)
+        speeds[model_find(o->engines[w].model.name) - models] += o->engines[w].speed;
+    for (size_t m = 0; m < MODELS; m++)
+        sum += each[m] * speeds[m];
+    return sum;
 }
 
 int options_parse(struct options *o, int argc, char **argv) {
     struct option longs[SETTINGS + 2] = {0};
     for (int i = 0; i < SETTINGS; i++)
-        longs[i] = (struct option){settings[i].name, required_argument, NULL, i};
+        longs[i] = (struct option){
+            settings[i].name,
+            settings[i].take == take_flag ? no_argument : required_argument,
+            NULL,
+            i,
+        };
     longs[HELP] = (struct option){"help", no_argument, NULL, HELP};
     set_defaults(o);
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -419,11 +506,8 @@ int options_parse(struct options *o, int argc, char **argv) {
         return 2;
     }
     if (!specs(o, o->routers) || !add_fixed(o)) return 2;
-    if (o->budget) o->model.budget = (uint32_t)o->budget;
-    if (!o->blocks) o->blocks = o->model.capacity / o->block_size;
-    if (!o->trace && !o->users)
-        o->users =
-            (uint64_t)(o->load->users[model_find(o->model.name) - models] * (double)o->workers);
+    if (!plan_engines(o)) return 2;
+    if (!o->trace && !o->users) o->users = (uint64_t)options_sum(o, o->load->users);
     if (!o->requests && !o->trace && !o->users) o->requests = 12000;
     if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
     if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;

@@ -33,8 +33,11 @@ struct options {
     double warmup, duration; // seconds that aren't measured, and that are (0: all)
     uint64_t seed, seeds;    // the first, and how many
 
-    struct model model;
-    uint64_t workers, blocks, budget; // blocks: an engine's
+    struct model model;                      // of the first engine
+    uint64_t workers, blocks, budget;        // blocks: the first engine's
+    struct engine_plan engines[MAX_WORKERS]; // all at the start
+    const char *models, *speeds;             // the lists as given
+    bool attention;
 
     const char *routers; // the list as given
     struct spec specs[MAX_SPECS];
@@ -60,5 +63,8 @@ struct options {
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.
 int options_parse(struct options *o, int argc, char **argv);
+
+// What a load asks of each model's engines, for all engines of the fleet by their speeds.
+double options_sum(const struct options *o, const double each[MODELS]);
 
 #endif

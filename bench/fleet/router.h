@@ -36,11 +36,12 @@ struct shared; // the server that the shared pool lives in
 // What a kind of router is given, for the run.
 struct world {
     const struct workload *load;
-    const struct model *model;
+    const struct model *model; // of the first
     unsigned workers, routers;
-    size_t blocks;     // an engine's
-    const bool *there; // by worker: as far as routers know
-    const double *now; // seconds
+    size_t blocks;          // of the first engine
+    const size_t *capacity; // blocks, by worker
+    const bool *there;      // by worker: as far as routers know
+    const double *now;      // seconds
     uint64_t seed;
     struct kvr_rule rule; // for those that score
     const char *words;    // the rule, as options of KVROUTE.CREATE

@@ -36,7 +36,7 @@ static void read_metrics(void *self, uint32_t router, uint32_t b) {
     for (uint32_t w = 0; w < p->world.workers; w++) {
         struct engine_load l = fleet_load(p->world.fleet, w);
         p->metrics[router].waiting[w] = l.waiting;
-        p->metrics[router].used[w] = (double)l.filled / (double)p->world.blocks;
+        p->metrics[router].used[w] = (double)l.filled / (double)p->world.capacity[w];
     }
     fleet_later(p->world.fleet, p->world.age, read_metrics, p, router, b);
 }

@@ -43,7 +43,7 @@ static void id_of(const struct pool *p, uint32_t request, char out[32]) {
 static void add_worker(struct pool *p, uint32_t worker) {
     char room[CORE_NAME];
     shared_sendf(p->shared, "KVROUTE.WORKER SET " POOL " %s ADDR sim:%u CAPACITY %lu",
-                 core_name(worker, room).p, worker, (unsigned long)p->world.blocks);
+                 core_name(worker, room).p, worker, (unsigned long)p->world.capacity[worker]);
     p->epoch[worker]++;
     p->seq[worker] = 0;
 }

@@ -57,8 +57,8 @@ static void look(void *self, uint32_t router, uint32_t b) {
     struct gateways *g = self;
     for (uint32_t w = 0; w < g->world.workers; w++) {
         struct engine_load l = fleet_load(g->world.fleet, w);
-        g->over[router][w] =
-            l.waiting >= TOO_MANY_WAIT || (double)l.filled >= too_full * (double)g->world.blocks;
+        g->over[router][w] = l.waiting >= TOO_MANY_WAIT ||
+                             (double)l.filled >= too_full * (double)g->world.capacity[w];
     }
     fleet_later(g->world.fleet, POLL_AFTER, look, g, router, b);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 static void *resize(void *ctx, void *p, size_t size) {
     (void)ctx;
     if (size) return realloc(p, size);
@@ -81,7 +83,22 @@ static void event(struct core *c, uint32_t worker, const struct kvr_op *op) {
         refuse("an event", err);
 }
 
+static void host_changed(struct core *c, const struct change *x) {
+    uint64_t *hashes = memory_take(x->n_moved, sizeof *hashes);
+    for (size_t i = 0, n; i < x->n_moved; i += n) {
+        n = host_run(x->moved + i, x->n_moved - i, hashes);
+        const struct moved *last = &x->moved[i + n - 1];
+        if (last->stored)
+            event(c, x->worker,
+                  &(struct kvr_op){KVR_STORED, KVR_HOST, last->depth > 0, last->parent, hashes, n});
+        else
+            event(c, x->worker, &(struct kvr_op){KVR_REMOVED, KVR_HOST, false, 0, hashes, n});
+    }
+    free(hashes);
+}
+
 void core_changed(struct core *c, const struct world *w, const struct change *x) {
+    if (x->n_moved) host_changed(c, x);
     if (x->n_removed)
         event(c, x->worker,
               &(struct kvr_op){KVR_REMOVED, KVR_DEVICE, false, 0, x->removed, x->n_removed});

@@ -38,7 +38,7 @@ struct stored {
 
 // What a step has changed. The arrays last until the next step begins.
 struct step {
-    double seconds, work; // work: without what every step takes, or all of it if it only waited
+    double seconds, work;         // work: without what every step takes; nothing if it only waited
     uint32_t prefill, decoding;   // tokens of prompts; requests that got a token
     const uint32_t *first, *done; // requests that got their first token; their last
     size_t n_first, n_done;

@@ -93,21 +93,35 @@ static void begin_step(struct fleet *f, uint32_t w) {
         f->stats->lives[begun[i].request].hits = begun[i].hits;
         if (f->stats->lives[begun[i].request].arrived < f->stats->began) continue;
         f->stats->hits += begun[i].hits;
+        f->stats->loaded += begun[i].loaded;
         f->stats->blocks += f->load->requests[begun[i].request].blocks;
     }
     if (x->stepping) later(f, seconds, STEP, w, x->life, NULL);
 }
 
+static void *put(char **at, const void *from, size_t n, size_t width) {
+    void *to = *at;
+    if (n) memcpy(to, from, n * width);
+    *at += n * width;
+    return to;
+}
+
 static void publish(struct fleet *f, uint32_t w, const struct step *s) {
-    if (!s->n_removed && !s->n_stored) return;
+    if (!s->n_removed && !s->n_stored && !s->n_moved) return;
     uint64_t number = ++f->worker[w].changes;
     if (!f->plan->kind->cached) return;
-    size_t removed = s->n_removed * sizeof *s->removed, stored = s->n_stored * sizeof *s->stored;
-    struct change *c = memory_take(1, sizeof *c + removed + stored);
-    *c = (struct change){w, number, s->n_removed, s->n_stored, (uint64_t *)(c + 1), NULL};
-    c->stored = (struct stored *)(c->removed + c->n_removed);
-    if (removed) memcpy(c->removed, s->removed, removed);
-    if (stored) memcpy(c->stored, s->stored, stored);
+    struct change *c =
+        memory_take(1, sizeof *c + s->n_removed * sizeof *s->removed +
+                           s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
+    char *at = (char *)(c + 1); // the widest first
+    c->worker = w;
+    c->number = number;
+    c->n_removed = s->n_removed;
+    c->n_stored = s->n_stored;
+    c->n_moved = s->n_moved;
+    c->moved = put(&at, s->moved, s->n_moved, sizeof *s->moved);
+    c->removed = put(&at, s->removed, s->n_removed, sizeof *s->removed);
+    c->stored = put(&at, s->stored, s->n_stored, sizeof *s->stored);
     later(f, f->plan->delay, CHANGED, w, 0, c);
 }
 
@@ -123,13 +137,24 @@ static void follow(struct fleet *f, uint32_t request) {
         later(f, f->load->requests[r].delay / f->plan->speed, ARRIVES, r, 0, NULL);
 }
 
+// The gap between two tokens of a request that was preempted lasts until it is resumed.
+static void preempted(struct fleet *f, const struct step *s) {
+    for (size_t i = 0; i < s->n_preempted; i++) {
+        f->stats->lives[s->preempted[i]].paused = f->now - s->seconds;
+        if (stats_within(f->stats, f->now)) f->stats->preempted++;
+    }
+    for (size_t i = 0; i < s->n_resumed && stats_within(f->stats, f->now); i++)
+        spread_add(&f->stats->tbt, f->now - f->stats->lives[s->resumed[i]].paused, 1);
+}
+
 static void end_step(struct fleet *f, uint32_t w) {
     struct step s;
     engine_end(f->worker[w].engine, &s);
     if (stats_within(f->stats, f->now)) {
-        f->stats->work[w] += s.seconds - f->worker[w].model.fixed;
+        f->stats->work[w] += s.work;
         if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
     }
+    preempted(f, &s);
     for (size_t i = 0; i < s.n_first; i++) {
         f->stats->lives[s.first[i]].first = f->now;
         tell(f, s.first[i], PREFILLED);
@@ -530,4 +555,9 @@ const struct kv *fleet_kv(const struct fleet *f, uint32_t worker, uint64_t *numb
     struct engine *e = f->worker[worker].engine;
     *number = f->worker[worker].changes;
     return e ? engine_kv(e) : NULL;
+}
+
+const struct host *fleet_host(const struct fleet *f, uint32_t worker) {
+    struct engine *e = f->worker[worker].engine;
+    return e ? engine_host(e) : NULL;
 }

@@ -11,8 +11,7 @@ enum { ENDS = 0 }; // entry 0: the newest is its next, the oldest its prev
 
 struct entry {
     uint64_t hash, parent;
-    uint32_t prev, next;
-    bool root;
+    uint32_t depth, prev, next;
 };
 
 struct host {
@@ -80,10 +79,10 @@ static void link_newest(struct host *h, uint32_t at) {
 
 static void tell(struct host *h, const struct entry *x, bool stored) {
     h->moved = memory_grow(h->moved, &h->room_moved, h->n_moved + 1, sizeof *h->moved);
-    h->moved[h->n_moved++] = (struct moved){x->hash, x->parent, stored, x->root};
+    h->moved[h->n_moved++] = (struct moved){x->hash, x->parent, x->depth, stored};
 }
 
-void host_put(struct host *h, uint64_t hash, uint64_t parent, bool root) {
+void host_put(struct host *h, uint64_t hash, uint64_t parent, uint32_t depth) {
     size_t to = place(h, hash);
     uint32_t at = h->table[to];
     if (at) {
@@ -100,7 +99,7 @@ void host_put(struct host *h, uint64_t hash, uint64_t parent, bool root) {
         empty_place(h, place(h, h->entries[at].hash));
         to = place(h, hash);
     }
-    h->entries[at] = (struct entry){.hash = hash, .parent = parent, .root = root};
+    h->entries[at] = (struct entry){.hash = hash, .parent = parent, .depth = depth};
     h->table[to] = at;
     link_newest(h, at);
     tell(h, &h->entries[at], true);
@@ -139,18 +138,30 @@ void host_forget(struct host *h) {
 size_t host_run(const struct moved *all, size_t n, uint64_t *hashes) {
     size_t run = 1;
     while (run < n && all[run].stored == all[0].stored &&
-           (!all[0].stored || (!all[run - 1].root && all[run].hash == all[run - 1].parent)))
+           (!all[0].stored || (all[run - 1].depth && all[run].hash == all[run - 1].parent)))
         run++;
     for (size_t i = 0; i < run; i++)
         hashes[i] = all[run - 1 - i].hash;
     return run;
 }
 
+static int by_depth(const void *left, const void *right) {
+    const struct moved *a = left, *b = right;
+    if (a->depth != b->depth) return a->depth < b->depth ? -1 : 1;
+    return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
+
 void host_each(const struct host *h, void (*f)(void *, const struct moved *), void *ctx) {
+    struct moved *all = memory_take(h->n, sizeof *all);
+    size_t n = 0;
     for (uint32_t at = h->entries[ENDS].next; at != ENDS; at = h->entries[at].next) {
         const struct entry *x = &h->entries[at];
-        f(ctx, &(struct moved){x->hash, x->parent, true, x->root});
+        all[n++] = (struct moved){x->hash, x->parent, x->depth, true};
     }
+    qsort(all, n, sizeof *all, by_depth);
+    for (size_t i = 0; i < n; i++)
+        f(ctx, &all[i]);
+    free(all);
 }
 
 const char *host_validate(const struct host *h) {

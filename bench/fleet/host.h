@@ -15,13 +15,14 @@ struct host;
 
 // A block came or went.
 struct moved {
-    uint64_t hash, parent;
-    bool stored, root; // root: the first of a sequence, parent is meaningless
+    uint64_t hash, parent; // parent is meaningless at depth 0
+    uint32_t depth;
+    bool stored;
 };
 
 struct host *host_new(size_t capacity); // blocks, >= 1
 void host_free(struct host *h);
-void host_put(struct host *h, uint64_t hash, uint64_t parent, bool root);
+void host_put(struct host *h, uint64_t hash, uint64_t parent, uint32_t depth);
 // How many of the blocks from `from` on, up to n, are here without a gap.
 size_t host_match(const struct host *h, const uint64_t *hashes, size_t from, size_t n);
 // Those blocks are used.
@@ -34,7 +35,7 @@ void host_forget(struct host *h);
 // them to hashes in their order in a prompt (room for n); returns how many. The sequence's parent is that of
 // the last of them in `all`.
 size_t host_run(const struct moved *all, size_t n, uint64_t *hashes);
-// All blocks, in no order; those of one call are not in each other's sequence as far as is known.
+// All blocks, ancestors first.
 void host_each(const struct host *h, void (*f)(void *, const struct moved *), void *ctx);
 const char *host_validate(const struct host *h); // NULL, or what is wrong
 

@@ -137,7 +137,7 @@ size_t kv_reserve(struct kv *k, size_t n, uint64_t *evicted) {
         assert(at != ENDS);
         const struct node *x = &k->nodes[at];
         evicted[gone++] = x->hash;
-        if (k->host) host_put(k->host, x->hash, x->parent, x->depth == 0);
+        if (k->host) host_put(k->host, x->hash, x->parent, x->depth);
         empty_place(k, place(k, k->nodes[at].hash));
         unlink_node(k, at);
         k->nodes[at].next = k->spare;

@@ -47,6 +47,8 @@ static const char usage[] =
     "  --workers N          (as many as are listed; 8)\n"
     "  --speeds X,NxX,…     in turn; one of speed X takes 1/X of the time for everything (1)\n"
     "  --attention          prompt tokens cost the more, the more are before them\n"
+    "  --preempt            output gets blocks as it comes; out of them, the youngest begins anew\n"
+    "  --host-blocks N      of a second tier in each engine, for what is evicted (none)\n"
     "  --blocks N           of KV cache in each (the model's)\n"
     "  --budget N           tokens a step (the model's)\n"
     "The routers\n"
@@ -392,6 +394,7 @@ static bool plan_engines(struct options *o) {
         e->speed = speeds[w % speeds_n];
         if (o->budget) e->model.budget = (uint32_t)o->budget;
         if (o->attention) model_attend(&e->model);
+        e->model.preempt = o->preempt;
         e->blocks = o->blocks ? o->blocks : e->model.capacity / o->block_size;
     }
     o->model = o->engines[0].model;
@@ -418,6 +421,8 @@ static const struct setting settings[] = {
     {"seeds", take_whole, AT(seeds), 1, MAX_SEEDS},
     {"model", take_text, AT(models), 0, 0},
     {"speeds", take_text, AT(speeds), 0, 0},
+    {"preempt", take_flag, AT(preempt), 0, 0},
+    {"host-blocks", take_whole, AT(host), 1, 1e8},
     {"attention", take_flag, AT(attention), 0, 0},
     {"workers", take_whole, AT(workers), 1, MAX_WORKERS},
     {"blocks", take_whole, AT(blocks), 1, 1e8},

@@ -37,7 +37,8 @@ struct options {
     uint64_t workers, blocks, budget;        // blocks: the first engine's
     struct engine_plan engines[MAX_WORKERS]; // all at the start
     const char *models, *speeds;             // the lists as given
-    bool attention;
+    bool attention, preempt;
+    uint64_t host; // blocks of a second tier; 0: none
 
     const char *routers; // the list as given
     struct spec specs[MAX_SPECS];

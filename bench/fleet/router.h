@@ -19,13 +19,17 @@
 enum { MAX_WORKERS = 256, MAX_ROUTERS = 64 };
 #define NOBODY UINT32_MAX
 
-// What an engine published: blocks it has no more, then blocks that it has now.
+// What an engine published: what moved in its second tier, then blocks that the device has no more, then
+// blocks that it has now.
 struct change {
     uint32_t worker;
     uint64_t number; // 1, 2, 3 … for each worker
     size_t n_removed, n_stored;
     uint64_t *removed;
     struct stored *stored; // in the load's hashes
+    // In the second tier, in order, while all blocks were still where they were.
+    size_t n_moved;
+    struct moved *moved;
 };
 
 enum news { PREFILLED, DONE, FAILED }; // FAILED: the engine is gone, or was when the request came
@@ -80,5 +84,6 @@ void fleet_later(struct fleet *f, double seconds, void (*call)(void *self, uint3
 struct engine_load fleet_load(const struct fleet *f, uint32_t worker);
 // What the worker's engine has in its cache now; changes up to *number are in it.
 const struct kv *fleet_kv(const struct fleet *f, uint32_t worker, uint64_t *number);
+const struct host *fleet_host(const struct fleet *f, uint32_t worker); // NULL: no second tier
 
 #endif

@@ -92,6 +92,8 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
         .imbalance = work > 0 ? most * s->workers / work : 1,
         .work = lasted > 0 ? work / lasted / s->workers : 0,
         .retried = (double)s->retried,
+        .loaded = s->blocks ? (double)s->loaded / (double)s->blocks : 0,
+        .preempted = (double)s->preempted,
     };
     free(ttft);
     free(e2e);
@@ -101,9 +103,10 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
 
 // Every figure is a number: both walk over them as an array.
 static size_t fields(struct figures *x, double *out[]) {
-    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
-                     &x->tbt_p99,  &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
-                     &x->hit,      &x->imbalance, &x->work,     &x->retried};
+    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99,
+                     &x->tbt_mean, &x->tbt_p99,   &x->e2e_p50,  &x->e2e_p99,
+                     &x->goodput,  &x->kept,      &x->hit,      &x->imbalance,
+                     &x->work,     &x->retried,   &x->loaded,   &x->preempted};
     memcpy(out, all, sizeof all);
     return sizeof all / sizeof *all;
 }

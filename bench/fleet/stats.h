@@ -25,6 +25,7 @@ struct slo {
 // The life of a request, in virtual seconds. Negative: not yet.
 struct life {
     double arrived, first, done;
+    double paused;          // when it was preempted last
     uint32_t worker, tries; // tries: how often it was given to a worker
     uint32_t hits;          // blocks that the engine which completed it had in its cache
 };
@@ -41,6 +42,8 @@ struct stats {
     struct life *lives;
     struct spread tbt; // every gap between two tokens of a request
     uint64_t hits, blocks;
+    uint64_t loaded; // of the hits, from the second tier
+    size_t preempted;
     double *work; // seconds by worker, without what any step costs
     unsigned workers;
     double began, until; // who arrived between these is measured; until: INFINITY if all
@@ -49,7 +52,7 @@ struct stats {
 };
 
 // The figures of a table's row. Times in seconds, shares 0..1.
-enum { FIGURES = 14 };
+enum { FIGURES = 16 };
 struct figures {
     double requests;
     double ttft_mean, ttft_p50, ttft_p99;
@@ -61,6 +64,8 @@ struct figures {
     double imbalance; // work of the worker that has most ÷ mean
     double work;      // mean share of the time
     double retried;   // requests that were given to more than one worker
+    double loaded;    // of the blocks asked for, from the second tier
+    double preempted; // how often a request was
 };
 
 struct workload;

@@ -30,6 +30,10 @@ void table_head(FILE *f, const struct results *r) {
             n++;
         engines(f, e, n);
     }
+    if (o->preempt) fprintf(f, "preemption: output gets blocks as it comes\n");
+    if (o->host)
+        fprintf(f, "second tier of %llu blocks; a token's KV cache comes back in %.1f us\n",
+                (unsigned long long)o->host, o->model.transfer * 1e6);
     fprintf(f,
             "hop %.2f ms, cache events after %.0f ms, decisions of others after %.0f ms, metrics "
             "every %.0f ms\n\n",

@@ -144,6 +144,15 @@ bool args_names(struct args *a, const struct kvr_bytes **out, size_t *n) {
     return true;
 }
 
+bool args_labels(struct args *a, const struct kvr_bytes **out, size_t *n) {
+    if (!args_names(a, out, n)) return false;
+    if (*n > KVR_MAX_LABELS) return args_fail(a, "more labels than 64");
+    for (size_t i = 0; i < *n; i++)
+        if ((*out)[i].n < 1 || (*out)[i].n > KVR_MAX_LABEL)
+            return args_fail(a, "a label has 1 to 128 bytes");
+    return true;
+}
+
 bool args_is(struct args *a, const char *word) {
     if (a->at == a->argc || !bytes_are(bytes_of(a->argv[a->at]), word)) return false;
     a->at++;

@@ -40,6 +40,9 @@ bool args_hash(struct args *a, uint64_t *out);
 // `n name ...` into the arena.
 bool args_names(struct args *a, const struct kvr_bytes **out, size_t *n);
 
+// The same for at most KVR_MAX_LABELS labels of 1 to KVR_MAX_LABEL bytes.
+bool args_labels(struct args *a, const struct kvr_bytes **out, size_t *n);
+
 // Takes the next argument if it is `word`, in any case; otherwise takes nothing.
 bool args_is(struct args *a, const char *word);
 // The next argument as one of n words, in any case: its index, or -1 with an error.

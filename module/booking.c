@@ -19,14 +19,16 @@ enum word {
     PREDICTED,
     OVERLAP,
     COST,
+    SESSION,
+    EXPECTED,
     WORDS
 };
 static RedisModuleString *words[WORDS];
 
 void booking_start(void) {
-    static const char *const texts[WORDS] = {"HASHES",    "ISL",       "CACHED",  "OUTPUT",
-                                             "PREFILLED", "LEASE",     "OSL",     "CREATED",
-                                             "RENEWED",   "PREDICTED", "OVERLAP", "COST"};
+    static const char *const texts[WORDS] = {"HASHES",  "ISL",  "CACHED",  "OUTPUT",  "PREFILLED",
+                                             "LEASE",   "OSL",  "CREATED", "RENEWED", "PREDICTED",
+                                             "OVERLAP", "COST", "SESSION", "EXPECTED"};
     for (int i = 0; i < WORDS; i++)
         words[i] = RedisModule_CreateStringPrintf(NULL, "%s", texts[i]);
 }
@@ -82,6 +84,12 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
         put(&e, RedisModule_CreateString(NULL, text, n), true);
     }
     if (b->prefilled) put(&e, words[PREFILLED], false);
+    if (b->session.n) {
+        put(&e, words[SESSION], false);
+        put(&e, RedisModule_CreateString(NULL, b->session.p, b->session.n), true);
+    }
+    if (b->expected && b->expected != b->cached / o->block_size)
+        put_option(&e, EXPECTED, b->expected);
     RedisModule_Replicate(c->ctx, "KVROUTE.CLAIM", "v", e.argv, e.n);
     for (size_t i = 0; i < e.n; i++)
         if (e.own[i]) RedisModule_FreeString(NULL, e.argv[i]);

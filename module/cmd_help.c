@@ -44,3 +44,9 @@ int cmd_request_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     (void)argc;
     return help(ctx, "KVROUTE.REQUEST");
 }
+
+int cmd_session_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
+    (void)argv;
+    (void)argc;
+    return help(ctx, "KVROUTE.SESSION");
+}

@@ -73,6 +73,8 @@ static const struct {
     {"expired_requests", offsetof(struct kvr_stats, expired_requests)},
     {"expired_workers", offsetof(struct kvr_stats, expired_workers)},
     {"open_circuits", offsetof(struct kvr_stats, open_circuits)},
+    {"sessions", offsetof(struct kvr_stats, sessions)},
+    {"expected_blocks", offsetof(struct kvr_stats, expected_blocks)},
 };
 enum { COUNTS = sizeof counts / sizeof counts[0] };
 
@@ -95,14 +97,15 @@ int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return call_end(&c);
 }
 
-// KVROUTE.DIGEST key
+// KVROUTE.DIGEST key [LEARNT]
 int cmd_digest(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
     if (!call_pool(&c, CMD_DIGEST, ctx, argv, argc, 1, FOR_READ)) return REDISMODULE_OK;
+    bool learnt = args_is(&c.args, "LEARNT");
     if (!args_end(&c.args)) return call_bad_args(&c);
     uint8_t bytes[KVR_DIGEST_BYTES];
     char digits[2 * KVR_DIGEST_BYTES];
-    kvr_pool_digest(c.pool, bytes);
+    (learnt ? kvr_pool_digest_learnt : kvr_pool_digest)(c.pool, bytes);
     for (size_t i = 0; i < sizeof bytes; i++) {
         digits[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
         digits[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];

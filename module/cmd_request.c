@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests once they are chosen for: CLAIM, UPDATE, RELEASE, REQUEST GET, REQUEST LIST.
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "blocks.h"
 #include "booking.h"
 #include "call.h"
 #include "commands.h"
+#include "scan_reply.h"
 
 static bool parse_booking(struct call *c, struct kvr_booking *b) {
     enum {
@@ -17,19 +14,21 @@ static bool parse_booking(struct call *c, struct kvr_booking *b) {
         PREFILLED,
         LEASE,
         OSL,
+        SESSION,
         CREATED,
         RENEWED,
         PREDICTED,
         OVERLAP,
         COST,
+        EXPECTED,
         WORDS
     };
-    static const char *const words[WORDS] = {"ISL",       "CACHED",  "OUTPUT",  "PREFILLED",
-                                             "LEASE",     "OSL",     "CREATED", "RENEWED",
-                                             "PREDICTED", "OVERLAP", "COST"};
+    static const char *const words[WORDS] = {
+        "ISL",     "CACHED",  "OUTPUT",    "PREFILLED", "LEASE", "OSL",     "SESSION",
+        "CREATED", "RENEWED", "PREDICTED", "OVERLAP",   "COST",  "EXPECTED"};
     const double most = 1e300;
     struct args *a = &c->args;
-    uint64_t overlap = 0;
+    uint64_t overlap = 0, expected = 0;
     unsigned seen = 0;
     for (int i; (i = args_option(a, words, WORDS, &seen)) >= 0;) {
         bool ok = false;
@@ -52,6 +51,9 @@ static bool parse_booking(struct call *c, struct kvr_booking *b) {
         case OSL:
             ok = args_i64(a, 0, KVR_MAX_TOKENS, &b->osl);
             break;
+        case SESSION:
+            ok = args_name(a, KVR_MAX_ID, &b->session);
+            break;
         case CREATED:
             ok = call_effect_time(c, &b->created);
             b->renewed = seen & 1u << RENEWED ? b->renewed : b->created;
@@ -68,6 +70,10 @@ static bool parse_booking(struct call *c, struct kvr_booking *b) {
             break;
         case COST:
             ok = call_effect(c) && args_double(a, -most, most, &b->cost);
+            break;
+        case EXPECTED:
+            ok = call_effect(c) && args_u64(a, 0, KVR_MAX_BLOCKS, &expected);
+            b->expected = (uint32_t)expected;
             break;
         }
         if (!ok) return false;
@@ -86,10 +92,10 @@ static void complete_booking(struct call *c, const struct block_list *list, stru
 }
 
 // KVROUTE.CLAIM key request worker rank blocks [ISL tokens] [CACHED tokens] [OUTPUT tokens]
-//     [PREFILLED] [LEASE ms] [OSL tokens]
-// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms] [OVERLAP blocks] [COST x]: when it was
-// booked, when it was last renewed, until when its blocks count as held, and the rest of what SELECT
-// answered, for a repeat.
+//     [PREFILLED] [LEASE ms] [OSL tokens] [SESSION name]
+// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms] [OVERLAP blocks] [COST x] [EXPECTED blocks]:
+// when it was booked, when it was last renewed, until when its blocks count as held, and the rest of
+// what SELECT answered, for a repeat.
 int cmd_claim(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
     if (!call_pool(&c, CMD_CLAIM, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;
@@ -147,20 +153,39 @@ int cmd_update(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return call_end(&c);
 }
 
+// How and when the requests of an effect came to their end: its last two words. Older servers say nothing.
+static enum kvr_end release_end(struct args *a, int64_t *at) {
+    static const char *const words[] = {"AT", "LAPSED"};
+    static const enum kvr_end ends[] = {KVR_RELEASED, KVR_LAPSED};
+    struct args tail = *a;
+    if (args_left(a) < 3) return KVR_UNTOLD;
+    tail.at = a->argc - 2;
+    for (size_t i = 0; i < 2; i++)
+        if (args_is(&tail, words[i]) && args_i64(&tail, 0, INT64_MAX, at)) {
+            a->argc -= 2;
+            return ends[i];
+        }
+    return KVR_UNTOLD;
+}
+
 // KVROUTE.RELEASE key request [request ...]
+// Replicated with AT ms, the time of the end; a lease that has ended with LAPSED ms.
 int cmd_release(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
     if (!call_pool(&c, CMD_RELEASE, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;
     struct args *a = &c.args;
+    int64_t at = c.now;
+    enum kvr_end how = c.trusted ? release_end(a, &at) : KVR_RELEASED;
     size_t n = args_left(a);
     struct kvr_bytes *ids = arena_array(a->arena, n, sizeof *ids);
     if (!ids) return call_core_error(&c, KVR_NOMEM);
     for (size_t i = 0; i < n; i++)
         args_bytes(a, &ids[i]);
-    size_t live = kvr_release(c.pool, ids, n);
+    size_t live = kvr_release(c.pool, at, ids, n, how);
     reply_u64(ctx, live);
     if (live) {
-        call_replicate(&c, "KVROUTE.RELEASE", NULL, 0);
+        a->argc = argc; // with the words of an effect
+        call_replicate(&c, "KVROUTE.RELEASE", c.trusted ? NULL : "AT", at);
         call_changed(&c, "kvroute.release");
     }
     return call_end(&c);
@@ -177,7 +202,7 @@ int cmd_request_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         RedisModule_ReplyWithNull(ctx);
         return call_end(&c);
     }
-    RedisModule_ReplyWithMap(ctx, 11);
+    RedisModule_ReplyWithMap(ctx, 12);
     field_bytes(ctx, "request", r.id);
     field_bytes(ctx, "worker", r.worker);
     field_u64(ctx, "rank", r.rank);
@@ -189,53 +214,13 @@ int cmd_request_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     field_int(ctx, "age", r.age);
     field_int(ctx, "lease_left", r.lease_left);
     field_int(ctx, "osl", r.osl);
+    field_bytes(ctx, "session", r.session);
     return call_end(&c);
-}
-
-// The ids of a scan, kept because the next cursor stands before them in the reply.
-struct ids {
-    struct arena *arena;
-    struct kvr_bytes *at;
-    size_t n, room;
-    bool no_memory;
-};
-
-static void keep_id(void *ctx, struct kvr_bytes id) {
-    struct ids *ids = ctx;
-    if (ids->n == ids->room) {
-        size_t room = ids->room ? 2 * ids->room : 64;
-        struct kvr_bytes *wider = arena_array(ids->arena, room, sizeof *wider);
-        ids->no_memory |= !wider;
-        if (ids->no_memory) return;
-        if (ids->n) memcpy(wider, ids->at, ids->n * sizeof *wider);
-        ids->at = wider;
-        ids->room = room;
-    }
-    ids->at[ids->n++] = id;
 }
 
 // KVROUTE.REQUEST LIST key [cursor] [COUNT n]
 int cmd_request_list(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
-    enum { USUAL = 10, MOST = 10000 };
     struct call c;
     if (!call_pool(&c, CMD_REQUEST_LIST, ctx, argv, argc, 2, FOR_READ)) return REDISMODULE_OK;
-    struct args *a = &c.args;
-    uint64_t cursor = 0, count = USUAL;
-    bool counted = args_is(a, "COUNT");
-    if (!counted && args_left(a)) {
-        if (!args_u64(a, 0, UINT64_MAX, &cursor)) return call_bad_args(&c);
-        counted = args_is(a, "COUNT");
-    }
-    if ((counted && !args_u64(a, 1, UINT64_MAX, &count)) || !args_end(a)) return call_bad_args(&c);
-    struct ids ids = {.arena = a->arena};
-    cursor = kvr_request_scan(c.pool, cursor, count > MOST ? MOST : count, keep_id, &ids);
-    if (ids.no_memory) return call_core_error(&c, KVR_NOMEM);
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, cursor);
-    RedisModule_ReplyWithArray(ctx, 2);
-    reply_text(ctx, text);
-    RedisModule_ReplyWithArray(ctx, (long)ids.n);
-    for (size_t i = 0; i < ids.n; i++)
-        reply_bytes(ctx, ids.at[i]);
-    return call_end(&c);
+    return scan_reply(&c, kvr_request_scan);
 }

@@ -11,7 +11,7 @@
 struct route {
     struct kvr_query query;
     struct block_list list;
-    int64_t osl, lease;
+    int64_t lease;
 };
 
 // What SELECT and SCORE have in common: blocks and options.
@@ -26,12 +26,15 @@ static bool parse_route(struct call *c, bool select, struct route *r) {
         PREFILL,
         REQUESTS,
         TEMPERATURE,
+        WITH,
+        WITHOUT,
+        SESSION,
         LEASE,
         WORDS
     };
-    static const char *const words[WORDS] = {"ISL",         "OSL",     "AMONG",   "EXCLUDE",
-                                             "POLICY",      "OVERLAP", "PREFILL", "REQUESTS",
-                                             "TEMPERATURE", "LEASE"};
+    static const char *const words[WORDS] = {
+        "ISL",      "OSL",         "AMONG", "EXCLUDE", "POLICY",  "OVERLAP", "PREFILL",
+        "REQUESTS", "TEMPERATURE", "WITH",  "WITHOUT", "SESSION", "LEASE"};
     struct args *a = &c->args;
     struct kvr_query *q = &r->query;
     unsigned seen = 0;
@@ -48,7 +51,7 @@ static bool parse_route(struct call *c, bool select, struct route *r) {
             ok = args_i64(a, 0, KVR_MAX_TOKENS, &q->isl);
             break;
         case OSL:
-            ok = args_i64(a, 0, KVR_MAX_TOKENS, &r->osl);
+            ok = args_i64(a, 0, KVR_MAX_TOKENS, &q->osl);
             break;
         case AMONG:
             q->has_among = true;
@@ -71,6 +74,15 @@ static bool parse_route(struct call *c, bool select, struct route *r) {
             break;
         case TEMPERATURE:
             ok = args_double(a, 0, KVR_MAX_WEIGHT, &q->rule.temperature);
+            break;
+        case WITH:
+            ok = args_labels(a, &q->with, &q->n_with);
+            break;
+        case WITHOUT:
+            ok = args_labels(a, &q->without, &q->n_without);
+            break;
+        case SESSION:
+            ok = args_name(a, KVR_MAX_ID, &q->session);
             break;
         case LEASE:
             ok = args_i64(a, 0, KVR_MAX_MS, &r->lease);
@@ -95,6 +107,7 @@ static double random_fraction(void) {
 
 // KVROUTE.SELECT key request blocks [ISL tokens] [OSL tokens] [LEASE ms] [AMONG n worker ...]
 //     [EXCLUDE n worker ...] [POLICY p] [OVERLAP x] [PREFILL x] [REQUESTS x] [TEMPERATURE x]
+//     [WITH n label ...] [WITHOUT n label ...] [SESSION name]
 // Replicated as the KVROUTE.CLAIM of what it chose.
 int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
@@ -107,10 +120,9 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct kvr_choice choice;
     struct kvr_booking booked;
     double random = r.query.rule.temperature > 0 ? random_fraction() : 0;
-    enum kvr_err err =
-        kvr_select(c.pool, c.now, id, &r.query, r.osl, r.lease, random, &choice, &booked);
+    enum kvr_err err = kvr_select(c.pool, c.now, id, &r.query, r.lease, random, &choice, &booked);
     if (err != KVR_OK) return call_core_error(&c, err);
-    RedisModule_ReplyWithMap(ctx, 9);
+    RedisModule_ReplyWithMap(ctx, 13);
     field_bytes(ctx, "worker", choice.score.worker);
     field_u64(ctx, "rank", choice.score.rank);
     field_bytes(ctx, "addr", choice.score.addr);
@@ -120,6 +132,10 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     field_double(ctx, "cost", choice.score.cost);
     field_int(ctx, "repeat", choice.repeat);
     field_u64(ctx, "version", choice.version);
+    field_u64(ctx, "expected", choice.score.expected);
+    field_double(ctx, "ttft", choice.score.ttft);
+    field_double(ctx, "tpot", choice.score.tpot);
+    field_int(ctx, "waited", 0); // nobody waits
     if (!choice.repeat) {
         booking_replicate(&c, argv[2], choice.score.worker, choice.score.rank, &booked, &r.list);
         call_changed(&c, "kvroute.select");
@@ -128,7 +144,7 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 }
 
 static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
-    RedisModule_ReplyWithMap(ctx, 12);
+    RedisModule_ReplyWithMap(ctx, 16);
     field_bytes(ctx, "worker", s->worker);
     field_u64(ctx, "rank", s->rank);
     field_bytes(ctx, "addr", s->addr);
@@ -141,6 +157,10 @@ static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
     field_u64(ctx, "decode_blocks", s->decode_blocks);
     field_u64(ctx, "requests", s->requests);
     field_double(ctx, "cost", s->cost);
+    field_u64(ctx, "expected", s->expected);
+    field_double(ctx, "ttft", s->ttft);
+    field_double(ctx, "tpot", s->tpot);
+    field_int(ctx, "room", 1); // there are no limits
 }
 
 // KVROUTE.SCORE key blocks [the options of SELECT but LEASE]

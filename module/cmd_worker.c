@@ -10,10 +10,12 @@ static bool parse_state(struct args *a, enum kvr_state *out) {
 }
 
 static bool parse_worker(struct call *c, struct kvr_worker_set *w, int64_t *seen) {
-    enum { ADDR, RANKS, CAPACITY, STATE, TTL, SEEN, WORDS };
-    static const char *const words[WORDS] = {"ADDR", "RANKS", "CAPACITY", "STATE", "TTL", "SEEN"};
-    static const unsigned bits[WORDS] = {KVR_SET_ADDR,  KVR_SET_RANKS, KVR_SET_CAPACITY,
-                                         KVR_SET_STATE, KVR_SET_TTL,   0};
+    enum { ADDR, RANKS, CAPACITY, STATE, TTL, SPEED, LABELS, SEEN, WORDS };
+    static const char *const words[WORDS] = {"ADDR", "RANKS", "CAPACITY", "STATE",
+                                             "TTL",  "SPEED", "LABELS",   "SEEN"};
+    static const unsigned bits[WORDS] = {
+        KVR_SET_ADDR, KVR_SET_RANKS, KVR_SET_CAPACITY, KVR_SET_STATE,
+        KVR_SET_TTL,  KVR_SET_SPEED, KVR_SET_LABELS,   0};
     struct args *a = &c->args;
     unsigned given = 0;
     uint64_t ranks;
@@ -37,6 +39,12 @@ static bool parse_worker(struct call *c, struct kvr_worker_set *w, int64_t *seen
         case TTL:
             ok = args_i64(a, 0, KVR_MAX_MS, &w->ttl);
             break;
+        case SPEED:
+            ok = args_double(a, 0, KVR_MAX_SPEED, &w->speed);
+            break;
+        case LABELS:
+            ok = args_labels(a, &w->labels, &w->n_labels);
+            break;
         case SEEN:
             ok = call_effect_time(c, seen);
             break;
@@ -49,7 +57,7 @@ static bool parse_worker(struct call *c, struct kvr_worker_set *w, int64_t *seen
 }
 
 // KVROUTE.WORKER SET key worker [ADDR addr] [RANKS n] [CAPACITY blocks] [STATE ready|draining]
-//     [TTL ms]
+//     [TTL ms] [SPEED x] [LABELS n label ...]
 // Replicated with SEEN ms, the time it was renewed.
 int cmd_worker_set(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
@@ -87,7 +95,7 @@ int cmd_worker_del(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 static void reply_rank(struct call *c, size_t worker, uint32_t rank) {
     struct kvr_rank_info r;
     kvr_worker_rank(c->pool, worker, rank, &r);
-    RedisModule_ReplyWithMap(c->ctx, 9);
+    RedisModule_ReplyWithMap(c->ctx, 11);
     field_u64(c->ctx, "rank", rank);
     field_u64(c->ctx, "epoch", r.epoch);
     field_u64(c->ctx, "seq", r.seq);
@@ -97,12 +105,14 @@ static void reply_rank(struct call *c, size_t worker, uint32_t rank) {
     field_u64(c->ctx, "requests", r.requests);
     field_u64(c->ctx, "prefill_tokens", r.prefill_tokens);
     field_u64(c->ctx, "decode_blocks", r.decode_blocks);
+    field_double(c->ctx, "ttft", r.ttft);
+    field_double(c->ctx, "tpot", r.tpot);
 }
 
 static void reply_worker(struct call *c, size_t i) {
     struct kvr_worker_info w;
     kvr_worker_at(c->pool, c->now, i, &w);
-    RedisModule_ReplyWithMap(c->ctx, 8);
+    RedisModule_ReplyWithMap(c->ctx, 10);
     field_bytes(c->ctx, "worker", w.name);
     field_bytes(c->ctx, "addr", w.addr);
     field_text(c->ctx, "state", kvr_state_names[w.state]);
@@ -114,6 +124,11 @@ static void reply_worker(struct call *c, size_t i) {
         reply_rank(c, i, rank);
     field_text(c->ctx, "circuit", kvr_circuit_names[w.circuit]);
     field_u64(c->ctx, "failures", w.failures);
+    field_double(c->ctx, "speed", w.speed);
+    reply_text(c->ctx, "labels");
+    RedisModule_ReplyWithArray(c->ctx, (long)w.n_labels);
+    for (size_t k = 0; k < w.n_labels; k++)
+        reply_bytes(c->ctx, kvr_worker_label(c->pool, i, k));
 }
 
 // KVROUTE.WORKER GET key worker

@@ -19,7 +19,10 @@ extern RedisModuleCommandArg doc_update[];
 extern RedisModuleCommandArg doc_release[];
 extern RedisModuleCommandArg doc_claim[];
 extern RedisModuleCommandArg doc_request[]; // key request
-extern RedisModuleCommandArg doc_request_list[];
+extern RedisModuleCommandArg doc_scan[];    // key [cursor] [COUNT n]
+extern RedisModuleCommandArg doc_session[]; // key session
+extern RedisModuleCommandArg doc_session_del[];
+extern RedisModuleCommandArg doc_digest[];
 extern RedisModuleCommandArg doc_tree[];
 extern RedisModuleCommandArg doc_hash[];
 extern RedisModuleCommandArg doc_forget[];

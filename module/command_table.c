@@ -5,6 +5,7 @@
 #include "commands.h"
 
 #define SINCE "1.0.0"
+#define SINCE_2 "2.0.0"
 
 // A key at argv[1] or, behind a subcommand's name, at argv[2].
 static RedisModuleCommandKeySpec key1_read[] = {
@@ -120,14 +121,14 @@ const struct command_def command_table[] = {
         .run = cmd_digest,
         .flags = "readonly",
         .categories = "read slow",
-        .syntax = "key",
+        .syntax = "key [LEARNT]",
         .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
-                 .summary = "A digest of the logical state of a pool",
-                 .complexity = "O(N), N holdings and requests",
+                 .summary = "A digest of the logical state of a pool, or of what it has learnt",
+                 .complexity = "O(N), N holdings, requests and sessions",
                  .since = SINCE,
-                 .arity = 2,
+                 .arity = -2,
                  .key_specs = key1_read,
-                 .args = doc_key},
+                 .args = doc_digest},
     },
     {
         .name = "KVROUTE.WORKER",
@@ -143,8 +144,8 @@ const struct command_def command_table[] = {
         .run = cmd_worker_set,
         .flags = "write deny-oom",
         .categories = "write slow",
-        .syntax =
-            "key worker [ADDR addr] [RANKS n] [CAPACITY blocks] [STATE ready|draining] [TTL ms]",
+        .syntax = "key worker [ADDR addr] [RANKS n] [CAPACITY blocks] [STATE ready|draining] "
+                  "[TTL ms] [SPEED x] [LABELS n label ...]",
         .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
                  .summary = "Registers, changes or renews a worker",
                  .complexity = "O(log N), N workers",
@@ -247,7 +248,8 @@ const struct command_def command_table[] = {
         .categories = "write slow",
         .syntax =
             "key request blocks [ISL tokens] [OSL tokens] [LEASE ms] [AMONG n worker ...] [EXCLUDE "
-            "n worker ...] [POLICY p] [OVERLAP x] [PREFILL x] [REQUESTS x] [TEMPERATURE x]",
+            "n worker ...] [POLICY p] [OVERLAP x] [PREFILL x] [REQUESTS x] [TEMPERATURE x] "
+            "[WITH n label ...] [WITHOUT n label ...] [SESSION name]",
         .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
                  .summary = "Chooses an instance for a request and books the request on it",
                  .complexity = "O(B + N), B blocks, N instances",
@@ -305,7 +307,7 @@ const struct command_def command_table[] = {
         .flags = "write deny-oom",
         .categories = "write slow",
         .syntax = "key request worker rank blocks [ISL tokens] [CACHED tokens] [OUTPUT tokens] "
-                  "[PREFILLED] [LEASE ms] [OSL tokens]",
+                  "[PREFILLED] [LEASE ms] [OSL tokens] [SESSION name]",
         .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
                  .summary = "Books a request on an instance without choosing",
                  .complexity = "O(B + log N), B blocks, N live requests",
@@ -351,7 +353,7 @@ const struct command_def command_table[] = {
                  .tips = "nondeterministic_output",
                  .arity = -3,
                  .key_specs = key2_read,
-                 .args = doc_request_list},
+                 .args = doc_scan},
     },
     {
         .parent = "KVROUTE.REQUEST",
@@ -364,6 +366,73 @@ const struct command_def command_table[] = {
                  .summary = "Lists the subcommands",
                  .complexity = "O(1)",
                  .since = SINCE,
+                 .arity = 2},
+    },
+    {
+        .name = "KVROUTE.SESSION",
+        .flags = "",
+        .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
+                 .summary = "Sessions of a pool",
+                 .since = SINCE_2,
+                 .arity = -2},
+    },
+    {
+        .parent = "KVROUTE.SESSION",
+        .name = "GET",
+        .run = cmd_session_get,
+        .flags = "readonly fast",
+        .categories = "read fast",
+        .syntax = "key session",
+        .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
+                 .summary = "Where a session's last booking went",
+                 .complexity = "O(1)",
+                 .since = SINCE_2,
+                 .arity = 4,
+                 .key_specs = key2_read,
+                 .args = doc_session},
+    },
+    {
+        .parent = "KVROUTE.SESSION",
+        .name = "LIST",
+        .run = cmd_session_list,
+        .flags = "readonly",
+        .categories = "read slow",
+        .syntax = "key [cursor] [COUNT n]",
+        .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
+                 .summary = "Iterates over the names of the sessions, as SCAN does",
+                 .complexity = "O(1) for each call, O(N) for a whole iteration",
+                 .since = SINCE_2,
+                 .tips = "nondeterministic_output",
+                 .arity = -3,
+                 .key_specs = key2_read,
+                 .args = doc_scan},
+    },
+    {
+        .parent = "KVROUTE.SESSION",
+        .name = "DEL",
+        .run = cmd_session_del,
+        .flags = "write",
+        .categories = "write slow",
+        .syntax = "key session [session ...]",
+        .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
+                 .summary = "Forgets sessions; their live requests go on",
+                 .complexity = "O(M log N), M sessions given, N sessions",
+                 .since = SINCE_2,
+                 .arity = -4,
+                 .key_specs = key2_delete,
+                 .args = doc_session_del},
+    },
+    {
+        .parent = "KVROUTE.SESSION",
+        .name = "HELP",
+        .run = cmd_session_help,
+        .flags = "readonly allow-loading allow-stale",
+        .categories = "read slow",
+        .syntax = "",
+        .info = {.version = REDISMODULE_COMMAND_INFO_VERSION,
+                 .summary = "Lists the subcommands",
+                 .complexity = "O(1)",
+                 .since = SINCE_2,
                  .arity = 2},
     },
     {

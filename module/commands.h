@@ -30,6 +30,10 @@ int cmd_update(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_release(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_request_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_request_list(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+// cmd_session.c
+int cmd_session_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_session_list(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_session_del(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_look.c
 int cmd_tree(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_hash(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
@@ -42,5 +46,6 @@ void cmd_load_ended(RedisModuleCtx *ctx);
 int cmd_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_request_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
+int cmd_session_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
 #endif

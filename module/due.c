@@ -31,7 +31,7 @@ static bool due_worker(struct value *v, int64_t now, struct kvr_bytes *name) {
 bool due_any(struct value *v, int64_t now) {
     struct kvr_bytes name;
     return kvr_due_request(v->pool, now, &name) || kvr_due_prediction(v->pool, now) ||
-           due_worker(v, now, &name);
+           kvr_due_session(v->pool, now, &name) || due_worker(v, now, &name);
 }
 
 static bool end_request(RedisModuleCtx *ctx, RedisModuleString *key, struct value *v, int64_t now) {
@@ -39,9 +39,9 @@ static bool end_request(RedisModuleCtx *ctx, RedisModuleString *key, struct valu
     if (!kvr_due_request(v->pool, now, &id)) return false;
     RedisModuleString *copy = RedisModule_CreateString(ctx, id.p, id.n);
     id = bytes_of(copy);
-    kvr_release(v->pool, &id, 1);
+    kvr_release(v->pool, now, &id, 1, KVR_LAPSED);
     kvr_count_expired(v->pool, 1, 0);
-    RedisModule_Replicate(ctx, "KVROUTE.RELEASE", "ss", key, copy);
+    RedisModule_Replicate(ctx, "KVROUTE.RELEASE", "sscl", key, copy, "LAPSED", (long long)now);
     RedisModule_FreeString(ctx, copy);
     return true;
 }
@@ -57,6 +57,17 @@ static bool end_worker(RedisModuleCtx *ctx, RedisModuleString *key, struct value
     }
     RedisModule_FreeString(ctx, copy);
     return err == KVR_OK;
+}
+
+static bool end_session(RedisModuleCtx *ctx, RedisModuleString *key, struct value *v, int64_t now) {
+    struct kvr_bytes name;
+    if (!kvr_due_session(v->pool, now, &name)) return false;
+    RedisModuleString *copy = RedisModule_CreateString(ctx, name.p, name.n);
+    name = bytes_of(copy);
+    kvr_session_del(v->pool, &name, 1);
+    RedisModule_Replicate(ctx, "KVROUTE.SESSION", "css", "DEL", key, copy);
+    RedisModule_FreeString(ctx, copy);
+    return true;
 }
 
 static size_t end_predictions(RedisModuleCtx *ctx, RedisModuleString *key, struct value *v,
@@ -76,6 +87,10 @@ bool due_settle(RedisModuleCtx *ctx, RedisModuleString *name, struct value *v, i
         if (due_clock() > limit->until) break;
     }
     for (size_t i = 0; i < limit->workers && end_worker(ctx, name, v, now); i++) {
+        ended = true;
+        if (due_clock() > limit->until) break;
+    }
+    for (size_t i = 0; i < limit->requests && end_session(ctx, name, v, now); i++) {
         ended = true;
         if (due_clock() > limit->until) break;
     }

@@ -32,6 +32,10 @@ static const struct option {
     {"PREDICT", "predict", MILLISECONDS, offsetof(struct kvr_options, predict), 0},
     {"FAILURES", "failures", COUNT, offsetof(struct kvr_options, failures), KVR_MAX_FAILURES},
     {"OPENTIME", "opentime", MILLISECONDS, offsetof(struct kvr_options, open_time), 0},
+    {"SESSIONTTL", "sessionttl", MILLISECONDS, offsetof(struct kvr_options, session_ttl), 0},
+    {"SLOTTFT", "slottft", MILLISECONDS, offsetof(struct kvr_options, slo_ttft), 0},
+    {"SLOTBT", "slotbt", MILLISECONDS, offsetof(struct kvr_options, slo_tbt), 0},
+    {"STICK", "stick", NUMBER, offsetof(struct kvr_options, stick), KVR_MAX_WEIGHT},
 };
 
 bool options_policy(struct args *a, int *out) {

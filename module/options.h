@@ -5,7 +5,7 @@
 
 #include "args.h"
 
-enum { OPTIONS = 14 };
+enum { OPTIONS = 18 };
 
 // Takes `option value ...` to the end of the arguments; what isn't named stays.
 bool options_parse(struct args *a, struct kvr_options *o);

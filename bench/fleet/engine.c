@@ -45,8 +45,9 @@ struct engine {
 
     struct decoding *decoding; // heap, least first
     size_t n_decoding, room_decoding;
-    uint64_t steps;     // those in which something was decoded
-    uint64_t kv_tokens; // what the decoding requests read in a step
+    uint64_t steps;         // those in which something was decoded
+    uint64_t kv_tokens;     // what the decoding requests read in a step
+    uint64_t output_tokens; // of these, generated
     uint64_t to_prefill;
     uint64_t began; // requests, so far
     // With preemption: how many requests get a new block with the next token, by the number of the step that
@@ -168,6 +169,7 @@ static void decode_from_now(struct engine *e, const struct prompt *p, uint32_t o
         memory_grow(e->decoding, &e->room_decoding, e->n_decoding + 1, sizeof *e->decoding);
     sift_up(e, e->n_decoding++, d);
     e->kv_tokens += r->isl + output;
+    e->output_tokens += output;
     ++*growing_with(e, &d);
 }
 
@@ -225,6 +227,7 @@ static void preempt_decoding(struct engine *e, size_t i) {
     --*growing_with(e, &d);
     drop_decoding(e, i);
     e->kv_tokens -= r->isl + output;
+    e->output_tokens -= output;
     put_back(e, (struct waiting){d.request, output, true}, blocks_held(e, d.request, output),
              r->blocks);
 }
@@ -367,10 +370,12 @@ static void end_decoding(struct engine *e) {
     if (!e->n_decoding) return;
     e->steps++;
     e->kv_tokens += e->n_decoding;
+    e->output_tokens += e->n_decoding;
     while (e->n_decoding && e->decoding[0].last == e->steps) {
         struct decoding d = e->decoding[0];
         const struct request *r = &e->load->requests[d.request];
         e->kv_tokens -= r->isl + r->osl;
+        e->output_tokens -= r->osl;
         --*growing_with(e, &d);
         drop_decoding(e, 0);
         finish(e, d.request);
@@ -441,8 +446,10 @@ struct engine_load engine_load(const struct engine *e) {
     struct kv_count c = kv_count(e->kv);
     return (struct engine_load){
         .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_waiting - e->first_waiting),
+        .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,
         .blocks = c.used + c.reserved,
+        .filled = c.used + e->output_tokens / e->load->block_size,
     };
 }
 
@@ -469,13 +476,14 @@ const char *engine_validate(const struct engine *e) {
     const char *wrong = kv_validate(e->kv);
     if (!wrong && e->host) wrong = host_validate(e->host);
     if (wrong) return wrong;
-    uint64_t kv_tokens = 0, to_prefill = 0;
+    uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = 0;
     size_t reserved = 0, growing = 0;
     for (size_t i = 0; i < e->n_decoding; i++) {
         const struct decoding *d = &e->decoding[i];
         const struct request *r = &e->load->requests[d->request];
         if (d->last <= e->steps) return "a request decodes for ever";
         kv_tokens += r->isl + output_of(e, d);
+        output_tokens += output_of(e, d);
         reserved += blocks_held(e, d->request, output_of(e, d)) - r->blocks;
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
@@ -487,7 +495,8 @@ const char *engine_validate(const struct engine *e) {
         to_prefill += tokens_to_compute(e, &e->waiting[i]);
     for (unsigned i = 0; i < e->load->block_size; i++)
         growing += e->growing[i];
-    if (kv_tokens != e->kv_tokens) return "tokens read are miscounted";
+    if (kv_tokens != e->kv_tokens || output_tokens != e->output_tokens)
+        return "tokens read are miscounted";
     if (growing != e->n_decoding) return "growing requests are miscounted";
     if (to_prefill != e->to_prefill) return "tokens to prefill are miscounted";
     if (reserved != kv_count(e->kv).reserved) return "reserved blocks are miscounted";

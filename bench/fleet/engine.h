@@ -62,9 +62,12 @@ struct begun {
 // What an engine's metrics would tell.
 struct engine_load {
     uint32_t requests; // running and waiting
+    uint32_t waiting;
     uint64_t
         prompt_tokens; // of these, not computed yet; what is cached of waiting ones isn't known
     uint64_t blocks;   // reserved or in use
+    uint64_t
+        filled; // in use, with the outputs so far: what engines report that reserve nothing ahead
 };
 
 // host: blocks of the second tier, 0: there is none.

@@ -183,7 +183,8 @@ static void open_engine(struct fleet *f, uint32_t w) {
 // The router a request goes to first, or the next one that is up. NOBODY: none is.
 static uint32_t find_router(const struct fleet *f, uint32_t request) {
     unsigned n = f->plan->routers;
-    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + request) % n);
+    uint32_t key = f->plan->together ? f->load->requests[request].session : request;
+    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
     for (unsigned i = 0; i < n; i++, r = (r + 1) % n)
         if (f->up[r]) return r;
     return NOBODY;
@@ -517,6 +518,7 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
             .sync = plan->sync,
             .age = plan->age,
             .affinity = plan->affinity,
+            .fixed = plan->fixed ? plan->fixed : &fixed_default,
             .shared = plan->shared,
             .fleet = f,
         };

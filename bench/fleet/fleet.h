@@ -48,6 +48,8 @@ struct run_plan {
     double hop, delay, notice; // seconds; notice: until a dead worker is known to be
     double sync, age;
     unsigned affinity;
+    const struct fixed *fixed; // NULL: fixed_default
+    bool together;             // a session's requests come to one router; else each comes to any
     uint64_t seed;
     struct kvr_rule rule;
     const char *words;

@@ -40,6 +40,13 @@ static json_t *run(const struct results *r, const struct row *row) {
         json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "series", names[row->series], "name", row->name,
                   "router", row->spec.kind->name, "routers", (int)row->spec.routers, "load_factor",
                   real(row->factor), "figures", figures(&row->figures));
+    if (row->spec.kind == router_find("fixed", 5)) {
+        const struct fixed *f = &row->fixed;
+        json_object_set_new(j, "constants",
+                            json_pack("[o, o, o, o, o, o]", real(f->a), real(f->b), real(f->c),
+                                      real(f->d), real(f->e), real(f->bits)));
+    }
+    if (row->spec.together) json_object_set_new(j, "balancer", json_string("conversation"));
     if (row->spec.kind->scores)
         json_object_set_new(j, "policy", json_string(kvr_policies[row->spec.policy].name));
     if (row->stretches) json_object_set_new(j, "stretches", stretches(row, r->o->stretches));

@@ -52,15 +52,21 @@ static const char usage[] =
     "  --blocks N           of KV cache in each (the model's)\n"
     "  --budget N           tokens a step (the model's)\n"
     "The routers\n"
-    "  --router LIST        KIND[:ROUTERS[:POLICY]],… (one row of the table for each)\n"
-    "                       kinds: shared, round-robin, random, two-choices, least, affinity,\n"
-    "                       cache-threshold, own, events, sync, stale\n"
+    "  --router LIST        KIND[:ROUTERS][:POLICY][:conversation],… or all; one row of the table\n"
+    "                       for each. conversation: a balancer in front of several routers sends\n"
+    "                       all of a session to one of them; else each request comes to any.\n"
+    "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
+    "                       affinity, sticky, cache-aware, smg, smg-no-veto, smg-prefix-hash, "
+    "llm-d,\n"
+    "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
-    "  --sync MS            until a decision is known to the other routers (100)\n"
-    "  --age MS             between two readings of the engines' metrics (1000)\n"
-    "  --affinity N         tokens of a prompt that say where it belongs (1024)\n"
+    "  --sync MS            until a decision is known to the other routers (2)\n"
+    "  --age MS             between two readings of the engines' metrics (50)\n"
+    "  --affinity N         affinity goes by so many tokens of a prompt, not by its session\n"
+    "  --fixed A,B,C,D,E,BITS  constants of `fixed` (4,8,1,0.0078125,256,3); see --search\n"
+    "  --search N           find them first, on N seeds that follow those that are reported\n"
     "What goes wrong; times are seconds since the first request; may be repeated\n"
     "  --fail router:N:AT:FOR[:lost]   router N dies; what it knew is kept or lost\n"
     "  --fail server:AT:FOR[:lost]     the shared pool's server\n"
@@ -69,6 +75,7 @@ static const char usage[] =
     "  --notice MS          until routers know that an engine is dead (1000)\n"
     "What comes out\n"
     "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1)\n"
+    "  --load-factor X,X,…  compare at these multiples of the load, a table each (1)\n"
     "  --sweep X,X,…        also at these multiples of the load\n"
     "  --scale N,N,…        also with so many routers\n"
     "  --stretches N        cut the run into N stretches of time (60 with --fail)\n"
@@ -79,8 +86,10 @@ static const char usage[] =
     "  --help\n";
 
 static const char everything[] =
-    "shared:8:delay,shared:1:delay,shared:8:linear,round-robin,random,two-choices,least,affinity,"
-    "cache-threshold,cache-threshold:8,own:8:delay,events:8:delay,sync:8:delay,stale:8:delay";
+    "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
+    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,smg,smg:8,smg:8:conversation,"
+    "smg-no-veto:8:conversation,"
+    "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 
 static bool wrong(const char *what, const char *text) {
     fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
@@ -128,21 +137,43 @@ static bool numbers(const char *what, const char *text, double max, double *out,
     return true;
 }
 
+static bool spec_word(struct spec *s, const char *word) {
+    double v;
+    if (*word >= '0' && *word <= '9') {
+        if (!number("router", word, 1, MAX_ROUTERS, &v)) return false;
+        s->routers = (unsigned)v;
+    } else if (!strcmp(word, "conversation")) {
+        s->together = true;
+    } else if ((s->policy = kvr_policy_find(word, strlen(word))) < 0) {
+        return wrong("router: no policy", word);
+    }
+    return true;
+}
+
 static bool specs(struct options *o, const char *text) {
+    if (!strcmp(text, "all")) text = everything;
     char room[LIST], *list = copy(room, text);
     o->n_specs = 0;
     for (char *word; (word = part(&list, ','));) {
-        char *kind = part(&word, ':'), *n = part(&word, ':'), *policy = word;
-        struct spec s = {router_find(kind, strlen(kind)), 1, o->rule.policy};
-        double v = 1;
+        char *kind = part(&word, ':'), *more;
+        struct spec s = {.kind = router_find(kind, strlen(kind)), 1, o->rule.policy, false};
         if (!s.kind) return wrong("router: no kind", kind);
-        if (n && !number("router", n, 1, MAX_ROUTERS, &v)) return false;
-        s.routers = (unsigned)v;
-        if (policy && (s.policy = kvr_policy_find(policy, strlen(policy))) < 0)
-            return wrong("router: no policy", policy);
+        while ((more = part(&word, ':')))
+            if (!spec_word(&s, more)) return false;
         if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
         o->specs[o->n_specs++] = s;
     }
+    return true;
+}
+
+// What was searched for is shown with the rest.
+static bool add_fixed(struct options *o) {
+    const struct router *kind = router_find("fixed", 5);
+    if (!o->search) return true;
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (o->specs[i].kind == kind) return true;
+    if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
+    o->specs[o->n_specs++] = (struct spec){kind, 1, o->rule.policy, false};
     return true;
 }
 
@@ -221,6 +252,25 @@ static bool take_slo(struct options *o, const struct setting *s, const char *tex
     if (!list) return wrong(s->name, "takes TTFT,TBT");
     return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
            number(s->name, list, s->min, s->max, &o->slo.tbt);
+}
+
+static bool take_factor(struct options *o, const struct setting *s, const char *text) {
+    o->n_factor = 0;
+    return numbers(s->name, text, s->max, o->factor, &o->n_factor);
+}
+
+static bool take_fixed(struct options *o, const struct setting *s, const char *text) {
+    double *all[] = {&o->fixed.a, &o->fixed.b, &o->fixed.c,
+                     &o->fixed.d, &o->fixed.e, &o->fixed.bits};
+    char room[LIST], *list = copy(room, text);
+    for (size_t i = 0; i < FIXED_NUMBERS; i++) {
+        char *word = part(&list, ',');
+        if (!word) return wrong(s->name, "takes A,B,C,D,E,BITS");
+        if (!number(s->name, word, s->min, s->max, all[i])) return false;
+    }
+    if (list || o->fixed.bits < 1 || o->fixed.bits > 53)
+        return wrong(s->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
+    return true;
 }
 
 static bool take_sweep(struct options *o, const struct setting *s, const char *text) {
@@ -383,10 +433,13 @@ static const struct setting settings[] = {
     {"delay", take_ms, AT(delay), 0, 1e9},
     {"sync", take_ms, AT(sync), 0, 1e9},
     {"age", take_ms, AT(age), 1e-3, 1e9},
-    {"affinity", take_whole, AT(affinity), 1, 1e6},
+    {"affinity", take_whole, AT(affinity), 0, 1e6},
+    {"fixed", take_fixed, 0, 0, 1e12},
+    {"search", take_whole, AT(search), 1, MAX_SEEDS},
     {"fail", take_incident, 0, 0, 1e9},
     {"notice", take_ms, AT(notice), 0, 1e9},
     {"slo", take_slo, 0, 0, 1e9},
+    {"load-factor", take_factor, 0, 0, 1e3},
     {"sweep", take_sweep, 0, 0, 1e3},
     {"scale", take_scale, 0, 0, MAX_ROUTERS},
     {"stretches", take_whole, AT(stretches), 1, 1e4},
@@ -416,10 +469,12 @@ static void set_defaults(struct options *o) {
         .duration = -1,
         .hop = 0.25e-3,
         .delay = 10e-3,
-        .sync = 100e-3,
-        .age = 1,
+        .sync = 2e-3,
+        .age = 50e-3,
         .notice = 1,
-        .affinity = 1024,
+        .fixed = fixed_default,
+        .factor = {1},
+        .n_factor = 1,
         .rule = pool.rule,
         .slo = {2, 0.1},
         .server = server && *server ? server : REDIS_SERVER,
@@ -455,7 +510,7 @@ int options_parse(struct options *o, int argc, char **argv) {
         fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
         return 2;
     }
-    if (!specs(o, o->routers)) return 2;
+    if (!specs(o, o->routers) || !add_fixed(o)) return 2;
     if (!plan_engines(o)) return 2;
     if (!o->trace && !o->users) o->users = (uint64_t)options_sum(o, o->load->users);
     if (!o->requests && !o->trace && !o->users) o->requests = 12000;

@@ -12,11 +12,12 @@
 
 enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16, MAX_SEEDS = 32 };
 
-// A kind of router, how many of them, by which policy.
+// A kind of router, how many of them, by which policy, and who comes to which.
 struct spec {
     const struct router *kind;
     unsigned routers;
     int policy;
+    bool together; // see run_plan
 };
 
 struct options {
@@ -45,14 +46,17 @@ struct options {
     struct kvr_rule rule;
     char words[256];                      // its weights, as options of KVROUTE.CREATE
     double hop, delay, sync, age, notice; // seconds
-    uint64_t affinity;                    // tokens
+    uint64_t affinity;                    // tokens; 0: sessions
+    struct fixed fixed;                   // constants of `fixed`
+    uint64_t search;                      // seeds to find them with; 0: as given
 
     struct incident incidents[MAX_INCIDENTS];
     size_t n_incidents;
     struct slo slo;
-    double sweep[MAX_FACTORS]; // loads, as multiples
-    double scale[MAX_FACTORS]; // numbers of routers
-    size_t n_sweep, n_scale;
+    double factor[MAX_FACTORS]; // loads of the comparison, as multiples
+    double sweep[MAX_FACTORS];  // further ones
+    double scale[MAX_FACTORS];  // numbers of routers
+    size_t n_factor, n_sweep, n_scale;
     uint64_t stretches;
     const char *json, *plots;
     const char *module, *server; // paths

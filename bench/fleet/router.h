@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "policy.h"
 #include "pool.h"
+#include "search.h"
 
 enum { MAX_WORKERS = 256, MAX_ROUTERS = 64 };
 #define NOBODY UINT32_MAX
@@ -50,7 +51,8 @@ struct world {
     const char *words;    // the rule, as options of KVROUTE.CREATE
     double sync;          // seconds until a decision is known to the other routers
     double age;           // seconds between two readings of the engines' metrics
-    unsigned affinity;    // tokens that say which requests belong together
+    unsigned affinity;    // tokens of a prompt that say where it belongs; 0: its session does
+    const struct fixed *fixed;
     struct shared *shared;
     struct fleet *fleet;
 };

@@ -79,7 +79,8 @@ static void hear(void *self, uint32_t request, uint32_t packed) {
             kvr_update(pool, now, id, true, -1, -1, &done);
             break;
         case HEARD_ENDED:
-            kvr_release(pool, &id, 1);
+            kvr_update(pool, now, id, false, q->osl, -1, &done);
+            kvr_release(pool, now, &id, 1, KVR_RELEASED);
             break;
         }
     }
@@ -114,8 +115,7 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
     struct kvr_choice choice;
     struct kvr_booking booked;
     double draw = c->world.rule.temperature > 0 ? random_unit(&c->rng[router]) : 0;
-    if (kvr_select(pool, now, core_id(&request), &query, 0, 0, draw, &choice, &booked))
-        return NOBODY;
+    if (kvr_select(pool, now, core_id(&request), &query, 0, draw, &choice, &booked)) return NOBODY;
     c->cached[request] = (uint32_t)choice.score.cached;
     uint32_t worker = core_number(choice.score.worker.p, choice.score.worker.n);
     spread(c, router, request, worker, HEARD_CHOSEN);
@@ -126,11 +126,16 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
                     enum news what) {
     struct cores *c = self;
     struct kvr_bytes id = core_id(&request);
+    struct kvr_pool *pool = c->core[router].pool;
+    int64_t now = core_ms(*c->world.now);
     int live;
-    if (what == PREFILLED)
-        kvr_update(c->core[router].pool, core_ms(*c->world.now), id, true, -1, -1, &live);
-    else
-        kvr_release(c->core[router].pool, &id, 1);
+    if (what == PREFILLED) {
+        kvr_update(pool, now, id, true, -1, -1, &live);
+    } else {
+        if (what == DONE)
+            kvr_update(pool, now, id, false, c->world.load->requests[request].osl, -1, &live);
+        kvr_release(pool, now, &id, 1, what == DONE ? KVR_RELEASED : KVR_LAPSED);
+    }
     spread(c, router, request, worker, what == PREFILLED ? HEARD_PREFILLED : HEARD_ENDED);
 }
 

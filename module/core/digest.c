@@ -75,6 +75,20 @@ static void add_options(struct sum *s, const struct kvr_options *o) {
     add(s, e.bytes, e.n);
 }
 
+static void add_newer_options(struct sum *s, const struct kvr_options *o) {
+    struct kvr_options usual;
+    kvr_options_default(&usual);
+    if (o->session_ttl == usual.session_ttl && o->slo_ttft == usual.slo_ttft &&
+        o->slo_tbt == usual.slo_tbt && o->stick == usual.stick)
+        return;
+    struct piece e = piece('d');
+    put_number(&e, (uint64_t)o->session_ttl);
+    put_number(&e, (uint64_t)o->slo_ttft);
+    put_number(&e, (uint64_t)o->slo_tbt);
+    put_double(&e, o->stick);
+    add(s, e.bytes, e.n);
+}
+
 static void add_worker(struct sum *s, const struct kvr_pool *p, const struct worker *w) {
     struct piece e = piece('w');
     put_bytes(&e, w->name, w->name_len);
@@ -89,6 +103,18 @@ static void add_worker(struct sum *s, const struct kvr_pool *p, const struct wor
         put_bytes(&e, w->name, w->name_len);
         put_number(&e, w->failures);
         put_number(&e, w->barred != 0);
+        add(s, e.bytes, e.n);
+    }
+    if (w->speed > 0) {
+        e = piece('v');
+        put_bytes(&e, w->name, w->name_len);
+        put_double(&e, w->speed);
+        add(s, e.bytes, e.n);
+    }
+    for (uint32_t i = 0; i < w->n_labels; i++) {
+        e = piece('l');
+        put_bytes(&e, w->name, w->name_len);
+        put_bytes(&e, w->labels[i].bytes, w->labels[i].n);
         add(s, e.bytes, e.n);
     }
     for (uint32_t r = 0; r < w->ranks; r++) {
@@ -156,19 +182,81 @@ static void add_request(struct sum *s, const struct kvr_pool *p, const struct re
     put_number(&e, r->prefilled);
     put_number(&e, r->blocks);
     put_number(&e, blocks_of(r));
+    if (r->session) put_bytes(&e, r->session->name, r->session->name_len);
     add(s, e.bytes, e.n);
+}
+
+static void add_session(struct sum *s, const struct kvr_pool *p, const struct session *session) {
+    if (!session_valid(p, session)) return;
+    const struct instance *in = &p->instances[session->instance];
+    struct piece e = piece('s');
+    put_bytes(&e, session->name, session->name_len);
+    put_bytes(&e, in->worker->name, in->worker->name_len);
+    put_number(&e, in->rank);
+    add(s, e.bytes, e.n);
+}
+
+static void finish(const struct sum *s, uint8_t out[KVR_DIGEST_BYTES]) {
+    memcpy(out, &s->low, 8);
+    memcpy(out + 8, &s->high, 8);
+    memcpy(out + 16, &s->third, 4);
 }
 
 void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
     struct sum s = {0};
     add_options(&s, &p->options);
+    add_newer_options(&s, &p->options);
     for (size_t i = 0; i < p->n_workers; i++)
         add_worker(&s, p, p->workers[i]);
     add_holdings(&s, p);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->requests, b); i; i = i->next)
             add_request(&s, p, (const struct request *)i);
-    memcpy(out, &s.low, 8);
-    memcpy(out + 8, &s.high, 8);
-    memcpy(out + 16, &s.third, 4);
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->sessions, b); i; i = i->next)
+            add_session(&s, p, (const struct session *)i);
+    finish(&s, out);
+}
+
+// ---- What is learnt ------------------------------------------------------------------------------
+
+static void add_learnt_instance(struct sum *s, const struct instance *in) {
+    double numbers[LEARNT_INSTANCE_NUMBERS];
+    learnt_instance_numbers(&in->learnt, numbers);
+    struct piece e = piece('i');
+    put_bytes(&e, in->worker->name, in->worker->name_len);
+    put_number(&e, in->rank);
+    for (size_t i = 0; i < LEARNT_INSTANCE_NUMBERS; i++)
+        put_double(&e, numbers[i]);
+    add(s, e.bytes, e.n);
+}
+
+// What a live request is going to teach.
+static void add_learnt_request(struct sum *s, const struct request *r) {
+    struct piece e = piece('r');
+    put_bytes(&e, r->id, r->id_len);
+    put_number(&e, (uint64_t)r->ahead);
+    put_number(&e, r->number);
+    put_number(&e, (uint64_t)r->created);
+    put_number(&e, (uint64_t)r->prefilled_at);
+    put_double(&e, r->ttft);
+    put_double(&e, r->tpot);
+    add(s, e.bytes, e.n);
+}
+
+void kvr_pool_digest_learnt(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
+    struct sum s = {0};
+    double numbers[LEARNT_NUMBERS];
+    learnt_numbers(&p->learnt, numbers);
+    struct piece e = piece('p');
+    for (size_t i = 0; i < LEARNT_NUMBERS; i++)
+        put_double(&e, numbers[i]);
+    put_number(&e, p->bookings);
+    add(&s, e.bytes, e.n);
+    for (uint32_t i = 0; i < p->n_instances; i++)
+        if (p->instances[i].worker) add_learnt_instance(&s, &p->instances[i]);
+    for (size_t b = 0; b < p->requests.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->requests, b); i; i = i->next)
+            add_learnt_request(&s, (const struct request *)i);
+    finish(&s, out);
 }

@@ -90,6 +90,7 @@ enum kvr_err kvr_event(struct kvr_pool *p, struct kvr_bytes worker, uint32_t ran
     if (e.forget) predictions_drop(p, i);
     in->epoch = epoch;
     in->seq = out->seq = seq;
+    instance_refresh(p, i);
     p->version++;
     p->stats.events++;
     p->stats.stored_blocks += e.stored;

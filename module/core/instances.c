@@ -67,7 +67,7 @@ bool kvr_due_worker(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
 
 // ---- Instances -----------------------------------------------------------------------------------
 
-static const size_t u32_columns = 2 + KVR_TIERS, double_columns = 10;
+static const size_t u32_columns = 4 + KVR_TIERS, double_columns = 15;
 
 static size_t columns_bytes(size_t cap) {
     return cap * (u32_columns * sizeof(uint32_t) + double_columns * sizeof(double));
@@ -86,15 +86,30 @@ static struct columns columns_at(void *memory, size_t cap) {
                         .seen = d + 7 * cap,
                         .ttl = d + 8 * cap,
                         .rank = d + 9 * cap,
+                        .pace = d + 10 * cap,
+                        .decode_time = d + 11 * cap,
+                        .decode_tokens = d + 12 * cap,
+                        .full = d + 13 * cap,
+                        .speed = d + 14 * cap,
                         .reach = u,
-                        .live = u + cap};
+                        .live = u + cap,
+                        .expected = u + 2 * cap,
+                        .behind = u + 3 * cap};
     for (size_t t = 0; t < KVR_TIERS; t++)
-        c.by_tier[t] = u + (2 + t) * cap;
+        c.by_tier[t] = u + (4 + t) * cap;
     return c;
 }
 
 void columns_free(struct kvr_pool *p) {
     mem_free(&p->mem, p->columns.credit, columns_bytes(p->cap_instances));
+}
+
+// The share of its cache that is in use, 0 to 1; 0 while nobody has said how large it is.
+double instance_full(const struct kvr_pool *p, const struct instance *in) {
+    if (!in->worker || !in->worker->capacity) return 0;
+    double blocks = (double)(p->tree.slots[in->slot[KVR_DEVICE]].blocks + in->predicted);
+    double share = blocks / (double)in->worker->capacity;
+    return share < 1 ? share : 1;
 }
 
 void instance_refresh(struct kvr_pool *p, uint32_t i) {
@@ -103,12 +118,16 @@ void instance_refresh(struct kvr_pool *p, uint32_t i) {
     p->columns.decode_blocks[i] = (double)(in->live_blocks + in->output_blocks);
     p->columns.requests[i] = (double)in->requests;
     p->columns.booked[i] = (double)in->booked;
+    p->columns.decode_time[i] = in->learnt.decode.num;
+    p->columns.decode_tokens[i] = in->learnt.decode.den;
+    p->columns.full[i] = instance_full(p, in);
 }
 
 void worker_refresh(struct kvr_pool *p, const struct worker *w) {
     int64_t ttl = worker_ttl(p, w);
     for (uint32_t r = 0; r < w->ranks; r++) {
         p->columns.seen[w->instances[r]] = (double)w->seen;
+        p->columns.speed[w->instances[r]] = w->speed;
         p->columns.ttl[w->instances[r]] = w->state != KVR_READY ? -INFINITY
                                           : ttl                 ? (double)ttl
                                                                 : INFINITY;
@@ -152,7 +171,7 @@ static uint32_t instance_new(struct kvr_pool *p, struct worker *w, uint32_t rank
         p->n_instances++;
     }
     p->live_instances++;
-    p->instances[i] = (struct instance){.worker = w, .rank = rank};
+    p->instances[i] = (struct instance){.worker = w, .rank = rank, .generation = ++p->generations};
     instance_refresh(p, i);
     return i;
 }
@@ -164,6 +183,7 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
     while (in->first)
         request_end(p, in->first);
     predictions_drop(p, i);
+    p->n_sessions -= in->sessions;
     *in = (struct instance){.next_free = p->free_instance};
     p->columns.ttl[i] = -INFINITY;
     p->free_instance = i + 1;
@@ -174,6 +194,7 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
 
 void worker_free(struct kvr_pool *p, struct worker *w) {
     mem_free(&p->mem, w->addr, w->addr_len);
+    labels_free(p, w->labels, w->n_labels);
     mem_free(&p->mem, w->instances, w->ranks * sizeof *w->instances);
     mem_free(&p->mem, w, sizeof *w + w->name_len);
 }
@@ -183,7 +204,8 @@ static enum kvr_err check(const struct kvr_worker_set *w) {
         (w->set & KVR_SET_RANKS && (w->ranks < 1 || w->ranks > KVR_MAX_RANKS)) ||
         (w->set & KVR_SET_CAPACITY && w->capacity > MAX_CAPACITY) ||
         (w->set & KVR_SET_STATE && w->state != KVR_READY && w->state != KVR_DRAINING) ||
-        (w->set & KVR_SET_TTL && (w->ttl < 0 || w->ttl > KVR_MAX_MS)))
+        (w->set & KVR_SET_TTL && (w->ttl < 0 || w->ttl > KVR_MAX_MS)) ||
+        (w->set & KVR_SET_SPEED && !(w->speed >= 0 && w->speed <= KVR_MAX_SPEED)))
         return KVR_RANGE;
     return KVR_OK;
 }
@@ -192,7 +214,15 @@ static enum kvr_err check(const struct kvr_worker_set *w) {
 struct update {
     char *addr;
     uint32_t *instances;
+    struct label *labels;
+    uint32_t n_labels;
 };
+
+static void update_free(struct kvr_pool *p, const struct update *u, uint32_t ranks, size_t addr) {
+    mem_free(&p->mem, u->instances, u->instances ? ranks * sizeof *u->instances : 0);
+    mem_free(&p->mem, u->addr, u->addr ? addr : 0);
+    labels_free(p, u->labels, u->n_labels);
+}
 
 static enum kvr_err prepare(struct kvr_pool *p, uint32_t ranks_now, uint32_t ranks,
                             const struct kvr_worker_set *s, struct update *u) {
@@ -202,10 +232,14 @@ static enum kvr_err prepare(struct kvr_pool *p, uint32_t ranks_now, uint32_t ran
         if (p->live_instances + more > KVR_MAX_INSTANCES) return KVR_LIMIT;
         if (reserve(p, more)) return KVR_NOMEM;
     }
-    if (ranks != ranks_now && !(u->instances = mem_alloc(&p->mem, ranks * sizeof *u->instances)))
-        return KVR_NOMEM;
-    if (s->set & KVR_SET_ADDR && s->addr.n && !(u->addr = mem_alloc(&p->mem, s->addr.n))) {
-        mem_free(&p->mem, u->instances, ranks * sizeof *u->instances);
+    if (s->set & KVR_SET_LABELS) {
+        enum kvr_err err = labels_make(p, s->labels, s->n_labels, &u->labels, &u->n_labels);
+        if (err) return err;
+    }
+    if ((ranks != ranks_now &&
+         !(u->instances = mem_alloc(&p->mem, ranks * sizeof *u->instances))) ||
+        (s->set & KVR_SET_ADDR && s->addr.n && !(u->addr = mem_alloc(&p->mem, s->addr.n)))) {
+        update_free(p, u, ranks, s->addr.n);
         return KVR_NOMEM;
     }
     return KVR_OK;
@@ -230,11 +264,19 @@ static void apply(struct kvr_pool *p, struct worker *w, uint32_t ranks, int64_t 
     }
     if (s->set & KVR_SET_CAPACITY) {
         w->capacity = s->capacity;
-        for (uint32_t r = 0; r < w->ranks; r++)
+        for (uint32_t r = 0; r < w->ranks; r++) {
             predictions_cap(p, w->instances[r]);
+            instance_refresh(p, w->instances[r]);
+        }
     }
     if (s->set & KVR_SET_STATE) w->state = s->state;
     if (s->set & KVR_SET_TTL) w->ttl = s->ttl;
+    if (s->set & KVR_SET_SPEED) w->speed = s->speed;
+    if (s->set & KVR_SET_LABELS) {
+        labels_free(p, w->labels, w->n_labels);
+        w->labels = u->labels;
+        w->n_labels = u->n_labels;
+    }
     w->seen = seen;
     worker_refresh(p, w);
     p->version++;
@@ -263,8 +305,7 @@ enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes n
     if (!w ||
         mem_grow(&p->mem, &p->workers, &p->cap_workers, p->n_workers + 1, sizeof *p->workers)) {
         mem_free(&p->mem, w, sizeof *w + name.n);
-        mem_free(&p->mem, u.instances, ranks * sizeof *u.instances);
-        mem_free(&p->mem, u.addr, s->addr.n);
+        update_free(p, &u, ranks, s->addr.n);
         return KVR_NOMEM;
     }
     w->name_len = (uint32_t)name.n;
@@ -315,7 +356,14 @@ void kvr_worker_at(const struct kvr_pool *p, int64_t now, size_t i, struct kvr_w
         .ranks = w->ranks,
         .circuit = circuit_of(w, now),
         .failures = w->failures,
+        .speed = w->speed,
+        .n_labels = w->n_labels,
     };
+}
+
+struct kvr_bytes kvr_worker_label(const struct kvr_pool *p, size_t i, size_t k) {
+    const struct label *l = &p->workers[i]->labels[k];
+    return (struct kvr_bytes){l->bytes, l->n};
 }
 
 void kvr_worker_rank(const struct kvr_pool *p, size_t i, uint32_t rank, struct kvr_rank_info *out) {
@@ -324,7 +372,9 @@ void kvr_worker_rank(const struct kvr_pool *p, size_t i, uint32_t rank, struct k
                                   .seq = in->seq,
                                   .requests = in->requests,
                                   .prefill_tokens = in->prefill_tokens,
-                                  .decode_blocks = in->live_blocks + in->output_blocks};
+                                  .decode_blocks = in->live_blocks + in->output_blocks,
+                                  .ttft = ratio_mean(in->learnt.first, -1),
+                                  .tpot = ratio_mean(in->learnt.decode, -1)};
     for (int t = 0; t < KVR_TIERS; t++)
         out->blocks[t] = p->tree.slots[in->slot[t]].blocks;
 }

@@ -61,26 +61,28 @@ enum kvr_err booking_check(const struct kvr_pool *p, const struct kvr_booking *b
     if (isl > KVR_MAX_TOKENS || b->osl < 0 || b->osl > KVR_MAX_TOKENS || b->cached < 0 ||
         b->cached > isl || b->output < 0 || b->output > KVR_MAX_TOKENS || b->lease > KVR_MAX_MS ||
         b->created < 0 || b->created > KVR_MAX_MS || b->renewed < 0 || b->renewed > KVR_MAX_MS ||
-        b->predict_until < 0 || b->predict_until > 2 * KVR_MAX_MS)
+        b->predict_until < 0 || b->predict_until > 2 * KVR_MAX_MS || b->session.n > KVR_MAX_ID)
         return KVR_RANGE;
     return KVR_OK;
 }
 
-enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
-                         const struct kvr_booking *b) {
-    enum kvr_err err = booking_check(p, b);
-    if (err) return err;
+// Adds a request with its session (NULL: none), which on success is one live request richer. What it
+// teaches is left to the caller.
+static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                        const struct kvr_booking *b, struct session *session,
+                        struct request **out) {
     if (hmap_reserve(&p->requests) || deadlines_reserve(&p->leases)) return KVR_NOMEM;
     struct request *r = mem_calloc(&p->mem, sizeof *r + id.n);
     if (!r) return KVR_NOMEM;
+    r->id_len = (uint16_t)id.n;
     uint64_t fresh;
     if (live_add(&p->live, instance, b->hashes, b->n, &r->end, &fresh)) {
-        mem_free(&p->mem, r, sizeof *r + id.n);
+        request_free(p, r);
         return KVR_NOMEM;
     }
-    if (b->predict_until && prediction_add(p, instance, b->hashes, b->n, b->predict_until)) {
+    if (b->predict_until && prediction_add(p, instance, b->hashes, b->n, b->predict_until, r)) {
         live_remove(&p->live, instance, r->end);
-        mem_free(&p->mem, r, sizeof *r + id.n);
+        request_free(p, r);
         return KVR_NOMEM;
     }
     r->instance = instance;
@@ -93,9 +95,10 @@ enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t insta
     r->lease = b->lease < 0 ? p->options.lease : b->lease;
     r->created = b->created;
     r->renewed = b->renewed;
-    r->overlap = b->overlap ? b->overlap : (uint32_t)(b->cached / p->options.block_size);
+    uint32_t blocks = (uint32_t)(b->cached / p->options.block_size);
+    r->overlap = b->overlap ? b->overlap : blocks;
+    r->expected = b->expected ? b->expected : blocks > r->overlap ? blocks : r->overlap;
     r->cost = b->cost;
-    r->id_len = (uint16_t)id.n;
     memcpy(r->id, id.p, id.n);
 
     struct instance *in = &p->instances[instance];
@@ -103,11 +106,58 @@ enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t insta
     if (r->next) r->next->prev = r;
     in->first = r;
     in->live_blocks += fresh;
-    in->booked = ++p->bookings;
+    in->booked = r->number = ++p->bookings;
     hmap_add(&p->requests, &r->item, hash_of(p, id));
     set_due(p, r);
     add_load(p, r);
+    r->session = session;
+    if (session) session->live++;
+    *out = r;
     return KVR_OK;
+}
+
+// Adds a request; *session: as the booking names it.
+static enum kvr_err add_to_session(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                                   const struct kvr_booking *b, struct request **out) {
+    enum kvr_err err = booking_check(p, b);
+    if (err) return err;
+    struct session *session = b->session.n ? session_take(p, b->session) : NULL;
+    if (b->session.n && !session) return KVR_NOMEM;
+    err = add(p, id, instance, b, session, out);
+    if (err && session) session_drop(p, session);
+    return err;
+}
+
+enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                          const struct kvr_booking *b, struct request **out) {
+    return add_to_session(p, id, instance, b, out);
+}
+
+enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                         const struct kvr_booking *b) {
+    struct request *r;
+    enum kvr_err err = add_to_session(p, id, instance, b, &r);
+    if (err) return err;
+    struct instance *in = &p->instances[instance];
+    if (r->session) session_book(p, r->session, instance, r->created);
+    int64_t own = r->prefilled ? 0 : r->isl - r->cached;
+    r->ahead = r->prefilled ? 0 : (int64_t)in->prefill_tokens;
+    r->ttft = learn_ttft(&p->learnt, &in->learnt, in->prefill_tokens - (uint64_t)own, own);
+    r->tpot = learn_tpot(&p->learnt, &in->learnt);
+    learn_booked(&p->learnt, r->isl, r->cached);
+    return KVR_OK;
+}
+
+void request_free(struct kvr_pool *p, struct request *r) {
+    mem_free(&p->mem, r, bytes_of(r));
+}
+
+static void first_token(struct kvr_pool *p, struct request *r, int64_t at) {
+    r->prefilled = true;
+    r->prefilled_at = at;
+    double arrived = (double)(p->bookings - r->number) / (double)p->live_instances;
+    learn_prefilled(&p->learnt, &p->instances[r->instance].learnt, at - r->created, r->ahead,
+                    arrived);
 }
 
 void request_end(struct kvr_pool *p, struct request *r) {
@@ -121,7 +171,9 @@ void request_end(struct kvr_pool *p, struct request *r) {
     take_load(p, r);
     hmap_remove(&p->requests, &r->item);
     deadlines_remove(&p->leases, &r->due);
-    mem_free(&p->mem, r, bytes_of(r));
+    if (r->prediction) r->prediction->request = NULL;
+    if (r->session && !--r->session->live) session_drop(p, r->session);
+    request_free(p, r);
 }
 
 enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes worker,
@@ -149,7 +201,7 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
     if (!r) return KVR_OK;
     if (lease >= 0 && deadlines_reserve(&p->leases)) return KVR_NOMEM;
     take_load(p, r);
-    if (prefilled) r->prefilled = true;
+    if (prefilled && !r->prefilled) first_token(p, r, now);
     if (output > r->output) r->output = output;
     if (lease >= 0) r->lease = lease;
     r->renewed = now;
@@ -159,12 +211,21 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
     return KVR_OK;
 }
 
-size_t kvr_release(struct kvr_pool *p, const struct kvr_bytes *ids, size_t n) {
+size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, size_t n,
+                   enum kvr_end how) {
     size_t live = 0;
     for (size_t i = 0; i < n; i++) {
         struct request *r = request_find(p, ids[i]);
         if (!r) continue;
+        if (how == KVR_RELEASED)
+            learn_ended(&p->learnt, &p->instances[r->instance].learnt,
+                        r->prefilled_at ? at - r->prefilled_at : -1, r->output);
+        // The engine may never have seen the prompt. One that has put something out has; so says who
+        // saw only the end of an answer, and can't tell when its first token came.
+        if (!r->prefilled && !r->output && r->prediction) prediction_end(p, r->prediction);
+        uint32_t instance = r->instance;
         request_end(p, r);
+        instance_refresh(p, instance);
         live++;
     }
     if (live) p->version++;
@@ -195,6 +256,8 @@ bool kvr_request_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes id,
         .lease_left = !r->lease  ? -1
                       : left > 0 ? left
                                  : 0,
+        .session = r->session ? (struct kvr_bytes){r->session->name, r->session->name_len}
+                              : (struct kvr_bytes){"", 0},
     };
     return true;
 }
@@ -244,7 +307,7 @@ void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers) 
 // ---- Predictions ---------------------------------------------------------------------------------
 
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
-                            int64_t until) {
+                            int64_t until, struct request *of) {
     struct instance *in = &p->instances[instance];
     uint64_t capacity = in->worker->capacity, fresh;
     if (capacity && n > capacity) n = capacity; // a head of it is still a prefix
@@ -252,12 +315,14 @@ enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_
     if (deadlines_reserve(&p->predictions)) return KVR_NOMEM;
     struct prediction *f = mem_calloc(&p->mem, sizeof *f);
     if (!f) return KVR_NOMEM;
-    if (live_add(&p->expected, instance, hashes, n, &f->end, &fresh)) {
+    if (live_add(&p->predicted, instance, hashes, n, &f->end, &fresh)) {
         mem_free(&p->mem, f, sizeof *f);
         return KVR_NOMEM;
     }
     f->instance = instance;
     f->blocks = (uint32_t)n;
+    f->request = of;
+    if (of) of->prediction = f;
     f->prev = in->newest;
     if (in->newest)
         in->newest->next = f;
@@ -288,8 +353,10 @@ void prediction_end(struct kvr_pool *p, struct prediction *f) {
         f->next->prev = f->prev;
     else
         in->newest = f->prev;
-    in->predicted -= live_remove(&p->expected, f->instance, f->end);
+    in->predicted -= live_remove(&p->predicted, f->instance, f->end);
+    instance_refresh(p, f->instance);
     deadlines_remove(&p->predictions, &f->due);
+    if (f->request) f->request->prediction = NULL;
     mem_free(&p->mem, f, sizeof *f);
 }
 

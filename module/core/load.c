@@ -103,11 +103,19 @@ static enum kvr_err load_pool(struct kvr_loader *l, struct reader *r) {
         o.failures = get(r, 8);
         o.open_time = get_i64(r);
     }
+    if (l->format >= 3) {
+        o.session_ttl = get_i64(r);
+        o.slo_ttft = get_i64(r);
+        o.slo_tbt = get_i64(r);
+        o.stick = get_f64(r);
+    }
     struct kvr_stats s = {0};
-    uint64_t *counters[] = {&s.selects, &s.repeats,          &s.select_blocks,  &s.overlap_blocks,
-                            &s.events,  &s.stored_blocks,    &s.removed_blocks, &s.gaps,
-                            &s.stale,   &s.expired_requests, &s.expired_workers};
-    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+    uint64_t *counters[] = {
+        &s.selects, &s.repeats,          &s.select_blocks,   &s.overlap_blocks,
+        &s.events,  &s.stored_blocks,    &s.removed_blocks,  &s.gaps,
+        &s.stale,   &s.expired_requests, &s.expired_workers, &s.expected_blocks};
+    size_t n_counters = sizeof counters / sizeof *counters - (l->format < 3);
+    for (size_t i = 0; i < n_counters; i++)
         *counters[i] = get(r, 8);
     if (r->bad || kvr_options_check(&o)) return KVR_CORRUPT;
     l->pool = kvr_pool_new(&l->mem.alloc, &o, l->seed);
@@ -115,6 +123,43 @@ static enum kvr_err load_pool(struct kvr_loader *l, struct reader *r) {
     l->pool->version = version;
     l->pool->bookings = bookings;
     l->pool->stats = s;
+    return KVR_OK;
+}
+
+static enum kvr_err load_learnt(struct kvr_loader *l, struct reader *r) {
+    double numbers[LEARNT_NUMBERS];
+    for (size_t i = 0; i < LEARNT_NUMBERS; i++)
+        numbers[i] = get_f64(r);
+    return learnt_from(&l->pool->learnt, numbers) ? KVR_OK : KVR_CORRUPT;
+}
+
+// Speed and labels of a worker.
+static bool get_traits(struct reader *r, struct kvr_worker_set *s,
+                       struct kvr_bytes labels[KVR_MAX_LABELS]) {
+    s->speed = get_f64(r);
+    s->n_labels = get_u32(r);
+    if (s->n_labels > KVR_MAX_LABELS) return false;
+    for (size_t i = 0; i < s->n_labels; i++)
+        labels[i] = get_bytes(r, KVR_MAX_LABEL);
+    s->labels = labels;
+    s->set |= KVR_SET_SPEED | KVR_SET_LABELS;
+    return true;
+}
+
+static enum kvr_err load_instance(struct kvr_loader *l, struct reader *r, uint32_t instance) {
+    struct kvr_pool *p = l->pool;
+    struct instance *in = &p->instances[instance];
+    double learnt[LEARNT_INSTANCE_NUMBERS] = {0};
+    in->epoch = get(r, 8);
+    in->seq = get(r, 8);
+    in->booked = get(r, 8);
+    for (size_t i = 0; l->format >= 3 && i < LEARNT_INSTANCE_NUMBERS; i++)
+        learnt[i] = get_f64(r);
+    if (in->epoch > INT64_MAX || in->seq > INT64_MAX || in->booked > p->bookings ||
+        !in->epoch != !in->seq || !learnt_instance_from(&in->learnt, learnt))
+        return KVR_CORRUPT;
+    instance_refresh(p, instance);
+    l->instances[l->n_instances++] = instance;
     return KVR_OK;
 }
 
@@ -131,6 +176,8 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
         failures = get(r, 8);
         barred = get_i64(r);
     }
+    struct kvr_bytes labels[KVR_MAX_LABELS];
+    if (l->format >= 3 && !get_traits(r, &s, labels)) return KVR_CORRUPT;
     s.ranks = get_u32(r);
     if (r->bad || ttl < -1 || ttl > KVR_MAX_MS || seen < 0 || seen > KVR_MAX_MS ||
         failures > KVR_MAX_FAILURES || barred < 0 || barred > 2 * KVR_MAX_MS ||
@@ -150,18 +197,9 @@ static enum kvr_err load_worker(struct kvr_loader *l, struct reader *r) {
     if (mem_grow(&l->mem, &l->instances, &l->cap_instances, l->n_instances + w->ranks,
                  sizeof *l->instances))
         return KVR_NOMEM;
-    for (uint32_t i = 0; i < w->ranks; i++) {
-        struct instance *in = &p->instances[w->instances[i]];
-        in->epoch = get(r, 8);
-        in->seq = get(r, 8);
-        in->booked = get(r, 8);
-        if (in->epoch > INT64_MAX || in->seq > INT64_MAX || in->booked > p->bookings ||
-            !in->epoch != !in->seq)
-            return KVR_CORRUPT;
-        instance_refresh(p, w->instances[i]);
-        l->instances[l->n_instances++] = w->instances[i];
-    }
-    return KVR_OK;
+    for (uint32_t i = 0; i < w->ranks && !err; i++)
+        err = load_instance(l, r, w->instances[i]);
+    return err;
 }
 
 static enum kvr_err load_holder(struct kvr_loader *l, struct reader *r, uint32_t run) {
@@ -192,6 +230,23 @@ static enum kvr_err load_run(struct kvr_loader *l, struct reader *r) {
     return err;
 }
 
+// What is a request's beside its booking.
+struct taught {
+    int64_t ahead, prefilled_at;
+    uint64_t number;
+    double ttft, tpot;
+};
+
+static void get_taught(struct reader *r, struct kvr_booking *b, struct taught *t) {
+    b->session = get_bytes(r, KVR_MAX_ID);
+    b->expected = get_u32(r);
+    t->ahead = get_i64(r);
+    t->number = get(r, 8);
+    t->prefilled_at = get_i64(r);
+    t->ttft = get_f64(r);
+    t->tpot = get_f64(r);
+}
+
 static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     struct kvr_pool *p = l->pool;
     struct kvr_bytes id = get_bytes(r, KVR_MAX_ID);
@@ -206,9 +261,12 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     b.renewed = get_i64(r);
     b.overlap = get_u32(r);
     b.cost = get_f64(r);
+    struct taught t = {.ttft = -1, .tpot = -1};
+    if (l->format >= 3) get_taught(r, &b, &t);
     b.n = get_u32(r);
     if (r->bad || !id.n || number >= l->n_instances || b.isl < 0 || b.lease < 0 ||
-        request_find(p, id))
+        request_find(p, id) || t.number > p->bookings || t.ahead < 0 || t.prefilled_at < 0 ||
+        (t.prefilled_at && !b.prefilled) || !(t.ttft >= -1) || !(t.tpot >= -1))
         return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, b.n);
     if (err) return err;
@@ -217,22 +275,46 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     // Booking counts; what was counted before the save stands.
     struct instance *in = &p->instances[l->instances[number]];
     uint64_t bookings = p->bookings, booked = in->booked;
-    err = request_add(p, id, l->instances[number], &b);
+    struct request *q;
+    err = request_load(p, id, l->instances[number], &b, &q);
     p->bookings = bookings;
     in->booked = booked;
     instance_refresh(p, l->instances[number]);
-    return err;
+    if (err) return err;
+    q->number = t.number;
+    q->ahead = t.ahead;
+    q->prefilled_at = t.prefilled_at;
+    q->ttft = t.ttft;
+    q->tpot = t.tpot;
+    return KVR_OK;
+}
+
+static enum kvr_err load_session(struct kvr_loader *l, struct reader *r) {
+    struct kvr_bytes name = get_bytes(r, KVR_MAX_ID);
+    uint32_t number = get_u32(r);
+    int64_t booked = get_i64(r);
+    if (r->bad || !name.n || number >= l->n_instances || booked < 0 || booked > KVR_MAX_MS ||
+        session_find(l->pool, name))
+        return KVR_CORRUPT;
+    struct session *s = session_take(l->pool, name);
+    if (!s) return KVR_NOMEM;
+    session_book(l->pool, s, l->instances[number], booked);
+    return KVR_OK;
 }
 
 static enum kvr_err load_prediction(struct kvr_loader *l, struct reader *r) {
+    struct kvr_bytes id = {"", 0};
+    if (l->format >= 3) id = get_bytes(r, KVR_MAX_ID);
     uint32_t number = get_u32(r);
     int64_t until = get_i64(r);
     size_t n = get_u32(r);
     if (r->bad || number >= l->n_instances || until < 0 || until > 2 * KVR_MAX_MS || !n)
         return KVR_CORRUPT;
+    struct request *of = id.n ? request_find(l->pool, id) : NULL;
+    if (id.n && (!of || of->prediction || of->instance != l->instances[number])) return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, n);
     if (err) return err;
-    return prediction_add(l->pool, l->instances[number], l->hashes, n, until);
+    return prediction_add(l->pool, l->instances[number], l->hashes, n, until, of);
 }
 
 // What the records can't show one by one: a run that nobody needs.
@@ -251,8 +333,8 @@ static enum kvr_err finish(struct kvr_loader *l, struct reader *r) {
 
 // Records come in the order of this list; those of one kind together.
 static int order_of(unsigned kind) {
-    static const char order[] = {RECORD_POOL,    RECORD_WORKER,     RECORD_RUN,
-                                 RECORD_REQUEST, RECORD_PREDICTION, RECORD_END};
+    static const char order[] = {RECORD_POOL,    RECORD_LEARNT,  RECORD_WORKER,     RECORD_RUN,
+                                 RECORD_SESSION, RECORD_REQUEST, RECORD_PREDICTION, RECORD_END};
     for (int i = 0; i < (int)sizeof order; i++)
         if ((unsigned char)order[i] == kind) return i;
     return -1;
@@ -262,18 +344,26 @@ static enum kvr_err load_record(struct kvr_loader *l, struct reader *r) {
     unsigned kind = (unsigned)get(r, 1);
     int order = order_of(kind), stage = l->records ? order_of(l->stage) : -1;
     bool first = l->records == 0;
-    if (order < stage || first != (kind == RECORD_POOL) || l->done) return KVR_CORRUPT;
+    if (order < stage || (order == stage && kind == RECORD_LEARNT) ||
+        first != (kind == RECORD_POOL) || l->done)
+        return KVR_CORRUPT;
     l->stage = (enum record)kind;
     enum kvr_err err = KVR_CORRUPT;
     switch (l->stage) {
     case RECORD_POOL:
         err = load_pool(l, r);
         break;
+    case RECORD_LEARNT:
+        err = load_learnt(l, r);
+        break;
     case RECORD_WORKER:
         err = load_worker(l, r);
         break;
     case RECORD_RUN:
         err = load_run(l, r);
+        break;
+    case RECORD_SESSION:
+        err = load_session(l, r);
         break;
     case RECORD_REQUEST:
         err = load_request(l, r);

@@ -22,42 +22,45 @@ static void linear(const struct policy_in *in, double *restrict cost) {
     }
 }
 
-// Two significant bits are left: estimates are no better, and of instances that cost about the same
+// Three significant bits are left: estimates are no better, and of instances that cost about the same
 // the one that was booked longest ago is the best. (Dekker's splitting; half goes to even.)
 static double coarse(double x) {
-    double t = x * (0x1p51 + 1);
+    double t = x * (0x1p50 + 1);
     return t - (t - x);
 }
 
-// What the request adds to the waiting of everybody, in tokens of prefill:
-//
-//   own   = max(isl - overlap_weight * credit * block_size, 0)
-//   waits = 4 * prefill_tokens + own * (8 + requests + prefill_tokens / 128)
-//   cost  = (prefill_weight * waits + 256 * requests) / block_size + decode_blocks / 10
-//         + requests_weight * requests, coarse
-//
-// It waits for what is queued, and everybody waits for its own prompt: the requests that are there
-// (each step of an engine serves all of them) and those that will come while the queue lasts, one
-// for each 128 tokens. To itself waiting weighs more: four times for the queue, eight for its own
-// prompt. A request that decodes weighs 256 tokens of prefill, and ten blocks that it reads weigh
-// one that is computed. Where these numbers come from: docs/simulator.md.
+// What the request adds to the waiting of everybody, in tokens of prefill; derived in docs/choosing.md.
+//   own   = max(isl - max(overlap_weight * credit, live_prefix) * block_size, 0)     it has to compute
+//   later = arrivals * (queued + own / 2)                  who comes while the queue and this prompt last
+//   waits = first_weight * queued + own * (first_weight + (requests + first_weight * later) )
+//   cost  = (prefill_weight * waits + output * requests) / block_size * pace + requests_weight * requests
+// What is computed pushes as much out of a full cache, and `reuse` of that is computed again: so own
+// counts 1 + reuse * full times.
 static void delay(const struct policy_in *in, double *restrict cost) {
     const double *restrict credit = in->credit, *restrict queued = in->prefill_tokens;
-    const double *restrict decode = in->decode_blocks, *restrict requests = in->requests;
-    double isl = in->isl, block_size = in->block_size, known = in->overlap_weight * block_size;
+    const double *restrict live = in->live_prefix, *restrict requests = in->requests;
+    const double *restrict pace = in->pace, *restrict full = in->full;
+    double isl = in->isl, block_size = in->block_size, overlap_weight = in->overlap_weight;
     double prefill_weight = in->prefill_weight, requests_weight = in->requests_weight;
+    double output = in->output, first = in->first_weight, arrivals = in->arrivals;
+    double reuse = in->reuse;
     for (size_t i = 0; i < in->n; i++) {
-        double own = isl - known * credit[i];
+        double known = overlap_weight * credit[i];
+        known = known > live[i] ? known : live[i];
+        double own = isl - known * block_size;
         own = own > 0 ? own : 0;
-        double waits = 4 * queued[i] + own * (8 + requests[i] + queued[i] / 128);
-        cost[i] = coarse((prefill_weight * waits + 256 * requests[i]) / block_size +
-                         decode[i] / 10 + requests_weight * requests[i]);
+        double later = first * arrivals * (queued[i] + own / 2);
+        double waits =
+            first * queued[i] + own * (1 + reuse * full[i]) * (first + requests[i] + later);
+        cost[i] = coarse((prefill_weight * waits + output * requests[i]) / block_size * pace[i] +
+                         requests_weight * requests[i]);
     }
 }
 
 const struct policy kvr_policies[] = {
-    {"linear", "queued and own prefill less what is cached, plus live blocks", linear},
-    {"delay", "what the request adds to the waiting of everybody", delay},
+    [KVR_LINEAR] = {"linear", "queued and own prefill less what is cached, plus live blocks",
+                    linear},
+    [KVR_DELAY] = {"delay", "what the request adds to the waiting of everybody", delay},
 };
 const size_t kvr_policy_count = sizeof kvr_policies / sizeof *kvr_policies;
 

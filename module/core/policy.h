@@ -15,8 +15,14 @@ struct policy_in {
     const double *decode_blocks;    // live on the instance
     const double *live_prefix;      // blocks of the request that are live on it from the start
     const double *requests;         // live on the instance
+    const double *pace;             // ms that the instance takes for a token, 1: as the fleet does
+    const double *full;             // share of its cache that is in use, 0 to 1
     double blocks, isl, block_size; // of the request; tokens a block
     double overlap_weight, prefill_weight, requests_weight;
+    double output;       // tokens that the request is expected to put out
+    double first_weight; // a second before the first token against a second between tokens
+    double arrivals;     // bookings an instance gets while a token of its queue is computed
+    double reuse;        // share of prompts that is found in a cache
 };
 
 struct policy {
@@ -25,6 +31,7 @@ struct policy {
     void (*cost)(const struct policy_in *in, double *cost);
 };
 
+enum { KVR_LINEAR, KVR_DELAY }; // their places in the table
 extern const struct policy kvr_policies[];
 extern const size_t kvr_policy_count;
 

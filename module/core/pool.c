@@ -14,7 +14,7 @@ const char *const kvr_tier_names[KVR_TIERS] = {"device", "host", "disk"};
 void kvr_options_default(struct kvr_options *o) {
     *o = (struct kvr_options){
         .block_size = 16,
-        .rule = {.policy = 0, .overlap = 1, .prefill = 1, .requests = 0, .temperature = 0},
+        .rule = {.policy = KVR_DELAY, .overlap = 1, .prefill = 1, .requests = 0, .temperature = 0},
         .host = 0.75,
         .disk = 0.25,
         .lease = 300000,
@@ -23,6 +23,9 @@ void kvr_options_default(struct kvr_options *o) {
         .predict = 0,
         .failures = 3,
         .open_time = 5000,
+        .session_ttl = 600000,
+        .slo_ttft = 2000,
+        .slo_tbt = 100,
     };
 }
 
@@ -42,7 +45,9 @@ enum kvr_err kvr_options_check(const struct kvr_options *o) {
                 within(r->temperature, KVR_MAX_WEIGHT) && within(o->host, 1) &&
                 within(o->disk, 1) && is_duration(o->lease) && is_duration(o->worker_ttl) &&
                 is_duration(o->worker_grace) && is_duration(o->predict) &&
-                o->failures <= KVR_MAX_FAILURES && o->open_time >= 1 && is_duration(o->open_time);
+                o->failures <= KVR_MAX_FAILURES && o->open_time >= 1 && is_duration(o->open_time) &&
+                is_duration(o->session_ttl) && o->slo_ttft >= 1 && is_duration(o->slo_ttft) &&
+                o->slo_tbt >= 1 && is_duration(o->slo_tbt) && within(o->stick, KVR_MAX_WEIGHT);
     return good ? KVR_OK : KVR_RANGE;
 }
 
@@ -59,9 +64,11 @@ struct kvr_pool *kvr_pool_new(const struct kvr_alloc *a, const struct kvr_option
     p->options = *o;
     p->version = 1;
     live_init(&p->live, &p->mem, seed);
-    live_init(&p->expected, &p->mem, seed);
+    live_init(&p->predicted, &p->mem, seed);
     hmap_init(&p->requests, &p->mem);
-    p->leases.mem = p->predictions.mem = &p->mem;
+    hmap_init(&p->sessions, &p->mem);
+    learn_start(&p->learnt);
+    p->leases.mem = p->predictions.mem = p->session_ends.mem = &p->mem;
     if (tree_init(&p->tree, &p->mem, seed)) {
         kvr_pool_free(p);
         return NULL;
@@ -74,8 +81,11 @@ void kvr_pool_free(struct kvr_pool *p) {
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->requests, b), *next; i; i = next) {
             next = i->next;
-            mem_free(&p->mem, i, sizeof(struct request) + ((struct request *)i)->id_len);
+            struct request *r = (struct request *)i;
+            if (r->session && !--r->session->live) session_drop(p, r->session);
+            request_free(p, r);
         }
+    sessions_free(p);
     for (size_t i = 0; i < p->predictions.n; i++) {
         char *due = (char *)p->predictions.heap[i];
         mem_free(&p->mem, due - offsetof(struct prediction, due), sizeof(struct prediction));
@@ -88,7 +98,7 @@ void kvr_pool_free(struct kvr_pool *p) {
     mem_free(&p->mem, p->scores, p->cap_scores * sizeof *p->scores);
     tree_free(&p->tree);
     live_free(&p->live);
-    live_free(&p->expected);
+    live_free(&p->predicted);
     hmap_free(&p->requests);
     deadlines_free(&p->leases);
     deadlines_free(&p->predictions);
@@ -139,8 +149,9 @@ void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out
     }
     out->blocks = p->tree.blocks;
     out->holdings = p->tree.holdings;
-    out->predicted = p->expected.blocks;
+    out->predicted = p->predicted.blocks;
     out->requests = p->requests.count;
+    out->sessions = p->n_sessions;
     out->memory_bytes = p->mem.used;
     out->unswept = p->tree.unswept;
 }
@@ -198,7 +209,7 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
 const char *kvr_pool_validate(const struct kvr_pool *p) {
     const char *wrong = tree_validate(&p->tree);
     if (!wrong) wrong = live_validate(&p->live);
-    if (!wrong) wrong = live_validate(&p->expected);
+    if (!wrong) wrong = live_validate(&p->predicted);
     if (!wrong) wrong = hmap_validate(&p->requests);
     if (!wrong) wrong = deadlines_validate(&p->leases);
     if (!wrong) wrong = deadlines_validate(&p->predictions);
@@ -212,7 +223,7 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
     }
     if (wrong) return wrong;
     if (requests != p->requests.count) return "pool: the number of requests is wrong";
-    if (live != p->live.blocks || predicted != p->expected.blocks)
+    if (live != p->live.blocks || predicted != p->predicted.blocks)
         return "pool: the number of live blocks is wrong";
     if (instances != p->live_instances) return "pool: the number of instances is wrong";
     size_t barred = 0;

@@ -60,7 +60,10 @@ struct kvr_options {
     int64_t predict;      // ms a booked request's blocks count as held; 0: off
     uint64_t
         failures; // FAILED in a row that open a worker's circuit, up to KVR_MAX_FAILURES; 0: never
-    int64_t open_time; // ms that it stays open, at least 1
+    int64_t open_time;         // ms that it stays open, at least 1
+    int64_t session_ttl;       // ms a session is remembered after its last booking
+    int64_t slo_ttft, slo_tbt; // ms to the first token, and between tokens, at least 1
+    double stick;              // tokens of prefill that staying with a session may cost
 };
 
 struct kvr_pool;
@@ -86,11 +89,12 @@ struct kvr_stats {
     uint64_t predicted;    // (instance, block) counted as held by PREDICT
     uint64_t requests;     // live
     uint64_t memory_bytes; // all of the pool
-    uint64_t selects, repeats, select_blocks, overlap_blocks;
+    uint64_t selects, repeats, select_blocks, overlap_blocks, expected_blocks;
     uint64_t events, stored_blocks, removed_blocks, gaps, stale;
     uint64_t expired_requests, expired_workers;
     uint64_t open_circuits; // workers
     uint64_t unswept;       // holdings that are gone but whose memory is still to be freed
+    uint64_t sessions;      // remembered
 };
 void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out);
 
@@ -98,6 +102,8 @@ void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out
 // in which the state was built, of time and of statistics. O(holdings + requests).
 enum { KVR_DIGEST_BYTES = 20 };
 void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]);
+// The same over what the pool has learnt (learn.h), and nothing else: equal to the bit on every copy.
+void kvr_pool_digest_learnt(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]);
 
 // Checks every invariant of every structure. NULL, or what is broken (a static string).
 const char *kvr_pool_validate(const struct kvr_pool *p);
@@ -118,20 +124,26 @@ enum {
     KVR_SET_CAPACITY = 4,
     KVR_SET_STATE = 8,
     KVR_SET_TTL = 16,
+    KVR_SET_SPEED = 32,
+    KVR_SET_LABELS = 64,
 };
 struct kvr_worker_set {
     unsigned set;
-    struct kvr_bytes addr; // up to KVR_MAX_ADDR bytes
-    uint32_t ranks;        // 1..KVR_MAX_RANKS
-    uint64_t capacity;     // blocks an instance, 0 unknown; up to 2^53
-    enum kvr_state state;  // KVR_READY or KVR_DRAINING
-    int64_t ttl;           // ms, 0 always eligible; up to KVR_MAX_MS
+    struct kvr_bytes addr;          // up to KVR_MAX_ADDR bytes
+    uint32_t ranks;                 // 1..KVR_MAX_RANKS
+    uint64_t capacity;              // blocks an instance, 0 unknown; up to 2^53
+    enum kvr_state state;           // KVR_READY or KVR_DRAINING
+    int64_t ttl;                    // ms, 0 always eligible; up to KVR_MAX_MS
+    double speed;                   // against an ordinary worker's 1; 0: as learnt
+    const struct kvr_bytes *labels; // 1 to KVR_MAX_LABEL bytes each; given twice counts once
+    size_t n_labels;                // up to KVR_MAX_LABELS
 };
 
 struct kvr_rank_info {
     uint64_t epoch, seq;
     uint64_t blocks[KVR_TIERS];
     uint64_t requests, prefill_tokens, decode_blocks;
+    double ttft, tpot; // of late, ms; -1 unknown
 };
 struct kvr_worker_info {
     struct kvr_bytes name, addr;
@@ -141,6 +153,8 @@ struct kvr_worker_info {
     uint32_t ranks;
     enum kvr_circuit circuit;
     uint64_t failures; // reported in a row, at most KVR_MAX_FAILURES
+    double speed;      // as set; 0: as learnt
+    size_t n_labels;   // see kvr_worker_label
 };
 
 // Creates or updates a worker and renews its time as of `seen`. *created: 1 or 0.
@@ -166,6 +180,8 @@ void kvr_worker_at(const struct kvr_pool *p, int64_t now, size_t i, struct kvr_w
 // -1 if unknown, else the index for kvr_worker_at.
 long kvr_worker_find(const struct kvr_pool *p, struct kvr_bytes name);
 void kvr_worker_rank(const struct kvr_pool *p, size_t i, uint32_t rank, struct kvr_rank_info *out);
+// k-th label of the i-th worker, in bytewise order.
+struct kvr_bytes kvr_worker_label(const struct kvr_pool *p, size_t i, size_t k);
 
 // ---- Events --------------------------------------------------------------------------------------
 
@@ -198,10 +214,14 @@ struct kvr_query {
     const uint64_t *hashes;
     size_t n;
     int64_t isl;                             // tokens; -1: n × block_size
+    int64_t osl;                             // expected output tokens, 0 unknown
     struct kvr_rule rule;                    // start from kvr_pool_options(p)->rule
     bool has_among;                          // only these workers
     const struct kvr_bytes *among, *exclude; // unknown names are ignored
     size_t n_among, n_exclude;
+    const struct kvr_bytes *with, *without; // labels: all of these, none of those
+    size_t n_with, n_without;               // up to KVR_MAX_LABELS each
+    struct kvr_bytes session;               // 0 to KVR_MAX_ID bytes; empty: none
 };
 
 struct kvr_score {
@@ -209,9 +229,11 @@ struct kvr_score {
     uint32_t rank;
     uint32_t overlap;            // blocks; = device + host + disk
     uint32_t by_tier[KVR_TIERS]; // blocks of the overlap by best tier
-    int64_t cached;              // tokens, at most isl
+    uint32_t expected;           // blocks; at least the overlap
+    int64_t cached;              // tokens of the expected blocks, at most isl
     uint64_t prefill_tokens, decode_blocks, requests;
     double cost;
+    double ttft, tpot; // ms to the first token and for each further one; -1 unknown
 };
 
 // Scores every eligible instance, least cost first (ties as SELECT breaks them). *out is a scratch
@@ -234,12 +256,14 @@ struct kvr_booking {
     int64_t predict_until; // ms since the epoch, 0: no prediction
     uint32_t overlap;      // blocks and cost as SELECT answered, for a repeat; 0 for a claim
     double cost;
+    uint32_t expected;        // blocks, as SELECT answered; 0: follows from cached
+    struct kvr_bytes session; // 0 to KVR_MAX_ID bytes; empty: none
 };
 
 struct kvr_choice {
     struct kvr_score
         score;       // of the chosen instance; a repeat has the overlap, cached tokens and cost
-                     // of the first answer, and by_tier and the loads are 0
+                     // of the first answer, by_tier and the loads are 0, ttft and tpot unknown
     uint64_t blocks; // of the request
     bool repeat;
     uint64_t version;
@@ -250,7 +274,7 @@ struct kvr_choice {
 // replicate as a claim (not set for a repeat). KVR_NOWORKER: nobody is eligible. KVR_RANGE,
 // KVR_LIMIT, KVR_NOMEM.
 enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
-                        const struct kvr_query *q, int64_t osl, int64_t lease, double random,
+                        const struct kvr_query *q, int64_t lease, double random,
                         struct kvr_choice *out, struct kvr_booking *booked);
 // Books without choosing. *booked: 1, or 0 if the id is live already (nothing changes).
 enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes worker,
@@ -259,8 +283,12 @@ enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes
 // lease as of `now`. *live: 1, or 0 for an unknown request (nothing changes).
 enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bool prefilled,
                         int64_t output, int64_t lease, int *live);
-// Ends those of the n ids that are live; returns how many. One change, however many.
-size_t kvr_release(struct kvr_pool *p, const struct kvr_bytes *ids, size_t n);
+// How a request comes to its end: its owner says so; its lease has ended; or it isn't known, as in the
+// stream of a version that didn't say. Only the first teaches anything.
+enum kvr_end { KVR_RELEASED, KVR_LAPSED, KVR_UNTOLD };
+// Ends those of the n ids that are live, as of `at`; returns how many. One change, however many.
+size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, size_t n,
+                   enum kvr_end how);
 
 struct kvr_request_info {
     struct kvr_bytes id, worker;
@@ -269,6 +297,7 @@ struct kvr_request_info {
     uint64_t blocks;
     bool prefilled;
     int64_t age, lease_left; // ms; lease_left -1: none
+    struct kvr_bytes session;
 };
 bool kvr_request_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes id,
                      struct kvr_request_info *out);
@@ -276,6 +305,26 @@ bool kvr_request_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes id,
 // next cursor, 0 at the end. What is live during the whole scan is given at least once.
 uint64_t kvr_request_scan(const struct kvr_pool *p, uint64_t cursor, size_t count,
                           void (*f)(void *ctx, struct kvr_bytes id), void *ctx);
+
+// ---- Sessions ------------------------------------------------------------------------------------
+// Where the last booking of each session went, for as long as session_ttl after it and while one of its
+// bookings is live.
+
+struct kvr_session_info {
+    struct kvr_bytes name, worker;
+    uint32_t rank;
+    uint64_t requests; // live
+    int64_t ttl_left;  // ms
+};
+bool kvr_session_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes name,
+                     struct kvr_session_info *out);
+// As kvr_request_scan.
+uint64_t kvr_session_scan(const struct kvr_pool *p, uint64_t cursor, size_t count,
+                          void (*f)(void *ctx, struct kvr_bytes name), void *ctx);
+// Forgets those of the n sessions that are remembered; returns how many. Live requests go on.
+size_t kvr_session_del(struct kvr_pool *p, const struct kvr_bytes *names, size_t n);
+// A session that is due by `now`. false: none.
+bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name);
 
 // ---- Time ----------------------------------------------------------------------------------------
 // The primary asks what is due, applies it, and replicates what it applied.

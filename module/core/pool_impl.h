@@ -6,6 +6,7 @@
 
 #include "deadline.h"
 #include "hmap.h"
+#include "learn.h"
 #include "live.h"
 #include "policy.h"
 #include "pool.h"
@@ -21,16 +22,23 @@ enum {
 
 // A routed, unfinished call. Invariants: in the hash table by id, in its instance's list, in the
 // deadlines iff lease > 0; 0 <= cached <= isl; end is where its blocks end in the live tree.
+// What it teaches: `ahead` and `number` are of its booking; prefilled_at is 0 until its first token, and
+// for one that was booked with it.
 struct request {
     struct hmap_item item;
     struct deadline due;         // renewed + lease, or earlier after kvr_renew_all
     struct request *prev, *next; // of the same instance
     struct live_node *end;
+    struct prediction *prediction; // NULL: none, or it is over
+    struct session *session;       // NULL: none
     uint32_t instance;
-    uint32_t blocks, overlap;
+    uint32_t blocks, overlap, expected;
     bool prefilled;
     int64_t isl, osl, cached, output, lease, created, renewed;
-    double cost;
+    int64_t ahead;           // tokens queued on the instance when it was booked, its own included
+    uint64_t number;         // the pool's booking count
+    int64_t prefilled_at;    // ms since the epoch
+    double cost, ttft, tpot; // as answered; ms, -1 unknown
     uint16_t id_len;
     char id[];
 };
@@ -40,7 +48,30 @@ struct prediction {
     struct deadline due;
     struct prediction *prev, *next;
     struct live_node *end;
+    struct request *request; // the booking, NULL once it has ended
     uint32_t instance, blocks;
+};
+
+// Where a session's last booking went. Invariants: remembered ones are in the hash table by name and in the
+// deadlines; a forgotten one is in neither and lives on for its live requests alone. One whose instance has
+// gone since (another generation) counts as forgotten, and its memory goes with its deadline.
+struct session {
+    struct hmap_item item;
+    struct deadline due; // booked + the pool's session_ttl, or earlier
+    uint32_t instance;
+    uint64_t generation; // of the instance
+    uint64_t live;       // requests
+    int64_t booked;      // ms since the epoch
+    bool remembered;
+    uint16_t name_len;
+    char name[];
+};
+
+// A worker's label; hash is of the bytes, under the pool's seed.
+struct label {
+    uint64_t hash;
+    uint8_t n;
+    char bytes[KVR_MAX_LABEL];
 };
 
 struct worker {
@@ -53,8 +84,11 @@ struct worker {
     uint64_t failures;    // reported since the last success, at most KVR_MAX_FAILURES
     int64_t barred;       // ms since the epoch: the circuit is open until then; 0: closed
     uint32_t ranks;
-    uint32_t *instances; // by rank
-    uint32_t mark;       // scratch of one query: AMONG and EXCLUDE
+    uint32_t *instances;  // by rank
+    uint32_t mark;        // scratch of one query: AMONG and EXCLUDE
+    double speed;         // as set; 0: as learnt
+    struct label *labels; // in bytewise order
+    uint32_t n_labels;
     char name[];
 };
 
@@ -63,6 +97,7 @@ struct worker {
 struct instance {
     struct worker *worker; // NULL: not in use
     uint32_t rank, next_free;
+    uint64_t generation;      // no two instances of a pool's life have the same
     uint64_t epoch, seq;      // last applied event
     uint32_t slot[KVR_TIERS]; // in the prefix tree, 0 while it holds nothing there
     uint64_t booked;          // the pool's booking count when it was last booked, 0 never
@@ -70,6 +105,8 @@ struct instance {
     uint64_t predicted; // distinct predicted blocks
     struct request *first;
     struct prediction *oldest, *newest;
+    uint64_t sessions; // remembered, whose last booking is here
+    struct learnt_instance learnt;
 };
 
 // What scoring and choosing read and write, as arrays by instance: scratch of one query, and mirrors of
@@ -79,10 +116,11 @@ struct instance {
 // An instance is eligible while now < max(seen, renewed) + ttl. ttl is infinite for a worker that never
 // expires and minus infinite for one that isn't ready. What is mirrored as a double is below 2^53.
 struct columns {
-    uint32_t *reach, *by_tier[KVR_TIERS], *live;
-    double *credit, *live_prefix, *cost, *rank;
+    uint32_t *reach, *by_tier[KVR_TIERS], *live, *expected, *behind;
+    double *credit, *live_prefix, *cost, *rank, *pace;
     double *prefill_tokens, *decode_blocks, *requests, *booked; // instance_refresh
-    double *seen, *ttl;                                         // worker_refresh
+    double *decode_time, *decode_tokens, *full;                 // instance_refresh
+    double *seen, *ttl, *speed;                                 // worker_refresh
 };
 
 struct kvr_pool {
@@ -101,11 +139,14 @@ struct kvr_pool {
     uint32_t live_instances, free_instance; // in use; list of unused ids + 1, 0 at the end
     struct columns columns;
 
-    struct tree tree;     // holdings
-    struct live live;     // blocks of live requests
-    struct live expected; // blocks of predictions
-    struct hmap requests;
-    struct deadlines leases, predictions;
+    struct tree tree;      // holdings
+    struct live live;      // blocks of live requests
+    struct live predicted; // blocks of predictions
+    struct hmap requests, sessions;
+    struct deadlines leases, predictions, session_ends;
+    uint64_t generations; // instances ever made
+    uint64_t n_sessions;  // remembered, and their instance is there
+    struct learnt learnt;
     struct kvr_stats stats; // only the counters; the rest is filled in on demand
 
     struct kvr_score *scores; // scratch of kvr_scores
@@ -117,6 +158,7 @@ long worker_find(const struct kvr_pool *p, struct kvr_bytes name, size_t *place)
 uint32_t instance_find(const struct kvr_pool *p, struct kvr_bytes worker, uint32_t rank);
 bool worker_expired(const struct kvr_pool *p, const struct worker *w, int64_t now);
 int64_t worker_ttl(const struct kvr_pool *p, const struct worker *w);
+double instance_full(const struct kvr_pool *p, const struct instance *in);
 void instance_refresh(struct kvr_pool *p, uint32_t i); // mirrors its loads into the columns
 void worker_refresh(struct kvr_pool *p, const struct worker *w); // mirrors what makes it eligible
 bool worker_before(const struct worker *a, const struct worker *b); // in name order
@@ -133,12 +175,40 @@ void circuit_booked(struct kvr_pool *p, struct worker *w,
 struct request *request_find(const struct kvr_pool *p, struct kvr_bytes id);
 enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                          const struct kvr_booking *b);
+// Adds one that was booked before it was saved. *out: the request.
+enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                          const struct kvr_booking *b, struct request **out);
 void request_end(struct kvr_pool *p, struct request *r);
+void request_free(struct kvr_pool *p, struct request *r); // its memory alone
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
-                            int64_t until);
+                            int64_t until, struct request *of);
 void prediction_end(struct kvr_pool *p, struct prediction *f);
 void predictions_cap(struct kvr_pool *p, uint32_t instance);
 void predictions_drop(struct kvr_pool *p, uint32_t instance);
 enum kvr_err booking_check(const struct kvr_pool *p, const struct kvr_booking *b);
+
+// session.c
+struct session *session_find(const struct kvr_pool *p, struct kvr_bytes name); // of any instance
+bool session_valid(const struct kvr_pool *p, const struct session *s); // its instance is there
+bool session_lasts(const struct kvr_pool *p, const struct session *s,
+                   int64_t now); // its time isn't over
+// The session of that name, to be booked by session_book: one that is known, or a new one that isn't yet.
+// NULL without memory. A new one that isn't booked is ended by session_drop.
+struct session *session_take(struct kvr_pool *p, struct kvr_bytes name);
+void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at);
+void session_drop(struct kvr_pool *p, struct session *s); // frees it unless somebody needs it
+void session_forget(struct kvr_pool *p, struct session *s);
+void sessions_free(struct kvr_pool *p);
+
+// label.c
+enum kvr_err labels_make(struct kvr_pool *p, const struct kvr_bytes *labels, size_t n,
+                         struct label **out, uint32_t *n_out);
+void labels_free(struct kvr_pool *p, struct label *labels, uint32_t n);
+// What WITH and WITHOUT ask, by hash, so that a worker is looked at in a few steps.
+struct label_query {
+    uint64_t with[KVR_MAX_LABELS], without[KVR_MAX_LABELS];
+};
+void label_query_make(const struct kvr_pool *p, const struct kvr_query *q, struct label_query *out);
+bool labels_fit(const struct worker *w, const struct kvr_query *q, const struct label_query *l);
 
 #endif

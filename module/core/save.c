@@ -93,13 +93,25 @@ static void save_pool(struct writer *w) {
     put_i64(w, o->predict);
     put_u64(w, o->failures);
     put_i64(w, o->open_time);
+    put_i64(w, o->session_ttl);
+    put_i64(w, o->slo_ttft);
+    put_i64(w, o->slo_tbt);
+    put_f64(w, o->stick);
     const struct kvr_stats *s = &p->stats;
-    const uint64_t counters[] = {s->selects,          s->repeats,        s->select_blocks,
-                                 s->overlap_blocks,   s->events,         s->stored_blocks,
-                                 s->removed_blocks,   s->gaps,           s->stale,
-                                 s->expired_requests, s->expired_workers};
+    const uint64_t counters[] = {
+        s->selects, s->repeats,          s->select_blocks,   s->overlap_blocks,
+        s->events,  s->stored_blocks,    s->removed_blocks,  s->gaps,
+        s->stale,   s->expired_requests, s->expired_workers, s->expected_blocks};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         put_u64(w, counters[i]);
+}
+
+static void save_learnt(struct writer *w) {
+    double all[LEARNT_NUMBERS];
+    learnt_numbers(&w->pool->learnt, all);
+    begin(w, RECORD_LEARNT);
+    for (size_t i = 0; i < LEARNT_NUMBERS; i++)
+        put_f64(w, all[i]);
 }
 
 static void save_worker(struct writer *w, const struct worker *worker) {
@@ -112,12 +124,20 @@ static void save_worker(struct writer *w, const struct worker *worker) {
     put_i64(w, worker->seen);
     put_u64(w, worker->failures);
     put_i64(w, worker->barred);
+    put_f64(w, worker->speed);
+    put_u32(w, worker->n_labels);
+    for (uint32_t i = 0; i < worker->n_labels; i++)
+        put_bytes(w, worker->labels[i].bytes, worker->labels[i].n);
     put_u32(w, worker->ranks);
     for (uint32_t r = 0; r < worker->ranks; r++) {
         const struct instance *in = &w->pool->instances[worker->instances[r]];
         put_u64(w, in->epoch);
         put_u64(w, in->seq);
         put_u64(w, in->booked);
+        double learnt[LEARNT_INSTANCE_NUMBERS];
+        learnt_instance_numbers(&in->learnt, learnt);
+        for (size_t i = 0; i < LEARNT_INSTANCE_NUMBERS; i++)
+            put_f64(w, learnt[i]);
     }
 }
 
@@ -190,19 +210,38 @@ static void save_request(struct writer *w, const struct request *r, const uint32
     put_i64(w, r->renewed);
     put_u32(w, r->overlap);
     put_f64(w, r->cost);
+    put_bytes(w, r->session ? r->session->name : "", r->session ? r->session->name_len : 0);
+    put_u32(w, r->expected);
+    put_i64(w, r->ahead);
+    put_u64(w, r->number);
+    put_i64(w, r->prefilled_at);
+    put_f64(w, r->ttft);
+    put_f64(w, r->tpot);
     put_blocks(w, r->end, r->blocks);
 }
 
 static void save_prediction(struct writer *w, const struct prediction *f,
                             const uint32_t *number_of) {
     begin(w, RECORD_PREDICTION);
+    put_bytes(w, f->request ? f->request->id : "", f->request ? f->request->id_len : 0);
     put_u32(w, number_of[f->instance]);
     put_i64(w, f->due.at);
     put_blocks(w, f->end, f->blocks);
 }
 
+static void save_session(struct writer *w, const struct session *s, const uint32_t *number_of) {
+    if (!session_valid(w->pool, s)) return;
+    begin(w, RECORD_SESSION);
+    put_bytes(w, s->name, s->name_len);
+    put_u32(w, number_of[s->instance]);
+    put_i64(w, s->booked);
+}
+
 static void save_bookings(struct writer *w, const uint32_t *number_of) {
     const struct kvr_pool *p = w->pool;
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->sessions, b); i && !w->err; i = i->next)
+            save_session(w, (const struct session *)i, number_of);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->requests, b); i && !w->err; i = i->next)
             save_request(w, (const struct request *)i, number_of);
@@ -219,6 +258,7 @@ enum kvr_err kvr_pool_save(struct kvr_pool *p, int (*sink)(void *ctx, const void
     uint32_t *number_of = mem_calloc(&p->mem, bytes), n = 0;
     if (!number_of) return KVR_NOMEM;
     save_pool(&w);
+    save_learnt(&w);
     for (size_t i = 0; i < p->n_workers; i++) {
         save_worker(&w, p->workers[i]);
         for (uint32_t r = 0; r < p->workers[i]->ranks; r++)

@@ -10,7 +10,9 @@ static enum kvr_err check(const struct kvr_pool *p, const struct kvr_query *q) {
     if (q->n > KVR_MAX_BLOCKS) return KVR_LIMIT;
     struct kvr_options o = p->options;
     o.rule = q->rule;
-    if (kvr_options_check(&o) || q->isl > KVR_MAX_TOKENS) return KVR_RANGE;
+    if (kvr_options_check(&o) || q->isl > KVR_MAX_TOKENS || q->osl < 0 || q->osl > KVR_MAX_TOKENS ||
+        q->n_with > KVR_MAX_LABELS || q->n_without > KVR_MAX_LABELS || q->session.n > KVR_MAX_ID)
+        return KVR_RANGE;
     return KVR_OK;
 }
 
@@ -37,6 +39,48 @@ static void give_credit(struct kvr_pool *p, size_t n) {
     }
 }
 
+// By how much each decodes slower than the fleet: as somebody said, or as measured, with the fleet's mean
+// for a few requests that an instance hasn't had yet. 1 for all while nothing has been measured.
+static void set_pace(struct kvr_pool *p, size_t n) {
+    const double *restrict speed = p->columns.speed, *restrict time = p->columns.decode_time;
+    const double *restrict tokens = p->columns.decode_tokens;
+    double *restrict pace = p->columns.pace;
+    double fleet = ratio_mean(p->learnt.decode, 0), prior = LEARN_PRIOR * p->learnt.output;
+    double per_token = fleet > 0 ? 1 / fleet : 0;
+    for (size_t i = 0; i < n; i++) {
+        double measured = (time[i] * per_token + prior) / (tokens[i] + prior);
+        pace[i] = speed[i] > 0 ? 1 / speed[i] : fleet > 0 ? measured : 1;
+    }
+}
+
+// How many of the request's first blocks each instance holds or is about to: what is live there is a
+// prefix of the request, and what is held goes on behind it.
+static void set_expected(struct kvr_pool *p, const struct kvr_query *q, size_t n) {
+    struct columns *c = &p->columns;
+    struct tree_match m = {.reach = c->expected, .from = UINT32_MAX};
+    for (size_t i = 0; i < n; i++) {
+        bool more = c->live[i] > c->reach[i];
+        c->expected[i] = more ? c->live[i] : c->reach[i];
+        if (!more) continue;
+        m.from = c->live[i] < m.from ? c->live[i] : m.from;
+        m.longest = c->live[i] > m.longest ? c->live[i] : m.longest;
+    }
+    if (!m.longest) return;
+    for (int t = 0; t < KVR_TIERS; t++)
+        m.by_tier[t] = c->behind; // nobody asks
+    tree_match(&p->tree, q->hashes, q->n, &m);
+}
+
+// What the rule reads of the pool rather than of its instances.
+static double expected_output(const struct kvr_pool *p, const struct kvr_query *q) {
+    return q->osl > 0 ? (double)q->osl : p->learnt.output;
+}
+
+static double first_weight(const struct kvr_pool *p, double output) {
+    double w = output * (double)p->options.slo_tbt / (double)p->options.slo_ttft;
+    return w > 1 ? w : 1;
+}
+
 // Fills the columns of all instances: what each has of the request, and the cost.
 static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     size_t n = p->n_instances;
@@ -45,7 +89,7 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     struct tree_match m = {.reach = c->reach};
     memset(c->reach, 0, n * sizeof *c->reach);
     memset(c->live, 0, n * sizeof *c->live);
-    live_match(&p->expected, q->hashes, q->n, c->reach, &m.longest);
+    live_match(&p->predicted, q->hashes, q->n, c->reach, &m.longest);
     for (int t = 0; t < KVR_TIERS; t++) {
         m.by_tier[t] = c->by_tier[t];
         memset(c->by_tier[t], 0, n * sizeof *c->by_tier[t]);
@@ -56,6 +100,9 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     uint32_t longest;
     live_match(&p->live, q->hashes, q->n, c->live, &longest);
     give_credit(p, n);
+    set_expected(p, q, n);
+    set_pace(p, n);
+    double output = expected_output(p, q);
     struct policy_in in = {
         .n = n,
         .credit = c->credit,
@@ -63,35 +110,47 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
         .decode_blocks = c->decode_blocks,
         .live_prefix = c->live_prefix,
         .requests = c->requests,
+        .pace = c->pace,
+        .full = c->full,
         .blocks = (double)q->n,
         .isl = (double)isl_of(p, q),
         .block_size = p->options.block_size,
         .overlap_weight = q->rule.overlap,
         .prefill_weight = q->rule.prefill,
         .requests_weight = q->rule.requests,
+        .output = output,
+        .first_weight = first_weight(p, output),
+        .arrivals = ratio_mean(p->learnt.arrivals, 0),
+        .reuse = ratio_mean(p->learnt.reuse, 0),
     };
     kvr_policies[q->rule.policy].cost(&in, c->cost);
 }
 
 // ---- Who is eligible -----------------------------------------------------------------------------
 
-enum { AMONG = 1, EXCLUDED = 2 };
+enum { AMONG = 1, EXCLUDED = 2, UNFIT = 4 }; // UNFIT: by its labels
 
 static void mark(struct kvr_pool *p, const struct kvr_query *q, bool on) {
+    if (q->n_with || q->n_without) {
+        struct label_query labels;
+        label_query_make(p, q, &labels);
+        for (size_t i = 0; i < p->n_workers; i++)
+            p->workers[i]->mark = on && !labels_fit(p->workers[i], q, &labels) ? UNFIT : 0;
+    }
     for (size_t i = 0; i < q->n_among; i++) {
         long w = worker_find(p, q->among[i], NULL);
-        if (w >= 0) p->workers[w]->mark = on ? AMONG : 0;
+        if (w >= 0) p->workers[w]->mark = on ? p->workers[w]->mark | AMONG : 0;
     }
     for (size_t i = 0; i < q->n_exclude; i++) {
         long w = worker_find(p, q->exclude[i], NULL);
-        if (w >= 0) p->workers[w]->mark = on ? EXCLUDED : 0;
+        if (w >= 0) p->workers[w]->mark = on ? p->workers[w]->mark | EXCLUDED : 0;
     }
 }
 
 static bool able(const struct kvr_pool *p, const struct worker *w, int64_t now,
                  const struct kvr_query *q) {
-    return w->state == KVR_READY && !(w->mark & EXCLUDED) && (!q->has_among || w->mark & AMONG) &&
-           !worker_expired(p, w, now);
+    return w->state == KVR_READY && !(w->mark & (EXCLUDED | UNFIT)) &&
+           (!q->has_among || w->mark & AMONG) && !worker_expired(p, w, now);
 }
 
 // Whether circuits count: not if they would leave nobody.
@@ -122,7 +181,7 @@ static void bar(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     for (; n % LANES; n++)
         cost[n] = INFINITY;
     bool heed = heed_circuits(p, now, q);
-    if (!q->has_among && !q->n_exclude && !heed) return;
+    if (!q->has_among && !q->n_exclude && !q->n_with && !q->n_without && !heed) return;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
         if (eligible(p, w, now, q, heed)) continue;
@@ -166,14 +225,23 @@ static bool stands_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
     return x->worker == y->worker ? x->rank < y->rank : worker_before(x->worker, y->worker);
 }
 
+// Where the session's last booking went; NO_INSTANCE: there is none.
+static uint32_t session_instance(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+    const struct session *s = q->session.n ? session_find(p, q->session) : NULL;
+    return s && session_valid(p, s) && session_lasts(p, s, now) ? s->instance : NO_INSTANCE;
+}
+
+// By how much its cost may be above the least.
+static double session_allowance(const struct kvr_pool *p, const struct kvr_query *q) {
+    double w = q->rule.policy == KVR_DELAY ? first_weight(p, expected_output(p, q)) : 1;
+    return q->rule.prefill * w * p->options.stick / p->options.block_size;
+}
+
 // Least cost; of equals the one booked longest ago; of those, which are all that were never booked, the
 // first in name and rank order.
-static uint32_t choose_least(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+static uint32_t choose_least(const struct kvr_pool *p, double least) {
     const struct columns *c = &p->columns;
     uint32_t n = p->n_instances, best = 0;
-    bar(p, now, q);
-    double least = least_of(c->cost, n);
-    if (least == INFINITY) return NO_INSTANCE;
     rank_by_booking(c, n, least);
     double first = least_of(c->rank, n);
     while (c->rank[best] != first)
@@ -184,15 +252,14 @@ static uint32_t choose_least(struct kvr_pool *p, int64_t now, const struct kvr_q
 }
 
 // A draw with p ∝ exp(-(cost - min) / ((max - min) · T)); uniform if all are equal.
-static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                               double random) {
-    bool heed = heed_circuits(p, now, q);
-    double *cost = p->columns.cost, min = INFINITY, max = -INFINITY, sum = 0;
+static uint32_t choose_softmax(const struct kvr_pool *p, const struct kvr_query *q, double random) {
+    const double *cost = p->columns.cost;
+    double min = INFINITY, max = -INFINITY, sum = 0;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
-        if (!eligible(p, w, now, q, heed)) continue;
         for (uint32_t r = 0; r < w->ranks; r++) {
             double x = cost[w->instances[r]];
+            if (x == INFINITY) continue;
             min = x < min ? x : min;
             max = x > max ? x : max;
         }
@@ -203,9 +270,9 @@ static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr
         double left = random * sum;
         for (size_t i = 0; i < p->n_workers; i++) {
             const struct worker *w = p->workers[i];
-            if (!eligible(p, w, now, q, heed)) continue;
             for (uint32_t r = 0; r < w->ranks; r++) {
                 double x = cost[w->instances[r]] - min, span = (max - min) * q->rule.temperature;
+                if (x == INFINITY) continue;
                 double weight = span > 0 ? exp(-x / span) : x > 0 ? 0 : 1;
                 if (!pass) {
                     sum += weight;
@@ -220,21 +287,32 @@ static uint32_t choose_softmax(struct kvr_pool *p, int64_t now, const struct kvr
     return last;
 }
 
+static uint32_t choose(struct kvr_pool *p, int64_t now, const struct kvr_query *q, double random) {
+    double least = least_of(p->columns.cost, p->n_instances);
+    if (least == INFINITY) return NO_INSTANCE;
+    uint32_t own = session_instance(p, now, q);
+    if (own != NO_INSTANCE && p->columns.cost[own] <= least + session_allowance(p, q)) return own;
+    return q->rule.temperature > 0 ? choose_softmax(p, q, random) : choose_least(p, least);
+}
+
 static struct kvr_score score_of(const struct kvr_pool *p, const struct kvr_query *q, uint32_t i) {
     const struct instance *in = &p->instances[i];
     const struct columns *c = &p->columns;
-    int64_t isl = isl_of(p, q), cached = (int64_t)c->reach[i] * p->options.block_size;
+    int64_t isl = isl_of(p, q), cached = (int64_t)c->expected[i] * p->options.block_size;
     struct kvr_score s = {
         .worker = {in->worker->name, in->worker->name_len},
         .addr = {in->worker->addr, in->worker->addr_len},
         .rank = in->rank,
         .overlap = c->reach[i],
+        .expected = c->expected[i],
         .cached = cached < isl ? cached : isl,
         .prefill_tokens = in->prefill_tokens,
         .decode_blocks = in->live_blocks + in->output_blocks,
         .requests = in->requests,
         .cost = c->cost[i],
     };
+    s.ttft = learn_ttft(&p->learnt, &in->learnt, in->prefill_tokens, isl - s.cached);
+    s.tpot = learn_tpot(&p->learnt, &in->learnt);
     for (int t = 0; t < KVR_TIERS; t++)
         s.by_tier[t] = c->by_tier[t][i];
     return s;
@@ -248,8 +326,11 @@ static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choic
                   .addr = {in->worker->addr, in->worker->addr_len},
                   .rank = in->rank,
                   .overlap = r->overlap,
+                  .expected = r->expected,
                   .cached = r->cached,
-                  .cost = r->cost},
+                  .cost = r->cost,
+                  .ttft = r->ttft,
+                  .tpot = r->tpot},
         .blocks = r->blocks,
         .repeat = true,
         .version = p->version,
@@ -258,7 +339,7 @@ static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choic
 }
 
 enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
-                        const struct kvr_query *q, int64_t osl, int64_t lease, double random,
+                        const struct kvr_query *q, int64_t lease, double random,
                         struct kvr_choice *out, struct kvr_booking *booked) {
     if (id.n < 1 || id.n > KVR_MAX_ID) return KVR_RANGE;
     enum kvr_err err = check(p, q);
@@ -270,23 +351,25 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
     }
     compute(p, q);
     mark(p, q, true);
-    uint32_t i =
-        q->rule.temperature > 0 ? choose_softmax(p, now, q, random) : choose_least(p, now, q);
+    bar(p, now, q);
     mark(p, q, false);
+    uint32_t i = choose(p, now, q, random);
     if (i == NO_INSTANCE) return KVR_NOWORKER;
     *out = (struct kvr_choice){.score = score_of(p, q, i), .blocks = q->n};
     *booked = (struct kvr_booking){
         .hashes = q->hashes,
         .n = q->n,
         .isl = isl_of(p, q),
-        .osl = osl,
+        .osl = q->osl,
         .cached = out->score.cached,
         .lease = lease < 0 ? p->options.lease : lease,
         .created = now,
         .renewed = now,
         .predict_until = p->options.predict ? now + p->options.predict : 0,
         .overlap = out->score.overlap,
+        .expected = out->score.expected,
         .cost = out->score.cost,
+        .session = q->session,
     };
     if ((err = request_add(p, id, i, booked))) return err;
     circuit_booked(p, p->instances[i].worker, now);
@@ -295,6 +378,7 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
     p->stats.selects++;
     p->stats.select_blocks += q->n;
     p->stats.overlap_blocks += out->score.overlap;
+    p->stats.expected_blocks += out->score.expected;
     return KVR_OK;
 }
 

@@ -349,7 +349,7 @@ static bool count_holders(const struct tree *t, const struct run *r, unsigned of
 
 void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m) {
     struct sight sight = {0, 0, 0, {{0, 0}}};
-    for (size_t i = 0; i < n;) {
+    for (size_t i = m->from; i < n;) {
         if (i >= sight.end) look_ahead(t, hashes, n, i, &sight);
         const struct run *r = in_sight(t, &sight, hashes, n, i);
         uint32_t k = r ? r->len : 0, run;

@@ -144,6 +144,7 @@ struct tree_match {
     uint32_t *reach;
     uint32_t *by_tier[KVR_TIERS];
     uint32_t longest; // the largest reach set beforehand
+    uint32_t from;    // the block to begin at: no reach that was set is smaller, but for zeros
 };
 void tree_match(const struct tree *t, const uint64_t *hashes, size_t n, struct tree_match *m);
 // The block's place, known or not. False: not in the tree.

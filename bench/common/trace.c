@@ -187,10 +187,9 @@ void workload_trace(struct workload *w, const char *path, unsigned block_size, s
         r.line++;
         if (!line[strspn(line, " \t\r\n")]) continue;
         json_t *j = json_loads(line, 0, &e);
-        if (!j) refuse(path, r.line, e.text);
-        const char *wrong = add(&r, j);
-        if (wrong) refuse(path, r.line, wrong);
+        const char *wrong = j ? add(&r, j) : e.text;
         json_decref(j);
+        if (wrong) refuse(path, r.line, wrong);
     }
     free(line);
     fclose(f);

@@ -96,8 +96,9 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     r->created = b->created;
     r->renewed = b->renewed;
     uint32_t blocks = (uint32_t)(b->cached / p->options.block_size);
-    r->overlap = b->overlap ? b->overlap : blocks;
-    r->expected = b->expected ? b->expected : blocks > r->overlap ? blocks : r->overlap;
+    r->overlap = b->overlap || b->expected ? b->overlap : blocks;
+    r->expected = b->expected ? b->expected : blocks;
+    if (r->expected < r->overlap) r->expected = r->overlap;
     r->cost = b->cost;
     memcpy(r->id, id.p, id.n);
 
@@ -222,9 +223,7 @@ size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, 
                         r->prefilled_at ? at - r->prefilled_at : -1, r->output);
         // The engine may never have seen the prompt.
         if (!r->prefilled && r->prediction) prediction_end(p, r->prediction);
-        uint32_t instance = r->instance;
         request_end(p, r);
-        instance_refresh(p, instance);
         live++;
     }
     if (live) p->version++;

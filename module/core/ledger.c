@@ -112,7 +112,7 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     set_due(p, r);
     add_load(p, r);
     r->session = session;
-    if (session) session->live++;
+    if (session) session_join(p, session);
     *out = r;
     return KVR_OK;
 }
@@ -173,7 +173,7 @@ void request_end(struct kvr_pool *p, struct request *r) {
     hmap_remove(&p->requests, &r->item);
     deadlines_remove(&p->leases, &r->due);
     if (r->prediction) r->prediction->request = NULL;
-    if (r->session && !--r->session->live) session_drop(p, r->session);
+    if (r->session) session_leave(p, r->session);
     request_free(p, r);
 }
 

@@ -53,12 +53,12 @@ struct prediction {
 };
 
 // Where a session's last booking went, and its live requests. In the hash table by name as long as it is
-// remembered or has live requests. Invariants: in the deadlines iff remembered; the requests that name it
+// remembered or has live requests. Invariants: in the deadlines iff remembered and idle; the requests that name it
 // are `live`. One whose instance has gone since (another generation) counts as forgotten: it is stale, and
 // its memory goes with a sweep or its time.
 struct session {
     struct hmap_item item;
-    struct deadline due; // booked, or later: see kvr_due_session
+    struct deadline due; // booked
     uint32_t instance;
     uint64_t generation; // of the instance
     uint64_t live;       // requests
@@ -199,7 +199,9 @@ bool session_lasts(const struct kvr_pool *p, const struct session *s,
 // memory. A new one that isn't booked and has no live request is ended by session_drop.
 struct session *session_take(struct kvr_pool *p, struct kvr_bytes name);
 void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at);
-void session_drop(struct kvr_pool *p, struct session *s); // frees it unless somebody needs it
+void session_join(struct kvr_pool *p, struct session *s);  // a live request more
+void session_leave(struct kvr_pool *p, struct session *s); // and one less
+void session_drop(struct kvr_pool *p, struct session *s);  // frees it unless somebody needs it
 bool sessions_sweep(struct kvr_pool *p,
                     size_t max); // stale ones; max buckets; whether more are left
 const char *sessions_validate(const struct kvr_pool *p);

@@ -26,14 +26,26 @@ bool session_valid(const struct kvr_pool *p, const struct session *s) {
 
 struct session *session_take(struct kvr_pool *p, struct kvr_bytes name) {
     struct session *s = session_find(p, name);
-    if (s) return deadlines_reserve(&p->session_ends) ? NULL : s;
-    if (hmap_reserve(&p->sessions) || deadlines_reserve(&p->session_ends)) return NULL;
+    if (s) return s;
+    if (hmap_reserve(&p->sessions) ||
+        deadlines_reserve_all(&p->session_ends, p->sessions.count + 1))
+        return NULL;
     s = mem_calloc(&p->mem, sizeof *s + name.n);
     if (!s) return NULL;
     s->name_len = (uint16_t)name.n;
     memcpy(s->name, name.p, name.n);
     hmap_add(&p->sessions, &s->item, hash_of(p, name));
     return s;
+}
+
+// Puts it into the deadlines or takes it out. Room was reserved.
+static void watch(struct kvr_pool *p, struct session *s) {
+    if (!s->remembered || s->live)
+        deadlines_remove(&p->session_ends, &s->due);
+    else if (s->due.place)
+        deadlines_move(&p->session_ends, &s->due, s->booked);
+    else
+        deadlines_add(&p->session_ends, &s->due, s->booked);
 }
 
 // It isn't remembered where it is any more: takes it out of the counts.
@@ -53,11 +65,18 @@ void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int6
     p->instances[instance].sessions++;
     p->n_sessions++;
     s->booked = at;
-    if (s->remembered)
-        deadlines_move(&p->session_ends, &s->due, at);
-    else
-        deadlines_add(&p->session_ends, &s->due, at);
     s->remembered = true;
+    watch(p, s);
+}
+
+void session_join(struct kvr_pool *p, struct session *s) {
+    if (!s->live++) watch(p, s);
+}
+
+void session_leave(struct kvr_pool *p, struct session *s) {
+    if (--s->live) return;
+    watch(p, s);
+    session_drop(p, s);
 }
 
 void session_drop(struct kvr_pool *p, struct session *s) {
@@ -69,7 +88,7 @@ void session_drop(struct kvr_pool *p, struct session *s) {
 static void forget(struct kvr_pool *p, struct session *s) {
     uncount(p, s);
     s->remembered = false;
-    deadlines_remove(&p->session_ends, &s->due);
+    watch(p, s);
     session_drop(p, s);
 }
 
@@ -146,24 +165,20 @@ size_t kvr_session_del(struct kvr_pool *p, const struct kvr_bytes *names, size_t
     return gone;
 }
 
-// In the heap is when a session was booked, so that session_ttl may change and kvr_renew_all come at any
-// time; or later, where a look at it found a booking of it live.
+// In the deadlines is when a session was booked, so that session_ttl may change and kvr_renew_all come at
+// any time.
 bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
-    enum { LOOK_AGAIN = 1000 }; // ms
     int64_t booked_by = now - p->options.session_ttl;
     if (p->renewed > booked_by) return false;
     for (;;) {
         struct deadline *first = deadlines_first(&p->session_ends);
         if (!first || first->at > booked_by) return false;
         struct session *s = (struct session *)((char *)first - offsetof(struct session, due));
-        if (!session_valid(p, s)) {
-            forget(p, s);
-        } else if (s->live) {
-            deadlines_move(&p->session_ends, first, booked_by + LOOK_AGAIN);
-        } else {
+        if (session_valid(p, s)) {
             *name = (struct kvr_bytes){s->name, s->name_len};
             return true;
         }
+        forget(p, s);
     }
 }
 
@@ -173,15 +188,17 @@ const char *sessions_validate(const struct kvr_pool *p) {
     const char *wrong = hmap_validate(&p->sessions);
     if (!wrong) wrong = deadlines_validate(&p->session_ends);
     if (wrong) return wrong;
-    uint64_t valid = 0, stale = 0, live = 0, counted = 0, of_requests = 0;
+    uint64_t valid = 0, stale = 0, live = 0, watched = 0, counted = 0, of_requests = 0;
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->sessions, b); i; i = i->next) {
             const struct session *s = (const struct session *)i;
             if (session_find(p, (struct kvr_bytes){s->name, s->name_len}) != s)
                 return "session: one isn't found, or there twice";
             if (!s->remembered && !s->live) return "session: one that nobody needs";
-            if (s->remembered != !!s->due.place) return "session: one that nobody watches";
-            if (s->remembered && s->due.at < s->booked) return "session: a deadline is too early";
+            bool idle = s->remembered && !s->live;
+            if (idle != !!s->due.place) return "session: one that nobody watches";
+            if (idle && s->due.at != s->booked) return "session: another's deadline";
+            watched += idle;
             valid += session_valid(p, s);
             stale += s->remembered && !session_valid(p, s);
             live += s->live;
@@ -193,6 +210,7 @@ const char *sessions_validate(const struct kvr_pool *p) {
     }
     if (valid != p->n_sessions || counted != valid || stale != p->stale_sessions)
         return "session: the number of sessions is wrong";
-    if (valid + stale != p->session_ends.n) return "session: a deadline of none";
+    if (watched != p->session_ends.n) return "session: a deadline of none";
+    if (p->session_ends.cap < p->sessions.count) return "session: no room for a deadline";
     return live == of_requests ? NULL : "session: the number of live requests is wrong";
 }

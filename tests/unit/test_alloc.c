@@ -120,7 +120,7 @@ static void moved(struct pair *p) { // a leaf that nobody else holds comes back 
     pair_event(p, text("f"), 0, 1, 2, ops, 2, false);
 }
 static struct kvr_query query(struct pair *p, size_t n) {
-    struct kvr_query q = {.hashes = chain, .n = n, .isl = -1};
+    struct kvr_query q = {.hashes = chain, .n = n, .isl = -1, .osl = 100};
     q.rule = kvr_pool_options(p->pool)->rule;
     return q;
 }
@@ -130,11 +130,11 @@ static void scores(struct pair *p) {
 }
 static void choose(struct pair *p) {
     struct kvr_query q = query(p, 77); // within what others have: splits their paths
-    pair_select(p, text("new request"), &q, 100, -1, 0);
+    pair_select(p, text("new request"), &q, -1, 0);
 }
 static void choose_repeat(struct pair *p) {
     struct kvr_query q = query(p, 77);
-    pair_select(p, text("request 3"), &q, 100, -1, 0);
+    pair_select(p, text("request 3"), &q, -1, 0);
 }
 static void book(struct pair *p) {
     struct kvr_booking b = {.hashes = branch, .n = 40, .isl = -1, .lease = 7, .predict_until = 5};

@@ -157,7 +157,7 @@ Test(digest, shows_nothing_else) {
     struct kvr_query q = {.hashes = hashes, .n = 8, .isl = -1};
     q.rule = kvr_pool_options(p.pool)->rule;
     pair_scores(&p, &q);
-    pair_select(&p, text("r"), &q, 0, -1, 0); // live: a repeat
+    pair_select(&p, text("r"), &q, -1, 0); // live: a repeat
     struct kvr_op op = {.kind = KVR_STORED, .hashes = others, .n = 4};
     pair_event(&p, text("a"), 0, 1, 1, &op, 1, false); // a repeat
     pair_event(&p, text("a"), 0, 1, 3, &op, 1, false); // a gap

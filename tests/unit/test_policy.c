@@ -211,7 +211,7 @@ Test(policy, turns) {
         if (i == 8) worker(&p, "c", 1);
         struct kvr_choice c;
         struct kvr_booking b;
-        cr_assert(kvr_select(p.pool, p.now, text(id), &q, 0, -1, 0, &c, &b) == KVR_OK);
+        cr_assert(kvr_select(p.pool, p.now, text(id), &q, -1, 0, &c, &b) == KVR_OK);
         cr_assert(bytes_compare(c.score.worker, text(order[i])) == 0, "turn %d", i);
         if (order[i][0] == 'b') cr_assert(c.score.rank == (uint32_t)(i % 4 == 3));
     }
@@ -244,9 +244,9 @@ Test(policy, temperature) {
             struct kvr_booking b;
             struct kvr_bytes id = text("r");
             double random = (i + 0.5) / DRAWS;
-            cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, random, &c, &b) == KVR_OK);
+            cr_assert(kvr_select(p.pool, p.now, id, &q, -1, random, &c, &b) == KVR_OK);
             drawn[c.score.worker.p[0] - 'a']++;
-            cr_assert(kvr_release(p.pool, &id, 1) == 1);
+            cr_assert(kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED) == 1);
         }
         for (int i = 0; i < WORKERS; i++)
             cr_assert(fabs(drawn[i] - want[i] / sum * DRAWS) < 2, "%d of %g", drawn[i],
@@ -267,9 +267,9 @@ Test(policy, temperature_of_equals_is_uniform) {
         struct kvr_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
-        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, i / 1000.0, &c, &b) == KVR_OK);
+        cr_assert(kvr_select(p.pool, p.now, id, &q, -1, i / 1000.0, &c, &b) == KVR_OK);
         first += c.score.worker.p[0] == 'a';
-        kvr_release(p.pool, &id, 1);
+        kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED);
     }
     cr_assert(first >= 199 && first <= 201, "%d of 1000", first);
     // The ends of [0, 1), with a temperature so small that all weights but one vanish.
@@ -279,8 +279,8 @@ Test(policy, temperature_of_equals_is_uniform) {
         struct kvr_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
-        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, ends[i], &c, &b) == KVR_OK);
-        kvr_release(p.pool, &id, 1);
+        cr_assert(kvr_select(p.pool, p.now, id, &q, -1, ends[i], &c, &b) == KVR_OK);
+        kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED);
     }
     pair_free(&p);
 }
@@ -308,7 +308,7 @@ Test(policy, eligible) {
     }
     q.has_among = true;
     q.n_among = 0;
-    cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0) == KVR_NOWORKER);
+    cr_assert(pair_select(&p, text("r"), &q, -1, 0) == KVR_NOWORKER);
     pair_check_all(&p);
     pair_free(&p);
 }
@@ -322,7 +322,7 @@ Test(policy, no_workers) {
         q.rule = kvr_pool_options(p.pool)->rule;
         q.rule.temperature = drawn;
         cr_assert(pair_scores(&p, &q) == KVR_OK);
-        cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0.5) == KVR_NOWORKER);
+        cr_assert(pair_select(&p, text("r"), &q, -1, 0.5) == KVR_NOWORKER);
     }
     pair_check_all(&p);
     pair_free(&p);

@@ -44,11 +44,12 @@ static void build(struct pair *p, size_t chain) {
     ops[0].n = 2;
     ops[0].tier = KVR_DISK;
     pair_event(p, (struct kvr_bytes){"b\0\xff", 3}, 0, 1, 1, ops, 2, false);
-    struct kvr_query q = {.hashes = hashes, .n = 4, .isl = 17};
+    struct kvr_query q = {.hashes = hashes, .n = 4, .isl = 17, .osl = 5};
     q.rule = o.rule;
-    pair_select(p, text("one"), &q, 5, -1, 0);
+    pair_select(p, text("one"), &q, -1, 0);
     p->now += 10;
-    pair_select(p, text("two"), &q, 0, 0, 0);
+    q.osl = 0;
+    pair_select(p, text("two"), &q, 0, 0);
     struct kvr_booking b = {.hashes = leaf,
                             .n = 3,
                             .isl = 20,

@@ -50,13 +50,13 @@ static void agree(struct copies *c, int step) {
     }
 }
 
-static struct kvr_bytes draw_name(struct source *s, char kind, uint32_t n, char room[8]) {
+static struct kvr_bytes draw_name(struct source *s, char kind, uint32_t n, char room[16]) {
     return (struct kvr_bytes){room, (size_t)sprintf(room, "%c%u", kind, source_below(s, n))};
 }
 
 static void book(struct copies *c) {
     struct source *s = &c->source;
-    char id_room[8], session_room[8];
+    char id_room[16], session_room[16];
     uint64_t hashes[64];
     uint32_t n = source_below(s, 60), of = source_below(s, 4);
     for (uint32_t i = 0; i < n; i++)
@@ -89,7 +89,7 @@ static void book(struct copies *c) {
 // On every copy alike: an effect carries what it needs.
 static void go_on(struct copies *c) {
     struct source *s = &c->source;
-    char room[8];
+    char room[16];
     struct kvr_bytes id = draw_name(s, 'r', IDS, room);
     uint32_t what = source_below(s, 10);
     bool prefilled = source_chance(s, 70);
@@ -106,7 +106,7 @@ static void go_on(struct copies *c) {
 
 static void change_fleet(struct copies *c) {
     struct source *s = &c->source;
-    char room[8];
+    char room[16];
     struct kvr_bytes name = draw_name(s, 'w', FLEET, room);
     struct kvr_worker_set w = {.set = KVR_SET_RANKS | KVR_SET_CAPACITY,
                                .ranks = 1 + source_below(s, 3),
@@ -480,7 +480,7 @@ Test(learn, a_new_pool_spreads) {
     }
     uint64_t hashes[100];
     for (int i = 0; i < WORKERS * EACH; i++) {
-        char id[8];
+        char id[16];
         sprintf(id, "r%d", i);
         for (int k = 0; k < 100; k++)
             hashes[k] = (uint64_t)(i * 100 + k + 1) * 0x9e3779b97f4a7c15u;

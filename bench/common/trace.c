@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Traces in Mooncake's form: JSON lines of timestamp (ms), input_length and output_length (tokens) and
 // hash_ids, one id for each 512 tokens of the prompt, equal ids for equal prefixes. With a session_id
-// (text or number) it is known whose a request is; all but the first of a session may then have a delay (ms
+// (text or number) it is known whose a request is, else it is guessed (sessions.c); all but the first of a session may then have a delay (ms
 // after the end of the one before) in place of the timestamp.
 //
 // A trace has no tokens, so each id stands for 512 made-up ones that depend on it alone; these are cut
@@ -154,10 +154,12 @@ void workload_trace(struct workload *w, const char *path, unsigned block_size, s
     free(line);
     fclose(f);
     free(r.last);
+    bool said = json_object_size(r.sessions) > 0;
     json_decref(r.sessions);
     if (!w->n) refuse(path, r.line, "no requests");
     if (r.disordered && !w->closed) refuse(path, r.disordered, "earlier than the line before");
     if (r.disordered) workload_sort(w);
+    if (!said) workload_guess_sessions(w, ID_TOKENS / block_size);
     const char *name = strrchr(path, '/');
     snprintf(w->what, sizeof w->what, "trace %.60s, %.0f minutes", name ? name + 1 : path,
              w->requests[w->n - 1].at / 60);

@@ -43,6 +43,11 @@ struct workload {
 void workload_trace(struct workload *w, const char *path, unsigned block_size, size_t at_most);
 // Puts the requests in order of `at`, those of the same time in the order in which they were.
 void workload_sort(struct workload *w);
+// Guesses whose the requests are (in order of time) when nobody has said it. A prompt continues the one that it
+// contains whole: what is known of it, in pieces of so many blocks, is all that a session's prompt had, to
+// its last piece, and that piece was in no other session's before. So what all prompts begin with makes no
+// session of them.
+void workload_guess_sessions(struct workload *w, uint32_t piece);
 void workload_free(struct workload *w);
 
 static inline const uint64_t *request_hashes(const struct workload *w, size_t request) {

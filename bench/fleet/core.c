@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 static void *resize(void *ctx, void *p, size_t size) {
     (void)ctx;
     if (size) return realloc(p, size);
@@ -43,7 +45,7 @@ int64_t core_ms(double seconds) {
 void core_worker(struct core *c, const struct world *w, uint32_t worker, bool there) {
     char room[CORE_NAME];
     int created;
-    struct kvr_worker_set set = {.set = KVR_SET_CAPACITY, .capacity = w->blocks};
+    struct kvr_worker_set set = {.set = KVR_SET_CAPACITY, .capacity = w->capacity[worker]};
     enum kvr_err err =
         there ? kvr_worker_set(c->pool, core_ms(*w->now), core_name(worker, room), &set, &created)
               : kvr_worker_del(c->pool, core_name(worker, room));
@@ -81,7 +83,22 @@ static void event(struct core *c, uint32_t worker, const struct kvr_op *op) {
         refuse("an event", err);
 }
 
+static void host_changed(struct core *c, const struct change *x) {
+    uint64_t *hashes = memory_take(x->n_moved, sizeof *hashes);
+    for (size_t i = 0, n; i < x->n_moved; i += n) {
+        n = host_run(x->moved + i, x->n_moved - i, hashes);
+        const struct moved *last = &x->moved[i + n - 1];
+        if (last->stored)
+            event(c, x->worker,
+                  &(struct kvr_op){KVR_STORED, KVR_HOST, last->depth > 0, last->parent, hashes, n});
+        else
+            event(c, x->worker, &(struct kvr_op){KVR_REMOVED, KVR_HOST, false, 0, hashes, n});
+    }
+    free(hashes);
+}
+
 void core_changed(struct core *c, const struct world *w, const struct change *x) {
+    if (x->n_moved) host_changed(c, x);
     if (x->n_removed)
         event(c, x->worker,
               &(struct kvr_op){KVR_REMOVED, KVR_DEVICE, false, 0, x->removed, x->n_removed});

@@ -7,16 +7,26 @@
 
 #include "memory.h"
 
-// A request whose prompt is being computed.
+// A request that waits; `put_out` tokens of its output were there before it was preempted.
+struct waiting {
+    uint32_t request, put_out;
+    bool again; // it was preempted
+};
+
+// A request whose prompt is being computed, with what of the output was there before.
 struct prompt {
-    uint32_t request;
+    struct waiting of;
+    uint64_t began;           // counts up, as requests begin
+    uint32_t total;           // tokens to compute
     uint32_t computed, chunk; // tokens: so far, cached ones included; in this step
     uint32_t filled;          // of its blocks, in the cache and used by it
+    uint32_t loaded;          // that many will be when those are here that come from the host
+    double loading;           // seconds until they are
 };
 
 // A request that decodes. It ends with the step of this number.
 struct decoding {
-    uint64_t last;
+    uint64_t last, began;
     uint32_t request;
 };
 
@@ -24,8 +34,9 @@ struct engine {
     const struct model *model;
     const struct workload *load;
     struct kv *kv;
+    struct host *host; // NULL: no second tier
 
-    uint32_t *waiting; // starts again from the front whenever it has become empty
+    struct waiting *waiting; // starts again from the front whenever it has become empty
     size_t first_waiting, n_waiting, room_waiting;
     bool stuck; // the first that waits doesn't fit until something ends
 
@@ -34,27 +45,43 @@ struct engine {
 
     struct decoding *decoding; // heap, least first
     size_t n_decoding, room_decoding;
-    uint64_t steps;     // those in which something was decoded
-    uint64_t kv_tokens; // what the decoding requests read in a step
+    uint64_t steps;         // those in which something was decoded
+    uint64_t kv_tokens;     // what the decoding requests read in a step
+    uint64_t output_tokens; // of these, generated
     uint64_t to_prefill;
+    uint64_t began; // requests, so far
+    // With preemption: how many requests get a new block with the next token, by the number of the step that
+    // was the last, modulo the block size.
+    uint32_t *growing;
 
     struct step step;
     struct begun *begun;
-    uint32_t *first, *done;
+    uint32_t *first, *done, *preempted, *resumed;
     uint64_t *removed;
     struct stored *stored;
     size_t n_begun, room_begun, room_first, room_done, room_removed, room_stored;
+    size_t room_preempted, room_resumed;
 };
 
-struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks) {
+struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks,
+                          size_t host) {
     struct engine *e = memory_take(1, sizeof *e);
     *e = (struct engine){.model = m, .load = load, .kv = kv_new(blocks)};
+    e->growing = memory_take(load->block_size, sizeof *e->growing);
+    if (host) {
+        e->host = host_new(host);
+        kv_spill(e->kv, e->host);
+    }
     return e;
 }
 
 void engine_free(struct engine *e) {
     if (!e) return;
     kv_free(e->kv);
+    host_free(e->host);
+    free(e->growing);
+    free(e->preempted);
+    free(e->resumed);
     free(e->waiting);
     free(e->prompts);
     free(e->decoding);
@@ -66,21 +93,47 @@ void engine_free(struct engine *e) {
     free(e);
 }
 
+// Blocks for so many tokens of output.
+static size_t blocks_up_to(const struct workload *load, uint32_t request, uint32_t output) {
+    return (load->requests[request].isl + output + load->block_size - 1) / load->block_size;
+}
+
 // Blocks for a request's whole life.
 static size_t blocks_of(const struct workload *load, uint32_t request) {
-    const struct request *r = &load->requests[request];
-    return (r->isl + r->osl + load->block_size - 1) / load->block_size;
+    return blocks_up_to(load, request, load->requests[request].osl);
+}
+
+// Blocks that a request has while it runs.
+static size_t blocks_held(const struct engine *e, uint32_t request, uint32_t output) {
+    return e->model->preempt ? blocks_up_to(e->load, request, output) : blocks_of(e->load, request);
 }
 
 bool engine_fits(const struct workload *load, uint32_t request, size_t blocks) {
     return blocks_of(load, request) <= blocks;
 }
 
+static uint32_t tokens_to_compute(const struct engine *e, const struct waiting *x) {
+    return e->load->requests[x->request].isl + x->put_out;
+}
+
 void engine_add(struct engine *e, uint32_t request) {
     if (e->first_waiting && e->first_waiting == e->n_waiting) e->first_waiting = e->n_waiting = 0;
     e->waiting = memory_grow(e->waiting, &e->room_waiting, e->n_waiting + 1, sizeof *e->waiting);
-    e->waiting[e->n_waiting++] = request;
+    e->waiting[e->n_waiting++] = (struct waiting){request, 0, false};
     e->to_prefill += e->load->requests[request].isl;
+}
+
+// Those who were there before are served before.
+static void add_first(struct engine *e, struct waiting x) {
+    if (!e->first_waiting) {
+        size_t n = e->n_waiting++;
+        e->waiting = memory_grow(e->waiting, &e->room_waiting, e->n_waiting, sizeof *e->waiting);
+        memmove(e->waiting + 1, e->waiting, n * sizeof *e->waiting);
+    } else {
+        e->first_waiting--;
+    }
+    e->waiting[e->first_waiting] = x;
+    e->to_prefill += tokens_to_compute(e, &x);
 }
 
 // ---- Decoding: who ends when ---------------------------------------------------------------------
@@ -89,21 +142,44 @@ static bool ends_before(const struct decoding *a, const struct decoding *b) {
     return a->last != b->last ? a->last < b->last : a->request < b->request;
 }
 
-static void decode_from_now(struct engine *e, uint32_t request) {
-    const struct request *r = &e->load->requests[request];
-    struct decoding d = {e->steps + r->osl - 1, request};
-    e->decoding =
-        memory_grow(e->decoding, &e->room_decoding, e->n_decoding + 1, sizeof *e->decoding);
-    size_t i = e->n_decoding++;
+// Tokens that a request has put out.
+static uint32_t output_of(const struct engine *e, const struct decoding *d) {
+    return e->load->requests[d->request].osl - (uint32_t)(d->last - e->steps);
+}
+
+// In which step, modulo the block size, the request's next token needs a block.
+static uint32_t *growing_with(struct engine *e, const struct decoding *d) {
+    const struct request *r = &e->load->requests[d->request];
+    uint32_t tokens = r->isl + output_of(e, d), size = e->load->block_size;
+    uint64_t left = (size - tokens % size) % size;
+    return &e->growing[(e->steps + left) % size];
+}
+
+static void sift_up(struct engine *e, size_t i, struct decoding d) {
     for (; i && ends_before(&d, &e->decoding[(i - 1) / 2]); i = (i - 1) / 2)
         e->decoding[i] = e->decoding[(i - 1) / 2];
     e->decoding[i] = d;
-    e->kv_tokens += r->isl + 1;
 }
 
-static void drop_first_decoding(struct engine *e) {
+// The request has put out `output` tokens, the last of them in this step.
+static void decode_from_now(struct engine *e, const struct prompt *p, uint32_t output) {
+    const struct request *r = &e->load->requests[p->of.request];
+    struct decoding d = {e->steps + r->osl - output, p->began, p->of.request};
+    e->decoding =
+        memory_grow(e->decoding, &e->room_decoding, e->n_decoding + 1, sizeof *e->decoding);
+    sift_up(e, e->n_decoding++, d);
+    e->kv_tokens += r->isl + output;
+    e->output_tokens += output;
+    ++*growing_with(e, &d);
+}
+
+static void drop_decoding(struct engine *e, size_t i) {
     struct decoding last = e->decoding[--e->n_decoding];
-    size_t i = 0;
+    if (i == e->n_decoding) return;
+    if (i && ends_before(&last, &e->decoding[(i - 1) / 2])) {
+        sift_up(e, i, last);
+        return;
+    }
     for (size_t c; (c = 2 * i + 1) < e->n_decoding; i = c) {
         if (c + 1 < e->n_decoding && ends_before(&e->decoding[c + 1], &e->decoding[c])) c++;
         if (!ends_before(&e->decoding[c], &last)) break;
@@ -112,63 +188,148 @@ static void drop_first_decoding(struct engine *e) {
     e->decoding[i] = last;
 }
 
+// ---- Preemption ----------------------------------------------------------------------------------
+
+static bool has_room(const struct engine *e, size_t need) {
+    struct kv_count c = kv_count(e->kv);
+    return c.used + c.reserved + need <= c.capacity;
+}
+
+static void reserve(struct engine *e, size_t need) {
+    e->removed =
+        memory_grow(e->removed, &e->room_removed, e->step.n_removed + need, sizeof *e->removed);
+    e->step.n_removed += kv_reserve(e->kv, need, e->removed + e->step.n_removed);
+}
+
+// Lets go of all that the request has; it begins anew.
+static void put_back(struct engine *e, struct waiting x, size_t held, uint32_t filled) {
+    kv_leave(e->kv, request_hashes(e->load, x.request), filled);
+    kv_unreserve(e->kv, held - filled);
+    x.again = true;
+    add_first(e, x);
+    e->preempted = memory_grow(e->preempted, &e->room_preempted, e->step.n_preempted + 1,
+                               sizeof *e->preempted);
+    e->preempted[e->step.n_preempted++] = x.request;
+    e->stuck = false;
+}
+
+static void preempt_prompt(struct engine *e) {
+    struct prompt p = e->prompts[--e->n_prompts];
+    size_t held = blocks_held(e, p.of.request, p.of.put_out + 1);
+    e->to_prefill -= p.total - p.computed;
+    put_back(e, p.of, held, p.filled);
+}
+
+static void preempt_decoding(struct engine *e, size_t i) {
+    struct decoding d = e->decoding[i];
+    const struct request *r = &e->load->requests[d.request];
+    uint32_t output = output_of(e, &d);
+    --*growing_with(e, &d);
+    drop_decoding(e, i);
+    e->kv_tokens -= r->isl + output;
+    e->output_tokens -= output;
+    put_back(e, (struct waiting){d.request, output, true}, blocks_held(e, d.request, output),
+             r->blocks);
+}
+
+// Prompts are in the order in which they began.
+static void preempt_youngest(struct engine *e) {
+    size_t youngest = 0;
+    for (size_t i = 1; i < e->n_decoding; i++)
+        if (e->decoding[i].began > e->decoding[youngest].began) youngest = i;
+    if (e->n_prompts &&
+        (!e->n_decoding || e->prompts[e->n_prompts - 1].began > e->decoding[youngest].began))
+        preempt_prompt(e);
+    else
+        preempt_decoding(e, youngest);
+}
+
+// Gives blocks to the decoding requests whose next token needs one. The last that is left always has room,
+// since its whole life fits.
+static void grow(struct engine *e) {
+    const uint32_t *need = &e->growing[e->steps % e->load->block_size];
+    while (!has_room(e, *need))
+        preempt_youngest(e);
+    reserve(e, *need);
+}
+
 // ---- Beginning a step ----------------------------------------------------------------------------
 
 // Takes up the first of those that wait. False: it doesn't fit yet.
 static bool take_up(struct engine *e) {
     const struct workload *load = e->load;
-    uint32_t request = e->waiting[e->first_waiting];
-    const struct request *r = &load->requests[request];
-    const uint64_t *hashes = request_hashes(load, request);
+    struct waiting x = e->waiting[e->first_waiting];
+    const struct request *r = &load->requests[x.request];
+    const uint64_t *hashes = request_hashes(load, x.request);
     size_t idle, hits = kv_match(e->kv, hashes, r->blocks, &idle);
-    struct kv_count c = kv_count(e->kv);
-    size_t need = blocks_of(load, request) - hits;
-    if (c.used + idle + c.reserved + need > c.capacity) return false;
+    size_t loads = e->host ? host_match(e->host, hashes, hits, r->blocks) : 0;
+    size_t need = blocks_held(e, x.request, x.put_out + 1) - hits;
+    if (!has_room(e, idle + need)) return false;
     e->first_waiting++;
     kv_use(e->kv, hashes, hits);
-    e->removed =
-        memory_grow(e->removed, &e->room_removed, e->step.n_removed + need, sizeof *e->removed);
-    e->step.n_removed += kv_reserve(e->kv, need, e->removed + e->step.n_removed);
-    uint64_t cached = (uint64_t)hits * load->block_size;
-    if (cached >= r->isl) cached = r->isl - 1;
+    if (loads) host_use(e->host, hashes, hits, hits + loads);
+    reserve(e, need);
+    uint32_t total = tokens_to_compute(e, &x);
+    uint64_t cached = (uint64_t)(hits + loads) * load->block_size;
+    if (cached >= total) cached = total - 1;
     e->to_prefill -= cached;
     e->prompts = memory_grow(e->prompts, &e->room_prompts, e->n_prompts + 1, sizeof *e->prompts);
-    e->prompts[e->n_prompts++] = (struct prompt){request, (uint32_t)cached, 0, (uint32_t)hits};
+    e->prompts[e->n_prompts++] = (struct prompt){
+        .of = x,
+        .began = e->began++,
+        .total = total,
+        .computed = (uint32_t)cached,
+        .filled = (uint32_t)hits,
+        .loaded = (uint32_t)(hits + loads),
+        .loading = (double)loads * load->block_size * e->model->transfer,
+    };
+    if (x.again) return true;
     e->begun = memory_grow(e->begun, &e->room_begun, e->n_begun + 1, sizeof *e->begun);
-    e->begun[e->n_begun++] = (struct begun){request, (uint32_t)hits};
+    e->begun[e->n_begun++] = (struct begun){x.request, (uint32_t)(hits + loads), (uint32_t)loads};
     return true;
 }
 
 // Gives the prompt a chunk; returns how much of the budget that takes.
-static uint32_t give_chunk(const struct engine *e, struct prompt *p, uint32_t budget) {
-    uint32_t left = e->load->requests[p->request].isl - p->computed;
+static uint32_t give_chunk(struct prompt *p, uint32_t budget) {
+    uint32_t left = p->total - p->computed;
+    if (p->loaded > p->filled) return p->chunk = 0;
     return p->chunk = left < budget ? left : budget;
 }
 
 bool engine_begin(struct engine *e, double *seconds, const struct begun **begun, size_t *n_begun) {
     const struct model *m = e->model;
+    double pairs = 0, loading = 0;
+    e->step = (struct step){0};
+    e->n_begun = 0;
+    if (e->host) host_forget(e->host);
+    if (m->preempt) grow(e);
     uint32_t decoding = (uint32_t)e->n_decoding;
     uint32_t budget = m->budget > decoding ? m->budget - decoding : 0;
     uint64_t kv = e->kv_tokens;
-    e->step = (struct step){.decoding = decoding};
-    e->n_begun = 0;
     for (size_t i = 0; i < e->n_prompts; i++)
-        budget -= give_chunk(e, &e->prompts[i], budget);
-    while (budget && !e->stuck && e->first_waiting < e->n_waiting &&
+        budget -= give_chunk(&e->prompts[i], budget);
+    while (budget && !e->stuck && !e->step.n_preempted && e->first_waiting < e->n_waiting &&
            e->n_decoding + e->n_prompts < m->running) {
         e->stuck = !take_up(e);
-        if (!e->stuck) budget -= give_chunk(e, &e->prompts[e->n_prompts - 1], budget);
+        if (!e->stuck) budget -= give_chunk(&e->prompts[e->n_prompts - 1], budget);
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
         const struct prompt *p = &e->prompts[i];
         if (p->chunk) kv += p->computed;
+        pairs += p->chunk * (p->computed + p->chunk / 2.0);
         e->step.prefill += p->chunk;
+        if (!loading && p->loaded > p->filled) loading = p->loading;
     }
     *begun = e->begun;
     *n_begun = e->n_begun;
-    if (!e->step.prefill && !decoding) return false;
-    *seconds = e->step.seconds = model_step(m, e->step.prefill, decoding, kv);
-    return true;
+    e->step.decoding = decoding;
+    if (e->step.prefill || decoding) {
+        *seconds = e->step.seconds = model_step(m, e->step.prefill, decoding, kv, pairs);
+        e->step.work = *seconds - m->fixed;
+        return true;
+    }
+    *seconds = e->step.seconds = loading; // nothing to do but wait for it
+    return loading > 0;
 }
 
 // ---- Ending it -----------------------------------------------------------------------------------
@@ -191,13 +352,17 @@ static void fill(struct engine *e, uint32_t request, uint32_t from, uint32_t to)
     }
 }
 
+static void note(uint32_t **list, size_t *n, size_t *room, uint32_t request) {
+    *list = memory_grow(*list, room, *n + 1, sizeof **list);
+    (*list)[(*n)++] = request;
+}
+
 static void finish(struct engine *e, uint32_t request) {
     const struct request *r = &e->load->requests[request];
     fill(e, request, r->blocks, r->known);
     kv_leave(e->kv, request_hashes(e->load, request), r->known);
     kv_unreserve(e->kv, blocks_of(e->load, request) - r->known);
-    e->done = memory_grow(e->done, &e->room_done, e->step.n_done + 1, sizeof *e->done);
-    e->done[e->step.n_done++] = request;
+    note(&e->done, &e->step.n_done, &e->room_done, request);
     e->stuck = false;
 }
 
@@ -205,12 +370,30 @@ static void end_decoding(struct engine *e) {
     if (!e->n_decoding) return;
     e->steps++;
     e->kv_tokens += e->n_decoding;
+    e->output_tokens += e->n_decoding;
     while (e->n_decoding && e->decoding[0].last == e->steps) {
-        uint32_t request = e->decoding[0].request;
-        const struct request *r = &e->load->requests[request];
+        struct decoding d = e->decoding[0];
+        const struct request *r = &e->load->requests[d.request];
         e->kv_tokens -= r->isl + r->osl;
-        drop_first_decoding(e);
-        finish(e, request);
+        e->output_tokens -= r->osl;
+        --*growing_with(e, &d);
+        drop_decoding(e, 0);
+        finish(e, d.request);
+    }
+}
+
+// One transfer after the other, while steps go on.
+static void end_loading(struct engine *e) {
+    double left = e->step.seconds;
+    for (size_t i = 0; i < e->n_prompts && left > 0; i++) {
+        struct prompt *p = &e->prompts[i];
+        if (p->loaded <= p->filled) continue;
+        double part = p->loading < left ? p->loading : left;
+        p->loading -= part;
+        left -= part;
+        if (p->loading > 0) continue;
+        fill(e, p->of.request, p->filled, p->loaded);
+        p->filled = p->loaded;
     }
 }
 
@@ -218,31 +401,38 @@ static void end_prompts(struct engine *e) {
     size_t left = 0;
     for (size_t i = 0; i < e->n_prompts; i++) {
         struct prompt p = e->prompts[i];
-        const struct request *r = &e->load->requests[p.request];
+        const struct request *r = &e->load->requests[p.of.request];
         uint32_t full = (p.computed += p.chunk) / e->load->block_size;
         e->to_prefill -= p.chunk;
-        if (full > p.filled) {
-            fill(e, p.request, p.filled, full);
-            p.filled = full;
+        if (full > r->blocks) full = r->blocks;
+        if (p.chunk && full > p.filled) {
+            fill(e, p.of.request, p.filled, full);
+            p.filled = p.loaded = full;
         }
-        if (p.computed < r->isl) {
+        if (p.computed < p.total || !p.chunk) {
             p.chunk = 0;
             e->prompts[left++] = p;
             continue;
         }
-        e->first = memory_grow(e->first, &e->room_first, e->step.n_first + 1, sizeof *e->first);
-        e->first[e->step.n_first++] = p.request;
-        if (r->osl > 1)
-            decode_from_now(e, p.request);
+        if (!p.of.put_out)
+            note(&e->first, &e->step.n_first, &e->room_first, p.of.request);
         else
-            finish(e, p.request);
+            note(&e->resumed, &e->step.n_resumed, &e->room_resumed, p.of.request);
+        if (r->osl > p.of.put_out + 1)
+            decode_from_now(e, &p, p.of.put_out + 1);
+        else
+            finish(e, p.of.request);
     }
     e->n_prompts = left;
 }
 
 void engine_end(struct engine *e, struct step *out) {
     end_decoding(e);
+    end_loading(e);
     end_prompts(e);
+    if (e->host) e->step.moved = host_moved(e->host, &e->step.n_moved);
+    e->step.preempted = e->preempted;
+    e->step.resumed = e->resumed;
     e->step.first = e->first;
     e->step.done = e->done;
     e->step.removed = e->removed;
@@ -256,8 +446,10 @@ struct engine_load engine_load(const struct engine *e) {
     struct kv_count c = kv_count(e->kv);
     return (struct engine_load){
         .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_waiting - e->first_waiting),
+        .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,
         .blocks = c.used + c.reserved,
+        .filled = c.used + e->output_tokens / e->load->block_size,
     };
 }
 
@@ -265,12 +457,16 @@ const struct kv *engine_kv(const struct engine *e) {
     return e->kv;
 }
 
+const struct host *engine_host(const struct engine *e) {
+    return e->host;
+}
+
 size_t engine_requests(const struct engine *e, uint32_t *out) {
     size_t n = 0;
     for (size_t i = e->first_waiting; i < e->n_waiting; i++, n++)
-        if (out) out[n] = e->waiting[i];
+        if (out) out[n] = e->waiting[i].request;
     for (size_t i = 0; i < e->n_prompts; i++, n++)
-        if (out) out[n] = e->prompts[i].request;
+        if (out) out[n] = e->prompts[i].of.request;
     for (size_t i = 0; i < e->n_decoding; i++, n++)
         if (out) out[n] = e->decoding[i].request;
     return n;
@@ -278,23 +474,30 @@ size_t engine_requests(const struct engine *e, uint32_t *out) {
 
 const char *engine_validate(const struct engine *e) {
     const char *wrong = kv_validate(e->kv);
+    if (!wrong && e->host) wrong = host_validate(e->host);
     if (wrong) return wrong;
-    uint64_t kv_tokens = 0, to_prefill = 0;
-    size_t reserved = 0;
+    uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = 0;
+    size_t reserved = 0, growing = 0;
     for (size_t i = 0; i < e->n_decoding; i++) {
-        const struct request *r = &e->load->requests[e->decoding[i].request];
-        if (e->decoding[i].last <= e->steps) return "a request decodes for ever";
-        kv_tokens += r->isl + r->osl - (e->decoding[i].last - e->steps);
-        reserved += blocks_of(e->load, e->decoding[i].request) - r->blocks;
+        const struct decoding *d = &e->decoding[i];
+        const struct request *r = &e->load->requests[d->request];
+        if (d->last <= e->steps) return "a request decodes for ever";
+        kv_tokens += r->isl + output_of(e, d);
+        output_tokens += output_of(e, d);
+        reserved += blocks_held(e, d->request, output_of(e, d)) - r->blocks;
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
         const struct prompt *p = &e->prompts[i];
-        to_prefill += e->load->requests[p->request].isl - p->computed;
-        reserved += blocks_of(e->load, p->request) - p->filled;
+        to_prefill += p->total - p->computed;
+        reserved += blocks_held(e, p->of.request, p->of.put_out + 1) - p->filled;
     }
     for (size_t i = e->first_waiting; i < e->n_waiting; i++)
-        to_prefill += e->load->requests[e->waiting[i]].isl;
-    if (kv_tokens != e->kv_tokens) return "tokens read are miscounted";
+        to_prefill += tokens_to_compute(e, &e->waiting[i]);
+    for (unsigned i = 0; i < e->load->block_size; i++)
+        growing += e->growing[i];
+    if (kv_tokens != e->kv_tokens || output_tokens != e->output_tokens)
+        return "tokens read are miscounted";
+    if (growing != e->n_decoding) return "growing requests are miscounted";
     if (to_prefill != e->to_prefill) return "tokens to prefill are miscounted";
     if (reserved != kv_count(e->kv).reserved) return "reserved blocks are miscounted";
     if (e->n_decoding + e->n_prompts > e->model->running) return "more run than may";

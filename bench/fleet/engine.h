@@ -5,7 +5,15 @@
 // token budget goes to prompts, first come first served: the one that is under way, then those that
 // wait. A prompt that is longer than what is left is computed in chunks, one a step.
 //
-// A request begins when there is room for its whole life: blocks for its prompt and its output, less
+// With preemption (model.preempt, as vLLM schedules) a request begins when there is room for its prompt and
+// one token, and each block of its output is taken when it is needed. When there is none left, the request
+// that began last lets go of all that it has; it is the first to begin again, and then computes its prompt
+// and what it had put out. What the cache has kept of the prompt it finds there.
+//
+// With a second tier, blocks that are evicted go to the host's memory. What a request finds there it doesn't
+// compute, but waits until it has been loaded; one transfer at a time, while others go on.
+//
+// Else a request begins when there is room for its whole life: blocks for its prompt and its output, less
 // those of its first blocks that are cached. Else it waits, and all behind it; so what runs is never
 // interrupted. What the cache has isn't computed, but the last token always is. Full blocks of the
 // prompt can be shared from the end of the step that computes them, those of the output from the end
@@ -30,7 +38,7 @@ struct stored {
 
 // What a step has changed. The arrays last until the next step begins.
 struct step {
-    double seconds;
+    double seconds, work;         // work: without what every step takes; nothing if it only waited
     uint32_t prefill, decoding;   // tokens of prompts; requests that got a token
     const uint32_t *first, *done; // requests that got their first token; their last
     size_t n_first, n_done;
@@ -38,23 +46,33 @@ struct step {
     size_t n_removed;
     const struct stored *stored; // in order; after what was removed
     size_t n_stored;
+    const struct moved *moved; // in the second tier, in order; before the step
+    size_t n_moved;
+    const uint32_t *preempted, *resumed; // before the step; those that got a token again
+    size_t n_preempted, n_resumed;
 };
 
 // A request that an engine began to compute.
 struct begun {
     uint32_t request;
-    uint32_t hits; // of its blocks, in the cache
+    uint32_t hits;   // of its blocks, in the cache
+    uint32_t loaded; // of these, in the second tier only
 };
 
 // What an engine's metrics would tell.
 struct engine_load {
     uint32_t requests; // running and waiting
+    uint32_t waiting;
     uint64_t
         prompt_tokens; // of these, not computed yet; what is cached of waiting ones isn't known
     uint64_t blocks;   // reserved or in use
+    uint64_t
+        filled; // in use, with the outputs so far: what engines report that reserve nothing ahead
 };
 
-struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks);
+// host: blocks of the second tier, 0: there is none.
+struct engine *engine_new(const struct model *m, const struct workload *load, size_t blocks,
+                          size_t host);
 void engine_free(struct engine *e);
 // The request waits. It must fit: engine_fits.
 void engine_add(struct engine *e, uint32_t request);
@@ -64,6 +82,7 @@ bool engine_begin(struct engine *e, double *seconds, const struct begun **begun,
 // Ends the step.
 void engine_end(struct engine *e, struct step *out);
 struct engine_load engine_load(const struct engine *e);
+const struct host *engine_host(const struct engine *e); // NULL: no second tier
 const struct kv *engine_kv(const struct engine *e);
 // Every request that waits or runs, in any order; returns how many. out may be NULL.
 size_t engine_requests(const struct engine *e, uint32_t *out);

@@ -2,6 +2,7 @@
 // One run in virtual time; see fleet.h.
 #include "fleet.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,8 @@ struct worker {
     uint32_t life;         // counts deaths: what a dead engine had planned doesn't happen
     bool stepping;
     uint64_t changes;
+    struct model model; // as fast as this one is
+    size_t blocks;
 };
 
 struct fleet {
@@ -46,6 +49,7 @@ struct fleet {
     double now;
     unsigned workers; // those that are there or will be
     struct worker worker[MAX_WORKERS];
+    size_t capacity[MAX_WORKERS];
     bool there[MAX_WORKERS]; // as routers know
     bool up[MAX_ROUTERS];    // routers
     double back[MAX_ROUTERS];
@@ -53,9 +57,10 @@ struct fleet {
     uint8_t *router_of;           // by request
     uint32_t *memory_of;          // by request: its router's memory when it chose
     uint32_t *follower,
-        *sibling; // by request: the first that waits for it; the next that does so, too
-    size_t done;
-    void *self; // of the kind of router
+        *sibling;          // by request: the first that waits for it; the next that does so, too
+    size_t arrived;        // of those that are measured
+    size_t done, left_out; // left_out: were to arrive when nobody does any more
+    void *self;            // of the kind of router
     struct progress progress;
     bool broken;
 };
@@ -86,22 +91,37 @@ static void begin_step(struct fleet *f, uint32_t w) {
     x->stepping = engine_begin(x->engine, &seconds, &begun, &n);
     for (size_t i = 0; i < n; i++) {
         f->stats->lives[begun[i].request].hits = begun[i].hits;
+        if (f->stats->lives[begun[i].request].arrived < f->stats->began) continue;
         f->stats->hits += begun[i].hits;
+        f->stats->loaded += begun[i].loaded;
         f->stats->blocks += f->load->requests[begun[i].request].blocks;
     }
     if (x->stepping) later(f, seconds, STEP, w, x->life, NULL);
 }
 
+static void *put(char **at, const void *from, size_t n, size_t width) {
+    void *to = *at;
+    if (n) memcpy(to, from, n * width);
+    *at += n * width;
+    return to;
+}
+
 static void publish(struct fleet *f, uint32_t w, const struct step *s) {
-    if (!s->n_removed && !s->n_stored) return;
+    if (!s->n_removed && !s->n_stored && !s->n_moved) return;
     uint64_t number = ++f->worker[w].changes;
     if (!f->plan->kind->cached) return;
-    size_t removed = s->n_removed * sizeof *s->removed, stored = s->n_stored * sizeof *s->stored;
-    struct change *c = memory_take(1, sizeof *c + removed + stored);
-    *c = (struct change){w, number, s->n_removed, s->n_stored, (uint64_t *)(c + 1), NULL};
-    c->stored = (struct stored *)(c->removed + c->n_removed);
-    if (removed) memcpy(c->removed, s->removed, removed);
-    if (stored) memcpy(c->stored, s->stored, stored);
+    struct change *c =
+        memory_take(1, sizeof *c + s->n_removed * sizeof *s->removed +
+                           s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
+    char *at = (char *)(c + 1); // the widest first
+    c->worker = w;
+    c->number = number;
+    c->n_removed = s->n_removed;
+    c->n_stored = s->n_stored;
+    c->n_moved = s->n_moved;
+    c->moved = put(&at, s->moved, s->n_moved, sizeof *s->moved);
+    c->removed = put(&at, s->removed, s->n_removed, sizeof *s->removed);
+    c->stored = put(&at, s->stored, s->n_stored, sizeof *s->stored);
     later(f, f->plan->delay, CHANGED, w, 0, c);
 }
 
@@ -117,11 +137,24 @@ static void follow(struct fleet *f, uint32_t request) {
         later(f, f->load->requests[r].delay / f->plan->speed, ARRIVES, r, 0, NULL);
 }
 
+// The gap between two tokens of a request that was preempted lasts until it is resumed.
+static void preempted(struct fleet *f, const struct step *s) {
+    for (size_t i = 0; i < s->n_preempted; i++) {
+        f->stats->lives[s->preempted[i]].paused = f->now - s->seconds;
+        if (stats_within(f->stats, f->now)) f->stats->preempted++;
+    }
+    for (size_t i = 0; i < s->n_resumed && stats_within(f->stats, f->now); i++)
+        spread_add(&f->stats->tbt, f->now - f->stats->lives[s->resumed[i]].paused, 1);
+}
+
 static void end_step(struct fleet *f, uint32_t w) {
     struct step s;
     engine_end(f->worker[w].engine, &s);
-    f->stats->work[w] += s.seconds - f->plan->model->fixed;
-    if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
+    if (stats_within(f->stats, f->now)) {
+        f->stats->work[w] += s.work;
+        if (s.decoding) spread_add(&f->stats->tbt, s.seconds, s.decoding);
+    }
+    preempted(f, &s);
     for (size_t i = 0; i < s.n_first; i++) {
         f->stats->lives[s.first[i]].first = f->now;
         tell(f, s.first[i], PREFILLED);
@@ -140,7 +173,8 @@ static void end_step(struct fleet *f, uint32_t w) {
 }
 
 static void open_engine(struct fleet *f, uint32_t w) {
-    f->worker[w].engine = engine_new(f->plan->model, f->load, f->plan->blocks);
+    f->worker[w].engine =
+        engine_new(&f->worker[w].model, f->load, f->worker[w].blocks, f->plan->host);
     f->there[w] = true;
 }
 
@@ -149,7 +183,8 @@ static void open_engine(struct fleet *f, uint32_t w) {
 // The router a request goes to first, or the next one that is up. NOBODY: none is.
 static uint32_t find_router(const struct fleet *f, uint32_t request) {
     unsigned n = f->plan->routers;
-    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + request) % n);
+    uint32_t key = f->plan->together ? f->load->requests[request].session : request;
+    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
     for (unsigned i = 0; i < n; i++, r = (r + 1) % n)
         if (f->up[r]) return r;
     return NOBODY;
@@ -165,11 +200,24 @@ static void plan_arrival(struct fleet *f, size_t request) {
                   (uint32_t)request, 0, NULL);
 }
 
+// The request comes too late to be begun, and so do all that wait for it.
+static void leave_out(struct fleet *f, uint32_t request) {
+    f->left_out++;
+    for (uint32_t r = f->follower[request]; r != NO_REQUEST; r = f->sibling[r])
+        leave_out(f, r);
+}
+
 static void arrives(struct fleet *f, uint32_t request) {
     struct life *l = &f->stats->lives[request];
     if (l->arrived < 0) {
-        l->arrived = f->now;
         if (f->load->requests[request].after == NO_REQUEST) plan_arrival(f, request + 1u);
+        if (f->now >= f->stats->until) {
+            leave_out(f, request);
+            return;
+        }
+        l->arrived = f->now;
+        if (f->now >= f->stats->began && ++f->arrived == f->plan->most)
+            f->stats->until = nextafter(f->now, INFINITY);
     }
     uint32_t r = find_router(f, request);
     if (r == NOBODY) { // it waits at the door
@@ -356,7 +404,9 @@ static void happen(struct fleet *f, const struct due *d) {
 
 static bool check(struct fleet *f) {
     for (uint32_t i = 0; i < f->load->n; i++)
-        if (f->stats->lives[i].done < 0) return fail(f, "a request was lost", i);
+        if (f->stats->lives[i].arrived >= 0 && f->stats->lives[i].done < 0)
+            return fail(f, "a request was lost", i);
+    if (f->done + f->left_out < f->load->n) return fail(f, "requests never arrived", 0);
     for (uint32_t w = 0; w < f->workers; w++) {
         if (!f->worker[w].engine) continue;
         const char *wrong = engine_validate(f->worker[w].engine);
@@ -370,15 +420,16 @@ static bool run(struct fleet *f) {
     const struct run_plan *plan = f->plan;
     struct due d;
     f->now = f->load->requests[0].at / plan->speed;
-    f->stats->began = f->now;
+    f->stats->began = f->now + plan->from;
+    f->stats->until = plan->until > 0 ? f->now + plan->until : INFINITY;
     plan_arrival(f, 0);
     for (uint32_t i = 0; i < plan->n_incidents; i++)
         later(f, plan->incidents[i].at, INCIDENT, i, 0, NULL);
     progress_begin(&f->progress, plan->title, f->load->n);
-    for (uint64_t n = 0; f->done < f->load->n && !f->broken; n++) {
+    for (uint64_t n = 0; f->done + f->left_out < f->load->n && !f->broken; n++) {
         if (n % 4096 == 0) {
             if (stop_asked()) return false;
-            progress_show(&f->progress, f->done,
+            progress_show(&f->progress, f->done + f->left_out,
                           f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks
                                            : 0);
         }
@@ -395,6 +446,28 @@ static void drop_rest(struct fleet *f) {
     while (queue_take(&f->queue, &d))
         free(d.p);
     queue_free(&f->queue);
+}
+
+static void plan_engines(struct fleet *f) {
+    const struct run_plan *plan = f->plan;
+    for (unsigned w = 0; w < MAX_WORKERS; w++) {
+        struct engine_plan e = {*plan->model, 1, plan->blocks};
+        if (plan->n_engines) e = plan->engines[w % plan->n_engines];
+        model_speed(&e.model, e.speed);
+        f->worker[w].model = e.model;
+        f->worker[w].blocks = f->capacity[w] = e.blocks;
+    }
+}
+
+// Whether every engine has room for every request.
+static bool all_fit(struct fleet *f, unsigned workers) {
+    size_t least = f->worker[0].blocks;
+    for (unsigned w = 1; w < workers; w++)
+        if (f->worker[w].blocks < least) least = f->worker[w].blocks;
+    for (uint32_t i = 0; i < f->load->n; i++)
+        if (!engine_fits(f->load, i, least))
+            return fail(f, "an engine's cache has no room for a request", i);
+    return true;
 }
 
 // Who waits for whom, in the order of the requests.
@@ -423,21 +496,20 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
     f->router_of = memory_take(plan->load->n, sizeof *f->router_of);
     f->memory_of = memory_take(plan->load->n, sizeof *f->memory_of);
     link_followers(f);
+    plan_engines(f);
     for (unsigned r = 0; r < plan->routers; r++)
         f->up[r] = true;
     for (uint32_t w = 0; w < plan->workers; w++)
         open_engine(f, w);
-    bool ok = plan->load->n > 0;
-    for (uint32_t i = 0; i < plan->load->n && ok; i++)
-        if (!engine_fits(plan->load, i, plan->blocks))
-            ok = fail(f, "an engine's cache has no room for a request", i);
+    bool ok = plan->load->n > 0 && all_fit(f, workers);
     if (ok) {
         struct world w = {
             .load = plan->load,
             .model = plan->model,
             .workers = workers,
             .routers = plan->routers,
-            .blocks = plan->blocks,
+            .blocks = f->capacity[0],
+            .capacity = f->capacity,
             .there = f->there,
             .now = &f->now,
             .seed = plan->seed,
@@ -446,6 +518,7 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
             .sync = plan->sync,
             .age = plan->age,
             .affinity = plan->affinity,
+            .fixed = plan->fixed ? plan->fixed : &fixed_default,
             .shared = plan->shared,
             .fleet = f,
         };
@@ -482,4 +555,9 @@ const struct kv *fleet_kv(const struct fleet *f, uint32_t worker, uint64_t *numb
     struct engine *e = f->worker[worker].engine;
     *number = f->worker[worker].changes;
     return e ? engine_kv(e) : NULL;
+}
+
+const struct host *fleet_host(const struct fleet *f, uint32_t worker) {
+    struct engine *e = f->worker[worker].engine;
+    return e ? engine_host(e) : NULL;
 }

@@ -23,16 +23,33 @@ struct incident {
     bool lost;        // what it knew
 };
 
+// One of a fleet's engines.
+struct engine_plan {
+    struct model model;
+    double speed;
+    size_t blocks; // of KV cache
+};
+
 struct run_plan {
     const struct router *kind;
     const struct workload *load;
     double speed; // the load's times are divided by it
+    double from,
+        until;   // seconds from the first arrival: who arrives from when on is measured, and when
+                 // nobody arrives any more (0: never)
+    size_t most; // that are measured; 0: no limit
     const struct model *model;
-    size_t blocks;             // an engine's
+    size_t blocks; // an engine's
+    size_t host;   // blocks of each engine's second tier; 0: none
+    // Engines that aren't all like model and blocks, in turn; those that join, too. n_engines 0: all are.
+    const struct engine_plan *engines;
+    size_t n_engines;
     unsigned workers, routers; // at the start
     double hop, delay, notice; // seconds; notice: until a dead worker is known to be
     double sync, age;
     unsigned affinity;
+    const struct fixed *fixed; // NULL: fixed_default
+    bool together;             // a session's requests come to one router; else each comes to any
     uint64_t seed;
     struct kvr_rule rule;
     const char *words;

@@ -11,13 +11,14 @@ static json_t *real(double v) {
 }
 
 static json_t *figures(const struct figures *x) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "requests", real(x->requests), "ttft_mean", real(x->ttft_mean), "ttft_p50",
-                     real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean",
-                     real(x->tbt_mean), "tbt_p99", real(x->tbt_p99), "e2e_p50", real(x->e2e_p50),
-                     "e2e_p99", real(x->e2e_p99), "goodput", real(x->goodput), "in_slo",
-                     real(x->kept), "hits", real(x->hit), "imbalance", real(x->imbalance), "work",
-                     real(x->work), "retried", real(x->retried));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "requests", real(x->requests), "ttft_mean", real(x->ttft_mean), "ttft_p50",
+        real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean", real(x->tbt_mean), "tbt_p99",
+        real(x->tbt_p99), "e2e_p50", real(x->e2e_p50), "e2e_p99", real(x->e2e_p99), "goodput",
+        real(x->goodput), "in_slo", real(x->kept), "hits", real(x->hit), "imbalance",
+        real(x->imbalance), "work", real(x->work), "retried", real(x->retried), "loaded",
+        real(x->loaded), "preempted", real(x->preempted));
 }
 
 static json_t *stretches(const struct row *row, size_t n) {
@@ -39,6 +40,13 @@ static json_t *run(const struct results *r, const struct row *row) {
         json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "series", names[row->series], "name", row->name,
                   "router", row->spec.kind->name, "routers", (int)row->spec.routers, "load_factor",
                   real(row->factor), "figures", figures(&row->figures));
+    if (row->spec.kind == router_find("fixed", 5)) {
+        const struct fixed *f = &row->fixed;
+        json_object_set_new(j, "constants",
+                            json_pack("[o, o, o, o, o, o]", real(f->a), real(f->b), real(f->c),
+                                      real(f->d), real(f->e), real(f->bits)));
+    }
+    if (row->spec.together) json_object_set_new(j, "balancer", json_string("conversation"));
     if (row->spec.kind->scores)
         json_object_set_new(j, "policy", json_string(kvr_policies[row->spec.policy].name));
     if (row->stretches) json_object_set_new(j, "stretches", stretches(row, r->o->stretches));
@@ -48,14 +56,16 @@ static json_t *run(const struct results *r, const struct row *row) {
 static json_t *setup(const struct results *r) {
     const struct options *o = r->o;
     return json_pack("{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s}",
+                     "s:o, s:o, s:s, s:s, s:b, s:b, s:i, s:i, s:o, s:o}",
                      "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds),
                      "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
-                     "model", o->model.name, "workers", (int)o->workers, "blocks", (int)o->blocks,
+                     "model", o->models, "workers", (int)o->workers, "blocks", (int)o->blocks,
                      "budget", (int)o->model.budget, "hop", real(o->hop), "delay", real(o->delay),
                      "sync", real(o->sync), "age", real(o->age), "notice", real(o->notice),
                      "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
-                     o->words);
+                     o->words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention",
+                     (int)o->attention, "host_blocks", (int)o->host, "sessions", (int)o->users,
+                     "warmup", real(o->warmup), "duration", real(o->duration));
 }
 
 bool json_write(const struct results *r, const char *path) {

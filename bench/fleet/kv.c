@@ -21,8 +21,9 @@ struct kv {
     uint32_t *table;    // by hash, linear probing; 0 empty
     size_t mask;
     struct kv_count count;
-    uint32_t spare; // list of nodes that are free again
-    uint32_t fresh; // the first of those that never were used: large caches cost what is in them
+    struct host *host; // where evicted blocks go; NULL: nowhere
+    uint32_t spare;    // list of nodes that are free again
+    uint32_t fresh;    // the first of those that never were used: large caches cost what is in them
 };
 
 struct kv *kv_new(size_t capacity) {
@@ -45,6 +46,10 @@ void kv_free(struct kv *k) {
     free(k->nodes);
     free(k->table);
     free(k);
+}
+
+void kv_spill(struct kv *k, struct host *host) {
+    k->host = host;
 }
 
 struct kv_count kv_count(const struct kv *k) {
@@ -130,7 +135,9 @@ size_t kv_reserve(struct kv *k, size_t n, uint64_t *evicted) {
     for (; c->cached + c->reserved + n > c->capacity; c->cached--) {
         uint32_t at = k->nodes[ENDS].prev;
         assert(at != ENDS);
-        evicted[gone++] = k->nodes[at].hash;
+        const struct node *x = &k->nodes[at];
+        evicted[gone++] = x->hash;
+        if (k->host) host_put(k->host, x->hash, x->parent, x->depth);
         empty_place(k, place(k, k->nodes[at].hash));
         unlink_node(k, at);
         k->nodes[at].next = k->spare;

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host.h"
+
 struct kv;
 
 struct kv_count {
@@ -26,6 +28,8 @@ struct kv_count {
 
 struct kv *kv_new(size_t capacity); // blocks, >= 1
 void kv_free(struct kv *k);
+// What is evicted from now on goes to the host, which must live as long.
+void kv_spill(struct kv *k, struct host *host);
 struct kv_count kv_count(const struct kv *k);
 // How many of the first blocks are cached; *idle of these are in nobody's use.
 size_t kv_match(const struct kv *k, const uint64_t *hashes, size_t n, size_t *idle);

@@ -6,11 +6,12 @@
 #include <string.h>
 
 const struct load loads[] = {
-    {"chat", "chats of several turns over shared system prompts", {8, 3.3, 7}, load_chat},
-    {"agents", "agents: long shared prefixes, many short steps", {4, 2.4, 6}, load_agents},
-    {"alone", "nothing shared", {8.5, 3.2, 6}, load_alone},
-    {"hot", "one prefix for everybody", {9, 7, 20}, load_hot},
-    {"bursts", "short chats that come in bursts", {12.5, 5.2, 11.5}, load_bursts},
+    {"chat", "chats of several turns over shared system prompts", {8, 3.3, 7}, {0}, load_chat},
+    {"agents", "agents: long shared prefixes, many short steps", {4, 2.4, 6}, {0}, load_agents},
+    {"alone", "nothing shared", {8.5, 3.2, 6}, {0}, load_alone},
+    {"hot", "one prefix for everybody", {9, 7, 20}, {0}, load_hot},
+    {"bursts", "short chats that come in bursts", {12.5, 5.2, 11.5}, {0}, load_bursts},
+    {"sessions", "coding agents with long prompts", {0}, {4, 4, 28}, load_sessions},
 };
 const size_t load_count = sizeof loads / sizeof *loads;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads made from a seed. Each is a kind of traffic in which routers are known to differ.
 //
-// Requests arrive at times that don't depend on how fast earlier ones were answered, as in a recorded
-// trace: so every router gets the same load.
+// In open ones requests arrive at times that don't depend on how fast earlier ones were answered, as in a
+// recorded trace: so every router gets the same load. In the closed one each router has the same users.
 #ifndef FLEET_LOAD_H
 #define FLEET_LOAD_H
 
@@ -24,6 +24,8 @@ struct load {
     // Requests a second for each engine, for the models in their order: near the point where one router
     // after the other can't keep up any more.
     double rate[MODELS];
+    // Users for each engine, likewise; not 0: the load is closed, and has no rate.
+    double users[MODELS];
     void (*make)(struct workload *w, const struct load_plan *plan);
 };
 
@@ -37,6 +39,7 @@ void load_make(const struct load *l, struct workload *w, const struct load_plan 
 void load_chat(struct workload *w, const struct load_plan *plan);
 void load_agents(struct workload *w, const struct load_plan *plan);
 void load_alone(struct workload *w, const struct load_plan *plan);
+void load_sessions(struct workload *w, const struct load_plan *plan); // closed
 void load_hot(struct workload *w, const struct load_plan *plan);
 void load_bursts(struct workload *w, const struct load_plan *plan);
 

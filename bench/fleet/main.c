@@ -2,8 +2,9 @@
 // kvroute-sim: a fleet of inference engines in virtual time, to compare routers. See docs/simulator.md.
 //
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
-// router*, local, core, shared (who chooses, and by what); stats, results, table, json, plots (what comes
-// out; charts are in bench/common); options.
+// router*, local, core, shared, ring, texts (who chooses, and by what); search; stats, results, table, json,
+// plots (what comes out; charts are in bench/common); options.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,12 @@
 #include "results.h"
 #include "shared.h"
 #include "stop.h"
+#include "users.h"
 
 struct program {
     struct options o;
     struct workload loads[MAX_SEEDS]; // by seed
+    struct workload other[MAX_SEEDS]; // for searching
     struct shared shared;
     struct results results;
     double made_for; // the factor that the loads were made for
@@ -27,31 +30,64 @@ struct program {
 
 static double rate_of(const struct options *o) {
     if (o->rate > 0) return o->rate;
-    return o->load->rate[model_find(o->model.name) - models] * (double)o->workers;
+    return options_sum(o, o->load->rate);
+}
+
+// Whether every seed has the same load.
+static bool same_for_all(const struct options *o) {
+    return o->trace && !o->users;
+}
+
+// Seconds a token at least, with the fastest engine.
+static double least_pace(const struct options *o) {
+    double least = INFINITY;
+    for (size_t w = 0; w < o->workers; w++)
+        least = fmin(least, o->engines[w].model.fixed / o->engines[w].speed);
+    return least;
+}
+
+static void make_users(struct workload *w, const struct options *o, double factor, uint64_t seed) {
+    struct workload sessions = *w;
+    if (!sessions.closed) {
+        fprintf(stderr, "kvroute-sim: --sessions takes a load whose requests wait for others\n");
+        exit(2);
+    }
+    users_make(w, &sessions,
+               &(struct users_plan){
+                   .users = (unsigned)(o->users * factor + 0.5),
+                   .ramp = o->ramp / o->speed,
+                   .until = o->warmup + o->duration,
+                   .pace = least_pace(o),
+                   .seed = seed,
+                   .fresh = o->fresh,
+               });
+    workload_free(&sessions);
 }
 
 static void make_load(struct workload *w, const struct options *o, double factor, uint64_t seed) {
     workload_free(w);
     if (o->trace)
-        workload_trace(w, o->trace, (unsigned)o->block_size, o->requests);
+        workload_trace(w, o->trace, (unsigned)o->block_size, o->users ? 0 : o->requests);
     else
         load_make(
             o->load, w,
             &(struct load_plan){(unsigned)o->block_size, o->requests, rate_of(o) * factor, seed});
     for (size_t i = 0; i < w->n; i++)
         if (!w->requests[i].osl) w->requests[i].osl = 1;
+    if (o->users) make_users(w, o, factor, seed);
 }
 
-// A generated load is made anew at another rate; a trace is the same, faster, and for every seed.
+// A generated load is made anew at another rate, and users in another number; a trace alone is the same,
+// faster, and for every seed.
 static void make_loads(struct program *p, double factor) {
     const struct options *o = &p->o;
-    if (p->loads[0].n && (o->trace || p->made_for == factor)) return;
-    for (uint64_t i = 0; i < (o->trace ? 1 : o->seeds); i++)
+    if (p->loads[0].n && (same_for_all(o) || p->made_for == factor)) return;
+    for (uint64_t i = 0; i < (same_for_all(o) ? 1 : o->seeds); i++)
         make_load(&p->loads[i], o, factor, o->seed + i);
     p->made_for = factor;
 }
 
-static void describe(struct program *p) {
+static void describe(struct program *p, double factor) {
     const struct workload *w = &p->loads[0];
     double blocks = 0;
     for (size_t i = 0; i < w->n; i++)
@@ -60,8 +96,8 @@ static void describe(struct program *p) {
     p->results.load = w->what;
     p->results.requests = w->n;
     p->results.blocks = blocks / (double)w->n;
-    p->results.seconds =
-        (w->requests[w->n - 1].at - w->requests[0].at) / (p->o.trace ? p->o.speed : 1);
+    p->results.seconds = (w->requests[w->n - 1].at - w->requests[0].at) /
+                         (p->o.trace ? p->o.speed * (p->o.users ? 1 : factor) : 1);
 }
 
 // ---- Runs ----------------------------------------------------------------------------------------
@@ -72,20 +108,25 @@ static void name_row(struct row *row) {
         n += snprintf(row->name + n, sizeof row->name - (size_t)n, ", %s",
                       kvr_policies[row->spec.policy].name);
     if (row->series != SCALED && row->spec.routers > 1)
-        snprintf(row->name + n, sizeof row->name - (size_t)n, " (%u)", row->spec.routers);
+        snprintf(row->name + n, sizeof row->name - (size_t)n,
+                 row->spec.together ? " (%u, conversations)" : " (%u)", row->spec.routers);
 }
 
-// One run, of one seed.
-static bool run_seed(struct program *p, struct row *row, uint64_t i) {
+static struct run_plan plan_of(struct program *p, const struct row *row,
+                               const struct workload *load, uint64_t seed) {
     const struct options *o = &p->o;
-    const struct workload *load = &p->loads[o->trace ? 0 : i];
-    bool compared = row->series == COMPARED;
     struct run_plan plan = {
         .kind = row->spec.kind,
         .load = load,
-        .speed = o->trace ? o->speed * row->factor : 1,
+        .speed = o->trace ? o->speed * (o->users ? 1 : row->factor) : 1,
+        .from = o->warmup,
+        .most = o->users ? o->requests : 0,
+        .until = o->duration > 0 ? o->warmup + o->duration : 0,
         .model = &o->model,
         .blocks = o->blocks,
+        .host = o->host,
+        .engines = o->engines,
+        .n_engines = o->workers,
         .workers = (unsigned)o->workers,
         .routers = row->spec.routers,
         .hop = o->hop,
@@ -94,22 +135,32 @@ static bool run_seed(struct program *p, struct row *row, uint64_t i) {
         .sync = o->sync,
         .age = o->age,
         .affinity = (unsigned)o->affinity,
-        .seed = o->seed + i,
+        .fixed = &o->fixed,
+        .together = row->spec.together,
+        .seed = seed,
         .rule = o->rule,
         .words = o->words,
         .incidents = o->incidents,
-        .n_incidents = compared ? o->n_incidents : 0,
+        .n_incidents = row->series == COMPARED ? o->n_incidents : 0,
         .shared = &p->shared,
         .title = row->name,
     };
     plan.rule.policy = row->spec.policy;
+    return plan;
+}
+
+// One run, of one seed.
+static bool run_seed(struct program *p, struct row *row, uint64_t i) {
+    const struct options *o = &p->o;
+    const struct workload *load = &p->loads[same_for_all(o) ? 0 : i];
+    struct run_plan plan = plan_of(p, row, load, o->seed + i);
     struct stats stats;
     bool ok = fleet_run(&plan, &stats);
     if (ok) {
         struct figures f;
         stats_figures(&stats, load, &o->slo, &f);
         figures_add(&row->figures, &f);
-        if (compared && o->stretches && i == 0) {
+        if (row->series == COMPARED && o->stretches && i == 0) {
             row->stretches = memory_take(o->stretches, sizeof *row->stretches);
             stats_stretches(&stats, load, &o->slo, row->stretches, o->stretches);
         }
@@ -120,7 +171,7 @@ static bool run_seed(struct program *p, struct row *row, uint64_t i) {
 
 static bool run_one(struct program *p, enum series series, struct spec spec, double factor) {
     int64_t start = clock_ns();
-    struct row row = {.series = series, .spec = spec, .factor = factor};
+    struct row row = {.series = series, .spec = spec, .factor = factor, .fixed = p->o.fixed};
     name_row(&row);
     make_loads(p, factor);
     for (uint64_t i = 0; i < p->o.seeds; i++)
@@ -133,13 +184,82 @@ static bool run_one(struct program *p, enum series series, struct spec spec, dou
     return true;
 }
 
+// ---- Searching -----------------------------------------------------------------------------------
+
+struct searching {
+    struct program *p;
+    struct row row;
+};
+
+static bool run_constants(void *ctx, const struct fixed *f, struct figures *out) {
+    struct searching *s = ctx;
+    const struct options *o = &s->p->o;
+    *out = (struct figures){0};
+    for (uint64_t i = 0; i < o->search; i++) {
+        const struct workload *load = &s->p->other[same_for_all(o) ? 0 : i];
+        struct run_plan plan = plan_of(s->p, &s->row, load, o->seed + o->seeds + i);
+        struct stats stats;
+        struct figures x;
+        plan.fixed = f;
+        bool ok = fleet_run(&plan, &stats);
+        if (ok) stats_figures(&stats, load, &o->slo, &x);
+        stats_close(&stats);
+        if (!ok) return false;
+        figures_add(out, &x);
+    }
+    figures_divide(out, o->search);
+    return true;
+}
+
+static void show_constants(FILE *f, const struct fixed *c) {
+    fprintf(f, "%.9g,%.9g,%.9g,%.9g,%.9g,%g", c->a, c->b, c->c, c->d, c->e, c->bits);
+}
+
+static void tried(void *ctx, const struct fixed *f, const struct figures *x, bool best) {
+    (void)ctx;
+    fprintf(stderr, "%s ", best ? "*" : " ");
+    show_constants(stderr, f);
+    fprintf(stderr, ": %.4f s, %.2f%% in SLO\n", x->ttft_mean, x->kept * 100);
+}
+
+// Finds the constants of `fixed` for the load at this factor, on seeds of its own.
+static bool search(struct program *p, double factor) {
+    struct searching s = {
+        .p = p,
+        .row = {.series = SWEPT, .spec = {router_find("fixed", 5), 1, 0, false}, .factor = factor}};
+    struct figures figures;
+    size_t runs;
+    name_row(&s.row);
+    for (uint64_t i = 0; i < (same_for_all(&p->o) ? 1 : p->o.search); i++)
+        make_load(&p->other[i], &p->o, factor, p->o.seed + p->o.seeds + i);
+    if (!search_constants(run_constants, tried, &s, &p->o.fixed, &figures, &runs)) return false;
+    printf("Constants of fixed, least mean TTFT among those within 0.5 points of the best in SLO,\n"
+           "%zu tried on %llu seeds from %llu%s: --fixed ",
+           runs, (unsigned long long)p->o.search, (unsigned long long)(p->o.seed + p->o.seeds),
+           same_for_all(&p->o) ? " (of one trace)" : "");
+    show_constants(stdout, &p->o.fixed);
+    printf("\nThere: TTFT %.4f s mean, %.4f p50, %.3f p99, TBT %.2f ms, %.2f%% in SLO, hits "
+           "%.2f%%\n\n",
+           figures.ttft_mean, figures.ttft_p50, figures.ttft_p99, figures.tbt_mean * 1e3,
+           figures.kept * 100, figures.hit * 100);
+    return true;
+}
+
+// ---- Comparing -----------------------------------------------------------------------------------
+
 static bool compare(struct program *p) {
-    make_loads(p, 1);
-    describe(p);
-    table_head(stdout, &p->results);
-    table_columns(stdout);
-    for (size_t i = 0; i < p->o.n_specs; i++)
-        if (!run_one(p, COMPARED, p->o.specs[i], 1)) return false;
+    for (size_t k = 0; k < p->o.n_factor; k++) {
+        double factor = p->o.factor[k];
+        if (k) putchar('\n');
+        if (p->o.n_factor > 1 || factor != 1) printf("The load %g times:\n\n", factor);
+        if (p->o.search && !search(p, factor)) return false;
+        make_loads(p, factor);
+        describe(p, factor);
+        table_head(stdout, &p->results);
+        table_columns(stdout);
+        for (size_t i = 0; i < p->o.n_specs; i++)
+            if (!run_one(p, COMPARED, p->o.specs[i], factor)) return false;
+    }
     table_foot(stdout, &p->results);
     return true;
 }
@@ -163,7 +283,8 @@ static bool scale(struct program *p) {
             struct spec s = p->o.specs[i];
             bool seen = false;
             for (size_t j = 0; j < i; j++)
-                seen |= p->o.specs[j].kind == s.kind && p->o.specs[j].policy == s.policy;
+                seen |= p->o.specs[j].kind == s.kind && p->o.specs[j].policy == s.policy &&
+                        p->o.specs[j].together == s.together;
             s.routers = (unsigned)p->o.scale[k];
             if (!seen && !run_one(p, SCALED, s, 1)) return false;
         }
@@ -184,8 +305,10 @@ int main(int argc, char **argv) {
         status = stop_asked() ? 128 + stop_signal() : !ok;
     }
     results_free(&p->results);
-    for (size_t i = 0; i < MAX_SEEDS; i++)
+    for (size_t i = 0; i < MAX_SEEDS; i++) {
         workload_free(&p->loads[i]);
+        workload_free(&p->other[i]);
+    }
     free(p);
     return status;
 }

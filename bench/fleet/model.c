@@ -7,6 +7,7 @@
 // KV: bytes a token ÷ 0.7 of the memory bandwidth of the GPUs.
 //   8 B: 131,072 B ÷ (0.7 · 3.35 TB/s)     70 B: 327,680 B ÷ (0.7 · 4 · 3.35 TB/s)
 //   671 B: 70,272 B ÷ (0.7 · 8 · 4.8 TB/s)
+// Transfer: bytes a token ÷ 50 GB/s of each GPU's PCIe 5.0; latent attention isn't split over GPUs.
 // Capacity: what 0.9 of the GPUs' memory leaves beside the weights, in tokens.
 const struct model models[MODELS] = {
     {
@@ -19,6 +20,7 @@ const struct model models[MODELS] = {
         .budget = 2048,
         .running = 256,
         .capacity = 400000,
+        .transfer = 2.6e-6,
     },
     {
         .name = "middle",
@@ -30,6 +32,7 @@ const struct model models[MODELS] = {
         .budget = 2048,
         .running = 256,
         .capacity = 420000,
+        .transfer = 1.6e-6,
     },
     {
         .name = "large",
@@ -41,8 +44,27 @@ const struct model models[MODELS] = {
         .budget = 4096,
         .running = 512,
         .capacity = 3600000,
+        .transfer = 1.4e-6,
     },
 };
+
+// Operations of attention for each pair of tokens ÷ 640 T/s for each GPU:
+//   8 B: 4 · 32 layers · 32 heads · 128     70 B: 4 · 80 · 64 · 128, four GPUs
+//   671 B: 2 · 61 · 128 · (192 + 128), eight
+static const double attention[MODELS] = {0.82e-9, 1.02e-9, 0.98e-9};
+
+void model_attend(struct model *m) {
+    m->attention = attention[model_find(m->name) - models];
+}
+
+void model_speed(struct model *m, double speed) {
+    m->fixed /= speed;
+    m->prefill /= speed;
+    m->decode /= speed;
+    m->kv /= speed;
+    m->attention /= speed;
+    m->transfer /= speed;
+}
 
 const struct model *model_find(const char *name) {
     for (size_t i = 0; i < MODELS; i++)

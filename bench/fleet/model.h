@@ -3,18 +3,25 @@
 //
 //   seconds = fixed + prefill · tokens of prompts computed in it + decode · requests that decode
 //           + kv · tokens of KV cache that these read
+//           + attention · pairs of a prompt token computed in it and a token before it
+//
+// An engine of speed x takes 1 / x of that.
 #ifndef FLEET_MODEL_H
 #define FLEET_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct model {
     const char *name, *what;
     double fixed, prefill, decode, kv; // seconds
+    double attention;                  // seconds; 0: a token costs the same at every place
     uint32_t budget;                   // tokens a step at most, prompts and decoding together
     uint32_t running;                  // requests at most
     uint64_t capacity;                 // tokens of KV cache
+    double transfer;                   // seconds for a token's KV cache from the host's memory
+    bool preempt;                      // output gets its room as it comes
 };
 
 enum { MODELS = 3 };
@@ -22,9 +29,15 @@ extern const struct model models[MODELS];
 
 const struct model *model_find(const char *name); // NULL: none of that name
 
+// Turns the cost of attention on. The model has one of the presets' names.
+void model_attend(struct model *m);
+// Makes everything take 1 / speed of the time.
+void model_speed(struct model *m, double speed);
+
 static inline double model_step(const struct model *m, uint32_t prefill, uint32_t decoding,
-                                uint64_t kv) {
-    return m->fixed + m->prefill * prefill + m->decode * decoding + m->kv * (double)kv;
+                                uint64_t kv, double pairs) {
+    return m->fixed + m->prefill * prefill + m->decode * decoding + m->kv * (double)kv +
+           m->attention * pairs;
 }
 
 #endif

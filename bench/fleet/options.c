@@ -26,30 +26,47 @@ static const char usage[] =
     "it.\n"
     "\n"
     "The load\n"
-    "  --load NAME          chat, agents, alone, hot or bursts (chat)\n"
+    "  --load NAME          chat, agents, alone, hot, bursts or sessions (chat)\n"
     "  --trace FILE         a recorded one instead: JSON lines of timestamp, input_length,\n"
-    "                       output_length and hash_ids, one id for 512 tokens\n"
+    "                       output_length and hash_ids, one id for 512 tokens; with session_id\n"
+    "                       and delay in closed loop\n"
     "  --speed X            divide the trace's times by X (1)\n"
     "  --rate X             requests a second of a generated load (its own for so many engines)\n"
     "  --requests N         at most so many (12000, or the whole trace)\n"
+    "  --sessions N         of a load in closed loop: N users at a time, each with a copy of one\n"
+    "                       session after the other (its own for so many engines)\n"
+    "  --begin WHERE        of a session a user begins with: start or midst (midst)\n"
+    "  --ramp S             seconds until the last user has begun (600)\n"
+    "  --warmup S           seconds whose arrivals aren't measured (0; with users 1200)\n"
+    "  --duration S         seconds after that in which requests arrive (all; with users 3600)\n"
     "  --block-size N       tokens a block (64); divides 512 for a trace\n"
     "  --seed N             (1)\n"
     "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
     "The engines\n"
-    "  --model NAME         small, middle or large (middle)\n"
-    "  --workers N          (8)\n"
+    "  --model NAME[:N],…   small, middle or large; N like each, or all in turn (middle)\n"
+    "  --workers N          (as many as are listed; 8)\n"
+    "  --speeds X,NxX,…     in turn; one of speed X takes 1/X of the time for everything (1)\n"
+    "  --attention          prompt tokens cost the more, the more are before them\n"
+    "  --preempt            output gets blocks as it comes; out of them, the youngest begins anew\n"
+    "  --host-blocks N      of a second tier in each engine, for what is evicted (none)\n"
     "  --blocks N           of KV cache in each (the model's)\n"
     "  --budget N           tokens a step (the model's)\n"
     "The routers\n"
-    "  --router LIST        KIND[:ROUTERS[:POLICY]],… (one row of the table for each)\n"
-    "                       kinds: shared, round-robin, random, two-choices, least, affinity,\n"
-    "                       cache-threshold, own, events, sync, stale\n"
+    "  --router LIST        KIND[:ROUTERS][:POLICY][:conversation],… or all; one row of the table\n"
+    "                       for each. conversation: a balancer in front of several routers sends\n"
+    "                       all of a session to one of them; else each request comes to any.\n"
+    "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
+    "                       affinity, sticky, cache-aware, smg, smg-no-veto, smg-prefix-hash, "
+    "llm-d,\n"
+    "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
-    "  --sync MS            until a decision is known to the other routers (100)\n"
-    "  --age MS             between two readings of the engines' metrics (1000)\n"
-    "  --affinity N         tokens of a prompt that say where it belongs (1024)\n"
+    "  --sync MS            until a decision is known to the other routers (2)\n"
+    "  --age MS             between two readings of the engines' metrics (50)\n"
+    "  --affinity N         affinity goes by so many tokens of a prompt, not by its session\n"
+    "  --fixed A,B,C,D,E,BITS  constants of `fixed` (4,8,1,0.0078125,256,3); see --search\n"
+    "  --search N           find them first, on N seeds that follow those that are reported\n"
     "What goes wrong; times are seconds since the first request; may be repeated\n"
     "  --fail router:N:AT:FOR[:lost]   router N dies; what it knew is kept or lost\n"
     "  --fail server:AT:FOR[:lost]     the shared pool's server\n"
@@ -58,6 +75,7 @@ static const char usage[] =
     "  --notice MS          until routers know that an engine is dead (1000)\n"
     "What comes out\n"
     "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1)\n"
+    "  --load-factor X,X,…  compare at these multiples of the load, a table each (1)\n"
     "  --sweep X,X,…        also at these multiples of the load\n"
     "  --scale N,N,…        also with so many routers\n"
     "  --stretches N        cut the run into N stretches of time (60 with --fail)\n"
@@ -68,8 +86,10 @@ static const char usage[] =
     "  --help\n";
 
 static const char everything[] =
-    "shared:8:delay,shared:1:delay,shared:8:linear,round-robin,random,two-choices,least,affinity,"
-    "cache-threshold,cache-threshold:8,own:8:delay,events:8:delay,sync:8:delay,stale:8:delay";
+    "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
+    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,smg,smg:8,smg:8:conversation,"
+    "smg-no-veto:8:conversation,"
+    "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 
 static bool wrong(const char *what, const char *text) {
     fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
@@ -117,21 +137,43 @@ static bool numbers(const char *what, const char *text, double max, double *out,
     return true;
 }
 
+static bool spec_word(struct spec *s, const char *word) {
+    double v;
+    if (*word >= '0' && *word <= '9') {
+        if (!number("router", word, 1, MAX_ROUTERS, &v)) return false;
+        s->routers = (unsigned)v;
+    } else if (!strcmp(word, "conversation")) {
+        s->together = true;
+    } else if ((s->policy = kvr_policy_find(word, strlen(word))) < 0) {
+        return wrong("router: no policy", word);
+    }
+    return true;
+}
+
 static bool specs(struct options *o, const char *text) {
+    if (!strcmp(text, "all")) text = everything;
     char room[LIST], *list = copy(room, text);
     o->n_specs = 0;
     for (char *word; (word = part(&list, ','));) {
-        char *kind = part(&word, ':'), *n = part(&word, ':'), *policy = word;
-        struct spec s = {router_find(kind, strlen(kind)), 1, o->rule.policy};
-        double v = 1;
+        char *kind = part(&word, ':'), *more;
+        struct spec s = {.kind = router_find(kind, strlen(kind)), 1, o->rule.policy, false};
         if (!s.kind) return wrong("router: no kind", kind);
-        if (n && !number("router", n, 1, MAX_ROUTERS, &v)) return false;
-        s.routers = (unsigned)v;
-        if (policy && (s.policy = kvr_policy_find(policy, strlen(policy))) < 0)
-            return wrong("router: no policy", policy);
+        while ((more = part(&word, ':')))
+            if (!spec_word(&s, more)) return false;
         if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
         o->specs[o->n_specs++] = s;
     }
+    return true;
+}
+
+// What was searched for is shown with the rest.
+static bool add_fixed(struct options *o) {
+    const struct router *kind = router_find("fixed", 5);
+    if (!o->search) return true;
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (o->specs[i].kind == kind) return true;
+    if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
+    o->specs[o->n_specs++] = (struct spec){kind, 1, o->rule.policy, false};
     return true;
 }
 
@@ -195,10 +237,14 @@ static bool take_load(struct options *o, const struct setting *s, const char *te
     return o->load || wrong(s->name, text);
 }
 
-static bool take_model(struct options *o, const struct setting *s, const char *text) {
-    const struct model *m = model_find(text);
-    if (m) o->model = *m;
-    return m || wrong(s->name, text);
+static bool take_flag(struct options *o, const struct setting *s, const char *text) {
+    (void)text;
+    return *(bool *)field(o, s) = true;
+}
+
+static bool take_begin(struct options *o, const struct setting *s, const char *text) {
+    o->fresh = !strcmp(text, "start");
+    return o->fresh || !strcmp(text, "midst") || wrong(s->name, "takes start or midst");
 }
 
 static bool take_slo(struct options *o, const struct setting *s, const char *text) {
@@ -206,6 +252,25 @@ static bool take_slo(struct options *o, const struct setting *s, const char *tex
     if (!list) return wrong(s->name, "takes TTFT,TBT");
     return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
            number(s->name, list, s->min, s->max, &o->slo.tbt);
+}
+
+static bool take_factor(struct options *o, const struct setting *s, const char *text) {
+    o->n_factor = 0;
+    return numbers(s->name, text, s->max, o->factor, &o->n_factor);
+}
+
+static bool take_fixed(struct options *o, const struct setting *s, const char *text) {
+    double *all[] = {&o->fixed.a, &o->fixed.b, &o->fixed.c,
+                     &o->fixed.d, &o->fixed.e, &o->fixed.bits};
+    char room[LIST], *list = copy(room, text);
+    for (size_t i = 0; i < FIXED_NUMBERS; i++) {
+        char *word = part(&list, ',');
+        if (!word) return wrong(s->name, "takes A,B,C,D,E,BITS");
+        if (!number(s->name, word, s->min, s->max, all[i])) return false;
+    }
+    if (list || o->fixed.bits < 1 || o->fixed.bits > 53)
+        return wrong(s->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
+    return true;
 }
 
 static bool take_sweep(struct options *o, const struct setting *s, const char *text) {
@@ -268,6 +333,77 @@ static bool take_incident(struct options *o, const struct setting *s, const char
     return true;
 }
 
+// ---- The engines ---------------------------------------------------------------------------------
+
+// NAME[:N],… Without numbers in turn, for as many engines as there are. *n: how many were listed.
+static bool list_models(struct options *o, const char *text, size_t *n, bool *counted) {
+    char room[LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *name = part(&word, ':');
+        const struct model *m = model_find(name);
+        double count = 1;
+        if (!m) return wrong("model", name);
+        if (word && !number("model", word, 1, MAX_WORKERS, &count)) return false;
+        *counted |= word != NULL;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == MAX_WORKERS) return wrong("model", "too many");
+            o->engines[(*n)++].model = *m;
+        }
+    }
+    return true;
+}
+
+// X or NxX, ….
+static bool list_speeds(const char *text, double *speeds, size_t *n) {
+    char room[LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        double count = 1, speed;
+        char *times = strchr(word, 'x');
+        if (times) {
+            *times = 0;
+            if (!number("speeds", word, 1, MAX_WORKERS, &count)) return false;
+            word = times + 1;
+        }
+        if (!number("speeds", word, 1e-3, 1e3, &speed)) return false;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == MAX_WORKERS) return wrong("speeds", "too many");
+            speeds[(*n)++] = speed;
+        }
+    }
+    return true;
+}
+
+// As many engines as --workers says, or as are listed.
+static bool plan_engines(struct options *o) {
+    double speeds[MAX_WORKERS];
+    size_t models_n, speeds_n;
+    bool counted = false;
+    if (!list_models(o, o->models, &models_n, &counted) ||
+        !list_speeds(o->speeds, speeds, &speeds_n))
+        return false;
+    if (!o->workers) {
+        o->workers = 8;
+        if (counted || models_n > 1) o->workers = models_n;
+        if (speeds_n > 1 && speeds_n > models_n) o->workers = speeds_n;
+    }
+    for (size_t w = 0; w < o->workers; w++) {
+        struct engine_plan *e = &o->engines[w];
+        e->model = o->engines[w % models_n].model;
+        e->speed = speeds[w % speeds_n];
+        if (o->budget) e->model.budget = (uint32_t)o->budget;
+        if (o->attention) model_attend(&e->model);
+        e->model.preempt = o->preempt;
+        e->blocks = o->blocks ? o->blocks : e->model.capacity / o->block_size;
+    }
+    o->model = o->engines[0].model;
+    o->blocks = o->engines[0].blocks;
+    return true;
+}
+
+// ---- All settings --------------------------------------------------------------------------------
+
 #define AT(field) offsetof(struct options, field)
 static const struct setting settings[] = {
     {"load", take_load, 0, 0, 0},
@@ -275,10 +411,19 @@ static const struct setting settings[] = {
     {"speed", take_real, AT(speed), 1e-6, 1e6},
     {"rate", take_real, AT(rate), 1e-6, 1e6},
     {"requests", take_whole, AT(requests), 1, 1e7},
+    {"sessions", take_whole, AT(users), 1, 1e5},
+    {"begin", take_begin, 0, 0, 0},
+    {"ramp", take_real, AT(ramp), 0, 1e6},
+    {"warmup", take_real, AT(warmup), 0, 1e6},
+    {"duration", take_real, AT(duration), 1e-3, 1e6},
     {"block-size", take_whole, AT(block_size), 1, 4096},
     {"seed", take_whole, AT(seed), 0, 9e15},
     {"seeds", take_whole, AT(seeds), 1, MAX_SEEDS},
-    {"model", take_model, 0, 0, 0},
+    {"model", take_text, AT(models), 0, 0},
+    {"speeds", take_text, AT(speeds), 0, 0},
+    {"preempt", take_flag, AT(preempt), 0, 0},
+    {"host-blocks", take_whole, AT(host), 1, 1e8},
+    {"attention", take_flag, AT(attention), 0, 0},
     {"workers", take_whole, AT(workers), 1, MAX_WORKERS},
     {"blocks", take_whole, AT(blocks), 1, 1e8},
     {"budget", take_whole, AT(budget), 1, 1e6},
@@ -288,10 +433,13 @@ static const struct setting settings[] = {
     {"delay", take_ms, AT(delay), 0, 1e9},
     {"sync", take_ms, AT(sync), 0, 1e9},
     {"age", take_ms, AT(age), 1e-3, 1e9},
-    {"affinity", take_whole, AT(affinity), 1, 1e6},
+    {"affinity", take_whole, AT(affinity), 0, 1e6},
+    {"fixed", take_fixed, 0, 0, 1e12},
+    {"search", take_whole, AT(search), 1, MAX_SEEDS},
     {"fail", take_incident, 0, 0, 1e9},
     {"notice", take_ms, AT(notice), 0, 1e9},
     {"slo", take_slo, 0, 0, 1e9},
+    {"load-factor", take_factor, 0, 0, 1e3},
     {"sweep", take_sweep, 0, 0, 1e3},
     {"scale", take_scale, 0, 0, MAX_ROUTERS},
     {"stretches", take_whole, AT(stretches), 1, 1e4},
@@ -314,25 +462,44 @@ static void set_defaults(struct options *o) {
         .speed = 1,
         .seed = 1,
         .seeds = 1,
-        .workers = 8,
+        .models = "middle",
+        .speeds = "1",
+        .ramp = -1,
+        .warmup = -1,
+        .duration = -1,
         .hop = 0.25e-3,
         .delay = 10e-3,
-        .sync = 100e-3,
-        .age = 1,
+        .sync = 2e-3,
+        .age = 50e-3,
         .notice = 1,
-        .affinity = 1024,
+        .fixed = fixed_default,
+        .factor = {1},
+        .n_factor = 1,
         .rule = pool.rule,
         .slo = {2, 0.1},
         .server = server && *server ? server : REDIS_SERVER,
         .module = module && *module ? module : default_module(),
     };
-    o->model = *model_find("middle");
+}
+
+double options_sum(const struct options *o, const double each[MODELS]) {
+    double speeds[MODELS] = {0}, sum = 0;
+    for (size_t w = 0; w < o->workers; w++)
+        speeds[model_find(o->engines[w].model.name) - models] += o->engines[w].speed;
+    for (size_t m = 0; m < MODELS; m++)
+        sum += each[m] * speeds[m];
+    return sum;
 }
 
 int options_parse(struct options *o, int argc, char **argv) {
     struct option longs[SETTINGS + 2] = {0};
     for (int i = 0; i < SETTINGS; i++)
-        longs[i] = (struct option){settings[i].name, required_argument, NULL, i};
+        longs[i] = (struct option){
+            settings[i].name,
+            settings[i].take == take_flag ? no_argument : required_argument,
+            NULL,
+            i,
+        };
     longs[HELP] = (struct option){"help", no_argument, NULL, HELP};
     set_defaults(o);
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -343,10 +510,13 @@ int options_parse(struct options *o, int argc, char **argv) {
         fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
         return 2;
     }
-    if (!specs(o, o->routers)) return 2;
-    if (o->budget) o->model.budget = (uint32_t)o->budget;
-    if (!o->blocks) o->blocks = o->model.capacity / o->block_size;
-    if (!o->requests && !o->trace) o->requests = 12000;
+    if (!specs(o, o->routers) || !add_fixed(o)) return 2;
+    if (!plan_engines(o)) return 2;
+    if (!o->trace && !o->users) o->users = (uint64_t)options_sum(o, o->load->users);
+    if (!o->requests && !o->trace && !o->users) o->requests = 12000;
+    if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
+    if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
+    if (o->duration < 0) o->duration = o->users ? 3600 : 0;
     if (!o->stretches && o->n_incidents) o->stretches = 60;
     static char absolute[PATH_MAX]; // the server runs in a folder of its own
     if (realpath(o->module, absolute)) o->module = absolute;

@@ -12,11 +12,12 @@
 
 enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16, MAX_SEEDS = 32 };
 
-// A kind of router, how many of them, by which policy.
+// A kind of router, how many of them, by which policy, and who comes to which.
 struct spec {
     const struct router *kind;
     unsigned routers;
     int policy;
+    bool together; // see run_plan
 };
 
 struct options {
@@ -26,10 +27,18 @@ struct options {
     uint64_t requests;       // at most; 0: all of a trace
     double speed;            // a trace's times are divided by it
     double rate;             // requests a second of a generated load; 0: its own
+    uint64_t users;          // of a closed load's sessions; 0: it is played as it is
+    bool fresh;              // users begin with the first request of a session
+    double ramp;             // seconds until the last user has begun
+    double warmup, duration; // seconds that aren't measured, and that are (0: all)
     uint64_t seed, seeds;    // the first, and how many
 
-    struct model model;
-    uint64_t workers, blocks, budget; // blocks: an engine's
+    struct model model;                      // of the first engine
+    uint64_t workers, blocks, budget;        // blocks: the first engine's
+    struct engine_plan engines[MAX_WORKERS]; // all at the start
+    const char *models, *speeds;             // the lists as given
+    bool attention, preempt;
+    uint64_t host; // blocks of a second tier; 0: none
 
     const char *routers; // the list as given
     struct spec specs[MAX_SPECS];
@@ -37,14 +46,17 @@ struct options {
     struct kvr_rule rule;
     char words[256];                      // its weights, as options of KVROUTE.CREATE
     double hop, delay, sync, age, notice; // seconds
-    uint64_t affinity;                    // tokens
+    uint64_t affinity;                    // tokens; 0: sessions
+    struct fixed fixed;                   // constants of `fixed`
+    uint64_t search;                      // seeds to find them with; 0: as given
 
     struct incident incidents[MAX_INCIDENTS];
     size_t n_incidents;
     struct slo slo;
-    double sweep[MAX_FACTORS]; // loads, as multiples
-    double scale[MAX_FACTORS]; // numbers of routers
-    size_t n_sweep, n_scale;
+    double factor[MAX_FACTORS]; // loads of the comparison, as multiples
+    double sweep[MAX_FACTORS];  // further ones
+    double scale[MAX_FACTORS];  // numbers of routers
+    size_t n_factor, n_sweep, n_scale;
     uint64_t stretches;
     const char *json, *plots;
     const char *module, *server; // paths
@@ -52,5 +64,8 @@ struct options {
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.
 int options_parse(struct options *o, int argc, char **argv);
+
+// What a load asks of each model's engines, for all engines of the fleet by their speeds.
+double options_sum(const struct options *o, const double each[MODELS]);
 
 #endif

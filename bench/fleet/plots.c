@@ -46,6 +46,7 @@ struct bundle {
 
 static bool same_line(const struct row *a, const struct row *b, enum series s) {
     return a->spec.kind == b->spec.kind && a->spec.policy == b->spec.policy &&
+           a->spec.together == b->spec.together &&
            (s == SCALED || a->spec.routers == b->spec.routers);
 }
 

@@ -13,7 +13,8 @@ enum series { COMPARED, SWEPT, SCALED, SERIES };
 struct row {
     enum series series;
     struct spec spec;
-    double factor; // of the load
+    double factor;      // of the load
+    struct fixed fixed; // the constants, of kind `fixed`
     char name[64];
     struct figures figures;
     struct stretch *stretches; // options.stretches many; NULL: none

@@ -14,17 +14,22 @@
 #include "engine.h"
 #include "policy.h"
 #include "pool.h"
+#include "search.h"
 
 enum { MAX_WORKERS = 256, MAX_ROUTERS = 64 };
 #define NOBODY UINT32_MAX
 
-// What an engine published: blocks it has no more, then blocks that it has now.
+// What an engine published: what moved in its second tier, then blocks that the device has no more, then
+// blocks that it has now.
 struct change {
     uint32_t worker;
     uint64_t number; // 1, 2, 3 … for each worker
     size_t n_removed, n_stored;
     uint64_t *removed;
     struct stored *stored; // in the load's hashes
+    // In the second tier, in order, while all blocks were still where they were.
+    size_t n_moved;
+    struct moved *moved;
 };
 
 enum news { PREFILLED, DONE, FAILED }; // FAILED: the engine is gone, or was when the request came
@@ -35,17 +40,19 @@ struct shared; // the server that the shared pool lives in
 // What a kind of router is given, for the run.
 struct world {
     const struct workload *load;
-    const struct model *model;
+    const struct model *model; // of the first
     unsigned workers, routers;
-    size_t blocks;     // an engine's
-    const bool *there; // by worker: as far as routers know
-    const double *now; // seconds
+    size_t blocks;          // of the first engine
+    const size_t *capacity; // blocks, by worker
+    const bool *there;      // by worker: as far as routers know
+    const double *now;      // seconds
     uint64_t seed;
     struct kvr_rule rule; // for those that score
     const char *words;    // the rule, as options of KVROUTE.CREATE
     double sync;          // seconds until a decision is known to the other routers
     double age;           // seconds between two readings of the engines' metrics
-    unsigned affinity;    // tokens that say which requests belong together
+    unsigned affinity;    // tokens of a prompt that say where it belongs; 0: its session does
+    const struct fixed *fixed;
     struct shared *shared;
     struct fleet *fleet;
 };
@@ -77,5 +84,6 @@ void fleet_later(struct fleet *f, double seconds, void (*call)(void *self, uint3
 struct engine_load fleet_load(const struct fleet *f, uint32_t worker);
 // What the worker's engine has in its cache now; changes up to *number are in it.
 const struct kv *fleet_kv(const struct fleet *f, uint32_t worker, uint64_t *number);
+const struct host *fleet_host(const struct fleet *f, uint32_t worker); // NULL: no second tier
 
 #endif

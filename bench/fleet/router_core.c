@@ -115,8 +115,7 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
     struct kvr_choice choice;
     struct kvr_booking booked;
     double draw = c->world.rule.temperature > 0 ? random_unit(&c->rng[router]) : 0;
-    if (kvr_select(pool, now, core_id(&request), &query, 0, draw, &choice, &booked))
-        return NOBODY;
+    if (kvr_select(pool, now, core_id(&request), &query, 0, draw, &choice, &booked)) return NOBODY;
     c->cached[request] = (uint32_t)choice.score.cached;
     uint32_t worker = core_number(choice.score.worker.p, choice.score.worker.n);
     spread(c, router, request, worker, HEARD_CHOSEN);

@@ -34,6 +34,8 @@ struct pool {
     bool away;
     const char **argv; // of an event
     size_t *len, room_argv, room_len;
+    uint64_t *moved;
+    size_t room_moved;
 };
 
 static void id_of(const struct pool *p, uint32_t request, char out[32]) {
@@ -43,7 +45,7 @@ static void id_of(const struct pool *p, uint32_t request, char out[32]) {
 static void add_worker(struct pool *p, uint32_t worker) {
     char room[CORE_NAME];
     shared_sendf(p->shared, "KVROUTE.WORKER SET " POOL " %s ADDR sim:%u CAPACITY %lu",
-                 core_name(worker, room).p, worker, (unsigned long)p->world.blocks);
+                 core_name(worker, room).p, worker, (unsigned long)p->world.capacity[worker]);
     p->epoch[worker]++;
     p->seq[worker] = 0;
 }
@@ -178,6 +180,24 @@ static void add_stored(struct pool *p, size_t *n, const uint64_t *parent, const 
     word(p, n, hashes, count * sizeof *hashes);
 }
 
+// What moved in the second tier; the hashes go to room that lasts until the event is sent.
+static void add_moved(struct pool *p, size_t *n, const struct change *x) {
+    p->moved = memory_grow(p->moved, &p->room_moved, x->n_moved, sizeof *p->moved);
+    for (size_t i = 0, run; i < x->n_moved; i += run) {
+        run = host_run(x->moved + i, x->n_moved - i, p->moved + i);
+        const struct moved *last = &x->moved[i + run - 1];
+        text(p, n, "TIER");
+        text(p, n, "host");
+        if (last->stored) {
+            add_stored(p, n, last->depth ? &last->parent : NULL, p->moved + i, run);
+        } else {
+            text(p, n, "REMOVED");
+            text(p, n, "HASHES");
+            word(p, n, p->moved + i, run * sizeof *p->moved);
+        }
+    }
+}
+
 static void on_changed(void *self, const struct change *x) {
     struct pool *p = self;
     if (p->away || x->number <= p->known[x->worker]) return;
@@ -185,6 +205,7 @@ static void on_changed(void *self, const struct change *x) {
     char room[CORE_NAME];
     struct number number[2];
     begin_event(p, &n, x->worker, room, number);
+    if (x->n_moved) add_moved(p, &n, x);
     if (x->n_removed) {
         text(p, &n, "REMOVED");
         text(p, &n, "HASHES");
@@ -229,12 +250,26 @@ static void publish_block(void *ctx, uint64_t hash, const uint64_t *parent) {
     shared_send(x->p->shared, (int)n, x->p->argv, x->p->len);
 }
 
+static void publish_host(void *ctx, const struct moved *m) {
+    struct publishing *x = ctx;
+    size_t n;
+    char room[CORE_NAME];
+    struct number number[2];
+    begin_event(x->p, &n, x->worker, room, number);
+    text(x->p, &n, "TIER");
+    text(x->p, &n, "host");
+    add_stored(x->p, &n, m->depth ? &m->parent : NULL, &m->hash, 1);
+    shared_send(x->p->shared, (int)n, x->p->argv, x->p->len);
+}
+
 static void publish_all(struct pool *p, uint32_t worker) {
     const struct kv *kv = fleet_kv(p->world.fleet, worker, &p->known[worker]);
     struct publishing x = {.p = p, .worker = worker};
     p->epoch[worker]++;
     p->seq[worker] = 0;
+    const struct host *host = fleet_host(p->world.fleet, worker);
     if (kv) kv_each(kv, publish_block, &x);
+    if (host) host_each(host, publish_host, &x);
 }
 
 static void claim(struct pool *p, uint32_t request) {
@@ -289,6 +324,7 @@ static void close_pool(void *self) {
     free(p->requests);
     free(p->argv);
     free(p->len);
+    free(p->moved);
     free(p);
 }
 

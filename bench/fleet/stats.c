@@ -42,6 +42,7 @@ void stats_open(struct stats *s, size_t requests, unsigned workers) {
         .lives = memory_take(requests, sizeof *s->lives),
         .work = memory_take(workers, sizeof *s->work),
         .workers = workers,
+        .until = INFINITY,
     };
     for (size_t i = 0; i < requests; i++)
         s->lives[i] = (struct life){.arrived = -1, .first = -1, .done = -1};
@@ -62,34 +63,37 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
                    struct figures *out) {
     double *ttft = memory_take(s->n, sizeof *ttft), *e2e = memory_take(s->n, sizeof *e2e);
     double sum = 0, work = 0, most = 0;
-    size_t kept = 0;
+    size_t kept = 0, n = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct life *l = &s->lives[i];
-        sum += ttft[i] = l->first - l->arrived;
-        e2e[i] = l->done - l->arrived;
+        if (!stats_within(s, l->arrived)) continue;
+        sum += ttft[n] = l->first - l->arrived;
+        e2e[n++] = l->done - l->arrived;
         kept += keeps(l, &load->requests[i], slo);
     }
     for (unsigned w = 0; w < s->workers; w++) {
         work += s->work[w];
         if (s->work[w] > most) most = s->work[w];
     }
-    double *by_ttft = measure_sorted(ttft, s->n), *by_e2e = measure_sorted(e2e, s->n);
-    double lasted = s->ended - s->began;
+    double *by_ttft = measure_sorted(ttft, n), *by_e2e = measure_sorted(e2e, n);
+    double lasted = fmin(s->until, s->ended) - s->began;
     *out = (struct figures){
-        .requests = (double)s->n,
-        .ttft_mean = s->n ? sum / (double)s->n : 0,
-        .ttft_p50 = measure_quantile(by_ttft, s->n, 0.5),
-        .ttft_p99 = measure_quantile(by_ttft, s->n, 0.99),
+        .requests = (double)n,
+        .ttft_mean = n ? sum / (double)n : 0,
+        .ttft_p50 = measure_quantile(by_ttft, n, 0.5),
+        .ttft_p99 = measure_quantile(by_ttft, n, 0.99),
         .tbt_mean = spread_mean(&s->tbt),
         .tbt_p99 = spread_quantile(&s->tbt, 0.99),
-        .e2e_p50 = measure_quantile(by_e2e, s->n, 0.5),
-        .e2e_p99 = measure_quantile(by_e2e, s->n, 0.99),
+        .e2e_p50 = measure_quantile(by_e2e, n, 0.5),
+        .e2e_p99 = measure_quantile(by_e2e, n, 0.99),
         .goodput = lasted > 0 ? (double)kept / lasted : 0,
-        .kept = s->n ? (double)kept / (double)s->n : 0,
+        .kept = n ? (double)kept / (double)n : 0,
         .hit = s->blocks ? (double)s->hits / (double)s->blocks : 0,
         .imbalance = work > 0 ? most * s->workers / work : 1,
         .work = lasted > 0 ? work / lasted / s->workers : 0,
         .retried = (double)s->retried,
+        .loaded = s->blocks ? (double)s->loaded / (double)s->blocks : 0,
+        .preempted = (double)s->preempted,
     };
     free(ttft);
     free(e2e);
@@ -99,9 +103,10 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
 
 // Every figure is a number: both walk over them as an array.
 static size_t fields(struct figures *x, double *out[]) {
-    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
-                     &x->tbt_p99,  &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
-                     &x->hit,      &x->imbalance, &x->work,     &x->retried};
+    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99,
+                     &x->tbt_mean, &x->tbt_p99,   &x->e2e_p50,  &x->e2e_p99,
+                     &x->goodput,  &x->kept,      &x->hit,      &x->imbalance,
+                     &x->work,     &x->retried,   &x->loaded,   &x->preempted};
     memcpy(out, all, sizeof all);
     return sizeof all / sizeof *all;
 }
@@ -126,11 +131,15 @@ void stats_stretches(const struct stats *s, const struct workload *load, const s
                      struct stretch *out, size_t n) {
     memset(out, 0, n * sizeof *out);
     if (!s->n) return;
-    double from = s->lives[0].arrived, to = from;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->lives[i].arrived > to) to = s->lives[i].arrived;
+    double from = INFINITY, to = -INFINITY;
+    for (size_t i = 0; i < s->n; i++) {
+        if (!stats_within(s, s->lives[i].arrived)) continue;
+        from = fmin(from, s->lives[i].arrived);
+        to = fmax(to, s->lives[i].arrived);
+    }
     for (size_t i = 0; i < s->n; i++) {
         const struct life *l = &s->lives[i];
+        if (!stats_within(s, l->arrived)) continue;
         size_t at = to > from ? (size_t)((l->arrived - from) / (to - from) * (double)n) : 0;
         struct stretch *x = &out[at < n ? at : n - 1];
         x->requests++;

@@ -25,6 +25,7 @@ struct slo {
 // The life of a request, in virtual seconds. Negative: not yet.
 struct life {
     double arrived, first, done;
+    double paused;          // when it was preempted last
     uint32_t worker, tries; // tries: how often it was given to a worker
     uint32_t hits;          // blocks that the engine which completed it had in its cache
 };
@@ -41,14 +42,17 @@ struct stats {
     struct life *lives;
     struct spread tbt; // every gap between two tokens of a request
     uint64_t hits, blocks;
+    uint64_t loaded; // of the hits, from the second tier
+    size_t preempted;
     double *work; // seconds by worker, without what any step costs
     unsigned workers;
-    double began, ended; // arrival of the first; end of the last
+    double began, until; // who arrived between these is measured; until: INFINITY if all
+    double ended;        // end of the last
     size_t retried;      // given to more than one worker
 };
 
 // The figures of a table's row. Times in seconds, shares 0..1.
-enum { FIGURES = 14 };
+enum { FIGURES = 16 };
 struct figures {
     double requests;
     double ttft_mean, ttft_p50, ttft_p99;
@@ -60,10 +64,16 @@ struct figures {
     double imbalance; // work of the worker that has most ÷ mean
     double work;      // mean share of the time
     double retried;   // requests that were given to more than one worker
+    double loaded;    // of the blocks asked for, from the second tier
+    double preempted; // how often a request was
 };
 
 struct workload;
 void stats_open(struct stats *s, size_t requests, unsigned workers);
+// Whether something that happens then is measured.
+static inline bool stats_within(const struct stats *s, double at) {
+    return at >= s->began && at < s->until;
+}
 void stats_close(struct stats *s);
 void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
                    struct figures *out);

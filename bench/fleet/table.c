@@ -2,18 +2,38 @@
 // The table for people; Markdown, so that it can be kept.
 #include "results.h"
 
+static bool alike(const struct engine_plan *a, const struct engine_plan *b) {
+    return a->model.name == b->model.name && a->speed == b->speed;
+}
+
+static void engines(FILE *f, const struct engine_plan *e, size_t n) {
+    const struct model *m = &e->model;
+    fprintf(f,
+            "%zu engine%s like %s: caches of %zu blocks, %u tokens a step at most; a step takes\n"
+            "%.2f ms + %.2f us a prompt token + %.1f us a request + %.4f us a KV token",
+            n, n == 1 ? "" : "s", m->what, e->blocks, m->budget, m->fixed * 1e3, m->prefill * 1e6,
+            m->decode * 1e6, m->kv * 1e6);
+    if (m->attention > 0) fprintf(f, " + %.2f ns a pair of tokens", m->attention * 1e9);
+    if (e->speed != 1) fprintf(f, ", divided by %g", e->speed);
+    fputc('\n', f);
+}
+
 void table_head(FILE *f, const struct results *r) {
     const struct options *o = r->o;
-    const struct model *m = &o->model;
     fprintf(f, "%zu requests in %.0f s, %.0f blocks of %llu tokens each: %s", r->requests,
             r->seconds, r->blocks, (unsigned long long)o->block_size, r->load);
     if (o->seeds > 1) fprintf(f, "; means of %llu seeds", (unsigned long long)o->seeds);
     fputc('\n', f);
-    fprintf(f,
-            "%llu engines like %s: caches of %llu blocks, %u tokens a step at most; a step takes\n"
-            "%.2f ms + %.2f us a prompt token + %.1f us a request + %.4f us a KV token\n",
-            (unsigned long long)o->workers, m->what, (unsigned long long)o->blocks, m->budget,
-            m->fixed * 1e3, m->prefill * 1e6, m->decode * 1e6, m->kv * 1e6);
+    for (size_t w = 0, n; w < o->workers; w += n) {
+        const struct engine_plan *e = &o->engines[w];
+        for (n = 1; w + n < o->workers && alike(e, &o->engines[w + n]);)
+            n++;
+        engines(f, e, n);
+    }
+    if (o->preempt) fprintf(f, "preemption: output gets blocks as it comes\n");
+    if (o->host)
+        fprintf(f, "second tier of %llu blocks; a token's KV cache comes back in %.1f us\n",
+                (unsigned long long)o->host, o->model.transfer * 1e6);
     fprintf(f,
             "hop %.2f ms, cache events after %.0f ms, decisions of others after %.0f ms, metrics "
             "every %.0f ms\n\n",

@@ -28,9 +28,13 @@ static void hash_blocks(struct talk *t) {
 }
 
 void talk_begin(struct talk *t) {
+    t->session = t->w->sessions++;
+    talk_fork(t);
+}
+
+void talk_fork(struct talk *t) {
     t->n = t->hashed = 0;
     t->first = t->w->n_hashes;
-    t->session = t->w->sessions++;
 }
 
 void talk_say(struct talk *t, uint64_t seed, size_t tokens) {
@@ -76,6 +80,10 @@ void talk_finish(struct talk *t, double skip) {
     for (size_t i = 0; i < w->n && left < t->plan->requests; i++)
         if (w->requests[i].at >= skip) w->requests[left++] = w->requests[i];
     w->n = left;
+    talk_close(t);
+}
+
+void talk_close(struct talk *t) {
     free(t->tokens);
     t->tokens = NULL;
 }

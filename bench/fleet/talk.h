@@ -26,7 +26,9 @@ struct talk {
 };
 
 void talk_open(struct talk *t, struct workload *w, const struct load_plan *plan);
+// Begins a sequence, of a session of its own, or of the same as the one before.
 void talk_begin(struct talk *t);
+void talk_fork(struct talk *t);
 void talk_say(struct talk *t, uint64_t seed, size_t tokens);
 void talk_ask(struct talk *t, double at, uint32_t question, uint32_t answer);
 // When the last sequence must begin so that there are enough requests after `skip` seconds.
@@ -34,6 +36,8 @@ double talk_until(const struct talk *t, double skip);
 // Keeps the requests that were planned, in order of time. What arrives before `skip` is left out: until
 // then the first sequences are still growing, and fewer requests arrive than later.
 void talk_finish(struct talk *t, double skip);
+// Ends without choosing or ordering any.
+void talk_close(struct talk *t);
 
 // Draws.
 double talk_exponential(struct talk *t, double mean);

@@ -32,7 +32,7 @@ const char config_usage[] =
     "  kind NAME        vllm (default), sglang or other\n"
     "  ranks N          data-parallel ranks; 0: ask the engine; 1\n"
     "  block_size N     tokens; 0 (default): ask the engine\n"
-    "  capacity N       blocks a rank has; 0: unknown\n"
+    "  capacity N       blocks a rank has; 0 (default): ask the engine\n"
     "  audit MS         how often a replay of the last events is asked for; 10000\n"
     "  down HOW         when it doesn't answer: let the worker expire after ttl (default), drain "
     "it\n"

@@ -38,7 +38,7 @@ struct engine_config {
     bool set;            // copies aren't counted; always so for SGLang
     uint32_t ranks;      // 0: asked of the engine
     uint32_t block_size; // 0: asked of the engine, or the pool's
-    int64_t capacity;    // blocks a rank; 0: unknown
+    int64_t capacity;    // blocks a rank, of the pool's size; 0: asked of the engine
     int64_t audit;       // ms between two looks at the engine's last batch; 0: 10,000
 };
 

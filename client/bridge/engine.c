@@ -271,19 +271,25 @@ static void on_registered(void *ctx, const struct kvr_result *r) {
 
 // Whether there is something to be learned from it.
 static bool tells(const struct engine *g) {
-    return g->health && (!g->config->ranks || !g->config->block_size);
+    return g->health && (!g->config->ranks || !g->config->block_size || !g->config->capacity);
+}
+
+int64_t engine_capacity(const struct engine *g) {
+    if (g->config->capacity) return g->config->capacity;
+    return g->around->block_size ? g->cache_tokens / g->around->block_size : 0;
 }
 
 // A state that somebody has set by hand stays: READY is only said the first time.
 static void renew(struct engine *g) {
     const struct engine_config *c = g->config;
+    int64_t capacity = engine_capacity(g);
     struct kvr_worker_call call = {
         .worker = kvr_text(c->name),
         .addr = kvr_text(*c->address ? c->address : c->http),
         .set = KVR_WORKER_ADDR | KVR_WORKER_RANKS | KVR_WORKER_TTL |
-               (c->capacity ? KVR_WORKER_CAPACITY : 0) | (g->registered ? 0 : KVR_WORKER_STATE),
+               (capacity ? KVR_WORKER_CAPACITY : 0) | (g->registered ? 0 : KVR_WORKER_STATE),
         .ranks = g->wanted,
-        .capacity = c->capacity,
+        .capacity = capacity,
         .state = KVR_READY,
         .ttl = g->around->config->ttl,
     };
@@ -334,17 +340,19 @@ static void on_health(void *ctx, bool up) {
     if (g->put_down) g->put_down = g->registered = false;
     if ((!g->informed || g->refused) && tells(g)) {
         g->asked++;
-        health_learn(g->health);
+        health_learn(g->health, !g->config->capacity);
     }
     renew(g);
 }
 
-static void on_learned(void *ctx, uint32_t block_size, uint32_t ranks) {
+static void on_learned(void *ctx, const struct health_facts *facts) {
     struct engine *g = ctx;
     bool first = !g->wanted;
+    uint32_t ranks = facts->ranks;
     g->informed = true;
     g->asked = 0;
-    if (!g->config->block_size && block_size) g->block_size = block_size;
+    if (!g->config->block_size && facts->block_size) g->block_size = facts->block_size;
+    if (facts->cache_tokens) g->cache_tokens = facts->cache_tokens;
     if (ranks > KVR_MAX_RANKS) ranks = KVR_MAX_RANKS;
     if (!g->config->ranks && ranks && g->wanted && ranks != g->wanted) {
         g->around->log(KVR_LOG_WARNING, "%s had %" PRIu32 " ranks, now %" PRIu32, g->config->name,

@@ -7,7 +7,7 @@
 // The ranks begin as soon as it is known how many there are and how large the pool's blocks are,
 // whether the engine is up or not: events of an engine that isn't registered wait in the publisher.
 // The worker is registered at the first answer of the health endpoint, when the engine has also been
-// asked what it is, and renewed at every later one, three times in its time to live; when the engine
+// asked what it is (its cache's size among that, for CAPACITY), and renewed at every later one, three times in its time to live; when the engine
 // stops answering, the pool stops choosing it by itself, and its holdings stay for the case that it comes
 // back as it was. `down` may say otherwise: the worker is drained at the first check that fails, or
 // removed when it would have expired.
@@ -61,6 +61,7 @@ struct engine {
     struct rank **ranks;      // one by one, because a stream is large and doesn't move
     uint32_t n_ranks, wanted; // wanted: 0, not known yet
     uint32_t block_size;      // 0: not known
+    int64_t cache_tokens;     // that a rank has room for, as the engine says; 0: not known
     bool up, registered, refused, informed;
     int64_t answered; // ms, when the engine last did
     bool put_down;    // the pool has been told that it doesn't
@@ -75,6 +76,8 @@ void engine_free(struct engine *g);
 void engine_consider(struct engine *g);
 // The last word on the worker. done(ctx) when the pool has it.
 void engine_leave(struct engine *g, void (*done)(void *ctx), void *ctx);
+int64_t
+engine_capacity(const struct engine *g);       // blocks of the pool's size a rank has; 0: not known
 bool engine_connected(const struct engine *g); // to all its ranks' events
 bool engine_settled(const struct engine *g);   // all that was heard is in the pool
 

@@ -26,9 +26,12 @@ struct health {
     struct inquiry check, learn;
     struct event *sweep;
     unsigned asking; // which of the info paths
+    bool cache;      // its size is asked, too
+    struct health_facts facts;
 };
 
-static const char *const info_paths[] = {"/server_info", "/get_server_info"};
+enum { METRICS = 2 };
+static const char *const info_paths[] = {"/server_info", "/get_server_info", "/metrics"};
 
 // ---- Reading -------------------------------------------------------------------------------------
 
@@ -53,6 +56,43 @@ uint32_t health_number(const char *text, size_t n, const char *name) {
         if (x) return (uint32_t)x;
     }
     return 0;
+}
+
+// A label's value as a number, at `at`, behind its quotation mark; moves behind the closing one.
+static uint32_t quoted_number(const char **at, const char *end) {
+    unsigned long x = 0;
+    bool whole = true;
+    const char *p = *at;
+    for (; p < end && *p != '"' && *p != '\n'; p++) {
+        whole = whole && isdigit((unsigned char)*p) && x < 100000000;
+        if (whole) x = x * 10 + (unsigned long)(*p - '0');
+        if (*p == '\\' && p + 1 < end) p++;
+    }
+    *at = p < end ? p + 1 : end;
+    return whole ? (uint32_t)x : 0;
+}
+
+uint32_t health_label(const char *text, size_t n, const char *metric, const char *label) {
+    size_t m = strlen(metric), len = strlen(label);
+    const char *end = text + n;
+    uint32_t least = 0;
+    for (const char *line = text, *next; line < end; line = next) {
+        const char *lf = memchr(line, '\n', (size_t)(end - line)), *at = line + m + 1;
+        next = lf ? lf + 1 : end;
+        if (next - line <= (ptrdiff_t)m || memcmp(line, metric, m) != 0 || line[m] != '{') continue;
+        while (at < next && is_name(*at)) {
+            const char *name = at;
+            while (at < next && is_name(*at))
+                at++;
+            bool ours = (size_t)(at - name) == len && !memcmp(name, label, len);
+            if (next - at < 2 || at[0] != '=' || at[1] != '"') break;
+            at += 2;
+            uint32_t x = quoted_number(&at, next);
+            if (ours && x && (!least || x < least)) least = x;
+            if (at < next && *at == ',') at++;
+        }
+    }
+    return least;
 }
 
 // ---- Asking --------------------------------------------------------------------------------------
@@ -118,35 +158,51 @@ void health_check(struct health *h) {
     if (!ask(&h->check, h->path, on_check)) h->port.answer(h->port.ctx, false);
 }
 
+static void read_info(struct health_facts *f, const char *text, size_t n) {
+    f->block_size = health_number(text, n, "block_size");
+    if (!f->block_size) f->block_size = health_number(text, n, "page_size");
+    f->ranks = health_number(text, n, "dp_size");
+    if (!f->ranks) f->ranks = health_number(text, n, "data_parallel_size");
+    f->cache_tokens = health_number(text, n, "max_total_num_tokens");
+    if (!f->cache_tokens)
+        f->cache_tokens = (int64_t)health_number(text, n, "num_gpu_blocks") * f->block_size;
+}
+
+// kv_cache_size_tokens, of newer ones, is right also where a model has several kinds of layers, and a
+// block of tokens takes several of the cache's.
+static void read_metrics(struct health_facts *f, const char *text, size_t n) {
+    static const char metric[] = "vllm:cache_config_info";
+    f->cache_tokens = health_label(text, n, metric, "kv_cache_size_tokens");
+    if (!f->cache_tokens)
+        f->cache_tokens = (int64_t)health_label(text, n, metric, "num_gpu_blocks") *
+                          health_label(text, n, metric, "block_size");
+}
+
 static void on_info(struct evhttp_request *r, void *arg) {
     struct inquiry *q = arg;
     struct health *h = q->health;
     int code = code_of(r);
+    struct evbuffer *b = code == 200 ? evhttp_request_get_input_buffer(r) : NULL;
+    size_t n = b ? evbuffer_get_length(b) : 0;
+    const char *text = n ? (const char *)evbuffer_pullup(b, -1) : NULL;
+    if (text) (h->asking == METRICS ? read_metrics : read_info)(&h->facts, text, n);
     let_go(q);
-    if (!code) return; // nobody there: it is asked again
-    if (code != 200 && ++h->asking < sizeof info_paths / sizeof *info_paths) {
-        ask(q, info_paths[h->asking], on_info);
-        return;
+    if (!code && h->asking != METRICS) return; // nobody there: it is asked again
+    if (h->asking < METRICS) {
+        bool next = code != 200 && h->asking + 1 < METRICS;
+        h->asking = next ? h->asking + 1 : METRICS;
+        if ((next || (h->cache && !h->facts.cache_tokens)) &&
+            ask(q, info_paths[h->asking], on_info))
+            return;
     }
-    uint32_t size = 0, ranks = 0;
-    if (code == 200) {
-        struct evbuffer *b = evhttp_request_get_input_buffer(r);
-        size_t n = evbuffer_get_length(b);
-        const char *text = (const char *)evbuffer_pullup(b, -1);
-        if (text) {
-            size = health_number(text, n, "block_size");
-            if (!size) size = health_number(text, n, "page_size");
-            ranks = health_number(text, n, "dp_size");
-            if (!ranks) ranks = health_number(text, n, "data_parallel_size");
-        }
-    }
-    h->asking = 0;
-    h->port.learned(h->port.ctx, size, ranks);
+    h->port.learned(h->port.ctx, &h->facts);
 }
 
-void health_learn(struct health *h) {
+void health_learn(struct health *h, bool cache) {
     if (h->learn.connection) return;
     h->asking = 0;
+    h->cache = cache;
+    h->facts = (struct health_facts){0};
     ask(&h->learn, info_paths[0], on_info);
 }
 

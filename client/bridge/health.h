@@ -2,10 +2,12 @@
 // What an engine says over HTTP: that it is there, and what it is.
 //
 // GET of the health path is the heartbeat: 200 is up, anything else is not. /server_info and
-// /get_server_info (SGLang, newer vLLM in development mode) tell block size and ranks; engines that
-// don't have them answer 404, and then nothing is learned. Their answers are large and differ from
-// version to version, so the numbers are found by name wherever they stand: a JSON parser would know no
-// better where to look. Host names are resolved by the C library, which waits: give addresses.
+// /get_server_info (SGLang, newer vLLM in development mode) tell block size, ranks and, SGLang's, how many
+// tokens the cache has room for; vLLM's /metrics tell that last in the labels of
+// vllm:cache_config_info. Engines that don't have one of these answer 404, and then nothing is learned
+// from it. The answers are large and differ from version to version, so numbers are found by name
+// wherever they stand: a JSON parser would know no better where to look. Host names are resolved by the
+// C library, which waits: give addresses.
 #ifndef BRIDGE_HEALTH_H
 #define BRIDGE_HEALTH_H
 
@@ -16,11 +18,16 @@
 
 struct health;
 
+struct health_facts { // 0: not said
+    uint32_t block_size, ranks;
+    int64_t cache_tokens; // that a rank's cache has room for, on the device
+};
+
 struct health_port {
     void *ctx;
     void (*answer)(void *ctx, bool up);
-    // 0: not said. Called once, when the engine has answered, whatever it was.
-    void (*learned)(void *ctx, uint32_t block_size, uint32_t ranks);
+    // Called once, when the engine has answered, whatever it was.
+    void (*learned)(void *ctx, const struct health_facts *facts);
 };
 
 // NULL with a reason: the URL isn't one, or no memory.
@@ -28,9 +35,13 @@ struct health *health_new(struct event_base *base, const char *url, const char *
                           const struct health_port *port, char *error, size_t error_size);
 void health_free(struct health *h);
 void health_check(struct health *h); // unless one is under way
-void health_learn(struct health *h); // the same
+// The same. cache: also of the size of the cache; that may be one more question.
+void health_learn(struct health *h, bool cache);
 
 // The number that stands behind a name, as in "name": 16 or name=16; 0: nowhere.
 uint32_t health_number(const char *text, size_t n, const char *name);
+// The least number above 0 that the label has in lines of this metric, which engines write for each of
+// their ranks: metric{label="16",…} 1.0; 0: nowhere.
+uint32_t health_label(const char *text, size_t n, const char *metric, const char *label);
 
 #endif

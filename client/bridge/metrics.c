@@ -118,16 +118,16 @@ static void head(struct page *p, const char *name, const char *help, bool gauge)
 }
 
 static void add_engines(const struct bridge *b, struct page *p) {
-    static const char *const names[] = {"up", "registered", "refused"};
-    for (unsigned k = 0; k < 3; k++) {
-        head(p, names[k], "of an engine", true);
+    static const char *const names[] = {"up", "registered", "refused", "capacity_blocks"};
+    for (unsigned k = 0; k < 4; k++) {
+        head(p, names[k], k < 3 ? "of an engine" : "a rank has; 0: unknown", true);
         for (size_t i = 0; i < b->config.n_engines; i++) {
             const struct engine *g = b->engines[i];
             if (!g) continue;
-            const bool values[] = {g->up, g->registered, g->refused};
+            const int64_t values[] = {g->up, g->registered, g->refused, engine_capacity(g)};
             evbuffer_add_printf(p->out, "kvroute_bridge_%s{", names[k]);
             add_label(p->out, "worker", g->config->name);
-            evbuffer_add_printf(p->out, "} %d\n", values[k]);
+            evbuffer_add_printf(p->out, "} %" PRId64 "\n", values[k]);
         }
     }
 }

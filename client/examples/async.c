@@ -55,7 +55,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     }
     // The result's strings are gone when this returns, so what is needed later is copied.
     snprintf(q->worker, sizeof q->worker, "%.*s", (int)r->choice.worker.n, r->choice.worker.p);
-    q->state->cached += r->choice.cached > 0;
+    q->state->cached += r->choice.overlap > 0; // `expected` also counts what others compute there
     // Here the prompt would be sent to the worker; this happens when its first token comes.
     struct kvr_update_call first = {.request = kvr_text(q->id), .prefilled = true, .output = 1};
     if (kvr_client_update_async(q->state->client, &first, on_updated, q) != KVR_CODE_OK) over(q, r);

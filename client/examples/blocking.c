@@ -48,9 +48,12 @@ int main(int argc, char **argv) {
            r->choice.worker.p, (int)r->choice.addr.n, r->choice.addr.p, (int)r->choice.overlap,
            (int)r->choice.blocks);
 
-    // The first token is out; say so now and then while there are more, and when all is over.
+    // The first token is out; say so now and then while there are more, and how many there were before
+    // all is over: that is what the pool learns from.
     r = kvr_client_update(
         c, &(struct kvr_update_call){.request = request, .prefilled = true, .output = 1});
+    printf("update: %s %d\n", kvr_code_name(r->code), (int)r->number);
+    r = kvr_client_update(c, &(struct kvr_update_call){.request = request, .output = 200});
     printf("update: %s %d\n", kvr_code_name(r->code), (int)r->number);
     r = kvr_client_release(c, &request, 1);
     printf("release: %s %d\n", kvr_code_name(r->code), (int)r->number);

@@ -45,8 +45,9 @@ def call(r, *words, deadline=10):
 
 
 def fields(reply):
-    """A map, which is a flat array of names and values under RESP2."""
-    return dict(zip((name.decode() for name in reply[::2]), reply[1::2]))
+    """A map: a dict under RESP3, which newer versions of redis-py speak, else a flat array."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2])
+    return {name.decode(): value for name, value in pairs}
 
 
 def tokens(ids):
@@ -77,18 +78,20 @@ def main():
     epoch = time.time_ns() // 1000
     call(r, "KVROUTE.EVENT", pool, "w2", 0, epoch, 1, "STORED", "-", "TOKENS", tokens(prompt[:8]))
 
-    request = f"frontend-{os.getpid()}-{epoch}"
-    chosen = fields(call(r, "KVROUTE.SELECT", pool, request, "TOKENS", tokens(prompt)))
+    request, session = f"frontend-{os.getpid()}-{epoch}", f"chat-{os.getpid()}"
+    chosen = fields(call(r, "KVROUTE.SELECT", pool, request, "TOKENS", tokens(prompt),
+                         "SESSION", session))  # its turns stay together where costs are equal
     worker, addr = chosen["worker"].decode(), chosen["addr"].decode()
     print(f"{worker} at {addr} has {chosen['overlap']} of {chosen['blocks']} blocks")
 
-    for output in 1, 20, 40:  # while the answer streams
+    for output in 1, 20, 40:  # while the answer streams; the last is what the pool learns from
         if args.lose and output == 20:
             call(r, "KVROUTE.RELEASE", pool, request)
         if call(r, "KVROUTE.UPDATE", pool, request, "PREFILLED", "OUTPUT", output) == 0:
             # The lease has ended, or a failover has lost the booking: it is booked back.
             call(r, "KVROUTE.CLAIM", pool, request, worker, chosen["rank"], "TOKENS",
-                 tokens(prompt), "CACHED", chosen["cached"], "OUTPUT", output, "PREFILLED")
+                 tokens(prompt), "CACHED", chosen["cached"], "OUTPUT", output, "PREFILLED",
+                 "SESSION", session)
             print(f"booked back at {output} tokens")
     print(f"released {call(r, 'KVROUTE.RELEASE', pool, request)}")
 

@@ -112,13 +112,13 @@ static struct kvr_bytes copied(struct reading *in, const char *bytes, size_t n) 
 }
 
 // One value of a map: where it goes is told by the kind.
-enum kind { INTEGER, REAL, BYTES, FLAG, RANK, SEQ, STATE, RANKS, CIRCUIT };
+enum kind { INTEGER, REAL, BYTES, FLAG, RANK, SEQ, STATE, RANKS, CIRCUIT, LABELS };
 
 struct target {
     const char *name;
     enum kind kind;
     size_t at;
-    bool newer; // modules of earlier versions don't say it
+    bool newer; // modules of earlier versions don't say it: then it stays what it was before
 };
 
 static void read_map(struct reading *in, const redisReply *map, const struct target *targets,
@@ -134,7 +134,10 @@ static const struct target rank_targets[] = {
     {"requests", INTEGER, offsetof(struct kvr_rank, requests), false},
     {"prefill_tokens", INTEGER, offsetof(struct kvr_rank, prefill_tokens), false},
     {"decode_blocks", INTEGER, offsetof(struct kvr_rank, decode_blocks), false},
+    {"ttft", REAL, offsetof(struct kvr_rank, ttft), true},
+    {"tpot", REAL, offsetof(struct kvr_rank, tpot), true},
 };
+static const struct kvr_rank unknown_rank = {.ttft = -1, .tpot = -1};
 
 // Which of three names the reply is; the first, if it is none.
 static int read_name(struct reading *in, const redisReply *r, const char *const names[3]) {
@@ -161,11 +164,25 @@ static void read_ranks(struct reading *in, const redisReply *r, struct kvr_worke
     if (r->type != REDIS_REPLY_ARRAY) return fail(in, KVR_CODE_PROTOCOL);
     struct kvr_rank *ranks = take(in, r->elements * sizeof *ranks);
     if (!ranks) return;
-    for (size_t i = 0; i < r->elements; i++)
+    for (size_t i = 0; i < r->elements; i++) {
+        ranks[i] = unknown_rank;
         read_map(in, r->element[i], rank_targets, sizeof rank_targets / sizeof *rank_targets,
                  &ranks[i]);
+    }
     out->ranks = ranks;
     out->n_ranks = r->elements;
+}
+
+static void read_labels(struct reading *in, const redisReply *r, struct kvr_worker *out) {
+    if (r->type != REDIS_REPLY_ARRAY) return fail(in, KVR_CODE_PROTOCOL);
+    struct kvr_bytes *labels = take(in, r->elements * sizeof *labels);
+    for (size_t i = 0; labels && i < r->elements; i++) {
+        if (r->element[i]->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+        labels[i] = copied(in, r->element[i]->str, r->element[i]->len);
+    }
+    if (in->code != KVR_CODE_OK) return;
+    out->labels = labels;
+    out->n_labels = r->elements;
 }
 
 static void read_real(struct reading *in, const redisReply *r, double *out) {
@@ -195,6 +212,8 @@ static void read_value(struct reading *in, const redisReply *r, enum kind kind, 
         return read_ranks(in, r, to);
     case CIRCUIT:
         return read_circuit(in, r, to);
+    case LABELS:
+        return read_labels(in, r, to);
     case BYTES:
         if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
         *(struct kvr_bytes *)to = copied(in, r->str, r->len);
@@ -254,7 +273,11 @@ static const struct target choice_targets[] = {
     {"cost", REAL, offsetof(struct kvr_choice, cost), false},
     {"repeat", FLAG, offsetof(struct kvr_choice, repeat), false},
     {"version", INTEGER, offsetof(struct kvr_choice, version), false},
+    {"expected", INTEGER, offsetof(struct kvr_choice, expected), true},
+    {"ttft", REAL, offsetof(struct kvr_choice, ttft), true},
+    {"tpot", REAL, offsetof(struct kvr_choice, tpot), true},
 };
+static const struct kvr_choice unknown_choice = {.expected = -1, .ttft = -1, .tpot = -1};
 
 static const struct target score_targets[] = {
     {"worker", BYTES, offsetof(struct kvr_score, worker), false},
@@ -269,7 +292,13 @@ static const struct target score_targets[] = {
     {"decode_blocks", INTEGER, offsetof(struct kvr_score, decode_blocks), false},
     {"requests", INTEGER, offsetof(struct kvr_score, requests), false},
     {"cost", REAL, offsetof(struct kvr_score, cost), false},
+    {"expected", INTEGER, offsetof(struct kvr_score, expected), true},
+    {"ttft", REAL, offsetof(struct kvr_score, ttft), true},
+    {"tpot", REAL, offsetof(struct kvr_score, tpot), true},
+    {"room", FLAG, offsetof(struct kvr_score, room), true},
 };
+static const struct kvr_score unknown_score = {
+    .expected = -1, .ttft = -1, .tpot = -1, .room = true};
 
 static const struct target worker_targets[] = {
     {"worker", BYTES, offsetof(struct kvr_worker, name), false},
@@ -280,18 +309,29 @@ static const struct target worker_targets[] = {
     {"ranks", RANKS, 0, false}, // the whole struct
     {"circuit", CIRCUIT, offsetof(struct kvr_worker, circuit), true},
     {"failures", INTEGER, offsetof(struct kvr_worker, failures), true},
+    {"speed", REAL, offsetof(struct kvr_worker, speed), true},
+    {"labels", LABELS, 0, true}, // the whole struct
 };
+static const struct kvr_worker unknown_worker = {.speed = 0};
 
 static void read_rows(struct reading *in, const redisReply *r, const struct target *targets,
-                      size_t n_targets, size_t width, const void **rows, size_t *n) {
+                      size_t n_targets, const void *unknown, size_t width, const void **rows,
+                      size_t *n) {
     if (r->type != REDIS_REPLY_ARRAY) return fail(in, KVR_CODE_PROTOCOL);
     char *out = take(in, r->elements * width);
     if (!out) return;
-    memset(out, 0, r->elements * width);
-    for (size_t i = 0; i < r->elements && in->code == KVR_CODE_OK; i++)
+    for (size_t i = 0; i < r->elements && in->code == KVR_CODE_OK; i++) {
+        memcpy(out + i * width, unknown, width);
         read_map(in, r->element[i], targets, n_targets, out + i * width);
+    }
     *rows = out;
     *n = r->elements;
+}
+
+// What is held is the least that can be expected; a module that doesn't say more knows no more.
+static void expect_overlap(struct kvr_score *scores, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (scores[i].expected < scores[i].overlap) scores[i].expected = scores[i].overlap;
 }
 
 static void read_fields(struct reading *in, const redisReply *r, struct kvr_result *out) {
@@ -332,17 +372,20 @@ enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct are
         read_circuit(&in, r, &out->circuit);
         break;
     case ANSWER_CHOICE:
+        out->choice = unknown_choice;
         read_map(&in, r, choice_targets, sizeof choice_targets / sizeof *choice_targets,
                  &out->choice);
+        if (out->choice.expected < out->choice.overlap) out->choice.expected = out->choice.overlap;
         break;
     case ANSWER_SCORES:
         read_rows(&in, r, score_targets, sizeof score_targets / sizeof *score_targets,
-                  sizeof(struct kvr_score), &rows, &out->n);
+                  &unknown_score, sizeof(struct kvr_score), &rows, &out->n);
+        if (in.code == KVR_CODE_OK) expect_overlap((struct kvr_score *)(void *)rows, out->n);
         out->scores = rows;
         break;
     case ANSWER_WORKERS:
         read_rows(&in, r, worker_targets, sizeof worker_targets / sizeof *worker_targets,
-                  sizeof(struct kvr_worker), &rows, &out->n);
+                  &unknown_worker, sizeof(struct kvr_worker), &rows, &out->n);
         out->workers = rows;
         break;
     case ANSWER_FIELDS:

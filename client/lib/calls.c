@@ -34,6 +34,17 @@ static bool are_names(const struct kvr_bytes *names, size_t n) {
     return true;
 }
 
+static bool are_labels(const struct kvr_bytes *labels, size_t n) {
+    if (n > KVR_MAX_LABELS || (n && !labels)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!is_text(labels[i], KVR_MAX_LABEL)) return false;
+    return true;
+}
+
+static bool is_session(struct kvr_bytes b) {
+    return !b.n || is_text(b, KVR_MAX_ID);
+}
+
 static bool is_deadline(int64_t ms) {
     return is_count(ms, KVR_MAX_MS);
 }
@@ -82,7 +93,14 @@ static void put_names(struct wire *w, const char *word, const struct kvr_bytes *
         wire_bytes(w, names[i]);
 }
 
-// AMONG and EXCLUDE come last, so that a degraded choice finds them.
+static void put_session(struct wire *w, struct kvr_bytes session, struct op *o) {
+    if (!session.n) return;
+    wire_word(w, "SESSION");
+    o->session_at = w->n;
+    wire_bytes(w, session);
+}
+
+// The lists of names come last, so that a degraded choice finds them.
 static void put_options(struct wire *w, const struct kvr_select_call *q, struct op *o) {
     const struct {
         const char *name;
@@ -102,12 +120,17 @@ static void put_options(struct wire *w, const struct kvr_select_call *q, struct 
         wire_word(w, weights[i].name);
         wire_real(w, weights[i].value);
     }
+    put_session(w, q->session, o);
     o->names_at = w->n;
     o->among = q->among != NULL;
     o->n_among = q->n_among;
     o->n_exclude = q->n_exclude;
+    o->n_with = q->n_with;
+    o->n_without = q->n_without;
     if (q->among) put_names(w, "AMONG", q->among, q->n_among);
     if (q->n_exclude) put_names(w, "EXCLUDE", q->exclude, q->n_exclude);
+    if (q->n_with) put_names(w, "WITH", q->with, q->n_with);
+    if (q->n_without) put_names(w, "WITHOUT", q->without, q->n_without);
 }
 
 static bool is_weight(const struct kvr_select_call *q) {
@@ -122,8 +145,9 @@ static bool is_weight(const struct kvr_select_call *q) {
 static bool is_selection(const struct kvr_select_call *q) {
     return are_blocks(&q->blocks) && is_count(q->isl, KVR_MAX_TOKENS) &&
            is_count(q->osl, KVR_MAX_TOKENS) && is_lease(q->lease) &&
-           are_names(q->among, q->n_among) && are_names(q->exclude, q->n_exclude) && is_weight(q) &&
-           is_deadline(q->deadline);
+           are_names(q->among, q->n_among) && are_names(q->exclude, q->n_exclude) &&
+           are_labels(q->with, q->n_with) && are_labels(q->without, q->n_without) &&
+           is_session(q->session) && is_weight(q) && is_deadline(q->deadline);
 }
 
 // ---- Submitting ----------------------------------------------------------------------------------
@@ -162,6 +186,7 @@ static bool prepare_live(struct op *o, size_t blocks_at, size_t blocks_n, size_t
     struct live *l = live_new(&c->memory);
     if (!l) return false;
     l->blocks = (struct fragment){o->command.base + blocks_at, blocks_n, argc};
+    if (o->session_at) l->session = argument(o, o->session_at);
     l->isl = isl;
     l->osl = osl;
     l->lease = lease;
@@ -213,7 +238,8 @@ enum kvr_code call_claim(struct kvr_client *c, const struct kvr_claim_call *q, s
     if (!is_text(q->request, KVR_MAX_ID) || !is_text(q->worker, KVR_MAX_NAME) ||
         q->rank >= KVR_MAX_RANKS || !are_blocks(&q->blocks) || !is_count(q->isl, KVR_MAX_TOKENS) ||
         !is_count(q->cached, KVR_MAX_TOKENS) || !is_count(q->output, KVR_MAX_TOKENS) ||
-        !is_lease(q->lease) || !is_deadline(q->deadline))
+        !is_count(q->osl, KVR_MAX_TOKENS) || !is_session(q->session) || !is_lease(q->lease) ||
+        !is_deadline(q->deadline))
         return KVR_CODE_INVALID;
     struct op *o = admit(c, OP_CLAIM, q->deadline, who, &code);
     if (!o) return code;
@@ -233,11 +259,13 @@ enum kvr_code call_claim(struct kvr_client *c, const struct kvr_claim_call *q, s
     put_int(&w, "OUTPUT", q->output);
     if (q->prefilled) wire_word(&w, "PREFILLED");
     put_lease(&w, q->lease);
+    put_int(&w, "OSL", q->osl);
+    put_session(&w, q->session, o);
     if (!finish(o, &w)) return KVR_CODE_NOMEM;
     o->id = argument(o, id_at);
     o->worker = argument(o, worker_at);
     o->rank = q->rank;
-    if (!prepare_live(o, blocks_at, blocks_n, argc, q->isl, 0, q->lease)) {
+    if (!prepare_live(o, blocks_at, blocks_n, argc, q->isl, q->osl, q->lease)) {
         op_free(o);
         return KVR_CODE_NOMEM;
     }
@@ -260,6 +288,10 @@ bool call_encode_claim(struct kvr_client *c, const struct live *l, struct comman
     put_int(&w, "OUTPUT", l->output);
     if (l->prefilled) wire_word(&w, "PREFILLED");
     put_lease(&w, l->lease);
+    if (l->session.n) {
+        wire_word(&w, "SESSION");
+        wire_bytes(&w, l->session);
+    }
     return wire_end(&w, out);
 }
 
@@ -344,6 +376,11 @@ void call_encode_worker(struct wire *w, const char *pool, const struct kvr_worke
         wire_word(w, "TTL");
         wire_int(w, q->ttl);
     }
+    if (q->set & KVR_WORKER_SPEED) {
+        wire_word(w, "SPEED");
+        wire_real(w, q->speed);
+    }
+    if (q->set & KVR_WORKER_LABELS) put_names(w, "LABELS", q->labels, q->n_labels);
 }
 
 static bool is_registration(const struct kvr_worker_call *q) {
@@ -354,7 +391,10 @@ static bool is_registration(const struct kvr_worker_call *q) {
     if (s & KVR_WORKER_RANKS && (q->ranks < 1 || q->ranks > KVR_MAX_RANKS)) return false;
     if (s & KVR_WORKER_CAPACITY && !is_count(q->capacity, (int64_t)1 << 53)) return false;
     if (s & KVR_WORKER_STATE && q->state != KVR_READY && q->state != KVR_DRAINING) return false;
-    return !(s & KVR_WORKER_TTL) || is_count(q->ttl, KVR_MAX_MS);
+    if (s & KVR_WORKER_TTL && !is_count(q->ttl, KVR_MAX_MS)) return false;
+    if (s & KVR_WORKER_SPEED && !(isfinite(q->speed) && q->speed >= 0 && q->speed <= KVR_MAX_SPEED))
+        return false;
+    return !(s & KVR_WORKER_LABELS) || are_labels(q->labels, q->n_labels);
 }
 
 enum kvr_code call_worker(struct kvr_client *c, const struct kvr_worker_call *q, bool del,

@@ -81,8 +81,9 @@ struct op {
     struct kvr_bytes id;     // SELECT, CLAIM, UPDATE: in the command; UPDATE_CLAIM: in claimed
     struct kvr_bytes worker; // CLAIM, WORKER SET, WORKER DEL: in the command
     uint32_t rank;           // CLAIM
-    size_t names_at;         // SELECT: where AMONG and EXCLUDE begin in the command
-    size_t n_among, n_exclude;
+    size_t session_at;       // SELECT, CLAIM: where the session's name is in the command; 0: none
+    size_t names_at;         // SELECT: where AMONG, EXCLUDE, WITH and WITHOUT begin in the command
+    size_t n_among, n_exclude, n_with, n_without;
     bool among;
     size_t ids_at, n_ids; // RELEASE: where the ids begin in the command
     size_t n_live;        // of these ids, ours

@@ -18,17 +18,36 @@ static bool named(const char **at, size_t n, struct kvr_bytes name) {
     return found;
 }
 
-static bool allowed(const struct op *o, struct kvr_bytes worker) {
+static size_t labels_among(const char **at, size_t n, const struct instance *i) {
+    size_t found = 0;
+    for (size_t k = 0; k < n; k++)
+        found += instance_has_label(i, wire_next(at));
+    return found;
+}
+
+static void skip_head(const char **at) { // a list's word and its length
+    wire_next(at);
+    wire_next(at);
+}
+
+// Of each list of names that the command ends with: whether this instance may be chosen.
+static bool allowed(const struct op *o, const struct instance *i) {
     const char *at = o->command.base + o->names_at;
     if (o->among) {
-        wire_next(&at); // AMONG n
-        wire_next(&at);
-        if (!named(&at, o->n_among, worker)) return false;
+        skip_head(&at);
+        if (!named(&at, o->n_among, i->worker)) return false;
     }
-    if (!o->n_exclude) return true;
-    wire_next(&at);
-    wire_next(&at);
-    return !named(&at, o->n_exclude, worker);
+    if (o->n_exclude) {
+        skip_head(&at);
+        if (named(&at, o->n_exclude, i->worker)) return false;
+    }
+    if (o->n_with) {
+        skip_head(&at);
+        if (labels_among(&at, o->n_with, i) < o->n_with) return false;
+    }
+    if (!o->n_without) return true;
+    skip_head(&at);
+    return !labels_among(&at, o->n_without, i);
 }
 
 static bool better(const struct instance *a, const struct instance *b) {
@@ -44,14 +63,18 @@ bool degrade_choose(struct op *o, struct kvr_result *r) {
         struct instance *at =
             (struct instance *)(void *)((char *)i - offsetof(struct instance, in));
         if (!at->listed || at->state != KVR_READY || !better(at, best)) continue;
-        if (allowed(o, at->worker)) best = at;
+        if (allowed(o, at)) best = at;
     }
     if (!best) return false;
     best->chosen = ++m->choices;
     *r = result_of(KVR_CODE_OK, "");
     r->degraded = true;
-    r->choice = (struct kvr_choice){
-        .worker = best->worker, .addr = best->addr, .rank = best->rank, .version = -1};
+    r->choice = (struct kvr_choice){.worker = best->worker,
+                                    .addr = best->addr,
+                                    .rank = best->rank,
+                                    .version = -1,
+                                    .ttft = -1,
+                                    .tpot = -1};
     return true;
 }
 
@@ -66,6 +89,7 @@ static void take_list(struct kvr_client *c, const struct kvr_result *r) {
             struct instance *at = instance_get(m, w->name, w->ranks[k].rank);
             if (!at) continue;
             instance_addr(m, at, w->addr);
+            instance_labels(m, at, w->labels, w->n_labels);
             at->listed = true;
             at->state = w->state;
             at->open = w->circuit == KVR_OPEN;

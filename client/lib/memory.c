@@ -60,8 +60,7 @@ void memory_free(struct memory *m) {
     }
     for (struct item *i; (i = first_of(&m->registered));) {
         list_remove(i);
-        mem_give(m->alloc, (char *)(void *)((struct registered *)(void *)i)->said.addr.p);
-        mem_give(m->alloc, i);
+        registered_free((struct registered *)(void *)i);
     }
     instances_unlist(m);
     for (struct item *i = m->instances.next; i != &m->instances; i = i->next)

@@ -38,6 +38,8 @@ struct instance {
     struct item in;                // memory.instances
     struct kvr_bytes worker, addr; // addr: own allocation of addr_size bytes
     size_t addr_size;
+    char *labels; // of its worker, in the last WORKER LIST: each a byte for its length, then itself
+    size_t labels_n, labels_size;
     uint32_t rank;
     enum kvr_state state;
     bool open;       // its worker's circuit, in the last WORKER LIST
@@ -50,9 +52,10 @@ struct live {
     struct item in; // one of memory.live's lists
     struct table_item item;
     struct memory *memory;
-    char *base;             // what holds the id and the blocks; own allocation
-    struct fragment blocks; // as the command had them, salts included
-    size_t size;            // bytes that this entry counts for
+    char *base;               // what holds the id and the blocks; own allocation
+    struct fragment blocks;   // as the command had them, salts included
+    struct kvr_bytes session; // likewise; empty: of none
+    size_t size;              // bytes that this entry counts for
     struct instance *at;
     int64_t isl, osl, cached, output, lease; // 0: not said; lease: KVR_NO_LEASE
     bool prefilled;
@@ -80,7 +83,7 @@ struct registered {
     struct table_item item;
     struct memory *memory;
     bool deleted;
-    struct kvr_worker_call said; // merged; addr: own allocation
+    struct kvr_worker_call said; // merged; addr, labels: own allocations
     unsigned looks;
     char name[];
 };
@@ -137,12 +140,16 @@ void released_look_ended(struct released *r);
 struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
                                   bool deleted);
 void registered_move(struct registered *r, struct item *list);
+void registered_free(struct registered *r); // one that is in no list any more
 struct registered *registered_find(const struct memory *m, struct kvr_bytes worker);
 
 struct instance *instance_find(const struct memory *m, struct kvr_bytes worker, uint32_t rank);
 // The same, made if it isn't there. NULL: no memory.
 struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank);
 void instance_addr(struct memory *m, struct instance *i, struct kvr_bytes addr);
+void instance_labels(struct memory *m, struct instance *i, const struct kvr_bytes *labels,
+                     size_t n);
+bool instance_has_label(const struct instance *i, struct kvr_bytes label);
 // Before a fresh list is taken in: nothing counts as listed, and what nobody uses goes after.
 void instances_unlist(struct memory *m);
 void instances_sweep(struct memory *m);

@@ -11,20 +11,55 @@ struct registered *registered_find(const struct memory *m, struct kvr_bytes work
     return i ? (struct registered *)(void *)((char *)i - offsetof(struct registered, item)) : NULL;
 }
 
+// A copy in one allocation: the array, and the bytes behind it. NULL: no memory.
+static struct kvr_bytes *copy_labels(const struct kvr_alloc *a, const struct kvr_bytes *labels,
+                                     size_t n) {
+    size_t size = n * sizeof *labels + 1; // none is a list, too
+    for (size_t i = 0; i < n; i++)
+        size += labels[i].n;
+    struct kvr_bytes *copy = mem_take(a, size);
+    char *at = copy ? (char *)(copy + n) : NULL;
+    for (size_t i = 0; copy && i < n; i++) {
+        memcpy(at, labels[i].p, labels[i].n);
+        copy[i] = (struct kvr_bytes){at, labels[i].n};
+        at += labels[i].n;
+    }
+    return copy;
+}
+
+static void set_addr(struct registered *r, char *addr, size_t n) {
+    mem_give(r->memory->alloc, (char *)(void *)r->said.addr.p);
+    r->said.addr = (struct kvr_bytes){addr, n};
+}
+
+static void set_labels(struct registered *r, struct kvr_bytes *labels, size_t n) {
+    mem_give(r->memory->alloc, (void *)r->said.labels);
+    r->said.labels = labels;
+    r->said.n_labels = n;
+}
+
+void registered_free(struct registered *r) {
+    set_addr(r, NULL, 0);
+    set_labels(r, NULL, 0);
+    mem_give(r->memory->alloc, r);
+}
+
 struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
                                   bool deleted) {
     struct registered *r = registered_find(m, call->worker);
-    char *addr = NULL;
-    if (call->set & KVR_WORKER_ADDR) {
-        addr = mem_copy(m->alloc, call->addr.p, call->addr.n);
-        if (!addr) return NULL;
+    bool has_addr = call->set & KVR_WORKER_ADDR, has_labels = call->set & KVR_WORKER_LABELS;
+    char *addr = has_addr ? mem_copy(m->alloc, call->addr.p, call->addr.n) : NULL;
+    struct kvr_bytes *labels =
+        has_labels ? copy_labels(m->alloc, call->labels, call->n_labels) : NULL;
+    bool short_of = (has_addr && !addr) || (has_labels && !labels);
+    bool fresh = !r && !short_of;
+    if (fresh) r = mem_take(m->alloc, sizeof *r + call->worker.n);
+    if (!r || short_of) {
+        mem_give(m->alloc, addr);
+        mem_give(m->alloc, labels);
+        return NULL;
     }
-    if (!r) {
-        r = mem_take(m->alloc, sizeof *r + call->worker.n);
-        if (!r) {
-            mem_give(m->alloc, addr);
-            return NULL;
-        }
+    if (fresh) {
         r->memory = m;
         memcpy(r->name, call->worker.p, call->worker.n);
         r->said.worker = (struct kvr_bytes){r->name, call->worker.n};
@@ -32,15 +67,15 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
         table_add(&m->registered_table, &r->item, r->said.worker);
     }
     if (deleted || r->deleted) { // a worker that comes anew has what is said now, and no more
-        mem_give(m->alloc, (char *)(void *)r->said.addr.p);
+        set_addr(r, NULL, 0);
+        set_labels(r, NULL, 0);
         r->said = (struct kvr_worker_call){.worker = r->said.worker};
     }
     r->deleted = deleted;
     r->said.set |= call->set;
-    if (addr) {
-        mem_give(m->alloc, (char *)(void *)r->said.addr.p);
-        r->said.addr = (struct kvr_bytes){addr, call->addr.n};
-    }
+    if (has_addr) set_addr(r, addr, call->addr.n);
+    if (has_labels) set_labels(r, labels, call->n_labels);
+    if (call->set & KVR_WORKER_SPEED) r->said.speed = call->speed;
     if (call->set & KVR_WORKER_RANKS) r->said.ranks = call->ranks;
     if (call->set & KVR_WORKER_CAPACITY) r->said.capacity = call->capacity;
     if (call->set & KVR_WORKER_STATE) r->said.state = call->state;
@@ -102,6 +137,36 @@ void instance_addr(struct memory *m, struct instance *i, struct kvr_bytes addr) 
     i->addr.n = addr.n;
 }
 
+void instance_labels(struct memory *m, struct instance *i, const struct kvr_bytes *labels,
+                     size_t n) {
+    size_t size = 0;
+    for (size_t k = 0; k < n; k++)
+        size += 1 + labels[k].n;
+    if (size > i->labels_size) {
+        char *grown = mem_take(m->alloc, size);
+        if (!grown) return; // the old ones serve until there is memory
+        mem_give(m->alloc, i->labels);
+        i->labels = grown;
+        i->labels_size = size;
+    }
+    i->labels_n = 0;
+    for (size_t k = 0; k < n; k++) {
+        if (labels[k].n > KVR_MAX_LABEL) continue; // none of ours, and longer than a byte says
+        i->labels[i->labels_n++] = (char)labels[k].n;
+        memcpy(i->labels + i->labels_n, labels[k].p, labels[k].n);
+        i->labels_n += labels[k].n;
+    }
+}
+
+bool instance_has_label(const struct instance *i, struct kvr_bytes label) {
+    for (size_t at = 0; at < i->labels_n;) {
+        size_t n = (unsigned char)i->labels[at++];
+        if (n == label.n && !memcmp(i->labels + at, label.p, n)) return true;
+        at += n;
+    }
+    return false;
+}
+
 void instances_unlist(struct memory *m) {
     for (struct item *i = m->instances.next; i != &m->instances; i = i->next)
         instance_of(i)->listed = false;
@@ -115,6 +180,7 @@ void instances_sweep(struct memory *m) {
         table_remove(&m->instance_table, &at->item);
         list_remove(i);
         mem_give(m->alloc, (char *)(void *)at->addr.p);
+        mem_give(m->alloc, at->labels);
         mem_give(m->alloc, at);
     }
 }

@@ -145,6 +145,10 @@ static void add_number(struct line *l, const char *name, int64_t value) {
     if (value >= 0) add(l, ",\"%s\":%lld", name, (long long)value);
 }
 
+static void add_ms(struct line *l, const char *name, int64_t us) {
+    if (us >= 0) add(l, ",\"%s\":%.3f", name, (double)us / 1000);
+}
+
 static void add_flag(struct line *l, const char *name, bool value) {
     if (value) add(l, ",\"%s\":true", name);
 }
@@ -172,9 +176,12 @@ void access_done(struct router *r, const struct exchange *x) {
     if (*c->worker) add_number(&l, "rank", c->rank);
     add_number(&l, "blocks", c->blocks);
     add_number(&l, "overlap", c->overlap);
+    add_number(&l, "expected", c->expected);
     add_number(&l, "input", c->input);
     add_number(&l, "output", c->output);
-    if (c->first_us >= 0) add(&l, ",\"first_ms\":%.3f", (double)c->first_us / 1000);
+    add_ms(&l, "first_ms", c->first_us);
+    add_ms(&l, "ttft_ms", c->booked_us);
+    add_ms(&l, "ttft_predicted_ms", c->predicted_us);
     if (c->tries > 1) add_number(&l, "tries", c->tries);
     add_flag(&l, "stream", c->stream);
     add_flag(&l, "degraded", c->degraded);

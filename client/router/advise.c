@@ -112,7 +112,12 @@ static struct kvr_select_call call_of(const struct ask *a) {
                                     .overlap = a->overlap,
                                     .prefill = a->prefill,
                                     .requests = a->requests_weight,
-                                    .temperature = a->temperature};
+                                    .temperature = a->temperature,
+                                    .session = a->session,
+                                    .with = a->with.p,
+                                    .n_with = a->with.n,
+                                    .without = a->without.p,
+                                    .n_without = a->without.n};
 }
 
 // ---- SELECT and SCORE ----------------------------------------------------------------------------
@@ -138,23 +143,26 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     x->record.rank = c->rank;
     x->record.blocks = c->blocks;
     x->record.overlap = c->overlap;
+    x->record.expected = c->expected;
     exchange_json(x, 200,
-                  json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b}", "request", request,
-                            "worker", answer_text(c->worker), "address", answer_text(c->addr),
-                            "rank", (int)c->rank, "overlap", (json_int_t)c->overlap, "cached",
-                            (json_int_t)c->cached, "blocks", (json_int_t)c->blocks, "cost", c->cost,
-                            "repeat", c->repeat, "version", (json_int_t)c->version, "degraded",
-                            r->degraded));
+                  json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
+                            request, "worker", answer_text(c->worker), "address",
+                            answer_text(c->addr), "rank", (int)c->rank, "overlap",
+                            (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
+                            (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
+                            (json_int_t)c->version, "degraded", r->degraded, "expected",
+                            (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
 }
 
 static json_t *score_json(const struct kvr_score *s) {
-    return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "worker",
+    return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:b}", "worker",
                      answer_text(s->worker), "address", answer_text(s->addr), "rank", (int)s->rank,
                      "overlap", (json_int_t)s->overlap, "device", (json_int_t)s->device, "host",
                      (json_int_t)s->host, "disk", (json_int_t)s->disk, "cached",
                      (json_int_t)s->cached, "prefill_tokens", (json_int_t)s->prefill_tokens,
                      "decode_blocks", (json_int_t)s->decode_blocks, "requests",
-                     (json_int_t)s->requests, "cost", s->cost);
+                     (json_int_t)s->requests, "cost", s->cost, "expected", (json_int_t)s->expected,
+                     "ttft", s->ttft, "tpot", s->tpot, "room", s->room);
 }
 
 static void on_scored(void *ctx, const struct kvr_result *r) {
@@ -302,15 +310,17 @@ void advise_report(struct exchange *x) {
 
 static json_t *worker_json(const struct pool_worker *w) {
     static const char *const states[] = {"ready", "draining", "expired"};
-    return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "worker",
-                     answer_text(kvr_text(w->name)), "address", answer_text(kvr_text(w->addr)),
-                     "state", states[w->state], "circuit", circuits[w->circuit], "ranks",
-                     (int)w->ranks, "capacity", (json_int_t)w->capacity, "ttl_left",
-                     (json_int_t)w->ttl_left, "device_blocks", (json_int_t)w->held[KVR_DEVICE],
-                     "host_blocks", (json_int_t)w->held[KVR_HOST], "disk_blocks",
-                     (json_int_t)w->held[KVR_DISK], "requests", (json_int_t)w->requests,
-                     "prefill_tokens", (json_int_t)w->prefill_tokens, "decode_blocks",
-                     (json_int_t)w->decode_blocks);
+    json_t *labels = w->labels ? json_incref(w->labels) : json_array();
+    return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}",
+                     "worker", answer_text(kvr_text(w->name)), "address",
+                     answer_text(kvr_text(w->addr)), "state", states[w->state], "circuit",
+                     circuits[w->circuit], "ranks", (int)w->ranks, "capacity",
+                     (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
+                     (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
+                     "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests",
+                     (json_int_t)w->requests, "prefill_tokens", (json_int_t)w->prefill_tokens,
+                     "decode_blocks", (json_int_t)w->decode_blocks, "ttft", w->ttft, "tpot",
+                     w->tpot, "speed", w->speed, "labels", labels);
 }
 
 json_t *advise_pool_json(const struct pool *p) {
@@ -318,12 +328,13 @@ json_t *advise_pool_json(const struct pool *p) {
     for (size_t i = 0; i < p->n_workers; i++)
         json_array_append_new(workers, worker_json(&p->workers[i]));
     return json_pack(
-        "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
+        "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
         p->options.models, "block_size", (int)p->block_size, "degraded", pool_degraded(p), "age_ms",
         (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
         (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
         "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
-        (json_int_t)p->overlap_blocks, "version", (json_int_t)p->version, "workers", workers);
+        (json_int_t)p->overlap_blocks, "expected_blocks", (json_int_t)p->expected_blocks, "version",
+        (json_int_t)p->version, "workers", workers);
 }
 
 // Of all pools, as last seen: at most `refresh` old while Redis is there.

@@ -37,6 +37,9 @@ static const struct field {
     {"lease", ASK_SELECT | ASK_UPDATE, NUMBER, AT(lease), KVR_MAX_MS},
     {"among", CHOOSE, NAMES, AT(among), KVR_MAX_INSTANCES},
     {"exclude", CHOOSE, NAMES, AT(exclude), KVR_MAX_INSTANCES},
+    {"session", CHOOSE, TEXT, AT(session), KVR_MAX_ID},
+    {"with", CHOOSE, NAMES, AT(with), KVR_MAX_LABELS},
+    {"without", CHOOSE, NAMES, AT(without), KVR_MAX_LABELS},
     {"policy", CHOOSE, TEXT, AT(policy), 64},
     {"overlap_weight", CHOOSE, WEIGHT, AT(overlap), KVR_WEIGH_OVERLAP},
     {"prefill_weight", CHOOSE, WEIGHT, AT(prefill), KVR_WEIGH_PREFILL},
@@ -200,6 +203,8 @@ void ask_free(struct ask *a) {
     free(a->requests.p);
     free(a->among.p);
     free(a->exclude.p);
+    free(a->with.p);
+    free(a->without.p);
     free(a->tokens);
     free(a->hashes);
     memset(a, 0, sizeof *a);

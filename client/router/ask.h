@@ -18,8 +18,8 @@ struct ask_names {
 
 struct ask {
     json_t *root; // texts are its own
-    struct kvr_bytes model, pool, request, text, lora, space, policy, worker;
-    struct ask_names requests, among, exclude;
+    struct kvr_bytes model, pool, request, text, lora, space, policy, worker, session;
+    struct ask_names requests, among, exclude, with, without;
     uint32_t *tokens;
     uint64_t *hashes;
     size_t n_tokens, n_hashes;

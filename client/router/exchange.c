@@ -26,9 +26,9 @@ struct exchange *exchange_new(struct conn *c) {
     if (!x) return NULL;
     x->router = c->server->router;
     x->conn = c;
-    x->record.blocks = x->record.overlap = -1;
+    x->record.blocks = x->record.overlap = x->record.expected = -1;
     x->record.input = x->record.output = -1;
-    x->record.first_us = -1;
+    x->record.first_us = x->record.booked_us = x->record.predicted_us = -1;
     x->record.began_us = now_us();
     x->to_send = -1;
     x->body = evbuffer_new();

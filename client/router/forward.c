@@ -29,14 +29,12 @@ static const char *const not_to_engine[] = {"connection",
                                             "accept-encoding",
                                             "x-request-id",
                                             "x-data-parallel-rank",
+                                            "x-kvroute-osl",
                                             NULL};
-static const char *const not_to_client[] = {"connection",        "keep-alive",
-                                            "proxy-connection",  "proxy-authenticate",
-                                            "trailer",           "transfer-encoding",
-                                            "upgrade",           "content-length",
-                                            "content-type",      "date",
-                                            "x-request-id",      "x-kvroute-worker",
-                                            "x-kvroute-overlap", NULL};
+static const char *const not_to_client[] = {
+    "connection",        "keep-alive",       "proxy-connection",  "proxy-authenticate", "trailer",
+    "transfer-encoding", "upgrade",          "content-length",    "content-type",       "date",
+    "x-request-id",      "x-kvroute-worker", "x-kvroute-overlap", "x-kvroute-expected", NULL};
 
 static bool is_in(const char *const *names, const char *name) {
     for (; *names; names++)
@@ -94,27 +92,34 @@ static void begin_answer(struct forwarded *f) {
     struct exchange *x = f->x;
     const struct reply *r = f->reply;
     const char *connection = reply_find(r, "Connection");
-    char overlap[24];
+    char overlap[24], expected[24];
     for (size_t i = 0; i < r->n_headers; i++)
         if (!is_in(not_to_client, r->headers[i].name) && !names(connection, r->headers[i].name))
             exchange_header_set(x, r->headers[i].name, r->headers[i].value);
     snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
     exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
+    snprintf(expected, sizeof expected, "%lld", (long long)x->record.expected);
     exchange_header_set(x, "X-Kvroute-Overlap", overlap);
+    exchange_header_set(x, "X-Kvroute-Expected", expected);
     bool bodiless = r->status == 204 || r->status == 304;
     f->answering = true;
+    f->good = r->status < 300;
     exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
     // From here on it can't go elsewhere: what was kept for that isn't needed any more.
     exchange_drop_body(x);
     prompt_free(&f->prompt);
+    free(f->session);
     free(f->headers);
-    f->headers = NULL;
+    f->session = f->headers = NULL;
 }
 
-static void first_piece(struct forwarded *f) {
-    begin_answer(f);
-    if (f->reply->status >= 300 || !f->stream.events) return;
-    f->x->record.first_us = now_us() - f->x->record.began_us;
+// A stream's first event comes with the first token. What may come before it are comments, which keep a
+// connection alive and teach nothing.
+static void look_for_token(struct forwarded *f) {
+    if (f->x->record.first_us >= 0 || !f->good || !f->stream.events || !f->stream.n_events) return;
+    int64_t now = now_us();
+    f->x->record.first_us = now - f->x->record.began_us;
+    f->x->record.booked_us = now - f->booked_us;
     proxy_update(f, true);
 }
 
@@ -220,7 +225,8 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
         return;
     }
     if (!evbuffer_get_length(out)) return;
-    if (!f->answering) first_piece(f);
+    if (!f->answering) begin_answer(f);
+    look_for_token(f);
     next_piece(f);
     if (!exchange_data(f->x, out)) upstream_pause(f->call);
 }
@@ -230,8 +236,9 @@ static void on_end(void *ctx) {
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
     outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
-    if (!f->answering) first_piece(f);
+    if (!f->answering) begin_answer(f);
     stream_end(&f->stream, out);
+    look_for_token(f); // its line had no end
     if (evbuffer_get_length(out)) exchange_data(f->x, out);
     exchange_end(let_go(f));
 }

@@ -49,9 +49,12 @@ struct of_worker {
 struct metrics {
     struct of_route routes[MOST_ROUTES + 1]; // the last: no route
     struct histogram first, gap, select;
+    // Streams whose first token the pool had foretold: both times, and how far they are apart. The
+    // last is a share of what it was, in millionths, as the others are in µs.
+    struct histogram ttft, ttft_predicted, ttft_error;
     uint64_t select_codes[KVR_CODE_CLOSED + 1];
     uint64_t degraded, retries[2], lost_lines, cut, gone;
-    uint64_t blocks, overlap, input, output, in_bytes, out_bytes, requests;
+    uint64_t blocks, overlap, expected, input, output, in_bytes, out_bytes, requests;
     struct of_worker *workers; // by pool and name
     size_t n_workers;
     uint64_t workers_unnamed; // tries on workers beyond MOST_WORKERS
@@ -91,6 +94,14 @@ static void add_positive(uint64_t *sum, int64_t n) {
     if (n > 0) *sum += (uint64_t)n;
 }
 
+static void compare_times(struct metrics *m, int64_t actual, int64_t predicted) {
+    if (actual < 0 || predicted < 0) return;
+    double off = (double)(predicted > actual ? predicted - actual : actual - predicted);
+    observe(&m->ttft, actual);
+    observe(&m->ttft_predicted, predicted);
+    observe(&m->ttft_error, (int64_t)(off / (double)(actual ? actual : 1) * 1e6));
+}
+
 void metrics_done(struct router *r, const struct exchange *x) {
     struct metrics *m = r->metrics;
     const struct record *c = &x->record;
@@ -107,6 +118,8 @@ void metrics_done(struct router *r, const struct exchange *x) {
     m->out_bytes += c->out_bytes;
     add_positive(&m->blocks, c->blocks);
     add_positive(&m->overlap, c->overlap);
+    add_positive(&m->expected, c->expected);
+    compare_times(m, c->booked_us, c->predicted_us);
     add_positive(&m->input, c->input);
     add_positive(&m->output, c->output);
 }
@@ -272,11 +285,18 @@ static void add_choices(struct page *p, const struct metrics *m) {
     add_histogram(p, "select_duration_seconds", NULL, NULL, &m->select);
     describe(p, "time_to_first_token_seconds", "histogram", "from the request to the first token");
     add_histogram(p, "time_to_first_token_seconds", NULL, NULL, &m->first);
+    describe(p, "ttft_seconds", "histogram", "from the choice to the first token, if predicted");
+    add_histogram(p, "ttft_seconds", NULL, NULL, &m->ttft);
+    describe(p, "ttft_predicted_seconds", "histogram", "what the pool took that to be");
+    add_histogram(p, "ttft_predicted_seconds", NULL, NULL, &m->ttft_predicted);
+    describe(p, "ttft_error_ratio", "histogram", "how far apart, as a share of what it was");
+    add_histogram(p, "ttft_error_ratio", NULL, NULL, &m->ttft_error);
     describe(p, "time_between_tokens_seconds", "histogram", "between two pieces of a stream");
     add_histogram(p, "time_between_tokens_seconds", NULL, NULL, &m->gap);
     counter(p, "degraded_selects", "choices without a primary", m->degraded);
     counter(p, "request_blocks", "blocks of the requests", m->blocks);
     counter(p, "overlap_blocks", "of these, held by the worker chosen", m->overlap);
+    counter(p, "expected_blocks", "of these, held or being computed there", m->expected);
     counter(p, "input_tokens", "of requests, as far as known", m->input);
     counter(p, "output_tokens", "of answers, as far as known", m->output);
     counter(p, "retries", "requests tried on another engine", m->retries[1]);

@@ -47,6 +47,10 @@ const char options_usage[] =
     "  answer_timeout MS      until its answer begins; 300000\n"
     "  silence_timeout MS     between two pieces of it; 120000\n"
     "  probe MS               between two probes of an engine that couldn't be reached; 1000\n"
+    "  session_headers NAME … that say which session a request is of, the first that is there;\n"
+    "                         X-Session-ID X-SMG-Routing-Key X-Conversation-ID session_id\n"
+    "                         conversation_id; none: \"\"\n"
+    "  session_fields NAME …  of the body, after these; session_id prompt_cache_key user\n"
     "\n"
     "Of each pool (section [pool NAME] of the file; without any: one called kvroute):\n"
     "  key NAME               the pool's key; its name\n"
@@ -102,6 +106,8 @@ static const struct word router_words[] = {
     LONG(answer_timeout, 1),
     LONG(silence_timeout, 1),
     LONG(probe, 10),
+    TEXT(session_headers),
+    TEXT(session_fields),
 };
 #undef TEXT
 #undef COUNT
@@ -238,6 +244,9 @@ bool options_read(struct options *o, int argc, char **argv, bool *help, char *er
         .answer_timeout = 300000,
         .silence_timeout = 120000,
         .probe = 1000,
+        .session_headers =
+            "X-Session-ID X-SMG-Routing-Key X-Conversation-ID session_id conversation_id",
+        .session_fields = "session_id prompt_cache_key user",
     };
     *help = words_help(argc, argv);
     if (*help) return true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "log.h"
 #include "router.h"
 #include "server.h"
@@ -29,13 +30,35 @@ static void copy_text(char *out, size_t size, struct kvr_bytes b) {
     out[n] = 0;
 }
 
+// Of the ranks that know it; −1: none does.
+static double mean_of(const struct kvr_worker *w, size_t at) {
+    double sum = 0, value;
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_ranks; i++) {
+        memcpy(&value, (const char *)&w->ranks[i] + at, sizeof value);
+        if (!(value >= 0)) continue;
+        sum += value;
+        n++;
+    }
+    return n ? sum / (double)n : -1;
+}
+
+static json_t *labels_of(const struct kvr_worker *w) {
+    json_t *labels = w->n_labels ? json_array() : NULL;
+    for (size_t i = 0; i < w->n_labels; i++)
+        json_array_append_new(labels, answer_text(w->labels[i]));
+    return labels;
+}
+
 static void copy_worker(struct pool_worker *out, const struct kvr_worker *w) {
     *out = (struct pool_worker){.state = w->state,
                                 .circuit = w->circuit,
                                 .failures = w->failures,
                                 .ranks = (uint32_t)w->n_ranks,
                                 .capacity = w->capacity,
-                                .ttl_left = w->ttl_left};
+                                .ttl_left = w->ttl_left,
+                                .speed = w->speed,
+                                .labels = labels_of(w)};
     copy_text(out->name, sizeof out->name, w->name);
     copy_text(out->addr, sizeof out->addr, w->addr);
     for (size_t i = 0; i < w->n_ranks; i++) {
@@ -45,6 +68,14 @@ static void copy_worker(struct pool_worker *out, const struct kvr_worker *w) {
         out->prefill_tokens += w->ranks[i].prefill_tokens;
         out->decode_blocks += w->ranks[i].decode_blocks;
     }
+    out->ttft = mean_of(w, offsetof(struct kvr_rank, ttft));
+    out->tpot = mean_of(w, offsetof(struct kvr_rank, tpot));
+}
+
+static void forget_workers(struct pool *p) {
+    for (size_t i = 0; i < p->n_workers; i++)
+        json_decref(p->workers[i].labels);
+    p->n_workers = 0;
 }
 
 static void note(struct pool *p, const struct kvr_result *r) {
@@ -60,8 +91,10 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     if (r->code == KVR_CODE_CLOSED) return;
     note(p, r);
     if (r->code != KVR_CODE_OK || r->degraded) return;
-    struct pool_worker *all = realloc(p->workers, (r->n ? r->n : 1) * sizeof *all);
+    struct pool_worker *all = malloc((r->n ? r->n : 1) * sizeof *all);
     if (!all) return;
+    forget_workers(p);
+    free(p->workers);
     p->workers = all;
     p->n_workers = r->n;
     p->failing = 0;
@@ -82,6 +115,8 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     p->selects = kvr_info_int(r, "selects", 0);
     p->select_blocks = kvr_info_int(r, "select_blocks", 0);
     p->overlap_blocks = kvr_info_int(r, "overlap_blocks", 0);
+    p->expected_blocks = kvr_info_int(r, "expected_blocks", p->overlap_blocks);
+    p->has_sessions = kvr_info_int(r, "sessions", -1) >= 0;
     p->requests = kvr_info_int(r, "requests", 0);
     p->blocks = kvr_info_int(r, "blocks", 0);
     p->version = kvr_info_int(r, "version", 0);
@@ -97,6 +132,7 @@ static void look_at(struct pool *p) {
 
 static void pool_free(struct pool *p) {
     kvr_client_close(p->client);
+    forget_workers(p);
     free(p->workers);
     free(p);
 }

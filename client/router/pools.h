@@ -7,6 +7,7 @@
 #ifndef ROUTER_POOLS_H
 #define ROUTER_POOLS_H
 
+#include <jansson.h>
 #include <kvroute/client.h>
 #include <stdbool.h>
 
@@ -24,6 +25,9 @@ struct pool_worker {
     int64_t capacity; // blocks an instance; 0: unknown
     int64_t ttl_left; // ms; −1: for ever
     int64_t held[KVR_TIERS], requests, prefill_tokens, decode_blocks; // of all ranks
+    double ttft, tpot; // ms, means of ranks; −1: unknown
+    double speed;      // 0: learnt
+    json_t *labels;    // texts; NULL: none
 };
 
 struct pool {
@@ -33,12 +37,13 @@ struct pool {
     struct kvr_client *client;
     uint32_t block_size;         // 0: not known yet
     int64_t predict, lease;      // ms, of the pool; 0: none
+    bool has_sessions;           // its module knows what they are
     struct pool_worker *workers; // by name, as of seen_us; may be old when Redis is away
     size_t n_workers;
     size_t failing;  // of these, the ones with failures
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
-    int64_t selects, select_blocks, overlap_blocks, requests, blocks, version;
+    int64_t selects, select_blocks, overlap_blocks, expected_blocks, requests, blocks, version;
     enum kvr_code last;   // of the last look
     int64_t no_tokens_us; // until then no engine is asked for tokens: the last one couldn't tell
     // Bookkeeping.

@@ -9,7 +9,7 @@
 
 #include "strange.h"
 
-enum { TOKEN_BYTES = 4, MAX_CHOICES = 128 };
+enum { MAX_CHOICES = 128 };
 
 void prompt_free(struct prompt *p) {
     free(p->hashes);
@@ -195,10 +195,19 @@ static int64_t number_of(const json_t *body, const char *name, int64_t most) {
     return n < 0 ? 0 : n > most ? most : n;
 }
 
+// How long the answer will be, where that is said or certain. Most answers end far before the limit that
+// is in max_tokens, and the mean of late ones, which the pool knows, is a better guess than that.
+// agent_hints.osl is how Dynamo's clients say what they expect.
 static int64_t answer_length(const json_t *body) {
+    const int64_t limit = KVR_MAX_TOKENS / MAX_CHOICES;
+    const json_t *hints = json_object_get(json_object_get(body, "nvext"), "agent_hints");
     int64_t n = number_of(body, "n", MAX_CHOICES);
-    int64_t each = number_of(body, "max_completion_tokens", KVR_MAX_TOKENS / MAX_CHOICES);
-    if (!each) each = number_of(body, "max_tokens", KVR_MAX_TOKENS / MAX_CHOICES);
+    int64_t each = number_of(hints, "osl", limit);
+    int64_t most = number_of(body, "max_completion_tokens", limit);
+    if (!most) most = number_of(body, "max_tokens", limit);
+    bool fixed = json_is_true(json_object_get(body, "ignore_eos")) ||
+                 number_of(body, "min_tokens", limit) >= most;
+    if (!each && fixed) each = most;
     return each * (n > 1 ? n : 1);
 }
 
@@ -283,7 +292,7 @@ bool prompt_read(struct prompt *p, enum prompt_kind kind, const json_t *body,
     }
     if (s.all) p->isl = length_of_all(&s, how);
     if (p->isl > KVR_MAX_TOKENS) p->isl = KVR_MAX_TOKENS;
-    p->osl = kind == PROMPT_EMBEDDING ? 0 : answer_length(body);
+    p->osl = kind == PROMPT_EMBEDDING ? 1 : answer_length(body); // 0 would be: not known
     return good;
 }
 

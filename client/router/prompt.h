@@ -22,6 +22,8 @@
 #include <kvroute/types.h>
 #include <stdbool.h>
 
+enum { TOKEN_BYTES = 4 }; // of text, where nothing better is known
+
 enum prompt_way { PROMPT_IDS, PROMPT_TOKENIZE, PROMPT_TEXT };
 enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION, PROMPT_EMBEDDING };
 
@@ -36,7 +38,7 @@ struct prompt_how {
 struct prompt {
     uint64_t *hashes; // of the full blocks
     size_t n;
-    int64_t isl, osl; // tokens; 0: not known
+    int64_t isl, osl; // tokens; 0: not known. osl: only what is said to be expected, or certain
     bool stream;      // the answer is to be one
     bool untold;      // text that /tokenize is to be asked for
 };

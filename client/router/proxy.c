@@ -10,6 +10,7 @@
 #include "answer.h"
 #include "bytes.h"
 #include "dice.h"
+#include "hints.h"
 #include "metrics.h"
 
 enum {
@@ -61,8 +62,9 @@ void forwarded_free(struct forwarded *f) {
     drop_question(f);
     prompt_free(&f->prompt);
     stream_free(&f->stream);
+    free(f->session);
     free(f->headers);
-    f->headers = NULL;
+    f->session = f->headers = NULL;
     f->x = NULL;
     if (!f->selecting) unlink_and_free(f);
 }
@@ -82,19 +84,35 @@ static void answer_error(struct forwarded *f, int status, const char *code, cons
 
 // ---- The pool ------------------------------------------------------------------------------------
 
-void proxy_release(struct forwarded *f) {
-    struct kvr_bytes id = {f->id, f->id_size};
-    if (f->booked) kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
-    f->booked = false;
-}
-
-void proxy_update(struct forwarded *f, bool prefilled) {
-    int64_t tokens = stream_tokens(&f->stream);
+static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
     struct kvr_update_call call = {
         .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
     f->told_us = now_us();
     f->told_tokens = tokens;
     kvr_client_update_async(f->pool->client, &call, NULL, NULL);
+}
+
+void proxy_update(struct forwarded *f, bool prefilled) {
+    tell(f, prefilled, stream_tokens(&f->stream));
+}
+
+// What the output came to goes before the release, on the same way: pools learn from it how long
+// answers are and how fast they come. Of a whole answer nobody saw the first token, so PREFILLED would
+// teach them something wrong; that there is an output tells that the prompt was computed.
+static void tell_output(struct forwarded *f) {
+    int64_t tokens = stream_tokens(&f->stream);
+    if (tokens < 0 && f->kind != PROMPT_EMBEDDING)
+        tokens = (int64_t)f->x->record.out_bytes / TOKEN_BYTES; // a guess, where no usage is said
+    if (tokens < 1) tokens = 1;
+    if (tokens > f->told_tokens) tell(f, false, tokens);
+}
+
+void proxy_release(struct forwarded *f) {
+    struct kvr_bytes id = {f->id, f->id_size};
+    if (!f->booked) return;
+    if (f->good) tell_output(f);
+    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    f->booked = false;
 }
 
 // Each try has an id of its own: what was released doesn't come back.
@@ -123,12 +141,15 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     memcpy(f->worker, c->worker.p, f->worker_size);
     f->rank = c->rank;
     f->booked = true;
-    f->fresh = f->counted = false;
-    f->told_us = now_us();
+    f->fresh = f->counted = f->good = false;
+    f->booked_us = f->told_us = now_us();
+    f->told_tokens = 0;
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
     record->rank = c->rank;
     record->blocks = (int64_t)f->prompt.n;
     record->overlap = c->overlap;
+    record->expected = c->expected;
+    record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
     record->degraded = r->degraded;
     record->tries++;
 }
@@ -171,6 +192,7 @@ void proxy_select(struct forwarded *f) {
                                    .osl = f->prompt.osl,
                                    .exclude = out,
                                    .n_exclude = n};
+    if (f->pool->has_sessions) call.session = (struct kvr_bytes){f->session, f->session_size};
     f->asked_us = now_us();
     f->selecting = true;
     enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
@@ -328,6 +350,20 @@ static void ask_tokens(struct forwarded *f) {
     if (!f->call) blocks_known(f);
 }
 
+// What the request says of itself besides its prompt. False: no memory.
+static bool read_hints(struct forwarded *f) {
+    const struct http_head *h = &f->x->head;
+    char session[KVR_MAX_ID];
+    int64_t osl = hints_osl(h);
+    if (osl) f->prompt.osl = osl;
+    f->session_size = hints_session(&f->proxy->router->options, h,
+                                    f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
+    if (!f->session_size) return true;
+    if (!(f->session = malloc(f->session_size))) return false;
+    memcpy(f->session, session, f->session_size);
+    return true;
+}
+
 static void begin(struct exchange *x, enum prompt_kind kind) {
     struct proxy *p = x->router->proxy;
     char why[100] = "";
@@ -363,7 +399,7 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
     x->gone = on_gone;
     f->json = json;
     fill_budget(p);
-    if (!prompt_read(&f->prompt, kind, json, &how) || !forward_prepare(f)) {
+    if (!prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
         answer_error(f, 503, "NOMEM", "no memory");
         return;
     }

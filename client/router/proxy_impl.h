@@ -41,6 +41,8 @@ struct forwarded {
     json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
     struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
     struct prompt prompt;
+    char *session; // its name; NULL: it is of none
+    size_t session_size;
     char *headers; // for the engine; behind headers_size bytes, the rank
     size_t headers_size;
     struct upstream_call *call;
@@ -60,9 +62,10 @@ struct forwarded {
 
     // The answer.
     const struct reply *reply; // its head has come
-    bool answering;            // the client has it
+    bool answering, good;      // the client has it; and it is no refusal
     bool counted;              // how this try ended
     struct stream stream;
+    int64_t booked_us;            // when the pool's choice came
     int64_t told_us, told_tokens; // what the pool was told last
     int64_t piece_us;             // when the last piece came
 };

@@ -45,10 +45,13 @@ struct record {
     char model[129];
     char code[24];           // of an error, "" if there was none
     int64_t blocks, overlap; // of the request, found; −1: nothing was chosen
+    int64_t expected;        // found, or being computed there
     int64_t input, output;   // tokens; −1: unknown
     unsigned tries;          // engines tried
     int64_t first_us;        // from the request's arrival to the first token; −1: none
-    bool degraded;           // the choice was made without Redis
+    int64_t booked_us;       // from the choice to it, and what the pool took that to be; −1: none
+    int64_t predicted_us;
+    bool degraded; // the choice was made without Redis
     bool stream;
     // Kept by the server.
     int status; // 0: nothing was sent

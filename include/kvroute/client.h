@@ -190,6 +190,10 @@ struct kvr_choice {
     double cost;
     bool repeat;     // the request was live already
     int64_t version; // of the pool; -1 when degraded
+    int64_t
+        expected; // blocks: the overlap, and what live requests are computing there; at least overlap
+    double ttft; // ms to the first token, predicted; -1: unknown
+    double tpot; // ms for each further token, predicted; -1: unknown
 };
 
 struct kvr_score {
@@ -199,6 +203,9 @@ struct kvr_score {
     int64_t cached, prefill_tokens;      // tokens
     int64_t decode_blocks, requests;
     double cost;
+    int64_t expected;  // blocks, as in kvr_choice; and so the next two
+    double ttft, tpot; // ms; -1: unknown
+    bool room;         // whether it is within the pool's limits; true of a module that knows none
 };
 
 struct kvr_rank {
@@ -206,6 +213,7 @@ struct kvr_rank {
     uint64_t epoch, seq;
     int64_t held[KVR_TIERS]; // blocks
     int64_t requests, prefill_tokens, decode_blocks;
+    double ttft, tpot; // of late, ms to the first token and for each further one; -1: unknown
 };
 
 struct kvr_worker {
@@ -217,6 +225,9 @@ struct kvr_worker {
     size_t n_ranks;
     enum kvr_circuit circuit; // KVR_CLOSED also of a module that knows none
     int64_t failures;         // reported since the last success
+    double speed;             // as WORKER SET has it; 0: learnt
+    const struct kvr_bytes *labels;
+    size_t n_labels;
 };
 
 struct kvr_field {
@@ -280,6 +291,11 @@ struct kvr_select_call {      // SCORE takes the same, without request and lease
     unsigned weigh;     // which of these to use instead of the pool's
     double overlap, prefill, requests, temperature;
     int64_t deadline; // ms for this call; 0: the handle's
+    // A booking of a session goes where its last one went, if the pool's STICK allows; 1..KVR_MAX_ID
+    // bytes, empty: of none. A module that knows no sessions or labels refuses the call (REFUSED).
+    struct kvr_bytes session;
+    const struct kvr_bytes *with, *without; // labels that a worker must have, and must not
+    size_t n_with, n_without;               // at most KVR_MAX_LABELS each
 };
 
 struct kvr_update_call {
@@ -298,6 +314,8 @@ struct kvr_claim_call {
     bool prefilled;
     int64_t lease;
     int64_t deadline;
+    int64_t osl;              // tokens expected; 0: unknown
+    struct kvr_bytes session; // empty: of none
 };
 
 enum { // which fields of kvr_worker_call are meant; the names are those of WORKER SET
@@ -306,6 +324,8 @@ enum { // which fields of kvr_worker_call are meant; the names are those of WORK
     KVR_WORKER_CAPACITY = 4,
     KVR_WORKER_STATE = 8,
     KVR_WORKER_TTL = 16,
+    KVR_WORKER_SPEED = 32,
+    KVR_WORKER_LABELS = 64,
 };
 
 struct kvr_worker_call {
@@ -316,6 +336,10 @@ struct kvr_worker_call {
     enum kvr_state state; // KVR_READY or KVR_DRAINING
     int64_t ttl;          // ms
     int64_t deadline;
+    double speed; // against the others' 1; 0: learnt by the pool
+    // All that it has from now on, KVR_MAX_LABEL bytes each; usually key=value.
+    const struct kvr_bytes *labels;
+    size_t n_labels; // at most KVR_MAX_LABELS
 };
 
 enum kvr_op_kind { KVR_OP_STORED, KVR_OP_REMOVED, KVR_OP_CLEARED };
@@ -352,7 +376,9 @@ KVR_API enum kvr_code kvr_client_score_async(struct kvr_client *c,
                                              const struct kvr_select_call *call, kvr_done *done,
                                              void *ctx);
 
-// How far a request is; renews its lease. A request of this handle that the pool doesn't know (its
+// How far a request is; renews its lease. What pools learn of lengths and speeds they learn from
+// `prefilled` at the first token and from the last `output` before the RELEASE: say both, the
+// last one just before the RELEASE, where it costs no round trip of its own. A request of this handle that the pool doesn't know (its
 // lease ended, or a failover lost it) is booked back, and the answer is 1.
 KVR_API const struct kvr_result *kvr_client_update(struct kvr_client *c,
                                                    const struct kvr_update_call *call);

@@ -23,7 +23,9 @@ enum kvr_state { KVR_READY, KVR_DRAINING, KVR_EXPIRED };
 enum {
     KVR_MAX_NAME = 128,        // bytes of a worker's name
     KVR_MAX_ADDR = 512,        // bytes of a worker's address
-    KVR_MAX_ID = 256,          // bytes of a request's id
+    KVR_MAX_ID = 256,          // bytes of a request's id or a session's name
+    KVR_MAX_LABEL = 128,       // bytes of a worker's label
+    KVR_MAX_LABELS = 64,       // labels a worker
     KVR_MAX_RANKS = 1024,      // ranks a worker
     KVR_MAX_INSTANCES = 65535, // instances a pool
     KVR_MAX_BLOCKS = 1 << 20,  // blocks in one list
@@ -31,6 +33,7 @@ enum {
 };
 #define KVR_MAX_TOKENS ((int64_t)1 << 40) // ISL, OSL, OUTPUT, CACHED
 #define KVR_MAX_MS ((int64_t)1 << 50)     // durations
+#define KVR_MAX_SPEED 1e6                 // of a worker
 
 // resize(ctx, p, size): p NULL allocates, size 0 frees, otherwise like realloc. Returns NULL when
 // there is no memory, and then p is still valid. Shrinking to a smaller non-zero size may fail too.

@@ -221,8 +221,9 @@ size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, 
         if (how == KVR_RELEASED)
             learn_ended(&p->learnt, &p->instances[r->instance].learnt,
                         r->prefilled_at ? at - r->prefilled_at : -1, r->output);
-        // The engine may never have seen the prompt.
-        if (!r->prefilled && r->prediction) prediction_end(p, r->prediction);
+        // The engine may never have seen the prompt. One that has put something out has; so says who
+        // saw only the end of an answer, and can't tell when its first token came.
+        if (!r->prefilled && !r->output && r->prediction) prediction_end(p, r->prediction);
         request_end(p, r);
         live++;
     }

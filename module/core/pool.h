@@ -127,8 +127,6 @@ enum {
     KVR_SET_SPEED = 32,
     KVR_SET_LABELS = 64,
 };
-#define KVR_MAX_SPEED 1e6
-enum { KVR_MAX_LABELS = 64, KVR_MAX_LABEL = 128 }; // a worker's; bytes of one
 struct kvr_worker_set {
     unsigned set;
     struct kvr_bytes addr;          // up to KVR_MAX_ADDR bytes

@@ -148,6 +148,30 @@ Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
     world_close(&w);
 }
 
+// vLLM tells it among its metrics, SGLang in what it says of itself; a setting goes before both.
+Test(engine, capacity_is_learned, .timeout = 120) {
+    static struct world w;
+    world_open(&w, false);
+    struct engine_process *e = world_engine(&w, "--blocks=300", "", 2, false);
+    world_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
+    snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
+    world_engine_again(&w, 1);
+    world_engine(&w, "--blocks=200", "capacity=77", 1, false);
+    // In blocks of the pool's size, whatever the engine's are.
+    world_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
+    world_bridges(&w, 1, "--ttl 600");
+    becomes(&w, "e0", "capacity", "300");
+    becomes(&w, "e1", "capacity", "150");
+    becomes(&w, "e2", "capacity", "77");
+    becomes(&w, "e3", "capacity", "200");
+    says(&w, "/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
+    // It comes back with more memory.
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4 --blocks=400");
+    world_engine_again(&w, 0);
+    becomes(&w, "e0", "capacity", "400");
+    world_close(&w);
+}
+
 Test(engine, of_another_block_size_is_refused, .timeout = 120) {
     static struct world w;
     world_open(&w, false);

@@ -43,3 +43,37 @@ Test(health, numbers_by_name) {
     static const char many[] = "block_size=99999999999999999999999999999";
     cr_expect_leq(health_number(many, sizeof many - 1, "block_size"), 1000000000u);
 }
+
+#define INFO "vllm:cache_config_info{"
+static const struct {
+    const char *text;
+    uint32_t number; // the least of num_gpu_blocks in lines of vllm:cache_config_info
+} pages[] = {
+    {INFO "block_size=\"16\",num_gpu_blocks=\"27000\"} 1.0\n", 27000},
+    {"# HELP x\n" INFO "a=\"\\\"}{,\",num_gpu_blocks=\"7\",b=\"\"} 1.0", 7},
+    {INFO "engine=\"0\",num_gpu_blocks=\"9\"} 1\n" INFO "engine=\"1\",num_gpu_blocks=\"8\"} 1\n",
+     8},
+    {INFO "num_gpu_blocks=\"None\"} 1\n" INFO "num_gpu_blocks=\"8\"} 1\n", 8},
+    {INFO "num_gpu_blocks_override=\"5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=\"-5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=\"5.5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=5} 1\n", 0},
+    {INFO "num_gpu_blocks=\"", 0},
+    {INFO "num_gpu_blocks", 0},
+    {INFO, 0},
+    {"vllm:cache_config_info 1\nvllm:cache_config_info", 0},
+    {"x" INFO "num_gpu_blocks=\"5\"} 1\n", 0},
+    {"vllm:cache_config_info_of_old{num_gpu_blocks=\"5\"} 1\n", 0},
+    {"", 0},
+};
+
+Test(health, labels_by_name) {
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        size_t n = strlen(pages[i].text);
+        char *copy = malloc(n ? n : 1);
+        memcpy(copy, pages[i].text, n);
+        uint32_t found = health_label(copy, n, "vllm:cache_config_info", "num_gpu_blocks");
+        cr_expect_eq(found, pages[i].number, "%s: %u", pages[i].text, found);
+        free(copy);
+    }
+}

@@ -22,7 +22,7 @@
 #include "fake_impl.h"
 #include "home.h"
 
-enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56 };
+enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56, NAMES = 40, SAID = 600 };
 
 struct conn {
     int fd, node;
@@ -52,6 +52,7 @@ struct fake {
     bool fault_stays;
     char story[STORY][STORY_WORD];
     uint64_t n_story;
+    char said[NAMES][SAID]; // the last command of each name
 };
 
 // ---- Connections ---------------------------------------------------------------------------------
@@ -175,6 +176,23 @@ static void note(struct fake *f, const struct conn *c, const struct word *argv, 
         if (*line == '\r' || *line == '\n') *line = '.';
 }
 
+static bool begins_with(const char *line, const char *name, size_t n) {
+    return !strncmp(line, name, n) && (!line[n] || line[n] == ' ');
+}
+
+static void remember(struct fake *f, const struct word *argv, size_t argc) {
+    size_t i = 0, n = 0;
+    while (i < NAMES && f->said[i][0] && !begins_with(f->said[i], argv[0].p, argv[0].n))
+        i++;
+    if (i == NAMES || argv[0].n > 30) return;
+    for (size_t k = 0; k < argc && k < FAKE_WORDS && n < SAID - 1; k++) {
+        bool blob = k && word_is(argv[k - 1], "HASHES");
+        int added = snprintf(f->said[i] + n, SAID - n, "%s%.*s", k ? " " : "",
+                             blob ? 3 : (int)argv[k].n, blob ? "…" : argv[k].p);
+        n += added > 0 ? (size_t)added : 0;
+    }
+}
+
 static bool is_faulty(const struct fake *f) {
     return f->fault.kind != FAULT_NONE &&
            (f->heard == f->fault_at || (f->fault_stays && f->heard > f->fault_at));
@@ -285,6 +303,7 @@ static void obey(struct fake *f, struct conn *c) {
         // A server that hasn't done a thing may fail to say so, but doesn't claim to have done it.
         if (f->fault.kind == FAULT_SAY && right.n && right.p[0] == '-') faulty = false;
         note(f, c, argv, argc, &right, faulty);
+        remember(f, argv, argc);
         if (faulty)
             misbehave(f, c, &right);
         else
@@ -520,6 +539,14 @@ void fake_story(struct fake *f, const char *about, char *out, size_t size) {
         if (!about || line[0] == '(' || strstr(line, about))
             n += (size_t)snprintf(out + n, size - n, "%llu-%s ", (unsigned long long)i, line);
     }
+    give(f);
+}
+
+void fake_said(struct fake *f, const char *name, char *out, size_t size) {
+    take(f);
+    snprintf(out, size, "%s", "");
+    for (size_t i = 0; i < NAMES; i++)
+        if (begins_with(f->said[i], name, strlen(name))) snprintf(out, size, "%s", f->said[i]);
     give(f);
 }
 

@@ -65,6 +65,8 @@ bool fake_has(struct fake *f, const char *id, size_t n); // whether this one is
 // The last commands heard, and how they were answered ("!" with a fault), and what was done to the
 // servers in between. Only commands that have `about` in their first words, NULL: all.
 void fake_story(struct fake *f, const char *about, char *out, size_t size);
+// All words of the last command heard that has this name, "" if there was none; blobs of hashes as "…".
+void fake_said(struct fake *f, const char *name, char *out, size_t size);
 
 // ---- Deployments that are wrong ------------------------------------------------------------------
 
@@ -79,6 +81,8 @@ struct fake_lies {
     const char *fails;     // a command's name that is always answered with `error`
     const char *error;     //
     const char *open;      // a worker whose circuit is open; the other's is half-open
+    const char *addr;      // of the workers; NULL: one where nobody is
+    bool old;              // the module is of version 1: no sessions, labels or predictions
 };
 void fake_lie(struct fake *f, const struct fake_lies *lies); // copied; NULL: the truth again
 int fake_port(struct fake *f, int node);

@@ -35,6 +35,13 @@ static void bulk(struct buf *b, const char *text) {
     buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
 }
 
+static void words(struct buf *b, const char *name, const char *const *list, size_t n) {
+    bulk(b, name);
+    buf_text(b, "*%zu\r\n", n);
+    for (size_t i = 0; i < n; i++)
+        bulk(b, list[i]);
+}
+
 static void number(struct buf *b, const char *name, int64_t value) {
     bulk(b, name);
     buf_text(b, ":%" PRId64 "\r\n", value);
@@ -246,8 +253,24 @@ static void keyslot(struct heard *h) {
 
 // ---- Of the module -------------------------------------------------------------------------------
 
+static const char *address_of_workers(const struct pool *p) {
+    return p->lies.addr ? p->lies.addr : "http://10.0.0.1:8000";
+}
+
 static struct word request_of(const struct heard *h) {
     return h->argc > 2 ? h->argv[2] : (struct word){"", 0};
+}
+
+// A module of version 1 knows none of the words that came later.
+static bool too_new(struct heard *h) {
+    static const char *const later[] = {"SESSION", "WITH", "WITHOUT", "SPEED", "LABELS"};
+    for (size_t i = 3; h->p->lies.old && i < h->argc && i < FAKE_WORDS; i++)
+        for (size_t k = 0; k < sizeof later / sizeof *later; k++)
+            if (word_is(h->argv[i], later[k])) {
+                buf_text(h->out, "-ERR syntax error\r\n");
+                return true;
+            }
+    return false;
 }
 
 static void create(struct heard *h) {
@@ -262,7 +285,7 @@ static void create(struct heard *h) {
 
 static void pool_info(struct heard *h) {
     static const char *const zeros[] = {"predicted", "selects", "repeats", "gaps", "stale"};
-    buf_text(h->out, "*30\r\n");
+    buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 34);
     number(h->out, "version", h->p->version);
     number(h->out, "block_size", 16);
     text(h->out, "policy", "linear");
@@ -275,32 +298,42 @@ static void pool_info(struct heard *h) {
     number(h->out, "memory_bytes", 123456);
     for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
         number(h->out, zeros[i], 0);
+    if (h->p->lies.old) return;
+    number(h->out, "sessions", 1);
+    number(h->out, "expected_blocks", 3);
 }
 
 static void select_(struct heard *h) {
+    if (too_new(h)) return;
     bool repeat = !book(h->p, request_of(h));
     struct buf *b = h->out;
-    buf_text(b, "*18\r\n");
+    buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
     text(b, "worker", "w1");
     number(b, "rank", 0);
-    text(b, "addr", "http://10.0.0.1:8000");
+    text(b, "addr", address_of_workers(h->p));
     number(b, "overlap", 2);
     number(b, "cached", 32);
     number(b, "blocks", 4);
     text(b, "cost", "6.5");
     number(b, "repeat", repeat);
     number(b, "version", h->p->version);
+    if (h->p->lies.old) return;
+    number(b, "expected", 3);
+    text(b, "ttft", "125.5");
+    text(b, "tpot", "17.25");
+    number(b, "waited", 0);
 }
 
 static void score(struct heard *h) {
     static const char *const names[] = {"w1", "w2"};
     struct buf *b = h->out;
+    if (too_new(h)) return;
     buf_text(b, "*2\r\n");
     for (int i = 0; i < 2; i++) {
-        buf_text(b, "*24\r\n");
+        buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
         text(b, "worker", names[i]);
         number(b, "rank", 0);
-        text(b, "addr", "http://10.0.0.1:8000");
+        text(b, "addr", address_of_workers(h->p));
         number(b, "overlap", 2 - i);
         number(b, "device", 2 - i);
         number(b, "host", 0);
@@ -310,20 +343,27 @@ static void score(struct heard *h) {
         number(b, "decode_blocks", 0);
         number(b, "requests", 0);
         text(b, "cost", i ? "7" : "6.5");
+        if (h->p->lies.old) continue;
+        number(b, "expected", 3);
+        text(b, "ttft", i ? "-1" : "125.5");
+        text(b, "tpot", i ? "-1" : "17.25");
+        number(b, "room", !i);
     }
 }
 
 static void worker_about(struct heard *h, const char *name) {
+    static const char *const labels[2][2] = {{"zone=a", "gpu=big"}, {"zone=b", "link=1"}};
     struct buf *b = h->out;
     const char *open = h->p->lies.open;
-    buf_text(b, "*16\r\n");
+    bool old = h->p->lies.old, second = name[1] == '2';
+    buf_text(b, "*%d\r\n", old ? 16 : 26);
     text(b, "worker", name);
-    text(b, "addr", "http://10.0.0.1:8000");
+    text(b, "addr", address_of_workers(h->p));
     text(b, "state", "ready");
     number(b, "capacity", 0);
     number(b, "ttl_left", -1);
     bulk(b, "ranks");
-    buf_text(b, "*1\r\n*18\r\n");
+    buf_text(b, "*1\r\n*%d\r\n", old ? 18 : 22);
     number(b, "rank", 0);
     number(b, "epoch", 5);
     number(b, "seq", 7);
@@ -333,8 +373,18 @@ static void worker_about(struct heard *h, const char *name) {
     number(b, "requests", 0);
     number(b, "prefill_tokens", 0);
     number(b, "decode_blocks", 0);
+    if (!old) {
+        text(b, "ttft", second ? "-1" : "250.5");
+        text(b, "tpot", second ? "-1" : "20");
+    }
     text(b, "circuit", open && !strcmp(open, name) ? "open" : "half-open");
     number(b, "failures", 3);
+    if (old) return;
+    text(b, "role", "both");
+    text(b, "speed", second ? "0" : "0.5");
+    words(b, "labels", labels[second], 2);
+    number(b, "maxrequests", 0);
+    number(b, "drain_left", -1);
 }
 
 static void worker_list(struct heard *h) {
@@ -348,6 +398,7 @@ static void worker_get(struct heard *h) {
 }
 
 static void worker_set(struct heard *h) {
+    if (too_new(h)) return;
     h->p->version++;
     buf_text(h->out, ":0\r\n");
 }
@@ -368,6 +419,7 @@ static void update(struct heard *h) {
 }
 
 static void claim(struct heard *h) {
+    if (too_new(h)) return;
     buf_text(h->out, ":%d\r\n", book(h->p, request_of(h)));
 }
 

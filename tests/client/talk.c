@@ -39,6 +39,7 @@ struct talk {
 };
 
 static const uint64_t hashes[BLOCKS] = {11, 22, 0, UINT64_MAX};
+static const struct kvr_bytes labels[] = {{"zone=a", 6}, {"gpu \r\n", 6}, {"zone=b", 6}};
 static const struct kvr_bytes ids[] = {{"request-a", 9}, {"request \r\n\0b", 12}, {"c", 1}};
 
 __attribute__((format(printf, 2, 3))) static void complain(struct talk *t, const char *format,
@@ -62,10 +63,13 @@ static const struct kvr_result *worker_set(struct kvr_client *c, kvr_done *done,
         .worker = kvr_text("w1"),
         .addr = kvr_text("http://10.0.0.1:8000"),
         .set = KVR_WORKER_ADDR | KVR_WORKER_RANKS | KVR_WORKER_CAPACITY | KVR_WORKER_STATE |
-               KVR_WORKER_TTL,
+               KVR_WORKER_TTL | KVR_WORKER_SPEED | KVR_WORKER_LABELS,
         .ranks = 1,
         .capacity = 1000,
         .ttl = 60000,
+        .speed = 0.5,
+        .labels = labels,
+        .n_labels = 2,
     };
     if (!done) return kvr_client_worker_set(c, &call);
     *code = kvr_client_worker_set_async(c, &call, done, ctx);
@@ -111,6 +115,11 @@ static const struct kvr_result *select_a(struct kvr_client *c, kvr_done *done, v
         .policy = "linear",
         .weigh = KVR_WEIGH_OVERLAP | KVR_WEIGH_TEMPERATURE,
         .overlap = 0.5,
+        .session = kvr_text("a session"),
+        .with = labels,
+        .n_with = 1,
+        .without = labels + 2,
+        .n_without = 1,
     };
     if (!done) return kvr_client_select(c, &call);
     *code = kvr_client_select_async(c, &call, done, ctx);
@@ -178,6 +187,8 @@ static const struct kvr_result *claim(struct kvr_client *c, kvr_done *done, void
         .output = 5,
         .prefilled = true,
         .lease = KVR_NO_LEASE,
+        .osl = 80,
+        .session = kvr_text("another"),
     };
     if (!done) return kvr_client_claim(c, &call);
     *code = kvr_client_claim_async(c, &call, done, ctx);
@@ -265,6 +276,8 @@ static void look_at(struct talk *t, const struct step *step, const struct kvr_re
             sum += r->workers[i].name.n ? (unsigned char)r->workers[i].name.p[0] : 0;
             for (size_t k = 0; k < r->workers[i].n_ranks; k++)
                 sum += r->workers[i].ranks[k].epoch;
+            for (size_t k = 0; k < r->workers[i].n_labels; k++)
+                sum += (unsigned char)r->workers[i].labels[k].p[0];
         }
         break;
     case FIELDS:

@@ -91,6 +91,13 @@ static const struct kvr_select_call bad_selects[] = {
     {ID, BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
     {ID, BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
     {ID, BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
+    {ID, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
+    {ID, BLOCKS, .session = {NULL, 1}},
+    {ID, BLOCKS, .n_with = 1},
+    {ID, BLOCKS, .n_without = 1},
+    {ID, BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
+    {ID, BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
+    {ID, BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
 };
 
 #define WORKER .worker = {"w", 1}
@@ -109,6 +116,8 @@ static const struct kvr_claim_call bad_claims[] = {
     {ID, WORKER, BLOCKS, .cached = -1},
     {ID, WORKER, BLOCKS, .output = KVR_MAX_TOKENS + 1},
     {ID, WORKER, BLOCKS, .lease = -2},
+    {ID, WORKER, BLOCKS, .osl = -1},
+    {ID, WORKER, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
 };
 static const struct kvr_worker_call bad_workers[] = {
     {.worker = {"", 0}},
@@ -119,6 +128,12 @@ static const struct kvr_worker_call bad_workers[] = {
     {WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
     {WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
     {WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
+    {WORKER, .set = KVR_WORKER_SPEED, .speed = -1},
+    {WORKER, .set = KVR_WORKER_SPEED, .speed = 0.0 / 0.0},
+    {WORKER, .set = KVR_WORKER_SPEED, .speed = 1.0 / 0.0},
+    {WORKER, .set = KVR_WORKER_LABELS, .labels = NULL, .n_labels = 1},
+    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"", 0}, .n_labels = 1},
+    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"l", 1}, .n_labels = 65},
 };
 static const struct kvr_event_call bad_events[] = {
     {.worker = {"", 0}, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},

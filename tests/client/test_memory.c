@@ -188,6 +188,20 @@ Test(memory, what_is_said_of_a_worker_adds_up) {
     cr_assert_eq(r->said.set, KVR_WORKER_ADDR | KVR_WORKER_RANKS | KVR_WORKER_STATE);
     cr_assert_eq(r->said.ranks, 2);
     cr_assert(r->said.addr.n == 4 && !memcmp(r->said.addr.p, "here", 4));
+    struct kvr_bytes labels[] = {{"zone=a", 6}, {"gpu", 3}};
+    say = (struct kvr_worker_call){.worker = kvr_text("w"),
+                                   .set = KVR_WORKER_LABELS | KVR_WORKER_SPEED,
+                                   .speed = 0.5,
+                                   .labels = labels,
+                                   .n_labels = 2};
+    registered_say(&m, &say, false);
+    labels[1].p = "not any more";
+    cr_assert(r->said.n_labels == 2 && !memcmp(r->said.labels[0].p, "zone=a", 6) &&
+              !memcmp(r->said.labels[1].p, "gpu", 3));
+    say.set = KVR_WORKER_LABELS;
+    say.n_labels = 0; // none is something that can be said, and speed stays
+    registered_say(&m, &say, false);
+    cr_assert(r->said.set & KVR_WORKER_LABELS && r->said.n_labels == 0 && r->said.speed == 0.5);
     // Deleted and registered anew, it has nothing of its first life.
     say = (struct kvr_worker_call){.worker = kvr_text("w")};
     registered_say(&m, &say, true);

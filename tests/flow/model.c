@@ -391,7 +391,8 @@ int model_release(struct model *m, const int *ids, int n) {
     int live = 0;
     for (int i = 0; i < n; i++) {
         live += m->live[ids[i]].live;
-        if (m->live[ids[i]].live) end_predictions(m, ids[i], !m->live[ids[i]].prefilled);
+        if (m->live[ids[i]].live)
+            end_predictions(m, ids[i], !m->live[ids[i]].prefilled && !m->live[ids[i]].output);
         m->live[ids[i]].live = false;
     }
     m->version += live > 0;

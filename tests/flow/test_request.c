@@ -187,6 +187,25 @@ Test(request, among_exclude_and_nobody) {
     cr_expect_str_eq(map_str(call(c, "KVROUTE.SELECT p r IDS 3 1 2 3"), "worker"), "b");
 }
 
+// A request that ended before its engine had computed anything takes its prediction back. That it was
+// computed is said by PREFILLED, or, by who saw only the end of its answer, by OUTPUT.
+Test(request, what_is_predicted_of_a_request_that_ended) {
+    static const struct {
+        const char *update;
+        int overlap;
+    } ends[] = {{"KVROUTE.UPDATE p r%d LEASE 1000", 0},
+                {"KVROUTE.UPDATE p r%d PREFILLED", 3},
+                {"KVROUTE.UPDATE p r%d OUTPUT 1", 3}};
+    struct conn *c = start("BLOCKSIZE 1 PREDICT 100000");
+    for (int i = 0; i < 3; i++) {
+        call(c, "KVROUTE.SELECT p r%d IDS 3 %d8 2 3 AMONG 1 b", i, i + 1);
+        expect_int(c, 1, ends[i].update, i);
+        expect_int(c, 1, "KVROUTE.RELEASE p r%d", i);
+        const struct reply *r = call(c, "KVROUTE.SCORE p IDS 3 %d8 2 3 AMONG 1 b", i + 1);
+        cr_expect(map_int(&r->items[0], "overlap") == ends[i].overlap, "%s", ends[i].update);
+    }
+}
+
 Test(request, claim_books_without_choosing) {
     struct conn *c = start("BLOCKSIZE 1");
     expect_error(c, "NOWORKER", "KVROUTE.CLAIM p r nosuch 0 IDS 1 1");

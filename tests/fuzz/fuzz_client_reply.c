@@ -51,6 +51,7 @@ static void look_at(enum answer_form form, const struct kvr_result *r) {
         touch(r->choice.worker);
         touch(r->choice.addr);
         must(r->choice.rank < KVR_MAX_RANKS, "a rank that can't be");
+        must(r->choice.expected >= r->choice.overlap, "less expected than held");
         break;
     case ANSWER_SCORES:
         for (size_t i = 0; i < r->n; i++) {
@@ -66,6 +67,8 @@ static void look_at(enum answer_form form, const struct kvr_result *r) {
             must(r->workers[i].state <= KVR_EXPIRED, "a state that can't be");
             for (size_t k = 0; k < r->workers[i].n_ranks; k++)
                 must(r->workers[i].ranks[k].rank < KVR_MAX_RANKS, "a rank that can't be");
+            for (size_t k = 0; k < r->workers[i].n_labels; k++)
+                touch(r->workers[i].labels[k]);
         }
         break;
     case ANSWER_FIELDS:

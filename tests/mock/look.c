@@ -4,6 +4,7 @@
 #include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "memory.h"
 #include "routes.h"
@@ -64,6 +65,22 @@ static double value_of(enum metric metric, const struct engine_count *c) {
     }
 }
 
+static bool is_sglang(const struct mock *m) {
+    return !strncmp(m->options->engine.schema->name, "sglang", 6);
+}
+
+// vLLM's way to tell how large its cache is.
+static void put_cache_config(const struct mock *m, struct evbuffer *out) {
+    evbuffer_add_printf(out, "# TYPE vllm:cache_config_info gauge\n");
+    for (size_t rank = 0; rank < m->options->ranks; rank++)
+        evbuffer_add_printf(out,
+                            "vllm:cache_config_info{block_size=\"%zu\",cache_dtype=\"auto\","
+                            "enable_prefix_caching=\"True\",engine=\"%zu\","
+                            "num_gpu_blocks=\"%zu\",num_gpu_blocks_override=\"None\"} 1.0\n",
+                            (size_t)m->options->engine.block_size, rank,
+                            (size_t)m->options->engine.blocks);
+}
+
 void serve_metrics(struct mock *m, struct evhttp_request *request) {
     struct evbuffer *out = evhttp_request_get_output_buffer(request);
     json_t *name = json_string(m->options->model);
@@ -76,6 +93,7 @@ void serve_metrics(struct mock *m, struct evhttp_request *request) {
                                 metrics[i].name, rank, model ? model : "\"\"", value_of(i, &c));
         }
     }
+    if (!is_sglang(m)) put_cache_config(m, out);
     free(model);
     json_decref(name);
     answer_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", "");
@@ -83,13 +101,22 @@ void serve_metrics(struct mock *m, struct evhttp_request *request) {
 
 // ---- /server_info --------------------------------------------------------------------------------
 
+// SGLang's way: of each rank, in tokens.
+static json_t *states_of(const struct options *o) {
+    json_t *states = json_array();
+    for (size_t i = 0; i < o->ranks; i++)
+        json_array_append_new(
+            states, json_pack("{s:I}", "max_total_num_tokens",
+                              (json_int_t)o->engine.blocks * (json_int_t)o->engine.block_size));
+    return states;
+}
+
 void serve_info(struct mock *m, struct evhttp_request *request) {
     const struct options *o = m->options;
-    json_t *info =
-        json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s}", "engine", "kvroute-mock-engine", "model_path",
-                  o->model, "block_size", (json_int_t)o->engine.block_size, "page_size",
-                  (json_int_t)o->engine.block_size, "dp_size", (json_int_t)o->ranks,
-                  "num_gpu_blocks", (json_int_t)o->engine.blocks, "schema", o->engine.schema->name);
+    json_t *info = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "engine", "kvroute-mock-engine",
+                             "model_path", o->model, "block_size", (json_int_t)o->engine.block_size,
+                             "page_size", (json_int_t)o->engine.block_size, "dp_size",
+                             (json_int_t)o->ranks, "schema", o->engine.schema->name);
     json_t *events = json_null();
     if (!o->no_events)
         events = json_pack("{s:s,s:s,s:i,s:s,s:I,s:I,s:o}", "publisher", "zmq", "endpoint_host",
@@ -98,6 +125,7 @@ void serve_info(struct mock *m, struct evhttp_request *request) {
                            (json_int_t)o->ranks, "replay_port_base",
                            o->no_replay ? json_null() : json_integer(m->replay_port));
     if (info) json_object_set_new(info, "kv_events", events);
+    if (info && is_sglang(m)) json_object_set_new(info, "internal_states", states_of(o));
     answer_json(request, 200, info);
 }
 

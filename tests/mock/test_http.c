@@ -280,6 +280,7 @@ Test(http, what_else_there_is) {
         {"/v1/models", NULL, "\"id\":\"ad\""},
         {"/server_info", NULL, "\"block_size\":8,\"dp_size\":2"},
         {"/get_server_info", NULL, "\"endpoint_port_base\":"},
+        {"/metrics", NULL, "\nvllm:cache_config_info{block_size=\"8\","},
         {"/tokenize", "{\"prompt\":\"a b c\"}", "\"count\":3"},
         {"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}]}", "\"count\":5"},
         {"/v1/embeddings", "{\"input\":\"a b\"}", "\"prompt_tokens\":2"},

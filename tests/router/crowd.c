@@ -38,6 +38,7 @@ static void on_head(void *ctx, const struct reply *r) {
     who->status = r->status;
     copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
     copy(who->overlap, sizeof who->overlap, r, "X-Kvroute-Overlap");
+    copy(who->expected, sizeof who->expected, r, "X-Kvroute-Expected");
     copy(who->id, sizeof who->id, r, "X-Request-Id");
     copy(who->type, sizeof who->type, r, "Content-Type");
 }

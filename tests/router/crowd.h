@@ -23,7 +23,7 @@ struct caller {
     int status;    // 0: no head came
     bool complete; // the answer ended as it should
     bool heard;    // something of its body came
-    char worker[140], overlap[24], id[140], type[80];
+    char worker[140], overlap[24], expected[24], id[140], type[80];
 };
 
 void crowd_open(struct crowd *c);

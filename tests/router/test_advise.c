@@ -410,6 +410,7 @@ Test(advise, text_in_pieces, .fini = down) {
     cr_assert_gt(number_of(a, "blocks"), 1);
     cr_assert_eq(number_of(a, "overlap"), 0);
     json_decref(a);
+    json_decref(post("/v1/update", "{\"request\":\"t1\",\"prefilled\":true}", 200));
     json_decref(post("/v1/release", "{\"request\":\"t1\"}", 200));
     text[590] = '!'; // its beginning is where it was sent
     snprintf(body, sizeof body, "{\"request\":\"t2\",\"text\":\"%s\"}", text);

@@ -63,6 +63,7 @@ Test(page, shows_the_fleet, .fini = down, .timeout = 120) {
     char *page = browse();
     cr_assert(strstr(page, "All is well."), "%s", page);
     cr_assert(strstr(page, "2 of 2") && strstr(page, "10.0.0.1:8000"));
+    cr_assert(strstr(page, "expected hits") && strstr(page, "first token"));
     cr_assert(strstr(page, "&lt;b&gt;bold") && !strstr(page, "<b>bold"));
     free(page);
     stand_kill(&s.redis, SIGKILL);

@@ -83,7 +83,7 @@ Test(prompt, what_is_odd_has_no_blocks) {
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         for (int kind = PROMPT_CHAT; kind <= PROMPT_EMBEDDING; kind++) {
             struct prompt p = read_as((enum prompt_kind)kind, odd[i], &ids);
-            cr_assert(p.n == 0 && p.osl == 0 && !p.stream, "%s", odd[i]);
+            cr_assert(p.n == 0 && p.osl == (kind == PROMPT_EMBEDDING) && !p.stream, "%s", odd[i]);
             prompt_free(&p);
             p = read_as((enum prompt_kind)kind, odd[i], &text);
             prompt_free(&p);
@@ -96,13 +96,24 @@ Test(prompt, lengths) {
         int64_t isl, osl;
         bool stream;
     } cases[] = {
-        {"{\"prompt\":[1,2,3,4,5],\"max_tokens\":7}", 5, 7, false},
-        {"{\"prompt\":\"123456789\",\"max_tokens\":7,\"n\":3,\"stream\":true}", 3, 21, true},
+        // A limit is no expectation, unless the answer can't end before it.
+        {"{\"prompt\":[1,2,3,4,5],\"max_tokens\":7}", 5, 0, false},
+        {"{\"prompt\":[1],\"max_tokens\":7,\"ignore_eos\":true}", 1, 7, false},
+        {"{\"prompt\":[1],\"max_tokens\":7,\"ignore_eos\":1,\"min_tokens\":6}", 1, 0, false},
+        {"{\"prompt\":[1],\"max_tokens\":7,\"min_tokens\":7}", 1, 7, false},
+        {"{\"prompt\":[1],\"min_tokens\":7}", 1, 0, false},
+        {"{\"prompt\":[1],\"max_tokens\":9,\"nvext\":{\"agent_hints\":{\"osl\":5}}}", 1, 5, false},
+        {"{\"prompt\":[1],\"nvext\":{\"agent_hints\":[]}}", 1, 0, false},
+        {"{\"prompt\":\"123456789\",\"max_tokens\":7,\"n\":3,\"stream\":true,\"ignore_eos\":true}",
+         3, 21, true},
         {"{\"prompt\":[\"1234\",\"12345678\"]}", 3, 0, false},
-        {"{\"prompt\":[[1,2,3],[4,5]],\"max_tokens\":1,\"max_completion_tokens\":9}", 5, 9, false},
+        {"{\"prompt\":[[1,2,3],[4,5]],\"max_tokens\":1,\"max_completion_tokens\":9,\"ignore_eos\":"
+         "true}",
+         5, 9, false},
         {"{\"prompt_token_ids\":[1,2],\"prompt\":\"123456789\"}", 2, 0, false},
-        {"{\"prompt\":\"\",\"max_tokens\":9223372036854775807,\"n\":9223372036854775807}", 0,
-         KVR_MAX_TOKENS, false},
+        {"{\"prompt\":\"\",\"max_tokens\":9223372036854775807,\"n\":9223372036854775807,\"ignore_"
+         "eos\":true}",
+         0, KVR_MAX_TOKENS, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct prompt p = read_as(PROMPT_COMPLETION, cases[i].body, &ids);

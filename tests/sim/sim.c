@@ -22,9 +22,16 @@ void small_add(struct small *s, double at, uint32_t isl, uint32_t osl, uint64_t 
         .known = (isl + osl) / s->load.block_size,
         .first = s->load.n_hashes,
     };
-    cr_assert(s->load.n <= 16 && r->known <= 64);
+    cr_assert(s->load.n <= SMALL_REQUESTS && s->load.n_hashes + r->known <= SMALL_HASHES);
     for (uint32_t i = 0; i < r->known; i++)
         s->hashes[s->load.n_hashes++] = first + i;
+}
+
+void small_fork(struct small *s, double at, uint32_t isl, uint32_t osl, uint64_t first,
+                uint32_t other, uint32_t blocks) {
+    small_add(s, at, isl, osl, first);
+    size_t place = s->requests[s->load.n - 1].first;
+    memcpy(s->hashes + place, s->hashes + s->requests[other].first, blocks * sizeof *s->hashes);
 }
 
 void setting_open(struct setting *s, const char *load, size_t requests, double rate) {
@@ -44,7 +51,6 @@ void setting_open(struct setting *s, const char *load, size_t requests, double r
         .notice = s->o.notice,
         .sync = s->o.sync,
         .age = s->o.age,
-        .affinity = 1024,
         .seed = 1,
         .rule = s->o.rule,
         .words = "",

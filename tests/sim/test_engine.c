@@ -27,7 +27,7 @@ Test(engine, one_request) {
     struct small l;
     small_open(&l, 4);
     small_add(&l, 0, 10, 3, 100);
-    struct engine *e = engine_new(&round_numbers, &l.load, 20);
+    struct engine *e = engine_new(&round_numbers, &l.load, 20, 0);
     const struct begun *begun;
     size_t n;
     double none;
@@ -53,7 +53,7 @@ Test(engine, budget_and_cache) {
     small_add(&l, 0, 8, 4, 100);
     small_add(&l, 0, 12, 2, 100); // the first two blocks are those of the other
     small_add(&l, 0, 8, 2, 100);  // all of it is
-    struct engine *e = engine_new(&round_numbers, &l.load, 20);
+    struct engine *e = engine_new(&round_numbers, &l.load, 20, 0);
     engine_add(e, 0);
     go(e, 1 + 8 * 0.01);
     engine_add(e, 1);
@@ -72,7 +72,7 @@ Test(engine, waits_when_full) {
     small_open(&l, 4);
     small_add(&l, 0, 8, 4, 100);
     small_add(&l, 0, 8, 4, 200);
-    struct engine *e = engine_new(&round_numbers, &l.load, 5);
+    struct engine *e = engine_new(&round_numbers, &l.load, 5, 0);
     engine_add(e, 0);
     engine_add(e, 1);
     go(e, 1 + 8 * 0.01);
@@ -91,7 +91,7 @@ Test(engine, no_more_run_than_may) {
     small_open(&l, 4);
     for (uint64_t i = 0; i < 6; i++)
         small_add(&l, 0, 1, 3, 100 * i);
-    struct engine *e = engine_new(&round_numbers, &l.load, 20);
+    struct engine *e = engine_new(&round_numbers, &l.load, 20, 0);
     for (uint32_t i = 0; i < 6; i++)
         engine_add(e, i);
     struct step s = go(e, 1 + 4 * 0.01);
@@ -108,7 +108,7 @@ Test(engine, random) {
     const size_t blocks = 4000;
     struct model m = *model_find("middle");
     m.running = 24;
-    struct engine *e = engine_new(&m, &load, blocks);
+    struct engine *e = engine_new(&m, &load, blocks, 0);
     uint64_t rng = 9, tokens = 0, hits = 0;
     uint32_t *first = calloc(load.n, sizeof *first), *done = calloc(load.n, sizeof *done);
     size_t added = 0, over = 0;

@@ -16,8 +16,14 @@ static struct workload make(const char *name, size_t n, double rate, uint64_t se
     return w;
 }
 
+// Those in closed loop have tests of their own.
+static bool is_open(const struct load *l) {
+    return l->users[0] == 0;
+}
+
 Test(load, the_same_for_a_seed) {
     for (size_t i = 0; i < load_count; i++) {
+        if (!is_open(&loads[i])) continue;
         struct workload a = make(loads[i].name, 500, 20, 3), b = make(loads[i].name, 500, 20, 3),
                         c = make(loads[i].name, 500, 20, 4);
         cr_assert(a.n == 500 && b.n == 500 && a.n_hashes == b.n_hashes);
@@ -32,6 +38,7 @@ Test(load, the_same_for_a_seed) {
 
 Test(load, well_formed_and_at_its_rate) {
     for (size_t i = 0; i < load_count; i++) {
+        if (!is_open(&loads[i])) continue;
         struct workload w = make(loads[i].name, 4000, 40, 1);
         for (size_t k = 0; k < w.n; k++) {
             const struct request *r = &w.requests[k];
@@ -95,11 +102,41 @@ Test(load, bursts_come_in_waves) {
 
 Test(load, an_engine_takes_them_all) {
     for (size_t i = 0; i < load_count; i++)
-        for (size_t m = 0; m < MODELS; m++) {
+        for (size_t m = 0; m < MODELS && is_open(&loads[i]); m++) {
             struct workload w = make(loads[i].name, 2000, 20, 1);
             for (size_t k = 0; k < w.n; k++)
                 cr_assert(w.requests[k].isl + w.requests[k].osl < models[m].capacity / 4);
             cr_assert(loads[i].rate[m] > 0);
             workload_free(&w);
         }
+}
+
+// Nobody says whose: a prompt that contains another whole goes on with that one's session.
+Test(load, sessions_are_guessed_from_what_prompts_contain) {
+    static const uint64_t hashes[][4] = {
+        {1, 2},       // a new one; all begin with 1
+        {1, 3, 4},    // another
+        {1, 2, 5},    // contains the first
+        {1, 2, 5, 6}, // and this the third
+        {1, 7},       // begins like all
+        {1, 3, 8},    // contains only a part of the second
+        {1},          // ends with what all begin with
+        {1, 9},       // contains that, but it was no one's own
+    };
+    static const uint32_t blocks[] = {2, 3, 3, 4, 2, 3, 1, 2},
+                          sessions[] = {0, 1, 0, 0, 2, 3, 4, 5};
+    struct request requests[8];
+    uint64_t all[64];
+    struct workload w = {.requests = requests, .n = 8, .hashes = all, .block_size = 16};
+    for (uint32_t i = 0; i < 8; i++) {
+        requests[i] = (struct request){.blocks = 2 * blocks[i], .first = w.n_hashes};
+        for (uint32_t k = 0; k < blocks[i]; k++) {
+            all[w.n_hashes++] = hashes[i][k] + 100;
+            all[w.n_hashes++] = hashes[i][k];
+        }
+    }
+    workload_guess_sessions(&w, 2);
+    for (uint32_t i = 0; i < 8; i++)
+        cr_assert(requests[i].session == sessions[i], "%u: %u", i, requests[i].session);
+    cr_assert(w.sessions == 6);
 }

@@ -189,7 +189,7 @@ size_t model_release(struct model *m, int64_t at, const struct kvr_bytes *ids, s
         if (how == KVR_RELEASED)
             learn_ended(&m->learnt, &w->rank[rank].learnt,
                         r->prefilled_at ? at - r->prefilled_at : -1, r->output);
-        model_guess_take_back(m, r, !r->prefilled);
+        model_guess_take_back(m, r, !r->prefilled && !r->output);
         free(r->hashes);
         *r = m->requests[--m->n_requests];
         done++;

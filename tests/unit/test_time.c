@@ -290,11 +290,11 @@ Test(time, a_request_never_prefilled_takes_back) {
             pair_release_as(&p, &id, 1, ends[i]);
             pair_check_all(&p);
             cr_assert(predicted(&p) == 7 && overlap(&p, prompt, 6) == 4);
-            pair_update(&p, text("a"), true, -1, -1);
+            pair_update(&p, text("a"), reload, reload ? -1 : 1, -1); // either says that it was
             id = text("a");
             pair_release_as(&p, &id, 1, ends[i]);
-            cr_assert(predicted(&p) == 7); // this one was computed
-            choose(&p, "a", prompt, 1);    // another request of that name
+            cr_assert(predicted(&p) == 7);
+            choose(&p, "a", prompt, 1); // another request of that name
             end(&p, "a");
             cr_assert(predicted(&p) == 7);
             end(&p, "c");

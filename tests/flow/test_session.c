@@ -286,11 +286,15 @@ static bool no_session_is_left(void *ctx) {
     return pool_info(ctx, "p", "sessions") == 0;
 }
 
+static bool idle_sessions_are_over(void *ctx) {
+    return pool_info(ctx, "p", "sessions") <= 25;
+}
+
 Test(session, ends_by_the_timer_everywhere) {
     struct server *s = server_start(NULL), *replica = server_start(NULL);
     server_replica_of(replica, s);
     struct conn *c = s->conn, *watch = server_connect(replica, 2);
-    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 SESSIONTTL 300 LEASE 0");
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 LEASE 0");
     expect_int(c, 1, "KVROUTE.WORKER SET p w");
     for (int i = 0; i < 50; i++) {
         call(c, "KVROUTE.SELECT p r%d IDS 0 SESSION s%d", i, i);
@@ -299,8 +303,10 @@ Test(session, ends_by_the_timer_everywhere) {
     expect_equal(s, replica, "p");
     cr_expect(pool_info(replica->conn, "p", "sessions") == 50);
     call_ok(watch, "MONITOR");
-    sleep_ms(600);
-    cr_expect(pool_info(c, "p", "sessions") == 25); // the others have live requests
+    call_ok(c, "KVROUTE.ALTER p SESSIONTTL 1");
+    wait_until(idle_sessions_are_over, c, "sessions without live requests are over");
+    sleep_ms(200);
+    cr_expect(pool_info(c, "p", "sessions") == 25); // the others have some
     expect_null(c, "KVROUTE.SESSION GET p s1");
     cr_expect(map_int(call(c, "KVROUTE.SESSION GET p s2"), "ttl_left") == 0);
     for (int i = 0; i < 50; i += 2)
@@ -340,7 +346,7 @@ Test(session, copies_agree_on_what_went_with_a_worker) {
     struct server *s = server_start(NULL), *early = server_start(NULL), *late = server_start(NULL);
     server_replica_of(early, s);
     struct conn *c = s->conn;
-    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 SESSIONTTL 500");
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 SESSIONTTL 100000");
     expect_int(c, 1, "KVROUTE.WORKER SET p w");
     expect_int(c, 1, "KVROUTE.WORKER SET p v");
     for (int i = 0; i < 100; i++) {
@@ -355,6 +361,7 @@ Test(session, copies_agree_on_what_went_with_a_worker) {
     expect_equal(s, late, "p");
     for (int i = 0; i < 100; i++)
         call(c, "KVROUTE.RELEASE p r%d", i);
+    call_ok(c, "KVROUTE.ALTER p SESSIONTTL 1");
     wait_until(no_session_is_left, c, "all sessions are over");
     expect_equal(s, early, "p");
     expect_equal(s, late, "p");

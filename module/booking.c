@@ -76,7 +76,10 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
     if (b->output) put_option(&e, OUTPUT, b->output);
     if (b->osl) put_option(&e, OSL, b->osl);
     if (b->predict_until) put_option(&e, PREDICTED, b->predict_until);
-    if (b->overlap && b->overlap != b->cached / o->block_size) put_option(&e, OVERLAP, b->overlap);
+    // Without EXPECTED, both follow from what is cached, and an overlap of 0 can't be said.
+    int64_t blocks = b->cached / o->block_size;
+    bool expected = b->expected && (b->expected != blocks || !b->overlap);
+    if (b->overlap && (expected || b->overlap != blocks)) put_option(&e, OVERLAP, b->overlap);
     if (b->cost != 0) {
         char text[DOUBLE_ROOM];
         size_t n = format_double(b->cost, text);
@@ -88,8 +91,7 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
         put(&e, words[SESSION], false);
         put(&e, RedisModule_CreateString(NULL, b->session.p, b->session.n), true);
     }
-    if (b->expected && b->expected != b->cached / o->block_size)
-        put_option(&e, EXPECTED, b->expected);
+    if (expected) put_option(&e, EXPECTED, b->expected);
     RedisModule_Replicate(c->ctx, "KVROUTE.CLAIM", "v", e.argv, e.n);
     for (size_t i = 0; i < e.n; i++)
         if (e.own[i]) RedisModule_FreeString(NULL, e.argv[i]);

@@ -162,7 +162,7 @@ static size_t free_effort(RedisModuleKeyOptCtx *ctx, const void *value) {
     const struct value *v = value;
     struct kvr_stats s;
     kvr_pool_stats(v->pool, RedisModule_Milliseconds(), &s);
-    return 1 + s.workers + s.requests + s.holdings + s.predicted + s.unswept;
+    return 1 + s.workers + s.requests + s.sessions + s.holdings + s.predicted + s.unswept;
 }
 
 // Also called by RENAME and MOVE, where the value lives on: a notification then says where.

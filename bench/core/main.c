@@ -241,8 +241,8 @@ static double select_time(size_t workers) {
         for (int i = 0; i < EACH; i++) {
             struct kvr_choice choice;
             struct kvr_booking booked;
-            if (kvr_select(p, 1, id, &q, 0, -1, 0, &choice, &booked)) fail("SELECT is refused");
-            kvr_release(p, &id, 1);
+            if (kvr_select(p, 1, id, &q, -1, 0, &choice, &booked)) fail("SELECT is refused");
+            kvr_release(p, 1, &id, 1, KVR_RELEASED);
         }
         times[r] = (cpu_ns() - start) / EACH;
     }

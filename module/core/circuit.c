@@ -45,7 +45,7 @@ enum kvr_err kvr_report(struct kvr_pool *p, int64_t at, struct kvr_bytes name, b
     *changed = failures != w->failures || barred != w->barred;
     if (*changed) {
         // Whoever answers again may be a new process, with nothing in its cache.
-        for (uint32_t r = 0; barred && !w->barred && r < w->ranks; r++)
+        for (uint32_t r = 0; barred && r < w->ranks; r++)
             predictions_drop(p, w->instances[r]);
         circuit_set(p, w, failures, barred);
         p->version++;

@@ -7,7 +7,11 @@ void deadlines_free(struct deadlines *d) {
 }
 
 int deadlines_reserve(struct deadlines *d) {
-    return mem_grow(d->mem, &d->heap, &d->cap, d->n + 1, sizeof *d->heap);
+    return deadlines_reserve_all(d, d->n + 1);
+}
+
+int deadlines_reserve_all(struct deadlines *d, size_t n) {
+    return mem_grow(d->mem, &d->heap, &d->cap, n, sizeof *d->heap);
 }
 
 static void put(struct deadlines *d, size_t i, struct deadline *item) {

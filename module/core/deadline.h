@@ -20,7 +20,8 @@ struct deadlines {
 };
 
 void deadlines_free(struct deadlines *d);
-int deadlines_reserve(struct deadlines *d); // 0: deadlines_add of one item can't fail
+int deadlines_reserve(struct deadlines *d);               // 0: deadlines_add of one item can't fail
+int deadlines_reserve_all(struct deadlines *d, size_t n); // the same as long as there are at most n
 void deadlines_add(struct deadlines *d, struct deadline *item, int64_t at);
 void deadlines_move(struct deadlines *d, struct deadline *item, int64_t at);
 void deadlines_remove(struct deadlines *d, struct deadline *item); // also one that isn't in it

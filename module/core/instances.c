@@ -184,6 +184,7 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
         request_end(p, in->first);
     predictions_drop(p, i);
     p->n_sessions -= in->sessions;
+    p->stale_sessions += in->sessions;
     *in = (struct instance){.next_free = p->free_instance};
     p->columns.ttl[i] = -INFINITY;
     p->free_instance = i + 1;

@@ -7,7 +7,7 @@
 
 #include "pool_impl.h"
 
-static int compare(const void *left, const void *right) {
+int label_compare(const void *left, const void *right) {
     const struct label *a = left, *b = right;
     int order = memcmp(a->bytes, b->bytes, a->n < b->n ? a->n : b->n);
     return order ? order : (a->n > b->n) - (a->n < b->n);
@@ -27,10 +27,10 @@ enum kvr_err labels_make(struct kvr_pool *p, const struct kvr_bytes *labels, siz
         made[i].n = (uint8_t)labels[i].n;
         memcpy(made[i].bytes, labels[i].p, labels[i].n);
     }
-    qsort(made, n, sizeof *made, compare);
+    qsort(made, n, sizeof *made, label_compare);
     size_t kept = 1;
     for (size_t i = 1; i < n; i++)
-        if (compare(&made[kept - 1], &made[i])) made[kept++] = made[i];
+        if (label_compare(&made[kept - 1], &made[i])) made[kept++] = made[i];
     *out = mem_alloc(&p->mem, kept * sizeof *made);
     if (!*out) return KVR_NOMEM;
     memcpy(*out, made, kept * sizeof *made);

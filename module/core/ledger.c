@@ -96,8 +96,9 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     r->created = b->created;
     r->renewed = b->renewed;
     uint32_t blocks = (uint32_t)(b->cached / p->options.block_size);
-    r->overlap = b->overlap ? b->overlap : blocks;
-    r->expected = b->expected ? b->expected : blocks > r->overlap ? blocks : r->overlap;
+    r->overlap = b->overlap || b->expected ? b->overlap : blocks;
+    r->expected = b->expected ? b->expected : blocks;
+    if (r->expected < r->overlap) r->expected = r->overlap;
     r->cost = b->cost;
     memcpy(r->id, id.p, id.n);
 
@@ -111,7 +112,7 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     set_due(p, r);
     add_load(p, r);
     r->session = session;
-    if (session) session->live++;
+    if (session) session_join(p, session);
     *out = r;
     return KVR_OK;
 }
@@ -172,7 +173,7 @@ void request_end(struct kvr_pool *p, struct request *r) {
     hmap_remove(&p->requests, &r->item);
     deadlines_remove(&p->leases, &r->due);
     if (r->prediction) r->prediction->request = NULL;
-    if (r->session && !--r->session->live) session_drop(p, r->session);
+    if (r->session) session_leave(p, r->session);
     request_free(p, r);
 }
 
@@ -223,9 +224,7 @@ size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, 
         // The engine may never have seen the prompt. One that has put something out has; so says who
         // saw only the end of an answer, and can't tell when its first token came.
         if (!r->prefilled && !r->output && r->prediction) prediction_end(p, r->prediction);
-        uint32_t instance = r->instance;
         request_end(p, r);
-        instance_refresh(p, instance);
         live++;
     }
     if (live) p->version++;

@@ -247,6 +247,11 @@ static void get_taught(struct reader *r, struct kvr_booking *b, struct taught *t
     t->tpot = get_f64(r);
 }
 
+// Milliseconds, or -1.
+static bool is_prediction(double ms) {
+    return ms == -1 || (ms >= 0 && ms <= 1e300);
+}
+
 static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     struct kvr_pool *p = l->pool;
     struct kvr_bytes id = get_bytes(r, KVR_MAX_ID);
@@ -266,7 +271,7 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     b.n = get_u32(r);
     if (r->bad || !id.n || number >= l->n_instances || b.isl < 0 || b.lease < 0 ||
         request_find(p, id) || t.number > p->bookings || t.ahead < 0 || t.prefilled_at < 0 ||
-        (t.prefilled_at && !b.prefilled) || !(t.ttft >= -1) || !(t.tpot >= -1))
+        (t.prefilled_at && !b.prefilled) || !is_prediction(t.ttft) || !is_prediction(t.tpot))
         return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, b.n);
     if (err) return err;
@@ -325,6 +330,9 @@ static enum kvr_err finish(struct kvr_loader *l, struct reader *r) {
         const struct run *run = tree_run(t, id);
         if (!run->child && run->held != run->len) return KVR_CORRUPT;
     }
+    // How full an instance is follows from records that came after its own.
+    for (uint32_t i = 0; i < l->pool->n_instances; i++)
+        instance_refresh(l->pool, i);
     l->done = true;
     return KVR_OK;
 }
@@ -345,7 +353,9 @@ static enum kvr_err load_record(struct kvr_loader *l, struct reader *r) {
     int order = order_of(kind), stage = l->records ? order_of(l->stage) : -1;
     bool first = l->records == 0;
     if (order < stage || (order == stage && kind == RECORD_LEARNT) ||
-        first != (kind == RECORD_POOL) || l->done)
+        first != (kind == RECORD_POOL) || l->done ||
+        (l->format < 3 && (kind == RECORD_LEARNT || kind == RECORD_SESSION)) ||
+        (l->format >= 3 && stage == order_of(RECORD_POOL) && kind != RECORD_LEARNT))
         return KVR_CORRUPT;
     l->stage = (enum record)kind;
     enum kvr_err err = KVR_CORRUPT;

@@ -2,6 +2,7 @@
 // A pool as a whole: options, life and death, statistics, invariants.
 #include "pool.h"
 
+#include <kvroute/hash.h>
 #include <math.h>
 #include <string.h>
 
@@ -81,9 +82,7 @@ void kvr_pool_free(struct kvr_pool *p) {
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->requests, b), *next; i; i = next) {
             next = i->next;
-            struct request *r = (struct request *)i;
-            if (r->session && !--r->session->live) session_drop(p, r->session);
-            request_free(p, r);
+            request_free(p, (struct request *)i);
         }
     sessions_free(p);
     for (size_t i = 0; i < p->predictions.n; i++) {
@@ -126,7 +125,8 @@ uint64_t kvr_pool_version(const struct kvr_pool *p) {
 }
 
 bool kvr_pool_sweep(struct kvr_pool *p, size_t max) {
-    return tree_sweep(&p->tree, max);
+    bool sessions = sessions_sweep(p, max);
+    return tree_sweep(&p->tree, max) || sessions;
 }
 
 bool kvr_pool_defrag(struct kvr_pool *p, uint64_t *cursor, void *(*move)(void *ctx, void *),
@@ -166,6 +166,12 @@ static const char *check_loads(const struct kvr_pool *p, const struct instance *
         if (r->prev != before) return "pool: a request's links are wrong";
         if (&p->instances[r->instance] != in) return "pool: a request of another instance";
         if (r->cached < 0 || r->cached > r->isl) return "pool: more cached than there is";
+        if (r->expected < r->overlap) return "pool: less expected than there is";
+        if (r->number > p->bookings || r->ahead < 0 || (r->prefilled_at && !r->prefilled))
+            return "pool: a request teaches nonsense";
+        if (r->prediction &&
+            (r->prediction->request != r || r->prediction->instance != r->instance))
+            return "pool: a prediction of another request";
         if (!!r->lease != !!r->due.place) return "pool: a lease that nobody watches";
         if (request_find(p, (struct kvr_bytes){r->id, r->id_len}) != r)
             return "pool: a request isn't found";
@@ -175,6 +181,8 @@ static const char *check_loads(const struct kvr_pool *p, const struct instance *
     }
     for (const struct prediction *f = in->oldest; f; f = f->next) {
         predicted++;
+        if (f->request && f->request->prediction != f)
+            return "pool: a request of another prediction";
         if (!f->next && in->newest != f) return "pool: the predictions' end is wrong";
     }
     if (!predicted && (in->predicted || in->newest)) return "pool: predictions without a booking";
@@ -196,14 +204,37 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
     if (p->columns.prefill_tokens[i] != (double)in->prefill_tokens ||
         p->columns.decode_blocks[i] != (double)(in->live_blocks + in->output_blocks) ||
         p->columns.requests[i] != (double)in->requests ||
-        p->columns.booked[i] != (double)in->booked)
+        p->columns.booked[i] != (double)in->booked ||
+        p->columns.decode_time[i] != in->learnt.decode.num ||
+        p->columns.decode_tokens[i] != in->learnt.decode.den ||
+        p->columns.full[i] != instance_full(p, in))
         return "pool: a column doesn't mirror its instance";
     const struct worker *w = in->worker;
     int64_t ttl = worker_ttl(p, w);
     double want = w->state != KVR_READY ? -INFINITY : ttl ? (double)ttl : INFINITY;
-    if (p->columns.seen[i] != (double)w->seen || p->columns.ttl[i] != want)
+    if (p->columns.seen[i] != (double)w->seen || p->columns.ttl[i] != want ||
+        p->columns.speed[i] != w->speed)
         return "pool: a column doesn't mirror its worker";
+    double numbers[LEARNT_INSTANCE_NUMBERS];
+    struct learnt_instance again;
+    learnt_instance_numbers(&in->learnt, numbers);
+    if (!learnt_instance_from(&again, numbers)) return "pool: an instance has learnt nonsense";
     return check_loads(p, in);
+}
+
+static const char *check_worker(const struct kvr_pool *p, const struct worker *w) {
+    if (w->barred < 0 || w->failures > KVR_MAX_FAILURES || (w->barred && !w->failures))
+        return "pool: a circuit without a failure";
+    if (w->n_labels > KVR_MAX_LABELS || !w->labels != !w->n_labels)
+        return "pool: a worker's labels are wrong";
+    for (uint32_t i = 0; i < w->n_labels; i++) {
+        const struct label *l = &w->labels[i];
+        if (l->n < 1 || l->n > KVR_MAX_LABEL ||
+            l->hash != XXH3_64bits_withSeed(l->bytes, l->n, p->seed))
+            return "pool: a label is wrong";
+        if (i && label_compare(l - 1, l) >= 0) return "pool: labels out of order";
+    }
+    return NULL;
 }
 
 const char *kvr_pool_validate(const struct kvr_pool *p) {
@@ -213,6 +244,7 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
     if (!wrong) wrong = hmap_validate(&p->requests);
     if (!wrong) wrong = deadlines_validate(&p->leases);
     if (!wrong) wrong = deadlines_validate(&p->predictions);
+    if (!wrong) wrong = sessions_validate(p);
     uint64_t requests = 0, live = 0, predicted = 0, instances = 0;
     for (uint32_t i = 0; i < p->n_instances && !wrong; i++) {
         wrong = check_instance(p, i);
@@ -221,6 +253,10 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
         predicted += p->instances[i].predicted;
         instances += p->instances[i].worker != NULL;
     }
+    double numbers[LEARNT_NUMBERS];
+    struct learnt again;
+    learnt_numbers(&p->learnt, numbers);
+    if (!wrong && !learnt_from(&again, numbers)) wrong = "pool: it has learnt nonsense";
     if (wrong) return wrong;
     if (requests != p->requests.count) return "pool: the number of requests is wrong";
     if (live != p->live.blocks || predicted != p->predicted.blocks)
@@ -230,8 +266,7 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct worker *w = p->workers[i];
         barred += w->barred != 0;
-        if (w->barred < 0 || w->failures > KVR_MAX_FAILURES || (w->barred && !w->failures))
-            return "pool: a circuit without a failure";
+        if ((wrong = check_worker(p, w))) return wrong;
     }
     if (barred != p->n_barred) return "pool: the number of circuits is wrong";
     for (size_t i = 1; i < p->n_workers; i++) {

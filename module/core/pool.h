@@ -256,7 +256,8 @@ struct kvr_booking {
     int64_t predict_until; // ms since the epoch, 0: no prediction
     uint32_t overlap;      // blocks and cost as SELECT answered, for a repeat; 0 for a claim
     double cost;
-    uint32_t expected;        // blocks, as SELECT answered; 0: follows from cached
+    uint32_t
+        expected; // blocks, as SELECT answered; 0: this, and an overlap of 0, follow from cached
     struct kvr_bytes session; // 0 to KVR_MAX_ID bytes; empty: none
 };
 

@@ -52,12 +52,13 @@ struct prediction {
     uint32_t instance, blocks;
 };
 
-// Where a session's last booking went. Invariants: remembered ones are in the hash table by name and in the
-// deadlines; a forgotten one is in neither and lives on for its live requests alone. One whose instance has
-// gone since (another generation) counts as forgotten, and its memory goes with its deadline.
+// Where a session's last booking went, and its live requests. In the hash table by name as long as it is
+// remembered or has live requests. Invariants: in the deadlines iff remembered and idle; the requests that name it
+// are `live`. One whose instance has gone since (another generation) counts as forgotten: it is stale, and
+// its memory goes with a sweep or its time.
 struct session {
     struct hmap_item item;
-    struct deadline due; // booked + the pool's session_ttl, or earlier
+    struct deadline due; // booked
     uint32_t instance;
     uint64_t generation; // of the instance
     uint64_t live;       // requests
@@ -144,8 +145,10 @@ struct kvr_pool {
     struct live predicted; // blocks of predictions
     struct hmap requests, sessions;
     struct deadlines leases, predictions, session_ends;
-    uint64_t generations; // instances ever made
-    uint64_t n_sessions;  // remembered, and their instance is there
+    uint64_t generations;    // instances ever made
+    uint64_t n_sessions;     // remembered, and their instance is there
+    uint64_t stale_sessions; // remembered, and their instance has gone
+    size_t swept_sessions;   // the bucket of the sessions that is swept next
     struct learnt learnt;
     struct kvr_stats stats; // only the counters; the rest is filled in on demand
 
@@ -192,15 +195,20 @@ struct session *session_find(const struct kvr_pool *p, struct kvr_bytes name); /
 bool session_valid(const struct kvr_pool *p, const struct session *s); // its instance is there
 bool session_lasts(const struct kvr_pool *p, const struct session *s,
                    int64_t now); // its time isn't over
-// The session of that name, to be booked by session_book: one that is known, or a new one that isn't yet.
-// NULL without memory. A new one that isn't booked is ended by session_drop.
+// The session of that name, to be booked by session_book: one that is known, or a new one. NULL without
+// memory. A new one that isn't booked and has no live request is ended by session_drop.
 struct session *session_take(struct kvr_pool *p, struct kvr_bytes name);
 void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at);
-void session_drop(struct kvr_pool *p, struct session *s); // frees it unless somebody needs it
-void session_forget(struct kvr_pool *p, struct session *s);
+void session_join(struct kvr_pool *p, struct session *s);  // a live request more
+void session_leave(struct kvr_pool *p, struct session *s); // and one less
+void session_drop(struct kvr_pool *p, struct session *s);  // frees it unless somebody needs it
+bool sessions_sweep(struct kvr_pool *p,
+                    size_t max); // stale ones; max buckets; whether more are left
+const char *sessions_validate(const struct kvr_pool *p);
 void sessions_free(struct kvr_pool *p);
 
 // label.c
+int label_compare(const void *left, const void *right); // of two struct label, bytewise
 enum kvr_err labels_make(struct kvr_pool *p, const struct kvr_bytes *labels, size_t n,
                          struct label **out, uint32_t *n_out);
 void labels_free(struct kvr_pool *p, struct label *labels, uint32_t n);

@@ -27,48 +27,83 @@ bool session_valid(const struct kvr_pool *p, const struct session *s) {
 struct session *session_take(struct kvr_pool *p, struct kvr_bytes name) {
     struct session *s = session_find(p, name);
     if (s) return s;
-    if (hmap_reserve(&p->sessions) || deadlines_reserve(&p->session_ends)) return NULL;
+    if (hmap_reserve(&p->sessions) ||
+        deadlines_reserve_all(&p->session_ends, p->sessions.count + 1))
+        return NULL;
     s = mem_calloc(&p->mem, sizeof *s + name.n);
     if (!s) return NULL;
     s->name_len = (uint16_t)name.n;
     memcpy(s->name, name.p, name.n);
+    hmap_add(&p->sessions, &s->item, hash_of(p, name));
     return s;
 }
 
-void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at) {
+// Puts it into the deadlines or takes it out. Room was reserved.
+static void watch(struct kvr_pool *p, struct session *s) {
+    if (!s->remembered || s->live)
+        deadlines_remove(&p->session_ends, &s->due);
+    else if (s->due.place)
+        deadlines_move(&p->session_ends, &s->due, s->booked);
+    else
+        deadlines_add(&p->session_ends, &s->due, s->booked);
+}
+
+// It isn't remembered where it is any more: takes it out of the counts.
+static void uncount(struct kvr_pool *p, const struct session *s) {
     if (session_valid(p, s)) {
         p->instances[s->instance].sessions--;
         p->n_sessions--;
+    } else if (s->remembered) {
+        p->stale_sessions--;
     }
+}
+
+void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at) {
+    uncount(p, s);
     s->instance = instance;
     s->generation = p->instances[instance].generation;
-    s->booked = at;
     p->instances[instance].sessions++;
     p->n_sessions++;
-    int64_t end = at + p->options.session_ttl;
-    if (s->remembered) {
-        deadlines_move(&p->session_ends, &s->due, end);
-        return;
-    }
+    s->booked = at;
     s->remembered = true;
-    hmap_add(&p->sessions, &s->item, hash_of(p, (struct kvr_bytes){s->name, s->name_len}));
-    deadlines_add(&p->session_ends, &s->due, end);
+    watch(p, s);
+}
+
+void session_join(struct kvr_pool *p, struct session *s) {
+    if (!s->live++) watch(p, s);
+}
+
+void session_leave(struct kvr_pool *p, struct session *s) {
+    if (--s->live) return;
+    watch(p, s);
+    session_drop(p, s);
 }
 
 void session_drop(struct kvr_pool *p, struct session *s) {
     if (s->remembered || s->live) return;
+    hmap_remove(&p->sessions, &s->item);
     mem_free(&p->mem, s, sizeof *s + s->name_len);
 }
 
-void session_forget(struct kvr_pool *p, struct session *s) {
-    if (session_valid(p, s)) {
-        p->instances[s->instance].sessions--;
-        p->n_sessions--;
-    }
+static void forget(struct kvr_pool *p, struct session *s) {
+    uncount(p, s);
     s->remembered = false;
-    hmap_remove(&p->sessions, &s->item);
-    deadlines_remove(&p->session_ends, &s->due);
+    watch(p, s);
     session_drop(p, s);
+}
+
+bool sessions_sweep(struct kvr_pool *p, size_t max) {
+    if (!p->stale_sessions) return false;
+    for (size_t n = 0; n < max && p->stale_sessions; n++) {
+        struct hmap_item *next, *i = hmap_bucket(&p->sessions, p->swept_sessions);
+        for (; i; i = next) {
+            struct session *s = (struct session *)i;
+            next = i->next;
+            if (s->remembered && !session_valid(p, s)) forget(p, s);
+        }
+        if (++p->swept_sessions == p->sessions.n_buckets) p->swept_sessions = 0;
+    }
+    return p->stale_sessions > 0;
 }
 
 void sessions_free(struct kvr_pool *p) {
@@ -120,34 +155,62 @@ uint64_t kvr_session_scan(const struct kvr_pool *p, uint64_t cursor, size_t coun
 
 size_t kvr_session_del(struct kvr_pool *p, const struct kvr_bytes *names, size_t n) {
     size_t gone = 0;
-    bool changed = false;
     for (size_t i = 0; i < n; i++) {
         struct session *s = session_find(p, names[i]);
-        if (!s) continue;
-        gone += session_valid(p, s);
-        changed = true;
-        session_forget(p, s);
+        if (!s || !session_valid(p, s)) continue;
+        forget(p, s);
+        gone++;
     }
-    if (changed) p->version++;
+    if (gone) p->version++;
     return gone;
 }
 
-// A deadline in the heap may be earlier than the true one: after kvr_renew_all, after a change of
-// session_ttl, and while a booking of the session is live. It is put right when its turn comes.
+// In the deadlines is when a session was booked, so that session_ttl may change and kvr_renew_all come at
+// any time.
 bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
-    enum { LOOK_AGAIN = 1000 }; // ms
+    int64_t booked_by = now - p->options.session_ttl;
+    if (p->renewed > booked_by) return false;
     for (;;) {
         struct deadline *first = deadlines_first(&p->session_ends);
-        if (!first || first->at > now) return false;
+        if (!first || first->at > booked_by) return false;
         struct session *s = (struct session *)((char *)first - offsetof(struct session, due));
-        int64_t end = session_end(p, s);
-        if (end > now)
-            deadlines_move(&p->session_ends, first, end);
-        else if (s->live)
-            deadlines_move(&p->session_ends, first, now + LOOK_AGAIN);
-        else {
+        if (session_valid(p, s)) {
             *name = (struct kvr_bytes){s->name, s->name_len};
             return true;
         }
+        forget(p, s);
     }
+}
+
+// ---- Invariants ----------------------------------------------------------------------------------
+
+const char *sessions_validate(const struct kvr_pool *p) {
+    const char *wrong = hmap_validate(&p->sessions);
+    if (!wrong) wrong = deadlines_validate(&p->session_ends);
+    if (wrong) return wrong;
+    uint64_t valid = 0, stale = 0, live = 0, watched = 0, counted = 0, of_requests = 0;
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->sessions, b); i; i = i->next) {
+            const struct session *s = (const struct session *)i;
+            if (session_find(p, (struct kvr_bytes){s->name, s->name_len}) != s)
+                return "session: one isn't found, or there twice";
+            if (!s->remembered && !s->live) return "session: one that nobody needs";
+            bool idle = s->remembered && !s->live;
+            if (idle != !!s->due.place) return "session: one that nobody watches";
+            if (idle && s->due.at != s->booked) return "session: another's deadline";
+            watched += idle;
+            valid += session_valid(p, s);
+            stale += s->remembered && !session_valid(p, s);
+            live += s->live;
+        }
+    for (uint32_t i = 0; i < p->n_instances; i++) {
+        counted += p->instances[i].sessions;
+        for (const struct request *r = p->instances[i].first; r; r = r->next)
+            of_requests += r->session != NULL;
+    }
+    if (valid != p->n_sessions || counted != valid || stale != p->stale_sessions)
+        return "session: the number of sessions is wrong";
+    if (watched != p->session_ends.n) return "session: a deadline of none";
+    if (p->session_ends.cap < p->sessions.count) return "session: no room for a deadline";
+    return live == of_requests ? NULL : "session: the number of live requests is wrong";
 }

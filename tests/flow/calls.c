@@ -201,15 +201,18 @@ const struct reply *row_of(const struct reply *rows, const char *worker, int64_t
 // ---- Pools ---------------------------------------------------------------------------------------
 
 struct digest pool_digest(struct conn *c, const char *key) {
-    struct digest d = {""};
+    struct digest d = {"", ""};
     const struct reply *r = call_kind(c, REPLY_BULK, "KVROUTE.DIGEST %s", key);
     cr_assert(r->n == 40 && strspn(r->bytes, "0123456789abcdef") == 40, "a digest: %s", r->bytes);
     memcpy(d.hex, r->bytes, 40);
+    r = call_kind(c, REPLY_BULK, "KVROUTE.DIGEST %s LEARNT", key);
+    cr_assert(r->n == 40 && strspn(r->bytes, "0123456789abcdef") == 40, "a digest: %s", r->bytes);
+    memcpy(d.learnt, r->bytes, 40);
     return d;
 }
 
 struct digest debug_digest(struct conn *c, const char *key) {
-    struct digest d = {""};
+    struct digest d = {"", ""};
     const struct reply *r = call_kind(c, REPLY_ARRAY, "DEBUG DIGEST-VALUE %s", key);
     cr_assert(r->count == 1 && r->items[0].n == 40);
     memcpy(d.hex, r->items[0].bytes, 40);
@@ -217,6 +220,10 @@ struct digest debug_digest(struct conn *c, const char *key) {
 }
 
 bool same_digest(struct digest a, struct digest b) {
+    return same_state(a, b) && (!a.learnt[0] || !b.learnt[0] || strcmp(a.learnt, b.learnt) == 0);
+}
+
+bool same_state(struct digest a, struct digest b) {
     return strcmp(a.hex, b.hex) == 0;
 }
 
@@ -283,8 +290,8 @@ static bool are_equal(void *ctx) {
     if (r->kind != REPLY_INTEGER || !r->integer) return false;
     struct digest there = pool_digest(p->replica->conn, p->key);
     int64_t version = pool_info(p->replica->conn, p->key, "version");
-    static const char *const counts[] = {"workers",  "instances", "blocks",
-                                         "holdings", "predicted", "requests"};
+    static const char *const counts[] = {"workers",   "instances", "blocks",  "holdings",
+                                         "predicted", "requests",  "sessions"};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (pool_info(p->primary->conn, p->key, counts[i]) !=
             pool_info(p->replica->conn, p->key, counts[i]))

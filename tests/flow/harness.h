@@ -84,11 +84,12 @@ const struct reply *row_of(const struct reply *rows, const char *worker, int64_t
 // ---- Pools ---------------------------------------------------------------------------------------
 
 struct digest {
-    char hex[48];
+    char hex[48], learnt[48]; // learnt: empty from debug_digest, and then compared with nothing
 };
-struct digest pool_digest(struct conn *c, const char *key);
+struct digest pool_digest(struct conn *c, const char *key);  // DIGEST and DIGEST LEARNT
 struct digest debug_digest(struct conn *c, const char *key); // DEBUG DIGEST-VALUE
 bool same_digest(struct digest a, struct digest b);
+bool same_state(struct digest a, struct digest b); // whatever was learnt
 int64_t pool_info(struct conn *c, const char *key, const char *field);
 // Waits until two servers have the same pool: digests, version and counts.
 void expect_equal(struct server *primary, struct server *replica, const char *key);

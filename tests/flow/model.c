@@ -119,6 +119,9 @@ static void drop_rank(struct model *m, int worker, int rank) {
     clear_rank(m, worker, rank, -1);
     for (int i = 0; i < MODEL_REQUESTS; i++)
         if (m->live[i].worker == worker && m->live[i].rank == rank) m->live[i].live = false;
+    for (int i = 0; i < MODEL_SESSIONS; i++)
+        if (m->sessions[i].worker == worker && m->sessions[i].rank == rank)
+            m->sessions[i].remembered = false;
     memset(&m->workers[worker].rank[rank], 0, sizeof m->workers[worker].rank[rank]);
 }
 
@@ -129,6 +132,8 @@ int model_worker_set(struct model *m, int worker, const struct model_worker_set 
     if (set->addr >= 0) w->addr = set->addr;
     if (set->capacity >= 0) w->capacity = set->capacity;
     if (set->draining >= 0) w->draining = set->draining;
+    if (set->speed >= 0) w->speed = set->speed;
+    if (set->labels >= 0) w->labels = (unsigned)set->labels;
     if (set->ranks > 0) {
         for (int r = set->ranks; r < w->ranks; r++)
             drop_rank(m, worker, r);
@@ -226,7 +231,11 @@ static struct model_row row_of_instance(const struct model *m, const struct mode
     int live = 0;
     while (live < q->list.n && is_live_on(m, worker, rank, blocks[live]))
         live++;
-    row.cached = row.overlap * m->block_size;
+    for (row.expected = row.overlap; row.expected < q->list.n; row.expected++)
+        if (best_tier(m, worker, rank, blocks[row.expected]) < 0 &&
+            !is_live_on(m, worker, rank, blocks[row.expected]))
+            break;
+    row.cached = row.expected * m->block_size;
     if (row.cached > q->isl) row.cached = q->isl;
     row.prefill_tokens = model_prefill_tokens(m, worker, rank);
     row.decode_blocks = model_decode_blocks(m, worker, rank);
@@ -255,6 +264,8 @@ int model_score(const struct model *m, const struct model_query *q, struct model
     for (int w = 0; w < MODEL_WORKERS; w++) {
         if (!m->workers[w].registered || m->workers[w].draining || q->exclude[w]) continue;
         if (q->among_given && !q->among[w]) continue;
+        unsigned labels = m->workers[w].labels;
+        if ((labels & q->with) != q->with || labels & q->without) continue;
         for (int r = 0; r < m->workers[w].ranks; r++) {
             struct model_row row = row_of_instance(m, q, w, r);
             int at = n++;
@@ -289,13 +300,26 @@ static void book(struct model *m, int id, const struct model_request *as) {
     m->workers[as->worker].rank[as->rank].booked = ++m->bookings;
     m->version++;
     int capacity = m->workers[as->worker].capacity;
-    struct model_prediction p = {as->worker, as->rank, as->list};
+    if (as->session >= 0)
+        m->sessions[as->session] = (struct model_session){true, as->worker, as->rank};
+    struct model_prediction p = {as->worker, as->rank, id, as->list};
     if (capacity && p.list.n > capacity) p.list.n = capacity;
     if (!m->predict || p.list.n == 0) return;
     if (m->n_predictions == MODEL_PREDICTIONS) abort();
     m->predictions[m->n_predictions++] = p;
     while (capacity && predicted_on(m, as->worker, as->rank) > capacity)
         drop_oldest_prediction(m, as->worker, as->rank);
+}
+
+// The one that the session is held by, of rows in order of their cost; else the first.
+static const struct model_row *preferred(const struct model *m, const struct model_query *q,
+                                         const struct model_row *rows, int n) {
+    const struct model_session *s = q->session < 0 ? NULL : &m->sessions[q->session];
+    double limit = rows[0].cost + q->prefill * m->stick / (double)m->block_size;
+    for (int i = 0; s && s->remembered && i < n; i++)
+        if (rows[i].worker == s->worker && rows[i].rank == s->rank && rows[i].cost <= limit)
+            return &rows[i];
+    return &rows[0];
 }
 
 const char *model_select(struct model *m, int id, const struct model_query *q,
@@ -306,17 +330,21 @@ const char *model_select(struct model *m, int id, const struct model_query *q,
         *row = (struct model_row){.worker = before->worker,
                                   .rank = before->rank,
                                   .overlap = before->overlap,
+                                  .expected = before->expected,
                                   .cached = before->cached,
                                   .cost = before->cost};
         m->repeats++;
         return NULL;
     }
     struct model_row rows[MODEL_ROWS];
-    if (model_score(m, q, rows) == 0) return "NOWORKER";
-    *row = rows[0];
+    int n = model_score(m, q, rows);
+    if (n == 0) return "NOWORKER";
+    *row = *preferred(m, q, rows, n);
     struct model_request as = {.worker = row->worker,
                                .rank = row->rank,
                                .overlap = row->overlap,
+                               .expected = row->expected,
+                               .session = q->session,
                                .isl = q->isl,
                                .cached = row->cached,
                                .chosen = true,
@@ -326,6 +354,7 @@ const char *model_select(struct model *m, int id, const struct model_query *q,
     m->selects++;
     m->select_blocks += q->list.n;
     m->overlap_blocks += row->overlap;
+    m->expected_blocks += row->expected;
     return NULL;
 }
 
@@ -346,14 +375,45 @@ int model_update(struct model *m, int id, bool prefilled, int64_t output) {
     return 1;
 }
 
+// The request has ended: what was predicted for it goes too, if its engine never came to it.
+static void end_predictions(struct model *m, int request, bool drop) {
+    int kept = 0;
+    for (int i = 0; i < m->n_predictions; i++) {
+        struct model_prediction p = m->predictions[i];
+        if (p.request == request && drop) continue;
+        if (p.request == request) p.request = -1;
+        m->predictions[kept++] = p;
+    }
+    m->n_predictions = kept;
+}
+
 int model_release(struct model *m, const int *ids, int n) {
     int live = 0;
     for (int i = 0; i < n; i++) {
         live += m->live[ids[i]].live;
+        if (m->live[ids[i]].live)
+            end_predictions(m, ids[i], !m->live[ids[i]].prefilled && !m->live[ids[i]].output);
         m->live[ids[i]].live = false;
     }
     m->version += live > 0;
     return live;
+}
+
+int model_session_del(struct model *m, const int *sessions, int n) {
+    int gone = 0;
+    for (int i = 0; i < n; i++) {
+        gone += m->sessions[sessions[i]].remembered;
+        m->sessions[sessions[i]].remembered = false;
+    }
+    m->version += gone > 0;
+    return gone;
+}
+
+int64_t model_session_requests(const struct model *m, int session) {
+    int64_t n = 0;
+    for (int i = 0; i < MODEL_REQUESTS; i++)
+        n += m->live[i].live && m->live[i].session == session;
+    return n;
 }
 
 // ---- Counts --------------------------------------------------------------------------------------

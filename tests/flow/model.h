@@ -18,6 +18,8 @@ enum {
     MODEL_REQUESTS = 40,
     MODEL_PREDICTIONS = 2000,
     MODEL_TIERS = 3, // device, host, disk
+    MODEL_LABELS = 3,
+    MODEL_SESSIONS = 8,
     MODEL_ROWS = MODEL_WORKERS * MODEL_RANKS,
 };
 
@@ -32,6 +34,8 @@ struct model_worker {
     int64_t addr; // the number that is its address; 0: none
     int ranks;
     int capacity;
+    int speed;       // quarters; 0: as learnt
+    unsigned labels; // a bit each
     struct model_rank rank[MODEL_RANKS];
 };
 
@@ -42,7 +46,8 @@ struct model_list {
 
 struct model_request {
     bool live, prefilled;
-    int worker, rank, overlap;
+    int worker, rank, overlap, expected;
+    int session; // -1: none
     bool chosen; // by SELECT: a repeat then tells the cost
     int64_t isl, cached, output;
     double cost;
@@ -51,12 +56,21 @@ struct model_request {
 
 struct model_prediction {
     int worker, rank;
+    int request; // the booking, while it is live; else -1
     struct model_list list;
+};
+
+// Where its last booking went.
+struct model_session {
+    bool remembered;
+    int worker, rank;
 };
 
 struct model {
     int64_t block_size;
     double overlap, prefill, requests, host, disk; // the pool's weights and credits
+    double stick;                                  // tokens
+    struct model_session sessions[MODEL_SESSIONS]; // by the number of the name
     bool predict;                                  // for ever, when it is on
     struct model_worker workers[MODEL_WORKERS];    // by number; names are in the order of numbers
     struct model_request live[MODEL_REQUESTS];     // by the number of the id
@@ -65,7 +79,7 @@ struct model {
     struct model_prediction predictions[MODEL_PREDICTIONS]; // oldest first
     int n_predictions;
     uint64_t bookings;
-    int64_t version, selects, repeats, select_blocks, overlap_blocks;
+    int64_t version, selects, repeats, select_blocks, overlap_blocks, expected_blocks;
     int64_t events, stored_blocks, removed_blocks, gaps, stale;
 };
 
@@ -73,7 +87,7 @@ void model_start(struct model *m, int64_t block_size);
 
 struct model_worker_set { // negative: not named
     int64_t addr;
-    int ranks, capacity, draining;
+    int ranks, capacity, draining, speed, labels;
 };
 int model_worker_set(struct model *m, int worker, const struct model_worker_set *set);
 int model_worker_del(struct model *m, int worker);
@@ -93,11 +107,13 @@ struct model_query {
     struct model_list list;
     int64_t isl;
     double overlap, prefill, requests;
+    unsigned with, without; // labels
+    int session;            // -1: none
     bool among_given, among[MODEL_WORKERS], exclude[MODEL_WORKERS];
 };
 struct model_row {
     int worker, rank;
-    int overlap, by_tier[MODEL_TIERS];
+    int overlap, expected, by_tier[MODEL_TIERS];
     int64_t cached, prefill_tokens, decode_blocks, requests;
     double cost;
 };
@@ -110,6 +126,8 @@ const char *model_claim(struct model *m, int id, int worker, int rank,
                         const struct model_request *as, int *booked);
 int model_update(struct model *m, int id, bool prefilled, int64_t output); // -1: not named
 int model_release(struct model *m, const int *ids, int n);
+int model_session_del(struct model *m, const int *sessions, int n);
+int64_t model_session_requests(const struct model *m, int session);
 
 int64_t model_blocks(const struct model *m);    // distinct, held
 int64_t model_holdings(const struct model *m);  // of all

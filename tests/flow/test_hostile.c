@@ -102,20 +102,27 @@ Test(hostile, commands_cut_short) {
     struct conn *c = start_pool("BLOCKSIZE 1");
     static const char *const whole[] = {
         "KVROUTE.CREATE q BLOCKSIZE 4 POLICY linear OVERLAP 1 LEASE 5 PREDICT 6 FAILURES 2 "
-        "OPENTIME 9",
+        "OPENTIME 9 SESSIONTTL 5 SLOTTFT 6 SLOTBT 7 STICK 8",
         "KVROUTE.REPORT p w FAILED",
-        "KVROUTE.WORKER SET p w ADDR x RANKS 2 CAPACITY 3 STATE ready TTL 500000",
+        "KVROUTE.WORKER SET p w ADDR x RANKS 2 CAPACITY 3 STATE ready TTL 500000 SPEED "
+        "2 LABELS 2 a b",
         "KVROUTE.EVENT p w 0 1 1 TIER host STORED - IDS 2 1 2 LORA a NAMESPACE b REMOVED HEX "
         "00000000000000ff TIER disk CLEARED",
         "KVROUTE.SELECT p r IDS 2 1 2 LORA a NAMESPACE b ISL 5 OSL 6 LEASE 70000 AMONG 2 w v "
         "EXCLUDE "
-        "1 u POLICY linear OVERLAP 1 PREFILL 1 REQUESTS 1 TEMPERATURE 1",
-        "KVROUTE.CLAIM p r w 0 IDS 2 1 2 ISL 5 CACHED 2 OUTPUT 3 PREFILLED LEASE 80000",
+        "1 u POLICY linear OVERLAP 1 PREFILL 1 REQUESTS 1 TEMPERATURE 1 WITH 1 a WITHOUT 2 c d "
+        "SESSION s",
+        "KVROUTE.CLAIM p r w 0 IDS 2 1 2 ISL 5 CACHED 2 OUTPUT 3 PREFILLED LEASE 80000 SESSION "
+        "t",
         "KVROUTE.UPDATE p r PREFILLED OUTPUT 5 LEASE 90000",
         "KVROUTE.REQUEST LIST p 0 COUNT 5",
+        "KVROUTE.SESSION LIST p 0 COUNT 5",
+        "KVROUTE.SESSION GET p s",
+        "KVROUTE.DIGEST p LEARNT",
         "KVROUTE.TREE p FROM 00000000000000ff DEPTH 3 COUNT 4",
         "KVROUTE.HASH 4 IDS 4 1 2 3 4 LORA a FROM 00000000000000ff",
         "KVROUTE.RELEASE p r q",
+        "KVROUTE.SESSION DEL p s t",
     };
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct args a = {0};
@@ -163,6 +170,19 @@ static const char *const vocabulary[] = {
     "FAILURES",
     "OPENTIME",
     "FAILED",
+    "SESSIONTTL",
+    "SLOTTFT",
+    "SLOTBT",
+    "STICK",
+    "SPEED",
+    "LABELS",
+    "WITH",
+    "WITHOUT",
+    "SESSION",
+    "LEARNT",
+    "EXPECTED",
+    "LAPSED",
+    "delay",
     "ADDR",
     "RANKS",
     "CAPACITY",
@@ -252,6 +272,13 @@ static const char *const shapes[] = {
     "KVROUTE.CLAIM p s w 0 IDS 2 1 2 CACHED 1",
     "KVROUTE.REQUEST GET p r",
     "KVROUTE.REQUEST LIST p 0 COUNT 10",
+    "KVROUTE.DIGEST p LEARNT",
+    "KVROUTE.WORKER SET p w LABELS 2 a b SPEED 2",
+    "KVROUTE.SELECT p s IDS 1 1 WITH 1 a WITHOUT 1 c SESSION s",
+    "KVROUTE.CLAIM p r w 0 IDS 2 1 2 SESSION s",
+    "KVROUTE.SESSION GET p s",
+    "KVROUTE.SESSION LIST p 0 COUNT 10",
+    "KVROUTE.SESSION DEL p s v",
     "KVROUTE.TREE p DEPTH 2 COUNT 10",
     "KVROUTE.HASH 1 IDS 2 1 2",
     "KVROUTE.FORGET p 1 1",

@@ -204,6 +204,8 @@ static const struct {
     {"kvroute.score", "r", 1},       {"kvroute.update", "w", 1},
     {"kvroute.release", "w", 1},     {"kvroute.claim", "wo", 1},
     {"kvroute.request|get", "r", 2}, {"kvroute.request|list", "r", 2},
+    {"kvroute.session|get", "r", 2}, {"kvroute.session|list", "r", 2},
+    {"kvroute.session|del", "w", 2}, {"kvroute.report", "w", 1},
     {"kvroute.tree", "r", 1},        {"kvroute.hash", "", 0},
     {"kvroute.help", "", 0},
 };
@@ -282,9 +284,13 @@ Test(look, command_getkeys) {
     struct server *s = server_start(NULL);
     struct conn *c = s->conn;
     static const char *const calls[] = {
-        "KVROUTE.CREATE k",           "KVROUTE.WORKER SET k w",          "KVROUTE.WORKER LIST k",
-        "KVROUTE.SELECT k r IDS 1 1", "KVROUTE.SCORE k IDS 1 1",         "KVROUTE.RELEASE k r q s",
-        "KVROUTE.REQUEST GET k r",    "KVROUTE.EVENT k w 0 1 1 CLEARED", "KVROUTE.REPORT k w OK",
+        "KVROUTE.CREATE k",          "KVROUTE.WORKER SET k w",
+        "KVROUTE.WORKER LIST k",     "KVROUTE.SELECT k r IDS 1 1",
+        "KVROUTE.SCORE k IDS 1 1",   "KVROUTE.RELEASE k r q s",
+        "KVROUTE.REQUEST GET k r",   "KVROUTE.EVENT k w 0 1 1 CLEARED",
+        "KVROUTE.REPORT k w OK",     "KVROUTE.SESSION GET k s",
+        "KVROUTE.SESSION DEL k s t", "KVROUTE.SESSION LIST k 0 COUNT 5",
+        "KVROUTE.DIGEST k LEARNT",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char command[100];
@@ -300,14 +306,15 @@ Test(look, arity) {
     struct server *s = server_start(NULL);
     struct conn *c = s->conn;
     static const char *const calls[] = {
-        "KVROUTE.CREATE",       "KVROUTE.ALTER",         "KVROUTE.ALTER k",
-        "KVROUTE.INFO",         "KVROUTE.INFO k k",      "KVROUTE.DIGEST",
-        "KVROUTE.DIGEST k k",   "KVROUTE.WORKER SET k",  "KVROUTE.WORKER DEL",
-        "KVROUTE.WORKER GET k", "KVROUTE.WORKER LIST",   "KVROUTE.EVENT k w 0 1 1",
-        "KVROUTE.SELECT k r",   "KVROUTE.SCORE k",       "KVROUTE.UPDATE k",
-        "KVROUTE.RELEASE k",    "KVROUTE.CLAIM k r w 0", "KVROUTE.REQUEST GET k",
-        "KVROUTE.REQUEST LIST", "KVROUTE.TREE",          "KVROUTE.HASH 4",
-        "KVROUTE.SELECT",       "KVROUTE.EVENT",         "KVROUTE.REPORT k w",
+        "KVROUTE.CREATE",        "KVROUTE.ALTER",         "KVROUTE.ALTER k",
+        "KVROUTE.INFO",          "KVROUTE.INFO k k",      "KVROUTE.DIGEST",
+        "KVROUTE.SESSION GET k", "KVROUTE.WORKER SET k",  "KVROUTE.WORKER DEL",
+        "KVROUTE.WORKER GET k",  "KVROUTE.WORKER LIST",   "KVROUTE.EVENT k w 0 1 1",
+        "KVROUTE.SELECT k r",    "KVROUTE.SCORE k",       "KVROUTE.UPDATE k",
+        "KVROUTE.RELEASE k",     "KVROUTE.CLAIM k r w 0", "KVROUTE.REQUEST GET k",
+        "KVROUTE.REQUEST LIST",  "KVROUTE.TREE",          "KVROUTE.HASH 4",
+        "KVROUTE.SELECT",        "KVROUTE.EVENT",         "KVROUTE.REPORT k w",
+        "KVROUTE.SESSION",       "KVROUTE.SESSION DEL k", "KVROUTE.SESSION LIST",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         const struct reply *r = words(c, calls[i]);

@@ -21,6 +21,7 @@ static char last[2000]; // the latest command of the stream
 
 static const char *const tiers[] = {"device", "host", "disk"};
 static const double weights[] = {0, 0.5, 1, 2};
+static const char *const labels[MODEL_LABELS] = {"gpu=a", "gpu", "zone=1"}; // 1, 0, 2 in order
 
 static int below(int n) {
     return (int)rng_below(&rng, (uint64_t)n);
@@ -69,8 +70,31 @@ static void expect_integer(const struct reply *r, int64_t want, const char *what
 
 // ---- Commands ------------------------------------------------------------------------------------
 
+static void add_labels(const char *word, unsigned which) {
+    int n = 0;
+    for (int i = 0; i < MODEL_LABELS; i++)
+        n += (which & 1u << i) != 0;
+    args_str(&args, word);
+    args_int(&args, n);
+    for (int i = MODEL_LABELS; i-- > 0;)
+        if (which & 1u << i) args_str(&args, labels[i]);
+}
+
+static void name_session(int session) {
+    char name[16];
+    args_add(&args, name, (size_t)snprintf(name, sizeof name, "session-%d", session));
+}
+
+static int add_session(void) {
+    int session = below(2) ? below(MODEL_SESSIONS) : -1;
+    if (session < 0) return session;
+    args_str(&args, "SESSION");
+    name_session(session);
+    return session;
+}
+
 static void set_worker(int worker, int capacity) {
-    struct model_worker_set set = {-1, -1, capacity, -1};
+    struct model_worker_set set = {-1, -1, capacity, -1, -1, -1};
     args_words(&args, "KVROUTE.WORKER SET p");
     name_worker(worker);
     if (below(2)) {
@@ -90,6 +114,16 @@ static void set_worker(int worker, int capacity) {
     if (capacity >= 0) {
         args_str(&args, "CAPACITY");
         args_int(&args, capacity);
+    }
+    if (below(3) == 0) {
+        static const char *const speeds[] = {"0", "0.25", "0.5", "0.75"};
+        set.speed = below(4);
+        args_str(&args, "SPEED");
+        args_str(&args, speeds[set.speed]);
+    }
+    if (below(2)) {
+        set.labels = below(1 << MODEL_LABELS);
+        add_labels("LABELS", (unsigned)set.labels);
     }
     expect_integer(send_args(), model_worker_set(&model, worker, &set), "created");
 }
@@ -253,6 +287,9 @@ static void add_query(struct model_query *q) {
         add_worker_list("AMONG", q->among);
     }
     if (below(6) == 0) add_worker_list("EXCLUDE", q->exclude);
+    if (below(6) == 0) add_labels("WITH", q->with = (unsigned)below(1 << MODEL_LABELS));
+    if (below(6) == 0) add_labels("WITHOUT", q->without = (unsigned)below(1 << MODEL_LABELS));
+    q->session = add_session();
 }
 
 static void check_place(const struct reply *map, const struct model_row *row) {
@@ -261,6 +298,7 @@ static void check_place(const struct reply *map, const struct model_row *row) {
     check(strcmp(map_str(map, "worker"), text) == 0, "the worker");
     check(map_int(map, "rank") == row->rank, "the rank");
     check(map_int(map, "overlap") == row->overlap, "the overlap");
+    check(map_int(map, "expected") == row->expected, "the expected blocks");
     check(map_int(map, "cached") == row->cached, "the cached tokens");
     int64_t addr = model.workers[row->worker].addr;
     snprintf(text, sizeof text, "%" PRId64, addr);
@@ -326,6 +364,7 @@ static void send_claim(void) {
     }
     if (below(2)) {
         as.overlap = below(as.list.n + 1); // whole blocks, so that a repeat can say which
+        as.expected = as.overlap;
         as.cached = as.overlap * model.block_size;
         args_str(&args, "CACHED");
         args_int(&args, as.cached);
@@ -339,6 +378,7 @@ static void send_claim(void) {
         as.prefilled = true;
         args_str(&args, "PREFILLED");
     }
+    as.session = add_session();
     const char *error = model_claim(&model, id, as.worker, as.rank, &as, &booked);
     const struct reply *r = send_args();
     if (error)
@@ -369,8 +409,22 @@ static void send_release(void) {
     expect_integer(send_args(), model_release(&model, ids, n), "released");
 }
 
+static void send_session_del(void) {
+    int sessions[3], n = 1 + below(3);
+    args_words(&args, "KVROUTE.SESSION DEL p");
+    for (int i = 0; i < n; i++)
+        name_session(sessions[i] = below(MODEL_SESSIONS));
+    expect_integer(send_args(), model_session_del(&model, sessions, n), "sessions forgotten");
+}
+
 static void send_alter(void) {
     args_words(&args, "KVROUTE.ALTER p");
+    if (below(2)) {
+        static const double sticks[] = {0, 4, 32, 1000};
+        model.stick = sticks[below(4)];
+        args_str(&args, "STICK");
+        args_int(&args, (int64_t)model.stick);
+    }
     static double *const options[] = {&model.overlap, &model.requests, &model.host, &model.disk};
     static const char *const names[] = {"OVERLAP", "REQUESTS", "HOST", "DISK"};
     int i = below(4);
@@ -385,6 +439,33 @@ static void send_alter(void) {
 
 // ---- The whole state -----------------------------------------------------------------------------
 
+static void compare_labels(const struct reply *list, unsigned want) {
+    static const int in_order[MODEL_LABELS] = {1, 0, 2};
+    size_t at = 0;
+    for (int i = 0; i < MODEL_LABELS; i++) {
+        if (!(want & 1u << in_order[i])) continue;
+        check(at < list->count && !strcmp(list->items[at].bytes, labels[in_order[i]]), "a label");
+        at++;
+    }
+    check(list->count == at, "as many labels");
+}
+
+static void compare_sessions(void) {
+    for (int i = 0; i < MODEL_SESSIONS; i++) {
+        const struct model_session *want = &model.sessions[i];
+        args_words(&args, "KVROUTE.SESSION GET p");
+        name_session(i);
+        const struct reply *r = send_args();
+        check((r->kind != REPLY_NULL) == want->remembered, "a session");
+        if (want->remembered) {
+            check(atoi(map_str(r, "worker") + 1) == want->worker, "its worker");
+            check(map_int(r, "rank") == want->rank, "its rank");
+            check(map_int(r, "requests") == model_session_requests(&model, i), "its requests");
+        }
+        args_clear(&args);
+    }
+}
+
 static void compare_workers(void) {
     args_words(&args, "KVROUTE.WORKER LIST p");
     const struct reply *list = send_args();
@@ -397,6 +478,8 @@ static void compare_workers(void) {
         check(atoi(map_str(map, "worker") + 1) == w, "workers in order");
         check(strcmp(map_str(map, "state"), want->draining ? "draining" : "ready") == 0, "state");
         check(map_int(map, "capacity") == want->capacity, "capacity");
+        check(map_real(map, "speed") == want->speed * 0.25, "speed");
+        compare_labels(map_get(map, "labels"), want->labels);
         const struct reply *ranks = map_get(map, "ranks");
         check(ranks->count == (size_t)want->ranks, "as many ranks");
         for (int k = 0; k < want->ranks; k++) {
@@ -432,6 +515,9 @@ static void compare_requests(void) {
             check(map_int(r, "output") == want->output, "its output");
             check(map_int(r, "blocks") == want->list.n, "its blocks");
             check(map_int(r, "prefilled") == want->prefilled, "prefilled");
+            char session[32] = "";
+            if (want->session >= 0) snprintf(session, sizeof session, "session-%d", want->session);
+            check(strcmp(map_str(r, "session"), session) == 0, "its session");
         }
         args_clear(&args);
     }
@@ -441,7 +527,9 @@ static void compare_requests(void) {
 static void compare_info(bool statistics) {
     args_words(&args, "KVROUTE.INFO p");
     const struct reply *r = send_args();
-    int64_t workers = 0, instances = 0, eligible = 0;
+    int64_t workers = 0, instances = 0, eligible = 0, sessions = 0;
+    for (int i = 0; i < MODEL_SESSIONS; i++)
+        sessions += model.sessions[i].remembered;
     for (int w = 0; w < MODEL_WORKERS; w++) {
         if (!model.workers[w].registered) continue;
         workers++;
@@ -465,6 +553,8 @@ static void compare_info(bool statistics) {
         {"repeats", model.repeats, true},
         {"select_blocks", model.select_blocks, true},
         {"overlap_blocks", model.overlap_blocks, true},
+        {"expected_blocks", model.expected_blocks, true},
+        {"sessions", sessions, false},
         {"events", model.events, true},
         {"stored_blocks", model.stored_blocks, true},
         {"removed_blocks", model.removed_blocks, true},
@@ -484,6 +574,7 @@ static void compare_info(bool statistics) {
 static void compare_all(bool statistics) {
     compare_workers();
     compare_requests();
+    compare_sessions();
     compare_info(statistics);
 }
 
@@ -505,8 +596,10 @@ static void random_step(void) {
         send_claim();
     else if (kind < 88)
         send_update();
-    else if (kind < 99)
+    else if (kind < 97)
         send_release();
+    else if (kind < 98)
+        send_session_del();
     else
         send_alter();
     spell(last, sizeof last);
@@ -546,6 +639,7 @@ static void reload(const char *command) {
     model.repeats = pool_info(conn, "p", "repeats");
     model.select_blocks = pool_info(conn, "p", "select_blocks");
     model.overlap_blocks = pool_info(conn, "p", "overlap_blocks");
+    model.expected_blocks = pool_info(conn, "p", "expected_blocks");
     model.events = pool_info(conn, "p", "events");
     model.stored_blocks = pool_info(conn, "p", "stored_blocks");
     model.removed_blocks = pool_info(conn, "p", "removed_blocks");
@@ -556,7 +650,7 @@ static void reload(const char *command) {
 
 Test(model, long_stream) {
     struct server *s = server_start(NULL);
-    start_stream(s, 3, "KVROUTE.CREATE p BLOCKSIZE 4 LEASE 0");
+    start_stream(s, 3, "KVROUTE.CREATE p BLOCKSIZE 4 LEASE 0 POLICY linear");
     for (int w = 0; w < MODEL_WORKERS - 1; w++) {
         set_worker(w, -1);
         args_clear(&args);
@@ -581,7 +675,7 @@ Test(model, stream_with_predictions_and_an_aof) {
     static const char *const extra[] = {
         "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
     struct server *s = server_start(extra);
-    start_stream(s, 2, "KVROUTE.CREATE p BLOCKSIZE 4 LEASE 0 PREDICT 1000000000");
+    start_stream(s, 2, "KVROUTE.CREATE p BLOCKSIZE 4 LEASE 0 POLICY linear PREDICT 1000000000");
     model.predict = true;
     for (int w = 0; w < MODEL_WORKERS; w++) {
         set_worker(w, w == 0 ? 0 : 10 * w);

@@ -377,7 +377,7 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     struct conn *c = s->conn;
     int64_t began = clock_ms();
     struct traffic t;
-    traffic_start(&t, c, "p", "PREDICT 60 LEASE 60 TEMPERATURE 1");
+    traffic_start(&t, c, "p", "PREDICT 60 LEASE 60 TEMPERATURE 1 SESSIONTTL 60");
     t.lease = 30;
     traffic_run(&t, c, 1500);
     sleep_ms(400);
@@ -388,11 +388,11 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     int64_t ended = clock_ms();
 
     static const char *const allowed[] = {
-        "KVROUTE.CREATE", "KVROUTE.ALTER",   "KVROUTE.WORKER", "KVROUTE.EVENT", "KVROUTE.CLAIM",
-        "KVROUTE.UPDATE", "KVROUTE.RELEASE", "KVROUTE.FORGET", "SELECT",        "MULTI",
-        "EXEC",           "KVROUTE.REPORT",
+        "KVROUTE.CREATE", "KVROUTE.ALTER",   "KVROUTE.WORKER",  "KVROUTE.EVENT", "KVROUTE.CLAIM",
+        "KVROUTE.UPDATE", "KVROUTE.RELEASE", "KVROUTE.FORGET",  "SELECT",        "MULTI",
+        "EXEC",           "KVROUTE.REPORT",  "KVROUTE.SESSION",
     };
-    size_t claims = 0, releases = 0;
+    size_t claims = 0, releases = 0, lapses = 0, forgotten = 0;
     for (size_t at = 0; at < w.n;) {
         struct reply r;
         long took = reply_parse(w.text + at, w.n - at, &r);
@@ -402,6 +402,14 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
         for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
             known |= strcmp(name, allowed[i]) == 0;
         cr_assert(known, "%s in the AOF", name);
+        if (strcmp(name, "KVROUTE.RELEASE") == 0) { // how it ended, and when
+            const char *how = r.items[r.count - 2].bytes;
+            int64_t at_ms = strtoll(r.items[r.count - 1].bytes, NULL, 10);
+            cr_assert(r.count > 4 && at_ms >= began - 1000 && at_ms <= ended + 1000);
+            cr_assert(strcmp(how, "AT") == 0 || strcmp(how, "LAPSED") == 0, "%s", how);
+            lapses += strcmp(how, "LAPSED") == 0;
+        }
+        if (strcmp(name, "KVROUTE.SESSION") == 0) forgotten++;
         if (strcmp(name, "KVROUTE.CLAIM") == 0) {
             bool timed = false;
             for (size_t i = 0; i + 1 < r.count; i++) {
@@ -418,7 +426,7 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
         at += (size_t)took;
     }
     free(w.text);
-    cr_expect(claims > 100 && releases > 100);
+    cr_expect(claims > 100 && releases > 100 && lapses > 10 && forgotten > 10);
 }
 
 Test(persistence, what_changes_nothing_leaves_no_trace) {
@@ -433,6 +441,7 @@ Test(persistence, what_changes_nothing_leaves_no_trace) {
         "KVROUTE.CLAIM p live w 0 IDS 0",
         "KVROUTE.CLAIM p other nosuch 0 IDS 0",
         "KVROUTE.RELEASE p nosuch",
+        "KVROUTE.SESSION DEL p nosuch",
         "KVROUTE.UPDATE p nosuch PREFILLED",
         "KVROUTE.EVENT p w 0 1 99999 CLEARED",
         "KVROUTE.EVENT p w 0 1 1 STORED 00000000000000ff IDS 1 1",

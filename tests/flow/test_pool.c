@@ -21,7 +21,8 @@ static const struct option numbers[] = {
     {"BLOCKSIZE", 16, "32"},      {"OVERLAP", 1, "2.5"},      {"PREFILL", 1, "0.5"},
     {"REQUESTS", 0, "3"},         {"HOST", 0.75, "0.5"},      {"DISK", 0.25, "0.125"},
     {"TEMPERATURE", 0, "0.25"},   {"LEASE", 300000, "60000"}, {"WORKERTTL", 0, "30000"},
-    {"WORKERGRACE", 600000, "0"}, {"PREDICT", 0, "5000"},
+    {"WORKERGRACE", 600000, "0"}, {"PREDICT", 0, "5000"},     {"SESSIONTTL", 600000, "0"},
+    {"SLOTTFT", 2000, "1"},       {"SLOTBT", 100, "1"},       {"STICK", 0, "12.5"},
 };
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
@@ -49,12 +50,13 @@ Test(pool, created_with_defaults) {
     const struct reply *info = call_kind(c, REPLY_ARRAY, "KVROUTE.INFO p");
     for (size_t i = 0; i < NUMBERS; i++)
         cr_expect(number(info, numbers[i].name) == numbers[i].by_default, "%s", numbers[i].name);
-    cr_expect_str_eq(map_str(info, "policy"), "linear");
+    cr_expect_str_eq(map_str(info, "policy"), "delay");
     static const char *const counters[] = {
-        "workers",        "instances",        "eligible",        "blocks",         "holdings",
-        "predicted",      "requests",         "selects",         "repeats",        "select_blocks",
-        "overlap_blocks", "events",           "stored_blocks",   "removed_blocks", "gaps",
-        "stale",          "expired_requests", "expired_workers",
+        "workers",          "instances",       "eligible",       "blocks",
+        "holdings",         "predicted",       "requests",       "selects",
+        "repeats",          "select_blocks",   "overlap_blocks", "events",
+        "stored_blocks",    "removed_blocks",  "gaps",           "stale",
+        "expired_requests", "expired_workers", "sessions",       "expected_blocks",
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         cr_expect(map_int(info, counters[i]) == 0, "%s", counters[i]);

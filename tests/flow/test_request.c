@@ -26,7 +26,7 @@ static const struct reply *load(struct conn *c, const char *worker) {
 }
 
 Test(request, select_books_and_says_what) {
-    struct conn *c = start("BLOCKSIZE 1");
+    struct conn *c = start("BLOCKSIZE 1 POLICY linear");
     int64_t version = pool_info(c, "p", "version");
     const struct reply *r = call_kind(c, REPLY_ARRAY, "KVROUTE.SELECT p r1 IDS 5 1 2 3 4 5");
     cr_expect_str_eq(map_str(r, "worker"), "a");
@@ -88,7 +88,7 @@ Test(request, the_same_id_gets_the_same_answer) {
 Test(request, select_under_resp3_and_through_hiredis) {
     struct server *s = server_start(NULL);
     struct conn *c = server_connect(s, 3);
-    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
+    call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1 POLICY linear");
     expect_int(c, 1, "KVROUTE.WORKER SET p w");
     const struct reply *r = call_kind(c, REPLY_MAP, "KVROUTE.SELECT p r IDS 2 1 2");
     cr_expect(map_get(r, "cost")->kind == REPLY_DOUBLE);
@@ -103,7 +103,7 @@ Test(request, select_under_resp3_and_through_hiredis) {
     redisContext *h = redisConnectUnix(s->unixsocket);
     cr_assert(h && !h->err);
     redisReply *got = redisCommand(h, "KVROUTE.SELECT p r2 IDS 2 1 2");
-    cr_assert(got && got->type == REDIS_REPLY_ARRAY && got->elements == 18);
+    cr_assert(got && got->type == REDIS_REPLY_ARRAY && got->elements == 26);
     cr_expect_str_eq(got->element[0]->str, "worker");
     cr_expect_str_eq(got->element[1]->str, "w");
     freeReplyObject(got);
@@ -307,7 +307,7 @@ Test(request, released) {
     expect_int(c, 3, "KVROUTE.RELEASE p r1 nosuch r2 r1 r3");
     expect_int(c, 0, "KVROUTE.RELEASE p r1");
     expect_int(c, 7, "KVROUTE.RELEASE p r0 r4 r5 r6 r7 r8 r9");
-    cr_expect(same_digest(before, pool_digest(c, "p")));
+    cr_expect(same_state(before, pool_digest(c, "p")));
     cr_expect(map_int(load(c, "a"), "decode_blocks") == 0);
     expect_error(c, "ERR", "KVROUTE.RELEASE p");
 }
@@ -421,7 +421,7 @@ Test(request, leases_end_and_are_renewed) {
         call(c, "KVROUTE.SELECT p r%d IDS 2 1 %d", i, i);
     expect_int(c, 1, "KVROUTE.CLAIM p claimed a 0 IDS 1 1");
     wait_until(nothing_lives, c, "all leases are over");
-    cr_expect(same_digest(before, pool_digest(c, "p")));
+    cr_expect(same_state(before, pool_digest(c, "p")));
     cr_expect(pool_info(c, "p", "expired_requests") == 21);
     cr_expect(map_int(load(c, "a"), "decode_blocks") == 0);
 

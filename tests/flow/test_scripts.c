@@ -39,6 +39,10 @@ Test(scripts, transactions) {
         "KVROUTE.CREATE q",
         "KVROUTE.RELEASE p r1",
         "KVROUTE.WORKER GET p v",
+        "KVROUTE.SELECT p r5 IDS 2 1 2 SESSION s",
+        "KVROUTE.SESSION GET p s",
+        "KVROUTE.SESSION DEL p s",
+        "KVROUTE.RELEASE p AT LAPSED r5",
     };
     enum { N = sizeof commands / sizeof *commands };
     for (int i = 0; i < N; i++) {
@@ -54,6 +58,8 @@ Test(scripts, transactions) {
     cr_expect(r->items[2].count == 1);
     cr_expect(is_error(&r->items[5], "NOWORKER"));
     cr_expect(r->items[8].integer == 1);
+    cr_expect(map_int(&r->items[11], "requests") == 1);
+    cr_expect(r->items[12].integer == 1 && r->items[13].integer == 1);
     expect_synced(s, replica);
 
     // WATCH sees changes and nothing else.
@@ -65,6 +71,9 @@ Test(scripts, transactions) {
     call(other, "KVROUTE.EVENT p w 0 1 1 CLEARED");
     call(other, "KVROUTE.EVENT p w 0 1 9 CLEARED");
     call(other, "KVROUTE.INFO p");
+    call(other, "KVROUTE.SESSION DEL p nosuch");
+    call(other, "KVROUTE.SESSION LIST p");
+    call(other, "KVROUTE.DIGEST p LEARNT");
     call_ok(c, "MULTI");
     call(c, "KVROUTE.SELECT p more IDS 0");
     cr_expect(call(c, "EXEC")->kind == REPLY_ARRAY);
@@ -72,7 +81,8 @@ Test(scripts, transactions) {
         "KVROUTE.SELECT p new IDS 0",      "KVROUTE.UPDATE p new OUTPUT 1",
         "KVROUTE.RELEASE p new",           "KVROUTE.WORKER SET p w",
         "KVROUTE.EVENT p w 0 1 2 CLEARED", "KVROUTE.CLAIM p new w 0 IDS 0",
-        "KVROUTE.ALTER p LEASE 5000",      "KVROUTE.WORKER DEL p v",
+        "KVROUTE.ALTER p LEASE 5000",      "KVROUTE.CLAIM p of-s w 0 IDS 0 SESSION s",
+        "KVROUTE.SESSION DEL p s",         "KVROUTE.WORKER DEL p v",
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         call_ok(c, "WATCH p");

@@ -161,7 +161,7 @@ Test(server, payloads_of_earlier_versions) {
         char path[600];
         static unsigned char bytes[1 << 20];
         struct payload p = {bytes, 0};
-        struct digest want = {""};
+        struct digest want = {"", ""};
         snprintf(path, sizeof path, "%s/%s.dump", KVROUTE_FIXTURES, fixtures[i]);
         FILE *f = fopen(path, "rb");
         cr_assert(f, "no %s", path);

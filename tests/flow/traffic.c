@@ -35,6 +35,8 @@ static void make_worker(struct traffic *t, struct args *a, int worker) {
         args_str(a, "CAPACITY");
         args_int(a, 50 + below(t, 100));
     }
+    if (below(t, 6) == 0) args_words(a, below(t, 2) ? "SPEED 0.5" : "SPEED 0");
+    if (below(t, 4) == 0) args_words(a, below(t, 2) ? "LABELS 2 gpu=a zone=1" : "LABELS 0");
     if (below(t, 4) == 0) args_words(a, below(t, 3) ? "STATE ready" : "STATE draining");
     if (t->ttl) {
         args_str(a, "TTL");
@@ -84,6 +86,12 @@ static void add_list(struct traffic *t, struct args *a) {
     add_blocks(a, &t->universe, &t->rng, path, n, true);
 }
 
+static void add_session(struct traffic *t, struct args *a) {
+    if (below(t, 3)) return;
+    args_str(a, "SESSION");
+    add_name(a, "session-", below(t, TRAFFIC_SESSIONS));
+}
+
 static void add_lease(struct traffic *t, struct args *a) {
     if (!t->lease || below(t, 3)) return;
     args_str(a, "LEASE");
@@ -104,6 +112,8 @@ static void make_request(struct traffic *t, struct args *a, enum kind kind, stru
         if (below(t, 4) == 0) args_words(a, "ISL 1000 OSL 100");
         if (below(t, 4) == 0) args_words(a, "TEMPERATURE 0.5");
         if (below(t, 4) == 0) args_words(a, "EXCLUDE 1 worker-3");
+        if (below(t, 8) == 0) args_words(a, below(t, 2) ? "WITH 1 gpu=a" : "WITHOUT 1 zone=1");
+        add_session(t, a);
         add_lease(t, a);
         return;
     case UPDATE:
@@ -122,6 +132,7 @@ static void make_request(struct traffic *t, struct args *a, enum kind kind, stru
         add_list(t, a);
         if (below(t, 2)) args_words(a, "ISL 500 CACHED 40 OUTPUT 7");
         if (below(t, 2)) args_words(a, "PREFILLED");
+        add_session(t, a);
         add_lease(t, a);
     }
 }
@@ -152,6 +163,13 @@ static struct sent make_step(struct traffic *t, struct args *a) {
         args_words(a, "KVROUTE.WORKER DEL");
         args_str(a, t->key);
         add_name(a, "worker-", sent.worker);
+        return sent;
+    }
+    if (kind == 47) {
+        sent.kind = WORKER;
+        args_words(a, "KVROUTE.SESSION DEL");
+        args_str(a, t->key);
+        add_name(a, "session-", below(t, TRAFFIC_SESSIONS));
         return sent;
     }
     sent.kind = kind < 65 ? SELECT : kind < 72 ? CLAIM : kind < 85 ? UPDATE : RELEASE;

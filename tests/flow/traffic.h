@@ -9,7 +9,7 @@
 
 #include "universe.h"
 
-enum { TRAFFIC_WORKERS = 6, TRAFFIC_RANKS = 2, TRAFFIC_REQUESTS = 300 };
+enum { TRAFFIC_WORKERS = 6, TRAFFIC_RANKS = 2, TRAFFIC_REQUESTS = 300, TRAFFIC_SESSIONS = 40 };
 
 struct traffic {
     const char *key;

@@ -95,7 +95,9 @@ static void use(struct kvr_pool *p) {
     kvr_scores(p, 1000, &q, &scores, &count);
     struct kvr_choice c;
     struct kvr_booking b;
-    kvr_select(p, 1000, (struct kvr_bytes){"fuzz", 4}, &q, 1, 5, 0.5, &c, &b);
+    q.osl = 1;
+    q.session = (struct kvr_bytes){"s", 1};
+    kvr_select(p, 1000, (struct kvr_bytes){"fuzz", 4}, &q, 5, 0.5, &c, &b);
     is_valid(p);
     for (size_t i = 0; i < kvr_worker_count(p) && i < 3; i++)
         use_worker(p, i, hashes, n);
@@ -103,7 +105,15 @@ static void use(struct kvr_pool *p) {
     for (int i = 0; i < 20 && kvr_due_request(p, INT64_MAX / 4, &due); i++) {
         char id[KVR_MAX_ID];
         struct kvr_bytes copy = {memcpy(id, due.p, due.n), due.n};
-        must(kvr_release(p, &copy, 1) == 1, "a due request isn't live");
+        int live;
+        kvr_update(p, 2000, copy, i % 2, i % 3, -1, &live);
+        must(kvr_release(p, 3000, &copy, 1, KVR_RELEASED) == 1, "a due request isn't live");
+    }
+    is_valid(p);
+    for (int i = 0; i < 20 && kvr_due_session(p, INT64_MAX / 4, &due); i++) {
+        char name[KVR_MAX_ID];
+        struct kvr_bytes copy = {memcpy(name, due.p, due.n), due.n};
+        must(kvr_session_del(p, &copy, 1) == 1, "a due session isn't remembered");
     }
     kvr_renew_all(p, 2000);
     kvr_due_worker(p, INT64_MAX / 4, &due);
@@ -122,15 +132,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct kvr_pool *p = saved_load(&s, &a, &err);
     must(p || err == KVR_CORRUPT, "refused for another reason");
     if (p) {
-        uint8_t first[KVR_DIGEST_BYTES], second[KVR_DIGEST_BYTES];
+        uint8_t first[2][KVR_DIGEST_BYTES], second[2][KVR_DIGEST_BYTES];
         is_valid(p);
         use(p);
         must(saved_write(p, &again) == KVR_OK, "it can't be saved");
         struct kvr_pool *copy = saved_load(&again, &a, &err);
         must(copy != NULL, "what was saved isn't loaded");
         is_valid(copy);
-        kvr_pool_digest(p, first);
-        kvr_pool_digest(copy, second);
+        kvr_pool_digest(p, first[0]);
+        kvr_pool_digest_learnt(p, first[1]);
+        kvr_pool_digest(copy, second[0]);
+        kvr_pool_digest_learnt(copy, second[1]);
         must(!memcmp(first, second, sizeof first), "another digest");
         kvr_pool_free(copy);
         kvr_pool_free(p);

@@ -15,6 +15,7 @@ int bytes_compare(struct kvr_bytes a, struct kvr_bytes b) {
 void model_init(struct model *m, const struct kvr_options *o) {
     memset(m, 0, sizeof *m);
     m->options = *o;
+    learn_start(&m->learnt);
     m->stats.version = 1; // a pool that was created has changed once
 }
 
@@ -28,6 +29,7 @@ void model_free(struct model *m) {
     free(m->workers);
     free(m->requests);
     free(m->guesses);
+    free(m->sessions);
     table_free(&m->held);
     table_free(&m->known);
     table_free(&m->held_before);
@@ -212,6 +214,7 @@ struct model_worker *model_owner(const struct model *m, uint64_t instance, uint3
 void model_drop_instance(struct model *m, uint64_t instance, bool requests) {
     clear(m, instance, -1);
     model_guess_drop_instance(m, instance);
+    model_session_drop_instance(m, instance);
     for (size_t i = m->n_requests; requests && i-- > 0;)
         if (m->requests[i].instance == instance) {
             free(m->requests[i].hashes);
@@ -245,6 +248,11 @@ enum kvr_err model_worker_set(struct model *m, int64_t seen, struct kvr_bytes na
     if ((set->set & KVR_SET_STATE) && set->state != KVR_READY && set->state != KVR_DRAINING)
         return KVR_RANGE;
     if ((set->set & KVR_SET_TTL) && (set->ttl < 0 || set->ttl > KVR_MAX_MS)) return KVR_RANGE;
+    if ((set->set & KVR_SET_SPEED) && !(set->speed >= 0 && set->speed <= KVR_MAX_SPEED))
+        return KVR_RANGE;
+    if ((set->set & KVR_SET_LABELS) && set->n_labels > KVR_MAX_LABELS) return KVR_RANGE;
+    for (size_t i = 0; (set->set & KVR_SET_LABELS) && i < set->n_labels; i++)
+        if (set->labels[i].n < 1 || set->labels[i].n > KVR_MAX_LABEL) return KVR_RANGE;
     struct model_worker *w = model_worker(m, name);
     uint32_t ranks = set->set & KVR_SET_RANKS ? set->ranks : w ? w->ranks : 1;
     if (instance_count(m) - (w ? w->ranks : 0) + ranks > KVR_MAX_INSTANCES) return KVR_LIMIT;
@@ -264,6 +272,14 @@ enum kvr_err model_worker_set(struct model *m, int64_t seen, struct kvr_bytes na
     if (set->set & KVR_SET_CAPACITY) w->capacity = set->capacity;
     if (set->set & KVR_SET_STATE) w->state = set->state;
     if (set->set & KVR_SET_TTL) w->ttl = set->ttl;
+    if (set->set & KVR_SET_SPEED) w->speed = set->speed;
+    if (set->set & KVR_SET_LABELS) {
+        w->n_labels = set->n_labels;
+        for (size_t i = 0; i < set->n_labels; i++) {
+            memcpy(w->label[i].bytes, set->labels[i].p, set->labels[i].n);
+            w->label[i].n = set->labels[i].n;
+        }
+    }
     w->seen = seen;
     set_ranks(m, w, ranks);
     for (uint32_t i = 0; i < w->ranks; i++)
@@ -320,6 +336,8 @@ enum kvr_err model_report(struct model *m, int64_t at, struct kvr_bytes name, bo
         if (w->tripped || w->failures >= m->options.failures) {
             w->tripped = true;
             w->out_until = at + m->options.open_time;
+            for (uint32_t i = 0; i < w->ranks; i++)
+                model_guess_drop_instance(m, w->rank[i].id);
         }
     }
     if (*changed) m->stats.version++;
@@ -353,4 +371,5 @@ void model_counts(const struct model *m, int64_t now, struct kvr_stats *out) {
         for (uint32_t k = 0; k < m->workers[i].ranks; k++)
             out->predicted += model_guesses(m, m->workers[i].rank[k].id);
     out->requests = m->n_requests;
+    out->sessions = m->n_sessions;
 }

@@ -7,6 +7,7 @@
 #ifndef KVR_TEST_MODEL_H
 #define KVR_TEST_MODEL_H
 
+#include "learn.h"
 #include "pool.h"
 #include "table.h"
 
@@ -14,6 +15,7 @@ struct model_rank {
     uint64_t id; // never used again once the instance is gone
     uint64_t epoch, seq;
     uint64_t booked; // when it was last booked, counted in bookings; 0 never
+    struct learnt_instance learnt;
 };
 
 struct model_worker {
@@ -28,6 +30,12 @@ struct model_worker {
     int64_t out_until; // then: open until this time
     uint32_t ranks;
     struct model_rank *rank;
+    double speed;
+    struct model_label {
+        char bytes[KVR_MAX_LABEL];
+        size_t n;
+    } label[KVR_MAX_LABELS]; // as they were given, repeats and all
+    size_t n_labels;
 };
 
 struct model_request {
@@ -38,16 +46,31 @@ struct model_request {
     size_t n;
     int64_t isl, osl, cached, output, lease, created, renewed;
     bool prefilled;
-    uint64_t overlap; // as answered
-    double cost;
+    uint64_t overlap, expected; // as answered
+    double cost, ttft, tpot;
+    char session[KVR_MAX_ID]; // empty: none
+    size_t session_len;
+    int64_t ahead,
+        prefilled_at; // tokens queued at its booking, its own included; 0: it isn't known
+    uint64_t number;  // bookings when it was booked
 };
 
 // Blocks that count as held because a request was booked. In the order of booking.
 struct model_guess {
     uint64_t instance;
+    char request[KVR_MAX_ID]; // the booking, as long as it is live
+    size_t request_len;       // 0: it isn't any more
     uint64_t *hashes;
     size_t n;
     int64_t until;
+};
+
+// One whose instance goes is dropped.
+struct model_session {
+    char name[KVR_MAX_ID];
+    size_t name_len;
+    uint64_t instance;
+    int64_t booked;
 };
 
 struct model {
@@ -59,8 +82,11 @@ struct model {
     size_t n_requests;
     struct model_guess *guesses;
     size_t n_guesses;
-    struct table held;  // key hash, tag instance * KVR_TIERS + tier
-    struct table known; // key hash; parent; refs: holdings of it + known children; holders
+    struct model_session *sessions;
+    size_t n_sessions;
+    struct learnt learnt; // by the core's estimators; when and of what they are told is the model's
+    struct table held;    // key hash, tag instance * KVR_TIERS + tier
+    struct table known;   // key hash; parent; refs: holdings of it + known children; holders
     struct table held_before, known_before; // while an event is applied
     uint64_t last_id, last_booking;
     int64_t renewed_floor; // every lease and worker counts as renewed at this time at the earliest
@@ -89,7 +115,9 @@ enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes 
                          uint32_t rank, const struct kvr_booking *b, int *booked);
 enum kvr_err model_update(struct model *m, int64_t now, struct kvr_bytes id, bool prefilled,
                           int64_t output, int64_t lease, int *live);
-size_t model_release(struct model *m, const struct kvr_bytes *ids, size_t n);
+size_t model_release(struct model *m, int64_t at, const struct kvr_bytes *ids, size_t n,
+                     enum kvr_end how);
+size_t model_session_del(struct model *m, const struct kvr_bytes *names, size_t n);
 
 // The earliest due first. Which of several with one deadline go when max cuts between them isn't
 // said, so *cut tells when that is so, and then nothing is done.
@@ -110,6 +138,13 @@ uint64_t model_guesses(const struct model *m, uint64_t instance); // distinct bl
 bool model_in_use(const struct model *m, uint64_t hash);
 void model_load(const struct model *m, uint64_t instance, struct kvr_rank_info *out);
 enum kvr_circuit model_circuit(const struct model_worker *w, int64_t now);
+struct model_session *model_session(const struct model *m, struct kvr_bytes name);
+uint64_t model_session_live(const struct model *m, struct kvr_bytes name); // requests
+int64_t model_session_end(const struct model *m, const struct model_session *s);
+// Where the session holds a request of this query, for all that costs say: NULL if it doesn't, and in
+// *limit up to which cost. Of the scores that model_scores gave.
+const struct kvr_score *model_held(const struct model *m, int64_t now, const struct kvr_query *q,
+                                   const struct kvr_score *scores, size_t n, double *limit);
 // Whatever its circuit says.
 bool model_eligible(const struct model *m, const struct model_worker *w, int64_t now);
 int64_t model_deadline(const struct model *m, const struct model_request *r); // INT64_MAX: none
@@ -124,7 +159,15 @@ static inline struct kvr_bytes model_name(const struct model_worker *w) {
     return (struct kvr_bytes){w->name, w->name_len};
 }
 
-// Shared between the model's two files.
+// Shared between the model's files.
+double model_first_weight(const struct model *m, const struct kvr_query *q);
+double model_output(const struct model *m, const struct kvr_query *q);
+void model_session_book(struct model *m, struct kvr_bytes name, uint64_t instance, int64_t at);
+void model_session_drop_instance(struct model *m, uint64_t instance);
+void model_guess_take_back(struct model *m, const struct model_request *r, bool drop);
+// The distinct prefix hashes of the requests that are live on an instance, in order of value.
+uint64_t *model_live_hashes(const struct model *m, uint64_t instance, size_t *n);
+int model_by_value(const void *a, const void *b);
 void model_drop_instance(struct model *m, uint64_t instance, bool requests);
 void model_guess_drop_instance(struct model *m, uint64_t instance);
 void model_guess_cap(struct model *m, uint64_t instance, uint64_t capacity);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's requests, loads, predictions and choices; see model.h.
+// The model's requests, loads, predictions and sessions; see model.h.
 #include "model.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,22 +19,21 @@ int64_t model_deadline(const struct model *m, const struct model_request *r) {
     return (r->renewed > m->renewed_floor ? r->renewed : m->renewed_floor) + r->lease;
 }
 
-static int by_value(const void *a, const void *b) {
+int model_by_value(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
 }
 
 // Sorts and drops repeats; returns how many remain.
 static size_t distinct(uint64_t *all, size_t n) {
-    qsort(all, n, sizeof *all, by_value);
+    qsort(all, n, sizeof *all, model_by_value);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
         if (i == 0 || all[i] != all[i - 1]) all[kept++] = all[i];
     return kept;
 }
 
-// The distinct prefix hashes of the requests that are live on an instance, in order of value.
-static uint64_t *live_hashes(const struct model *m, uint64_t instance, size_t *n) {
+uint64_t *model_live_hashes(const struct model *m, uint64_t instance, size_t *n) {
     size_t room = 0, total = 0;
     for (size_t i = 0; i < m->n_requests; i++)
         if (m->requests[i].instance == instance) room += m->requests[i].n;
@@ -61,7 +59,7 @@ void model_load(const struct model *m, uint64_t instance, struct kvr_rank_info *
         out->decode_blocks += (uint64_t)((r->output + size - 1) / size);
     }
     size_t n;
-    free(live_hashes(m, instance, &n));
+    free(model_live_hashes(m, instance, &n));
     out->decode_blocks += n;
 }
 
@@ -69,11 +67,33 @@ static bool booking_in_range(struct kvr_bytes id, const struct kvr_booking *b, i
     return id.n >= 1 && id.n <= KVR_MAX_ID && b->n <= KVR_MAX_BLOCKS && isl >= 0 &&
            isl <= KVR_MAX_TOKENS && b->osl >= 0 && b->osl <= KVR_MAX_TOKENS && b->cached >= 0 &&
            b->cached <= isl && b->output >= 0 && b->output <= KVR_MAX_TOKENS && b->lease >= -1 &&
-           b->lease <= KVR_MAX_MS && b->created >= 0 && b->renewed >= 0 && b->predict_until >= 0;
+           b->lease <= KVR_MAX_MS && b->created >= 0 && b->renewed >= 0 && b->predict_until >= 0 &&
+           b->session.n <= KVR_MAX_ID;
 }
 
-static void guess(struct model *m, uint64_t instance, uint64_t capacity,
+static void guess(struct model *m, const struct model_request *r, uint64_t capacity,
                   const struct kvr_booking *b);
+
+static void drop_guess(struct model *m, size_t i) {
+    free(m->guesses[i].hashes);
+    memmove(&m->guesses[i], &m->guesses[i + 1], (--m->n_guesses - i) * sizeof *m->guesses);
+}
+
+static int64_t uncached(const struct model_request *r) {
+    return r->isl - r->cached;
+}
+
+// What the booking teaches, and what is kept of it for what the request will teach.
+static void learn_of(struct model *m, struct model_rank *rank, struct model_request *q) {
+    struct kvr_rank_info load;
+    model_load(m, q->instance, &load);
+    int64_t own = q->prefilled ? 0 : uncached(q);
+    q->ahead = q->prefilled ? 0 : (int64_t)load.prefill_tokens;
+    q->number = m->last_booking;
+    q->ttft = learn_ttft(&m->learnt, &rank->learnt, load.prefill_tokens - (uint64_t)own, own);
+    q->tpot = learn_tpot(&m->learnt, &rank->learnt);
+    learn_booked(&m->learnt, q->isl, q->cached);
+}
 
 enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes worker,
                          uint32_t rank, const struct kvr_booking *b, int *booked) {
@@ -100,13 +120,22 @@ enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes 
     q->lease = b->lease < 0 ? m->options.lease : b->lease;
     q->created = b->created;
     q->renewed = b->renewed;
-    q->overlap = b->overlap ? b->overlap : (uint64_t)(b->cached / m->options.block_size);
+    uint64_t whole = (uint64_t)(b->cached / m->options.block_size);
+    q->overlap = b->overlap || b->expected ? b->overlap : whole;
+    q->expected = b->expected ? b->expected : whole;
+    if (q->expected < q->overlap) q->expected = q->overlap;
     q->cost = b->cost;
+    q->session_len = b->session.n;
+    if (b->session.n) {
+        memcpy(q->session, b->session.p, b->session.n);
+        model_session_book(m, b->session, r->id, b->created);
+    }
     r->booked = ++m->last_booking;
+    learn_of(m, r, q);
     struct model_worker *w = model_worker(m, worker);
     if (model_circuit(w, b->created) == KVR_HALF_OPEN)
         w->out_until = b->created + m->options.open_time;
-    if (b->predict_until) guess(m, r->id, w->capacity, b);
+    if (b->predict_until) guess(m, q, w->capacity, b);
     m->stats.version++;
     *booked = 1;
     return KVR_OK;
@@ -119,7 +148,16 @@ enum kvr_err model_update(struct model *m, int64_t now, struct kvr_bytes id, boo
         return KVR_RANGE;
     struct model_request *r = model_request(m, id);
     if (!r) return KVR_OK;
-    if (prefilled) r->prefilled = true;
+    if (prefilled && !r->prefilled) {
+        uint32_t rank;
+        struct model_worker *w = model_owner(m, r->instance, &rank);
+        struct kvr_stats counts;
+        model_counts(m, now, &counts);
+        r->prefilled = true;
+        r->prefilled_at = now;
+        learn_prefilled(&m->learnt, &w->rank[rank].learnt, now - r->created, r->ahead,
+                        (double)(m->last_booking - r->number) / (double)counts.instances);
+    }
     if (output > r->output) r->output = output;
     if (lease >= 0) r->lease = lease;
     r->renewed = now;
@@ -128,11 +166,30 @@ enum kvr_err model_update(struct model *m, int64_t now, struct kvr_bytes id, boo
     return KVR_OK;
 }
 
-size_t model_release(struct model *m, const struct kvr_bytes *ids, size_t n) {
+// A request that was never prefilled takes what was guessed because of it with it.
+void model_guess_take_back(struct model *m, const struct model_request *r, bool drop) {
+    for (size_t i = m->n_guesses; i-- > 0;) {
+        struct model_guess *g = &m->guesses[i];
+        if (g->request_len != r->id_len || memcmp(g->request, r->id, r->id_len) != 0) continue;
+        if (drop)
+            drop_guess(m, i);
+        else
+            g->request_len = 0;
+    }
+}
+
+size_t model_release(struct model *m, int64_t at, const struct kvr_bytes *ids, size_t n,
+                     enum kvr_end how) {
     size_t done = 0;
     for (size_t i = 0; i < n; i++) {
         struct model_request *r = model_request(m, ids[i]);
         if (!r) continue;
+        uint32_t rank;
+        struct model_worker *w = model_owner(m, r->instance, &rank);
+        if (how == KVR_RELEASED)
+            learn_ended(&m->learnt, &w->rank[rank].learnt,
+                        r->prefilled_at ? at - r->prefilled_at : -1, r->output);
+        model_guess_take_back(m, r, !r->prefilled && !r->output);
         free(r->hashes);
         *r = m->requests[--m->n_requests];
         done++;
@@ -168,21 +225,21 @@ uint64_t model_guesses(const struct model *m, uint64_t instance) {
     return n;
 }
 
-static void drop_guess(struct model *m, size_t i) {
-    free(m->guesses[i].hashes);
-    memmove(&m->guesses[i], &m->guesses[i + 1], (--m->n_guesses - i) * sizeof *m->guesses);
-}
-
 // Of a booking that is larger than the capacity by itself, the head counts.
-static void guess(struct model *m, uint64_t instance, uint64_t capacity,
+static void guess(struct model *m, const struct model_request *r, uint64_t capacity,
                   const struct kvr_booking *b) {
     size_t n = capacity && b->n > capacity ? (size_t)capacity : b->n;
     if (!n) return;
     m->guesses = must_resize(m->guesses, (m->n_guesses + 1) * sizeof *m->guesses);
     struct model_guess *g = &m->guesses[m->n_guesses++];
-    *g = (struct model_guess){instance, must_alloc(n * sizeof *g->hashes), n, b->predict_until};
+    *g = (struct model_guess){.instance = r->instance,
+                              .request_len = r->id_len,
+                              .hashes = must_alloc(n * sizeof *g->hashes),
+                              .n = n,
+                              .until = b->predict_until};
+    memcpy(g->request, r->id, r->id_len);
     memcpy(g->hashes, b->hashes, n * sizeof *g->hashes);
-    model_guess_cap(m, instance, capacity);
+    model_guess_cap(m, r->instance, capacity);
 }
 
 void model_guess_drop_instance(struct model *m, uint64_t instance) {
@@ -231,125 +288,54 @@ bool model_in_use(const struct model *m, uint64_t hash) {
     return false;
 }
 
-// ---- Choosing ------------------------------------------------------------------------------------
+// ---- Sessions ------------------------------------------------------------------------------------
 
-static bool listed(struct kvr_bytes name, const struct kvr_bytes *list, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (bytes_compare(name, list[i]) == 0) return true;
-    return false;
-}
-
-// The rule `delay`, step by step as it is documented: rounded sums may fall on either side of a limit
-// between two costs if they are added in another order.
-static double delay_cost(const struct model *m, const struct kvr_query *q,
-                         const struct kvr_rank_info *load, int64_t isl,
-                         const uint32_t by_tier[KVR_TIERS]) {
-    double size = m->options.block_size, queued = (double)load->prefill_tokens;
-    double requests = (double)load->requests;
-    double credit = by_tier[KVR_DEVICE] + m->options.host * by_tier[KVR_HOST] +
-                    m->options.disk * by_tier[KVR_DISK];
-    double own = (double)isl - q->rule.overlap * size * credit;
-    if (own < 0) own = 0;
-    double waits = 4 * queued + own * (8 + requests + queued / 128);
-    double cost = (q->rule.prefill * waits + 256 * requests) / size +
-                  (double)load->decode_blocks / 10 + q->rule.requests * requests;
-    int exponent;
-    double two_bits = rint(frexp(cost, &exponent) * 4) / 4;
-    return ldexp(two_bits, exponent);
-}
-
-static struct kvr_score score(const struct model *m, const struct model_worker *w, uint32_t rank,
-                              const struct kvr_query *q) {
-    const struct model_rank *r = &w->rank[rank];
-    struct kvr_score s = {.worker = model_name(w), .addr = {w->addr, w->addr_len}, .rank = rank};
-    for (size_t i = 0; i < q->n; i++, s.overlap++) {
-        if (model_holds(m, r->id, KVR_DEVICE, q->hashes[i]) ||
-            model_guessed(m, r->id, q->hashes[i]))
-            s.by_tier[KVR_DEVICE]++;
-        else if (model_holds(m, r->id, KVR_HOST, q->hashes[i]))
-            s.by_tier[KVR_HOST]++;
-        else if (model_holds(m, r->id, KVR_DISK, q->hashes[i]))
-            s.by_tier[KVR_DISK]++;
-        else
-            break;
+struct model_session *model_session(const struct model *m, struct kvr_bytes name) {
+    for (size_t i = 0; i < m->n_sessions; i++) {
+        struct model_session *s = &m->sessions[i];
+        if (bytes_compare((struct kvr_bytes){s->name, s->name_len}, name) == 0) return s;
     }
-    int64_t isl = q->isl < 0 ? (int64_t)q->n * m->options.block_size : q->isl;
-    s.cached = (int64_t)s.overlap * m->options.block_size;
-    if (s.cached > isl) s.cached = isl;
-    struct kvr_rank_info load;
-    model_load(m, r->id, &load);
-    s.prefill_tokens = load.prefill_tokens;
-    s.decode_blocks = load.decode_blocks;
-    s.requests = load.requests;
-    size_t n_live, live = 0;
-    uint64_t *all = live_hashes(m, r->id, &n_live);
-    while (live < q->n && bsearch(&q->hashes[live], all, n_live, sizeof *all, by_value))
-        live++;
-    free(all);
-    double credit =
-        q->rule.overlap * (s.by_tier[KVR_DEVICE] + m->options.host * s.by_tier[KVR_HOST] +
-                           m->options.disk * s.by_tier[KVR_DISK]);
-    double prefill = ((double)load.prefill_tokens + (double)isl) / m->options.block_size - credit;
-    if (prefill < 0) prefill = 0;
-    double decode = (double)load.decode_blocks + (double)q->n - (double)live;
-    s.cost = q->rule.policy == 1
-                 ? delay_cost(m, q, &load, isl, s.by_tier)
-                 : q->rule.prefill * prefill + decode + q->rule.requests * (double)load.requests;
-    return s;
+    return NULL;
 }
 
-// A score with what breaks ties.
-struct candidate {
-    struct kvr_score score;
-    uint64_t booked;
-};
-
-static int by_preference(const void *a, const void *b) {
-    const struct candidate *x = a, *y = b;
-    if (x->score.cost != y->score.cost) return x->score.cost < y->score.cost ? -1 : 1;
-    if (x->booked != y->booked) return x->booked < y->booked ? -1 : 1;
-    int c = bytes_compare(x->score.worker, y->score.worker);
-    if (c) return c;
-    return x->score.rank < y->score.rank ? -1 : x->score.rank > y->score.rank;
-}
-
-static bool in_question(const struct model *m, const struct model_worker *w, int64_t now,
-                        const struct kvr_query *q) {
-    struct kvr_bytes name = model_name(w);
-    return model_eligible(m, w, now) && !listed(name, q->exclude, q->n_exclude) &&
-           (!q->has_among || listed(name, q->among, q->n_among));
-}
-
-void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
-                  struct kvr_score **out, size_t *n) {
-    struct kvr_stats counts;
-    model_counts(m, now, &counts);
-    struct candidate *all = must_alloc(counts.instances * sizeof *all);
-    bool somebody = false; // whose circuit isn't open
-    for (size_t i = 0; i < m->n_workers; i++)
-        somebody |= in_question(m, &m->workers[i], now, q) &&
-                    model_circuit(&m->workers[i], now) != KVR_OPEN;
-    *n = 0;
-    for (size_t i = 0; i < m->n_workers; i++) {
-        const struct model_worker *w = &m->workers[i];
-        if (!in_question(m, w, now, q)) continue;
-        if (somebody && model_circuit(w, now) == KVR_OPEN) continue;
-        for (uint32_t k = 0; k < w->ranks; k++)
-            all[(*n)++] = (struct candidate){score(m, w, k, q), w->rank[k].booked};
+uint64_t model_session_live(const struct model *m, struct kvr_bytes name) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < m->n_requests; i++) {
+        const struct model_request *r = &m->requests[i];
+        n += bytes_compare((struct kvr_bytes){r->session, r->session_len}, name) == 0;
     }
-    qsort(all, *n, sizeof *all, by_preference);
-    *out = must_alloc(*n * sizeof **out);
-    for (size_t i = 0; i < *n; i++)
-        (*out)[i] = all[i].score;
-    free(all);
+    return n;
 }
 
-void model_selected(struct model *m, const struct kvr_score *chosen, size_t blocks, bool repeat) {
-    if (repeat) {
-        m->stats.repeats++;
-        return;
+int64_t model_session_end(const struct model *m, const struct model_session *s) {
+    return (s->booked > m->renewed_floor ? s->booked : m->renewed_floor) + m->options.session_ttl;
+}
+
+void model_session_book(struct model *m, struct kvr_bytes name, uint64_t instance, int64_t at) {
+    struct model_session *s = model_session(m, name);
+    if (!s) {
+        m->sessions = must_resize(m->sessions, (m->n_sessions + 1) * sizeof *m->sessions);
+        s = &m->sessions[m->n_sessions++];
+        *s = (struct model_session){.name_len = name.n};
+        memcpy(s->name, name.p, name.n);
     }
-    m->stats.selects++;
-    m->stats.select_blocks += blocks;
-    m->stats.overlap_blocks += chosen->overlap;
+    s->instance = instance;
+    s->booked = at;
+}
+
+void model_session_drop_instance(struct model *m, uint64_t instance) {
+    for (size_t i = m->n_sessions; i-- > 0;)
+        if (m->sessions[i].instance == instance) m->sessions[i] = m->sessions[--m->n_sessions];
+}
+
+size_t model_session_del(struct model *m, const struct kvr_bytes *names, size_t n) {
+    size_t gone = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct model_session *s = model_session(m, names[i]);
+        if (!s) continue;
+        *s = m->sessions[--m->n_sessions];
+        gone++;
+    }
+    if (gone) m->stats.version++;
+    return gone;
 }

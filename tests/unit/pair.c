@@ -170,7 +170,11 @@ static void same_score(struct pair *p, const struct kvr_score *got, const struct
     same(p, "overlap", got->overlap, want->overlap);
     for (int t = 0; t < KVR_TIERS; t++)
         same(p, kvr_tier_names[t], got->by_tier[t], want->by_tier[t]);
+    same(p, "expected", got->expected, want->expected);
     same(p, "cached", (uint64_t)got->cached, (uint64_t)want->cached);
+    if (got->ttft != want->ttft || got->tpot != want->tpot)
+        pair_differs(p, "ttft %g, tpot %g instead of %g, %g", got->ttft, got->tpot, want->ttft,
+                     want->tpot);
     same(p, "prefill_tokens", got->prefill_tokens, want->prefill_tokens);
     same(p, "decode_blocks", got->decode_blocks, want->decode_blocks);
     same(p, "requests", got->requests, want->requests);
@@ -189,9 +193,12 @@ static const struct kvr_score *find_score(struct pair *p, const struct kvr_score
 
 static void log_query(struct pair *p, const char *what, struct kvr_bytes id,
                       const struct kvr_query *q) {
-    pair_log(p, "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64 " among=%ld exclude=%zu T=%g",
+    pair_log(p,
+             "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64
+             " among=%ld exclude=%zu T=%g with=%zu without=%zu session=%.*s",
              what, (int)id.n, id.p, q->n, q->n ? q->hashes[0] : 0, q->n ? q->hashes[q->n - 1] : 0,
-             q->isl, q->has_among ? (long)q->n_among : -1L, q->n_exclude, q->rule.temperature);
+             q->isl, q->has_among ? (long)q->n_among : -1L, q->n_exclude, q->rule.temperature,
+             q->n_with, q->n_without, (int)q->session.n, q->session.n ? q->session.p : "");
 }
 
 enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q) {
@@ -222,6 +229,9 @@ static void check_repeat(struct pair *p, const struct model_request *r,
     same_bytes(p, "addr", got->score.addr, (struct kvr_bytes){w->addr, w->addr_len});
     same(p, "rank", got->score.rank, rank);
     same(p, "overlap", got->score.overlap, r->overlap);
+    same(p, "expected", got->score.expected, r->expected);
+    if (got->score.ttft != r->ttft || got->score.tpot != r->tpot)
+        pair_differs(p, "ttft %g, tpot %g of a repeat", got->score.ttft, got->score.tpot);
     same(p, "cached", (uint64_t)got->score.cached, (uint64_t)r->cached);
     same(p, "blocks", got->blocks, r->n);
     if (got->score.cost != r->cost)
@@ -229,7 +239,7 @@ static void check_repeat(struct pair *p, const struct model_request *r,
 }
 
 // What a choice has to be booked as.
-static void check_booking(struct pair *p, const struct kvr_query *q, int64_t osl, int64_t lease,
+static void check_booking(struct pair *p, const struct kvr_query *q, int64_t lease,
                           const struct kvr_score *chosen, const struct kvr_booking *b) {
     const struct kvr_options *o = &p->model.options;
     same(p, "booked blocks", b->n, q->n);
@@ -237,7 +247,7 @@ static void check_booking(struct pair *p, const struct kvr_query *q, int64_t osl
         pair_differs(p, "other blocks booked");
     int64_t isl = q->isl < 0 ? (int64_t)q->n * o->block_size : q->isl;
     same(p, "booked isl", (uint64_t)b->isl, (uint64_t)isl);
-    same(p, "booked osl", (uint64_t)b->osl, (uint64_t)osl);
+    same(p, "booked osl", (uint64_t)b->osl, (uint64_t)q->osl);
     same(p, "booked cached", (uint64_t)b->cached, (uint64_t)chosen->cached);
     same(p, "booked output", (uint64_t)b->output, 0);
     same(p, "booked prefilled", b->prefilled, 0);
@@ -245,20 +255,39 @@ static void check_booking(struct pair *p, const struct kvr_query *q, int64_t osl
     same(p, "booked created", (uint64_t)b->created, (uint64_t)p->now);
     same(p, "booked renewed", (uint64_t)b->renewed, (uint64_t)p->now);
     same(p, "booked overlap", b->overlap, chosen->overlap);
+    same(p, "booked expected", b->expected, chosen->expected);
+    same_bytes(p, "booked session", b->session, q->session);
     if (!near(p, b->cost, chosen->cost)) pair_differs(p, "booked cost %g", b->cost);
     same(p, "predict_until", (uint64_t)b->predict_until,
          (uint64_t)(o->predict ? p->now + o->predict : 0));
 }
 
+// The instance that the pool must choose where nothing is drawn; of the scores, least first. Of costs
+// that are compared loosely, either side of a limit will do.
+static const struct kvr_score *choice_of(struct pair *p, const struct kvr_query *q,
+                                         const struct kvr_score *all, size_t n,
+                                         const struct kvr_score *got) {
+    const struct kvr_score *chosen = find_score(p, all, n, got);
+    double limit = 0;
+    const struct kvr_score *held = model_held(&p->model, p->now, q, all, n, &limit);
+    if (held && held->cost <= limit && (p->exact || !near(p, held->cost, limit))) return held;
+    if (held == chosen && near(p, held->cost, limit)) return held;
+    if (q->rule.temperature > 0) return chosen;
+    if (p->exact) return &all[0];
+    if (!near(p, chosen->cost, all[0].cost))
+        pair_differs(p, "chose cost %.17g, least is %.17g", chosen->cost, all[0].cost);
+    return chosen;
+}
+
 enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_query *q,
-                         int64_t osl, int64_t lease, double random) {
+                         int64_t lease, double random) {
     log_query(p, "select", id, q);
     struct kvr_choice got;
     struct kvr_booking booking;
     memset(&got, 0, sizeof got);
     memset(&booking, 0, sizeof booking);
     uint64_t failures = p->mem.failures;
-    enum kvr_err err = kvr_select(p->pool, p->now, id, q, osl, lease, random, &got, &booking);
+    enum kvr_err err = kvr_select(p->pool, p->now, id, q, lease, random, &got, &booking);
     if (out_of_memory(p, err, failures)) return err;
     const struct model_request *live = model_request(&p->model, id);
     if (live) {
@@ -273,16 +302,11 @@ enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_q
     model_scores(&p->model, p->now, q, &all, &n);
     same_error(p, err, n ? KVR_OK : KVR_NOWORKER);
     if (err == KVR_OK) {
-        const struct kvr_score *chosen = find_score(p, all, n, &got.score);
-        if (q->rule.temperature == 0) {
-            if (p->exact) chosen = &all[0];
-            if (!near(p, chosen->cost, all[0].cost))
-                pair_differs(p, "chose cost %.17g, least is %.17g", chosen->cost, all[0].cost);
-        }
+        const struct kvr_score *chosen = choice_of(p, q, all, n, &got.score);
         same_score(p, &got.score, chosen);
         same(p, "repeat", got.repeat, 0);
         same(p, "blocks", got.blocks, q->n);
-        check_booking(p, q, osl, lease, chosen, &booking);
+        check_booking(p, q, lease, chosen, &booking);
         model_selected(&p->model, chosen, q->n, false);
         int booked;
         booking.hashes = q->hashes;
@@ -322,9 +346,19 @@ enum kvr_err pair_update(struct pair *p, struct kvr_bytes id, bool prefilled, in
     return err;
 }
 
+void pair_release_as(struct pair *p, const struct kvr_bytes *ids, size_t n, enum kvr_end how) {
+    pair_log(p, "release %zu: %.*s ... as %d", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "", how);
+    same(p, "released", kvr_release(p->pool, p->now, ids, n, how),
+         model_release(&p->model, p->now, ids, n, how));
+}
+
 void pair_release(struct pair *p, const struct kvr_bytes *ids, size_t n) {
-    pair_log(p, "release %zu: %.*s ...", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "");
-    same(p, "released", kvr_release(p->pool, ids, n), model_release(&p->model, ids, n));
+    pair_release_as(p, ids, n, KVR_RELEASED);
+}
+
+void pair_session_del(struct pair *p, const struct kvr_bytes *names, size_t n) {
+    pair_log(p, "session del %zu: %.*s ...", n, n ? (int)names[0].n : 0, n ? names[0].p : "");
+    same(p, "sessions", kvr_session_del(p->pool, names, n), model_session_del(&p->model, names, n));
 }
 
 void pair_forget(struct pair *p, size_t max) {
@@ -350,7 +384,9 @@ void pair_reload(struct pair *p) {
     pair_log(p, "reload");
     uint64_t failures = p->mem.failures;
     uint8_t before[KVR_DIGEST_BYTES], after[KVR_DIGEST_BYTES];
+    uint8_t learnt[KVR_DIGEST_BYTES], learnt_after[KVR_DIGEST_BYTES];
     kvr_pool_digest(p->pool, before);
+    kvr_pool_digest_learnt(p->pool, learnt);
     struct saved s = {0};
     struct kvr_alloc a = testmem_alloc(&p->mem);
     enum kvr_err err = saved_write(p->pool, &s);
@@ -362,6 +398,9 @@ void pair_reload(struct pair *p) {
     if (memcmp(before, after, sizeof before) != 0) pair_differs(p, "saving changed the digest");
     kvr_pool_digest(loaded, after);
     if (memcmp(before, after, sizeof before) != 0) pair_differs(p, "loaded with another digest");
+    kvr_pool_digest_learnt(loaded, learnt_after);
+    if (memcmp(learnt, learnt_after, sizeof learnt) != 0)
+        pair_differs(p, "loading lost what was learnt");
     same(p, "loaded version", kvr_pool_version(loaded), p->model.stats.version);
     kvr_pool_free(p->pool);
     p->pool = loaded;

@@ -42,12 +42,14 @@ enum kvr_err pair_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, 
                         uint64_t seq, const struct kvr_op *ops, size_t n, bool bounded);
 enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q);
 enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_query *q,
-                         int64_t osl, int64_t lease, double random);
+                         int64_t lease, double random);
 enum kvr_err pair_claim(struct pair *p, struct kvr_bytes id, struct kvr_bytes worker, uint32_t rank,
                         const struct kvr_booking *b);
 enum kvr_err pair_update(struct pair *p, struct kvr_bytes id, bool prefilled, int64_t output,
                          int64_t lease);
 void pair_release(struct pair *p, const struct kvr_bytes *ids, size_t n);
+void pair_release_as(struct pair *p, const struct kvr_bytes *ids, size_t n, enum kvr_end how);
+void pair_session_del(struct pair *p, const struct kvr_bytes *names, size_t n);
 void pair_forget(struct pair *p, size_t max);
 void pair_renew_all(struct pair *p);
 void pair_sweep(struct pair *p, size_t max);
@@ -59,6 +61,8 @@ void pair_check_due(struct pair *p);
 void pair_check(struct pair *p);
 // Workers, ranks and requests, one by one.
 void pair_check_all(struct pair *p);
+// What was learnt, to the bit.
+void pair_check_learnt(struct pair *p);
 // Sweeps, then walks the tree and compares every block, its parent and its holders.
 void pair_check_tree(struct pair *p);
 // Builds the same state in another order and compares the digests. random: any number.

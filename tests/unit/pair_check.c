@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Comparing everything that can be seen of a pool with the model; see pair.h.
 #include "pair.h"
+#include "pool_impl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ void pair_check(struct pair *p) {
     same(p, "repeats", got.repeats, want.repeats);
     same(p, "select_blocks", got.select_blocks, want.select_blocks);
     same(p, "overlap_blocks", got.overlap_blocks, want.overlap_blocks);
+    same(p, "expected_blocks", got.expected_blocks, want.expected_blocks);
+    same(p, "sessions", got.sessions, want.sessions);
     same(p, "events", got.events, want.events);
     same(p, "stored_blocks", got.stored_blocks, want.stored_blocks);
     same(p, "removed_blocks", got.removed_blocks, want.removed_blocks);
@@ -71,6 +74,31 @@ static void check_rank(struct pair *p, size_t worker, uint32_t rank, const struc
     same(p, "requests", got.requests, want.requests);
     same(p, "prefill_tokens", got.prefill_tokens, want.prefill_tokens);
     same(p, "decode_blocks", got.decode_blocks, want.decode_blocks);
+    want.ttft = ratio_mean(r->learnt.first, -1);
+    want.tpot = ratio_mean(r->learnt.decode, -1);
+    if (got.ttft != want.ttft || got.tpot != want.tpot)
+        pair_differs(p, "ttft %g, tpot %g of late instead of %g, %g", got.ttft, got.tpot, want.ttft,
+                     want.tpot);
+}
+
+static int by_label(const void *a, const void *b) {
+    const struct model_label *x = a, *y = b;
+    return bytes_compare((struct kvr_bytes){x->bytes, x->n}, (struct kvr_bytes){y->bytes, y->n});
+}
+
+static void check_labels(struct pair *p, size_t i, size_t n, const struct model_worker *w) {
+    static struct model_label sorted[KVR_MAX_LABELS];
+    size_t kept = 0;
+    memcpy(sorted, w->label, w->n_labels * sizeof *sorted);
+    qsort(sorted, w->n_labels, sizeof *sorted, by_label);
+    for (size_t k = 0; k < w->n_labels; k++)
+        if (!k || by_label(&sorted[k - 1], &sorted[k]) != 0) {
+            struct kvr_bytes want = {sorted[k].bytes, sorted[k].n};
+            if (kept < n && bytes_compare(kvr_worker_label(p->pool, i, kept), want) != 0)
+                pair_differs(p, "label %zu of worker %zu", kept, i);
+            kept++;
+        }
+    same(p, "labels", n, kept);
 }
 
 static void check_workers(struct pair *p) {
@@ -95,6 +123,8 @@ static void check_workers(struct pair *p) {
         same(p, "ranks", got.ranks, w->ranks);
         same(p, "circuit", got.circuit, model_circuit(w, p->now));
         same(p, "failures", got.failures, w->failures);
+        if (got.speed != w->speed) pair_differs(p, "speed %g instead of %g", got.speed, w->speed);
+        check_labels(p, i, got.n_labels, w);
         for (uint32_t k = 0; k < w->ranks; k++)
             check_rank(p, i, k, &w->rank[k]);
     }
@@ -122,6 +152,8 @@ static void check_request(struct pair *p, const struct model_request *r) {
     same(p, "age", (uint64_t)got.age, (uint64_t)(p->now > r->created ? p->now - r->created : 0));
     same(p, "lease_left", (uint64_t)got.lease_left,
          time_left(model_deadline(&p->model, r), p->now));
+    if (bytes_compare(got.session, (struct kvr_bytes){r->session, r->session_len}) != 0)
+        pair_differs(p, "another session's request");
 }
 
 struct scan {
@@ -152,10 +184,69 @@ static void check_requests(struct pair *p) {
     same(p, "scanned", s.seen, p->model.n_requests);
 }
 
+static void scanned_session(void *ctx, struct kvr_bytes name) {
+    struct scan *s = ctx;
+    if (!model_session(&s->pair->model, name))
+        pair_differs(s->pair, "scan gave session '%.*s'", (int)name.n, name.p);
+    s->seen++;
+}
+
+static void check_sessions(struct pair *p) {
+    struct kvr_session_info got;
+    for (size_t i = 0; i < p->model.n_sessions; i++) {
+        const struct model_session *s = &p->model.sessions[i];
+        struct kvr_bytes name = {s->name, s->name_len};
+        uint64_t live = model_session_live(&p->model, name);
+        int64_t end = model_session_end(&p->model, s);
+        bool there = kvr_session_get(p->pool, p->now, name, &got);
+        same(p, "a session is there", there, live || p->now < end);
+        if (!there) continue;
+        uint32_t rank;
+        const struct model_worker *w = model_owner(&p->model, s->instance, &rank);
+        if (bytes_compare(got.name, name) != 0) pair_differs(p, "another session's name");
+        if (bytes_compare(got.worker, model_name(w)) != 0) pair_differs(p, "a session elsewhere");
+        same(p, "rank", got.rank, rank);
+        same(p, "requests of a session", got.requests, live);
+        same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(end, p->now));
+    }
+    if (kvr_session_get(p->pool, p->now, (struct kvr_bytes){"no such session", 15}, &got))
+        pair_differs(p, "got a session that isn't remembered");
+    struct scan s = {p, 0};
+    uint64_t cursor = 0;
+    size_t steps = 0;
+    do {
+        cursor = kvr_session_scan(p->pool, cursor, 1 + steps % 7, scanned_session, &s);
+        if (++steps > 1000000) pair_differs(p, "the scan doesn't end");
+    } while (cursor);
+    same(p, "scanned sessions", s.seen, p->model.n_sessions);
+}
+
+void pair_check_learnt(struct pair *p) {
+    double got[LEARNT_NUMBERS], want[LEARNT_NUMBERS];
+    learnt_numbers(&p->pool->learnt, got);
+    learnt_numbers(&p->model.learnt, want);
+    if (memcmp(got, want, sizeof got) != 0) pair_differs(p, "something else was learnt");
+    for (size_t i = 0; i < p->pool->n_workers; i++) {
+        const struct worker *w = p->pool->workers[i];
+        for (uint32_t k = 0; k < w->ranks; k++) {
+            const struct model_rank *r =
+                model_rank(&p->model, (struct kvr_bytes){w->name, w->name_len}, k);
+            double mine[LEARNT_INSTANCE_NUMBERS], model[LEARNT_INSTANCE_NUMBERS];
+            learnt_instance_numbers(&p->pool->instances[w->instances[k]].learnt, mine);
+            learnt_instance_numbers(&r->learnt, model);
+            if (memcmp(mine, model, sizeof mine) != 0)
+                pair_differs(p, "something else was learnt of %.*s/%u", (int)w->name_len, w->name,
+                             k);
+        }
+    }
+}
+
 void pair_check_all(struct pair *p) {
     pair_check(p);
     check_workers(p);
     check_requests(p);
+    check_sessions(p);
+    pair_check_learnt(p);
 }
 
 void pair_check_due(struct pair *p) {
@@ -171,6 +262,19 @@ void pair_check_due(struct pair *p) {
         const struct model_request *r = model_request(&p->model, id);
         if (!r) pair_differs(p, "due is a request that isn't live");
         same(p, "deadline", (uint64_t)model_deadline(&p->model, r), (uint64_t)earliest);
+    }
+    bool over = false; // a session
+    for (size_t i = 0; i < p->model.n_sessions; i++) {
+        const struct model_session *s = &p->model.sessions[i];
+        over |= model_session_end(&p->model, s) <= p->now &&
+                !model_session_live(&p->model, (struct kvr_bytes){s->name, s->name_len});
+    }
+    due = kvr_due_session(p->pool, p->now, &name);
+    same(p, "a session is due", due, over);
+    if (due) {
+        const struct model_session *s = model_session(&p->model, name);
+        if (!s || model_session_end(&p->model, s) > p->now || model_session_live(&p->model, name))
+            pair_differs(p, "the wrong session is due");
     }
     bool doomed = false;
     for (size_t i = 0; i < p->model.n_workers; i++)

@@ -38,13 +38,19 @@ static void must(struct rebuild *b, enum kvr_err err, const char *what) {
 }
 
 static void add_worker(struct rebuild *b, const struct model_worker *w) {
+    struct kvr_bytes labels[KVR_MAX_LABELS];
+    for (size_t i = 0; i < w->n_labels; i++)
+        labels[i] = (struct kvr_bytes){w->label[i].bytes, w->label[i].n};
     // A worker without a time of its own follows the pool's.
-    struct kvr_worker_set set = {.set = w->ttl < 0 ? 31 & ~KVR_SET_TTL : 31,
+    struct kvr_worker_set set = {.set = w->ttl < 0 ? 127 & ~KVR_SET_TTL : 127,
                                  .addr = {w->addr, w->addr_len},
                                  .ranks = w->ranks,
                                  .capacity = w->capacity,
                                  .state = w->state,
-                                 .ttl = w->ttl};
+                                 .ttl = w->ttl,
+                                 .speed = w->speed,
+                                 .labels = labels,
+                                 .n_labels = w->n_labels};
     int created;
     must(b, kvr_worker_set(b->pool, w->seen, model_name(w), &set, &created), "a worker");
 }
@@ -123,7 +129,8 @@ static void claim(struct rebuild *b, const struct model_request *r) {
                                   .prefilled = r->prefilled,
                                   .lease = r->lease,
                                   .created = r->created,
-                                  .renewed = r->renewed};
+                                  .renewed = r->renewed,
+                                  .session = {r->session, r->session_len}};
     uint32_t rank;
     const struct model_worker *w = model_owner(b->model, r->instance, &rank);
     int booked;
@@ -131,6 +138,26 @@ static void claim(struct rebuild *b, const struct model_request *r) {
          kvr_claim(b->pool, (struct kvr_bytes){r->id, r->id_len}, model_name(w), rank, &booking,
                    &booked),
          "a claim");
+}
+
+// A session is where its last booking went, so one more is booked there and ended.
+static void settle_sessions(struct rebuild *b) {
+    const struct model *m = b->model;
+    for (size_t i = 0; i < m->n_sessions; i++) {
+        const struct model_session *s = &m->sessions[i];
+        struct kvr_booking booking = {.created = s->booked, .session = {s->name, s->name_len}};
+        struct kvr_bytes id = {"\1 of a session", 14};
+        uint32_t rank;
+        const struct model_worker *w = model_owner(m, s->instance, &rank);
+        int booked;
+        must(b, kvr_claim(b->pool, id, model_name(w), rank, &booking, &booked), "a session");
+        kvr_release(b->pool, 0, &id, 1, KVR_LAPSED);
+    }
+    // Requests may name sessions that are forgotten.
+    for (size_t i = 0; i < m->n_requests; i++) {
+        struct kvr_bytes name = {m->requests[i].session, m->requests[i].session_len};
+        if (name.n && !model_session(m, name)) kvr_session_del(b->pool, &name, 1);
+    }
 }
 
 void pair_check_rebuilt(struct pair *p, uint64_t random) {
@@ -152,6 +179,7 @@ void pair_check_rebuilt(struct pair *p, uint64_t random) {
             store_all(&b, &m->workers[workers[i]], k, holdings);
     for (size_t i = m->n_requests / 2; i < m->n_requests; i++)
         claim(&b, &m->requests[requests[i]]);
+    settle_sessions(&b);
     free(workers);
     free(requests);
     free(holdings);

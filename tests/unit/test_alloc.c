@@ -16,7 +16,13 @@ static struct kvr_bytes text(const char *s) {
 }
 
 static void add_worker(struct pair *p, const char *name, uint32_t ranks) {
-    struct kvr_worker_set w = {.set = 31, .addr = {"10.0.0.1", 8}, .ranks = ranks, .capacity = 500};
+    struct kvr_bytes labels[] = {text("gpu=a"), text("zone=1"), text("gpu=a")};
+    struct kvr_worker_set w = {.set = 127,
+                               .addr = {"10.0.0.1", 8},
+                               .ranks = ranks,
+                               .capacity = 500,
+                               .labels = labels,
+                               .n_labels = 3};
     pair_worker_set(p, text(name), &w);
 }
 
@@ -41,8 +47,10 @@ static void prepare(struct pair *p) {
         pair_event(p, text(names[i]), 0, 1, 1, ops, 2, false);
         struct kvr_booking b = {
             .hashes = chain, .n = 100 + i, .isl = -1, .predict_until = p->now + 9};
-        char id[16];
+        char id[16], session[16];
         snprintf(id, sizeof id, "request %u", i);
+        snprintf(session, sizeof session, "session %u", i % 4);
+        b.session = text(i % 3 ? session : "");
         pair_claim(p, text(id), text(names[i]), 0, &b);
     }
 }
@@ -120,7 +128,7 @@ static void moved(struct pair *p) { // a leaf that nobody else holds comes back 
     pair_event(p, text("f"), 0, 1, 2, ops, 2, false);
 }
 static struct kvr_query query(struct pair *p, size_t n) {
-    struct kvr_query q = {.hashes = chain, .n = n, .isl = -1};
+    struct kvr_query q = {.hashes = chain, .n = n, .isl = -1, .osl = 100};
     q.rule = kvr_pool_options(p->pool)->rule;
     return q;
 }
@@ -130,15 +138,40 @@ static void scores(struct pair *p) {
 }
 static void choose(struct pair *p) {
     struct kvr_query q = query(p, 77); // within what others have: splits their paths
-    pair_select(p, text("new request"), &q, 100, -1, 0);
+    pair_select(p, text("new request"), &q, -1, 0);
 }
 static void choose_repeat(struct pair *p) {
     struct kvr_query q = query(p, 77);
-    pair_select(p, text("request 3"), &q, 100, -1, 0);
+    pair_select(p, text("request 3"), &q, -1, 0);
+}
+static void choose_in_session(struct pair *p) { // one that nobody has heard of
+    struct kvr_query q = query(p, 77);
+    q.session = text("a new session");
+    pair_select(p, text("new request"), &q, -1, 0);
+}
+static void choose_in_known_session(struct pair *p) {
+    struct kvr_query q = query(p, 90);
+    q.session = text("session 1");
+    pair_select(p, text("new request"), &q, -1, 0);
+}
+static void relabel(struct pair *p) {
+    struct kvr_bytes labels[] = {text("b"), text("a"), text("c"), text("a")};
+    struct kvr_worker_set w = {
+        .set = KVR_SET_LABELS | KVR_SET_SPEED, .speed = 2, .labels = labels, .n_labels = 4};
+    pair_worker_set(p, text("c"), &w);
 }
 static void book(struct pair *p) {
     struct kvr_booking b = {.hashes = branch, .n = 40, .isl = -1, .lease = 7, .predict_until = 5};
+    b.session = text("booked by hand");
     pair_claim(p, text("another"), text("e"), 0, &b);
+}
+static void forget_sessions(struct pair *p) {
+    struct kvr_bytes names[] = {text("session 1"), text("nobody"), text("session 2")};
+    pair_session_del(p, names, 3);
+}
+static void fail_thrice(struct pair *p) {
+    for (int i = 0; i < 3; i++)
+        pair_report(p, text("d"), false);
 }
 static void update(struct pair *p) { // a request without a lease gets one
     pair_update(p, text("request 0"), true, 1000, 50);
@@ -176,6 +209,11 @@ static const struct {
     {"moved", moved},
     {"scores", scores},
     {"select", choose},
+    {"select in a new session", choose_in_session},
+    {"select in a known session", choose_in_known_session},
+    {"relabel", relabel},
+    {"forget sessions", forget_sessions},
+    {"open a circuit", fail_thrice},
     {"repeat", choose_repeat},
     {"claim", book},
     {"update", update},

@@ -30,15 +30,23 @@ static void option(struct pair *p, int field) {
     struct kvr_options o = *kvr_pool_options(p->pool);
     double *doubles[] = {&o.rule.overlap,     &o.rule.prefill, &o.rule.requests,
                          &o.rule.temperature, &o.host,         &o.disk};
-    int64_t *times[] = {&o.lease, &o.worker_ttl, &o.worker_grace, &o.predict};
+    int64_t *times[] = {&o.lease,       &o.worker_ttl, &o.worker_grace, &o.predict,
+                        &o.session_ttl, &o.slo_ttft,   &o.slo_tbt,      &o.open_time};
     if (field < 6)
         *doubles[field] = 0.5;
-    else
+    else if (field < 14)
         *times[field - 6] += 1;
+    else if (field == 14)
+        o.stick = 0.5;
+    else if (field == 15)
+        o.failures++;
+    else
+        o.rule.policy = 0;
     cr_assert(pair_alter(p, &o) == KVR_OK);
 }
 
 static void set_worker(struct pair *p, int field) {
+    static const struct kvr_bytes labels[] = {{"a", 1}, {"b", 1}, {"ab", 2}};
     static const struct kvr_worker_set sets[] = {
         {.set = KVR_SET_ADDR, .addr = {"x", 1}},
         {.set = KVR_SET_RANKS, .ranks = 3},
@@ -46,6 +54,12 @@ static void set_worker(struct pair *p, int field) {
         {.set = KVR_SET_STATE, .state = KVR_DRAINING},
         {.set = KVR_SET_TTL, .ttl = 9},
         {.set = KVR_SET_TTL, .ttl = 0}, // its own, though it is the pool's
+        {.set = KVR_SET_SPEED, .speed = 1},
+        {.set = KVR_SET_SPEED, .speed = 2},
+        {.set = KVR_SET_LABELS, .labels = labels, .n_labels = 1},
+        {.set = KVR_SET_LABELS, .labels = labels + 1, .n_labels = 1},
+        {.set = KVR_SET_LABELS, .labels = labels, .n_labels = 2},
+        {.set = KVR_SET_LABELS, .labels = labels + 2, .n_labels = 1},
     };
     cr_assert(pair_worker_set(p, text("b"), &sets[field]) == KVR_OK);
 }
@@ -100,6 +114,8 @@ static void claim(struct pair *p, int which) {
         {.hashes = hashes, .n = 3, .isl = 60, .prefilled = true},
         {.hashes = hashes, .n = 3, .isl = 60, .lease = 5},
         {.isl = 60},
+        {.isl = 60, .session = {"x", 1}},
+        {.isl = 60, .session = {"y", 1}},
     };
     pair_claim(p, text("s"), text("a"), 0, &bookings[which]);
 }
@@ -115,17 +131,28 @@ static void release(struct pair *p, int which) {
     pair_release(p, &id, 1);
 }
 
+// Where a session is, without a request of it; and a request of one that is forgotten.
+static void visit(struct pair *p, int which) {
+    struct kvr_booking b = {.isl = 60, .session = text(which == 1 ? "y" : "x")};
+    struct kvr_bytes id = text("s");
+    pair_claim(p, id, text(which == 2 ? "b" : "a"), which == 3, &b);
+    if (which == 4)
+        pair_session_del(p, &b.session, 1);
+    else
+        pair_release(p, &id, 1);
+}
+
 static const struct {
     void (*change)(struct pair *p, int which);
     int n;
 } changes[] = {
-    {option, 10}, {set_worker, 6}, {add_worker, 4}, {delete_worker, 2},   {event, 11},
-    {update, 3},  {claim, 11},     {release, 1},    {claim_elsewhere, 3},
+    {option, 17}, {set_worker, 12}, {add_worker, 4}, {delete_worker, 2},   {event, 11},
+    {update, 3},  {claim, 13},      {release, 1},    {claim_elsewhere, 3}, {visit, 5},
 };
 
 // All states that one change leads to are different, and each has the digest of its copy.
 Test(digest, shows_every_change) {
-    static uint8_t seen[64][KVR_DIGEST_BYTES];
+    static uint8_t seen[96][KVR_DIGEST_BYTES];
     static struct pair p;
     size_t n = 0;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
@@ -157,7 +184,7 @@ Test(digest, shows_nothing_else) {
     struct kvr_query q = {.hashes = hashes, .n = 8, .isl = -1};
     q.rule = kvr_pool_options(p.pool)->rule;
     pair_scores(&p, &q);
-    pair_select(&p, text("r"), &q, 0, -1, 0); // live: a repeat
+    pair_select(&p, text("r"), &q, -1, 0); // live: a repeat
     struct kvr_op op = {.kind = KVR_STORED, .hashes = others, .n = 4};
     pair_event(&p, text("a"), 0, 1, 1, &op, 1, false); // a repeat
     pair_event(&p, text("a"), 0, 1, 3, &op, 1, false); // a gap

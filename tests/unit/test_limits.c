@@ -36,6 +36,11 @@ static void expect(struct pair *p, enum kvr_err got, enum kvr_err want, const ch
 Test(limits, workers) {
     static struct pair p;
     start(&p);
+    static struct kvr_bytes labels[KVR_MAX_LABELS + 1];
+    static const struct kvr_bytes empty = {letters, 0}, long_one = {letters, KVR_MAX_LABEL};
+    static const struct kvr_bytes too_long = {letters, KVR_MAX_LABEL + 1};
+    for (int i = 0; i <= KVR_MAX_LABELS; i++)
+        labels[i] = (struct kvr_bytes){letters, 1 + (size_t)i};
     static const struct {
         const char *what;
         size_t name;
@@ -56,7 +61,30 @@ Test(limits, workers) {
         {"a long time", 1, {.set = KVR_SET_TTL, .ttl = KVR_MAX_MS}, KVR_OK},
         {"too long a time", 1, {.set = KVR_SET_TTL, .ttl = KVR_MAX_MS + 1}, KVR_RANGE},
         {"a time before", 1, {.set = KVR_SET_TTL, .ttl = -1}, KVR_RANGE},
-        {"fields that aren't named", 1, {.ranks = 9999, .ttl = -7, .state = 77}, KVR_OK},
+        {"a speed", 1, {.set = KVR_SET_SPEED, .speed = KVR_MAX_SPEED}, KVR_OK},
+        {"no speed", 1, {.set = KVR_SET_SPEED, .speed = 0}, KVR_OK},
+        {"too fast", 1, {.set = KVR_SET_SPEED, .speed = 1.1 * KVR_MAX_SPEED}, KVR_RANGE},
+        {"backwards", 1, {.set = KVR_SET_SPEED, .speed = -1}, KVR_RANGE},
+        {"not a speed", 1, {.set = KVR_SET_SPEED, .speed = NAN}, KVR_RANGE},
+        {"many labels",
+         1,
+         {.set = KVR_SET_LABELS, .labels = labels, .n_labels = KVR_MAX_LABELS},
+         KVR_OK},
+        {"too many labels",
+         1,
+         {.set = KVR_SET_LABELS, .labels = labels, .n_labels = KVR_MAX_LABELS + 1},
+         KVR_RANGE},
+        {"an empty label", 1, {.set = KVR_SET_LABELS, .labels = &empty, .n_labels = 1}, KVR_RANGE},
+        {"a long label", 1, {.set = KVR_SET_LABELS, .labels = &long_one, .n_labels = 1}, KVR_OK},
+        {"too long a label",
+         1,
+         {.set = KVR_SET_LABELS, .labels = &too_long, .n_labels = 1},
+         KVR_RANGE},
+        {"no labels", 1, {.set = KVR_SET_LABELS}, KVR_OK},
+        {"fields that aren't named",
+         1,
+         {.ranks = 9999, .ttl = -7, .state = 77, .speed = -1, .n_labels = 999},
+         KVR_OK},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect(&p, pair_worker_set(&p, of_length(cases[i].name), &cases[i].set), cases[i].want,
@@ -93,24 +121,27 @@ Test(limits, instances) {
     pair_free(&p);
 }
 
+enum { WEIGHTS = 5, DOUBLES = 7, OPTIONS = 15, FROM_ONE = 12 }; // the last three begin at 1
 static void set_option(struct kvr_options *o, int field, double x) {
-    double *doubles[] = {&o->rule.overlap,     &o->rule.prefill, &o->rule.requests,
-                         &o->rule.temperature, &o->host,         &o->disk};
-    int64_t *times[] = {&o->lease, &o->worker_ttl, &o->worker_grace, &o->predict};
-    if (field < 6)
+    double *doubles[] = {
+        &o->rule.overlap, &o->rule.prefill, &o->rule.requests, &o->rule.temperature,
+        &o->stick,        &o->host,         &o->disk};
+    int64_t *times[] = {&o->lease,       &o->worker_ttl, &o->worker_grace, &o->predict,
+                        &o->session_ttl, &o->slo_ttft,   &o->slo_tbt,      &o->open_time};
+    if (field < DOUBLES)
         *doubles[field] = x;
     else
-        *times[field - 6] = x < 0 ? -1 : x > 1 ? KVR_MAX_MS + (x > 2) : (int64_t)x;
+        *times[field - DOUBLES] = x < 0 ? -1 : x > 1 ? KVR_MAX_MS + (x > 2) : (int64_t)x;
 }
 
 Test(limits, options) {
     static struct pair p;
     start(&p);
     struct kvr_options o = *kvr_pool_options(p.pool);
-    for (int field = 0; field < 10; field++) {
-        double most = field < 4 ? KVR_MAX_WEIGHT : field < 6 ? 1 : 2;
-        double above = field < 6 ? nextafter(most, INFINITY) : 3;
-        const double good[] = {0, most}, bad[] = {-1, above, -INFINITY, INFINITY};
+    for (int field = 0; field < OPTIONS; field++) {
+        double most = field < WEIGHTS ? KVR_MAX_WEIGHT : field < DOUBLES ? 1 : 2;
+        double above = field < DOUBLES ? nextafter(most, INFINITY) : 3;
+        const double good[] = {field >= FROM_ONE, most}, bad[] = {-1, above, -INFINITY, INFINITY};
         for (int i = 0; i < 2; i++) {
             struct kvr_options with = o;
             set_option(&with, field, good[i]);
@@ -121,7 +152,7 @@ Test(limits, options) {
             set_option(&with, field, bad[i]);
             expect(&p, pair_alter(&p, &with), KVR_RANGE, "an option without");
         }
-        if (field >= 6) continue;
+        if (field >= DOUBLES) continue;
         struct kvr_options with = o;
         set_option(&with, field, NAN);
         expect(&p, pair_alter(&p, &with), KVR_RANGE, "not a number");
@@ -196,16 +227,18 @@ Test(limits, longest_list) {
     struct kvr_query q = {.hashes = hashes, .n = KVR_MAX_BLOCKS, .isl = -1, .rule = o.rule};
     struct kvr_choice c;
     struct kvr_booking b;
-    cr_assert(kvr_select(p, 1, text("r"), &q, 0, -1, 0, &c, &b) == KVR_OK);
+    cr_assert(kvr_select(p, 1, text("r"), &q, -1, 0, &c, &b) == KVR_OK);
     cr_assert(c.score.overlap == KVR_MAX_BLOCKS && c.blocks == KVR_MAX_BLOCKS);
     q.n++;
-    cr_assert(kvr_select(p, 1, text("s"), &q, 0, -1, 0, &c, &b) == KVR_LIMIT);
+    cr_assert(kvr_select(p, 1, text("s"), &q, -1, 0, &c, &b) == KVR_LIMIT);
     struct kvr_stats s;
     kvr_pool_stats(p, 1, &s);
     cr_assert(s.holdings == KVR_MAX_BLOCKS && s.predicted == KVR_MAX_BLOCKS);
     cr_assert(!kvr_pool_validate(p));
     struct kvr_bytes id = text("r");
-    cr_assert(kvr_release(p, &id, 1) == 1 && kvr_forget(p, 100, 1) == 1);
+    int live;
+    cr_assert(kvr_update(p, 2, id, true, -1, -1, &live) == KVR_OK && live);
+    cr_assert(kvr_release(p, 3, &id, 1, KVR_RELEASED) == 1 && kvr_forget(p, 100, 1) == 1);
     op.kind = KVR_REMOVED;
     cr_assert(kvr_event(p, text("w"), 0, 1, 2, &op, 1, true, &out) == KVR_OK);
     kvr_pool_stats(p, 1, &s);
@@ -242,6 +275,8 @@ Test(limits, bookings) {
         {"less than none expected", 6, {.isl = 1, .osl = -1}, KVR_RANGE},
         {"the longest lease", 6, {.isl = 1, .lease = KVR_MAX_MS}, KVR_OK},
         {"too long a lease", 7, {.isl = 1, .lease = KVR_MAX_MS + 1}, KVR_RANGE},
+        {"the longest session", 7, {.isl = 1, .session = {letters, KVR_MAX_ID}}, KVR_OK},
+        {"too long a session", 8, {.isl = 1, .session = {letters, KVR_MAX_ID + 1}}, KVR_RANGE},
         {"before the epoch", 7, {.isl = 1, .created = -1}, KVR_RANGE},
         {"renewed before the epoch", 7, {.isl = 1, .renewed = -1}, KVR_RANGE},
     };
@@ -280,19 +315,32 @@ Test(limits, queries) {
         struct kvr_booking b;
         size_t n;
         cr_assert(kvr_scores(p.pool, p.now, &q, &s, &n) == KVR_RANGE, "case %zu", i);
-        cr_assert(kvr_select(p.pool, p.now, text("r"), &q, 0, -1, 0, &c, &b) == KVR_RANGE);
+        cr_assert(kvr_select(p.pool, p.now, text("r"), &q, -1, 0, &c, &b) == KVR_RANGE);
         pair_check_all(&p);
     }
     struct kvr_query q = {.isl = 1};
     struct kvr_choice c;
     struct kvr_booking b;
     static const int64_t too_much[] = {-1, KVR_MAX_TOKENS + 1};
-    for (int i = 0; i < 2; i++)
-        cr_assert(kvr_select(p.pool, p.now, text("r"), &q, too_much[i], -1, 0, &c, &b) ==
-                  KVR_RANGE);
-    cr_assert(kvr_select(p.pool, p.now, text("r"), &q, 0, KVR_MAX_MS + 1, 0, &c, &b) == KVR_RANGE);
-    cr_assert(kvr_select(p.pool, p.now, of_length(0), &q, 0, -1, 0, &c, &b) == KVR_RANGE);
-    cr_assert(kvr_select(p.pool, p.now, of_length(257), &q, 0, -1, 0, &c, &b) == KVR_RANGE);
+    for (int i = 0; i < 2; i++) {
+        q.osl = too_much[i];
+        cr_assert(kvr_select(p.pool, p.now, text("r"), &q, -1, 0, &c, &b) == KVR_RANGE);
+    }
+    q.osl = 0;
+    static struct kvr_bytes labels[KVR_MAX_LABELS + 1];
+    q.with = q.without = labels;
+    q.n_with = KVR_MAX_LABELS + 1;
+    cr_assert(kvr_select(p.pool, p.now, text("r"), &q, -1, 0, &c, &b) == KVR_RANGE);
+    q.n_with = 0;
+    q.n_without = KVR_MAX_LABELS + 1;
+    cr_assert(kvr_select(p.pool, p.now, text("r"), &q, -1, 0, &c, &b) == KVR_RANGE);
+    q.n_without = 0;
+    q.session = of_length(KVR_MAX_ID + 1);
+    cr_assert(kvr_select(p.pool, p.now, text("r"), &q, -1, 0, &c, &b) == KVR_RANGE);
+    q.session.n = 0;
+    cr_assert(kvr_select(p.pool, p.now, text("r"), &q, KVR_MAX_MS + 1, 0, &c, &b) == KVR_RANGE);
+    cr_assert(kvr_select(p.pool, p.now, of_length(0), &q, -1, 0, &c, &b) == KVR_RANGE);
+    cr_assert(kvr_select(p.pool, p.now, of_length(257), &q, -1, 0, &c, &b) == KVR_RANGE);
     pair_check_all(&p);
     pair_free(&p);
 }

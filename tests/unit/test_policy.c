@@ -83,67 +83,144 @@ Test(policy, weights_and_floor) {
     cr_assert(cost[1] == 0.5 * (8 - 2) + (9 + 4) + 40);
 }
 
-// Three instances and a request of 10 blocks of 16 tokens: one has all of it and is busy, one has half
-// and a queue, one has nothing and is idle.
-Test(policy, delay_worked_example) {
-    double credit[] = {10, 5, 0}, prefill[] = {0, 64, 0}, decode[] = {100, 40, 0};
-    double live[] = {0, 0, 0}, requests[] = {10, 2, 0}, cost[3];
-    struct policy_in in = {.n = 3,
-                           .credit = credit,
-                           .prefill_tokens = prefill,
-                           .decode_blocks = decode,
-                           .live_prefix = live,
-                           .requests = requests,
-                           .blocks = 10,
-                           .isl = 160,
-                           .block_size = 16,
-                           .overlap_weight = 1,
-                           .prefill_weight = 1};
-    int delay = kvr_policy_find("delay", 5);
-    cr_assert(delay == 1);
-    kvr_policies[delay].cost(&in, cost);
-    cr_assert(cost[0] == 192); // 256 · 10 / 16 + 100 / 10 = 170
-    cr_assert(cost[1] == 96);  // (4 · 64 + 80 · (8 + 2 + 0.5) + 256 · 2) / 16 + 4 = 104.5
-    cr_assert(cost[2] == 64);  // 8 · 160 / 16 = 80, between 64 and 96
-    // With thirty times the prompt, what is cached outweighs ten requests.
-    in.isl = 4800;
-    credit[0] = 300, credit[1] = 150;
-    kvr_policies[delay].cost(&in, cost);
-    cr_assert(cost[0] == 192);
-    cr_assert(cost[1] == 1536); // (4 · 64 + 2400 · 10.5 + 256 · 2) / 16 + 4 = 1627
-    cr_assert(cost[2] == 2048); // 8 · 4800 / 16 = 2400
+// ---- The rules in words --------------------------------------------------------------------------
+
+enum { FLEET = 67 }; // instances: more than one vector, and a rest
+
+// What the rules read of a fleet, in arrays, and the request.
+struct fleet {
+    double credit[FLEET], prefill[FLEET], decode[FLEET], live[FLEET], requests[FLEET], pace[FLEET];
+    double full[FLEET];
+    struct policy_in in;
+};
+
+static void fleet_bind(struct fleet *f) {
+    f->in.n = FLEET;
+    f->in.credit = f->credit;
+    f->in.prefill_tokens = f->prefill;
+    f->in.decode_blocks = f->decode;
+    f->in.live_prefix = f->live;
+    f->in.requests = f->requests;
+    f->in.pace = f->pace;
+    f->in.full = f->full;
 }
 
-// Few significant bits, and zero stays zero; weights do what they do elsewhere.
-Test(policy, delay_is_coarse) {
-    double none[64] = {0}, requests[64], cost[64];
-    for (int i = 0; i < 64; i++)
-        requests[i] = i;
-    struct policy_in in = {.n = 64,
-                           .credit = none,
-                           .prefill_tokens = none,
-                           .decode_blocks = none,
-                           .live_prefix = none,
-                           .requests = requests,
-                           .block_size = 256,
-                           .overlap_weight = 1,
-                           .prefill_weight = 1};
-    int delay = kvr_policy_find("delay", 5);
-    kvr_policies[delay].cost(&in, cost);
-    for (int i = 0; i < 64; i++) {
-        int e;
-        double m = frexp(cost[i], &e) * 4;
-        cr_assert(m == floor(m) && fabs(cost[i] - i) <= i * 0.25, "%d: %g", i, cost[i]);
-        cr_assert(i == 0 || cost[i] >= cost[i - 1]);
+static double draw(uint64_t *state, double most) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 40) / (1 << 24) * most;
+}
+
+static void fleet_draw(struct fleet *f, uint64_t seed) {
+    uint64_t r = seed;
+    f->in.blocks = floor(draw(&r, 200));
+    f->in.block_size = 16;
+    f->in.isl = floor(f->in.blocks * 16 + draw(&r, 15));
+    f->in.overlap_weight = draw(&r, 2);
+    f->in.prefill_weight = draw(&r, 2);
+    f->in.requests_weight = seed % 2 ? draw(&r, 2) : 0;
+    f->in.output = draw(&r, 1000);
+    f->in.first_weight = 1 + draw(&r, 20);
+    f->in.arrivals = draw(&r, 0.001);
+    f->in.reuse = draw(&r, 1);
+    for (int i = 0; i < FLEET; i++) {
+        f->credit[i] = draw(&r, f->in.blocks);
+        f->prefill[i] = floor(draw(&r, 20000));
+        f->decode[i] = floor(draw(&r, 5000));
+        f->live[i] = seed % 3 ? floor(draw(&r, f->in.blocks)) : 0;
+        f->requests[i] = floor(draw(&r, 30));
+        f->pace[i] = 0.2 + draw(&r, 5);
+        f->full[i] = draw(&r, 1);
     }
-    in.requests_weight = 1;
-    kvr_policies[delay].cost(&in, cost);
-    cr_assert(cost[0] == 0 && cost[16] == 32);
-    in.requests_weight = 0;
-    in.prefill_weight = 0;
-    in.isl = 4096;
-    kvr_policies[delay].cost(&in, cost);
-    cr_assert(cost[16] == 16);
+    fleet_bind(f);
+}
+
+// The cost of one instance as the rule is worded in policy.c, without its rounding.
+static double linear_in_words(const struct policy_in *in, int i) {
+    double prefill =
+        (in->prefill_tokens[i] + in->isl) / in->block_size - in->overlap_weight * in->credit[i];
+    if (prefill < 0) prefill = 0;
+    return in->prefill_weight * prefill + in->decode_blocks[i] + in->blocks - in->live_prefix[i] +
+           in->requests_weight * in->requests[i];
+}
+
+static double delay_in_words(const struct policy_in *in, int i) {
+    double queued = in->prefill_tokens[i], requests = in->requests[i];
+    double known = fmax(in->overlap_weight * in->credit[i], in->live_prefix[i]);
+    double own = fmax(in->isl - known * in->block_size, 0);
+    double later = in->arrivals * (queued + own / 2);
+    double push = 1 + in->reuse * in->full[i];
+    double waits = in->first_weight * queued +
+                   own * push * (in->first_weight + requests + in->first_weight * later);
+    return (in->prefill_weight * waits + in->output * requests) / in->block_size * in->pace[i] +
+           in->requests_weight * requests;
+}
+
+// `within`: how far rounding to a few bits may go, as a share.
+static void same_in_words(int rule, double (*in_words)(const struct policy_in *in, int i),
+                          double within) {
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct fleet f;
+        double cost[FLEET];
+        fleet_draw(&f, seed);
+        kvr_policies[rule].cost(&f.in, cost);
+        for (int i = 0; i < FLEET; i++) {
+            double want = in_words(&f.in, i);
+            cr_assert(fabs(cost[i] - want) <= within * want + 1e-9, "seed %d: %g instead of %g",
+                      (int)seed, cost[i], want);
+        }
+    }
+}
+
+Test(policy, linear_is_what_its_words_say) {
+    same_in_words(KVR_LINEAR, linear_in_words, 1e-12);
+}
+
+Test(policy, delay_is_what_its_words_say) {
+    same_in_words(KVR_DELAY, delay_in_words, 0.125);
+}
+
+// Three significant bits, of anything between nothing and much.
+Test(policy, delay_is_coarse) {
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        struct fleet f;
+        double cost[FLEET];
+        fleet_draw(&f, seed);
+        f.in.isl *= pow(10, (double)(seed % 7));
+        kvr_policies[KVR_DELAY].cost(&f.in, cost);
+        for (int i = 0; i < FLEET; i++) {
+            int e;
+            double m = frexp(cost[i], &e) * 8;
+            cr_assert(isfinite(cost[i]) && cost[i] >= 0 && m == floor(m), "%.17g", cost[i]);
+        }
+    }
+    struct fleet none = {.in = {.block_size = 16, .first_weight = 1, .output = 300}};
+    double cost[FLEET];
+    fleet_bind(&none);
+    kvr_policies[KVR_DELAY].cost(&none.in, cost);
+    cr_assert(cost[0] == 0);
+}
+
+// What an instance has more of never makes it cost less, but for what is cached or live of the request,
+// which never makes it cost more.
+Test(policy, delay_goes_the_right_way) {
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct fleet f;
+        double before[FLEET], after[FLEET];
+        fleet_draw(&f, seed);
+        kvr_policies[KVR_DELAY].cost(&f.in, before);
+        double *more[] = {f.prefill, f.requests, f.pace, f.full, f.credit, f.live};
+        for (int k = 0; k < 6; k++) {
+            struct fleet g = f;
+            double *in_g[] = {g.prefill, g.requests, g.pace, g.full, g.credit, g.live};
+            fleet_bind(&g);
+            for (int i = 0; i < FLEET; i++)
+                in_g[k][i] = more[k][i] * 1.5 + (k == 2 || k == 3 ? 0 : 1);
+            kvr_policies[KVR_DELAY].cost(&g.in, after);
+            for (int i = 0; i < FLEET; i++)
+                cr_assert(k < 4 ? after[i] >= before[i] : after[i] <= before[i],
+                          "seed %d, input %d: %g, then %g", (int)seed, k, before[i], after[i]);
+        }
+    }
 }
 
 Test(policy, names) {
@@ -204,6 +281,7 @@ Test(policy, turns) {
     worker(&p, "ab", 1);
     worker(&p, "a", 1);
     struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
+    q.rule.policy = KVR_LINEAR; // requests without a token cost nothing
     static const char *const order[] = {"a", "ab", "b", "b", "a", "ab", "b", "b", "c", "a"};
     for (int i = 0; i < 10; i++) {
         char id[16];
@@ -211,7 +289,7 @@ Test(policy, turns) {
         if (i == 8) worker(&p, "c", 1);
         struct kvr_choice c;
         struct kvr_booking b;
-        cr_assert(kvr_select(p.pool, p.now, text(id), &q, 0, -1, 0, &c, &b) == KVR_OK);
+        cr_assert(kvr_select(p.pool, p.now, text(id), &q, -1, 0, &c, &b) == KVR_OK);
         cr_assert(bytes_compare(c.score.worker, text(order[i])) == 0, "turn %d", i);
         if (order[i][0] == 'b') cr_assert(c.score.rank == (uint32_t)(i % 4 == 3));
     }
@@ -244,9 +322,9 @@ Test(policy, temperature) {
             struct kvr_booking b;
             struct kvr_bytes id = text("r");
             double random = (i + 0.5) / DRAWS;
-            cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, random, &c, &b) == KVR_OK);
+            cr_assert(kvr_select(p.pool, p.now, id, &q, -1, random, &c, &b) == KVR_OK);
             drawn[c.score.worker.p[0] - 'a']++;
-            cr_assert(kvr_release(p.pool, &id, 1) == 1);
+            cr_assert(kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED) == 1);
         }
         for (int i = 0; i < WORKERS; i++)
             cr_assert(fabs(drawn[i] - want[i] / sum * DRAWS) < 2, "%d of %g", drawn[i],
@@ -267,9 +345,9 @@ Test(policy, temperature_of_equals_is_uniform) {
         struct kvr_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
-        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, i / 1000.0, &c, &b) == KVR_OK);
+        cr_assert(kvr_select(p.pool, p.now, id, &q, -1, i / 1000.0, &c, &b) == KVR_OK);
         first += c.score.worker.p[0] == 'a';
-        kvr_release(p.pool, &id, 1);
+        kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED);
     }
     cr_assert(first >= 199 && first <= 201, "%d of 1000", first);
     // The ends of [0, 1), with a temperature so small that all weights but one vanish.
@@ -279,8 +357,8 @@ Test(policy, temperature_of_equals_is_uniform) {
         struct kvr_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
-        cr_assert(kvr_select(p.pool, p.now, id, &q, 0, -1, ends[i], &c, &b) == KVR_OK);
-        kvr_release(p.pool, &id, 1);
+        cr_assert(kvr_select(p.pool, p.now, id, &q, -1, ends[i], &c, &b) == KVR_OK);
+        kvr_release(p.pool, p.now, &id, 1, KVR_RELEASED);
     }
     pair_free(&p);
 }
@@ -308,7 +386,7 @@ Test(policy, eligible) {
     }
     q.has_among = true;
     q.n_among = 0;
-    cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0) == KVR_NOWORKER);
+    cr_assert(pair_select(&p, text("r"), &q, -1, 0) == KVR_NOWORKER);
     pair_check_all(&p);
     pair_free(&p);
 }
@@ -322,7 +400,7 @@ Test(policy, no_workers) {
         q.rule = kvr_pool_options(p.pool)->rule;
         q.rule.temperature = drawn;
         cr_assert(pair_scores(&p, &q) == KVR_OK);
-        cr_assert(pair_select(&p, text("r"), &q, 0, -1, 0.5) == KVR_NOWORKER);
+        cr_assert(pair_select(&p, text("r"), &q, -1, 0.5) == KVR_NOWORKER);
     }
     pair_check_all(&p);
     pair_free(&p);

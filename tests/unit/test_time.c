@@ -183,7 +183,7 @@ static const uint64_t prompt[] = {1, 2, 3, 4, 5, 6}, other[] = {11, 12, 13, 14};
 static void choose(struct pair *p, const char *id, const uint64_t *hashes, size_t n) {
     struct kvr_query q = {.hashes = hashes, .n = n, .isl = -1};
     q.rule = kvr_pool_options(p->pool)->rule;
-    cr_assert(pair_select(p, text(id), &q, 0, -1, 0) == KVR_OK);
+    cr_assert(pair_select(p, text(id), &q, -1, 0) == KVR_OK);
     pair_check(p);
 }
 
@@ -210,6 +210,7 @@ Test(time, predictions_end) {
     p.now += 50;
     choose(&p, "b", prompt, 6);
     cr_assert(predicted(&p) == 6);
+    pair_update(&p, text("a"), true, -1, -1);
     end(&p, "a"); // what a request computed stays when it ends
     cr_assert(predicted(&p) == 6);
     p.now += 50;
@@ -270,5 +271,66 @@ Test(time, events_end_predictions) {
         pair_check_all(&p);
         cr_assert(predicted(&p) == (steps[i].forgets ? 0 : 6), "step %zu", i);
     }
+    pair_free(&p);
+}
+
+// An engine that never saw the prompt holds none of it: a request that ends before its first token, however
+// it ends, takes its own prediction with it and no other.
+Test(time, a_request_never_prefilled_takes_back) {
+    static const enum kvr_end ends[] = {KVR_RELEASED, KVR_LAPSED, KVR_UNTOLD};
+    for (int i = 0; i < 3; i++)
+        for (int reload = 0; reload < 2; reload++) {
+            static struct pair p;
+            start(&p, 0, 0, 0, 1000);
+            choose(&p, "a", prompt, 4);
+            choose(&p, "b", prompt, 6);
+            choose(&p, "c", other, 3);
+            if (reload) pair_reload(&p);
+            struct kvr_bytes id = text("b");
+            pair_release_as(&p, &id, 1, ends[i]);
+            pair_check_all(&p);
+            cr_assert(predicted(&p) == 7 && overlap(&p, prompt, 6) == 4);
+            pair_update(&p, text("a"), reload, reload ? -1 : 1, -1); // either says that it was
+            id = text("a");
+            pair_release_as(&p, &id, 1, ends[i]);
+            cr_assert(predicted(&p) == 7);
+            choose(&p, "a", prompt, 1); // another request of that name
+            end(&p, "a");
+            cr_assert(predicted(&p) == 7);
+            end(&p, "c");
+            cr_assert(predicted(&p) == 4);
+            pair_check_all(&p);
+            pair_free(&p);
+        }
+}
+
+// Whoever answers after a circuit was open may be a new process.
+Test(time, an_opening_circuit_drops_predictions) {
+    static struct pair p;
+    start(&p, 0, 0, 0, 100000);
+    struct kvr_worker_set w = {0};
+    cr_assert(pair_worker_set(&p, text("v"), &w) == KVR_OK);
+    choose(&p, "a", prompt, 6);
+    choose(&p, "b", other, 4);
+    cr_assert(predicted(&p) == 10);
+    struct kvr_request_info r;
+    cr_assert(kvr_request_get(p.pool, p.now, text("a"), &r));
+    struct kvr_bytes name = bytes_compare(r.worker, text("v")) ? text("w") : text("v");
+    pair_report(&p, name, false);
+    pair_report(&p, name, false);
+    pair_check_all(&p);
+    cr_assert(predicted(&p) == 10);
+    pair_report(&p, name, false);
+    pair_check_all(&p);
+    cr_assert(predicted(&p) == 4);
+    p.now += 5000; // half-open: the probe's go when it fails
+    struct kvr_booking b = {.hashes = prompt, .n = 6, .isl = -1, .predict_until = p.now + 1000};
+    cr_assert(pair_claim(&p, text("probe"), name, 0, &b) == KVR_OK);
+    cr_assert(predicted(&p) == 10);
+    pair_report(&p, name, false);
+    cr_assert(predicted(&p) == 4);
+    end(&p, "a"); // what is gone isn't taken back again
+    end(&p, "probe");
+    pair_check_all(&p);
     pair_free(&p);
 }

@@ -93,6 +93,10 @@ static void draw_options(struct traffic *t, struct kvr_options *o) {
     o->worker_grace = source_chance(s, 60) ? 1 + source_below(s, 5000) : 0;
     o->failures = source_below(s, 4);
     o->open_time = 1 + source_below(s, 3000);
+    o->session_ttl = source_chance(s, 90) ? source_below(s, 4000) : 0;
+    o->slo_ttft = 1 << source_below(s, 12);
+    o->slo_tbt = 1 << source_below(s, 8);
+    o->stick = source_chance(s, 50) ? 16 << source_below(s, 8) : 0;
     o->predict = source_chance(s, t->profile->predict) ? 1 + source_below(s, 2000) : 0;
 }
 
@@ -117,6 +121,24 @@ static void register_all(struct traffic *t) {
         pair_worker_set(t->pair, name_of(k, room), &w);
 }
 
+// Few, so that they meet; one as long as may be, and one that is the start of another.
+static struct kvr_bytes draw_label(struct traffic *t) {
+    static const char longest[KVR_MAX_LABEL] = "zone=";
+    static const struct kvr_bytes labels[] = {{"gpu=a", 5},  {"gpu=b", 5},
+                                              {"gpu", 3},    {"\0\xff", 2},
+                                              {"tier=1", 6}, {longest, KVR_MAX_LABEL}};
+    return labels[source_below(&t->source, sizeof labels / sizeof *labels)];
+}
+
+static struct kvr_bytes draw_session(struct traffic *t) {
+    static const char longest[KVR_MAX_ID] = "s";
+    static const struct kvr_bytes sessions[] = {{"s", 1},      {"s1", 2}, {"a chat", 6},
+                                                {"\0", 1},     {"w0", 2}, {longest, KVR_MAX_ID},
+                                                {"another", 7}};
+    if (source_chance(&t->source, 60)) return (struct kvr_bytes){"", 0};
+    return sessions[source_below(&t->source, sizeof sessions / sizeof *sessions)];
+}
+
 static void worker_op(struct traffic *t) {
     struct source *s = &t->source;
     char room[KVR_MAX_NAME], addr[KVR_MAX_ADDR];
@@ -130,7 +152,7 @@ static void worker_op(struct traffic *t) {
         return;
     }
     struct kvr_worker_set w = {0};
-    w.set = source_below(s, 32);
+    w.set = source_below(s, 128);
     if (source_chance(s, 40)) w.set = 0;
     memset(addr, 'a' + (int)source_below(s, 26), sizeof addr);
     w.addr = (struct kvr_bytes){addr, source_below(s, 20)};
@@ -139,6 +161,14 @@ static void worker_op(struct traffic *t) {
     w.capacity = source_chance(s, 50) ? source_below(s, t->profile->capacity + 1) : 0;
     w.state = source_chance(s, 15) ? KVR_DRAINING : KVR_READY;
     w.ttl = source_chance(s, 50) ? source_below(s, 5000) : 0;
+    w.speed = source_chance(s, 50) ? (double)(1 << source_below(s, 6)) / 4 : 0;
+    struct kvr_bytes labels[KVR_MAX_LABELS + 1];
+    w.labels = labels;
+    w.n_labels = source_below(s, 4);
+    if (source_chance(s, 2)) w.n_labels = KVR_MAX_LABELS + source_below(s, 2);
+    for (size_t i = 0; i < w.n_labels; i++)
+        labels[i] = draw_label(t);
+    if (source_chance(s, 1)) w.speed = -1;
     if (source_chance(s, 2)) w.ranks = source_chance(s, 50) ? 0 : KVR_MAX_RANKS + 1;
     pair_worker_set(t->pair, name, &w);
 }
@@ -204,7 +234,7 @@ static size_t draw_blocks(struct traffic *t, uint64_t *to) {
 
 struct draw {
     struct kvr_query q;
-    struct kvr_bytes lists[8];
+    struct kvr_bytes lists[8], labels[4];
     char names[8][KVR_MAX_NAME];
 };
 
@@ -223,6 +253,14 @@ static void draw_query(struct traffic *t, struct draw *d) {
     d->q.n_among = d->q.has_among ? source_below(s, 5) : 0;
     d->q.exclude = d->lists + 4;
     d->q.n_exclude = source_chance(s, 15) ? source_below(s, 5) : 0;
+    for (int i = 0; i < 4; i++)
+        d->labels[i] = draw_label(t);
+    d->q.with = d->labels;
+    d->q.n_with = source_chance(s, 15) ? source_below(s, 3) : 0;
+    d->q.without = d->labels + 2;
+    d->q.n_without = source_chance(s, 15) ? source_below(s, 3) : 0;
+    d->q.osl = source_chance(s, 50) ? source_below(s, 1000) : 0;
+    d->q.session = draw_session(t);
 }
 
 static void claim_op(struct traffic *t) {
@@ -245,7 +283,9 @@ static void claim_op(struct traffic *t) {
     if (source_chance(s, 20)) {
         b.overlap = source_below(s, (uint32_t)b.n + 1);
         b.cost = weight(t);
+        b.expected = source_chance(s, 50) ? b.overlap + source_below(s, 3) : 0;
     }
+    b.session = draw_session(t);
     pair_claim(p, id, worker, source_below(s, t->profile->ranks), &b);
 }
 
@@ -255,12 +295,19 @@ static void request_op(struct traffic *t) {
     struct kvr_bytes ids[4];
     for (int i = 0; i < 4; i++)
         ids[i] = draw_id(t, rooms[i]);
-    switch (source_below(s, 4)) {
-    case 0:
+    struct kvr_bytes sessions[3];
+    switch (source_below(s, 16)) {
+    case 0 ... 3:
         claim_op(t);
         break;
-    case 1:
-        pair_release(t->pair, ids, source_below(s, 5));
+    case 4 ... 7:
+        pair_release_as(t->pair, ids, source_below(s, 5),
+                        (enum kvr_end)(source_chance(s, 30) ? source_below(s, 3) : KVR_RELEASED));
+        break;
+    case 8:
+        for (int i = 0; i < 3; i++)
+            sessions[i] = draw_session(t);
+        pair_session_del(t->pair, sessions, source_below(s, 4));
         break;
     default: {
         bool prefilled = source_chance(s, 40);
@@ -281,10 +328,9 @@ static void choose_op(struct traffic *t) {
     }
     char room[KVR_MAX_ID];
     struct kvr_bytes id = draw_id(t, room);
-    int64_t osl = source_below(s, 1000);
     int64_t lease = draw_optional(s, 70, 3000);
     double random = source_below(s, 1 << 16) / 65536.0;
-    pair_select(t->pair, id, &d.q, osl, lease, random);
+    pair_select(t->pair, id, &d.q, lease, random);
 }
 
 // ---- The rest ------------------------------------------------------------------------------------
@@ -302,7 +348,12 @@ static void time_op(struct traffic *t) {
     for (int i = 0; i < 3 && kvr_due_request(p->pool, p->now, &id); i++) {
         char room[KVR_MAX_ID];
         struct kvr_bytes copy = {memcpy(room, id.p, id.n), id.n};
-        pair_release(p, &copy, 1);
+        pair_release_as(p, &copy, 1, KVR_LAPSED);
+    }
+    for (int i = 0; i < 3 && kvr_due_session(p->pool, p->now, &id); i++) {
+        char room[KVR_MAX_ID];
+        struct kvr_bytes copy = {memcpy(room, id.p, id.n), id.n};
+        pair_session_del(p, &copy, 1);
     }
     if (source_chance(s, 50) && kvr_due_worker(p->pool, p->now, &name)) {
         char room[KVR_MAX_NAME];

@@ -12,6 +12,7 @@ struct policy_in {
     size_t n;                       // instances
     const double *credit;           // blocks of the request held, each by its tier's credit
     const double *prefill_tokens;   // queued on the instance
+    const double *queue;            // of these, what it still has to compute, by the measured speed
     const double *decode_blocks;    // live on the instance
     const double *live_prefix;      // blocks of the request that are live on it from the start
     const double *requests;         // live on the instance

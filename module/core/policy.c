@@ -52,9 +52,11 @@ static void delay(const struct policy_in *in, double *restrict cost) {
         double later = first * arrivals * (queue[i] + own / 2);
         double waits =
             first * queue[i] + own * (1 + reuse * full[i]) * (first + requests[i] + later);
-        cost[i] = coarse((prefill_weight * waits + output * requests[i]) / block_size * pace[i] +
-                         requests_weight * requests[i]);
+        cost[i] = (prefill_weight * waits + output * requests[i]) / block_size * pace[i] +
+                  requests_weight * requests[i];
     }
+    for (size_t i = 0; !in->exact && i < in->n; i++)
+        cost[i] = coarse(cost[i]);
 }
 
 const struct policy kvr_policies[] = {

@@ -6,6 +6,7 @@
 #ifndef KVR_POLICY_H
 #define KVR_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct policy_in {
@@ -24,6 +25,7 @@ struct policy_in {
     double first_weight; // a second before the first token against a second between tokens
     double arrivals;     // bookings an instance gets while a token of its queue is computed
     double reuse;        // share of prompts that is found in a cache
+    bool exact;          // costs aren't rounded
 };
 
 struct policy {

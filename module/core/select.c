@@ -92,6 +92,18 @@ static double first_weight(const struct kvr_pool *p, double output) {
     return w > 1 ? w : 1;
 }
 
+// As if some of it hadn't been measured, see enum kvr_term.
+static void leave_out(struct columns *c, unsigned without, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (without & KVR_TERM_EXPECTED) {
+            c->live_prefix[i] = 0;
+            c->expected[i] = c->reach[i];
+        }
+        if (without & KVR_TERM_QUEUE) c->queue[i] = c->prefill_tokens[i];
+        if (without & KVR_TERM_PACE) c->pace[i] = 1;
+    }
+}
+
 // Fills the columns of all instances: what each has of the request, and the cost.
 static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     size_t n = p->n_instances;
@@ -114,6 +126,8 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
     set_expected(p, q, n);
     set_pace(p, n);
     set_queue(p, now, n);
+    unsigned without = q->rule.without;
+    if (without) leave_out(c, without, n);
     double output = expected_output(p, q);
     struct policy_in in = {
         .n = n,
@@ -132,9 +146,10 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
         .prefill_weight = q->rule.prefill,
         .requests_weight = q->rule.requests,
         .output = output,
-        .first_weight = first_weight(p, output),
-        .arrivals = ratio_mean(p->learnt.arrivals, 0),
-        .reuse = ratio_mean(p->learnt.reuse, 0),
+        .first_weight = without & KVR_TERM_FIRST ? 1 : first_weight(p, output),
+        .arrivals = without & KVR_TERM_ARRIVALS ? 0 : ratio_mean(p->learnt.arrivals, 0),
+        .reuse = without & KVR_TERM_REUSE ? 0 : ratio_mean(p->learnt.reuse, 0),
+        .exact = without & KVR_TERM_ROUNDING,
     };
     kvr_policies[q->rule.policy].cost(&in, c->cost);
 }

@@ -22,6 +22,6 @@ enum { CORE_NAME = 8 };
 struct kvr_bytes core_name(uint32_t worker, char room[CORE_NAME]);
 uint32_t core_number(const char *name, size_t n); // NOBODY: no engine's name
 struct kvr_bytes core_id(const uint32_t *request);
-int64_t core_ms(double seconds);
+int64_t core_ms(double seconds); // since the epoch, at so many seconds of the run
 
 #endif

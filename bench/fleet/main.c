@@ -297,7 +297,8 @@ int main(int argc, char **argv) {
     int status = options_parse(&p->o, argc, argv);
     if (status < 0) {
         stop_watch();
-        p->shared.server.plan = (struct server_plan){.module = p->o.module, .server = p->o.server};
+        p->shared.server.plan =
+            (struct server_plan){.module = p->o.module, .server = p->o.server, .clock = p->o.clock};
         bool ok = compare(p) && sweep(p) && scale(p);
         if (ok && p->o.json) ok = json_write(&p->results, p->o.json);
         if (ok && p->o.plots) ok = plots_write(&p->results, p->o.plots);

@@ -59,7 +59,7 @@ struct options {
     size_t n_factor, n_sweep, n_scale;
     uint64_t stretches;
     const char *json, *plots;
-    const char *module, *server; // paths
+    const char *module, *server, *clock; // paths; clock: of the server's virtual time
 };
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.

@@ -2,8 +2,8 @@
 // Routers on the shared pool: SELECT for each request, UPDATE and RELEASE as it goes on, and EVENT from
 // the engines, to the real module in a real redis-server, in the order of virtual time.
 //
-// The module's clock is not the simulation's, so nothing in this pool depends on time: no leases, no
-// time to live, no prediction.
+// The server's clock shows the run's time, so the module learns from times as it does in life. A command whose
+// effect carries a time goes after `tick`.
 //
 // When the server dies, routers do what libkvroute does: the engine with the fewest requests of their own
 // while it is away; then they book what they chose meanwhile, and, when it came back empty, what it has
@@ -42,8 +42,13 @@ static void id_of(const struct pool *p, uint32_t request, char out[32]) {
     snprintf(out, 32, "%u.%u", request, p->requests[request].booking);
 }
 
+static void tick(struct pool *p) {
+    shared_at(p->shared, core_ms(*p->world.now));
+}
+
 static void add_worker(struct pool *p, uint32_t worker) {
     char room[CORE_NAME];
+    tick(p);
     shared_sendf(p->shared, "KVROUTE.WORKER SET " POOL " %s ADDR sim:%u CAPACITY %lu",
                  core_name(worker, room).p, worker, (unsigned long)p->world.capacity[worker]);
     p->epoch[worker]++;
@@ -69,7 +74,7 @@ static void *open_pool(const struct world *w) {
     p->shared = w->shared;
     p->requests = memory_take(w->load->n, sizeof *p->requests);
     local_open(&p->local, w);
-    if (!p->shared || !shared_start(p->shared)) exit(1);
+    if (!p->shared || !shared_start(p->shared, core_ms(*w->now))) exit(1);
     make_pool(p);
     return p;
 }
@@ -93,7 +98,7 @@ static uint32_t select_worker(struct pool *p, uint32_t request, uint32_t avoid) 
     struct open_request *o = &p->requests[request];
     char id[32], room[CORE_NAME];
     id_of(p, request, id);
-    shared_settle(p->shared);
+    tick(p);
     redisContext *c = p->shared->server.control;
     const char *hashes = (const char *)request_hashes(p->world.load, request);
     size_t bytes = q->blocks * sizeof(uint64_t);
@@ -128,15 +133,21 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
     id_of(p, request, id);
     if (what == PREFILLED) {
         o->prefilled = true;
-        if (!p->away) shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s PREFILLED", id);
+        if (p->away) return;
+        tick(p);
+        shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s PREFILLED", id);
         return;
     }
     o->live = false;
     // What ends while the server is away is released when it is back; see catch_up.
-    if (!p->away) {
-        shared_sendf(p->shared, "KVROUTE.RELEASE " POOL " %s", id);
-        o->booking++;
-    }
+    // An answer that came to its end teaches; one that was cut off has put out nothing that counts.
+    if (p->away) return;
+    tick(p);
+    if (what == DONE)
+        shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s OUTPUT %u", id,
+                     p->world.load->requests[request].osl);
+    shared_sendf(p->shared, "KVROUTE.RELEASE " POOL " %s", id);
+    o->booking++;
 }
 
 // ---- Events --------------------------------------------------------------------------------------
@@ -287,6 +298,7 @@ static void claim(struct pool *p, uint32_t request) {
 
 // Every request's booking is put in order, as CLAIM, UPDATE and RELEASE may all be repeated.
 static void catch_up(struct pool *p) {
+    tick(p);
     for (uint32_t i = 0; i < p->world.load->n; i++) {
         struct open_request *o = &p->requests[i];
         char id[32];

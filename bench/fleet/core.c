@@ -41,6 +41,12 @@ struct kvr_bytes core_id(const uint32_t *request) {
     return (struct kvr_bytes){(const char *)request, sizeof *request};
 }
 
+struct kvr_bytes core_session(const struct world *w, uint32_t request, char room[CORE_SESSION]) {
+    if (!w->named) return (struct kvr_bytes){"", 0};
+    int n = snprintf(room, CORE_SESSION, "%u", w->load->requests[request].session);
+    return (struct kvr_bytes){room, (size_t)n};
+}
+
 int64_t core_ms(double seconds) {
     return START + (int64_t)(seconds * 1000);
 }

@@ -60,6 +60,7 @@ static const char usage[] =
     "llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
+    "  --session-names      requests name their session (SESSION) to shared, own, events, sync\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
     "  --sync MS            until a decision is known to the other routers (2)\n"
@@ -429,6 +430,7 @@ static const struct setting settings[] = {
     {"budget", take_whole, AT(budget), 1, 1e6},
     {"router", take_text, AT(routers), 0, 0},
     {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
+    {"session-names", take_flag, AT(named), 0, 0},
     {"hop", take_ms, AT(hop), 0, 1e9},
     {"delay", take_ms, AT(delay), 0, 1e9},
     {"sync", take_ms, AT(sync), 0, 1e9},

@@ -45,6 +45,7 @@ struct options {
     size_t n_specs;
     struct kvr_rule rule;
     char words[256];                      // its weights, as options of KVROUTE.CREATE
+    bool named;                           // requests name their session
     double hop, delay, sync, age, notice; // seconds
     uint64_t affinity;                    // tokens; 0: sessions
     struct fixed fixed;                   // constants of `fixed`

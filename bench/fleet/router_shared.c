@@ -38,6 +38,42 @@ struct pool {
     size_t room_moved;
 };
 
+// ---- Commands ------------------------------------------------------------------------------------
+
+struct number {
+    char text[24];
+};
+
+static void word(struct pool *p, size_t *n, const void *bytes, size_t len) {
+    p->argv = memory_grow(p->argv, &p->room_argv, *n + 1, sizeof *p->argv);
+    p->len = memory_grow(p->len, &p->room_len, *n + 1, sizeof *p->len);
+    p->argv[*n] = bytes;
+    p->len[(*n)++] = len;
+}
+
+static void text(struct pool *p, size_t *n, const char *s) {
+    word(p, n, s, strlen(s));
+}
+
+// The blocks of a request and what goes with them; what is written goes to `room`.
+struct prompt {
+    struct number isl;
+    char session[CORE_SESSION];
+};
+
+static void add_prompt(struct pool *p, size_t *n, uint32_t request, struct prompt *room) {
+    const struct request *q = &p->world.load->requests[request];
+    struct kvr_bytes session = core_session(&p->world, request, room->session);
+    snprintf(room->isl.text, sizeof room->isl.text, "%u", q->isl);
+    text(p, n, "HASHES");
+    word(p, n, request_hashes(p->world.load, request), q->blocks * sizeof(uint64_t));
+    text(p, n, "ISL");
+    text(p, n, room->isl.text);
+    if (!session.n) return;
+    text(p, n, "SESSION");
+    word(p, n, session.p, session.n);
+}
+
 static void id_of(const struct pool *p, uint32_t request, char out[32]) {
     snprintf(out, 32, "%u.%u", request, p->requests[request].booking);
 }
@@ -81,7 +117,7 @@ static void *open_pool(const struct world *w) {
 
 // ---- Requests ------------------------------------------------------------------------------------
 
-static uint32_t parse_choice(const redisReply *r, uint32_t *cached) {
+static uint32_t parse_choice(const redisReply *r, uint32_t *cached, double *ttft) {
     uint32_t worker = NOBODY;
     for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
         const redisReply *v = r->element[i + 1];
@@ -89,28 +125,32 @@ static uint32_t parse_choice(const redisReply *r, uint32_t *cached) {
         if (!field) break;
         if (!strcmp(field, "worker") && v->str) worker = core_number(v->str, v->len);
         if (!strcmp(field, "cached")) *cached = (uint32_t)v->integer;
+        if (!strcmp(field, "ttft") && v->str) *ttft = strtod(v->str, NULL);
     }
     return worker;
 }
 
 static uint32_t select_worker(struct pool *p, uint32_t request, uint32_t avoid) {
-    const struct request *q = &p->world.load->requests[request];
-    struct open_request *o = &p->requests[request];
+    struct prompt prompt;
     char id[32], room[CORE_NAME];
+    size_t n = 0;
     id_of(p, request, id);
+    text(p, &n, "KVROUTE.SELECT");
+    text(p, &n, POOL);
+    text(p, &n, id);
+    add_prompt(p, &n, request, &prompt);
+    if (avoid != NOBODY) {
+        text(p, &n, "EXCLUDE");
+        text(p, &n, "1");
+        text(p, &n, core_name(avoid, room).p);
+    }
     tick(p);
-    redisContext *c = p->shared->server.control;
-    const char *hashes = (const char *)request_hashes(p->world.load, request);
-    size_t bytes = q->blocks * sizeof(uint64_t);
-    if (avoid == NOBODY)
-        redisAppendCommand(c, "KVROUTE.SELECT " POOL " %s HASHES %b ISL %u", id, hashes, bytes,
-                           q->isl);
-    else
-        redisAppendCommand(c, "KVROUTE.SELECT " POOL " %s HASHES %b ISL %u EXCLUDE 1 %s", id,
-                           hashes, bytes, q->isl, core_name(avoid, room).p);
+    redisAppendCommandArgv(p->shared->server.control, (int)n, p->argv, p->len);
     redisReply *r = shared_answer(p->shared);
-    uint32_t worker = parse_choice(r, &o->cached);
+    double ttft = -1;
+    uint32_t worker = parse_choice(r, &p->requests[request].cached, &ttft);
     freeReplyObject(r);
+    fleet_predicted(p->world.fleet, request, ttft);
     return worker;
 }
 
@@ -151,21 +191,6 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
 }
 
 // ---- Events --------------------------------------------------------------------------------------
-
-struct number {
-    char text[24];
-};
-
-static void word(struct pool *p, size_t *n, const void *bytes, size_t len) {
-    p->argv = memory_grow(p->argv, &p->room_argv, *n + 1, sizeof *p->argv);
-    p->len = memory_grow(p->len, &p->room_len, *n + 1, sizeof *p->len);
-    p->argv[*n] = bytes;
-    p->len[(*n)++] = len;
-}
-
-static void text(struct pool *p, size_t *n, const char *s) {
-    word(p, n, s, strlen(s));
-}
 
 static void begin_event(struct pool *p, size_t *n, uint32_t worker, char room[CORE_NAME],
                         struct number number[2]) {
@@ -284,16 +309,23 @@ static void publish_all(struct pool *p, uint32_t worker) {
 }
 
 static void claim(struct pool *p, uint32_t request) {
-    const struct request *q = &p->world.load->requests[request];
     const struct open_request *o = &p->requests[request];
+    struct prompt prompt;
+    struct number cached;
     char id[32], room[CORE_NAME];
+    size_t n = 0;
     id_of(p, request, id);
-    shared_sendf(
-        p->shared,
-        o->prefilled ? "KVROUTE.CLAIM " POOL " %s %s 0 HASHES %b ISL %u CACHED %u PREFILLED"
-                     : "KVROUTE.CLAIM " POOL " %s %s 0 HASHES %b ISL %u CACHED %u",
-        id, core_name(o->worker, room).p, (const char *)request_hashes(p->world.load, request),
-        q->blocks * sizeof(uint64_t), q->isl, o->cached);
+    snprintf(cached.text, sizeof cached.text, "%u", o->cached);
+    text(p, &n, "KVROUTE.CLAIM");
+    text(p, &n, POOL);
+    text(p, &n, id);
+    text(p, &n, core_name(o->worker, room).p);
+    text(p, &n, "0");
+    add_prompt(p, &n, request, &prompt);
+    text(p, &n, "CACHED");
+    text(p, &n, cached.text);
+    if (o->prefilled) text(p, &n, "PREFILLED");
+    shared_send(p->shared, (int)n, p->argv, p->len);
 }
 
 // Every request's booking is put in order, as CLAIM, UPDATE and RELEASE may all be repeated.

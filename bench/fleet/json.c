@@ -2,6 +2,7 @@
 // All figures as JSON. Nothing in it depends on real time or on the machine.
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "results.h"
@@ -11,7 +12,7 @@ static json_t *real(double v) {
 }
 
 static json_t *figures(const struct figures *x) {
-    return json_pack(
+    json_t *j = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "requests", real(x->requests), "ttft_mean", real(x->ttft_mean), "ttft_p50",
         real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean", real(x->tbt_mean), "tbt_p99",
@@ -19,6 +20,8 @@ static json_t *figures(const struct figures *x) {
         real(x->goodput), "in_slo", real(x->kept), "hits", real(x->hit), "imbalance",
         real(x->imbalance), "work", real(x->work), "retried", real(x->retried), "loaded",
         real(x->loaded), "preempted", real(x->preempted));
+    if (!isnan(x->error)) json_object_set_new(j, "ttft_prediction_error", real(x->error));
+    return j;
 }
 
 static json_t *stretches(const struct row *row, size_t n) {

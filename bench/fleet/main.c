@@ -2,7 +2,7 @@
 // kvroute-sim: a fleet of inference engines in virtual time, to compare routers. See docs/simulator.md.
 //
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
-// router*, local, core, shared, ring, texts (who chooses, and by what); search; stats, results, table, json,
+// router*, local, core, cores, shared, ring, texts (who chooses, and by what); search; stats, results, table, json,
 // plots (what comes out; charts are in bench/common); options.
 #include <math.h>
 #include <stdio.h>
@@ -139,6 +139,7 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
         .together = row->spec.together,
         .seed = seed,
         .rule = o->rule,
+        .named = o->named,
         .words = o->words,
         .incidents = o->incidents,
         .n_incidents = row->series == COMPARED ? o->n_incidents : 0,
@@ -255,10 +256,12 @@ static bool compare(struct program *p) {
         if (p->o.search && !search(p, factor)) return false;
         make_loads(p, factor);
         describe(p, factor);
+        size_t first = p->results.n;
         table_head(stdout, &p->results);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++)
             if (!run_one(p, COMPARED, p->o.specs[i], factor)) return false;
+        table_errors(stdout, &p->results, first);
     }
     table_foot(stdout, &p->results);
     return true;
@@ -266,10 +269,12 @@ static bool compare(struct program *p) {
 
 static bool sweep(struct program *p) {
     for (size_t k = 0; k < p->o.n_sweep; k++) {
+        size_t first = p->results.n;
         printf("\nThe load %g times:\n\n", p->o.sweep[k]);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++)
             if (!run_one(p, SWEPT, p->o.specs[i], p->o.sweep[k])) return false;
+        table_errors(stdout, &p->results, first);
     }
     return true;
 }
@@ -277,6 +282,7 @@ static bool sweep(struct program *p) {
 // Each kind once, whatever number of routers it was named with.
 static bool scale(struct program *p) {
     for (size_t k = 0; k < p->o.n_scale; k++) {
+        size_t first = p->results.n;
         printf("\n%g routers:\n\n", p->o.scale[k]);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++) {
@@ -288,6 +294,7 @@ static bool scale(struct program *p) {
             s.routers = (unsigned)p->o.scale[k];
             if (!seen && !run_one(p, SCALED, s, 1)) return false;
         }
+        table_errors(stdout, &p->results, first);
     }
     return true;
 }
@@ -297,7 +304,8 @@ int main(int argc, char **argv) {
     int status = options_parse(&p->o, argc, argv);
     if (status < 0) {
         stop_watch();
-        p->shared.server.plan = (struct server_plan){.module = p->o.module, .server = p->o.server};
+        p->shared.server.plan =
+            (struct server_plan){.module = p->o.module, .server = p->o.server, .clock = p->o.clock};
         bool ok = compare(p) && sweep(p) && scale(p);
         if (ok && p->o.json) ok = json_write(&p->results, p->o.json);
         if (ok && p->o.plots) ok = plots_write(&p->results, p->o.plots);

@@ -60,6 +60,7 @@ static const char usage[] =
     "llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
+    "  --session-names      requests name their session (SESSION) to shared, own, events, sync\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
     "  --sync MS            until a decision is known to the other routers (2)\n"
@@ -177,21 +178,21 @@ static bool add_fixed(struct options *o) {
     return true;
 }
 
-// ../module/kvroute.so as seen from the folder of this program, else where the build put it.
-static const char *default_module(void) {
-    static char path[PATH_MAX + 32];
+#ifndef KVROUTE_MODULE
+#define KVROUTE_MODULE "kvroute.so"
+#endif
+#ifndef SIM_CLOCK
+#define SIM_CLOCK "kvroute-sim-clock.so"
+#endif
+
+// A file as seen from the folder of this program, else where the build put it.
+static const char *beside(char path[PATH_MAX + 32], const char *name, const char *built) {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
     path[n > 0 ? n : 0] = 0;
     char *slash = strrchr(path, '/');
-    if (slash) {
-        strcpy(slash, "/../module/kvroute.so");
-        if (access(path, R_OK) == 0) return path;
-    }
-#ifdef KVROUTE_MODULE
-    return KVROUTE_MODULE;
-#else
-    return "kvroute.so";
-#endif
+    if (!slash) return built;
+    strcpy(slash + 1, name);
+    return access(path, R_OK) == 0 ? path : built;
 }
 
 // ---- The table -----------------------------------------------------------------------------------
@@ -429,6 +430,7 @@ static const struct setting settings[] = {
     {"budget", take_whole, AT(budget), 1, 1e6},
     {"router", take_text, AT(routers), 0, 0},
     {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
+    {"session-names", take_flag, AT(named), 0, 0},
     {"hop", take_ms, AT(hop), 0, 1e9},
     {"delay", take_ms, AT(delay), 0, 1e9},
     {"sync", take_ms, AT(sync), 0, 1e9},
@@ -452,6 +454,7 @@ static const struct setting settings[] = {
 enum { SETTINGS = sizeof settings / sizeof *settings, HELP = SETTINGS };
 
 static void set_defaults(struct options *o) {
+    static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
     const char *server = getenv("REDIS_SERVER"), *module = getenv("KVROUTE_MODULE");
     struct kvr_options pool;
     kvr_options_default(&pool);
@@ -478,7 +481,9 @@ static void set_defaults(struct options *o) {
         .rule = pool.rule,
         .slo = {2, 0.1},
         .server = server && *server ? server : REDIS_SERVER,
-        .module = module && *module ? module : default_module(),
+        .module = module && *module ? module
+                                    : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
+        .clock = beside(beside_clock, "kvroute-sim-clock.so", SIM_CLOCK),
     };
 }
 

@@ -45,6 +45,7 @@ struct options {
     size_t n_specs;
     struct kvr_rule rule;
     char words[256];                      // its weights, as options of KVROUTE.CREATE
+    bool named;                           // requests name their session
     double hop, delay, sync, age, notice; // seconds
     uint64_t affinity;                    // tokens; 0: sessions
     struct fixed fixed;                   // constants of `fixed`
@@ -59,7 +60,7 @@ struct options {
     size_t n_factor, n_sweep, n_scale;
     uint64_t stretches;
     const char *json, *plots;
-    const char *module, *server; // paths
+    const char *module, *server, *clock; // paths; clock: of the server's virtual time
 };
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.

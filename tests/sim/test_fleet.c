@@ -3,6 +3,7 @@
 // fleet_run itself checks that no request is lost or ends twice, and that the engines' counts are right.
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim.h"
@@ -54,6 +55,42 @@ Test(fleet, every_kind_twice_the_same) {
         cr_assert(!memcmp(&a, &b, sizeof a), "%s", kinds[i].kind);
         cr_assert(a.requests == 600 && a.retried == 0 && a.imbalance >= 1);
     }
+    setting_close(&s);
+}
+
+static long long server_ms(struct setting *s) {
+    redisReply *r = server_command(&s->shared.server, "TIME");
+    cr_assert(r && r->elements == 2);
+    long long ms = atoll(r->element[0]->str) * 1000 + atoll(r->element[1]->str) / 1000;
+    freeReplyObject(r);
+    return ms;
+}
+
+// A run's time is its own, but the server's never goes back.
+Test(fleet, the_server_lives_in_virtual_time) {
+    struct setting s;
+    setting_open(&s, "chat", 10, 30);
+    cr_assert(shared_start(&s.shared, 5000000));
+    cr_assert(server_ms(&s) == 5000000);
+    shared_sendf(&s.shared, "INCR before");
+    shared_at(&s.shared, 5000123);
+    cr_assert(s.shared.unanswered == 0, "what was sent before has been answered");
+    cr_assert(server_ms(&s) == 5000123);
+    shared_sendf(&s.shared, "INCR before");
+    shared_at(&s.shared, 5000123);
+    cr_assert(s.shared.unanswered == 1, "at the same time nothing need be waited for");
+    shared_settle(&s.shared);
+    cr_assert(shared_start(&s.shared, 1000));
+    shared_at(&s.shared, 1077);
+    cr_assert(server_ms(&s) == 5000200);
+    setting_close(&s);
+}
+
+Test(fleet, a_server_that_has_a_time_of_its_own_is_refused) {
+    struct setting s;
+    setting_open(&s, "chat", 10, 30);
+    s.shared.server.plan.clock = "/nowhere/clock.so";
+    cr_assert(!shared_start(&s.shared, 5000000));
     setting_close(&s);
 }
 

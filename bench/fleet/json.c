@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "results.h"
+#include "terms.h"
 
 static json_t *real(double v) {
     return json_real(v);
@@ -37,6 +38,13 @@ static json_t *stretches(const struct row *row, size_t n) {
     return all;
 }
 
+static json_t *left_out(unsigned terms) {
+    json_t *all = json_array();
+    for (unsigned i = 0; i < TERMS; i++)
+        if (terms & 1u << i) json_array_append_new(all, json_string(term_names[i]));
+    return all;
+}
+
 static json_t *run(const struct results *r, const struct row *row) {
     static const char *const names[SERIES] = {"compared", "swept", "scaled"};
     json_t *j =
@@ -52,23 +60,24 @@ static json_t *run(const struct results *r, const struct row *row) {
     if (row->spec.together) json_object_set_new(j, "balancer", json_string("conversation"));
     if (row->spec.kind->scores)
         json_object_set_new(j, "policy", json_string(kvr_policies[row->spec.policy].name));
+    if (row->spec.without) json_object_set_new(j, "without", left_out(row->spec.without));
     if (row->stretches) json_object_set_new(j, "stretches", stretches(row, r->o->stretches));
     return j;
 }
 
 static json_t *setup(const struct results *r) {
     const struct options *o = r->o;
-    return json_pack("{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s, s:s, s:b, s:b, s:i, s:i, s:o, s:o}",
-                     "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds),
-                     "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
-                     "model", o->models, "workers", (int)o->workers, "blocks", (int)o->blocks,
-                     "budget", (int)o->model.budget, "hop", real(o->hop), "delay", real(o->delay),
-                     "sync", real(o->sync), "age", real(o->age), "notice", real(o->notice),
-                     "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
-                     o->words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention",
-                     (int)o->attention, "host_blocks", (int)o->host, "sessions", (int)o->users,
-                     "warmup", real(o->warmup), "duration", real(o->duration));
+    return json_pack(
+        "{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:o, s:o}",
+        "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds), "block_size",
+        (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds, "model", o->models,
+        "workers", (int)o->workers, "blocks", (int)o->blocks, "budget", (int)o->model.budget, "hop",
+        real(o->hop), "delay", real(o->delay), "sync", real(o->sync), "age", real(o->age), "notice",
+        real(o->notice), "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
+        o->words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention", (int)o->attention,
+        "session_names", (int)o->named, "host_blocks", (int)o->host, "sessions", (int)o->users,
+        "warmup", real(o->warmup), "duration", real(o->duration));
 }
 
 bool json_write(const struct results *r, const char *path) {

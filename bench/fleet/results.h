@@ -15,7 +15,7 @@ struct row {
     struct spec spec;
     double factor;      // of the load
     struct fixed fixed; // the constants, of kind `fixed`
-    char name[64];
+    char name[128];
     struct figures figures;
     struct stretch *stretches; // options.stretches many; NULL: none
 };

@@ -35,6 +35,12 @@ static void expand(uint64_t id, uint32_t tokens[ID_TOKENS]) {
         tokens[i] = (uint32_t)(random_mix(id * ID_TOKENS + i) % 128000);
 }
 
+// 512 tokens that were hashed: the same id after the same hash has the same hashes again.
+struct piece {
+    uint64_t parent, id; // parent: 0 at the start of a prompt
+    size_t hashes;       // 1 + their place in the workload's; 0: empty
+};
+
 // A file that is being read.
 struct reading {
     struct workload *w;
@@ -42,6 +48,8 @@ struct reading {
     json_t *sessions; // by session_id: its number in `last`
     uint32_t *last;   // by session: its request that was read last
     size_t room_last;
+    struct piece *pieces; // hash table, linear probing
+    size_t n_pieces, mask;
     size_t line, disordered; // disordered: the first that is earlier than one before; 0: none
 };
 
@@ -85,6 +93,43 @@ static bool time_of(struct reading *r, const json_t *line, struct request *q) {
     return true;
 }
 
+static struct piece *piece_of(const struct reading *r, uint64_t parent, uint64_t id) {
+    size_t i = random_mix(parent + random_mix(id + 1)) & r->mask;
+    while (r->pieces[i].hashes && (r->pieces[i].parent != parent || r->pieces[i].id != id))
+        i = (i + 1) & r->mask;
+    return &r->pieces[i];
+}
+
+static void more_pieces(struct reading *r) {
+    struct reading old = *r;
+    r->mask = old.mask ? old.mask * 2 + 1 : 0xffff;
+    r->pieces = memory_take(r->mask + 1, sizeof *r->pieces);
+    for (size_t i = 0; old.pieces && i <= old.mask; i++)
+        if (old.pieces[i].hashes)
+            *piece_of(r, old.pieces[i].parent, old.pieces[i].id) = old.pieces[i];
+    free(old.pieces);
+}
+
+// Appends the hashes of an id's first `tokens`, which follow on those before. root: there are none.
+static void add_piece(struct reading *r, uint64_t id, size_t tokens, bool root) {
+    struct workload *w = r->w;
+    uint64_t *to = w->hashes + w->n_hashes, parent = root ? 0 : to[-1];
+    if (r->n_pieces * 2 >= r->mask) more_pieces(r);
+    struct piece *p = piece_of(r, parent, id);
+    if (p->hashes) {
+        memcpy(to, w->hashes + p->hashes - 1, tokens / w->block_size * sizeof *to);
+    } else {
+        uint32_t made[ID_TOKENS];
+        expand(id, made);
+        kvr_hash_tokens(made, tokens, w->block_size, KVR_HASH_SEED, root ? NULL : &parent, to);
+        if (tokens == ID_TOKENS) {
+            *p = (struct piece){parent, id, w->n_hashes + 1};
+            r->n_pieces++;
+        }
+    }
+    w->n_hashes += tokens / w->block_size;
+}
+
 // Appends one line's request. NULL, or what is wrong.
 static const char *add(struct reading *reading, json_t *line) {
     struct workload *w = reading->w;
@@ -114,12 +159,8 @@ static const char *add(struct reading *reading, json_t *line) {
     for (size_t i = 0, left = tokens; left >= w->block_size && i < json_array_size(ids); i++) {
         json_t *id = json_array_get(ids, i);
         if (!json_is_integer(id)) return "a hash_id that is no integer";
-        uint32_t made[ID_TOKENS];
-        expand((uint64_t)json_integer_value(id), made);
         size_t n = left < ID_TOKENS ? left : ID_TOKENS;
-        const uint64_t *parent = i ? &w->hashes[w->n_hashes - 1] : NULL;
-        w->n_hashes +=
-            kvr_hash_tokens(made, n, w->block_size, KVR_HASH_SEED, parent, w->hashes + w->n_hashes);
+        add_piece(reading, (uint64_t)json_integer_value(id), n, i == 0);
         left -= n;
     }
     w->requests = memory_grow(w->requests, &reading->room, w->n + 1, sizeof r);
@@ -146,14 +187,14 @@ void workload_trace(struct workload *w, const char *path, unsigned block_size, s
         r.line++;
         if (!line[strspn(line, " \t\r\n")]) continue;
         json_t *j = json_loads(line, 0, &e);
-        if (!j) refuse(path, r.line, e.text);
-        const char *wrong = add(&r, j);
-        if (wrong) refuse(path, r.line, wrong);
+        const char *wrong = j ? add(&r, j) : e.text;
         json_decref(j);
+        if (wrong) refuse(path, r.line, wrong);
     }
     free(line);
     fclose(f);
     free(r.last);
+    free(r.pieces);
     bool said = json_object_size(r.sessions) > 0;
     json_decref(r.sessions);
     if (!w->n) refuse(path, r.line, "no requests");

@@ -82,11 +82,24 @@ static void empty_place(struct kv *k, size_t i) {
     }
 }
 
+// Whoever walks over the blocks of a long prompt would wait for memory at each: gets those of a few blocks
+// later on the way, their places in the table first, then the nodes.
+static void prefetch_place(const struct kv *k, uint64_t hash) {
+    __builtin_prefetch(&k->table[random_mix(hash) & k->mask]);
+}
+static void prefetch_node(const struct kv *k, uint64_t hash) {
+    __builtin_prefetch(&k->nodes[k->table[random_mix(hash) & k->mask]]);
+}
+enum { FAR = 16, NEAR = 8 };
+
 size_t kv_match(const struct kv *k, const uint64_t *hashes, size_t n, size_t *idle) {
     size_t i = 0;
     *idle = 0;
-    for (uint32_t at; i < n && (at = find(k, hashes[i])); i++)
+    for (uint32_t at; i < n && (at = find(k, hashes[i])); i++) {
+        if (i + FAR < n) prefetch_place(k, hashes[i + FAR]);
+        if (i + NEAR < n) prefetch_node(k, hashes[i + NEAR]);
         *idle += !k->nodes[at].uses;
+    }
     return i;
 }
 
@@ -113,12 +126,17 @@ static void use_node(struct kv *k, uint32_t at) {
 }
 
 void kv_use(struct kv *k, const uint64_t *hashes, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (i + FAR < n) prefetch_place(k, hashes[i + FAR]);
+        if (i + NEAR < n) prefetch_node(k, hashes[i + NEAR]);
         use_node(k, find(k, hashes[i]));
+    }
 }
 
 void kv_leave(struct kv *k, const uint64_t *hashes, size_t n) {
     while (n-- > 0) {
+        if (n >= FAR) prefetch_place(k, hashes[n - FAR]);
+        if (n >= NEAR) prefetch_node(k, hashes[n - NEAR]);
         uint32_t at = find(k, hashes[n]);
         assert(at && k->nodes[at].uses);
         if (--k->nodes[at].uses) continue;

@@ -4,7 +4,7 @@
 // of a few agents. The agent may start another one with the same beginning for a part of the work, and
 // waits for its result; it begins anew with a summary when its prompt has become too long.
 //
-// The means are near those of recorded sessions (cc-traces, from github.com/callanjfox/kv-cache-tester):
+// The means are near those of recorded sessions (github.com/callanjfox/kv-cache-tester):
 // 75 requests a session, prompts of 119 k tokens, outputs of 456, 20 s between an answer and the next
 // request, of which half are below 10 s.
 #include <stdlib.h>

@@ -32,7 +32,7 @@ static const char usage[] =
     "                       and delay in closed loop\n"
     "  --speed X            divide the trace's times by X (1)\n"
     "  --rate X             requests a second of a generated load (its own for so many engines)\n"
-    "  --requests N         at most so many (12000, or the whole trace)\n"
+    "  --requests N         at most so many (12000, or the whole trace); with users: are measured\n"
     "  --sessions N         of a load in closed loop: N users at a time, each with a copy of one\n"
     "                       session after the other (its own for so many engines)\n"
     "  --begin WHERE        of a session a user begins with: start or midst (midst)\n"

@@ -84,7 +84,28 @@ static void shuffle(struct sessions *s, uint64_t *rng) {
     }
 }
 
+// How much of each request's sequence the requests of its session know at most.
+static uint32_t *find_longest(const struct sessions *s, const struct workload *load) {
+    uint32_t *longest = memory_take(load->n, sizeof *longest);
+    for (size_t session = 0; session < s->n; session++)
+        for (size_t i = s->first[session]; i < s->first[session + 1]; i++) {
+            const struct request *r = &load->requests[s->requests[i]];
+            uint32_t most = r->known;
+            for (size_t k = s->first[session]; k < s->first[session + 1]; k++) {
+                const struct request *other = &load->requests[s->requests[k]];
+                if (other->first == r->first && other->known > most) most = other->known;
+            }
+            longest[s->requests[i]] = most;
+        }
+    return longest;
+}
+
 // ---- Copies --------------------------------------------------------------------------------------
+
+// A sequence of blocks that requests of a session are heads of: where it is in the load, and its copy.
+struct sequence {
+    size_t of, copy;
+};
 
 struct copying {
     struct workload *out;
@@ -92,7 +113,10 @@ struct copying {
     const struct users_plan *plan;
     struct sessions sessions;
     struct owners owners;
-    uint32_t *place; // by request of the load: its copy in the session that is being copied
+    uint32_t *place;   // by request of the load: its copy in the session that is being copied
+    uint32_t *longest; // by request of the load: blocks of its sequence that its session knows
+    struct sequence *sequences; // of the session that is being copied
+    size_t n_sequences, room_sequences;
     size_t room, room_hashes;
     double pause; // seconds between two sessions
     uint64_t rng;
@@ -104,13 +128,30 @@ struct user {
     uint32_t after;
 };
 
+// Copies all that the session knows of the request's sequence, once; returns the place of the copy.
+static size_t copy_sequence(struct copying *c, uint32_t which, uint32_t session) {
+    struct workload *out = c->out;
+    const uint64_t *hashes = request_hashes(c->load, which);
+    size_t of = c->load->requests[which].first, n = c->longest[which], copy = out->n_hashes;
+    for (size_t i = c->n_sequences; i-- > 0;)
+        if (c->sequences[i].of == of) return c->sequences[i].copy;
+    out->hashes = memory_grow(out->hashes, &c->room_hashes, copy + n + 1, sizeof *out->hashes);
+    for (size_t b = 0; b < n; b++) {
+        bool shared = owner_of(&c->owners, hashes[b])->session == SHARED;
+        out->hashes[out->n_hashes++] =
+            shared ? hashes[b] : random_mix(hashes[b] + 0x9e3779b97f4a7c15u * (session + 1u));
+    }
+    c->sequences =
+        memory_grow(c->sequences, &c->room_sequences, c->n_sequences + 1, sizeof *c->sequences);
+    c->sequences[c->n_sequences++] = (struct sequence){of, copy};
+    return copy;
+}
+
 static void copy_request(struct copying *c, struct user *u, uint32_t session, uint32_t which,
                          bool first) {
     struct workload *out = c->out;
     struct request r = c->load->requests[which];
-    const uint64_t *hashes = request_hashes(c->load, which);
     r.session = session;
-    r.first = out->n_hashes;
     if (first)
         r.after = u->after, r.delay = u->delay;
     else
@@ -118,13 +159,7 @@ static void copy_request(struct copying *c, struct user *u, uint32_t session, ui
     r.at = u->at + r.delay;
     u->at = r.at + (r.osl + 1) * c->plan->pace;
     if (r.at >= c->plan->until) return;
-    out->hashes = memory_grow(out->hashes, &c->room_hashes, out->n_hashes + r.known + 1u,
-                              sizeof *out->hashes);
-    for (uint32_t b = 0; b < r.known; b++) {
-        bool shared = owner_of(&c->owners, hashes[b])->session == SHARED;
-        out->hashes[out->n_hashes++] =
-            shared ? hashes[b] : random_mix(hashes[b] + 0x9e3779b97f4a7c15u * (session + 1u));
-    }
+    r.first = copy_sequence(c, which, session);
     c->place[which] = (uint32_t)out->n;
     out->requests = memory_grow(out->requests, &c->room, out->n + 1, sizeof r);
     out->requests[out->n] = r;
@@ -136,6 +171,7 @@ static void copy_session(struct copying *c, struct user *u, uint32_t which, size
     const struct sessions *s = &c->sessions;
     uint32_t session = c->out->sessions++;
     size_t from = s->first[which] + skip;
+    c->n_sequences = 0;
     for (size_t i = from; i < s->first[which + 1] && u->at < c->plan->until; i++)
         copy_request(c, u, session, s->requests[i], i == from);
     u->delay = c->pause;
@@ -181,6 +217,7 @@ void users_make(struct workload *out, const struct workload *load, const struct 
     *out = (struct workload){.block_size = load->block_size, .closed = true};
     find_sessions(&c.sessions, load);
     find_owners(&c.owners, load);
+    c.longest = find_longest(&c.sessions, load);
     for (unsigned u = 0; u < plan->users; u++)
         begin_user(&c, &users[u], u);
     for (bool busy = true; busy;) {
@@ -195,6 +232,8 @@ void users_make(struct workload *out, const struct workload *load, const struct 
     snprintf(out->what, sizeof out->what, "%u users of %.120s", plan->users, load->what);
     free(users);
     free(c.place);
+    free(c.longest);
+    free(c.sequences);
     free(c.owners.table);
     free(c.sessions.requests);
     free(c.sessions.first);

@@ -30,7 +30,7 @@ static void show_log(const struct stand *s) {
     char line[300];
     FILE *log = fopen(s->log, "r");
     while (log && fgets(line, sizeof line, log))
-        cr_log_warn("%s", line);
+        cr_log_error("%s", line);
     if (log) fclose(log);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "home.h"
+#include "needs.h"
 #include "program.h"
 #include "stand.h"
 
@@ -18,12 +19,6 @@ struct held {
     size_t n, depth[MOST_HELD];
     uint64_t *paths[MOST_HELD]; // prefix hashes, to be freed
 };
-
-static bool has_python(void) {
-    const char *argv[] = {"/usr/bin/python3", "-c", "import zmq, msgpack", NULL};
-    pid_t pid = program_start(argv, -1, -1, -1);
-    return stand_wait(&pid) == 0;
-}
 
 static void read_held(FILE *f, struct held *h) {
     static char line[MOST_TOKENS * 8];
@@ -48,8 +43,7 @@ static bool is_true(struct stand *s, const struct held *h) {
 }
 
 Test(python, a_publisher_of_pyzmq_and_msgpack) {
-    if (!has_python())
-        cr_skip_test("/usr/bin/python3 has no zmq or no msgpack: python3-zmq, python3-msgpack");
+    needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");
     static struct held held;
     struct stand s = {0};
     int events_port = 0, replay_port = 0, in[2], out[2];

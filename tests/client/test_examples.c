@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples do what their README says, against a real server.
 #include <criterion/criterion.h>
-#include <criterion/logging.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "needs.h"
 #include "real.h"
 
 static struct real server;
@@ -73,14 +73,6 @@ Test(examples, async) {
 
 static const char python[] = "/usr/bin/python3";
 
-static bool has_redis_py(void) {
-    char out[2000];
-    const char *argv[] = {python, "-c", "import redis.sentinel", NULL};
-    bool has = real_run(argv, out, sizeof out) == 0;
-    if (!has) cr_log_warn("skipped: %s can't import redis", python);
-    return has;
-}
-
 static void check_frontend(const char *out, bool first, bool lost) {
     cr_expect((strstr(out, "created the pool\n") != NULL) == first, "%s", out);
     said(out, "w2 at http://10.0.0.2:8000 has 2 of 3 blocks\n");
@@ -89,14 +81,14 @@ static void check_frontend(const char *out, bool first, bool lost) {
 }
 
 Test(examples, frontend) {
-    if (!has_redis_py()) return;
+    needs_python("redis.sentinel", "python3-redis");
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), true, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), false, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, "--lose", url(), "demo", NULL), false, true);
 }
 
 Test(examples, frontend_with_sentinels) {
-    if (!has_redis_py()) return;
+    needs_python("redis.sentinel", "python3-redis");
     struct real sentinel = real_sentinel(&server, "main");
     char addresses[64];
     snprintf(addresses, sizeof addresses, "127.0.0.1:1,127.0.0.1:%d", sentinel.port);

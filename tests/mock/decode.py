@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Decodes an engine's batches with python3-msgpack: what our own packing and unpacking agree on might
 # still be nobody else's MessagePack. Usage: decode.py REPLAY-ENDPOINT; prints the events, one a line.
-# Exits with 77 if Python has no zmq or msgpack.
 import sys
 
-try:
-    import msgpack
-    import zmq
-except ImportError as e:
-    print(e)
-    sys.exit(77)
+import msgpack
+import zmq
 
 
 def main():

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "home.h"
+#include "needs.h"
 #include "program.h"
 #include "stand.h"
 
@@ -16,20 +17,10 @@ static void down(void) {
     stand_down(&s);
 }
 
-static bool python_has(const char *library) {
-    char line[60];
-    int status;
-    snprintf(line, sizeof line, "import %s", library);
-    const char *argv[] = {"/usr/bin/python3", "-c", line, NULL};
-    pid_t pid = program_start(argv, -1, -1, -1);
-    return program_ends(&pid, PATIENCE_MS, &status) && status == 0;
-}
-
-static void talk(const char *library) {
+static void talk(const char *library, const char *package) {
     char router[60], engine[60];
     int status;
-    if (!python_has(library))
-        cr_skip_test("/usr/bin/python3 has no %s: python3-%s", library, library);
+    needs_python(library, package);
     stand_redis(&s);
     stand_engine(&s, 0, "--no-events --time-scale 100");
     snprintf(engine, sizeof engine, "http://127.0.0.1:%d", s.engines[0].port);
@@ -46,11 +37,11 @@ static void talk(const char *library) {
 }
 
 Test(clients, httpx, .fini = down) {
-    talk("httpx");
+    talk("httpx", "python3-httpx");
 }
 
 Test(clients, aiohttp, .fini = down) {
-    talk("aiohttp");
+    talk("aiohttp", "python3-aiohttp");
 }
 
 // ---- Engines, bridge, pool, router ---------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "home.h"
+#include "needs.h"
 #include "stand.h"
 
 enum { MOST = 1 << 20 };
@@ -17,11 +18,6 @@ static struct stand s;
 
 static void down(void) {
     stand_down(&s);
-}
-
-static bool have_chromium(void) {
-    const char *places[] = {"/usr/bin/chromium", "/usr/local/bin/chromium"};
-    return access(places[0], X_OK) == 0 || access(places[1], X_OK) == 0;
 }
 
 // The document as it is after some seconds of the page's own time; to be freed.
@@ -52,7 +48,7 @@ static char *browse(void) {
 }
 
 Test(page, shows_the_fleet, .fini = down, .timeout = 120) {
-    if (!have_chromium()) cr_skip_test("no chromium");
+    needs_program("chromium", "chromium");
     stand_redis(&s);
     stand_router(&s, 0,
                  (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
@@ -75,7 +71,7 @@ Test(page, shows_the_fleet, .fini = down, .timeout = 120) {
 }
 
 Test(page, asks_for_a_token, .fini = down, .timeout = 120) {
-    if (!have_chromium()) cr_skip_test("no chromium");
+    needs_program("chromium", "chromium");
     char file[200];
     snprintf(file, sizeof file, "%s/tokens", home_path());
     FILE *f = fopen(file, "w");

@@ -224,12 +224,13 @@ Test(engine, comes_back_from_the_host) {
     }
 }
 
-// While it is loaded, others go on.
+// While it is loaded, others go on: 12 tokens of 0.1 s, which take two steps of those who decode.
 Test(engine, loading_holds_up_nobody_else) {
     struct small l;
     small_open(&l, 4);
     small_add(&l, 0, 12, 1, 100);
-    small_add(&l, 0, 33, 3, 200);
+    small_add(&l, 0, 45, 1, 200);
+    small_add(&l, 0, 5, 4, 300);
     small_add(&l, 0, 12, 1, 100);
     struct model m = round_numbers;
     m.transfer = 0.1;
@@ -238,15 +239,17 @@ Test(engine, loading_holds_up_nobody_else) {
     engine_add(e, 0);
     go(e, 1 + 12 * 0.01);
     engine_add(e, 1);
-    struct step s = go(e, 1 + 33 * 0.01);
-    cr_assert(s.n_moved == 0 && s.n_first == 1);
-    engine_free(e);
-    e = engine_new(&m, &l.load, 10, 8);
-    engine_add(e, 0);
-    go(e, 1 + 12 * 0.01);
-    engine_add(e, 1);
-    s = go(e, 1 + 33 * 0.01);
-    cr_assert(s.n_moved == 2 && s.moved[0].hash == 102 && s.moved[1].hash == 101);
+    struct step s = go(e, 1 + 45 * 0.01);
+    cr_assert(s.n_moved == 3);
+    engine_add(e, 2);
+    go(e, 1 + 5 * 0.01);
+    engine_add(e, 3);
+    s = go(e, 1 + 0.1 + 6 * 0.001);
+    cr_assert(s.decoding == 1 && s.prefill == 0 && s.n_stored == 0);
+    s = go(e, 1 + 0.1 + 7 * 0.001);
+    cr_assert(s.n_stored == 1 && s.stored[0].from == 0 && s.stored[0].to == 3 && s.n_first == 0);
+    s = go(e, 1 + 0.1 + 0.01 + (8 + 11) * 0.001);
+    cr_assert(s.n_done == 2 && s.prefill == 1);
     engine_free(e);
 }
 

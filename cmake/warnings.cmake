@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # One set of warnings, and they are errors, for gcc and clang alike.
-add_library(kvr_flags INTERFACE)
-target_compile_options(kvr_flags INTERFACE
+add_library(kvr_warnings INTERFACE)
+target_compile_options(kvr_warnings INTERFACE
     -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla)
 if(KVROUTE_WERROR)
-    target_compile_options(kvr_flags INTERFACE -Werror)
+    target_compile_options(kvr_warnings INTERFACE -Werror)
 endif()
+add_library(kvr_flags INTERFACE)
+target_link_libraries(kvr_flags INTERFACE kvr_warnings)
 
 # gcc's address + undefined sanitizers, or libFuzzer's with the same checks. Nothing goes on after a
 # finding: a report that doesn't stop the program is a report nobody reads.

@@ -8,9 +8,11 @@
 #include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 enum { START_S = 60, SETTLE_S = 10, PORT_TRIES = 50 };
 #define SOCKET "control.sock"
 #define LOG "redis.log"
+#define CLOCK "clock"
 #define SECONDS(s) ((s)*INT64_C(1000000000))
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -57,6 +60,38 @@ static bool make_folder(struct server *s) {
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at) {
     (void)st, (void)kind, (void)at;
     return remove(path);
+}
+
+// The file that the server's clock is read from, in its folder.
+static bool make_clock(struct server *s) {
+    char path[256];
+    path_of(s, CLOCK, path);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *at = MAP_FAILED;
+    if (file >= 0 && ftruncate(file, sizeof *s->time) == 0)
+        at = mmap(NULL, sizeof *s->time, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file >= 0) close(file);
+    if (at == MAP_FAILED) {
+        say("can't make %s: %s", path, strerror(errno));
+        return false;
+    }
+    s->time = at;
+    server_time(s, s->plan.time);
+    return true;
+}
+
+void server_time(struct server *s, int64_t us) {
+    atomic_store(s->time, us);
+}
+
+// In the server's process. The file's name is relative to its folder.
+static void preload_clock(const struct server *s) {
+    char list[4096];
+    const char *others = getenv("LD_PRELOAD");
+    snprintf(list, sizeof list, "%s%s%s", others ? others : "", others && *others ? ":" : "",
+             s->plan.clock);
+    setenv("LD_PRELOAD", list, 1);
+    setenv("KVROUTE_SIM_CLOCK", CLOCK, 1);
 }
 
 // The server's last words, when it didn't come up.
@@ -101,6 +136,7 @@ static void exec_server(const struct server *s) {
         (char *)s->plan.module, //
         NULL,
     };
+    if (s->time) preload_clock(s);
     if (chdir(s->dir) == 0) execvp(s->plan.server, argv);
     say("can't run %s: %s", s->plan.server, strerror(errno));
     _exit(127);
@@ -115,6 +151,7 @@ static bool ping(struct server *s) {
 
 bool server_start(struct server *s) {
     if (!s->dir[0] && !make_folder(s)) return false;
+    if (s->plan.clock && !s->time && !make_clock(s)) return false;
     char socket_path[256];
     path_of(s, SOCKET, socket_path);
     unlink(socket_path);
@@ -216,6 +253,8 @@ bool server_tear(struct server *s, size_t bytes) {
 
 void server_remove(struct server *s) {
     server_kill(s);
+    if (s->time) munmap((void *)s->time, sizeof *s->time);
+    s->time = NULL;
     if (!s->dir[0]) return;
     if (s->plan.keep) {
         printf("kept: %s\n", s->dir);

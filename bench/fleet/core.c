@@ -15,6 +15,9 @@ static void *resize(void *ctx, void *p, size_t size) {
     return NULL;
 }
 
+// When a run begins, ms since the epoch. As large as in life, so that sums of times are rounded alike.
+#define START INT64_C(1700000000000)
+
 static void refuse(const char *what, enum kvr_err err) {
     fprintf(stderr, "kvroute-sim: %s is refused by the core (%d)\n", what, (int)err);
     exit(1);
@@ -38,8 +41,14 @@ struct kvr_bytes core_id(const uint32_t *request) {
     return (struct kvr_bytes){(const char *)request, sizeof *request};
 }
 
+struct kvr_bytes core_session(const struct world *w, uint32_t request, char room[CORE_SESSION]) {
+    if (!w->named) return (struct kvr_bytes){"", 0};
+    int n = snprintf(room, CORE_SESSION, "%u", w->load->requests[request].session);
+    return (struct kvr_bytes){room, (size_t)n};
+}
+
 int64_t core_ms(double seconds) {
-    return 1 + (int64_t)(seconds * 1000);
+    return START + (int64_t)(seconds * 1000);
 }
 
 void core_worker(struct core *c, const struct world *w, uint32_t worker, bool there) {

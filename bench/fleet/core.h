@@ -18,10 +18,12 @@ void core_worker(struct core *c, const struct world *w, uint32_t worker, bool th
 void core_changed(struct core *c, const struct world *w, const struct change *x);
 
 // Names of engines and ids of requests, as pools know them.
-enum { CORE_NAME = 8 };
+enum { CORE_NAME = 8, CORE_SESSION = 12 };
 struct kvr_bytes core_name(uint32_t worker, char room[CORE_NAME]);
 uint32_t core_number(const char *name, size_t n); // NOBODY: no engine's name
 struct kvr_bytes core_id(const uint32_t *request);
-int64_t core_ms(double seconds);
+// The session that the request names; empty: none, as where sessions aren't named.
+struct kvr_bytes core_session(const struct world *w, uint32_t request, char room[CORE_SESSION]);
+int64_t core_ms(double seconds); // since the epoch, at so many seconds of the run
 
 #endif

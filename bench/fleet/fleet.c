@@ -514,6 +514,7 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
             .now = &f->now,
             .seed = plan->seed,
             .rule = plan->rule,
+            .named = plan->named,
             .words = plan->words,
             .sync = plan->sync,
             .age = plan->age,
@@ -544,6 +545,12 @@ void fleet_later(struct fleet *f, double seconds, void (*call)(void *self, uint3
     struct call *c = memory_take(1, sizeof *c);
     *c = (struct call){call, self};
     later(f, seconds, CALLED, a, b, c);
+}
+
+void fleet_predicted(struct fleet *f, uint32_t request, double ms) {
+    struct life *l = &f->stats->lives[request];
+    l->chosen = f->now;
+    l->predicted = ms < 0 ? -1 : ms / 1000;
 }
 
 struct engine_load fleet_load(const struct fleet *f, uint32_t worker) {

@@ -52,6 +52,7 @@ struct run_plan {
     bool together;             // a session's requests come to one router; else each comes to any
     uint64_t seed;
     struct kvr_rule rule;
+    bool named; // see world
     const char *words;
     const struct incident *incidents;
     size_t n_incidents;

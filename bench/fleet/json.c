@@ -2,16 +2,18 @@
 // All figures as JSON. Nothing in it depends on real time or on the machine.
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "results.h"
+#include "terms.h"
 
 static json_t *real(double v) {
     return json_real(v);
 }
 
 static json_t *figures(const struct figures *x) {
-    return json_pack(
+    json_t *j = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "requests", real(x->requests), "ttft_mean", real(x->ttft_mean), "ttft_p50",
         real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean", real(x->tbt_mean), "tbt_p99",
@@ -19,6 +21,8 @@ static json_t *figures(const struct figures *x) {
         real(x->goodput), "in_slo", real(x->kept), "hits", real(x->hit), "imbalance",
         real(x->imbalance), "work", real(x->work), "retried", real(x->retried), "loaded",
         real(x->loaded), "preempted", real(x->preempted));
+    if (!isnan(x->error)) json_object_set_new(j, "ttft_prediction_error", real(x->error));
+    return j;
 }
 
 static json_t *stretches(const struct row *row, size_t n) {
@@ -31,6 +35,13 @@ static json_t *stretches(const struct row *row, size_t n) {
                            real(x->blocks ? (double)x->hits / (double)x->blocks : 0), "late",
                            (int)x->late));
     }
+    return all;
+}
+
+static json_t *left_out(unsigned terms) {
+    json_t *all = json_array();
+    for (unsigned i = 0; i < TERMS; i++)
+        if (terms & 1u << i) json_array_append_new(all, json_string(term_names[i]));
     return all;
 }
 
@@ -49,23 +60,24 @@ static json_t *run(const struct results *r, const struct row *row) {
     if (row->spec.together) json_object_set_new(j, "balancer", json_string("conversation"));
     if (row->spec.kind->scores)
         json_object_set_new(j, "policy", json_string(kvr_policies[row->spec.policy].name));
+    if (row->spec.without) json_object_set_new(j, "without", left_out(row->spec.without));
     if (row->stretches) json_object_set_new(j, "stretches", stretches(row, r->o->stretches));
     return j;
 }
 
 static json_t *setup(const struct results *r) {
     const struct options *o = r->o;
-    return json_pack("{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s, s:s, s:b, s:b, s:i, s:i, s:o, s:o}",
-                     "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds),
-                     "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
-                     "model", o->models, "workers", (int)o->workers, "blocks", (int)o->blocks,
-                     "budget", (int)o->model.budget, "hop", real(o->hop), "delay", real(o->delay),
-                     "sync", real(o->sync), "age", real(o->age), "notice", real(o->notice),
-                     "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
-                     o->words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention",
-                     (int)o->attention, "host_blocks", (int)o->host, "sessions", (int)o->users,
-                     "warmup", real(o->warmup), "duration", real(o->duration));
+    return json_pack(
+        "{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:o, s:o}",
+        "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds), "block_size",
+        (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds, "model", o->models,
+        "workers", (int)o->workers, "blocks", (int)o->blocks, "budget", (int)o->model.budget, "hop",
+        real(o->hop), "delay", real(o->delay), "sync", real(o->sync), "age", real(o->age), "notice",
+        real(o->notice), "slo_ttft", real(o->slo.ttft), "slo_tbt", real(o->slo.tbt), "weights",
+        o->words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention", (int)o->attention,
+        "session_names", (int)o->named, "host_blocks", (int)o->host, "sessions", (int)o->users,
+        "warmup", real(o->warmup), "duration", real(o->duration));
 }
 
 bool json_write(const struct results *r, const char *path) {

@@ -2,9 +2,11 @@
 // kvroute-sim: a fleet of inference engines in virtual time, to compare routers. See docs/simulator.md.
 //
 // Files: load*, talk (what arrives); model, engine, kv (the engines); queue, fleet (virtual time);
-// router*, local, core, shared, ring, texts (who chooses, and by what); search; stats, results, table, json,
-// plots (what comes out; charts are in bench/common); options.
+// router*, local, core, cores, terms, shared, ring, texts (who chooses, and by what), preload/ (the clock of
+// the shared pool's server); search; stats, results, table, json, plots (what comes out; charts are in
+// bench/common); options.
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include "results.h"
 #include "shared.h"
 #include "stop.h"
+#include "terms.h"
 #include "users.h"
 
 struct program {
@@ -102,14 +105,26 @@ static void describe(struct program *p, double factor) {
 
 // ---- Runs ----------------------------------------------------------------------------------------
 
+// What was said goes to the end of the name.
+static void add_name(struct row *row, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_name(struct row *row, const char *format, ...) {
+    size_t n = strlen(row->name);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(row->name + n, sizeof row->name - n, format, args);
+    va_end(args);
+}
+
 static void name_row(struct row *row) {
-    int n = snprintf(row->name, sizeof row->name, "%s", row->spec.kind->name);
-    if (row->spec.kind->scores)
-        n += snprintf(row->name + n, sizeof row->name - (size_t)n, ", %s",
-                      kvr_policies[row->spec.policy].name);
-    if (row->series != SCALED && row->spec.routers > 1)
-        snprintf(row->name + n, sizeof row->name - (size_t)n,
-                 row->spec.together ? " (%u, conversations)" : " (%u)", row->spec.routers);
+    const struct spec *s = &row->spec;
+    char terms[80];
+    add_name(row, "%s", s->kind->name);
+    if (s->kind->scores) add_name(row, ", %s", kvr_policies[s->policy].name);
+    if (row->series != SCALED && s->routers > 1)
+        add_name(row, s->together ? " (%u, conversations)" : " (%u)", s->routers);
+    terms_text(s->without, terms, sizeof terms);
+    if (s->without) add_name(row, ", no %s", terms);
 }
 
 static struct run_plan plan_of(struct program *p, const struct row *row,
@@ -139,6 +154,7 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
         .together = row->spec.together,
         .seed = seed,
         .rule = o->rule,
+        .named = o->named,
         .words = o->words,
         .incidents = o->incidents,
         .n_incidents = row->series == COMPARED ? o->n_incidents : 0,
@@ -146,6 +162,7 @@ static struct run_plan plan_of(struct program *p, const struct row *row,
         .title = row->name,
     };
     plan.rule.policy = row->spec.policy;
+    plan.rule.without = row->spec.without;
     return plan;
 }
 
@@ -224,9 +241,10 @@ static void tried(void *ctx, const struct fixed *f, const struct figures *x, boo
 
 // Finds the constants of `fixed` for the load at this factor, on seeds of its own.
 static bool search(struct program *p, double factor) {
-    struct searching s = {
-        .p = p,
-        .row = {.series = SWEPT, .spec = {router_find("fixed", 5), 1, 0, false}, .factor = factor}};
+    struct searching s = {.p = p,
+                          .row = {.series = SWEPT,
+                                  .spec = {.kind = router_find("fixed", 5), .routers = 1},
+                                  .factor = factor}};
     struct figures figures;
     size_t runs;
     name_row(&s.row);
@@ -255,10 +273,12 @@ static bool compare(struct program *p) {
         if (p->o.search && !search(p, factor)) return false;
         make_loads(p, factor);
         describe(p, factor);
+        size_t first = p->results.n;
         table_head(stdout, &p->results);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++)
             if (!run_one(p, COMPARED, p->o.specs[i], factor)) return false;
+        table_errors(stdout, &p->results, first);
     }
     table_foot(stdout, &p->results);
     return true;
@@ -266,10 +286,12 @@ static bool compare(struct program *p) {
 
 static bool sweep(struct program *p) {
     for (size_t k = 0; k < p->o.n_sweep; k++) {
+        size_t first = p->results.n;
         printf("\nThe load %g times:\n\n", p->o.sweep[k]);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++)
             if (!run_one(p, SWEPT, p->o.specs[i], p->o.sweep[k])) return false;
+        table_errors(stdout, &p->results, first);
     }
     return true;
 }
@@ -277,6 +299,7 @@ static bool sweep(struct program *p) {
 // Each kind once, whatever number of routers it was named with.
 static bool scale(struct program *p) {
     for (size_t k = 0; k < p->o.n_scale; k++) {
+        size_t first = p->results.n;
         printf("\n%g routers:\n\n", p->o.scale[k]);
         table_columns(stdout);
         for (size_t i = 0; i < p->o.n_specs; i++) {
@@ -284,10 +307,11 @@ static bool scale(struct program *p) {
             bool seen = false;
             for (size_t j = 0; j < i; j++)
                 seen |= p->o.specs[j].kind == s.kind && p->o.specs[j].policy == s.policy &&
-                        p->o.specs[j].together == s.together;
+                        p->o.specs[j].together == s.together && p->o.specs[j].without == s.without;
             s.routers = (unsigned)p->o.scale[k];
             if (!seen && !run_one(p, SCALED, s, 1)) return false;
         }
+        table_errors(stdout, &p->results, first);
     }
     return true;
 }
@@ -297,7 +321,8 @@ int main(int argc, char **argv) {
     int status = options_parse(&p->o, argc, argv);
     if (status < 0) {
         stop_watch();
-        p->shared.server.plan = (struct server_plan){.module = p->o.module, .server = p->o.server};
+        p->shared.server.plan =
+            (struct server_plan){.module = p->o.module, .server = p->o.server, .clock = p->o.clock};
         bool ok = compare(p) && sweep(p) && scale(p);
         if (ok && p->o.json) ok = json_write(&p->results, p->o.json);
         if (ok && p->o.plots) ok = plots_write(&p->results, p->o.plots);

@@ -12,6 +12,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "terms.h"
+
 #ifndef REDIS_SERVER
 #define REDIS_SERVER "redis-server"
 #endif
@@ -60,6 +62,11 @@ static const char usage[] =
     "llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
+    "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
+    "                       queue, arrivals, reuse, pace, first, rounding\n"
+    "  --ablation           a row for the whole rule, one without each term, one without any;\n"
+    "                       with these two, --router is events unless it is given\n"
+    "  --session-names      requests name their session (SESSION) to shared, own, events, sync\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
     "  --sync MS            until a decision is known to the other routers (2)\n"
@@ -156,12 +163,36 @@ static bool specs(struct options *o, const char *text) {
     o->n_specs = 0;
     for (char *word; (word = part(&list, ','));) {
         char *kind = part(&word, ':'), *more;
-        struct spec s = {.kind = router_find(kind, strlen(kind)), 1, o->rule.policy, false};
+        struct spec s = {
+            .kind = router_find(kind, strlen(kind)), .routers = 1, .policy = o->rule.policy};
         if (!s.kind) return wrong("router: no kind", kind);
         while ((more = part(&word, ':')))
             if (!spec_word(&s, more)) return false;
         if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
         o->specs[o->n_specs++] = s;
+    }
+    return true;
+}
+
+// Terms can be left out where the rule is in this process.
+static bool leave_out(struct options *o) {
+    struct spec given[MAX_SPECS];
+    size_t n = o->n_specs;
+    if (!o->without && !o->ablation) return true;
+    memcpy(given, o->specs, sizeof given);
+    o->n_specs = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct spec s = given[i];
+        if (!s.kind->scores || s.kind->remote || s.policy != KVR_DELAY)
+            return wrong("without, --ablation: not of", s.kind->name);
+        // First as it was asked for; then without one more term, and at last without all.
+        for (unsigned k = 0; k <= (o->ablation ? TERMS + 1 : 0); k++) {
+            unsigned term = k > TERMS ? TERMS_ALL : k ? 1u << (k - 1) : 0;
+            if (k && !(term & ~o->without)) continue;
+            if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
+            s.without = o->without | term;
+            o->specs[o->n_specs++] = s;
+        }
     }
     return true;
 }
@@ -173,25 +204,25 @@ static bool add_fixed(struct options *o) {
     for (size_t i = 0; i < o->n_specs; i++)
         if (o->specs[i].kind == kind) return true;
     if (o->n_specs == MAX_SPECS) return wrong("router", "too many");
-    o->specs[o->n_specs++] = (struct spec){kind, 1, o->rule.policy, false};
+    o->specs[o->n_specs++] = (struct spec){.kind = kind, .routers = 1, .policy = o->rule.policy};
     return true;
 }
 
-// ../module/kvroute.so as seen from the folder of this program, else where the build put it.
-static const char *default_module(void) {
-    static char path[PATH_MAX + 32];
+#ifndef KVROUTE_MODULE
+#define KVROUTE_MODULE "kvroute.so"
+#endif
+#ifndef SIM_CLOCK
+#define SIM_CLOCK "kvroute-sim-clock.so"
+#endif
+
+// A file as seen from the folder of this program, else where the build put it.
+static const char *beside(char path[PATH_MAX + 32], const char *name, const char *built) {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
     path[n > 0 ? n : 0] = 0;
     char *slash = strrchr(path, '/');
-    if (slash) {
-        strcpy(slash, "/../module/kvroute.so");
-        if (access(path, R_OK) == 0) return path;
-    }
-#ifdef KVROUTE_MODULE
-    return KVROUTE_MODULE;
-#else
-    return "kvroute.so";
-#endif
+    if (!slash) return built;
+    strcpy(slash + 1, name);
+    return access(path, R_OK) == 0 ? path : built;
 }
 
 // ---- The table -----------------------------------------------------------------------------------
@@ -270,6 +301,16 @@ static bool take_fixed(struct options *o, const struct setting *s, const char *t
     }
     if (list || o->fixed.bits < 1 || o->fixed.bits > 53)
         return wrong(s->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
+    return true;
+}
+
+static bool take_without(struct options *o, const struct setting *s, const char *text) {
+    char room[LIST], *list = copy(room, text);
+    for (char *word; (word = part(&list, ','));) {
+        unsigned term = term_find(word);
+        if (!term) return wrong(s->name, word);
+        o->without |= term;
+    }
     return true;
 }
 
@@ -429,6 +470,9 @@ static const struct setting settings[] = {
     {"budget", take_whole, AT(budget), 1, 1e6},
     {"router", take_text, AT(routers), 0, 0},
     {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
+    {"without", take_without, 0, 0, 0},
+    {"ablation", take_flag, AT(ablation), 0, 0},
+    {"session-names", take_flag, AT(named), 0, 0},
     {"hop", take_ms, AT(hop), 0, 1e9},
     {"delay", take_ms, AT(delay), 0, 1e9},
     {"sync", take_ms, AT(sync), 0, 1e9},
@@ -452,12 +496,12 @@ static const struct setting settings[] = {
 enum { SETTINGS = sizeof settings / sizeof *settings, HELP = SETTINGS };
 
 static void set_defaults(struct options *o) {
+    static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
     const char *server = getenv("REDIS_SERVER"), *module = getenv("KVROUTE_MODULE");
     struct kvr_options pool;
     kvr_options_default(&pool);
     *o = (struct options){
         .load = &loads[0],
-        .routers = everything,
         .block_size = 64,
         .speed = 1,
         .seed = 1,
@@ -478,7 +522,9 @@ static void set_defaults(struct options *o) {
         .rule = pool.rule,
         .slo = {2, 0.1},
         .server = server && *server ? server : REDIS_SERVER,
-        .module = module && *module ? module : default_module(),
+        .module = module && *module ? module
+                                    : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
+        .clock = beside(beside_clock, "kvroute-sim-clock.so", SIM_CLOCK),
     };
 }
 
@@ -510,7 +556,8 @@ int options_parse(struct options *o, int argc, char **argv) {
         fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
         return 2;
     }
-    if (!specs(o, o->routers) || !add_fixed(o)) return 2;
+    if (!o->routers) o->routers = o->without || o->ablation ? "events" : everything;
+    if (!specs(o, o->routers) || !leave_out(o) || !add_fixed(o)) return 2;
     if (!plan_engines(o)) return 2;
     if (!o->trace && !o->users) o->users = (uint64_t)options_sum(o, o->load->users);
     if (!o->requests && !o->trace && !o->users) o->requests = 12000;

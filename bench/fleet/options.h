@@ -12,12 +12,13 @@
 
 enum { MAX_SPECS = 64, MAX_FACTORS = 32, MAX_INCIDENTS = 16, MAX_SEEDS = 32 };
 
-// A kind of router, how many of them, by which policy, and who comes to which.
+// A kind of router, how many of them, by which policy and what of it, and who comes to which.
 struct spec {
     const struct router *kind;
     unsigned routers;
     int policy;
-    bool together; // see run_plan
+    bool together;    // see run_plan
+    unsigned without; // terms of the policy that are left out, see terms.h
 };
 
 struct options {
@@ -45,6 +46,9 @@ struct options {
     size_t n_specs;
     struct kvr_rule rule;
     char words[256];                      // its weights, as options of KVROUTE.CREATE
+    unsigned without;                     // terms that are left out of the policy
+    bool ablation;                        // each of them in turn, in a row of its own
+    bool named;                           // requests name their session
     double hop, delay, sync, age, notice; // seconds
     uint64_t affinity;                    // tokens; 0: sessions
     struct fixed fixed;                   // constants of `fixed`
@@ -59,7 +63,7 @@ struct options {
     size_t n_factor, n_sweep, n_scale;
     uint64_t stretches;
     const char *json, *plots;
-    const char *module, *server; // paths
+    const char *module, *server, *clock; // paths; clock: of the server's virtual time
 };
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.

@@ -15,7 +15,7 @@ struct row {
     struct spec spec;
     double factor;      // of the load
     struct fixed fixed; // the constants, of kind `fixed`
-    char name[64];
+    char name[128];
     struct figures figures;
     struct stretch *stretches; // options.stretches many; NULL: none
 };
@@ -36,6 +36,8 @@ void results_free(struct results *r);
 void table_head(FILE *f, const struct results *r);
 void table_columns(FILE *f);
 void table_row(FILE *f, const struct row *row);
+// How far off predictions were, in one line for the rows from `first` on that predict; nothing if none do.
+void table_errors(FILE *f, const struct results *r, size_t first);
 void table_foot(FILE *f, const struct results *r);
 bool json_write(const struct results *r, const char *path);    // false, with a message: it can't
 bool plots_write(const struct results *r, const char *folder); // likewise

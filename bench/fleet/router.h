@@ -48,6 +48,7 @@ struct world {
     const double *now;      // seconds
     uint64_t seed;
     struct kvr_rule rule; // for those that score
+    bool named;           // requests name their session, to those that can be told
     const char *words;    // the rule, as options of KVROUTE.CREATE
     double sync;          // seconds until a decision is known to the other routers
     double age;           // seconds between two readings of the engines' metrics
@@ -81,6 +82,8 @@ const struct router *router_find(const char *name, size_t len); // NULL: none of
 // Calls f(self, a, b) after so many virtual seconds.
 void fleet_later(struct fleet *f, double seconds, void (*call)(void *self, uint32_t a, uint32_t b),
                  void *self, uint32_t a, uint32_t b);
+// What a router predicts as it chooses for a request: ms until its first token; below 0: it can't.
+void fleet_predicted(struct fleet *f, uint32_t request, double ms);
 struct engine_load fleet_load(const struct fleet *f, uint32_t worker);
 // What the worker's engine has in its cache now; changes up to *number are in it.
 const struct kv *fleet_kv(const struct fleet *f, uint32_t worker, uint64_t *number);

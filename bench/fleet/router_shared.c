@@ -2,8 +2,8 @@
 // Routers on the shared pool: SELECT for each request, UPDATE and RELEASE as it goes on, and EVENT from
 // the engines, to the real module in a real redis-server, in the order of virtual time.
 //
-// The module's clock is not the simulation's, so nothing in this pool depends on time: no leases, no
-// time to live, no prediction.
+// The server's clock shows the run's time, so the module learns from times as it does in life. A command whose
+// effect carries a time goes after `tick`.
 //
 // When the server dies, routers do what libkvroute does: the engine with the fewest requests of their own
 // while it is away; then they book what they chose meanwhile, and, when it came back empty, what it has
@@ -38,12 +38,53 @@ struct pool {
     size_t room_moved;
 };
 
+// ---- Commands ------------------------------------------------------------------------------------
+
+struct number {
+    char text[24];
+};
+
+static void word(struct pool *p, size_t *n, const void *bytes, size_t len) {
+    p->argv = memory_grow(p->argv, &p->room_argv, *n + 1, sizeof *p->argv);
+    p->len = memory_grow(p->len, &p->room_len, *n + 1, sizeof *p->len);
+    p->argv[*n] = bytes;
+    p->len[(*n)++] = len;
+}
+
+static void text(struct pool *p, size_t *n, const char *s) {
+    word(p, n, s, strlen(s));
+}
+
+// The blocks of a request and what goes with them; what is written goes to `room`.
+struct prompt {
+    struct number isl;
+    char session[CORE_SESSION];
+};
+
+static void add_prompt(struct pool *p, size_t *n, uint32_t request, struct prompt *room) {
+    const struct request *q = &p->world.load->requests[request];
+    struct kvr_bytes session = core_session(&p->world, request, room->session);
+    snprintf(room->isl.text, sizeof room->isl.text, "%u", q->isl);
+    text(p, n, "HASHES");
+    word(p, n, request_hashes(p->world.load, request), q->blocks * sizeof(uint64_t));
+    text(p, n, "ISL");
+    text(p, n, room->isl.text);
+    if (!session.n) return;
+    text(p, n, "SESSION");
+    word(p, n, session.p, session.n);
+}
+
 static void id_of(const struct pool *p, uint32_t request, char out[32]) {
     snprintf(out, 32, "%u.%u", request, p->requests[request].booking);
 }
 
+static void tick(struct pool *p) {
+    shared_at(p->shared, core_ms(*p->world.now));
+}
+
 static void add_worker(struct pool *p, uint32_t worker) {
     char room[CORE_NAME];
+    tick(p);
     shared_sendf(p->shared, "KVROUTE.WORKER SET " POOL " %s ADDR sim:%u CAPACITY %lu",
                  core_name(worker, room).p, worker, (unsigned long)p->world.capacity[worker]);
     p->epoch[worker]++;
@@ -69,14 +110,14 @@ static void *open_pool(const struct world *w) {
     p->shared = w->shared;
     p->requests = memory_take(w->load->n, sizeof *p->requests);
     local_open(&p->local, w);
-    if (!p->shared || !shared_start(p->shared)) exit(1);
+    if (!p->shared || !shared_start(p->shared, core_ms(*w->now))) exit(1);
     make_pool(p);
     return p;
 }
 
 // ---- Requests ------------------------------------------------------------------------------------
 
-static uint32_t parse_choice(const redisReply *r, uint32_t *cached) {
+static uint32_t parse_choice(const redisReply *r, uint32_t *cached, double *ttft) {
     uint32_t worker = NOBODY;
     for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
         const redisReply *v = r->element[i + 1];
@@ -84,28 +125,32 @@ static uint32_t parse_choice(const redisReply *r, uint32_t *cached) {
         if (!field) break;
         if (!strcmp(field, "worker") && v->str) worker = core_number(v->str, v->len);
         if (!strcmp(field, "cached")) *cached = (uint32_t)v->integer;
+        if (!strcmp(field, "ttft") && v->str) *ttft = strtod(v->str, NULL);
     }
     return worker;
 }
 
 static uint32_t select_worker(struct pool *p, uint32_t request, uint32_t avoid) {
-    const struct request *q = &p->world.load->requests[request];
-    struct open_request *o = &p->requests[request];
+    struct prompt prompt;
     char id[32], room[CORE_NAME];
+    size_t n = 0;
     id_of(p, request, id);
-    shared_settle(p->shared);
-    redisContext *c = p->shared->server.control;
-    const char *hashes = (const char *)request_hashes(p->world.load, request);
-    size_t bytes = q->blocks * sizeof(uint64_t);
-    if (avoid == NOBODY)
-        redisAppendCommand(c, "KVROUTE.SELECT " POOL " %s HASHES %b ISL %u", id, hashes, bytes,
-                           q->isl);
-    else
-        redisAppendCommand(c, "KVROUTE.SELECT " POOL " %s HASHES %b ISL %u EXCLUDE 1 %s", id,
-                           hashes, bytes, q->isl, core_name(avoid, room).p);
+    text(p, &n, "KVROUTE.SELECT");
+    text(p, &n, POOL);
+    text(p, &n, id);
+    add_prompt(p, &n, request, &prompt);
+    if (avoid != NOBODY) {
+        text(p, &n, "EXCLUDE");
+        text(p, &n, "1");
+        text(p, &n, core_name(avoid, room).p);
+    }
+    tick(p);
+    redisAppendCommandArgv(p->shared->server.control, (int)n, p->argv, p->len);
     redisReply *r = shared_answer(p->shared);
-    uint32_t worker = parse_choice(r, &o->cached);
+    double ttft = -1;
+    uint32_t worker = parse_choice(r, &p->requests[request].cached, &ttft);
     freeReplyObject(r);
+    fleet_predicted(p->world.fleet, request, ttft);
     return worker;
 }
 
@@ -128,33 +173,24 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
     id_of(p, request, id);
     if (what == PREFILLED) {
         o->prefilled = true;
-        if (!p->away) shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s PREFILLED", id);
+        if (p->away) return;
+        tick(p);
+        shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s PREFILLED", id);
         return;
     }
     o->live = false;
     // What ends while the server is away is released when it is back; see catch_up.
-    if (!p->away) {
-        shared_sendf(p->shared, "KVROUTE.RELEASE " POOL " %s", id);
-        o->booking++;
-    }
+    // An answer that came to its end teaches; one that was cut off has put out nothing that counts.
+    if (p->away) return;
+    tick(p);
+    if (what == DONE)
+        shared_sendf(p->shared, "KVROUTE.UPDATE " POOL " %s OUTPUT %u", id,
+                     p->world.load->requests[request].osl);
+    shared_sendf(p->shared, "KVROUTE.RELEASE " POOL " %s", id);
+    o->booking++;
 }
 
 // ---- Events --------------------------------------------------------------------------------------
-
-struct number {
-    char text[24];
-};
-
-static void word(struct pool *p, size_t *n, const void *bytes, size_t len) {
-    p->argv = memory_grow(p->argv, &p->room_argv, *n + 1, sizeof *p->argv);
-    p->len = memory_grow(p->len, &p->room_len, *n + 1, sizeof *p->len);
-    p->argv[*n] = bytes;
-    p->len[(*n)++] = len;
-}
-
-static void text(struct pool *p, size_t *n, const char *s) {
-    word(p, n, s, strlen(s));
-}
 
 static void begin_event(struct pool *p, size_t *n, uint32_t worker, char room[CORE_NAME],
                         struct number number[2]) {
@@ -273,20 +309,28 @@ static void publish_all(struct pool *p, uint32_t worker) {
 }
 
 static void claim(struct pool *p, uint32_t request) {
-    const struct request *q = &p->world.load->requests[request];
     const struct open_request *o = &p->requests[request];
+    struct prompt prompt;
+    struct number cached;
     char id[32], room[CORE_NAME];
+    size_t n = 0;
     id_of(p, request, id);
-    shared_sendf(
-        p->shared,
-        o->prefilled ? "KVROUTE.CLAIM " POOL " %s %s 0 HASHES %b ISL %u CACHED %u PREFILLED"
-                     : "KVROUTE.CLAIM " POOL " %s %s 0 HASHES %b ISL %u CACHED %u",
-        id, core_name(o->worker, room).p, (const char *)request_hashes(p->world.load, request),
-        q->blocks * sizeof(uint64_t), q->isl, o->cached);
+    snprintf(cached.text, sizeof cached.text, "%u", o->cached);
+    text(p, &n, "KVROUTE.CLAIM");
+    text(p, &n, POOL);
+    text(p, &n, id);
+    text(p, &n, core_name(o->worker, room).p);
+    text(p, &n, "0");
+    add_prompt(p, &n, request, &prompt);
+    text(p, &n, "CACHED");
+    text(p, &n, cached.text);
+    if (o->prefilled) text(p, &n, "PREFILLED");
+    shared_send(p->shared, (int)n, p->argv, p->len);
 }
 
 // Every request's booking is put in order, as CLAIM, UPDATE and RELEASE may all be repeated.
 static void catch_up(struct pool *p) {
+    tick(p);
     for (uint32_t i = 0; i < p->world.load->n; i++) {
         struct open_request *o = &p->requests[i];
         char id[32];

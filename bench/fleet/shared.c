@@ -10,8 +10,35 @@
 
 enum { PIPELINE = 512 };
 
-bool shared_start(struct shared *s) {
-    return s->server.control || server_start(&s->server);
+// Whether the server's time is ours: it isn't where preloading is forbidden.
+static bool follows(struct shared *s) {
+    long long seconds = -1;
+    redisReply *r = server_command(&s->server, "TIME");
+    if (r && r->type == REDIS_REPLY_ARRAY && r->elements == 2) seconds = atoll(r->element[0]->str);
+    if (r) freeReplyObject(r);
+    if (seconds == s->now / 1000) return true;
+    if (!stop_asked())
+        fprintf(stderr, "kvroute-sim: the redis-server doesn't follow the clock of %s\n",
+                s->server.plan.clock);
+    return false;
+}
+
+bool shared_start(struct shared *s, int64_t ms) {
+    if (s->server.control) {
+        s->shift = s->now - ms;
+        return true;
+    }
+    s->now = ms;
+    s->shift = 0;
+    s->server.plan.time = ms * 1000;
+    return server_start(&s->server) && follows(s);
+}
+
+void shared_at(struct shared *s, int64_t ms) {
+    if (s->now == ms + s->shift) return;
+    shared_settle(s);
+    s->now = ms + s->shift;
+    server_time(&s->server, s->now * 1000);
 }
 
 void shared_stop(struct shared *s) {

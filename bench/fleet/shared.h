@@ -3,6 +3,8 @@
 // routers and engines of a run speak, in the order of virtual time.
 //
 // What needs no answer is pipelined; a SELECT waits for its own, and so for all before it.
+//
+// The module learns from what it sees happen, so the server's clock shows the run's time: see shared_at.
 #ifndef FLEET_SHARED_H
 #define FLEET_SHARED_H
 
@@ -13,11 +15,17 @@
 struct shared {
     struct server server; // not running until it is wanted
     size_t unanswered;    // replies that are still to come
+    int64_t now, shift;   // ms: the server's clock, and by what it is ahead of the run's
 };
 
-// Starts the server if need be. False, with a message: it can't.
-bool shared_start(struct shared *s);
+// Begins a run whose time is `ms` now, and starts the server if need be. False, with a message: it
+// can't. The clock goes on from where the run before left it, for the server's timers stand still while
+// it has gone back.
+bool shared_start(struct shared *s, int64_t ms);
 void shared_stop(struct shared *s);
+// Moves the server's clock to `ms` of the run, when all that was sent before has been answered. To be
+// called before each command whose effect carries a time; EVENT's doesn't.
+void shared_at(struct shared *s, int64_t ms);
 // Sends a command; its answer is looked at later, and must be an integer.
 void shared_send(struct shared *s, int argc, const char **argv, const size_t *len);
 void shared_sendf(struct shared *s, const char *format, ...); // hiredis's formats

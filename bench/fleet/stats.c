@@ -45,7 +45,7 @@ void stats_open(struct stats *s, size_t requests, unsigned workers) {
         .until = INFINITY,
     };
     for (size_t i = 0; i < requests; i++)
-        s->lives[i] = (struct life){.arrived = -1, .first = -1, .done = -1};
+        s->lives[i] = (struct life){.arrived = -1, .first = -1, .done = -1, .predicted = -1};
 }
 
 void stats_close(struct stats *s) {
@@ -57,6 +57,20 @@ void stats_close(struct stats *s) {
 static bool keeps(const struct life *l, const struct request *r, const struct slo *slo) {
     double gaps = r->osl > 1 ? r->osl - 1 : 1;
     return l->first - l->arrived <= slo->ttft && (l->done - l->first) / gaps <= slo->tbt;
+}
+
+static double median_error(const struct stats *s) {
+    double *errors = memory_take(s->n, sizeof *errors);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct life *l = &s->lives[i];
+        double took = l->first - l->chosen;
+        if (stats_within(s, l->arrived) && l->predicted >= 0 && took > 0)
+            errors[n++] = fabs(l->predicted - took) / took;
+    }
+    double median = n ? measure_median(errors, n) : NAN;
+    free(errors);
+    return median;
 }
 
 void stats_figures(const struct stats *s, const struct workload *load, const struct slo *slo,
@@ -94,6 +108,7 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
         .retried = (double)s->retried,
         .loaded = s->blocks ? (double)s->loaded / (double)s->blocks : 0,
         .preempted = (double)s->preempted,
+        .error = median_error(s),
     };
     free(ttft);
     free(e2e);
@@ -103,10 +118,10 @@ void stats_figures(const struct stats *s, const struct workload *load, const str
 
 // Every figure is a number: both walk over them as an array.
 static size_t fields(struct figures *x, double *out[]) {
-    double *all[] = {&x->requests, &x->ttft_mean, &x->ttft_p50, &x->ttft_p99,
-                     &x->tbt_mean, &x->tbt_p99,   &x->e2e_p50,  &x->e2e_p99,
-                     &x->goodput,  &x->kept,      &x->hit,      &x->imbalance,
-                     &x->work,     &x->retried,   &x->loaded,   &x->preempted};
+    double *all[] = {&x->requests,  &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
+                     &x->tbt_p99,   &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
+                     &x->hit,       &x->imbalance, &x->work,     &x->retried,  &x->loaded,
+                     &x->preempted, &x->error};
     memcpy(out, all, sizeof all);
     return sizeof all / sizeof *all;
 }

@@ -28,6 +28,8 @@ struct life {
     double paused;          // when it was preempted last
     uint32_t worker, tries; // tries: how often it was given to a worker
     uint32_t hits;          // blocks that the engine which completed it had in its cache
+    // The prediction of its router: when it chose, last, and what is to be first − chosen. Negative: none.
+    double chosen, predicted;
 };
 
 // One stretch of a run, for what changes over time.
@@ -52,7 +54,7 @@ struct stats {
 };
 
 // The figures of a table's row. Times in seconds, shares 0..1.
-enum { FIGURES = 16 };
+enum { FIGURES = 17 };
 struct figures {
     double requests;
     double ttft_mean, ttft_p50, ttft_p99;
@@ -66,6 +68,8 @@ struct figures {
     double retried;   // requests that were given to more than one worker
     double loaded;    // of the blocks asked for, from the second tier
     double preempted; // how often a request was
+    double error; // of predicted times to the first token: median of |predicted − true| / true;
+                  // NAN: nothing was predicted
 };
 
 struct workload;

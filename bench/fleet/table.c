@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table for people; Markdown, so that it can be kept.
+#include <math.h>
+
 #include "results.h"
 
 static bool alike(const struct engine_plan *a, const struct engine_plan *b) {
@@ -57,6 +59,17 @@ void table_row(FILE *f, const struct row *row) {
             row->name, x->ttft_mean, x->ttft_p50, x->ttft_p99, x->tbt_mean * 1e3, x->tbt_p99 * 1e3,
             x->e2e_p50, x->e2e_p99, x->goodput, x->kept * 100, x->hit * 100, x->imbalance,
             x->work * 100);
+    fflush(f);
+}
+
+void table_errors(FILE *f, const struct results *r, size_t first) {
+    const char *before = "\npredicted TTFT, median error: ";
+    for (size_t i = first; i < r->n; i++) {
+        if (isnan(r->rows[i].figures.error)) continue;
+        fprintf(f, "%s%s %.1f%%", before, r->rows[i].name, r->rows[i].figures.error * 100);
+        before = "; ";
+    }
+    if (*before == ';') fputc('\n', f);
     fflush(f);
 }
 

@@ -39,7 +39,8 @@ void setting_open(struct setting *s, const char *load, size_t requests, double r
     *s = (struct setting){0};
     cr_assert(options_parse(&s->o, 1, argv) == -1);
     load_make(load_find(load), &s->load, &(struct load_plan){64, requests, rate, 7});
-    s->shared.server.plan = (struct server_plan){.module = s->o.module, .server = s->o.server};
+    s->shared.server.plan =
+        (struct server_plan){.module = s->o.module, .server = s->o.server, .clock = s->o.clock};
     s->plan = (struct run_plan){
         .load = &s->load,
         .speed = 1,

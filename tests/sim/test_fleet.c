@@ -3,9 +3,11 @@
 // fleet_run itself checks that no request is lost or ends twice, and that the engines' counts are right.
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim.h"
+#include "terms.h"
 
 // One request on one engine, by hand: a hop to the engine, one step for the prompt, two for tokens.
 Test(fleet, by_hand) {
@@ -57,6 +59,42 @@ Test(fleet, every_kind_twice_the_same) {
     setting_close(&s);
 }
 
+static long long server_ms(struct setting *s) {
+    redisReply *r = server_command(&s->shared.server, "TIME");
+    cr_assert(r && r->elements == 2);
+    long long ms = atoll(r->element[0]->str) * 1000 + atoll(r->element[1]->str) / 1000;
+    freeReplyObject(r);
+    return ms;
+}
+
+// A run's time is its own, but the server's never goes back.
+Test(fleet, the_server_lives_in_virtual_time) {
+    struct setting s;
+    setting_open(&s, "chat", 10, 30);
+    cr_assert(shared_start(&s.shared, 5000000));
+    cr_assert(server_ms(&s) == 5000000);
+    shared_sendf(&s.shared, "INCR before");
+    shared_at(&s.shared, 5000123);
+    cr_assert(s.shared.unanswered == 0, "what was sent before has been answered");
+    cr_assert(server_ms(&s) == 5000123);
+    shared_sendf(&s.shared, "INCR before");
+    shared_at(&s.shared, 5000123);
+    cr_assert(s.shared.unanswered == 1, "at the same time nothing need be waited for");
+    shared_settle(&s.shared);
+    cr_assert(shared_start(&s.shared, 1000));
+    shared_at(&s.shared, 1077);
+    cr_assert(server_ms(&s) == 5000200);
+    setting_close(&s);
+}
+
+Test(fleet, a_server_that_has_a_time_of_its_own_is_refused) {
+    struct setting s;
+    setting_open(&s, "chat", 10, 30);
+    s.shared.server.plan.clock = "/nowhere/clock.so";
+    cr_assert(!shared_start(&s.shared, 5000000));
+    setting_close(&s);
+}
+
 // The same decisions by the module over its socket and by the core in the process, at no distance.
 Test(fleet, module_and_core_decide_alike) {
     struct setting s;
@@ -67,6 +105,55 @@ Test(fleet, module_and_core_decide_alike) {
     setting_router(&s, "events", 1);
     struct figures b = setting_run(&s);
     cr_assert(!memcmp(&a, &b, sizeof a), "%g %g", a.ttft_mean, b.ttft_mean);
+    setting_close(&s);
+}
+
+// Also what they are told of sessions, which the pool remembers then.
+Test(fleet, sessions_are_named_if_asked_for) {
+    struct setting s;
+    setting_open(&s, "chat", 600, 30);
+    s.plan.hop = 0;
+    for (int named = 0; named < 2; named++) {
+        s.plan.named = named;
+        setting_router(&s, "shared", 1);
+        struct figures a = setting_run(&s);
+        redisReply *r = server_command(&s.shared.server, "KVROUTE.SESSION LIST " POOL " 0");
+        cr_assert(r && r->elements == 2 && (r->element[1]->elements > 0) == named);
+        freeReplyObject(r);
+        setting_router(&s, "events", 1);
+        struct figures b = setting_run(&s);
+        cr_assert(!memcmp(&a, &b, sizeof a), "%g %g", a.ttft_mean, b.ttft_mean);
+    }
+    setting_close(&s);
+}
+
+Test(fleet, who_asks_the_core_predicts) {
+    struct setting s;
+    setting_open(&s, "chat", 600, 30);
+    for (size_t i = 0; i < KINDS; i++) {
+        static const char *const cores[] = {"dynamo", "lmetric", "fixed", "own",
+                                            "events", "sync",    "shared"};
+        bool core = false;
+        for (size_t k = 0; k < sizeof cores / sizeof *cores; k++)
+            core |= !strcmp(cores[k], kinds[i].kind);
+        setting_router(&s, kinds[i].kind, 1);
+        double error = setting_run(&s).error;
+        cr_assert(core ? error > 0 && error < 0.5 : isnan(error), "%s: %g", kinds[i].kind, error);
+    }
+    setting_close(&s);
+}
+
+Test(fleet, a_rule_without_its_terms_is_another) {
+    struct setting s;
+    setting_open(&s, "agents", 1500, 40);
+    setting_router(&s, "events", 1);
+    struct figures whole = setting_run(&s);
+    s.plan.rule.without = 0;
+    struct figures again = setting_run(&s);
+    cr_assert(!memcmp(&whole, &again, sizeof whole));
+    s.plan.rule.without = TERMS_ALL;
+    struct figures bare = setting_run(&s);
+    cr_assert(bare.ttft_mean != whole.ttft_mean);
     setting_close(&s);
 }
 

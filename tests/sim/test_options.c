@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "terms.h"
 
 static int parse(struct options *o, const char *a, const char *b, const char *c, const char *d) {
     const char *given[] = {"kvroute-sim", a, b, c, d, NULL};
@@ -42,4 +43,55 @@ Test(options, users_of_a_load) {
     cr_assert(o.users == (uint64_t)o.load->users[2] * 8 && o.duration > 0 && o.warmup > 0);
     cr_assert(parse(&o, "--sessions", "12", "--warmup", "5") == -1);
     cr_assert(o.users == 12 && o.warmup == 5 && o.ramp > 0 && !o.fresh);
+}
+
+Test(options, terms_that_are_left_out) {
+    static struct options o;
+    cr_assert(parse(&o, "--without", "queue,pace", NULL, NULL) == -1);
+    cr_assert(o.n_specs == 1 && !strcmp(o.specs[0].kind->name, "events"));
+    cr_assert(o.specs[0].without == (KVR_TERM_QUEUE | KVR_TERM_PACE));
+    cr_assert(parse(&o, "--without", "first", "--router", "own:8,sync:2") == -1);
+    cr_assert(o.n_specs == 2 && o.specs[0].routers == 8 && o.specs[1].without == KVR_TERM_FIRST);
+    cr_assert(parse(&o, "--without", "nothing", NULL, NULL) == 2);
+    cr_assert(parse(&o, "--without", "pace", "--router", "shared") == 2,
+              "it isn't in this process");
+    cr_assert(parse(&o, "--without", "pace", "--router", "least") == 2, "it has no rule");
+    cr_assert(parse(&o, "--without", "pace", "--router", "events:linear") == 2, "nor this term");
+    cr_assert(parse(&o, NULL, NULL, NULL, NULL) == -1);
+    for (size_t i = 0; i < o.n_specs; i++)
+        cr_assert(!o.specs[i].without);
+    cr_assert(!o.named);
+    cr_assert(parse(&o, "--session-names", NULL, NULL, NULL) == -1 && o.named);
+}
+
+Test(options, ablation_has_a_row_for_each_term) {
+    static struct options o;
+    cr_assert(parse(&o, "--ablation", "--router", "own,events:2", NULL) == -1);
+    enum { ROWS = TERMS + 2 };
+    cr_assert(o.n_specs == 2 * ROWS);
+    for (unsigned i = 0; i < o.n_specs; i++) {
+        unsigned k = i % ROWS;
+        cr_assert(!strcmp(o.specs[i].kind->name, i < ROWS ? "own" : "events"));
+        cr_assert(o.specs[i].routers == (i < ROWS ? 1 : 2));
+        cr_assert(o.specs[i].without == (k == 0 ? 0 : k <= TERMS ? 1u << (k - 1) : TERMS_ALL));
+    }
+    cr_assert(parse(&o, "--ablation", "--without", "queue", NULL) == -1);
+    cr_assert(o.n_specs == ROWS - 1, "without the queue, without one more each, without all");
+    cr_assert(o.specs[0].without == KVR_TERM_QUEUE);
+    cr_assert(o.specs[1].without == (KVR_TERM_QUEUE | KVR_TERM_EXPECTED));
+}
+
+Test(options, names_of_terms) {
+    char room[80];
+    for (unsigned i = 0; i < TERMS; i++)
+        cr_assert(term_find(term_names[i]) == 1u << i);
+    cr_assert(!term_find("") && !term_find("queues"));
+    terms_text(KVR_TERM_REUSE, room, sizeof room);
+    cr_assert_str_eq(room, "reuse");
+    terms_text(KVR_TERM_QUEUE | KVR_TERM_PACE | KVR_TERM_ROUNDING, room, sizeof room);
+    cr_assert_str_eq(room, "queue or pace or rounding");
+    terms_text(TERMS_ALL, room, sizeof room);
+    cr_assert_str_eq(room, "terms");
+    cr_assert(terms_text(TERMS_ALL - 1, room, 12) > 12);
+    cr_assert_str_eq(room, "queue or ar");
 }

@@ -26,6 +26,35 @@ Test(stats, extremes_have_a_place) {
     cr_assert(spread_quantile(&s, 0.99) > 3600);
 }
 
+// Of those that are measured and were predicted, from when their router chose.
+Test(stats, the_median_error_of_predictions) {
+    struct small l;
+    small_open(&l, 4);
+    struct stats s;
+    struct figures f;
+    struct slo slo = {2, 0.5};
+    for (int i = 0; i < 6; i++)
+        small_add(&l, i, 8, 5, 100);
+    stats_open(&s, 6, 1);
+    for (int i = 0; i < 6; i++)
+        s.lives[i] = (struct life){
+            .arrived = i, .chosen = i + 1, .first = i + 3, .done = i + 4, .predicted = -1};
+    stats_figures(&s, &l.load, &slo, &f);
+    cr_assert(isnan(f.error), "nobody has predicted anything");
+    s.began = 1;
+    s.lives[0].predicted = 200;  // isn't measured
+    s.lives[1].predicted = 2.5;  // a quarter more than 2
+    s.lives[2].predicted = 1.25; // three eighths less
+    s.lives[3].predicted = 6;    // twice as much more
+    s.lives[5].predicted = 0;    // all of it less
+    stats_figures(&s, &l.load, &slo, &f);
+    cr_assert(f.error == 1, "of 1/4, 3/8, 1, 2, the greater of the two in the middle: %g", f.error);
+    s.lives[5].predicted = -1;
+    stats_figures(&s, &l.load, &slo, &f);
+    cr_assert(f.error == 0.375, "%g", f.error);
+    stats_close(&s);
+}
+
 Test(stats, figures) {
     struct small l;
     small_open(&l, 4);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stateful routers: each has a pool of its own in its own process, which it asks and books in as the
-// module does. Three kinds, by what reaches the other routers:
+// module does. Four kinds, by what reaches the other routers:
 //
 //   own      nothing. A router knows its own decisions alone; what they put into caches it guesses
 //            (PREDICT), since no engine tells it.
 //   events   every router hears what engines cache, and knows the loads of its own requests only.
-//   sync     that, and each decision and its end reach the other routers some time later.
+//   both     events and guesses: what was sent to an engine counts as held before it says so.
+//   sync     events, and each decision and its end reach the other routers some time later.
 #include <stdlib.h>
 
 #include "core.h"
@@ -182,6 +183,19 @@ const struct router router_events = {
     .cached = true,
     .scores = true,
     .open = open_events,
+    .choose = choose,
+    .news = on_news,
+    .changed = on_changed,
+    .worker = on_worker,
+    .lost = on_lost,
+    .close = close_cores,
+};
+const struct router router_both = {
+    .name = "both",
+    .what = "state of its own: its decisions and what they will cache, and all caches",
+    .cached = true,
+    .scores = true,
+    .open = open_own,
     .choose = choose,
     .news = on_news,
     .changed = on_changed,

@@ -22,7 +22,7 @@ const struct candidate candidates[] = {
     {"smg", "smg, cache_aware", NULL, "smg", "launch", &router_smg, true, false},
     {"sglang-router", "sglang-router, cache_aware", NULL, "sglang-router", "launch",
      &router_cache_aware, true, false},
-    {"vllm-router", "vllm-router, cache_aware", NULL, "vllm-router", NULL, &router_cache_aware,
-     true, false},
+    {"vllm-router", "vllm-router, cache_aware", NULL, "vllm-router", NULL, &router_vllm, true,
+     false},
 };
 const size_t candidate_count = sizeof candidates / sizeof *candidates;

@@ -56,7 +56,8 @@ static const char usage[] =
     "                       for each. conversation: a balancer in front of several routers sends\n"
     "                       all of a session to one of them; else each request comes to any.\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
-    "                       affinity, sticky, cache-aware, smg, smg-no-veto, smg-prefix-hash, "
+    "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
+    "smg-prefix-hash, "
     "llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, both, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
@@ -87,7 +88,8 @@ static const char usage[] =
 
 static const char everything[] =
     "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
-    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,smg,smg:8,smg:8:conversation,"
+    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,vllm-router,vllm-router:8,smg,smg:8,smg:8:"
+    "conversation,"
     "smg-no-veto:8:conversation,"
     "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 

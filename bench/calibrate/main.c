@@ -24,7 +24,7 @@
 #include "stop.h"
 #include "tally.h"
 
-enum { BLOCK_SIZE = 16, MAX_WITH = 16, TIMES = 9 };
+enum { BLOCK_SIZE = 16, MAX_CANDIDATES = 16, TIMES = 9 };
 static const double hop = 0.25e-3, events_delay = 3e-3;
 
 struct level {
@@ -131,23 +131,26 @@ static void simulate(const struct program *p, const struct candidate *c, const u
     tally_lives(&p->script, stats->lives, tally);
 }
 
-// The script to real processes. Returns how many requests failed; *late: by how much engines were late.
-static size_t play(const struct program *p, const struct candidate *c, const char *program,
-                   struct played *played, double *late) {
-    size_t failed = 0;
+// The script to real processes. *failed: how many requests did; *late: by how much engines were late.
+// False: they don't come up.
+static bool play(const struct program *p, const struct candidate *c, const char *program,
+                 struct played *played, size_t *failed, double *late) {
     rig = (struct rig){.model = &p->model,
                        .block_size = BLOCK_SIZE,
                        .logs = p->logs,
                        .name = c->name,
                        .server.plan = {.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
                                        .server = process_setting("REDIS_SERVER", REDIS_SERVER)}};
-    if (!(c->ours ? rig_ours(&rig, c->ours) : rig_theirs(&rig, program, c->verb))) fail(c->name);
-    if (!player_run(&p->script, rig.port, played)) fail(c->name);
-    *late = rig_lateness(&rig);
+    bool up = c->ours ? rig_ours(&rig, c->ours) : rig_theirs(&rig, program, c->verb);
+    if (up && !player_run(&p->script, rig.port, played)) fail(c->name);
+    if (up) *late = rig_lateness(&rig);
     rig_end(&rig);
+    if (stop_asked()) fail(c->name);
+    if (!up) return false;
+    *failed = 0;
     for (size_t i = 0; i < p->script.load.n; i++)
-        if (*played[i].why && !failed++) fprintf(stderr, "%s: %s\n", c->name, played[i].why);
-    return failed;
+        if (*played[i].why && !(*failed)++) fprintf(stderr, "%s: %s\n", c->name, played[i].why);
+    return true;
 }
 
 // The simulator's choices are one way that things may go: near saturation engines that are slower by a
@@ -163,38 +166,56 @@ static void simulate_often(const struct program *p, const struct candidate *c, d
     tally_means(all, TIMES, tally);
 }
 
-static void run_candidate(const struct program *p, const struct level *level,
-                          const struct candidate *c, const char *program) {
-    size_t n = p->script.load.n;
-    struct played *played = memory_take(n, sizeof *played);
-    uint32_t *engines = memory_take(n, sizeof *engines);
+// real: NULL if nothing is.
+static void show_simulated(const char *name, const char *kind, const struct tally *t,
+                           const struct tally *real) {
+    char rest[80], what[4] = "";
+    if (real) tally_agrees(real, t, what);
+    snprintf(rest, sizeof rest, "       |      | %-5s", what);
+    show_row(name, kind, t, rest);
+}
+
+static void only_simulate(const struct program *p, const struct candidate *c) {
+    struct tally simulated;
+    struct stats stats;
+    simulate_often(p, c, p->late, &stats, &simulated);
+    show_simulated(c->name, "simulated", &simulated, NULL);
+    stats_close(&stats);
+}
+
+static void compare(const struct program *p, const char *level, const struct candidate *c,
+                    const struct played *played, size_t failed, double late) {
+    uint32_t *engines = memory_take(p->script.load.n, sizeof *engines);
     struct tally real, simulated, given;
     struct stats stats, replayed;
-    char rest[80], what[4] = "";
-    bool known = false;
-    double late = p->late;
-    if (!p->only) {
-        size_t failed = play(p, c, program, played, &late);
-        tally_played(&p->script, played, &real);
-        snprintf(rest, sizeof rest, "%6zu | %3.1f%% |      ", failed, late * 100);
-        show_row(c->name, "real", &real, rest);
-        known = read_choices(p, played, engines);
-    }
+    char rest[80];
+    bool known = read_choices(p, played, engines);
+    tally_played(&p->script, played, &real);
+    snprintf(rest, sizeof rest, "%6zu | %3.1f%% |      ", failed, late * 100);
+    show_row(c->name, "real", &real, rest);
     simulate_often(p, c, late, &stats, &simulated);
-    if (!p->only) tally_agrees(&real, &simulated, what);
-    snprintf(rest, sizeof rest, "       |      | %-5s", what);
-    show_row(p->only ? c->name : "", "simulated", &simulated, rest);
+    show_simulated("", "simulated", &simulated, &real);
     if (known) {
         simulate(p, c, engines, late, &replayed, &given);
-        tally_agrees(&real, &given, what);
-        snprintf(rest, sizeof rest, "       |      | %-5s", what);
-        show_row("", "same choices", &given, rest);
+        show_simulated("", "same choices", &given, &real);
     }
-    if (!p->only)
-        write_each(p, level->name, c->name, played, known ? replayed.lives : NULL, stats.lives);
+    write_each(p, level, c->name, played, known ? replayed.lives : NULL, stats.lives);
     if (known) stats_close(&replayed);
     stats_close(&stats);
     free(engines);
+}
+
+static void run_candidate(const struct program *p, const char *level, const struct candidate *c,
+                          const char *program) {
+    struct played *played = memory_take(p->script.load.n, sizeof *played);
+    size_t failed = 0;
+    double late = 0;
+    if (p->only)
+        only_simulate(p, c);
+    else if (play(p, c, program, played, &failed, &late))
+        compare(p, level, c, played, failed, late);
+    else
+        printf("%s: doesn't come up, left out\n", c->name);
     free(played);
 }
 
@@ -257,7 +278,7 @@ static void run_level(struct program *p, struct level level, char programs[][PAT
     for (size_t i = 0; i < candidate_count; i++) {
         const struct candidate *c = &candidates[i];
         if (is_wanted(p, c) && (c->ours || *programs[i] || p->only))
-            run_candidate(p, &level, c, programs[i]);
+            run_candidate(p, level.name, c, programs[i]);
     }
     script_free(&p->script);
 }
@@ -327,7 +348,7 @@ static void raise_files(void) {
 }
 
 int main(int argc, char **argv) {
-    static char programs[MAX_WITH][PATH_MAX];
+    static char programs[MAX_CANDIDATES][PATH_MAX];
     struct program p = {.ours = "predict,events,both", .seed = 1, .slots = 32, .blocks = 4096};
     read_options(&p, argc, argv);
     p.model = *model_find("mock");

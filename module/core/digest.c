@@ -241,6 +241,9 @@ static void add_learnt_request(struct sum *s, const struct request *r) {
     put_number(&e, (uint64_t)r->prefilled_at);
     put_double(&e, r->ttft);
     put_double(&e, r->tpot);
+    put_double(&e, r->kind.requests);
+    put_double(&e, r->kind.wait);
+    put_double(&e, r->kind.waiting);
     add(s, e.bytes, e.n);
 }
 

@@ -8,18 +8,19 @@
 //   record      u8 kind, then by kind (bytes = u32 length, then so many):
 //
 //   POOL        u32 format, u64 version, u64 bookings, the options, the counters      first, once
-//   LEARNT      f64 output, then the pool's ratios (learn.h), each f64 num, f64 den     once
+//   LEARNT      the pool's learnt numbers (learn.h), f64 each                           once
 //   WORKER      bytes name, bytes addr, u64 capacity, u8 state, i64 ttl, i64 seen,
 //               u64 failures, i64 barred, f64 speed, u32 labels, for each bytes (in bytewise
 //               order), u32 ranks, for each u64 epoch, u64 seq, u64 booked, the
-//               instance's ratios                                                     in name order
+//               instance's learnt numbers                                                   in name order
 //   RUN         u32 parent (the how-manieth RUN it is, from 1; 0 none), u16 blocks, their hashes,
 //               u32 holders, for each u32 instance (counted through workers and ranks from 0),
 //               u8 tier, u16 depth                                                    parents first
 //   SESSION     bytes name, u32 instance, i64 booked
 //   REQUEST     bytes id, u32 instance, u8 prefilled, i64 isl, osl, cached, output, lease, created,
 //               renewed, u32 overlap, f64 cost, bytes session, u32 expected, i64 ahead, u64 number,
-//               i64 prefilled_at, f64 ttft, f64 tpot, u32 blocks, their hashes
+//               i64 prefilled_at, f64 ttft, f64 tpot, f64 requests, wait and waiting of its
+//               forecast_case (forecast.h), u32 blocks, their hashes                  in order of number
 //   PREDICTION  bytes id of its request (empty: it has ended), u32 instance, i64 until, u32 blocks,
 //               their hashes                                                          oldest first
 //   END         u64 records before it                                                 last, once

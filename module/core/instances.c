@@ -67,7 +67,7 @@ bool kvr_due_worker(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
 
 // ---- Instances -----------------------------------------------------------------------------------
 
-static const size_t u32_columns = 4 + KVR_TIERS, double_columns = 15;
+static const size_t u32_columns = 4 + KVR_TIERS, double_columns = 19;
 
 static size_t columns_bytes(size_t cap) {
     return cap * (u32_columns * sizeof(uint32_t) + double_columns * sizeof(double));
@@ -91,6 +91,10 @@ static struct columns columns_at(void *memory, size_t cap) {
                         .decode_tokens = d + 12 * cap,
                         .full = d + 13 * cap,
                         .speed = d + 14 * cap,
+                        .queue = d + 15 * cap,
+                        .oldest_tokens = d + 16 * cap,
+                        .free_at = d + 17 * cap,
+                        .rate = d + 18 * cap,
                         .reach = u,
                         .live = u + cap,
                         .expected = u + 2 * cap,
@@ -112,6 +116,10 @@ double instance_full(const struct kvr_pool *p, const struct instance *in) {
     return share < 1 ? share : 1;
 }
 
+double instance_oldest(const struct instance *in) {
+    return in->queue_first ? (double)(in->queue_first->isl - in->queue_first->cached) : 0;
+}
+
 void instance_refresh(struct kvr_pool *p, uint32_t i) {
     const struct instance *in = &p->instances[i];
     p->columns.prefill_tokens[i] = (double)in->prefill_tokens;
@@ -121,6 +129,9 @@ void instance_refresh(struct kvr_pool *p, uint32_t i) {
     p->columns.decode_time[i] = in->learnt.decode.num;
     p->columns.decode_tokens[i] = in->learnt.decode.den;
     p->columns.full[i] = instance_full(p, in);
+    p->columns.oldest_tokens[i] = instance_oldest(in);
+    p->columns.free_at[i] = in->learnt.free_at;
+    p->columns.rate[i] = ratio_rate(in->learnt.prefill);
 }
 
 void worker_refresh(struct kvr_pool *p, const struct worker *w) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "learn.h"
 
-#include <stddef.h>
-
 // What a ratio's sums can be. Samples are of at least one and of less than 2^60 tokens or ms, clipped at
 // that a mean far below: so only what wasn't learnt is outside.
 #define LEARN_LEAST 1e-30
@@ -28,19 +26,64 @@ static double clip(double num, double den, struct ratio believed) {
     return num > most ? most : num < least ? least : num;
 }
 
-void learn_booked(struct learnt *l, int64_t isl, int64_t cached) {
-    add(&l->reuse, (double)cached, (double)isl, LEARN_FLEET_WINDOW);
+// ms that so many tokens of prefill take.
+static double time_of(const struct learnt *l, const struct learnt_instance *in, int64_t tokens) {
+    double rate = learn_rate(l, in);
+    return rate > 0 ? (double)tokens / rate : 0;
 }
 
-void learn_prefilled(struct learnt *l, struct learnt_instance *in, int64_t ms, int64_t ahead,
-                     double arrived) {
-    if (ms <= 0 || ahead <= 0) return;
-    double tokens = (double)ahead;
-    double time = clip((double)ms, tokens, in->prefill.den > 0 ? in->prefill : l->prefill);
-    add(&in->prefill, time, tokens, LEARN_WINDOW);
-    add(&in->first, time, 1, LEARN_WINDOW);
-    add(&l->prefill, time, tokens, LEARN_FLEET_WINDOW);
-    add(&l->arrivals, clip(arrived, tokens, l->arrivals), tokens, LEARN_WINDOW);
+void learn_booked(struct learnt *l, struct learnt_instance *in, int64_t at, int64_t isl,
+                  int64_t cached, int64_t own) {
+    add(&l->reuse, (double)cached, (double)isl, LEARN_FLEET_WINDOW);
+    double from = in->free_at > (double)at ? in->free_at : (double)at;
+    in->free_at = from + time_of(l, in, own);
+}
+
+// A prompt is computed from when the one before was through, or from its booking.
+static void learn_rates(struct learnt *l, struct learnt_instance *in, const struct learn_first *t) {
+    double at = (double)t->at, own = t->kind.own;
+    double from = in->last_first > (double)t->booked ? in->last_first : (double)t->booked;
+    if (at >= from && own > 0) {
+        double time = clip(at - from, own, in->prefill.num > 0 ? in->prefill : l->prefill);
+        add(&in->prefill, time, own, LEARN_WINDOW);
+        add(&l->prefill, time, own, LEARN_FLEET_WINDOW);
+    }
+    in->last_first = at; // also where the clock has gone back
+}
+
+static double slowness(const struct learnt_instance *in) {
+    enum { PRIOR = 2 * LEARN_PRIOR };
+    return (in->slowness.num + PRIOR) / (in->slowness.den + PRIOR);
+}
+
+static void learn_forecast(struct learnt *l, struct learnt_instance *in,
+                           const struct learn_first *t) {
+    double ms = (double)(t->at - t->booked), slow = slowness(in);
+    add(&in->first, clip(ms, 1, in->first), 1, LEARN_WINDOW);
+    if (t->kind.wait < 0) return;
+    if (t->forecast > 0) {
+        double most = t->forecast * LEARN_CLIP, least = t->forecast / LEARN_CLIP;
+        ms = ms > most ? most : ms < least ? least : ms;
+        add(&in->slowness, ms / t->forecast * slow, 1, LEARN_WINDOW);
+    }
+    struct forecast_case kind = t->kind;
+    kind.wait /= slow;
+    forecast_learn(&l->first, &kind, ms / slow, t->forecast < 0 ? -1 : t->forecast / slow);
+}
+
+void learn_prefilled(struct learnt *l, struct learnt_instance *in, const struct learn_first *t) {
+    if (t->ahead > 0 && t->at > t->booked) {
+        learn_forecast(l, in, t);
+        double tokens = (double)t->ahead;
+        add(&l->arrivals, clip(t->arrived, tokens, l->arrivals), tokens, LEARN_WINDOW);
+    }
+    learn_rates(l, in, t);
+    in->free_at = (double)t->at + time_of(l, in, t->queued);
+}
+
+void learn_gone(const struct learnt *l, struct learnt_instance *in, int64_t own) {
+    in->free_at -= time_of(l, in, own);
+    in->free_at = in->free_at > 0 ? in->free_at : 0;
 }
 
 void learn_ended(struct learnt *l, struct learnt_instance *in, int64_t ms, int64_t output) {
@@ -61,10 +104,14 @@ static double sixteenths(double x) {
     return x < 0x1p48 ? (double)(int64_t)(x * 16 + 0.5) / 16 : x;
 }
 
-double learn_ttft(const struct learnt *l, const struct learnt_instance *in, uint64_t queued,
-                  int64_t own) {
-    double per_token = ratio_mean(in->prefill, ratio_mean(l->prefill, -1));
-    return per_token < 0 ? -1 : sixteenths(per_token * ((double)queued + (double)own));
+double learn_ttft(struct learnt *l, const struct learnt_instance *in,
+                  const struct forecast_case *c) {
+    if (c->wait < 0) return -1;
+    double slow = slowness(in);
+    struct forecast_case kind = *c;
+    kind.wait /= slow;
+    double ms = forecast_ms(&l->first, &kind);
+    return ms < 0 ? -1 : sixteenths(ms * slow);
 }
 
 double learn_tpot(const struct learnt *l, const struct learnt_instance *in) {
@@ -74,12 +121,28 @@ double learn_tpot(const struct learnt *l, const struct learnt_instance *in) {
 
 // ---- As numbers ----------------------------------------------------------------------------------
 
+static size_t put_ratio(double *out, struct ratio r) {
+    out[0] = r.num;
+    out[1] = r.den;
+    return 2;
+}
+
+static size_t get_ratio(const double *in, struct ratio *r) {
+    *r = (struct ratio){in[0], in[1]};
+    return 2;
+}
+
 void learnt_numbers(const struct learnt *l, double out[LEARNT_NUMBERS]) {
-    const double all[] = {l->output,       l->decode.num,  l->decode.den,
-                          l->prefill.num,  l->prefill.den, l->arrivals.num,
-                          l->arrivals.den, l->reuse.num,   l->reuse.den};
-    for (size_t i = 0; i < LEARNT_NUMBERS; i++)
-        out[i] = all[i];
+    out[0] = l->output;
+    size_t n = 1;
+    n += put_ratio(out + n, l->decode);
+    n += put_ratio(out + n, l->prefill);
+    n += put_ratio(out + n, l->arrivals);
+    n += put_ratio(out + n, l->reuse);
+    for (size_t i = 0; i < FORECAST_PAIRS; i++)
+        out[n++] = l->first.products[i];
+    for (size_t i = 0; i < FORECAST_TERMS; i++)
+        out[n++] = l->first.times[i];
 }
 
 // Whether they can be sums and counts: no NaN, nothing negative, and nothing that arithmetic with a few
@@ -97,18 +160,37 @@ static bool good_ratios(const double *in, size_t n) {
 }
 
 bool learnt_from(struct learnt *l, const double in[LEARNT_NUMBERS]) {
-    *l = (struct learnt){in[0], {in[1], in[2]}, {in[3], in[4]}, {in[5], in[6]}, {in[7], in[8]}};
-    return good(in, 1) && l->output >= LEARN_LEAST && good_ratios(in + 1, LEARNT_NUMBERS - 1);
+    *l = (struct learnt){.output = in[0]};
+    size_t n = 1;
+    n += get_ratio(in + n, &l->decode);
+    n += get_ratio(in + n, &l->prefill);
+    n += get_ratio(in + n, &l->arrivals);
+    n += get_ratio(in + n, &l->reuse);
+    size_t ratios = n;
+    for (size_t i = 0; i < FORECAST_PAIRS; i++)
+        l->first.products[i] = in[n++];
+    for (size_t i = 0; i < FORECAST_TERMS; i++)
+        l->first.times[i] = in[n++];
+    return good(in, LEARNT_NUMBERS) && l->output >= LEARN_LEAST && good_ratios(in + 1, ratios - 1);
 }
 
 void learnt_instance_numbers(const struct learnt_instance *l, double out[LEARNT_INSTANCE_NUMBERS]) {
-    const double all[] = {l->decode.num,  l->decode.den, l->prefill.num,
-                          l->prefill.den, l->first.num,  l->first.den};
-    for (size_t i = 0; i < LEARNT_INSTANCE_NUMBERS; i++)
-        out[i] = all[i];
+    size_t n = 0;
+    n += put_ratio(out + n, l->decode);
+    n += put_ratio(out + n, l->prefill);
+    n += put_ratio(out + n, l->first);
+    n += put_ratio(out + n, l->slowness);
+    out[n++] = l->free_at;
+    out[n++] = l->last_first;
 }
 
 bool learnt_instance_from(struct learnt_instance *l, const double in[LEARNT_INSTANCE_NUMBERS]) {
-    *l = (struct learnt_instance){{in[0], in[1]}, {in[2], in[3]}, {in[4], in[5]}};
-    return good_ratios(in, LEARNT_INSTANCE_NUMBERS);
+    size_t n = 0;
+    n += get_ratio(in + n, &l->decode);
+    n += get_ratio(in + n, &l->prefill);
+    n += get_ratio(in + n, &l->first);
+    n += get_ratio(in + n, &l->slowness);
+    l->free_at = in[n++];
+    l->last_first = in[n++];
+    return good(in, n) && good_ratios(in, n - 2);
 }

@@ -24,18 +24,43 @@ static uint64_t output_blocks(const struct kvr_pool *p, int64_t output) {
     return ((uint64_t)output + p->options.block_size - 1) / p->options.block_size;
 }
 
-static void add_load(struct kvr_pool *p, const struct request *r) {
+// Requests come in the order of booking, but for those saved by version 2.
+static void enqueue(struct instance *in, struct request *r) {
+    struct request *before = in->queue_last;
+    while (before && before->number > r->number)
+        before = before->sooner;
+    r->sooner = before;
+    r->later = before ? before->later : in->queue_first;
+    *(r->sooner ? &r->sooner->later : &in->queue_first) = r;
+    *(r->later ? &r->later->sooner : &in->queue_last) = r;
+    in->queued++;
+}
+
+static void dequeue(struct instance *in, struct request *r) {
+    *(r->sooner ? &r->sooner->later : &in->queue_first) = r->later;
+    *(r->later ? &r->later->sooner : &in->queue_last) = r->sooner;
+    r->sooner = r->later = NULL;
+    in->queued--;
+}
+
+static void add_load(struct kvr_pool *p, struct request *r) {
     struct instance *in = &p->instances[r->instance];
     in->requests++;
-    if (!r->prefilled) in->prefill_tokens += (uint64_t)(r->isl - r->cached);
+    if (!r->prefilled) {
+        in->prefill_tokens += (uint64_t)(r->isl - r->cached);
+        enqueue(in, r);
+    }
     in->output_blocks += output_blocks(p, r->output);
     instance_refresh(p, r->instance);
 }
 
-static void take_load(struct kvr_pool *p, const struct request *r) {
+static void take_load(struct kvr_pool *p, struct request *r) {
     struct instance *in = &p->instances[r->instance];
     in->requests--;
-    if (!r->prefilled) in->prefill_tokens -= (uint64_t)(r->isl - r->cached);
+    if (!r->prefilled) {
+        in->prefill_tokens -= (uint64_t)(r->isl - r->cached);
+        dequeue(in, r);
+    }
     in->output_blocks -= output_blocks(p, r->output);
     instance_refresh(p, r->instance);
 }
@@ -134,18 +159,33 @@ enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t inst
     return add_to_session(p, id, instance, b, out);
 }
 
+struct forecast_case instance_case(const struct kvr_pool *p, const struct instance *in, int64_t now,
+                                   int64_t own) {
+    double rate = learn_rate(&p->learnt, &in->learnt);
+    double queue = learn_left((double)in->prefill_tokens, instance_oldest(in), in->learnt.free_at,
+                              (double)now, rate);
+    return (struct forecast_case){.own = (double)own,
+                                  .requests = (double)in->requests,
+                                  .wait = rate > 0 ? queue / rate : -1,
+                                  .waiting = (double)in->queued};
+}
+
 enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                          const struct kvr_booking *b) {
+    struct instance *in = &p->instances[instance];
+    int64_t isl = b->isl < 0 ? (int64_t)b->n * p->options.block_size : b->isl;
+    int64_t own = b->prefilled ? 0 : isl - b->cached;
+    struct forecast_case kind = instance_case(p, in, b->created, own);
     struct request *r;
     enum kvr_err err = add_to_session(p, id, instance, b, &r);
     if (err) return err;
-    struct instance *in = &p->instances[instance];
     if (r->session) session_book(p, r->session, instance, r->created);
-    int64_t own = r->prefilled ? 0 : r->isl - r->cached;
     r->ahead = r->prefilled ? 0 : (int64_t)in->prefill_tokens;
-    r->ttft = learn_ttft(&p->learnt, &in->learnt, in->prefill_tokens - (uint64_t)own, own);
+    r->kind = kind;
+    r->ttft = r->prefilled ? -1 : learn_ttft(&p->learnt, &in->learnt, &kind);
     r->tpot = learn_tpot(&p->learnt, &in->learnt);
-    learn_booked(&p->learnt, r->isl, r->cached);
+    learn_booked(&p->learnt, &in->learnt, r->created, r->isl, r->cached, own);
+    instance_refresh(p, instance);
     return KVR_OK;
 }
 
@@ -153,12 +193,21 @@ void request_free(struct kvr_pool *p, struct request *r) {
     mem_free(&p->mem, r, bytes_of(r));
 }
 
+// r has just left the queue.
 static void first_token(struct kvr_pool *p, struct request *r, int64_t at) {
+    struct instance *in = &p->instances[r->instance];
     r->prefilled = true;
     r->prefilled_at = at;
-    double arrived = (double)(p->bookings - r->number) / (double)p->live_instances;
-    learn_prefilled(&p->learnt, &p->instances[r->instance].learnt, at - r->created, r->ahead,
-                    arrived);
+    const struct learn_first t = {
+        .booked = r->created,
+        .at = at,
+        .ahead = r->ahead,
+        .queued = (int64_t)in->prefill_tokens,
+        .arrived = (double)(p->bookings - r->number) / (double)p->live_instances,
+        .kind = r->kind,
+        .forecast = r->ttft,
+    };
+    learn_prefilled(&p->learnt, &in->learnt, &t);
 }
 
 void request_end(struct kvr_pool *p, struct request *r) {
@@ -169,6 +218,7 @@ void request_end(struct kvr_pool *p, struct request *r) {
         in->first = r->next;
     if (r->next) r->next->prev = r->prev;
     in->live_blocks -= live_remove(&p->live, r->instance, r->end);
+    if (!r->prefilled) learn_gone(&p->learnt, &in->learnt, r->isl - r->cached);
     take_load(p, r);
     hmap_remove(&p->requests, &r->item);
     deadlines_remove(&p->leases, &r->due);

@@ -235,6 +235,7 @@ struct taught {
     int64_t ahead, prefilled_at;
     uint64_t number;
     double ttft, tpot;
+    struct forecast_case kind;
 };
 
 static void get_taught(struct reader *r, struct kvr_booking *b, struct taught *t) {
@@ -245,11 +246,18 @@ static void get_taught(struct reader *r, struct kvr_booking *b, struct taught *t
     t->prefilled_at = get_i64(r);
     t->ttft = get_f64(r);
     t->tpot = get_f64(r);
+    t->kind.requests = get_f64(r);
+    t->kind.wait = get_f64(r);
+    t->kind.waiting = get_f64(r);
 }
 
 // Milliseconds, or -1.
 static bool is_prediction(double ms) {
     return ms == -1 || (ms >= 0 && ms <= 1e300);
+}
+
+static bool is_count(double n) {
+    return n >= 0 && n <= 0x1p53;
 }
 
 static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
@@ -266,12 +274,13 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     b.renewed = get_i64(r);
     b.overlap = get_u32(r);
     b.cost = get_f64(r);
-    struct taught t = {.ttft = -1, .tpot = -1};
+    struct taught t = {.ttft = -1, .tpot = -1, .kind = {.wait = -1}};
     if (l->format >= 3) get_taught(r, &b, &t);
     b.n = get_u32(r);
     if (r->bad || !id.n || number >= l->n_instances || b.isl < 0 || b.lease < 0 ||
         request_find(p, id) || t.number > p->bookings || t.ahead < 0 || t.prefilled_at < 0 ||
-        (t.prefilled_at && !b.prefilled) || !is_prediction(t.ttft) || !is_prediction(t.tpot))
+        (t.prefilled_at && !b.prefilled) || !is_prediction(t.ttft) || !is_prediction(t.tpot) ||
+        !is_prediction(t.kind.wait) || !is_count(t.kind.requests) || !is_count(t.kind.waiting))
         return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, b.n);
     if (err) return err;
@@ -291,6 +300,8 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     q->prefilled_at = t.prefilled_at;
     q->ttft = t.ttft;
     q->tpot = t.tpot;
+    q->kind = t.kind;
+    q->kind.own = q->prefilled ? 0 : (double)(q->isl - q->cached);
     return KVR_OK;
 }
 

@@ -31,13 +31,13 @@ static double coarse(double x) {
 
 // What the request adds to the waiting of everybody, in tokens of prefill; derived in docs/choosing.md.
 //   own   = max(isl - max(overlap_weight * credit, live_prefix) * block_size, 0)     it has to compute
-//   later = arrivals * (queued + own / 2)                  who comes while the queue and this prompt last
-//   waits = first_weight * queued + own * (first_weight + (requests + first_weight * later) )
+//   later = arrivals * (queue + own / 2)                   who comes while the queue and this prompt last
+//   waits = first_weight * queue + own * (first_weight + requests + first_weight * later)
 //   cost  = (prefill_weight * waits + output * requests) / block_size * pace + requests_weight * requests
 // What is computed pushes as much out of a full cache, and `reuse` of that is computed again: so own
 // counts 1 + reuse * full times.
 static void delay(const struct policy_in *in, double *restrict cost) {
-    const double *restrict credit = in->credit, *restrict queued = in->prefill_tokens;
+    const double *restrict credit = in->credit, *restrict queue = in->queue;
     const double *restrict live = in->live_prefix, *restrict requests = in->requests;
     const double *restrict pace = in->pace, *restrict full = in->full;
     double isl = in->isl, block_size = in->block_size, overlap_weight = in->overlap_weight;
@@ -49,12 +49,14 @@ static void delay(const struct policy_in *in, double *restrict cost) {
         known = known > live[i] ? known : live[i];
         double own = isl - known * block_size;
         own = own > 0 ? own : 0;
-        double later = first * arrivals * (queued[i] + own / 2);
+        double later = first * arrivals * (queue[i] + own / 2);
         double waits =
-            first * queued[i] + own * (1 + reuse * full[i]) * (first + requests[i] + later);
-        cost[i] = coarse((prefill_weight * waits + output * requests[i]) / block_size * pace[i] +
-                         requests_weight * requests[i]);
+            first * queue[i] + own * (1 + reuse * full[i]) * (first + requests[i] + later);
+        cost[i] = (prefill_weight * waits + output * requests[i]) / block_size * pace[i] +
+                  requests_weight * requests[i];
     }
+    for (size_t i = 0; !in->exact && i < in->n; i++)
+        cost[i] = coarse(cost[i]);
 }
 
 const struct policy kvr_policies[] = {

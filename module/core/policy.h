@@ -6,12 +6,14 @@
 #ifndef KVR_POLICY_H
 #define KVR_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct policy_in {
     size_t n;                       // instances
     const double *credit;           // blocks of the request held, each by its tier's credit
     const double *prefill_tokens;   // queued on the instance
+    const double *queue;            // of these, what it still has to compute, by the measured speed
     const double *decode_blocks;    // live on the instance
     const double *live_prefix;      // blocks of the request that are live on it from the start
     const double *requests;         // live on the instance
@@ -23,6 +25,7 @@ struct policy_in {
     double first_weight; // a second before the first token against a second between tokens
     double arrivals;     // bookings an instance gets while a token of its queue is computed
     double reuse;        // share of prompts that is found in a cache
+    bool exact;          // costs aren't rounded
 };
 
 struct policy {

@@ -158,6 +158,21 @@ void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out
 
 // ---- Invariants ----------------------------------------------------------------------------------
 
+// Those without a first token, in the order of booking.
+static const char *check_queue(const struct instance *in) {
+    uint64_t queued = 0, tokens = 0;
+    const struct request *before = NULL;
+    for (const struct request *r = in->queue_first; r; before = r, r = r->later) {
+        if (r->sooner != before || r->prefilled) return "pool: a queue's links are wrong";
+        if (before && before->number > r->number) return "pool: a queue out of order";
+        queued++;
+        tokens += (uint64_t)(r->isl - r->cached);
+    }
+    if (in->queue_last != before || in->queued != queued || in->prefill_tokens != tokens)
+        return "pool: a queue isn't its requests'";
+    return NULL;
+}
+
 // An instance's loads from its requests, beside what is kept.
 static const char *check_loads(const struct kvr_pool *p, const struct instance *in) {
     uint64_t requests = 0, prefill = 0, output = 0, predicted = 0;
@@ -207,7 +222,10 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
         p->columns.booked[i] != (double)in->booked ||
         p->columns.decode_time[i] != in->learnt.decode.num ||
         p->columns.decode_tokens[i] != in->learnt.decode.den ||
-        p->columns.full[i] != instance_full(p, in))
+        p->columns.full[i] != instance_full(p, in) ||
+        p->columns.oldest_tokens[i] != instance_oldest(in) ||
+        p->columns.free_at[i] != in->learnt.free_at ||
+        p->columns.rate[i] != ratio_rate(in->learnt.prefill))
         return "pool: a column doesn't mirror its instance";
     const struct worker *w = in->worker;
     int64_t ttl = worker_ttl(p, w);
@@ -219,7 +237,8 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
     struct learnt_instance again;
     learnt_instance_numbers(&in->learnt, numbers);
     if (!learnt_instance_from(&again, numbers)) return "pool: an instance has learnt nonsense";
-    return check_loads(p, in);
+    const char *wrong = check_queue(in);
+    return wrong ? wrong : check_loads(p, in);
 }
 
 static const char *check_worker(const struct kvr_pool *p, const struct worker *w) {

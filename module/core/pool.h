@@ -48,6 +48,20 @@ extern const char *const kvr_tier_names[KVR_TIERS]; // "device", "host", "disk"
 struct kvr_rule {
     int policy; // index into the policy table
     double overlap, prefill, requests, temperature;
+    unsigned
+        without; // terms of `delay` to be left out, enum kvr_term; to measure what each is worth
+};
+
+// What is left out counts as it does in a pool that has measured nothing, but for: EXPECTED, only what is
+// held counts as cached; ROUNDING, costs are exact.
+enum kvr_term {
+    KVR_TERM_EXPECTED = 1,
+    KVR_TERM_QUEUE = 2,    // what of a queue has been computed meanwhile
+    KVR_TERM_ARRIVALS = 4, // who comes later
+    KVR_TERM_REUSE = 8,    // what is pushed out of a full cache
+    KVR_TERM_PACE = 16,
+    KVR_TERM_FIRST = 32, // the first token's weight against the others
+    KVR_TERM_ROUNDING = 64,
 };
 
 struct kvr_options {

@@ -22,12 +22,13 @@ enum {
 
 // A routed, unfinished call. Invariants: in the hash table by id, in its instance's list, in the
 // deadlines iff lease > 0; 0 <= cached <= isl; end is where its blocks end in the live tree.
-// What it teaches: `ahead` and `number` are of its booking; prefilled_at is 0 until its first token, and
-// for one that was booked with it.
+// What it teaches: `ahead`, `number`, `kind` and ttft are of its booking; prefilled_at is 0 until its first
+// token, and for one that was booked with it. Until then it is in its instance's queue.
 struct request {
     struct hmap_item item;
-    struct deadline due;         // renewed + lease, or earlier after kvr_renew_all
-    struct request *prev, *next; // of the same instance
+    struct deadline due;            // renewed + lease, or earlier after kvr_renew_all
+    struct request *prev, *next;    // of the same instance
+    struct request *sooner, *later; // of the instance's queue, in the order of booking
     struct live_node *end;
     struct prediction *prediction; // NULL: none, or it is over
     struct session *session;       // NULL: none
@@ -35,9 +36,10 @@ struct request {
     uint32_t blocks, overlap, expected;
     bool prefilled;
     int64_t isl, osl, cached, output, lease, created, renewed;
-    int64_t ahead;           // tokens queued on the instance when it was booked, its own included
-    uint64_t number;         // the pool's booking count
-    int64_t prefilled_at;    // ms since the epoch
+    int64_t ahead;        // tokens queued on the instance when it was booked, its own included
+    uint64_t number;      // the pool's booking count
+    int64_t prefilled_at; // ms since the epoch
+    struct forecast_case kind;
     double cost, ttft, tpot; // as answered; ms, -1 unknown
     uint16_t id_len;
     char id[];
@@ -105,6 +107,8 @@ struct instance {
     uint64_t requests, prefill_tokens, live_blocks, output_blocks;
     uint64_t predicted; // distinct predicted blocks
     struct request *first;
+    struct request *queue_first, *queue_last; // those without a first token
+    uint64_t queued;                          // how many
     struct prediction *oldest, *newest;
     uint64_t sessions; // remembered, whose last booking is here
     struct learnt_instance learnt;
@@ -118,9 +122,10 @@ struct instance {
 // expires and minus infinite for one that isn't ready. What is mirrored as a double is below 2^53.
 struct columns {
     uint32_t *reach, *by_tier[KVR_TIERS], *live, *expected, *behind;
-    double *credit, *live_prefix, *cost, *rank, *pace;
+    double *credit, *live_prefix, *cost, *rank, *pace, *queue;
     double *prefill_tokens, *decode_blocks, *requests, *booked; // instance_refresh
     double *decode_time, *decode_tokens, *full;                 // instance_refresh
+    double *oldest_tokens, *free_at, *rate;                     // instance_refresh
     double *seen, *ttl, *speed;                                 // worker_refresh
 };
 
@@ -162,6 +167,7 @@ uint32_t instance_find(const struct kvr_pool *p, struct kvr_bytes worker, uint32
 bool worker_expired(const struct kvr_pool *p, const struct worker *w, int64_t now);
 int64_t worker_ttl(const struct kvr_pool *p, const struct worker *w);
 double instance_full(const struct kvr_pool *p, const struct instance *in);
+double instance_oldest(const struct instance *in); // tokens to compute of the first in its queue
 void instance_refresh(struct kvr_pool *p, uint32_t i); // mirrors its loads into the columns
 void worker_refresh(struct kvr_pool *p, const struct worker *w); // mirrors what makes it eligible
 bool worker_before(const struct worker *a, const struct worker *b); // in name order
@@ -182,6 +188,9 @@ enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t insta
 enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                           const struct kvr_booking *b, struct request **out);
 void request_end(struct kvr_pool *p, struct request *r);
+// How a request with `own` tokens to compute finds the instance, booked at `now`.
+struct forecast_case instance_case(const struct kvr_pool *p, const struct instance *in, int64_t now,
+                                   int64_t own);
 void request_free(struct kvr_pool *p, struct request *r); // its memory alone
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
                             int64_t until, struct request *of);

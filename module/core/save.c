@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing a pool; the form is in format.h.
 #include <kvroute/hash.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format.h"
@@ -217,6 +218,9 @@ static void save_request(struct writer *w, const struct request *r, const uint32
     put_i64(w, r->prefilled_at);
     put_f64(w, r->ttft);
     put_f64(w, r->tpot);
+    put_f64(w, r->kind.requests);
+    put_f64(w, r->kind.wait);
+    put_f64(w, r->kind.waiting);
     put_blocks(w, r->end, r->blocks);
 }
 
@@ -237,14 +241,35 @@ static void save_session(struct writer *w, const struct session *s, const uint32
     put_i64(w, s->booked);
 }
 
+static int by_number(const void *left, const void *right) {
+    const struct request *const *a = left, *const *b = right;
+    return ((*a)->number > (*b)->number) - ((*a)->number < (*b)->number);
+}
+
+// In the order of booking, which is that of queues and of equal deadlines.
+static void save_requests(struct writer *w, const uint32_t *number_of) {
+    const struct kvr_pool *p = w->pool;
+    size_t n = 0, bytes = (p->requests.count + 1) * sizeof(struct request *);
+    const struct request **all = mem_alloc(&w->pool->mem, bytes);
+    if (!all) {
+        w->err = KVR_NOMEM;
+        return;
+    }
+    for (size_t b = 0; b < p->requests.n_buckets; b++)
+        for (struct hmap_item *i = hmap_bucket(&p->requests, b); i; i = i->next)
+            all[n++] = (const struct request *)i;
+    qsort(all, n, sizeof(struct request *), by_number);
+    for (size_t i = 0; i < n && !w->err; i++)
+        save_request(w, all[i], number_of);
+    mem_free(&w->pool->mem, all, bytes);
+}
+
 static void save_bookings(struct writer *w, const uint32_t *number_of) {
     const struct kvr_pool *p = w->pool;
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
         for (struct hmap_item *i = hmap_bucket(&p->sessions, b); i && !w->err; i = i->next)
             save_session(w, (const struct session *)i, number_of);
-    for (size_t b = 0; b < p->requests.n_buckets; b++)
-        for (struct hmap_item *i = hmap_bucket(&p->requests, b); i && !w->err; i = i->next)
-            save_request(w, (const struct request *)i, number_of);
+    save_requests(w, number_of);
     for (uint32_t i = 0; i < p->n_instances; i++)
         for (const struct prediction *f = p->instances[i].oldest; f && !w->err; f = f->next)
             save_prediction(w, f, number_of);

@@ -53,6 +53,17 @@ static void set_pace(struct kvr_pool *p, size_t n) {
     }
 }
 
+// Tokens of prefill that each still has to compute; see learn_left.
+static void set_queue(struct kvr_pool *p, int64_t now, size_t n) {
+    const double *restrict queued = p->columns.prefill_tokens, *restrict rate = p->columns.rate;
+    const double *restrict oldest = p->columns.oldest_tokens;
+    const double *restrict free_at = p->columns.free_at;
+    double *restrict queue = p->columns.queue;
+    double at = (double)now, fleet = ratio_rate(p->learnt.prefill);
+    for (size_t i = 0; i < n; i++)
+        queue[i] = learn_left(queued[i], oldest[i], free_at[i], at, rate[i] > 0 ? rate[i] : fleet);
+}
+
 // How many of the request's first blocks each instance holds or is about to: what is live there is a
 // prefix of the request, and what is held goes on behind it.
 static void set_expected(struct kvr_pool *p, const struct kvr_query *q, size_t n) {
@@ -81,8 +92,20 @@ static double first_weight(const struct kvr_pool *p, double output) {
     return w > 1 ? w : 1;
 }
 
+// As if some of it hadn't been measured, see enum kvr_term.
+static void leave_out(struct columns *c, unsigned without, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (without & KVR_TERM_EXPECTED) {
+            c->live_prefix[i] = 0;
+            c->expected[i] = c->reach[i];
+        }
+        if (without & KVR_TERM_QUEUE) c->queue[i] = c->prefill_tokens[i];
+        if (without & KVR_TERM_PACE) c->pace[i] = 1;
+    }
+}
+
 // Fills the columns of all instances: what each has of the request, and the cost.
-static void compute(struct kvr_pool *p, const struct kvr_query *q) {
+static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     size_t n = p->n_instances;
     if (!n) return; // and no columns yet
     struct columns *c = &p->columns;
@@ -102,11 +125,15 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
     give_credit(p, n);
     set_expected(p, q, n);
     set_pace(p, n);
+    set_queue(p, now, n);
+    unsigned without = q->rule.without;
+    if (without) leave_out(c, without, n);
     double output = expected_output(p, q);
     struct policy_in in = {
         .n = n,
         .credit = c->credit,
         .prefill_tokens = c->prefill_tokens,
+        .queue = c->queue,
         .decode_blocks = c->decode_blocks,
         .live_prefix = c->live_prefix,
         .requests = c->requests,
@@ -119,9 +146,10 @@ static void compute(struct kvr_pool *p, const struct kvr_query *q) {
         .prefill_weight = q->rule.prefill,
         .requests_weight = q->rule.requests,
         .output = output,
-        .first_weight = first_weight(p, output),
-        .arrivals = ratio_mean(p->learnt.arrivals, 0),
-        .reuse = ratio_mean(p->learnt.reuse, 0),
+        .first_weight = without & KVR_TERM_FIRST ? 1 : first_weight(p, output),
+        .arrivals = without & KVR_TERM_ARRIVALS ? 0 : ratio_mean(p->learnt.arrivals, 0),
+        .reuse = without & KVR_TERM_REUSE ? 0 : ratio_mean(p->learnt.reuse, 0),
+        .exact = without & KVR_TERM_ROUNDING,
     };
     kvr_policies[q->rule.policy].cost(&in, c->cost);
 }
@@ -295,7 +323,8 @@ static uint32_t choose(struct kvr_pool *p, int64_t now, const struct kvr_query *
     return q->rule.temperature > 0 ? choose_softmax(p, q, random) : choose_least(p, least);
 }
 
-static struct kvr_score score_of(const struct kvr_pool *p, const struct kvr_query *q, uint32_t i) {
+static struct kvr_score score_of(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
+                                 uint32_t i) {
     const struct instance *in = &p->instances[i];
     const struct columns *c = &p->columns;
     int64_t isl = isl_of(p, q), cached = (int64_t)c->expected[i] * p->options.block_size;
@@ -311,7 +340,8 @@ static struct kvr_score score_of(const struct kvr_pool *p, const struct kvr_quer
         .requests = in->requests,
         .cost = c->cost[i],
     };
-    s.ttft = learn_ttft(&p->learnt, &in->learnt, in->prefill_tokens, isl - s.cached);
+    struct forecast_case kind = instance_case(p, in, now, isl - s.cached);
+    s.ttft = learn_ttft(&p->learnt, &in->learnt, &kind);
     s.tpot = learn_tpot(&p->learnt, &in->learnt);
     for (int t = 0; t < KVR_TIERS; t++)
         s.by_tier[t] = c->by_tier[t][i];
@@ -349,13 +379,13 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
         repeat(p, live, out);
         return KVR_OK;
     }
-    compute(p, q);
+    compute(p, now, q);
     mark(p, q, true);
     bar(p, now, q);
     mark(p, q, false);
     uint32_t i = choose(p, now, q, random);
     if (i == NO_INSTANCE) return KVR_NOWORKER;
-    *out = (struct kvr_choice){.score = score_of(p, q, i), .blocks = q->n};
+    *out = (struct kvr_choice){.score = score_of(p, now, q, i), .blocks = q->n};
     *booked = (struct kvr_booking){
         .hashes = q->hashes,
         .n = q->n,
@@ -408,7 +438,7 @@ enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query 
     size_t bytes = (p->live_instances + 1u) * sizeof(struct row);
     struct row *rows = mem_alloc(&p->mem, bytes);
     if (!rows) return KVR_NOMEM;
-    compute(p, q);
+    compute(p, now, q);
     mark(p, q, true);
     bool heed = heed_circuits(p, now, q);
     *n = 0;
@@ -423,7 +453,7 @@ enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query 
     mark(p, q, false);
     qsort(rows, *n, sizeof *rows, by_cost);
     for (size_t i = 0; i < *n; i++)
-        p->scores[i] = score_of(p, q, rows[i].instance);
+        p->scores[i] = score_of(p, now, q, rows[i].instance);
     mem_free(&p->mem, rows, bytes);
     *out = p->scores;
     return KVR_OK;

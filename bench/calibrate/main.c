@@ -154,7 +154,7 @@ static bool play(const struct program *p, const struct candidate *c, const char 
 }
 
 // The simulator's choices are one way that things may go: near saturation engines that are slower by a
-// thousandth lead to others. So it is asked several times, and the means count; *stats is of the first.
+// thousandth lead to others. So it is asked several times, and medians count; *stats is of the first.
 static void simulate_often(const struct program *p, const struct candidate *c, double late,
                            struct stats *stats, struct tally *tally) {
     struct tally all[TIMES];
@@ -163,7 +163,7 @@ static void simulate_often(const struct program *p, const struct candidate *c, d
         simulate(p, c, NULL, late + i * 1e-4, i ? &more : stats, &all[i]);
         if (i) stats_close(&more);
     }
-    tally_means(all, TIMES, tally);
+    tally_medians(all, TIMES, tally);
 }
 
 // real: NULL if nothing is.

@@ -68,15 +68,24 @@ void tally_lives(const struct script *s, const struct life *lives, struct tally 
     free(all);
 }
 
-void tally_means(const struct tally *all, size_t n, struct tally *out) {
-    *out = (struct tally){.n = all[0].n};
-    for (size_t i = 0; i < n; i++) {
-        out->hits += all[i].hits / (double)n;
-        out->ttft_mean += all[i].ttft_mean / (double)n;
-        out->ttft_p50 += all[i].ttft_p50 / (double)n;
-        out->ttft_p99 += all[i].ttft_p99 / (double)n;
-        out->tbt += all[i].tbt / (double)n;
-    }
+static double median_of(const struct tally *all, size_t n, size_t field) {
+    double *v = memory_take(n, sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        v[i] = *(const double *)((const char *)&all[i] + field);
+    double median = measure_median(v, n);
+    free(v);
+    return median;
+}
+
+void tally_medians(const struct tally *all, size_t n, struct tally *out) {
+    *out = (struct tally){
+        .n = all[0].n,
+        .hits = median_of(all, n, offsetof(struct tally, hits)),
+        .ttft_mean = median_of(all, n, offsetof(struct tally, ttft_mean)),
+        .ttft_p50 = median_of(all, n, offsetof(struct tally, ttft_p50)),
+        .ttft_p99 = median_of(all, n, offsetof(struct tally, ttft_p99)),
+        .tbt = median_of(all, n, offsetof(struct tally, tbt)),
+    };
 }
 
 static bool apart(double real, double simulated, double most) {

@@ -29,8 +29,8 @@ void tally_requests(const struct tally_request *all, size_t n, struct tally *out
 // Of what was played; those that failed are left out.
 void tally_played(const struct script *s, const struct played *played, struct tally *out);
 void tally_lives(const struct script *s, const struct life *lives, struct tally *out);
-// Means of all figures. n >= 1.
-void tally_means(const struct tally *all, size_t n, struct tally *out);
+// The median of each figure. n >= 1.
+void tally_medians(const struct tally *all, size_t n, struct tally *out);
 // Whether two runs agree as they should: hits within 2 points, TTFT's p50 within 15 % and p99 within
 // 35 %. *what says which doesn't, a letter each: h, m(edian), t(ail).
 bool tally_agrees(const struct tally *real, const struct tally *simulated, char what[4]);

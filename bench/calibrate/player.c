@@ -23,8 +23,8 @@ enum { EVENTS = 64, READ = 65536, SILENCE_S = 60, TRY_MS = 2000 };
 
 struct line { // a connection
     int fd;
-    bool busy, writing, waits; // waits: in the epoll set for writing, too
-    bool used;                 // it has served before: that it is closed is no failure then
+    bool busy, waits; // waits: until more can be sent
+    bool used;        // it has served before: that it is closed is no failure then
     uint32_t request;
     struct sse answer;
     char *out;

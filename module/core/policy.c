@@ -22,10 +22,10 @@ static void linear(const struct policy_in *in, double *restrict cost) {
     }
 }
 
-// Three significant bits are left: estimates are no better, and of instances that cost about the same
+// Four significant bits are left: estimates are no better, and of instances that cost about the same
 // the one that was booked longest ago is the best. (Dekker's splitting; half goes to even.)
 static double coarse(double x) {
-    double t = x * (0x1p50 + 1);
+    double t = x * (0x1p49 + 1);
     return t - (t - x);
 }
 

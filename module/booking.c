@@ -6,6 +6,8 @@
 // be the pool's: whoever applies the effect has the same options, as they are part of the stream.
 #include "booking.h"
 
+#include "shared_string.h"
+
 enum word {
     HASHES,
     ISL,
@@ -60,7 +62,11 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
     put(&e, c->name, false);
     put(&e, id, false);
     put(&e, RedisModule_CreateString(NULL, worker.p, worker.n), true);
-    put_number(&e, rank);
+    RedisModuleString *shared = shared_rank(rank);
+    if (shared)
+        put(&e, shared, false);
+    else
+        put_number(&e, rank);
     put(&e, words[HASHES], false);
     if (list->form == BLOCKS_HASHES)
         put(&e, list->blob, false);
@@ -70,7 +76,8 @@ void booking_replicate(struct call *c, RedisModuleString *id, struct kvr_bytes w
     const struct kvr_options *o = kvr_pool_options(c->pool);
     if (b->isl != (int64_t)b->n * o->block_size) put_option(&e, ISL, b->isl);
     if (b->lease != o->lease) put_option(&e, LEASE, b->lease);
-    put_option(&e, CREATED, b->created);
+    put(&e, words[CREATED], false);
+    put(&e, shared_time(b->created), false);
     if (b->renewed != b->created) put_option(&e, RENEWED, b->renewed);
     if (b->cached) put_option(&e, CACHED, b->cached);
     if (b->output) put_option(&e, OUTPUT, b->output);

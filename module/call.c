@@ -5,6 +5,7 @@
 #include "call.h"
 #include "due.h"
 #include "keytype.h"
+#include "shared_string.h"
 
 // Commands run one at a time on the server's main thread, so one scratch memory serves them all.
 static struct arena scratch;
@@ -81,7 +82,8 @@ void call_replicate(struct call *c, const char *command, const char *word, int64
     RedisModuleString **rest = c->args.argv + 1;
     size_t n = (size_t)c->args.argc - 1;
     if (word)
-        RedisModule_Replicate(c->ctx, command, "vcl", rest, n, word, (long long)time);
+        RedisModule_Replicate(c->ctx, command, "vss", rest, n, shared_word(word),
+                              shared_time(time));
     else
         RedisModule_Replicate(c->ctx, command, "v", rest, n);
 }

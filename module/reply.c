@@ -60,11 +60,13 @@ static size_t format_u64(uint64_t v, char *out) {
 
 // A multiple of 1/16 below 2^40 has at most 17 digits, four of them behind the point: all are shown.
 size_t format_double(double v, char out[DOUBLE_ROOM]) {
-    double sixteenths = v * 16;
-    if (!(v > 0 && v < 0x1p40) || sixteenths != floor(sixteenths))
+    double sixteenths = fabs(v) * 16;
+    if (!(sixteenths < 0x1p44) || sixteenths != floor(sixteenths) || (v == 0 && signbit(v)))
         return (size_t)snprintf(out, DOUBLE_ROOM, "%.17g", v);
     uint64_t units = (uint64_t)sixteenths;
-    size_t n = format_u64(units / 16, out);
+    size_t n = 0;
+    if (v < 0) out[n++] = '-';
+    n += format_u64(units / 16, out + n);
     unsigned part = (unsigned)(units % 16) * 625; // of 10,000
     if (part) out[n++] = '.';
     for (; part; part = part % 1000 * 10)

@@ -20,6 +20,7 @@ struct prompt {
     uint32_t total;           // tokens to compute
     uint32_t computed, chunk; // tokens: so far, cached ones included; in this step
     uint32_t filled;          // of its blocks, in the cache and used by it
+    uint32_t taken;           // of its blocks, those and the ones that it holds
     uint32_t loaded;          // that many will be when those are here that come from the host
     double loading;           // seconds until they are
 };
@@ -50,8 +51,8 @@ struct engine {
     uint64_t output_tokens; // of these, generated
     uint64_t to_prefill;
     uint64_t began; // requests, so far
-    // With preemption: how many requests get a new block with the next token, by the number of the step that
-    // was the last, modulo the block size.
+    // How many requests get a new block with the next token, by the number of the step that was the last,
+    // modulo the block size.
     uint32_t *growing;
 
     struct step step;
@@ -103,8 +104,8 @@ static size_t blocks_of(const struct workload *load, uint32_t request) {
     return blocks_up_to(load, request, load->requests[request].osl);
 }
 
-// Blocks that a request has while it runs.
-static size_t blocks_held(const struct engine *e, uint32_t request, uint32_t output) {
+// Blocks that are promised to a request while it runs.
+static size_t blocks_promised(const struct engine *e, uint32_t request, uint32_t output) {
     return e->model->preempt ? blocks_up_to(e->load, request, output) : blocks_of(e->load, request);
 }
 
@@ -195,16 +196,18 @@ static bool has_room(const struct engine *e, size_t need) {
     return c.used + c.reserved + need <= c.capacity;
 }
 
-static void reserve(struct engine *e, size_t need) {
+// Takes blocks that were promised; others' content has to go for them.
+static void hold(struct engine *e, size_t n) {
     e->removed =
-        memory_grow(e->removed, &e->room_removed, e->step.n_removed + need, sizeof *e->removed);
-    e->step.n_removed += kv_reserve(e->kv, need, e->removed + e->step.n_removed);
+        memory_grow(e->removed, &e->room_removed, e->step.n_removed + n, sizeof *e->removed);
+    e->step.n_removed += kv_hold(e->kv, n, e->removed + e->step.n_removed);
 }
 
 // Lets go of all that the request has; it begins anew.
-static void put_back(struct engine *e, struct waiting x, size_t held, uint32_t filled) {
+static void put_back(struct engine *e, struct waiting x, size_t promised, size_t taken,
+                     uint32_t filled) {
     kv_leave(e->kv, request_hashes(e->load, x.request), filled);
-    kv_unreserve(e->kv, held - filled);
+    kv_unreserve(e->kv, promised - filled, taken - filled);
     x.again = true;
     add_first(e, x);
     e->preempted = memory_grow(e->preempted, &e->room_preempted, e->step.n_preempted + 1,
@@ -215,9 +218,9 @@ static void put_back(struct engine *e, struct waiting x, size_t held, uint32_t f
 
 static void preempt_prompt(struct engine *e) {
     struct prompt p = e->prompts[--e->n_prompts];
-    size_t held = blocks_held(e, p.of.request, p.of.put_out + 1);
+    size_t promised = blocks_promised(e, p.of.request, p.of.put_out + 1);
     e->to_prefill -= p.total - p.computed;
-    put_back(e, p.of, held, p.filled);
+    put_back(e, p.of, promised, p.taken, p.filled);
 }
 
 static void preempt_decoding(struct engine *e, size_t i) {
@@ -228,8 +231,8 @@ static void preempt_decoding(struct engine *e, size_t i) {
     drop_decoding(e, i);
     e->kv_tokens -= r->isl + output;
     e->output_tokens -= output;
-    put_back(e, (struct waiting){d.request, output, true}, blocks_held(e, d.request, output),
-             r->blocks);
+    size_t all = blocks_promised(e, d.request, output);
+    put_back(e, (struct waiting){d.request, output, true}, all, all, r->blocks);
 }
 
 // Prompts are in the order in which they began.
@@ -244,13 +247,16 @@ static void preempt_youngest(struct engine *e) {
         preempt_decoding(e, youngest);
 }
 
-// Gives blocks to the decoding requests whose next token needs one. The last that is left always has room,
-// since its whole life fits.
+// Gives blocks to the decoding requests whose next token needs one. With preemption they weren't promised;
+// the last that is left always has room, since its whole life fits.
 static void grow(struct engine *e) {
     const uint32_t *need = &e->growing[e->steps % e->load->block_size];
-    while (!has_room(e, *need))
-        preempt_youngest(e);
-    reserve(e, *need);
+    if (e->model->preempt) {
+        while (!has_room(e, *need))
+            preempt_youngest(e);
+        kv_reserve(e->kv, *need);
+    }
+    hold(e, *need);
 }
 
 // ---- Beginning a step ----------------------------------------------------------------------------
@@ -263,12 +269,13 @@ static bool take_up(struct engine *e) {
     const uint64_t *hashes = request_hashes(load, x.request);
     size_t idle, hits = kv_match(e->kv, hashes, r->blocks, &idle);
     size_t loads = e->host ? host_match(e->host, hashes, hits, r->blocks) : 0;
-    size_t need = blocks_held(e, x.request, x.put_out + 1) - hits;
+    size_t need = blocks_promised(e, x.request, x.put_out + 1) - hits;
     if (!has_room(e, idle + need)) return false;
     e->first_waiting++;
     kv_use(e->kv, hashes, hits);
     if (loads) host_use(e->host, hashes, hits, hits + loads);
-    reserve(e, need);
+    kv_reserve(e->kv, need);
+    hold(e, loads);
     uint32_t total = tokens_to_compute(e, &x);
     uint64_t cached = (uint64_t)(hits + loads) * load->block_size;
     if (cached >= total) cached = total - 1;
@@ -280,6 +287,7 @@ static bool take_up(struct engine *e) {
         .total = total,
         .computed = (uint32_t)cached,
         .filled = (uint32_t)hits,
+        .taken = (uint32_t)(hits + loads),
         .loaded = (uint32_t)(hits + loads),
         .loading = (double)loads * load->block_size * e->model->transfer,
     };
@@ -296,13 +304,24 @@ static uint32_t give_chunk(struct prompt *p, uint32_t budget) {
     return p->chunk = left < budget ? left : budget;
 }
 
+// Takes what the chunk needs, and the first token of the output with the last one.
+static void hold_for_chunk(struct engine *e, struct prompt *p) {
+    uint32_t computed = p->computed + p->chunk, size = e->load->block_size;
+    size_t need = p->chunk && computed == p->total
+                      ? blocks_up_to(e->load, p->of.request, p->of.put_out + 1)
+                      : (computed + size - 1) / size;
+    if (need <= p->taken) return;
+    hold(e, need - p->taken);
+    p->taken = (uint32_t)need;
+}
+
 bool engine_begin(struct engine *e, double *seconds, const struct begun **begun, size_t *n_begun) {
     const struct model *m = e->model;
     double pairs = 0, loading = 0;
     e->step = (struct step){0};
     e->n_begun = 0;
     if (e->host) host_forget(e->host);
-    if (m->preempt) grow(e);
+    grow(e);
     uint32_t decoding = (uint32_t)e->n_decoding;
     uint32_t budget = m->budget > decoding ? m->budget - decoding : 0;
     uint64_t kv = e->kv_tokens;
@@ -314,11 +333,12 @@ bool engine_begin(struct engine *e, double *seconds, const struct begun **begun,
         if (!e->stuck) budget -= give_chunk(&e->prompts[e->n_prompts - 1], budget);
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
-        const struct prompt *p = &e->prompts[i];
+        struct prompt *p = &e->prompts[i];
         if (p->chunk) kv += p->computed;
         pairs += p->chunk * (p->computed + p->chunk / 2.0);
         e->step.prefill += p->chunk;
         if (!loading && p->loaded > p->filled) loading = p->loading;
+        hold_for_chunk(e, p);
     }
     *begun = e->begun;
     *n_begun = e->n_begun;
@@ -361,7 +381,8 @@ static void finish(struct engine *e, uint32_t request) {
     const struct request *r = &e->load->requests[request];
     fill(e, request, r->blocks, r->known);
     kv_leave(e->kv, request_hashes(e->load, request), r->known);
-    kv_unreserve(e->kv, blocks_of(e->load, request) - r->known);
+    size_t rest = blocks_of(e->load, request) - r->known;
+    kv_unreserve(e->kv, rest, rest);
     note(&e->done, &e->step.n_done, &e->room_done, request);
     e->stuck = false;
 }
@@ -477,19 +498,21 @@ const char *engine_validate(const struct engine *e) {
     if (!wrong && e->host) wrong = host_validate(e->host);
     if (wrong) return wrong;
     uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = 0;
-    size_t reserved = 0, growing = 0;
+    size_t reserved = 0, held = 0, growing = 0;
     for (size_t i = 0; i < e->n_decoding; i++) {
         const struct decoding *d = &e->decoding[i];
         const struct request *r = &e->load->requests[d->request];
         if (d->last <= e->steps) return "a request decodes for ever";
         kv_tokens += r->isl + output_of(e, d);
         output_tokens += output_of(e, d);
-        reserved += blocks_held(e, d->request, output_of(e, d)) - r->blocks;
+        reserved += blocks_promised(e, d->request, output_of(e, d)) - r->blocks;
+        held += blocks_up_to(e->load, d->request, output_of(e, d)) - r->blocks;
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
         const struct prompt *p = &e->prompts[i];
         to_prefill += p->total - p->computed;
-        reserved += blocks_held(e, p->of.request, p->of.put_out + 1) - p->filled;
+        reserved += blocks_promised(e, p->of.request, p->of.put_out + 1) - p->filled;
+        held += p->taken - p->filled;
     }
     for (size_t i = e->first_waiting; i < e->n_waiting; i++)
         to_prefill += tokens_to_compute(e, &e->waiting[i]);
@@ -500,6 +523,7 @@ const char *engine_validate(const struct engine *e) {
     if (growing != e->n_decoding) return "growing requests are miscounted";
     if (to_prefill != e->to_prefill) return "tokens to prefill are miscounted";
     if (reserved != kv_count(e->kv).reserved) return "reserved blocks are miscounted";
+    if (held != kv_count(e->kv).held) return "held blocks are miscounted";
     if (e->n_decoding + e->n_prompts > e->model->running) return "more run than may";
     return NULL;
 }

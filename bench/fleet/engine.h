@@ -15,9 +15,9 @@
 //
 // Else a request begins when there is room for its whole life: blocks for its prompt and its output, less
 // those of its first blocks that are cached. Else it waits, and all behind it; so what runs is never
-// interrupted. What the cache has isn't computed, but the last token always is. Full blocks of the
-// prompt can be shared from the end of the step that computes them, those of the output from the end
-// of the request.
+// interrupted. It takes them as it needs them; until then what was there stays. What the cache has isn't
+// computed, but the last token always is. Full blocks of the prompt can be shared from the end of the
+// step that computes them, those of the output from the end of the request.
 #ifndef FLEET_ENGINE_H
 #define FLEET_ENGINE_H
 

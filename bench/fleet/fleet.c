@@ -486,6 +486,7 @@ static void link_followers(struct fleet *f) {
 }
 
 bool fleet_run(const struct run_plan *plan, struct stats *out) {
+    static const size_t untold[MAX_WORKERS]; // 0: unknown
     struct fleet *f = memory_take(1, sizeof *f);
     unsigned workers = plan->workers;
     for (size_t i = 0; i < plan->n_incidents; i++)
@@ -504,12 +505,12 @@ bool fleet_run(const struct run_plan *plan, struct stats *out) {
     bool ok = plan->load->n > 0 && all_fit(f, workers);
     if (ok) {
         struct world w = {
-            .load = plan->load,
+            .load = plan->seen ? plan->seen : plan->load,
             .model = plan->model,
             .workers = workers,
             .routers = plan->routers,
-            .blocks = f->capacity[0],
-            .capacity = f->capacity,
+            .blocks = plan->untold ? 0 : f->capacity[0],
+            .capacity = plan->untold ? untold : f->capacity,
             .there = f->there,
             .now = &f->now,
             .seed = plan->seed,

@@ -33,6 +33,9 @@ struct engine_plan {
 struct run_plan {
     const struct router *kind;
     const struct workload *load;
+    // The same requests as routers see them that have no tokens, for kinds that don't hear what engines
+    // cache; NULL: as they are.
+    const struct workload *seen;
     double speed; // the load's times are divided by it
     double from,
         until;   // seconds from the first arrival: who arrives from when on is measured, and when
@@ -40,6 +43,7 @@ struct run_plan {
     size_t most; // that are measured; 0: no limit
     const struct model *model;
     size_t blocks; // an engine's
+    bool untold;   // routers don't know how many these are
     size_t host;   // blocks of each engine's second tier; 0: none
     // Engines that aren't all like model and blocks, in turn; those that join, too. n_engines 0: all are.
     const struct engine_plan *engines;

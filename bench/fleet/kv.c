@@ -145,12 +145,19 @@ void kv_leave(struct kv *k, const uint64_t *hashes, size_t n) {
     }
 }
 
-// ---- Reserving and filling -----------------------------------------------------------------------
+// ---- Reserving, holding and filling -----------------------------------------------------------------------
 
-size_t kv_reserve(struct kv *k, size_t n, uint64_t *evicted) {
+void kv_reserve(struct kv *k, size_t n) {
+    k->count.reserved += n;
+    assert(k->count.used + k->count.reserved <= k->count.capacity);
+}
+
+size_t kv_hold(struct kv *k, size_t n, uint64_t *evicted) {
     struct kv_count *c = &k->count;
     size_t gone = 0;
-    for (; c->cached + c->reserved + n > c->capacity; c->cached--) {
+    c->held += n;
+    assert(c->held <= c->reserved);
+    for (; c->cached + c->held > c->capacity; c->cached--) {
         uint32_t at = k->nodes[ENDS].prev;
         assert(at != ENDS);
         const struct node *x = &k->nodes[at];
@@ -161,18 +168,18 @@ size_t kv_reserve(struct kv *k, size_t n, uint64_t *evicted) {
         k->nodes[at].next = k->spare;
         k->spare = at;
     }
-    c->reserved += n;
     return gone;
 }
 
-void kv_unreserve(struct kv *k, size_t n) {
-    assert(n <= k->count.reserved);
+void kv_unreserve(struct kv *k, size_t n, size_t held) {
+    assert(n <= k->count.reserved && held <= k->count.held && held <= n);
     k->count.reserved -= n;
+    k->count.held -= held;
 }
 
 bool kv_fill(struct kv *k, const uint64_t *hashes, size_t depth) {
     size_t to = place(k, hashes[depth]);
-    kv_unreserve(k, 1);
+    kv_unreserve(k, 1, 1);
     if (k->table[to]) {
         use_node(k, k->table[to]);
         return false;
@@ -233,6 +240,8 @@ const char *kv_validate(const struct kv *k) {
         if (k->nodes[at].uses || find(k, k->nodes[at].hash) != at) return "idle, and it isn't";
     }
     if (cached != c->cached || used != c->used || idle != cached - used) return "miscounted";
-    if (cached + c->reserved > c->capacity) return "above capacity";
+    if (cached + c->held > c->capacity) return "above capacity";
+    if (used + c->reserved > c->capacity) return "more is promised than there is";
+    if (c->held > c->reserved) return "more is held than was promised";
     return NULL;
 }

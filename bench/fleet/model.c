@@ -46,6 +46,15 @@ const struct model models[MODELS] = {
         .capacity = 3600000,
         .transfer = 1.4e-6,
     },
+    {
+        .name = "mock",
+        .what = "the mock engine",
+        .prefill = 1.0 / 8000,
+        .batch = 1.0 / 50,
+        .budget = 2048,
+        .running = 64,
+        .capacity = 262144,
+    },
 };
 
 // Operations of attention for each pair of tokens ÷ 640 T/s for each GPU:
@@ -62,6 +71,7 @@ void model_speed(struct model *m, double speed) {
     m->prefill /= speed;
     m->decode /= speed;
     m->kv /= speed;
+    m->batch /= speed;
     m->attention /= speed;
     m->transfer /= speed;
 }

@@ -2,7 +2,7 @@
 // What an engine's step costs, and the presets. Sources: docs/simulator.md.
 //
 //   seconds = fixed + prefill · tokens of prompts computed in it + decode · requests that decode
-//           + kv · tokens of KV cache that these read
+//           + kv · tokens of KV cache that these read + batch, if any decodes
 //           + attention · pairs of a prompt token computed in it and a token before it
 //
 // An engine of speed x takes 1 / x of that.
@@ -16,6 +16,7 @@
 struct model {
     const char *name, *what;
     double fixed, prefill, decode, kv; // seconds
+    double batch;                      // seconds
     double attention;                  // seconds; 0: a token costs the same at every place
     uint32_t budget;                   // tokens a step at most, prompts and decoding together
     uint32_t running;                  // requests at most
@@ -24,7 +25,7 @@ struct model {
     bool preempt;                      // output gets its room as it comes
 };
 
-enum { MODELS = 3 };
+enum { MODELS = 4 };
 extern const struct model models[MODELS];
 
 const struct model *model_find(const char *name); // NULL: none of that name
@@ -37,7 +38,7 @@ void model_speed(struct model *m, double speed);
 static inline double model_step(const struct model *m, uint32_t prefill, uint32_t decoding,
                                 uint64_t kv, double pairs) {
     return m->fixed + m->prefill * prefill + m->decode * decoding + m->kv * (double)kv +
-           m->attention * pairs;
+           m->attention * pairs + (decoding ? m->batch : 0);
 }
 
 #endif

@@ -45,7 +45,7 @@ static const char usage[] =
     "  --seed N             (1)\n"
     "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
     "The engines\n"
-    "  --model NAME[:N],…   small, middle or large; N like each, or all in turn (middle)\n"
+    "  --model NAME[:N],…   small, middle, large or mock; N like each, or all in turn (middle)\n"
     "  --workers N          (as many as are listed; 8)\n"
     "  --speeds X,NxX,…     in turn; one of speed X takes 1/X of the time for everything (1)\n"
     "  --attention          prompt tokens cost the more, the more are before them\n"
@@ -58,9 +58,10 @@ static const char usage[] =
     "                       for each. conversation: a balancer in front of several routers sends\n"
     "                       all of a session to one of them; else each request comes to any.\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
-    "                       affinity, sticky, cache-aware, smg, smg-no-veto, smg-prefix-hash, "
+    "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
+    "smg-prefix-hash, "
     "llm-d,\n"
-    "                       dynamo, lmetric, fixed, own, events, sync\n"
+    "                       dynamo, lmetric, fixed, own, events, both, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
     "                       queue, arrivals, reuse, pace, first, rounding\n"
@@ -94,7 +95,8 @@ static const char usage[] =
 
 static const char everything[] =
     "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
-    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,smg,smg:8,smg:8:conversation,"
+    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,vllm-router,vllm-router:8,smg,smg:8,smg:8:"
+    "conversation,"
     "smg-no-veto:8:conversation,"
     "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stateful routers: each has a pool of its own in its own process, which it asks and books in as the
-// module does. Three kinds, by what reaches the other routers:
+// module does. Four kinds, by what reaches the other routers:
 //
 //   own      nothing. A router knows its own decisions alone; what they put into caches it guesses
 //            (PREDICT), since no engine tells it.
 //   events   every router hears what engines cache, and knows the loads of its own requests only.
-//   sync     that, and each decision and its end reach the other routers some time later.
+//   both     events and guesses: what was sent to an engine counts as held before it says so.
+//   sync     events, and each decision and its end reach the other routers some time later.
 #include "cores.h"
 #include "memory.h"
 #include "random.h"
@@ -76,6 +77,19 @@ const struct router router_events = {
     .cached = true,
     .scores = true,
     .open = open_events,
+    .choose = choose,
+    .news = cores_news,
+    .changed = cores_changed,
+    .worker = cores_worker,
+    .lost = cores_lost,
+    .close = cores_close,
+};
+const struct router router_both = {
+    .name = "both",
+    .what = "state of its own: its decisions and what they will cache, and all caches",
+    .cached = true,
+    .scores = true,
+    .open = open_own,
     .choose = choose,
     .news = cores_news,
     .changed = cores_changed,

@@ -73,7 +73,8 @@ static void note(struct pickers *p, struct kv *sent, uint32_t request) {
         if (kv_match(sent, hashes + i, 1, &idle)) {
             kv_use(sent, hashes + i, 1);
         } else {
-            kv_reserve(sent, 1, gone);
+            kv_reserve(sent, 1);
+            kv_hold(sent, 1, gone);
             kv_fill(sent, hashes, i);
         }
         kv_leave(sent, hashes + i, 1);

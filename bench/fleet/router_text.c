@@ -2,7 +2,9 @@
 // Gateways that go by the text of prompts and by what they themselves have sent where; no engine tells them
 // what it caches. All defaults are those of their command lines.
 //
-//   cache-aware       sglang-router 0.3.2 and vllm-router 0.1.17, policy cache_aware
+//   cache-aware       sglang-router 0.3.2, policy cache_aware
+//   vllm-router       vllm-router 0.1.17, policy cache_aware: of several that hold a match the least busy.
+//                     (So it chose in 98 % of 778 such cases, see docs/simulator.md, Against real processes.)
 //   smg               smg 1.13, policy cache_aware over HTTP
 //   smg-no-veto       the same with --disable-worker-overload-protection
 //   smg-prefix-hash   smg 1.13, policy prefix_hash
@@ -196,6 +198,21 @@ static bool spills(double load, double mean) {
     return load > relative * mean && load > mean + margin;
 }
 
+static uint32_t choose_vllm(void *self, unsigned router, uint32_t request, uint32_t avoid) {
+    struct gateways *g = self;
+    bool out_of_balance;
+    uint32_t w = first_least(g, router, avoid, &out_of_balance);
+    if (w == NOBODY) return NOBODY;
+    if (!out_of_balance) {
+        struct eligible e = eligible_of(g, router, avoid);
+        struct texts_match m = texts_find(g->texts[router], request);
+        uint32_t holder = matches(g, request, &m) ? least_holder(g, router, &e, &m) : NOBODY;
+        if (holder != NOBODY) w = holder;
+    }
+    texts_insert(g->texts[router], request, w);
+    return give(g, router, w);
+}
+
 static uint32_t choose_smg(void *self, unsigned router, uint32_t request, uint32_t avoid) {
     struct gateways *g = self;
     struct eligible e = eligible_of(g, router, avoid);
@@ -271,9 +288,19 @@ static void close_gateways(void *self) {
 
 const struct router router_cache_aware = {
     .name = "cache-aware",
-    .what = "sglang-router, vllm-router: a tree of the prompts it has sent where",
+    .what = "sglang-router: a tree of the prompts it has sent where",
     .open = open_cache_aware,
     .choose = choose_cache_aware,
+    .news = on_news,
+    .worker = on_worker,
+    .lost = on_lost,
+    .close = close_gateways,
+};
+const struct router router_vllm = {
+    .name = "vllm-router",
+    .what = "vllm-router: the same tree, the least busy of those that hold a prompt",
+    .open = open_cache_aware,
+    .choose = choose_vllm,
     .news = on_news,
     .worker = on_worker,
     .lost = on_lost,

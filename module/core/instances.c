@@ -90,7 +90,7 @@ static struct columns columns_at(void *memory, size_t cap) {
                         .decode_time = d + 11 * cap,
                         .decode_tokens = d + 12 * cap,
                         .full = d + 13 * cap,
-                        .speed = d + 14 * cap,
+                        .slow = d + 14 * cap,
                         .queue = d + 15 * cap,
                         .oldest_tokens = d + 16 * cap,
                         .free_at = d + 17 * cap,
@@ -138,7 +138,7 @@ void worker_refresh(struct kvr_pool *p, const struct worker *w) {
     int64_t ttl = worker_ttl(p, w);
     for (uint32_t r = 0; r < w->ranks; r++) {
         p->columns.seen[w->instances[r]] = (double)w->seen;
-        p->columns.speed[w->instances[r]] = w->speed;
+        p->columns.slow[w->instances[r]] = w->speed > 0 ? 1 / w->speed : 0;
         p->columns.ttl[w->instances[r]] = w->state != KVR_READY ? -INFINITY
                                           : ttl                 ? (double)ttl
                                                                 : INFINITY;

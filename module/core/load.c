@@ -14,7 +14,8 @@ struct kvr_loader {
     struct kvr_pool *pool;
     uint32_t *instances; // by number: the pool's instance
     size_t n_instances, cap_instances;
-    uint32_t runs; // so far; a run's number is its id, as a fresh tree counts from 1
+    uint64_t number; // of the last request's booking: they come in its order
+    uint32_t runs;   // so far; a run's number is its id, as a fresh tree counts from 1
     enum record stage;
     uint32_t format;
     bool done;
@@ -278,9 +279,10 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     if (l->format >= 3) get_taught(r, &b, &t);
     b.n = get_u32(r);
     if (r->bad || !id.n || number >= l->n_instances || b.isl < 0 || b.lease < 0 ||
-        request_find(p, id) || t.number > p->bookings || t.ahead < 0 || t.prefilled_at < 0 ||
-        (t.prefilled_at && !b.prefilled) || !is_prediction(t.ttft) || !is_prediction(t.tpot) ||
-        !is_prediction(t.kind.wait) || !is_count(t.kind.requests) || !is_count(t.kind.waiting))
+        request_find(p, id) || t.number > p->bookings || t.number < l->number || t.ahead < 0 ||
+        t.prefilled_at < 0 || (t.prefilled_at && !b.prefilled) || !is_prediction(t.ttft) ||
+        !is_prediction(t.tpot) || !is_prediction(t.kind.wait) || !is_count(t.kind.requests) ||
+        !is_count(t.kind.waiting))
         return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, b.n);
     if (err) return err;
@@ -295,7 +297,7 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     in->booked = booked;
     instance_refresh(p, l->instances[number]);
     if (err) return err;
-    q->number = t.number;
+    q->number = l->number = t.number;
     q->ahead = t.ahead;
     q->prefilled_at = t.prefilled_at;
     q->ttft = t.ttft;

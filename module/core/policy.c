@@ -22,10 +22,10 @@ static void linear(const struct policy_in *in, double *restrict cost) {
     }
 }
 
-// Three significant bits are left: estimates are no better, and of instances that cost about the same
+// Four significant bits are left: estimates are no better, and of instances that cost about the same
 // the one that was booked longest ago is the best. (Dekker's splitting; half goes to even.)
 static double coarse(double x) {
-    double t = x * (0x1p50 + 1);
+    double t = x * (0x1p49 + 1);
     return t - (t - x);
 }
 
@@ -45,10 +45,10 @@ static void delay(const struct policy_in *in, double *restrict cost) {
     double output = in->output, first = in->first_weight, arrivals = in->arrivals;
     double reuse = in->reuse;
     for (size_t i = 0; i < in->n; i++) {
-        double known = overlap_weight * credit[i];
-        known = known > live[i] ? known : live[i];
-        double own = isl - known * block_size;
-        own = own > 0 ? own : 0;
+        // Worded so that there is nothing to branch for.
+        double known = overlap_weight * credit[i], prefix = live[i];
+        known = (known > prefix ? known : prefix) * block_size;
+        double own = isl - (known < isl ? known : isl);
         double later = first * arrivals * (queue[i] + own / 2);
         double waits =
             first * queue[i] + own * (1 + reuse * full[i]) * (first + requests[i] + later);

@@ -231,7 +231,7 @@ static const char *check_instance(const struct kvr_pool *p, uint32_t i) {
     int64_t ttl = worker_ttl(p, w);
     double want = w->state != KVR_READY ? -INFINITY : ttl ? (double)ttl : INFINITY;
     if (p->columns.seen[i] != (double)w->seen || p->columns.ttl[i] != want ||
-        p->columns.speed[i] != w->speed)
+        p->columns.slow[i] != (w->speed > 0 ? 1 / w->speed : 0))
         return "pool: a column doesn't mirror its worker";
     double numbers[LEARNT_INSTANCE_NUMBERS];
     struct learnt_instance again;

@@ -126,7 +126,7 @@ struct columns {
     double *prefill_tokens, *decode_blocks, *requests, *booked; // instance_refresh
     double *decode_time, *decode_tokens, *full;                 // instance_refresh
     double *oldest_tokens, *free_at, *rate;                     // instance_refresh
-    double *seen, *ttl, *speed;                                 // worker_refresh
+    double *seen, *ttl, *slow; // worker_refresh; slow: 1 / speed, 0: as learnt
 };
 
 struct kvr_pool {

@@ -42,14 +42,15 @@ static void give_credit(struct kvr_pool *p, size_t n) {
 // By how much each decodes slower than the fleet: as somebody said, or as measured, with the fleet's mean
 // for a few requests that an instance hasn't had yet. 1 for all while nothing has been measured.
 static void set_pace(struct kvr_pool *p, size_t n) {
-    const double *restrict speed = p->columns.speed, *restrict time = p->columns.decode_time;
+    const double *restrict slow = p->columns.slow, *restrict time = p->columns.decode_time;
     const double *restrict tokens = p->columns.decode_tokens;
     double *restrict pace = p->columns.pace;
     double fleet = ratio_mean(p->learnt.decode, 0), prior = LEARN_PRIOR * p->learnt.output;
     double per_token = fleet > 0 ? 1 / fleet : 0;
     for (size_t i = 0; i < n; i++) {
-        double measured = (time[i] * per_token + prior) / (tokens[i] + prior);
-        pace[i] = speed[i] > 0 ? 1 / speed[i] : fleet > 0 ? measured : 1;
+        double measured = (time[i] * per_token + prior) / (tokens[i] + prior), said = slow[i];
+        measured = fleet > 0 ? measured : 1;
+        pace[i] = said > 0 ? said : measured;
     }
 }
 
@@ -65,14 +66,16 @@ static void set_queue(struct kvr_pool *p, int64_t now, size_t n) {
 }
 
 // How many of the request's first blocks each instance holds or is about to: what is live there is a
-// prefix of the request, and what is held goes on behind it.
-static void set_expected(struct kvr_pool *p, const struct kvr_query *q, size_t n) {
+// prefix of the request, `longest` at most, and what is held goes on behind it.
+static void set_expected(struct kvr_pool *p, const struct kvr_query *q, size_t n,
+                         uint32_t longest) {
     struct columns *c = &p->columns;
     struct tree_match m = {.reach = c->expected, .from = UINT32_MAX};
-    for (size_t i = 0; i < n; i++) {
+    memcpy(c->expected, c->reach, n * sizeof *c->expected);
+    for (size_t i = 0; longest && i < n; i++) {
         bool more = c->live[i] > c->reach[i];
-        c->expected[i] = more ? c->live[i] : c->reach[i];
         if (!more) continue;
+        c->expected[i] = c->live[i];
         m.from = c->live[i] < m.from ? c->live[i] : m.from;
         m.longest = c->live[i] > m.longest ? c->live[i] : m.longest;
     }
@@ -123,7 +126,7 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
     uint32_t longest;
     live_match(&p->live, q->hashes, q->n, c->live, &longest);
     give_credit(p, n);
-    set_expected(p, q, n);
+    set_expected(p, q, n, longest);
     set_pace(p, n);
     set_queue(p, now, n);
     unsigned without = q->rule.without;

@@ -41,11 +41,18 @@ struct engine {
     size_t room_names;
     struct event *timer;
     bool stepping, hangs, overdue; // overdue: the step's time was over while it hung
+    double began, planned;         // the step: when, on the monotonic clock, and for how long
     struct engine_count count;
 };
 
-static void begin_step(struct engine *e);
+static void begin_step(struct engine *e, double began);
 static void on_step(evutil_socket_t fd, short what, void *ctx);
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static void append(struct list *l, struct job *j) {
     j->prev = l->last;
@@ -233,7 +240,7 @@ static struct job *new_job(struct engine *e, const struct engine_request *r) {
 struct job *engine_submit(struct engine *e, const struct engine_request *r) {
     struct job *j = new_job(e, r);
     append(&e->waiting, j);
-    if (!e->stepping) begin_step(e);
+    if (!e->stepping) begin_step(e, seconds_now());
     return j;
 }
 
@@ -283,44 +290,48 @@ static bool is_prefill(const struct job *j) {
     return j->computed < j->n_prompt;
 }
 
-static void admit(struct engine *e) {
-    for (struct job *j; (j = e->waiting.first) && e->running.n < e->config->max_running;) {
-        if (!begin_job(e, j)) return;
-        unlink_job(&e->waiting, j);
-        append(&e->running, j);
-    }
+// Gives the prompt a chunk; returns how much of the budget that takes.
+static size_t give_chunk(struct job *j, size_t budget) {
+    size_t left = j->n_prompt - j->computed;
+    return j->chunk = left < budget ? left : budget;
 }
 
-// Gives each request its tokens; returns how long that takes, in seconds, or less than 0: nothing to do.
+// Begins what there is room for and gives each request its tokens; returns how long that takes, in seconds, or less than 0: nothing to do.
 static double compose(struct engine *e) {
-    size_t decoding = 0, prefill = 0, budget = e->config->max_batch_tokens;
+    size_t decoding = 0, prefill, budget = e->config->max_batch_tokens;
     for (struct job *j = e->running.first; j; j = j->next) {
         j->chunk = !is_prefill(j);
         decoding += j->chunk;
     }
     budget -= decoding < budget ? decoding : budget - 1;
-    for (struct job *j = e->running.first; j; j = j->next) {
-        if (is_prefill(j)) {
-            size_t left = j->n_prompt - j->computed;
-            j->chunk = left < budget ? left : budget;
-            budget -= j->chunk;
-            prefill += j->chunk;
-        }
-        take_blocks(e, j, j->computed + j->chunk);
+    size_t all = budget;
+    for (struct job *j = e->running.first; j; j = j->next)
+        if (is_prefill(j)) budget -= give_chunk(j, budget);
+    // What waits is looked up in the cache when something of it is computed, and not before.
+    for (struct job *j; budget && (j = e->waiting.first) && e->running.n < e->config->max_running;
+         budget -= give_chunk(j, budget)) {
+        if (!begin_job(e, j)) break;
+        unlink_job(&e->waiting, j);
+        append(&e->running, j);
     }
+    prefill = all - budget;
+    for (struct job *j = e->running.first; j; j = j->next)
+        take_blocks(e, j, j->computed + j->chunk);
     if (!decoding && !prefill) return -1;
     return (decoding ? 1 / e->config->decode_speed : 0) +
            (double)prefill / e->config->prefill_speed;
 }
 
-static void begin_step(struct engine *e) {
-    admit(e);
+// What was done at the end of the step before is a part of this one, as it delays nothing but itself.
+static void begin_step(struct engine *e, double began) {
     double seconds = compose(e);
     e->stepping = seconds >= 0;
     if (!e->stepping) return;
     double scaled = e->config->time_scale > 0 ? seconds / e->config->time_scale : 0;
     struct timeval t = {.tv_sec = (time_t)scaled};
     t.tv_usec = (suseconds_t)((scaled - (double)t.tv_sec) * 1e6);
+    e->began = began;
+    e->planned = scaled;
     event_add(e->timer, &t);
 }
 
@@ -337,7 +348,10 @@ static void give_token(struct engine *e, struct job *j) {
 }
 
 static void end_step(struct engine *e) {
+    double now = seconds_now();
     e->count.steps++;
+    e->count.planned += e->planned;
+    e->count.taken += now - e->began;
     for (struct job *j = e->running.first, *next; j; j = next) {
         next = j->next; // the callback may end its own request, and no other
         if (!j->chunk) continue;
@@ -347,7 +361,7 @@ static void end_step(struct engine *e) {
         if (!is_prefill(j)) give_token(e, j);
     }
     publish(e);
-    begin_step(e);
+    begin_step(e, now);
 }
 
 static void on_step(evutil_socket_t fd, short what, void *ctx) {

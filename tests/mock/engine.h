@@ -55,6 +55,7 @@ struct engine_count {
     struct blocks_count blocks;
     uint64_t queries, hits; // tokens of prompts asked for in the cache, and found
     uint64_t prompt_tokens, answer_tokens, steps;
+    double planned, taken; // seconds of all steps: as they should have been, and as they were
 };
 
 // publisher may be NULL. life: of the engine's hashes, another for each life.

@@ -88,6 +88,8 @@ static void stream_word(struct answer *a, const char *word, bool last) {
         evbuffer_add_printf(out, "data: ");
         put_head(out, a);
         evbuffer_add_printf(out, "],");
+        const char *fingerprint = a->call->mock->options->fingerprint;
+        if (fingerprint) evbuffer_add_printf(out, "\"system_fingerprint\":\"%s\",", fingerprint);
         put_usage(out, a, job_cached(a->job));
         evbuffer_add_printf(out, "}\n\n");
     }

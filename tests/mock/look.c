@@ -32,18 +32,31 @@ void serve_models(struct mock *m, struct evhttp_request *request) {
 
 // ---- /metrics ------------------------------------------------------------------------------------
 
-enum metric { RUNNING, WAITING, USAGE, QUERIES, HITS, PROMPT_TOKENS, ANSWER_TOKENS, N_METRICS };
+enum metric {
+    RUNNING,
+    WAITING,
+    USAGE,
+    QUERIES,
+    HITS,
+    PROMPT_TOKENS,
+    ANSWER_TOKENS,
+    STEP_PLANNED,
+    STEP_TAKEN,
+    N_METRICS
+};
 
 static const struct {
     const char *name, *type;
 } metrics[N_METRICS] = {
-    [RUNNING] = {"num_requests_running", "gauge"},
-    [WAITING] = {"num_requests_waiting", "gauge"},
-    [USAGE] = {"kv_cache_usage_perc", "gauge"},
-    [QUERIES] = {"prefix_cache_queries_total", "counter"},
-    [HITS] = {"prefix_cache_hits_total", "counter"},
-    [PROMPT_TOKENS] = {"prompt_tokens_total", "counter"},
-    [ANSWER_TOKENS] = {"generation_tokens_total", "counter"},
+    [RUNNING] = {"vllm:num_requests_running", "gauge"},
+    [WAITING] = {"vllm:num_requests_waiting", "gauge"},
+    [USAGE] = {"vllm:kv_cache_usage_perc", "gauge"},
+    [QUERIES] = {"vllm:prefix_cache_queries_total", "counter"},
+    [HITS] = {"vllm:prefix_cache_hits_total", "counter"},
+    [PROMPT_TOKENS] = {"vllm:prompt_tokens_total", "counter"},
+    [ANSWER_TOKENS] = {"vllm:generation_tokens_total", "counter"},
+    [STEP_PLANNED] = {"mock:step_seconds_planned_total", "counter"},
+    [STEP_TAKEN] = {"mock:step_seconds_total", "counter"},
 };
 
 static double value_of(enum metric metric, const struct engine_count *c) {
@@ -60,8 +73,12 @@ static double value_of(enum metric metric, const struct engine_count *c) {
         return (double)c->hits;
     case PROMPT_TOKENS:
         return (double)c->prompt_tokens;
-    default:
+    case ANSWER_TOKENS:
         return (double)c->answer_tokens;
+    case STEP_PLANNED:
+        return c->planned;
+    default:
+        return c->taken;
     }
 }
 
@@ -86,11 +103,11 @@ void serve_metrics(struct mock *m, struct evhttp_request *request) {
     json_t *name = json_string(m->options->model);
     char *model = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
     for (enum metric i = 0; i < N_METRICS; i++) {
-        evbuffer_add_printf(out, "# TYPE vllm:%s %s\n", metrics[i].name, metrics[i].type);
+        evbuffer_add_printf(out, "# TYPE %s %s\n", metrics[i].name, metrics[i].type);
         for (size_t rank = 0; rank < m->options->ranks; rank++) {
             struct engine_count c = engine_count(m->engines[rank]);
-            evbuffer_add_printf(out, "vllm:%s{engine=\"%zu\",model_name=%s} %.17g\n",
-                                metrics[i].name, rank, model ? model : "\"\"", value_of(i, &c));
+            evbuffer_add_printf(out, "%s{engine=\"%zu\",model_name=%s} %.17g\n", metrics[i].name,
+                                rank, model ? model : "\"\"", value_of(i, &c));
         }
     }
     if (!is_sglang(m)) put_cache_config(m, out);

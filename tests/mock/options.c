@@ -29,6 +29,8 @@ static const struct option_row rows[] = {
     {"no-events", NULL, "publish nothing", FLAG, AT(no_events)},
     {"no-replay", NULL, "without the replay sockets", FLAG, AT(no_replay)},
     {"model", "NAME", "served under this name (mock)", TEXT, AT(model)},
+    {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", TEXT,
+     AT(fingerprint)},
     {"lora", "NAME", "an adapter, served as a model; up to 8", LORA, 0},
     {"ranks", "N", "data-parallel ranks (1)", COUNT, AT(ranks)},
     {"block-size", "N", "tokens in a block (16)", SIZE, AT(engine.block_size)},

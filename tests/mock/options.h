@@ -15,7 +15,8 @@ enum { MAX_LORAS = 8, MAX_RANKS = 64 };
 struct options {
     const char *host, *model, *loras[MAX_LORAS];
     size_t n_loras;
-    const char *connect; // where the event sockets connect to instead of binding, or NULL
+    const char *fingerprint; // letters and digits, or NULL
+    const char *connect;     // where the event sockets connect to instead of binding, or NULL
     int http_port, events_port, replay_port; // 0: chosen
     bool no_events, no_replay;
     size_t ranks, max_model_len, publish_at_start;

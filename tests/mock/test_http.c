@@ -217,6 +217,47 @@ Test(http, who_finds_no_place_waits) {
     process_end(&p, SIGTERM);
 }
 
+// A prompt that another one's steps compute meanwhile: it finds there what is done when its turn comes.
+Test(http, what_waits_is_looked_up_when_it_begins) {
+    struct process p = process_start("--max-batch-tokens=16 --block-size=16");
+    char body[600] = "{\"max_tokens\":3,\"prompt\":[1";
+    for (int i = 2; i <= 64; i++)
+        snprintf(body + strlen(body), 8, ",%d", i);
+    strcat(body, "]}");
+    order_fault(&p, "kind=hang-engine");
+    int first = begin(&p, body), second = begin(&p, body);
+    wait_metric(&p, "num_requests_waiting", 1);
+    order_fault(&p, "kind=clear");
+    char *text = http_read(first, "cached_tokens\":0}", NULL, NULL);
+    cr_assert(strstr(text, "cached_tokens\":0}"), "%s", text);
+    free(text);
+    text = http_read(second, "cached_tokens\":48}", NULL, NULL);
+    cr_assert(strstr(text, "cached_tokens\":48}"), "%s", text);
+    free(text);
+    close(first);
+    close(second);
+    process_end(&p, SIGTERM);
+}
+
+// For who measures: which engine it was, and how long its steps took.
+Test(http, tells_its_name_and_its_pace) {
+    struct process p = process_start("--fingerprint=e7 --time-scale=10 --decode-speed=100");
+    struct response r = http_post(&p, "/v1/completions",
+                                  "{\"prompt\":\"x\",\"max_tokens\":11,\"stream\":true,"
+                                  "\"stream_options\":{\"include_usage\":true}}");
+    cr_assert(r.status == 200 && strstr(r.body, "],\"system_fingerprint\":\"e7\",\"usage\""));
+    response_free(&r);
+    r = http_get(&p, "/metrics");
+    double planned = 0, taken = 0;
+    const char *at = strstr(r.body, "\nmock:step_seconds_planned_total{");
+    if (at) sscanf(strchr(at, '}'), "} %lf", &planned);
+    at = strstr(r.body, "\nmock:step_seconds_total{");
+    if (at) sscanf(strchr(at, '}'), "} %lf", &taken);
+    cr_assert(planned > 0.00999 && planned < 0.0102 && taken > 0, "%g %g", planned, taken);
+    response_free(&r);
+    process_end(&p, SIGTERM);
+}
+
 Test(http, who_goes_is_forgotten) {
     struct process p = process_start("");
     order_fault(&p, "kind=hang-engine");

@@ -86,6 +86,32 @@ Test(engine, waits_when_full) {
     engine_free(e);
 }
 
+// Blocks are promised for a whole life and taken as they are needed: what was there stays until then.
+Test(engine, takes_room_when_it_needs_it) {
+    struct small l;
+    small_open(&l, 4);
+    small_add(&l, 0, 4, 12, 100);
+    small_add(&l, 0, 4, 12, 200);
+    struct engine *e = engine_new(&round_numbers, &l.load, 5, 0);
+    engine_add(e, 0);
+    go(e, 1 + 4 * 0.01);
+    for (int i = 0; i < 11; i++)
+        go(e, 1 + 0.1 + (5 + i) * 0.001);
+    cr_assert(kv_count(engine_kv(e)).cached == 4);
+    engine_add(e, 1);
+    struct step s = go(e, 1 + 4 * 0.01); // its prompt's block and one for the output; 1 was free
+    cr_assert(s.n_removed == 1 && s.removed[0] == 103);
+    cr_assert(kv_count(engine_kv(e)).reserved == 3 && kv_count(engine_kv(e)).held == 1);
+    size_t removed = 0;
+    for (int i = 0; i < 11; i++) {
+        s = go(e, 1 + 0.1 + (5 + i) * 0.001);
+        cr_assert(s.n_removed == (i == 3 || i == 7)); // every fourth token
+        removed += s.n_removed;
+    }
+    cr_assert(removed == 2 && kv_count(engine_kv(e)).cached == 5);
+    engine_free(e);
+}
+
 Test(engine, no_more_run_than_may) {
     struct small l;
     small_open(&l, 4);

@@ -39,11 +39,11 @@ static const struct {
     const char *kind;
     unsigned routers;
 } kinds[] = {
-    {"round-robin", 3},  {"random", 3},      {"two-choices", 3},     {"least", 3},
-    {"session-hash", 3}, {"affinity", 3},    {"sticky", 3},          {"cache-aware", 3},
-    {"smg", 3},          {"smg-no-veto", 3}, {"smg-prefix-hash", 3}, {"llm-d", 3},
-    {"dynamo", 3},       {"lmetric", 3},     {"fixed", 1},           {"own", 3},
-    {"events", 3},       {"sync", 3},        {"shared", 3},
+    {"round-robin", 3},  {"random", 3},   {"two-choices", 3}, {"least", 3},
+    {"session-hash", 3}, {"affinity", 3}, {"sticky", 3},      {"cache-aware", 3},
+    {"vllm-router", 3},  {"smg", 3},      {"smg-no-veto", 3}, {"smg-prefix-hash", 3},
+    {"llm-d", 3},        {"dynamo", 3},   {"lmetric", 3},     {"fixed", 1},
+    {"own", 3},          {"events", 3},   {"sync", 3},        {"shared", 3},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

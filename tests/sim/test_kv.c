@@ -8,7 +8,8 @@
 static void put(struct kv *k, const uint64_t *hashes, size_t n, uint64_t *evicted, size_t *gone) {
     size_t idle, had = kv_match(k, hashes, n, &idle);
     kv_use(k, hashes, had);
-    *gone = kv_reserve(k, n - had, evicted);
+    kv_reserve(k, n - had);
+    *gone = kv_hold(k, n - had, evicted);
     for (size_t i = had; i < n; i++)
         kv_fill(k, hashes, i);
     cr_assert(kv_validate(k) == NULL, "%s", kv_validate(k));
@@ -26,10 +27,12 @@ Test(kv, leaves_go_first_and_the_longest_idle) {
     cr_assert(gone == 0 && kv_count(k).cached == 4);
     put(k, c, 2, evicted, &gone);
     cr_assert(gone == 0 && kv_count(k).cached == 6 && kv_count(k).used == 2);
-    cr_assert(kv_reserve(k, 3, evicted) == 3);
+    kv_reserve(k, 3); // a promise: nothing has to go yet
+    cr_assert(kv_count(k).cached == 6 && kv_validate(k) == NULL);
+    cr_assert(kv_hold(k, 3, evicted) == 3);
     cr_assert(evicted[0] == 3 && evicted[1] == 4 && evicted[2] == 2);
     cr_assert(kv_match(k, a, 3, &idle) == 1 && idle == 1);
-    kv_unreserve(k, 3);
+    kv_unreserve(k, 3, 3);
     kv_leave(k, c, 2);
     cr_assert(kv_validate(k) == NULL);
     kv_free(k);
@@ -39,11 +42,11 @@ Test(kv, two_that_compute_the_same_keep_one) {
     struct kv *k = kv_new(8);
     static const uint64_t a[] = {1, 2};
     uint64_t none[8];
-    kv_reserve(k, 2, none);
-    kv_reserve(k, 2, none);
+    kv_reserve(k, 4);
+    kv_hold(k, 4, none);
     cr_assert(kv_fill(k, a, 0) && !kv_fill(k, a, 0));
     cr_assert(kv_fill(k, a, 1) && !kv_fill(k, a, 1));
-    cr_assert(kv_count(k).cached == 2 && kv_count(k).reserved == 0);
+    cr_assert(kv_count(k).cached == 2 && kv_count(k).reserved == 0 && kv_count(k).held == 0);
     kv_leave(k, a, 2);
     cr_assert(kv_count(k).used == 2);
     kv_leave(k, a, 2);

@@ -83,6 +83,17 @@ Test(routers, cache_aware_spills_beyond_64_and_then_follows_the_first_owner) {
     cr_assert(where[66] == 0, "65 against 1 isn't, and the text is still the first one's");
 }
 
+Test(routers, vllm_router_takes_the_least_busy_of_those_that_hold_it) {
+    open_case("vllm-router", 1, 2);
+    for (int i = 0; i < 67; i++)
+        ask(i * 0.01, LONG, 0, i ? 9 : 0);
+    run_case();
+    for (int i = 0; i < 65; i++)
+        cr_assert(where[i] == 0, "%d", i);
+    cr_assert(where[65] == 1, "65 against 0 is out of balance");
+    cr_assert(where[66] == 1, "it holds the text, too, and is less busy");
+}
+
 Test(routers, smg_gives_what_it_does_not_know_to_whom_it_gave_least) {
     open_case("smg", 1, 3);
     for (int i = 0; i < 5; i++)

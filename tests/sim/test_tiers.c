@@ -147,7 +147,7 @@ static uint64_t run_all(const struct workload *load, const struct model *m, size
         for (size_t i = 0; i < s.n_done; i++, over++)
             cr_assert(first[s.done[i]] == 1 && ++done[s.done[i]] == 1);
         struct kv_count c = kv_count(engine_kv(e));
-        cr_assert(c.cached + c.reserved <= blocks);
+        cr_assert(c.cached + c.held <= blocks && c.used + c.reserved <= blocks);
         if (random_next(&rng) % 8 == 0)
             cr_assert(engine_validate(e) == NULL, "%s", engine_validate(e));
     }

@@ -51,8 +51,9 @@ struct model_request {
     char session[KVR_MAX_ID]; // empty: none
     size_t session_len;
     int64_t ahead,
-        prefilled_at; // tokens queued at its booking, its own included; 0: it isn't known
-    uint64_t number;  // bookings when it was booked
+        prefilled_at;          // tokens queued at its booking, its own included; 0: it isn't known
+    struct forecast_case kind; // as it was booked
+    uint64_t number;           // bookings when it was booked
 };
 
 // Blocks that count as held because a request was booked. In the order of booking.
@@ -160,6 +161,10 @@ static inline struct kvr_bytes model_name(const struct model_worker *w) {
 }
 
 // Shared between the model's files.
+// What the estimators are told of an instance: its queue now, without the request in question.
+struct forecast_case model_kind(const struct model *m, const struct model_rank *r, int64_t now,
+                                int64_t own);
+double model_oldest(const struct model *m, uint64_t instance); // tokens of who waits the longest
 double model_first_weight(const struct model *m, const struct kvr_query *q);
 double model_output(const struct model *m, const struct kvr_query *q);
 void model_session_book(struct model *m, struct kvr_bytes name, uint64_t instance, int64_t at);

@@ -51,18 +51,21 @@ static double full_of(const struct model *m, const struct model_worker *w,
 
 // Costs are the rule's own function of what the model says of one instance; the rules themselves are
 // tried by test_policy.c. What a rule is told is here, and in select.c.
-static double cost_of(const struct model *m, const struct kvr_query *q,
+static double cost_of(const struct model *m, int64_t now, const struct kvr_query *q,
                       const struct model_worker *w, const struct model_rank *r,
                       const struct kvr_score *s, int64_t isl, uint32_t live, uint64_t device) {
     double credit = s->by_tier[KVR_DEVICE] + m->options.host * s->by_tier[KVR_HOST] +
                     m->options.disk * s->by_tier[KVR_DISK];
     double queued = (double)s->prefill_tokens, decode = (double)s->decode_blocks;
     double live_prefix = live, requests = (double)s->requests, cost;
+    double queue = learn_left(queued, model_oldest(m, r->id), r->learnt.free_at, (double)now,
+                              learn_rate(&m->learnt, &r->learnt));
     double pace = pace_of(m, w, r), full = full_of(m, w, r, device);
     struct policy_in in = {
         .n = 1,
         .credit = &credit,
         .prefill_tokens = &queued,
+        .queue = &queue,
         .decode_blocks = &decode,
         .live_prefix = &live_prefix,
         .requests = &requests,
@@ -93,8 +96,8 @@ static bool is_live(const struct live_set *l, uint64_t hash) {
     return l->n && bsearch(&hash, l->all, l->n, sizeof *l->all, model_by_value);
 }
 
-static struct kvr_score score(const struct model *m, const struct model_worker *w, uint32_t rank,
-                              const struct kvr_query *q, const uint64_t *device) {
+static struct kvr_score score(const struct model *m, int64_t now, const struct model_worker *w,
+                              uint32_t rank, const struct kvr_query *q, const uint64_t *device) {
     const struct model_rank *r = &w->rank[rank];
     struct kvr_score s = {.worker = model_name(w), .addr = {w->addr, w->addr_len}, .rank = rank};
     for (size_t i = 0; i < q->n; i++, s.overlap++) {
@@ -129,8 +132,10 @@ static struct kvr_score score(const struct model *m, const struct model_worker *
     s.prefill_tokens = load.prefill_tokens;
     s.decode_blocks = load.decode_blocks;
     s.requests = load.requests;
-    s.cost = cost_of(m, q, w, r, &s, isl, live, device[r->id]);
-    s.ttft = learn_ttft(&m->learnt, &r->learnt, load.prefill_tokens, isl - s.cached);
+    s.cost = cost_of(m, now, q, w, r, &s, isl, live, device[r->id]);
+    struct forecast_case kind = model_kind(m, r, now, isl - s.cached);
+    struct learnt learnt = m->learnt; // asking solves what was learnt anew
+    s.ttft = learn_ttft(&learnt, &r->learnt, &kind);
     s.tpot = learn_tpot(&m->learnt, &r->learnt);
     return s;
 }
@@ -184,7 +189,7 @@ void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
         if (!in_question(m, w, now, q)) continue;
         if (somebody && model_circuit(w, now) == KVR_OPEN) continue;
         for (uint32_t k = 0; k < w->ranks; k++)
-            all[(*n)++] = (struct candidate){score(m, w, k, q, device), w->rank[k].booked};
+            all[(*n)++] = (struct candidate){score(m, now, w, k, q, device), w->rank[k].booked};
     }
     free(device);
     qsort(all, *n, sizeof *all, by_preference);

@@ -83,16 +83,62 @@ static int64_t uncached(const struct model_request *r) {
     return r->isl - r->cached;
 }
 
+double model_oldest(const struct model *m, uint64_t instance) {
+    const struct model_request *oldest = NULL;
+    for (size_t i = 0; i < m->n_requests; i++) {
+        const struct model_request *r = &m->requests[i];
+        if (r->instance != instance || r->prefilled) continue;
+        if (!oldest || r->number < oldest->number) oldest = r;
+    }
+    return oldest ? (double)uncached(oldest) : 0;
+}
+
+struct forecast_case model_kind(const struct model *m, const struct model_rank *r, int64_t now,
+                                int64_t own) {
+    struct kvr_rank_info load;
+    struct forecast_case kind = {.own = (double)own};
+    double rate = learn_rate(&m->learnt, &r->learnt);
+    model_load(m, r->id, &load);
+    double left = learn_left((double)load.prefill_tokens, model_oldest(m, r->id), r->learnt.free_at,
+                             (double)now, rate);
+    kind.requests = (double)load.requests;
+    kind.wait = rate > 0 ? left / rate : -1;
+    for (size_t i = 0; i < m->n_requests; i++)
+        kind.waiting += m->requests[i].instance == r->id && !m->requests[i].prefilled;
+    return kind;
+}
+
 // What the booking teaches, and what is kept of it for what the request will teach.
-static void learn_of(struct model *m, struct model_rank *rank, struct model_request *q) {
+static void learn_of(struct model *m, struct model_rank *rank, struct model_request *q,
+                     const struct forecast_case *kind) {
     struct kvr_rank_info load;
     model_load(m, q->instance, &load);
     int64_t own = q->prefilled ? 0 : uncached(q);
     q->ahead = q->prefilled ? 0 : (int64_t)load.prefill_tokens;
-    q->number = m->last_booking;
-    q->ttft = learn_ttft(&m->learnt, &rank->learnt, load.prefill_tokens - (uint64_t)own, own);
+    q->kind = *kind;
+    q->ttft = q->prefilled ? -1 : learn_ttft(&m->learnt, &rank->learnt, kind);
     q->tpot = learn_tpot(&m->learnt, &rank->learnt);
-    learn_booked(&m->learnt, q->isl, q->cached);
+    learn_booked(&m->learnt, &rank->learnt, q->created, q->isl, q->cached, own);
+}
+
+static void learn_first_token(struct model *m, struct model_request *r, int64_t now) {
+    uint32_t rank;
+    struct kvr_stats counts;
+    struct kvr_rank_info load;
+    struct model_worker *w = model_owner(m, r->instance, &rank);
+    model_counts(m, now, &counts);
+    r->prefilled = true;
+    r->prefilled_at = now;
+    model_load(m, r->instance, &load);
+    const struct learn_first t = {.booked = r->created,
+                                  .at = now,
+                                  .ahead = r->ahead,
+                                  .queued = (int64_t)load.prefill_tokens,
+                                  .arrived = (double)(m->last_booking - r->number) /
+                                             (double)counts.instances,
+                                  .kind = r->kind,
+                                  .forecast = r->ttft};
+    learn_prefilled(&m->learnt, &w->rank[rank].learnt, &t);
 }
 
 enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes worker,
@@ -103,6 +149,7 @@ enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes 
     struct model_rank *r = model_rank(m, worker, rank);
     if (!r) return KVR_NOWORKER;
     if (model_request(m, id)) return KVR_OK;
+    struct forecast_case kind = model_kind(m, r, b->created, b->prefilled ? 0 : isl - b->cached);
     m->requests = must_resize(m->requests, (m->n_requests + 1) * sizeof *m->requests);
     struct model_request *q = &m->requests[m->n_requests++];
     memset(q, 0, sizeof *q);
@@ -131,7 +178,8 @@ enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes 
         model_session_book(m, b->session, r->id, b->created);
     }
     r->booked = ++m->last_booking;
-    learn_of(m, r, q);
+    q->number = m->last_booking;
+    learn_of(m, r, q, &kind);
     struct model_worker *w = model_worker(m, worker);
     if (model_circuit(w, b->created) == KVR_HALF_OPEN)
         w->out_until = b->created + m->options.open_time;
@@ -148,16 +196,7 @@ enum kvr_err model_update(struct model *m, int64_t now, struct kvr_bytes id, boo
         return KVR_RANGE;
     struct model_request *r = model_request(m, id);
     if (!r) return KVR_OK;
-    if (prefilled && !r->prefilled) {
-        uint32_t rank;
-        struct model_worker *w = model_owner(m, r->instance, &rank);
-        struct kvr_stats counts;
-        model_counts(m, now, &counts);
-        r->prefilled = true;
-        r->prefilled_at = now;
-        learn_prefilled(&m->learnt, &w->rank[rank].learnt, now - r->created, r->ahead,
-                        (double)(m->last_booking - r->number) / (double)counts.instances);
-    }
+    if (prefilled && !r->prefilled) learn_first_token(m, r, now);
     if (output > r->output) r->output = output;
     if (lease >= 0) r->lease = lease;
     r->renewed = now;
@@ -189,6 +228,7 @@ size_t model_release(struct model *m, int64_t at, const struct kvr_bytes *ids, s
         if (how == KVR_RELEASED)
             learn_ended(&m->learnt, &w->rank[rank].learnt,
                         r->prefilled_at ? at - r->prefilled_at : -1, r->output);
+        if (!r->prefilled) learn_gone(&m->learnt, &w->rank[rank].learnt, uncached(r));
         model_guess_take_back(m, r, !r->prefilled && !r->output);
         free(r->hashes);
         *r = m->requests[--m->n_requests];

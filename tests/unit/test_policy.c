@@ -90,7 +90,7 @@ enum { FLEET = 67 }; // instances: more than one vector, and a rest
 // What the rules read of a fleet, in arrays, and the request.
 struct fleet {
     double credit[FLEET], prefill[FLEET], decode[FLEET], live[FLEET], requests[FLEET], pace[FLEET];
-    double full[FLEET];
+    double full[FLEET], queue[FLEET];
     struct policy_in in;
 };
 
@@ -98,6 +98,7 @@ static void fleet_bind(struct fleet *f) {
     f->in.n = FLEET;
     f->in.credit = f->credit;
     f->in.prefill_tokens = f->prefill;
+    f->in.queue = f->queue;
     f->in.decode_blocks = f->decode;
     f->in.live_prefix = f->live;
     f->in.requests = f->requests;
@@ -112,6 +113,7 @@ static double draw(uint64_t *state, double most) {
 
 static void fleet_draw(struct fleet *f, uint64_t seed) {
     uint64_t r = seed;
+    memset(f, 0, sizeof *f);
     f->in.blocks = floor(draw(&r, 200));
     f->in.block_size = 16;
     f->in.isl = floor(f->in.blocks * 16 + draw(&r, 15));
@@ -125,6 +127,7 @@ static void fleet_draw(struct fleet *f, uint64_t seed) {
     for (int i = 0; i < FLEET; i++) {
         f->credit[i] = draw(&r, f->in.blocks);
         f->prefill[i] = floor(draw(&r, 20000));
+        f->queue[i] = draw(&r, f->prefill[i]);
         f->decode[i] = floor(draw(&r, 5000));
         f->live[i] = seed % 3 ? floor(draw(&r, f->in.blocks)) : 0;
         f->requests[i] = floor(draw(&r, 30));
@@ -144,12 +147,12 @@ static double linear_in_words(const struct policy_in *in, int i) {
 }
 
 static double delay_in_words(const struct policy_in *in, int i) {
-    double queued = in->prefill_tokens[i], requests = in->requests[i];
+    double queue = in->queue[i], requests = in->requests[i];
     double known = fmax(in->overlap_weight * in->credit[i], in->live_prefix[i]);
     double own = fmax(in->isl - known * in->block_size, 0);
-    double later = in->arrivals * (queued + own / 2);
+    double later = in->arrivals * (queue + own / 2);
     double push = 1 + in->reuse * in->full[i];
-    double waits = in->first_weight * queued +
+    double waits = in->first_weight * queue +
                    own * push * (in->first_weight + requests + in->first_weight * later);
     return (in->prefill_weight * waits + in->output * requests) / in->block_size * in->pace[i] +
            in->requests_weight * requests;
@@ -208,10 +211,10 @@ Test(policy, delay_goes_the_right_way) {
         double before[FLEET], after[FLEET];
         fleet_draw(&f, seed);
         kvr_policies[KVR_DELAY].cost(&f.in, before);
-        double *more[] = {f.prefill, f.requests, f.pace, f.full, f.credit, f.live};
+        double *more[] = {f.queue, f.requests, f.pace, f.full, f.credit, f.live};
         for (int k = 0; k < 6; k++) {
             struct fleet g = f;
-            double *in_g[] = {g.prefill, g.requests, g.pace, g.full, g.credit, g.live};
+            double *in_g[] = {g.queue, g.requests, g.pace, g.full, g.credit, g.live};
             fleet_bind(&g);
             for (int i = 0; i < FLEET; i++)
                 in_g[k][i] = more[k][i] * 1.5 + (k == 2 || k == 3 ? 0 : 1);

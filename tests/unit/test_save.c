@@ -324,6 +324,7 @@ Test(save, sessions_and_labels_that_cannot_be) {
     uint8_t *taught = request + 4 + 1 + 7 * 8 + 4 + 8 + 4 + strlen("forgotten") + 4;
     refuse_byte(&s, taught + 7, 0x80, "less than nothing ahead");
     refuse_byte(&s, taught + 15, 1, "a booking that is yet to come");
+    refuse_byte(&s, taught + 8, 0, "a booking before that of the request before");
     refuse_byte(&s, request + 4, 0, "a first token before there is one");
     saved_free(&s);
     pair_free(&p);

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The figures of a run; see tally.h.
+#include "tally.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "measure.h"
+#include "memory.h"
+
+static const double hits_apart = 0.02, median_apart = 0.15, tail_apart = 0.35;
+
+void tally_requests(const struct tally_request *all, size_t n, struct tally *out) {
+    double *ttft = memory_take(n + 1, sizeof *ttft), gaps = 0, sum = 0;
+    uint64_t prompt = 0, cached = 0, between = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct tally_request *r = &all[i];
+        sum += ttft[i] = r->first - r->at;
+        prompt += r->prompt;
+        cached += r->cached;
+        if (r->tokens < 2) continue;
+        gaps += r->last - r->first;
+        between += r->tokens - 1;
+    }
+    double *sorted = measure_sorted(ttft, n);
+    *out = (struct tally){
+        .n = n,
+        .hits = prompt ? (double)cached / (double)prompt : 0,
+        .ttft_mean = n ? sum / (double)n : 0,
+        .ttft_p50 = measure_quantile(sorted, n, 0.5),
+        .ttft_p99 = measure_quantile(sorted, n, 0.99),
+        .tbt = between ? gaps / (double)between : 0,
+    };
+    free(sorted);
+    free(ttft);
+}
+
+void tally_played(const struct script *s, const struct played *played, struct tally *out) {
+    struct tally_request *all = memory_take(s->load.n + 1, sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < s->load.n; i++) {
+        const struct played *p = &played[i];
+        const struct request *r = &s->load.requests[i];
+        if (*p->why) continue;
+        all[n++] = (struct tally_request){.at = r->at,
+                                          .first = p->first,
+                                          .last = p->last,
+                                          .tokens = p->tokens,
+                                          .prompt = r->isl,
+                                          .cached = p->cached > 0 ? (uint32_t)p->cached : 0};
+    }
+    tally_requests(all, n, out);
+    free(all);
+}
+
+void tally_lives(const struct script *s, const struct life *lives, struct tally *out) {
+    struct tally_request *all = memory_take(s->load.n + 1, sizeof *all);
+    for (size_t i = 0; i < s->load.n; i++) {
+        const struct request *r = &s->load.requests[i];
+        all[i] = (struct tally_request){.at = lives[i].arrived,
+                                        .first = lives[i].first,
+                                        .last = lives[i].done,
+                                        .tokens = r->osl,
+                                        .prompt = r->isl,
+                                        .cached = lives[i].hits * s->load.block_size};
+    }
+    tally_requests(all, s->load.n, out);
+    free(all);
+}
+
+static double median_of(const struct tally *all, size_t n, size_t field) {
+    double *v = memory_take(n, sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        v[i] = *(const double *)((const char *)&all[i] + field);
+    double median = measure_median(v, n);
+    free(v);
+    return median;
+}
+
+void tally_medians(const struct tally *all, size_t n, struct tally *out) {
+    *out = (struct tally){
+        .n = all[0].n,
+        .hits = median_of(all, n, offsetof(struct tally, hits)),
+        .ttft_mean = median_of(all, n, offsetof(struct tally, ttft_mean)),
+        .ttft_p50 = median_of(all, n, offsetof(struct tally, ttft_p50)),
+        .ttft_p99 = median_of(all, n, offsetof(struct tally, ttft_p99)),
+        .tbt = median_of(all, n, offsetof(struct tally, tbt)),
+    };
+}
+
+static bool apart(double real, double simulated, double most) {
+    return fabs(simulated - real) > most * real;
+}
+
+bool tally_agrees(const struct tally *real, const struct tally *simulated, char what[4]) {
+    size_t n = 0;
+    if (fabs(real->hits - simulated->hits) > hits_apart) what[n++] = 'h';
+    if (apart(real->ttft_p50, simulated->ttft_p50, median_apart)) what[n++] = 'm';
+    if (apart(real->ttft_p99, simulated->ttft_p99, tail_apart)) what[n++] = 't';
+    what[n] = 0;
+    return !n;
+}

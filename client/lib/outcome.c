@@ -43,8 +43,11 @@ static void remember(struct op *o, struct kvr_result *r, struct kvr_bytes worker
     l->chosen_here = !confirmed;
     if (live_keep(l, o->command.base, o->id, sizeof *l + o->command.n, worker, rank, addr,
                   confirmed, clock_ms())) {
+        // Its reply may still be to come when the entry has long been forgotten: nothing of what the
+        // entry has taken is the op's any more.
         o->live = NULL;
-        o->command.base = NULL;
+        o->command.base = o->command.at = NULL;
+        o->id = o->worker = (struct kvr_bytes){"", 0};
         if (!confirmed) repair_soon(c);
         return;
     }
@@ -109,6 +112,7 @@ static void end_claim_back(struct op *o, bool booked, int64_t retry_at) {
     }
     live_look_ended(l);
     o->claimed = NULL;
+    o->id = (struct kvr_bytes){"", 0}; // it was l's
 }
 
 // ---- Releases and workers ------------------------------------------------------------------------

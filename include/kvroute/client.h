@@ -173,7 +173,9 @@ KVR_API struct kvr_client *kvr_client_open(const char *url, const char *pool,
 
 // Answers what is under way with KVR_CODE_CLOSED, closes the connections, frees all. Live requests
 // stay booked in the pool until their leases end. Publishers of the handle must be freed before. May be
-// called in a callback. c may be NULL.
+// called in a callback: a blocking call, kvr_client_run or kvr_client_drain that the callback came out
+// of ends first, the call with KVR_CODE_CLOSED in a result that is the handle's no more and stays good,
+// the drain with false. c may be NULL.
 KVR_API void kvr_client_close(struct kvr_client *c);
 
 // "0.1.0 (hiredis 0.14.1, no TLS)"

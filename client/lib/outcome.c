@@ -129,6 +129,11 @@ static void released_all(struct op *o, bool done) {
     if (!done) repair_soon(o->client);
 }
 
+// Whether a RELEASE answered so has nothing left to do.
+static bool is_released(enum kvr_code code) {
+    return code == KVR_CODE_OK || code == KVR_CODE_NOPOOL || code == KVR_CODE_WRONGTYPE;
+}
+
 static void worker_unsaid(struct op *o) {
     struct memory *m = &o->client->memory;
     struct registered *r = registered_find(m, o->worker);
@@ -174,9 +179,10 @@ bool call_answered(struct op *o, struct kvr_result *r) {
         }
         break;
     case OP_RELEASE:
-        released_all(o, true);
+        released_all(o, is_released(r->code));
         break;
     case OP_WORKER_SET:
+    case OP_WORKER_DEL:
         if (!ok) worker_unsaid(o);
         break;
     default:

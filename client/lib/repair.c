@@ -132,9 +132,10 @@ static void release_said(redisAsyncContext *ac, void *reply, void *ctx) {
     const redisReply *r = take(ac, reply, &c);
     const struct answer_error *e =
         r && r->type == REDIS_REPLY_ERROR ? answer_error(r->str, r->len) : NULL;
-    // A user who may not now perhaps may later, or with the next primary.
-    bool refused = e && (e->action == ANSWER_LATER || e->code == KVR_CODE_DENIED);
-    bool done = r && !refused;
+    // What is refused now perhaps won't be later, or by the next primary. Without a pool, or with something
+    // else under its key, there is nothing to be released.
+    bool over = e && (e->code == KVR_CODE_NOPOOL || e->code == KVR_CODE_WRONGTYPE);
+    bool refused = e && !over, done = r && !refused;
     if (r && r->type == REDIS_REPLY_INTEGER && r->integer && g->acknowledged) {
         c->stats.lost++; // it had come to life again
         c->stats.repaired++;

@@ -33,7 +33,7 @@
 // What a result means
 //   KVR_CODE_OK: applied by a primary, or, with `degraded` set, promised (see Degrading).
 //   A code of the pool's own (NOPOOL … BADCHAIN) or of the server (OOM, DENIED, REFUSED): nothing has
-//   changed. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
+//   changed; but a RELEASE that was refused is repeated until it goes through. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
 //   never come out: they are waited for until the deadline.
 //   KVR_CODE_TIMEOUT: it may have been applied or not. Afterwards the handle makes it good where it
 //   can: a SELECT is taken back (out of memory: by the end of its lease), an UPDATE or RELEASE still
@@ -388,7 +388,9 @@ KVR_API enum kvr_code kvr_client_update_async(struct kvr_client *c,
                                               const struct kvr_update_call *call, kvr_done *done,
                                               void *ctx);
 
-// Ends requests: they are forgotten here at once, and in the pool when the answer comes.
+// Ends requests: they are forgotten here at once, and in the pool when the answer comes. One that the
+// server refuses (DENIED, REFUSED, OOM) has changed nothing in the pool so far; the handle says it again, with
+// pauses, until it is carried out.
 KVR_API const struct kvr_result *kvr_client_release(struct kvr_client *c,
                                                     const struct kvr_bytes *requests, size_t n);
 KVR_API enum kvr_code kvr_client_release_async(struct kvr_client *c,

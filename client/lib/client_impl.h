@@ -164,7 +164,7 @@ struct kvr_client {
     int64_t lost_at;    // ms, when another history was found; 0: never
     int64_t ready_at;   // ms, when this primary was reached
     int64_t down_since; // ms; meaningless in READY
-    int64_t refresh_at, repair_at;
+    int64_t refresh_at, repair_at, forget_at;
     int64_t release_at;        // ms; before it nothing is released by the repair
     unsigned release_failures; // in a row, of its releases
     bool refreshing, creating, was_ready;

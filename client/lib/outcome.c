@@ -137,6 +137,9 @@ static bool is_released(enum kvr_code code) {
 static void worker_unsaid(struct op *o) {
     struct memory *m = &o->client->memory;
     struct registered *r = registered_find(m, o->worker);
+    if (!r && o->kind == OP_WORKER_DEL) { // so many are under way that it has been forgotten
+        r = registered_say(m, &(struct kvr_worker_call){.worker = o->worker}, true);
+    }
     if (r) registered_move(r, &m->registered.waiting);
     repair_soon(o->client);
 }

@@ -51,7 +51,8 @@
 //
 // Memory is bounded: max_pending calls, and max_live requests in max_live_bytes. A request beyond
 // these is routed all the same but not remembered (`unremembered` in the result and in the stats).
-// A request that its caller never ends is forgotten when its lease is long over.
+// A request that its caller never ends is forgotten when its lease is long over. What was said of workers
+// is kept of 65,535 of them: of the last 1,024 that were deleted, and of no one whose TTL is long over.
 //
 // Caveats
 //   - A handle, with all that hangs on it, is used by one thread at a time.

@@ -387,7 +387,17 @@ enum kvr_code handle_send(struct kvr_client *c, struct command *command, kvr_don
 
 void handle_detach(struct kvr_client *c, void *ctx) {
     struct item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
-    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
-        for (struct item *i = lists[k]->next; i != lists[k]; i = i->next)
-            if (((struct op *)(void *)i)->ctx == ctx) ((struct op *)(void *)i)->done = NULL;
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        for (struct item *i = lists[k]->next, *next; i != lists[k]; i = next) {
+            struct op *o = (struct op *)(void *)i;
+            next = i->next;
+            if (o->answered || o->ctx != ctx) continue;
+            o->answered = true; // nobody waits for it, and it isn't sent again
+            o->done = NULL;
+            c->pending--;
+            if (lists[k] == &c->sent) continue; // its reply is still to come
+            list_remove(i);
+            op_free(o);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 // What ends while something else is under way: handles closed out of callbacks in the middle of blocking
 // calls, runs and drains; operations whose answers come when what they booked has gone.
 #include <criterion/criterion.h>
-#include <kvroute/client.h>
+#include <kvroute/publisher.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,6 +127,63 @@ Test(ends, closing_at_a_line_of_the_log) {
         kvr_client_update(c, &(struct kvr_update_call){.request = {"a", 1}});
     cr_expect(r->code == KVR_CODE_CLOSED, "%s", kvr_code_name(r->code));
     cr_expect(h.closings >= 1 && mem.blocks == 0);
+}
+
+// ---- Publishers ----------------------------------------------------------------------------------
+
+static int events(void) { // that the server has heard
+    static char story[100000];
+    int n = 0;
+    fake_story(fake, "EVENT", story, sizeof story);
+    for (const char *at = story; (at = strstr(at, "EVENT")); at++)
+        n++;
+    return n;
+}
+
+static void run_for(struct kvr_client *c, int64_t ms) {
+    for (int64_t end = now_ms() + ms; now_ms() < end;)
+        kvr_client_run(c, 10);
+}
+
+// What a publisher has handed over while nobody takes it goes with it: nobody is there, or the server
+// asks to try again.
+static void publisher_dropped(bool dead) {
+    struct kvr_client_stats s;
+    struct kvr_client *c =
+        open_with((struct kvr_client_options){0}, "deadline=20000&connect_timeout=50");
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    int before = events();
+    if (dead) fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    if (!dead)
+        fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.EVENT", .error = "TRYAGAIN no"});
+    if (dead) (void)kvr_client_info_async(c, NULL, NULL); // which notices it
+    struct kvr_publisher *p = kvr_publisher_new(c, kvr_text("w1"), 0, NULL);
+    cr_assert(p);
+    for (int i = 0; i < 5; i++) {
+        uint64_t block = 100u + (uint64_t)i;
+        cr_assert(kvr_publisher_stored(p, KVR_DEVICE, NULL, &block, 1) == KVR_CODE_OK);
+        kvr_publisher_flush(p);
+        run_for(c, 20);
+    }
+    kvr_client_stats(c, &s);
+    cr_assert(s.pending > 0);
+    kvr_publisher_free(p);
+    if (!dead) run_for(c, 100); // what was on its way
+    before = dead ? before : events();
+    fake_heal(fake);
+    fake_lie(fake, NULL);
+    cr_expect(kvr_client_drain(c, 20000));
+    run_for(c, 100);
+    cr_expect(kvr_client_info(c)->code == KVR_CODE_OK);
+    cr_expect(events() == before, "%d events of a publisher that has gone", events() - before);
+    kvr_client_stats(c, &s);
+    cr_expect(s.pending == 0);
+    kvr_client_close(c);
+}
+
+Test(ends, a_publisher_takes_along_what_isnt_sent) {
+    publisher_dropped(true);
+    publisher_dropped(false);
 }
 
 // ---- Answered when all is over -------------------------------------------------------------------

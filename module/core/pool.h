@@ -172,7 +172,7 @@ struct kvr_worker_info {
 };
 
 // Creates or updates a worker and renews its time as of `seen`. *created: 1 or 0.
-// KVR_RANGE: a name or field out of range. KVR_LIMIT: too many instances.
+// KVR_RANGE: a name, field or time out of range. KVR_LIMIT: too many instances.
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
                             const struct kvr_worker_set *w, int *created);
 enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name); // KVR_NOWORKER if unknown

@@ -207,6 +207,38 @@ Test(limits, events) {
     pair_free(&p);
 }
 
+static int load_bytes(void *ctx, const void *bytes, size_t n) {
+    struct kvr_loader **l = ctx;
+    return kvr_loader_feed(*l, bytes, n) == KVR_OK ? 0 : -1;
+}
+
+// Times that no pool can be loaded with are refused; those that are taken can be.
+Test(limits, times_of_workers) {
+    static const int64_t bad[] = {-1, INT64_MIN, KVR_MAX_MS + 1, INT64_MAX};
+    static const int64_t good[] = {0, 1, KVR_MAX_MS};
+    struct testmem mem = {0};
+    struct kvr_alloc a = testmem_alloc(&mem);
+    struct kvr_options o;
+    kvr_options_default(&o);
+    struct kvr_worker_set w = {0};
+    int created;
+    for (size_t i = 0; i < 4 + 3; i++) {
+        struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
+        int64_t at = i < 4 ? bad[i] : good[i - 4];
+        enum kvr_err want = i < 4 ? KVR_RANGE : KVR_OK;
+        cr_expect(kvr_worker_set(p, at, text("w"), &w, &created) == want, "%lld", (long long)at);
+        cr_assert(kvr_worker_set(p, 1, text("w"), &w, &created) == KVR_OK);
+        cr_expect(kvr_worker_set(p, at, text("w"), &w, &created) == want, "%lld", (long long)at);
+        struct kvr_loader *l = kvr_loader_new(&a, 1);
+        cr_expect(kvr_pool_save(p, load_bytes, &l) == KVR_OK, "%lld", (long long)at);
+        struct kvr_pool *again = kvr_loader_finish(l);
+        cr_expect(again, "it can't be loaded again: %lld", (long long)at);
+        kvr_pool_free(again);
+        kvr_pool_free(p);
+    }
+    testmem_all_free(&mem, "times");
+}
+
 // The longest list: stored, chosen, predicted, released.
 Test(limits, longest_list) {
     struct testmem mem = {0};

@@ -178,7 +178,7 @@ Test(limits, events) {
     static uint64_t hashes[KVR_MAX_BLOCKS + 1];
     for (size_t i = 0; i <= KVR_MAX_BLOCKS; i++)
         hashes[i] = i * 0x9e3779b97f4a7c15u;
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 1};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 1};
     struct kvr_bytes w = text("w");
     expect(&p, pair_event(&p, w, 0, 0, 1, &op, 1, true), KVR_RANGE, "epoch 0");
     expect(&p, pair_event(&p, w, 0, 1, 0, &op, 1, true), KVR_RANGE, "seq 0");
@@ -253,11 +253,11 @@ Test(limits, longest_list) {
     static uint64_t hashes[KVR_MAX_BLOCKS];
     for (size_t i = 0; i < KVR_MAX_BLOCKS; i++)
         hashes[i] = i * 0x9e3779b97f4a7c15u;
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = KVR_MAX_BLOCKS};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = KVR_MAX_BLOCKS};
     struct kvr_event_result out;
     cr_assert(kvr_event(p, text("w"), 0, 1, 1, &op, 1, true, &out) == KVR_OK);
     struct kvr_query q = {.hashes = hashes, .n = KVR_MAX_BLOCKS, .isl = -1, .rule = o.rule};
-    struct kvr_choice c;
+    struct kvr_pool_choice c;
     struct kvr_booking b;
     cr_assert(kvr_select(p, 1, text("r"), &q, -1, 0, &c, &b) == KVR_OK);
     cr_assert(c.score.overlap == KVR_MAX_BLOCKS && c.blocks == KVR_MAX_BLOCKS);
@@ -342,8 +342,8 @@ Test(limits, queries) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct kvr_query q = {.isl = bad[i].isl, .rule = bad[i].rule};
-        const struct kvr_score *s;
-        struct kvr_choice c;
+        const struct kvr_pool_score *s;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         size_t n;
         cr_assert(kvr_scores(p.pool, p.now, &q, &s, &n) == KVR_RANGE, "case %zu", i);
@@ -351,7 +351,7 @@ Test(limits, queries) {
         pair_check_all(&p);
     }
     struct kvr_query q = {.isl = 1};
-    struct kvr_choice c;
+    struct kvr_pool_choice c;
     struct kvr_booking b;
     static const int64_t too_much[] = {-1, KVR_MAX_TOKENS + 1};
     for (int i = 0; i < 2; i++) {

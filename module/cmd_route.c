@@ -117,7 +117,7 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct route r;
     if (!args_name(&c.args, KVR_MAX_ID, &id) || !parse_route(&c, true, &r))
         return call_bad_args(&c);
-    struct kvr_choice choice;
+    struct kvr_pool_choice choice;
     struct kvr_booking booked;
     double random = r.query.rule.temperature > 0 ? random_fraction() : 0;
     enum kvr_err err = kvr_select(c.pool, c.now, id, &r.query, r.lease, random, &choice, &booked);
@@ -143,7 +143,7 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return call_end(&c);
 }
 
-static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
+static void reply_score(RedisModuleCtx *ctx, const struct kvr_pool_score *s) {
     RedisModule_ReplyWithMap(ctx, 16);
     field_bytes(ctx, "worker", s->worker);
     field_u64(ctx, "rank", s->rank);
@@ -169,7 +169,7 @@ int cmd_score(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!call_pool(&c, CMD_SCORE, ctx, argv, argc, 1, FOR_READ)) return REDISMODULE_OK;
     struct route r;
     if (!parse_route(&c, false, &r)) return call_bad_args(&c);
-    const struct kvr_score *scores = NULL;
+    const struct kvr_pool_score *scores = NULL;
     size_t n = 0;
     enum kvr_err err = kvr_scores(c.pool, c.now, &r.query, &scores, &n);
     if (err != KVR_OK) return call_core_error(&c, err);

@@ -157,7 +157,7 @@ struct kvr_pool {
     struct learnt learnt;
     struct kvr_stats stats; // only the counters; the rest is filled in on demand
 
-    struct kvr_score *scores; // scratch of kvr_scores
+    struct kvr_pool_score *scores; // scratch of kvr_scores
     size_t cap_scores;
 };
 

@@ -326,12 +326,12 @@ static uint32_t choose(struct kvr_pool *p, int64_t now, const struct kvr_query *
     return q->rule.temperature > 0 ? choose_softmax(p, q, random) : choose_least(p, least);
 }
 
-static struct kvr_score score_of(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                                 uint32_t i) {
+static struct kvr_pool_score score_of(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
+                                      uint32_t i) {
     const struct instance *in = &p->instances[i];
     const struct columns *c = &p->columns;
     int64_t isl = isl_of(p, q), cached = (int64_t)c->expected[i] * p->options.block_size;
-    struct kvr_score s = {
+    struct kvr_pool_score s = {
         .worker = {in->worker->name, in->worker->name_len},
         .addr = {in->worker->addr, in->worker->addr_len},
         .rank = in->rank,
@@ -352,9 +352,9 @@ static struct kvr_score score_of(struct kvr_pool *p, int64_t now, const struct k
 }
 
 // The earlier answer, for a caller that lost it.
-static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choice *out) {
+static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_pool_choice *out) {
     const struct instance *in = &p->instances[r->instance];
-    *out = (struct kvr_choice){
+    *out = (struct kvr_pool_choice){
         .score = {.worker = {in->worker->name, in->worker->name_len},
                   .addr = {in->worker->addr, in->worker->addr_len},
                   .rank = in->rank,
@@ -373,7 +373,7 @@ static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choic
 
 enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
                         const struct kvr_query *q, int64_t lease, double random,
-                        struct kvr_choice *out, struct kvr_booking *booked) {
+                        struct kvr_pool_choice *out, struct kvr_booking *booked) {
     if (id.n < 1 || id.n > KVR_MAX_ID) return KVR_RANGE;
     enum kvr_err err = check(p, q);
     if (err) return err;
@@ -388,7 +388,7 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
     mark(p, q, false);
     uint32_t i = choose(p, now, q, random);
     if (i == NO_INSTANCE) return KVR_NOWORKER;
-    *out = (struct kvr_choice){.score = score_of(p, now, q, i), .blocks = q->n};
+    *out = (struct kvr_pool_choice){.score = score_of(p, now, q, i), .blocks = q->n};
     *booked = (struct kvr_booking){
         .hashes = q->hashes,
         .n = q->n,
@@ -433,7 +433,7 @@ static int by_cost(const void *left, const void *right) {
 }
 
 enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                        const struct kvr_score **out, size_t *n) {
+                        const struct kvr_pool_score **out, size_t *n) {
     enum kvr_err err = check(p, q);
     if (err) return err;
     if (mem_grow(&p->mem, &p->scores, &p->cap_scores, p->live_instances + 1u, sizeof *p->scores))

@@ -165,7 +165,9 @@ struct forecast_case instance_case(const struct kvr_pool *p, const struct instan
                               (double)now, rate);
     return (struct forecast_case){.own = (double)own,
                                   .requests = (double)in->requests,
-                                  .wait = rate > 0 ? queue / rate : -1,
+                                  .wait = rate > 0    ? queue / rate
+                                          : queue > 0 ? -1
+                                                      : 0,
                                   .waiting = (double)in->queued};
 }
 

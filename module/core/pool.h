@@ -277,8 +277,8 @@ struct kvr_booking {
 
 struct kvr_choice {
     struct kvr_score
-        score;       // of the chosen instance; a repeat has the overlap, cached tokens and cost
-                     // of the first answer, by_tier and the loads are 0, ttft and tpot unknown
+        score; // of the chosen instance; a repeat has the overlap, expected blocks, cached tokens,
+               // cost, ttft and tpot of the first answer, by_tier and the loads are 0
     uint64_t blocks; // of the request
     bool repeat;
     uint64_t version;

@@ -102,7 +102,7 @@ struct forecast_case model_kind(const struct model *m, const struct model_rank *
     double left = learn_left((double)load.prefill_tokens, model_oldest(m, r->id), r->learnt.free_at,
                              (double)now, rate);
     kind.requests = (double)load.requests;
-    kind.wait = rate > 0 ? left / rate : -1;
+    kind.wait = rate > 0 ? left / rate : left > 0 ? -1 : 0; // no queue is no wait
     for (size_t i = 0; i < m->n_requests; i++)
         kind.waiting += m->requests[i].instance == r->id && !m->requests[i].prefilled;
     return kind;

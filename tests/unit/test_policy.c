@@ -179,10 +179,10 @@ Test(policy, linear_is_what_its_words_say) {
 }
 
 Test(policy, delay_is_what_its_words_say) {
-    same_in_words(KVR_DELAY, delay_in_words, 0.125);
+    same_in_words(KVR_DELAY, delay_in_words, 0.0625);
 }
 
-// Three significant bits, of anything between nothing and much.
+// Four significant bits, of anything between nothing and much.
 Test(policy, delay_is_coarse) {
     for (uint64_t seed = 1; seed <= 50; seed++) {
         struct fleet f;
@@ -192,7 +192,7 @@ Test(policy, delay_is_coarse) {
         kvr_policies[KVR_DELAY].cost(&f.in, cost);
         for (int i = 0; i < FLEET; i++) {
             int e;
-            double m = frexp(cost[i], &e) * 8;
+            double m = frexp(cost[i], &e) * 16;
             cr_assert(isfinite(cost[i]) && cost[i] >= 0 && m == floor(m), "%.17g", cost[i]);
         }
     }

@@ -301,6 +301,9 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
 // How a request comes to its end: its owner says so; its lease has ended; or it isn't known, as in the
 // stream of a version that didn't say. Only the first teaches anything.
 enum kvr_end { KVR_RELEASED, KVR_LAPSED, KVR_UNTOLD };
+// Whether that any of the n ids were released, and when, would teach more than that they have gone: only what
+// was put out does.
+bool kvr_release_teaches(const struct kvr_pool *p, const struct kvr_bytes *ids, size_t n);
 // Ends those of the n ids that are live, as of `at`; returns how many. One change, however many.
 size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, size_t n,
                    enum kvr_end how);

@@ -47,9 +47,11 @@ static void set_pace(struct kvr_pool *p, size_t n) {
     double *restrict pace = p->columns.pace;
     double fleet = ratio_mean(p->learnt.decode, 0), prior = LEARN_PRIOR * p->learnt.output;
     double per_token = fleet > 0 ? 1 / fleet : 0;
+    for (size_t i = 0; !(fleet > 0) && i < n; i++)
+        pace[i] = slow[i] > 0 ? slow[i] : 1;
+    if (!(fleet > 0)) return;
     for (size_t i = 0; i < n; i++) {
         double measured = (time[i] * per_token + prior) / (tokens[i] + prior), said = slow[i];
-        measured = fleet > 0 ? measured : 1;
         pace[i] = said > 0 ? said : measured;
     }
 }
@@ -127,8 +129,10 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
     live_match(&p->live, q->hashes, q->n, c->live, &longest);
     give_credit(p, n);
     set_expected(p, q, n, longest);
-    set_pace(p, n);
-    set_queue(p, now, n);
+    if (kvr_policies[q->rule.policy].measured) {
+        set_pace(p, n);
+        set_queue(p, now, n);
+    }
     unsigned without = q->rule.without;
     if (without) leave_out(c, without, n);
     double output = expected_output(p, q);

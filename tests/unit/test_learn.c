@@ -95,12 +95,14 @@ static void go_on(struct copies *c) {
     bool prefilled = source_chance(s, 70);
     int64_t output = source_chance(s, 70) ? (int64_t)source_below(s, 800) : -1;
     enum kvr_end how = source_chance(s, 80) ? KVR_RELEASED : KVR_LAPSED;
+    // What a release doesn't teach needn't be told to a copy.
+    bool untold = how == KVR_RELEASED && !kvr_release_teaches(c->pool[0], &id, 1);
     for (int k = 0; k < COPIES; k++) {
         int live;
         if (what < 6)
             must(kvr_update(c->pool[k], c->now, id, prefilled, output, -1, &live));
         else
-            kvr_release(c->pool[k], c->now, &id, 1, how);
+            kvr_release(c->pool[k], c->now, &id, 1, k && untold ? KVR_UNTOLD : how);
     }
 }
 

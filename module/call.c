@@ -29,6 +29,7 @@ bool call_key(struct call *c, enum command command, RedisModuleCtx *ctx, RedisMo
     if (mode == FOR_WRITE) {
         flags = RedisModule_GetContextFlags(ctx);
         c->trusted = is_trusted(flags);
+        c->resp3 = flags & REDISMODULE_CTX_FLAGS_RESP3;
     }
     if (!c->trusted) c->now = RedisModule_Milliseconds();
     c->name = argv[at];

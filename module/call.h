@@ -29,6 +29,7 @@ struct call {
     // From a primary's stream or an AOF: an effect that has been decided. It carries its own time;
     // `now` is 0, because whoever applies effects must not ask a clock.
     bool trusted;
+    bool resp3;   // the client speaks RESP3; only known of a write
     bool settled; // what was due has been ended, and that was replicated
     int64_t now;  // ms since the epoch
 };

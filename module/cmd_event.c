@@ -7,15 +7,15 @@
 #include "commands.h"
 
 struct ops {
-    struct kvr_op *at;
+    struct kvr_pool_op *at;
     size_t n, room;
 };
 
 // Doubles in the arena; what is left behind goes with the command.
-static struct kvr_op *next_op(struct args *a, struct ops *ops) {
+static struct kvr_pool_op *next_op(struct args *a, struct ops *ops) {
     if (ops->n == ops->room) {
         size_t room = ops->room ? 2 * ops->room : 8;
-        struct kvr_op *wider = arena_array(a->arena, room, sizeof *wider);
+        struct kvr_pool_op *wider = arena_array(a->arena, room, sizeof *wider);
         if (!wider) {
             args_fail(a, "out of memory");
             return NULL;
@@ -24,18 +24,18 @@ static struct kvr_op *next_op(struct args *a, struct ops *ops) {
         ops->at = wider;
         ops->room = room;
     }
-    struct kvr_op *op = &ops->at[ops->n++];
+    struct kvr_pool_op *op = &ops->at[ops->n++];
     memset(op, 0, sizeof *op);
     return op;
 }
 
-static bool parse_parent(struct args *a, struct kvr_op *op) {
+static bool parse_parent(struct args *a, struct kvr_pool_op *op) {
     op->has_parent = !args_is(a, "-");
     return !op->has_parent || args_hash(a, &op->parent);
 }
 
 // [TIER t] STORED parent blocks | [TIER t] REMOVED blocks | [TIER t] CLEARED
-static bool parse_op(struct args *a, uint32_t block_size, struct kvr_op *op) {
+static bool parse_op(struct args *a, uint32_t block_size, struct kvr_pool_op *op) {
     static const char *const words[] = {"STORED", "REMOVED", "CLEARED"};
     struct block_list list;
     uint64_t *hashes = NULL;
@@ -43,7 +43,7 @@ static bool parse_op(struct args *a, uint32_t block_size, struct kvr_op *op) {
     if (args_is(a, "TIER") && (tier = args_word(a, kvr_tier_names, KVR_TIERS)) < 0) return false;
     int kind = args_word(a, words, 3);
     if (kind < 0) return false;
-    op->kind = (enum kvr_op_kind)kind;
+    op->kind = (enum kvr_pool_op_kind)kind;
     op->tier = tier < 0 && op->kind != KVR_CLEARED ? KVR_DEVICE : tier;
     if (op->kind == KVR_CLEARED) return true;
     if (op->kind == KVR_STORED && !parse_parent(a, op)) return false;
@@ -67,7 +67,7 @@ int cmd_event(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     uint32_t block_size = kvr_pool_options(c.pool)->block_size;
     struct ops ops = {NULL, 0, 0};
     do {
-        struct kvr_op *op = next_op(a, &ops);
+        struct kvr_pool_op *op = next_op(a, &ops);
         if (!op || !parse_op(a, block_size, op)) return call_bad_args(&c);
     } while (args_left(a));
     struct kvr_event_result result;

@@ -11,13 +11,20 @@
 #include "options.h"
 
 // KVROUTE.CREATE key [option value ...]
+// Replicated with the POLICY, also if it isn't given.
 int cmd_create(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct call c;
+    enum { UNNAMED = -1 };
     if (!call_key(&c, CMD_CREATE, ctx, argv, argc, 1, FOR_WRITE)) return REDISMODULE_OK;
     if (c.value) return call_error(&c, ERROR_EXISTS, NULL);
     struct kvr_options options;
     kvr_options_default(&options);
+    // Version 1 had another rule where nobody named one, and didn't tell it to replicas and files.
+    int usual = c.trusted ? KVR_LINEAR : options.rule.policy;
+    options.rule.policy = UNNAMED;
     if (!options_parse(&c.args, &options)) return call_bad_args(&c);
+    bool tell = options.rule.policy == UNNAMED && !c.trusted;
+    if (options.rule.policy == UNNAMED) options.rule.policy = usual;
     enum kvr_err err = kvr_options_check(&options);
     if (err != KVR_OK) return call_core_error(&c, err);
     struct kvr_pool *pool = kvr_pool_new(&heap_alloc, &options, keytype_seed());
@@ -26,7 +33,11 @@ int cmd_create(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     value_place(c.value, RedisModule_GetSelectedDb(ctx), c.name);
     keytype_set(c.key, c.value);
     RedisModule_ReplyWithSimpleString(ctx, "OK");
-    call_replicate(&c, "KVROUTE.CREATE", NULL, 0);
+    if (tell)
+        RedisModule_Replicate(ctx, "KVROUTE.CREATE", "vcc", argv + 1, (size_t)argc - 1, "POLICY",
+                              kvr_policies[options.rule.policy].name);
+    else
+        call_replicate(&c, "KVROUTE.CREATE", NULL, 0);
     call_changed(&c, "kvroute.create");
     return call_end(&c);
 }

@@ -7,6 +7,7 @@
 #include "call.h"
 #include "commands.h"
 #include "options.h"
+#include "shared_reply.h"
 
 struct route {
     struct kvr_query query;
@@ -105,6 +106,67 @@ static double random_fraction(void) {
     return (double)(bits >> 11) * 0x1p-53;
 }
 
+enum field {
+    WORKER,
+    RANK,
+    ADDR,
+    OVERLAPPING,
+    CACHED,
+    BLOCKS,
+    COST,
+    REPEAT,
+    VERSION,
+    EXPECTED,
+    TTFT,
+    TPOT,
+    WAITED,
+    FIELDS
+};
+static struct shared_reply fields[FIELDS] = {
+    [WORKER] = {"worker", NULL},       [RANK] = {"rank", NULL},     [ADDR] = {"addr", NULL},
+    [OVERLAPPING] = {"overlap", NULL}, [CACHED] = {"cached", NULL}, [BLOCKS] = {"blocks", NULL},
+    [COST] = {"cost", NULL},           [REPEAT] = {"repeat", NULL}, [VERSION] = {"version", NULL},
+    [EXPECTED] = {"expected", NULL},   [TTFT] = {"ttft", NULL},     [TPOT] = {"tpot", NULL},
+    [WAITED] = {"waited", NULL},
+};
+
+void route_start(RedisModuleCtx *ctx) {
+    shared_replies_start(ctx, fields, FIELDS);
+}
+
+static void choice_bytes(struct call *c, enum field f, struct kvr_bytes b) {
+    shared_reply_send(c->ctx, &fields[f]);
+    reply_bytes(c->ctx, b);
+}
+
+static void choice_number(struct call *c, enum field f, uint64_t v) {
+    shared_reply_send(c->ctx, &fields[f]);
+    reply_u64(c->ctx, v);
+}
+
+static void choice_double(struct call *c, enum field f, double v) {
+    shared_reply_send(c->ctx, &fields[f]);
+    reply_double(c->ctx, c->resp3, v);
+}
+
+static void reply_choice(struct call *c, const struct kvr_pool_choice *choice) {
+    const struct kvr_pool_score *s = &choice->score;
+    RedisModule_ReplyWithMap(c->ctx, FIELDS);
+    choice_bytes(c, WORKER, s->worker);
+    choice_number(c, RANK, s->rank);
+    choice_bytes(c, ADDR, s->addr);
+    choice_number(c, OVERLAPPING, s->overlap);
+    choice_number(c, CACHED, (uint64_t)s->cached);
+    choice_number(c, BLOCKS, choice->blocks);
+    choice_double(c, COST, s->cost);
+    choice_number(c, REPEAT, choice->repeat);
+    choice_number(c, VERSION, choice->version);
+    choice_number(c, EXPECTED, s->expected);
+    choice_double(c, TTFT, s->ttft);
+    choice_double(c, TPOT, s->tpot);
+    choice_number(c, WAITED, 0); // nobody waits
+}
+
 // KVROUTE.SELECT key request blocks [ISL tokens] [OSL tokens] [LEASE ms] [AMONG n worker ...]
 //     [EXCLUDE n worker ...] [POLICY p] [OVERLAP x] [PREFILL x] [REQUESTS x] [TEMPERATURE x]
 //     [WITH n label ...] [WITHOUT n label ...] [SESSION name]
@@ -117,25 +179,12 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct route r;
     if (!args_name(&c.args, KVR_MAX_ID, &id) || !parse_route(&c, true, &r))
         return call_bad_args(&c);
-    struct kvr_choice choice;
+    struct kvr_pool_choice choice;
     struct kvr_booking booked;
     double random = r.query.rule.temperature > 0 ? random_fraction() : 0;
     enum kvr_err err = kvr_select(c.pool, c.now, id, &r.query, r.lease, random, &choice, &booked);
     if (err != KVR_OK) return call_core_error(&c, err);
-    RedisModule_ReplyWithMap(ctx, 13);
-    field_bytes(ctx, "worker", choice.score.worker);
-    field_u64(ctx, "rank", choice.score.rank);
-    field_bytes(ctx, "addr", choice.score.addr);
-    field_u64(ctx, "overlap", choice.score.overlap);
-    field_int(ctx, "cached", choice.score.cached);
-    field_u64(ctx, "blocks", choice.blocks);
-    field_double(ctx, "cost", choice.score.cost);
-    field_int(ctx, "repeat", choice.repeat);
-    field_u64(ctx, "version", choice.version);
-    field_u64(ctx, "expected", choice.score.expected);
-    field_double(ctx, "ttft", choice.score.ttft);
-    field_double(ctx, "tpot", choice.score.tpot);
-    field_int(ctx, "waited", 0); // nobody waits
+    reply_choice(&c, &choice);
     if (!choice.repeat) {
         booking_replicate(&c, argv[2], choice.score.worker, choice.score.rank, &booked, &r.list);
         call_changed(&c, "kvroute.select");
@@ -143,7 +192,7 @@ int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return call_end(&c);
 }
 
-static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
+static void reply_score(RedisModuleCtx *ctx, bool resp3, const struct kvr_pool_score *s) {
     RedisModule_ReplyWithMap(ctx, 16);
     field_bytes(ctx, "worker", s->worker);
     field_u64(ctx, "rank", s->rank);
@@ -156,10 +205,13 @@ static void reply_score(RedisModuleCtx *ctx, const struct kvr_score *s) {
     field_u64(ctx, "prefill_tokens", s->prefill_tokens);
     field_u64(ctx, "decode_blocks", s->decode_blocks);
     field_u64(ctx, "requests", s->requests);
-    field_double(ctx, "cost", s->cost);
+    reply_text(ctx, "cost");
+    reply_double(ctx, resp3, s->cost);
     field_u64(ctx, "expected", s->expected);
-    field_double(ctx, "ttft", s->ttft);
-    field_double(ctx, "tpot", s->tpot);
+    reply_text(ctx, "ttft");
+    reply_double(ctx, resp3, s->ttft);
+    reply_text(ctx, "tpot");
+    reply_double(ctx, resp3, s->tpot);
     field_int(ctx, "room", 1); // there are no limits
 }
 
@@ -169,12 +221,13 @@ int cmd_score(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!call_pool(&c, CMD_SCORE, ctx, argv, argc, 1, FOR_READ)) return REDISMODULE_OK;
     struct route r;
     if (!parse_route(&c, false, &r)) return call_bad_args(&c);
-    const struct kvr_score *scores = NULL;
+    const struct kvr_pool_score *scores = NULL;
     size_t n = 0;
     enum kvr_err err = kvr_scores(c.pool, c.now, &r.query, &scores, &n);
     if (err != KVR_OK) return call_core_error(&c, err);
+    bool resp3 = reply_resp3(ctx);
     RedisModule_ReplyWithArray(ctx, (long)n);
     for (size_t i = 0; i < n; i++)
-        reply_score(ctx, &scores[i]);
+        reply_score(ctx, resp3, &scores[i]);
     return call_end(&c);
 }

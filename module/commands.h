@@ -22,6 +22,7 @@ int cmd_report(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_event.c
 int cmd_event(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_route.c
+void route_start(RedisModuleCtx *ctx); // as the module is loaded
 int cmd_select(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_score(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // cmd_request.c

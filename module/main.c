@@ -100,6 +100,7 @@ int RedisModule_OnLoad(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) 
                                           REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD |
                                           REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED);
     booking_start();
+    route_start(ctx);
     if (keytype_register(ctx) != REDISMODULE_OK || commands_register(ctx) != REDISMODULE_OK ||
         info_register(ctx) != REDISMODULE_OK || follow_events(ctx) != REDISMODULE_OK)
         return REDISMODULE_ERR;

@@ -74,15 +74,23 @@ size_t format_double(double v, char out[DOUBLE_ROOM]) {
     return n;
 }
 
+bool reply_resp3(RedisModuleCtx *ctx) {
+    return RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3;
+}
+
 // RESP2 has no doubles: there it is the same text as a bulk string.
-void field_double(RedisModuleCtx *ctx, const char *name, double v) {
-    reply_text(ctx, name);
-    if (!isfinite(v) || RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3) {
+void reply_double(RedisModuleCtx *ctx, bool resp3, double v) {
+    if (!isfinite(v) || resp3) {
         RedisModule_ReplyWithDouble(ctx, v);
         return;
     }
     char text[DOUBLE_ROOM];
     RedisModule_ReplyWithStringBuffer(ctx, text, format_double(v, text));
+}
+
+void field_double(RedisModuleCtx *ctx, const char *name, double v) {
+    reply_text(ctx, name);
+    reply_double(ctx, reply_resp3(ctx), v);
 }
 
 void field_hex(RedisModuleCtx *ctx, const char *name, uint64_t hash) {

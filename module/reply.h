@@ -5,6 +5,7 @@
 #ifndef KVR_REPLY_H
 #define KVR_REPLY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/pool.h"
@@ -14,6 +15,8 @@
 void reply_bytes(RedisModuleCtx *ctx, struct kvr_bytes b);
 void reply_text(RedisModuleCtx *ctx, const char *text); // as a bulk string
 void reply_u64(RedisModuleCtx *ctx, uint64_t v);
+bool reply_resp3(RedisModuleCtx *ctx); // what the client speaks; asking costs as much as a field
+void reply_double(RedisModuleCtx *ctx, bool resp3, double v);
 void reply_hex(RedisModuleCtx *ctx, uint64_t hash); // 16 digits
 
 // As printf's %.17g, from which every double comes back the same. Most costs are multiples of 1/16 and

@@ -37,10 +37,10 @@ static bool start_engines(struct rig *r, bool events) {
         *e = (struct engine_process){.ranks = 1};
         snprintf(e->name, sizeof e->name, "e%d", i);
         snprintf(e->options, sizeof e->options,
-                 "--model=mock --fingerprint=%s --block-size=%u --blocks=%llu --max-running=%u "
+                 "--model=mock --fingerprint=e%d --block-size=%u --blocks=%llu --max-running=%u "
                  "--max-batch-tokens=%u --prefill-speed=%.6g --decode-speed=%.6g%s",
-                 e->name, r->block_size, (unsigned long long)(m->capacity / r->block_size),
-                 m->running, m->budget, 1 / m->prefill, 1 / m->batch, events ? "" : " --no-events");
+                 i, r->block_size, (unsigned long long)(m->capacity / r->block_size), m->running,
+                 m->budget, 1 / m->prefill, 1 / m->batch, events ? "" : " --no-events");
         snprintf(e->bridge, sizeof e->bridge, "capacity=%llu",
                  (unsigned long long)(m->capacity / r->block_size));
         if (!engine_start(e, process_setting("KVROUTE_MOCK_ENGINE", KVROUTE_MOCK_ENGINE)))

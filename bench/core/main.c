@@ -94,10 +94,10 @@ static struct kvr_pool *new_pool(size_t workers) {
     return p;
 }
 
-static void event(struct kvr_pool *p, size_t worker, uint64_t seq, enum kvr_op_kind kind,
+static void event(struct kvr_pool *p, size_t worker, uint64_t seq, enum kvr_pool_op_kind kind,
                   const uint64_t *parent, const uint64_t *hashes, size_t n) {
     char room[32];
-    struct kvr_op op = {kind, KVR_DEVICE, parent != NULL, parent ? *parent : 0, hashes, n};
+    struct kvr_pool_op op = {kind, KVR_DEVICE, parent != NULL, parent ? *parent : 0, hashes, n};
     struct kvr_event_result r;
     if (kvr_event(p, name_of(worker, room), 0, 1, seq, &op, 1, true, &r))
         fail("an event is refused");
@@ -239,7 +239,7 @@ static double select_time(size_t workers) {
     for (int r = 0; r < ROUNDS; r++) {
         double start = cpu_ns();
         for (int i = 0; i < EACH; i++) {
-            struct kvr_choice choice;
+            struct kvr_pool_choice choice;
             struct kvr_booking booked;
             if (kvr_select(p, 1, id, &q, -1, 0, &choice, &booked)) fail("SELECT is refused");
             kvr_release(p, 1, &id, 1, KVR_RELEASED);

@@ -81,7 +81,7 @@ void core_close(struct core *c) {
     *c = (struct core){0};
 }
 
-static void event(struct core *c, uint32_t worker, const struct kvr_op *op) {
+static void event(struct core *c, uint32_t worker, const struct kvr_pool_op *op) {
     char room[CORE_NAME];
     struct kvr_event_result r;
     enum kvr_err err =
@@ -99,9 +99,10 @@ static void host_changed(struct core *c, const struct change *x) {
         const struct moved *last = &x->moved[i + n - 1];
         if (last->stored)
             event(c, x->worker,
-                  &(struct kvr_op){KVR_STORED, KVR_HOST, last->depth > 0, last->parent, hashes, n});
+                  &(struct kvr_pool_op){KVR_STORED, KVR_HOST, last->depth > 0, last->parent, hashes,
+                                        n});
         else
-            event(c, x->worker, &(struct kvr_op){KVR_REMOVED, KVR_HOST, false, 0, hashes, n});
+            event(c, x->worker, &(struct kvr_pool_op){KVR_REMOVED, KVR_HOST, false, 0, hashes, n});
     }
     free(hashes);
 }
@@ -110,13 +111,13 @@ void core_changed(struct core *c, const struct world *w, const struct change *x)
     if (x->n_moved) host_changed(c, x);
     if (x->n_removed)
         event(c, x->worker,
-              &(struct kvr_op){KVR_REMOVED, KVR_DEVICE, false, 0, x->removed, x->n_removed});
+              &(struct kvr_pool_op){KVR_REMOVED, KVR_DEVICE, false, 0, x->removed, x->n_removed});
     for (size_t i = 0; i < x->n_stored; i++) {
         const struct stored *s = &x->stored[i];
         const uint64_t *hashes = request_hashes(w->load, s->request);
         event(c, x->worker,
-              &(struct kvr_op){KVR_STORED, KVR_DEVICE, s->from > 0,
-                               s->from ? hashes[s->from - 1] : 0, hashes + s->from,
-                               s->to - s->from});
+              &(struct kvr_pool_op){KVR_STORED, KVR_DEVICE, s->from > 0,
+                                    s->from ? hashes[s->from - 1] : 0, hashes + s->from,
+                                    s->to - s->from});
     }
 }

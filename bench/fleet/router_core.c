@@ -50,7 +50,7 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
         .n_exclude = avoid != NOBODY,
         .session = core_session(&c->world, request, name),
     };
-    struct kvr_choice choice;
+    struct kvr_pool_choice choice;
     struct kvr_booking booked;
     double draw = c->world.rule.temperature > 0 ? random_unit(&c->rng[router]) : 0;
     if (kvr_select(pool, now, core_id(&request), &query, 0, draw, &choice, &booked)) return NOBODY;

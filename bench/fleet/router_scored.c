@@ -29,10 +29,10 @@ static void *open_scored(const struct world *w) {
     return s;
 }
 
-static const struct kvr_score *scores(struct scored *s, unsigned router, uint32_t request,
-                                      uint32_t avoid, size_t *n) {
+static const struct kvr_pool_score *scores(struct scored *s, unsigned router, uint32_t request,
+                                           uint32_t avoid, size_t *n) {
     const struct request *q = &s->cores.world.load->requests[request];
-    const struct kvr_score *out;
+    const struct kvr_pool_score *out;
     char room[CORE_NAME];
     struct kvr_bytes not_this = core_name(avoid, room);
     struct kvr_query query = {
@@ -49,12 +49,12 @@ static const struct kvr_score *scores(struct scored *s, unsigned router, uint32_
     return out;
 }
 
-static uint32_t worker_of(const struct kvr_score *x) {
+static uint32_t worker_of(const struct kvr_pool_score *x) {
     return core_number(x->worker.p, x->worker.n);
 }
 
-static uint32_t take(struct scored *s, unsigned router, uint32_t request, const struct kvr_score *x,
-                     int64_t cached) {
+static uint32_t take(struct scored *s, unsigned router, uint32_t request,
+                     const struct kvr_pool_score *x, int64_t cached) {
     uint32_t worker = worker_of(x);
     fleet_predicted(s->cores.world.fleet, request, x->ttft);
     cores_chosen(&s->cores, router, request, worker, cached);
@@ -63,28 +63,28 @@ static uint32_t take(struct scored *s, unsigned router, uint32_t request, const 
 }
 
 // Tokens that the engine holds, leaving aside what it computes for others.
-static int64_t held(const struct scored *s, const struct kvr_score *x, uint32_t request) {
+static int64_t held(const struct scored *s, const struct kvr_pool_score *x, uint32_t request) {
     int64_t tokens = (int64_t)x->overlap * s->cores.world.load->block_size;
     int64_t isl = s->cores.world.load->requests[request].isl;
     return tokens < isl ? tokens : isl;
 }
 
-static double dynamo_cost(const struct kvr_score *x, int64_t own) {
+static double dynamo_cost(const struct kvr_pool_score *x, int64_t own) {
     (void)own;
     return x->cost;
 }
 
-static double lmetric_cost(const struct kvr_score *x, int64_t own) {
+static double lmetric_cost(const struct kvr_pool_score *x, int64_t own) {
     return ((double)(own > 1 ? own : 1) + (double)x->prefill_tokens) * ((double)x->requests + 1);
 }
 
 // The least cost, by chance among equals.
 static uint32_t choose_least(struct scored *s, unsigned router, uint32_t request, uint32_t avoid,
-                             double (*cost)(const struct kvr_score *, int64_t own)) {
+                             double (*cost)(const struct kvr_pool_score *, int64_t own)) {
     int64_t isl = s->cores.world.load->requests[request].isl;
     double least = 0;
     size_t n, best = 0, equals = 0;
-    const struct kvr_score *x = scores(s, router, request, avoid, &n);
+    const struct kvr_pool_score *x = scores(s, router, request, avoid, &n);
     if (!x) return NOBODY;
     for (size_t i = 0; i < n; i++) {
         double c = cost(&x[i], isl - held(s, &x[i], request));
@@ -109,7 +109,7 @@ static uint32_t choose_fixed(void *self, unsigned router, uint32_t request, uint
     const struct request *q = &s->cores.world.load->requests[request];
     size_t n, best = 0;
     double least = 0;
-    const struct kvr_score *x = scores(s, router, request, avoid, &n);
+    const struct kvr_pool_score *x = scores(s, router, request, avoid, &n);
     if (!x) return NOBODY;
     for (size_t i = 0; i < n; i++) {
         double cost = fixed_cost(s->cores.world.fixed, (double)x[i].prefill_tokens,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 enum {
@@ -15,6 +16,7 @@ enum {
     HWM = 100000,
     RETRY_MS = 100,
     RETRY_MOST_MS = 1000,
+    MOVE_MS = 500,  // between two kinds of address of a name
     PING_MS = 2000, // a peer that is silent for three of these is gone
     TOPIC_MOST = 256,
 };
@@ -24,9 +26,14 @@ struct feed {
     struct event_base *base;
     void *zmq, *sub, *monitor, *dealer;
     struct event *sub_event, *monitor_event, *dealer_event;
+    char *events; // NULL: it is bound
     char *replay;
     uint64_t round; // counts the dealers
-    bool has_topic; // the stream's, taken from its first message
+    uint64_t requests;
+    int64_t moved_at;         // ms, monotonic; 0: never
+    bool plain, plain_replay; // names are taken for IPv4 only
+    bool replied;             // to the last request
+    bool has_topic;           // the stream's, taken from its first message
     char topic[TOPIC_MOST];
     size_t topic_n;
     struct feed_stats stats;
@@ -116,6 +123,7 @@ static void take_reply(struct feed *f, struct message *m) {
     uint64_t seq;
     bool good = (m->all == 3 || m->all == 4) && size_of(m, 0) == 0 && seq_of(m, m->n - 2, &seq) &&
                 (size_of(m, m->n - 1) == 0) == (seq == UINT64_MAX);
+    f->replied = true;
     if (!good) {
         f->stats.bad_frames++;
     } else if (seq == UINT64_MAX) {
@@ -124,6 +132,41 @@ static void take_reply(struct feed *f, struct message *m) {
         f->stats.bytes += size_of(m, m->n - 1);
         f->port.reply(f->port.ctx, seq, zmq_msg_data(&m->frames[m->n - 1]), size_of(m, m->n - 1));
     }
+}
+
+// ---- Names ---------------------------------------------------------------------------------------
+
+static void set_int(void *socket, int option, int value) {
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+// libzmq tries one address of a name: with ZMQ_IPV6 its IPv6 one, if it has any. An engine that listens
+// on IPv4 only (`localhost`, where that is ::1, too) is reached without. So the two take turns.
+static void set_kind(void *socket, const char *endpoint, bool plain) {
+    set_int(socket, ZMQ_IPV6, !plain || strncmp(endpoint, "tcp://[", 7) == 0);
+}
+
+static bool is_name(const char *endpoint) {
+    const char *host = endpoint + 6;
+    return strncmp(endpoint, "tcp://", 6) == 0 && *host != '[' &&
+           host[strspn(host, "0123456789.:")];
+}
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// After a connect that failed. Not too often: libzmq's own pauses between two tries go with it.
+static void connect_elsewhere(struct feed *f) {
+    int64_t now = now_ms();
+    if (!f->events || !is_name(f->events) || (f->moved_at && now - f->moved_at < MOVE_MS)) return;
+    f->moved_at = now;
+    f->plain = !f->plain;
+    zmq_disconnect(f->sub, f->events);
+    set_kind(f->sub, f->events, f->plain);
+    zmq_connect(f->sub, f->events); // it was one before
 }
 
 // ---- The loop ------------------------------------------------------------------------------------
@@ -135,6 +178,7 @@ static void read_monitor(struct feed *f) {
         if (m.n && size_of(&m, 0) >= sizeof event)
             memcpy(&event, zmq_msg_data(&m.frames[0]), sizeof event);
         release(&m);
+        if (event == ZMQ_EVENT_CONNECT_RETRIED) connect_elsewhere(f);
         f->stats.connected = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) continue;
         f->stats.connects++;
@@ -196,10 +240,6 @@ static void put_away(struct event **e, void **socket) {
     *socket = NULL;
 }
 
-static void set_int(void *socket, int option, int value) {
-    zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
 static void set_common(void *socket) {
     int64_t most = MOST_BYTES;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
@@ -225,7 +265,13 @@ void feed_request(struct feed *f, uint64_t from) {
     if (!f->dealer) return;
     for (unsigned i = 0; i < 8; i++)
         seq[i] = (uint8_t)(from >> (56 - 8 * i));
+    if (!f->requests++)
+        f->plain_replay = f->plain;
+    else if (!f->replied && is_name(f->replay))
+        f->plain_replay = !f->plain_replay;
+    f->replied = false;
     set_common(f->dealer);
+    set_kind(f->dealer, f->replay, f->plain_replay);
     if (zmq_connect(f->dealer, f->replay) ||
         zmq_send(f->dealer, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(f->dealer, seq, sizeof seq, ZMQ_DONTWAIT) < 0 ||
@@ -238,7 +284,9 @@ void feed_request(struct feed *f, uint64_t from) {
 static bool open_monitor(struct feed *f) {
     char name[64];
     snprintf(name, sizeof name, "inproc://monitor-%p", (void *)f);
-    if (zmq_socket_monitor(f->sub, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED))
+    if (zmq_socket_monitor(f->sub, name,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_CONNECT_RETRIED))
         return false;
     f->monitor = zmq_socket(f->zmq, ZMQ_PAIR);
     return f->monitor && zmq_connect(f->monitor, name) == 0 &&
@@ -264,7 +312,8 @@ struct feed *feed_new(void *zmq, struct event_base *base, const struct feed_opti
         f->zmq = zmq;
         f->replay = strdup(options->replay ? options->replay : "");
     }
-    if (f && f->replay && open_sub(f, options)) return f;
+    if (f && !options->bind) f->events = strdup(options->events);
+    if (f && f->replay && (f->events || options->bind) && open_sub(f, options)) return f;
     snprintf(error, error_size, "can't %s %s: %s", options->bind ? "bind" : "connect to",
              options->events, zmq_strerror(zmq_errno()));
     feed_free(f);
@@ -278,6 +327,7 @@ void feed_free(struct feed *f) {
     put_away(&f->monitor_event, &f->monitor);
     put_away(&f->sub_event, &f->sub);
     free(f->replay);
+    free(f->events);
     free(f);
 }
 

@@ -6,9 +6,11 @@
 #include <ctype.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { PATIENCE_S = 2, MOST_BODY = 4 << 20 };
 
@@ -16,6 +18,7 @@ struct inquiry {
     struct health *health;
     struct evhttp_connection *connection; // NULL: none under way
     struct evhttp_connection *spent;      // to be freed
+    unsigned failures;                    // to connect, in a row
 };
 
 struct health {
@@ -23,6 +26,9 @@ struct health {
     struct evhttp_uri *uri;
     struct health_port port;
     char path[600], host[256];
+    char *name;      // of the host, or its address without brackets
+    bool fixed;      // it is an address
+    unsigned family; // of `families`, the one that did last
     struct inquiry check, learn;
     struct event *sweep;
     unsigned asking; // which of the info paths
@@ -32,6 +38,11 @@ struct health {
 
 enum { METRICS = 2 };
 static const char *const info_paths[] = {"/server_info", "/get_server_info", "/metrics"};
+
+// libevent tries one address of a name, but an engine may listen on another kind only: `localhost` is
+// ::1 for one and 127.0.0.1 for the other. So after what the system prefers each kind has its turn.
+static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
+enum { FAMILIES = sizeof families / sizeof *families };
 
 // ---- Reading -------------------------------------------------------------------------------------
 
@@ -107,9 +118,10 @@ static bool ask(struct inquiry *q, const char *path,
                 void (*done)(struct evhttp_request *, void *)) {
     struct health *h = q->health;
     int port = evhttp_uri_get_port(h->uri);
-    q->connection = evhttp_connection_base_new(h->base, NULL, evhttp_uri_get_host(h->uri),
-                                               (uint16_t)(port > 0 ? port : 80));
+    q->connection =
+        evhttp_connection_base_new(h->base, NULL, h->name, (uint16_t)(port > 0 ? port : 80));
     if (!q->connection) return false;
+    evhttp_connection_set_family(q->connection, families[h->family]);
     evhttp_connection_set_timeout(q->connection, PATIENCE_S);
     evhttp_connection_set_max_body_size(q->connection, MOST_BODY);
     struct evhttp_request *r = evhttp_request_new(done, q);
@@ -146,10 +158,27 @@ static int code_of(struct evhttp_request *r) {
     return r ? evhttp_request_get_response_code(r) : 0;
 }
 
+// After a question without an answer, and let_go(): whether it is asked once more, elsewhere.
+static bool ask_elsewhere(struct inquiry *q, const char *path,
+                          void (*done)(struct evhttp_request *, void *)) {
+    struct health *h = q->health;
+    if (h->fixed || !h->port.answer || ++q->failures >= FAMILIES) {
+        q->failures = 0;
+        return false;
+    }
+    h->family = (h->family + 1) % FAMILIES;
+    return ask(q, path, done);
+}
+
 static void on_check(struct evhttp_request *r, void *arg) {
     struct inquiry *q = arg;
-    bool up = code_of(r) == 200;
+    int code = code_of(r);
+    bool up = code == 200;
     let_go(q);
+    if (code)
+        q->failures = 0;
+    else if (ask_elsewhere(q, q->health->path, on_check))
+        return;
     if (q->health->port.answer) q->health->port.answer(q->health->port.ctx, up);
 }
 
@@ -187,6 +216,10 @@ static void on_info(struct evhttp_request *r, void *arg) {
     const char *text = n ? (const char *)evbuffer_pullup(b, -1) : NULL;
     if (text) (h->asking == METRICS ? read_metrics : read_info)(&h->facts, text, n);
     let_go(q);
+    if (code)
+        q->failures = 0;
+    else if (ask_elsewhere(q, info_paths[h->asking], on_info))
+        return;
     if (!code && h->asking != METRICS) return; // nobody there: it is asked again
     if (h->asking < METRICS) {
         bool next = code != 200 && h->asking + 1 < METRICS;
@@ -212,12 +245,17 @@ struct health *health_new(struct event_base *base, const char *url, const char *
     if (h) h->uri = evhttp_uri_parse(url);
     const char *host = h && h->uri ? evhttp_uri_get_host(h->uri) : NULL;
     if (h) h->sweep = event_new(base, -1, 0, on_sweep, h);
-    if (h && !h->sweep) host = NULL;
+    size_t len = host ? strlen(host) : 0;
+    bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
+    if (host) h->name = brackets ? strndup(host + 1, len - 2) : strdup(host);
+    if (h && (!h->sweep || !h->name)) host = NULL;
     if (!host || !*host || strlen(host) > 200) {
         snprintf(error, error_size, "%.100s is no URL of a server", url);
         health_free(h);
         return NULL;
     }
+    struct in6_addr address;
+    h->fixed = brackets || evutil_inet_pton(AF_INET, host, &address) == 1;
     h->base = base;
     h->port = *port;
     h->check.health = h->learn.health = h;
@@ -242,5 +280,6 @@ void health_free(struct health *h) {
     }
     if (h->sweep) event_free(h->sweep);
     if (h->uri) evhttp_uri_free(h->uri);
+    free(h->name);
     free(h);
 }

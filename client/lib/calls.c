@@ -415,6 +415,7 @@ enum kvr_code call_worker(struct kvr_client *c, const struct kvr_worker_call *q,
         op_free(o);
         return KVR_CODE_NOMEM;
     }
+    r->word_at = clock_ms();
     registered_move(r, &c->memory.registered.confirmed); // unless the call fails
     return op_submit(o);
 }

@@ -63,7 +63,9 @@ void handle_log(struct kvr_client *c, enum kvr_level level, const char *format, 
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    c->depth++; // it may close the handle
     c->log(c->log_ctx, level, line);
+    c->depth--;
 }
 
 // ---- Time ----------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ static void tick(void *arg) {
     tell_followers(c, now);
     if (c->stage == STAGE_READY) op_pump(c, now);
     c->in_tick = false;
-    if (c->closing && !c->depth)
+    if (c->closing && !c->depth && !c->turns)
         destroy(c);
     else
         set_timer(c, now);
@@ -283,10 +285,24 @@ void kvr_client_close(struct kvr_client *c) {
         destroy(c);
 }
 
+void client_enter(struct kvr_client *c) {
+    c->turns++;
+}
+
+bool client_leave(struct kvr_client *c) {
+    c->turns--;
+    if (!c->closing) return true;
+    if (!c->turns && !c->depth) destroy(c);
+    return false;
+}
+
 // ---- Running and looking -------------------------------------------------------------------------
 
 void kvr_client_run(struct kvr_client *c, int64_t ms) {
-    if (c->own && !c->depth) poll_loop_turn(c->own, ms < 0 ? 0 : ms);
+    if (!c->own || c->depth) return;
+    client_enter(c);
+    poll_loop_turn(c->own, ms < 0 ? 0 : ms);
+    (void)client_leave(c);
 }
 
 // What is remembered is in order only as far as a primary is there that has it.
@@ -302,14 +318,16 @@ static bool is_drained(const struct kvr_client *c) {
 bool kvr_client_drain(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->depth) return false;
     int64_t until = clock_ms() + ms;
-    for (bool looked = false;;) {
-        bool done = is_drained(c);
-        if (done && looked) return true;
+    bool done = false;
+    client_enter(c);
+    for (bool looked = false; !c->closing;) {
+        done = is_drained(c);
         int64_t left = until - clock_ms();
-        if (!done && left <= 0) return false;
+        if (done ? looked : left <= 0) break;
         poll_loop_turn(c->own, done ? 0 : left);
         looked = done;
     }
+    return client_leave(c) && done;
 }
 
 void kvr_client_stats(const struct kvr_client *c, struct kvr_client_stats *out) {
@@ -369,7 +387,17 @@ enum kvr_code handle_send(struct kvr_client *c, struct command *command, kvr_don
 
 void handle_detach(struct kvr_client *c, void *ctx) {
     struct item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
-    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
-        for (struct item *i = lists[k]->next; i != lists[k]; i = i->next)
-            if (((struct op *)(void *)i)->ctx == ctx) ((struct op *)(void *)i)->done = NULL;
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        for (struct item *i = lists[k]->next, *next; i != lists[k]; i = next) {
+            struct op *o = (struct op *)(void *)i;
+            next = i->next;
+            if (o->answered || o->ctx != ctx) continue;
+            o->answered = true; // nobody waits for it, and it isn't sent again
+            o->done = NULL;
+            c->pending--;
+            if (lists[k] == &c->sent) continue; // its reply is still to come
+            list_remove(i);
+            op_free(o);
+        }
+    }
 }

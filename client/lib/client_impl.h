@@ -164,7 +164,7 @@ struct kvr_client {
     int64_t lost_at;    // ms, when another history was found; 0: never
     int64_t ready_at;   // ms, when this primary was reached
     int64_t down_since; // ms; meaningless in READY
-    int64_t refresh_at, repair_at;
+    int64_t refresh_at, repair_at, forget_at;
     int64_t release_at;        // ms; before it nothing is released by the repair
     unsigned release_failures; // in a row, of its releases
     bool refreshing, creating, was_ready;
@@ -177,6 +177,7 @@ struct kvr_client {
     struct kvr_result result;   // of the last blocking call
     bool has_result;
     unsigned depth; // callers' callbacks under way
+    unsigned turns; // blocking calls, runs and drains on the stack: they outlast a close
     bool closing, in_tick;
     struct kvr_client_stats stats;
 };
@@ -187,6 +188,9 @@ uint64_t client_random(struct kvr_client *c);
 int64_t client_jitter(struct kvr_client *c, int64_t ms); // half to one and a half of it
 struct link_means client_means(struct kvr_client *c);
 void client_history_lost(struct kvr_client *c); // nothing is confirmed any more
+// Around whatever turns the handle's own loop. After it the handle may be gone: false, it was closed.
+void client_enter(struct kvr_client *c);
+bool client_leave(struct kvr_client *c);
 
 // ---- find.c --------------------------------------------------------------------------------------
 void find_init(struct kvr_client *c);

@@ -36,11 +36,15 @@ static const struct kvr_result *await(struct kvr_client *c, enum kvr_code code) 
         c->result = result_of(code, refusal(code));
         return &c->result;
     }
+    // The handle's own results go with it when a callback closes it meanwhile.
+    static const struct kvr_result closed = {
+        .code = KVR_CODE_CLOSED, .message = "the handle was closed", .number = -1};
+    client_enter(c);
     // What has just been put together goes out now; poll() need not tell that there is room for it.
     if (link_usable(&c->primary)) redisAsyncHandleWrite(c->primary.ac);
-    while (!c->has_result)
+    while (!c->has_result && !c->closing)
         poll_loop_turn(c->own, 60000);
-    return &c->result;
+    return client_leave(c) ? &c->result : &closed;
 }
 
 // Blocking calls need a loop of the handle's own, and nobody else in it.

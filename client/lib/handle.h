@@ -35,7 +35,7 @@ void handle_log(struct kvr_client *c, enum kvr_level level, const char *format, 
 // Takes over the command's memory when it returns KVR_CODE_OK; else NOMEM, and it is the caller's.
 // done gets the pool's answer, or CLOSED.
 enum kvr_code handle_send(struct kvr_client *c, struct command *command, kvr_done *done, void *ctx);
-// No callback with this ctx comes any more.
+// No callback with this ctx comes any more; what isn't on its way is dropped, and the rest isn't sent again.
 void handle_detach(struct kvr_client *c, void *ctx);
 
 #endif

@@ -21,7 +21,9 @@ int memory_init(struct memory *m, const struct kvr_alloc *a, const struct kvr_cl
     lists_init(&m->live);
     lists_init(&m->released);
     lists_init(&m->registered);
+    list_init(&m->departed);
     list_init(&m->instances);
+    m->sweep_at = MIN_SWEEP;
     struct table *tables[] = {&m->live_table, &m->released_table, &m->registered_table,
                               &m->instance_table};
     for (size_t i = 0; i < 4; i++)
@@ -58,6 +60,7 @@ void memory_free(struct memory *m) {
         list_remove(i);
         mem_give(m->alloc, i);
     }
+    list_splice(&m->registered.confirmed, &m->departed);
     for (struct item *i; (i = first_of(&m->registered));) {
         list_remove(i);
         registered_free((struct registered *)(void *)i);
@@ -76,6 +79,10 @@ void memory_doubt(struct memory *m) {
     list_splice(&m->live.waiting, &m->live.confirmed);
     list_splice(&m->released.waiting, &m->released.confirmed);
     list_splice(&m->registered.waiting, &m->registered.confirmed);
+    for (struct item *i = m->departed.next; i != &m->departed; i = i->next)
+        ((struct registered *)(void *)i)->departed = false;
+    m->n_departed = 0;
+    list_splice(&m->registered.waiting, &m->departed);
 }
 
 // ---- Live requests -------------------------------------------------------------------------------

@@ -82,10 +82,20 @@ struct registered {
     struct item in; // one of memory.registered's lists
     struct table_item item;
     struct memory *memory;
-    bool deleted;
+    bool deleted, departed;      // departed: it is in memory.departed
     struct kvr_worker_call said; // merged; addr, labels: own allocations
     unsigned looks;
+    int64_t word_at; // ms, when its owner last said something
     char name[];
+};
+
+enum {
+    MIN_SWEEP = 1024,    // instances, before any are looked at
+    MAX_DEPARTED = 1024, // deletions that are said again after a loss, the last ones
+    // A pool has no more instances; what is beyond has gone without a word of ours.
+    MAX_REGISTERED = KVR_MAX_INSTANCES,
+    SILENCE =
+        60000, // ms beyond a lease or a TTL, for a server that counts them anew after a failover
 };
 
 struct memory {
@@ -93,7 +103,10 @@ struct memory {
     size_t max_live, max_live_bytes, max_released;
     struct table live_table, released_table, registered_table, instance_table;
     struct memory_lists live, released, registered;
+    struct item departed; // of registered: deletions that are confirmed, the oldest first
+    size_t n_departed;
     struct item instances;
+    size_t sweep_at; // so many instances: who is of no use to anybody goes before another comes
     size_t live_bytes;
     uint64_t choices; // degraded, so far
 };
@@ -136,10 +149,13 @@ void released_look_ended(struct released *r);
 
 // ---- Workers -------------------------------------------------------------------------------------
 
-// Merges what was said into what is remembered. NULL: no memory.
+// Merges what was said into what is remembered. NULL: no memory, or no room: too many wait to be said.
 struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
                                   bool deleted);
+// A deletion that is moved to `confirmed` joins the departed, and the oldest of too many are forgotten.
 void registered_move(struct registered *r, struct item *list);
+// Forgets whom the pool has let go: its TTL was over long ago without a word.
+void registered_forget_silent(struct memory *m, int64_t now);
 void registered_free(struct registered *r); // one that is in no list any more
 struct registered *registered_find(const struct memory *m, struct kvr_bytes worker);
 

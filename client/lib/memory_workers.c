@@ -44,6 +44,29 @@ void registered_free(struct registered *r) {
     mem_give(r->memory->alloc, r);
 }
 
+static void forget(struct registered *r) {
+    struct memory *m = r->memory;
+    if (r->departed) m->n_departed--;
+    table_remove(&m->registered_table, &r->item);
+    list_remove(&r->in);
+    registered_free(r);
+}
+
+// The first of the list that nobody is looking at. NULL: none.
+static struct registered *oldest(const struct item *list) {
+    for (struct item *i = list->next; i != list; i = i->next)
+        if (!((struct registered *)(void *)i)->looks) return (struct registered *)(void *)i;
+    return NULL;
+}
+
+static bool make_room(struct memory *m) {
+    if (m->registered_table.count < MAX_REGISTERED) return true;
+    struct registered *r = oldest(&m->departed);
+    if (!r) r = oldest(&m->registered.confirmed);
+    if (r) forget(r);
+    return r != NULL;
+}
+
 struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
                                   bool deleted) {
     struct registered *r = registered_find(m, call->worker);
@@ -52,7 +75,7 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
     struct kvr_bytes *labels =
         has_labels ? copy_labels(m->alloc, call->labels, call->n_labels) : NULL;
     bool short_of = (has_addr && !addr) || (has_labels && !labels);
-    bool fresh = !r && !short_of;
+    bool fresh = !r && !short_of && make_room(m);
     if (fresh) r = mem_take(m->alloc, sizeof *r + call->worker.n);
     if (!r || short_of) {
         mem_give(m->alloc, addr);
@@ -84,8 +107,23 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
 }
 
 void registered_move(struct registered *r, struct item *list) {
+    struct memory *m = r->memory;
+    if (r->departed) m->n_departed--;
+    r->departed = r->deleted && list == &m->registered.confirmed;
     list_remove(&r->in);
-    list_push(list, &r->in);
+    list_push(r->departed ? &m->departed : list, &r->in);
+    if (!r->departed || ++m->n_departed <= MAX_DEPARTED) return;
+    struct registered *first = oldest(&m->departed);
+    if (first) forget(first);
+}
+
+void registered_forget_silent(struct memory *m, int64_t now) {
+    for (struct item *i = m->registered.confirmed.next, *next; i != &m->registered.confirmed;
+         i = next) {
+        struct registered *r = (struct registered *)(void *)i;
+        next = i->next;
+        if (r->said.ttl > 0 && !r->looks && now - r->word_at - SILENCE > 2 * r->said.ttl) forget(r);
+    }
 }
 
 // ---- Instances -----------------------------------------------------------------------------------
@@ -112,6 +150,11 @@ struct instance *instance_find(const struct memory *m, struct kvr_bytes worker, 
 struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank) {
     struct instance *i = instance_find(m, worker, rank);
     if (i || worker.n > KVR_MAX_NAME) return i;
+    if (m->instance_table.count >= m->sweep_at) {
+        instances_sweep(m);
+        m->sweep_at = 2 * m->instance_table.count;
+        if (m->sweep_at < MIN_SWEEP) m->sweep_at = MIN_SWEEP;
+    }
     if (m->instance_table.count > (size_t)KVR_MAX_INSTANCES + m->max_live) return NULL;
     i = mem_take(m->alloc, sizeof *i + INSTANCE_KEY);
     if (!i) return NULL;

@@ -188,7 +188,7 @@ static bool bear(struct op *o, const redisReply *r, const struct answer_error *e
     struct kvr_client *c = o->client;
     enum answer_action action = e->action;
     if (e->code == KVR_CODE_NOPOOL) pool_is_gone(c);
-    if (action == ANSWER_TELL &&
+    if (action == ANSWER_TELL && !o->answered &&
         (recovering(o, e->code, now) || (e->code == KVR_CODE_NOPOOL && c->create)))
         action = ANSWER_LATER;
     o->borne = e;
@@ -318,8 +318,10 @@ void op_close_all(struct kvr_client *c) {
         for (struct item *i; (i = list_pop(lists[k]));) {
             struct op *o = (struct op *)(void *)i;
             struct kvr_result r = result_of(KVR_CODE_CLOSED, "the handle was closed");
-            call_given_up(o, &r);
-            if (!o->answered) op_answer(o, &r);
+            if (!o->answered) {
+                call_given_up(o, &r);
+                op_answer(o, &r);
+            }
             op_free(o);
         }
     }

@@ -43,8 +43,11 @@ static void remember(struct op *o, struct kvr_result *r, struct kvr_bytes worker
     l->chosen_here = !confirmed;
     if (live_keep(l, o->command.base, o->id, sizeof *l + o->command.n, worker, rank, addr,
                   confirmed, clock_ms())) {
+        // Its reply may still be to come when the entry has long been forgotten: nothing of what the
+        // entry has taken is the op's any more.
         o->live = NULL;
-        o->command.base = NULL;
+        o->command.base = o->command.at = NULL;
+        o->id = o->worker = (struct kvr_bytes){"", 0};
         if (!confirmed) repair_soon(c);
         return;
     }
@@ -109,6 +112,7 @@ static void end_claim_back(struct op *o, bool booked, int64_t retry_at) {
     }
     live_look_ended(l);
     o->claimed = NULL;
+    o->id = (struct kvr_bytes){"", 0}; // it was l's
 }
 
 // ---- Releases and workers ------------------------------------------------------------------------
@@ -125,9 +129,17 @@ static void released_all(struct op *o, bool done) {
     if (!done) repair_soon(o->client);
 }
 
+// Whether a RELEASE answered so has nothing left to do.
+static bool is_released(enum kvr_code code) {
+    return code == KVR_CODE_OK || code == KVR_CODE_NOPOOL || code == KVR_CODE_WRONGTYPE;
+}
+
 static void worker_unsaid(struct op *o) {
     struct memory *m = &o->client->memory;
     struct registered *r = registered_find(m, o->worker);
+    if (!r && o->kind == OP_WORKER_DEL) { // so many are under way that it has been forgotten
+        r = registered_say(m, &(struct kvr_worker_call){.worker = o->worker}, true);
+    }
     if (r) registered_move(r, &m->registered.waiting);
     repair_soon(o->client);
 }
@@ -170,9 +182,10 @@ bool call_answered(struct op *o, struct kvr_result *r) {
         }
         break;
     case OP_RELEASE:
-        released_all(o, true);
+        released_all(o, is_released(r->code));
         break;
     case OP_WORKER_SET:
+    case OP_WORKER_DEL:
         if (!ok) worker_unsaid(o);
         break;
     default:

@@ -132,9 +132,10 @@ static void release_said(redisAsyncContext *ac, void *reply, void *ctx) {
     const redisReply *r = take(ac, reply, &c);
     const struct answer_error *e =
         r && r->type == REDIS_REPLY_ERROR ? answer_error(r->str, r->len) : NULL;
-    // A user who may not now perhaps may later, or with the next primary.
-    bool refused = e && (e->action == ANSWER_LATER || e->code == KVR_CODE_DENIED);
-    bool done = r && !refused;
+    // What is refused now perhaps won't be later, or by the next primary. Without a pool, or with something
+    // else under its key, there is nothing to be released.
+    bool over = e && (e->code == KVR_CODE_NOPOOL || e->code == KVR_CODE_WRONGTYPE);
+    bool refused = e && !over, done = r && !refused;
     if (r && r->type == REDIS_REPLY_INTEGER && r->integer && g->acknowledged) {
         c->stats.lost++; // it had come to life again
         c->stats.repaired++;
@@ -265,11 +266,10 @@ static bool look(struct kvr_client *c, struct live *l) {
 
 // Requests that nobody speaks of any more: the pool has let them go when their lease ended.
 static void forget_silent(struct kvr_client *c, int64_t now) {
-    enum { GRACE = 60000 }; // ms, for a server that counts leases anew after a failover
     for (struct item *i; (i = list_first(&c->memory.live.confirmed));) {
         struct live *l = (struct live *)(void *)i;
         int64_t lease = l->lease ? l->lease : c->lease;
-        if (lease <= 0 || now - l->word_at < 2 * lease + GRACE) return;
+        if (lease <= 0 || now - l->word_at < 2 * lease + SILENCE) return;
         live_forget(l);
         c->stats.forgotten++;
     }
@@ -280,6 +280,10 @@ void repair_step(struct kvr_client *c, int64_t now) {
     if (c->repair_at > now) return;
     c->repair_at = now + ROUND; // also the next try, should memory be short now
     forget_silent(c, now);
+    if (now >= c->forget_at) { // it looks at all of them
+        c->forget_at = now + ROUND;
+        registered_forget_silent(m, now);
+    }
     while (c->looks < CHECKS && !list_empty(&m->registered.waiting))
         if (!say_worker(c, (struct registered *)(void *)m->registered.waiting.next)) return;
     if (c->release_at > now && !list_empty(&m->released.waiting)) c->repair_at = c->release_at;

@@ -218,13 +218,13 @@ void exchange_send(struct exchange *x, int status, const char *type, const void 
 }
 
 void exchange_json(struct exchange *x, int status, json_t *body) {
+    static const char short_of[] = "{\"error\":{\"code\":\"NOMEM\",\"message\":\"no memory\"}}";
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     if (text)
         exchange_send(x, status, "application/json", text, strlen(text));
     else
-        exchange_send(x, 500, "application/json",
-                      "{\"error\":{\"code\":\"NOMEM\",\"message\":\"no memory\"}}", 49);
+        exchange_send(x, 500, "application/json", short_of, sizeof short_of - 1);
     free(text);
 }
 

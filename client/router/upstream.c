@@ -29,6 +29,8 @@ struct address {
     struct address *next; // in its bucket
     char *text, *host, *prefix, *host_header;
     int port;
+    bool fixed;              // the host is an address, no name
+    unsigned family;         // of `families`, where the next connection is tried first
     struct connection *idle; // the latest first
     size_t n_idle, calls;
 };
@@ -42,6 +44,11 @@ struct connection {
     int64_t since;                  // unused
 };
 
+// libevent tries one address of a name, but an engine may listen on another kind only: `localhost` is
+// ::1 for one and 127.0.0.1 for the other. So after what the system prefers each kind has its turn.
+static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
+enum { FAMILIES = sizeof families / sizeof *families };
+
 enum stage { CONNECTING, WAITING, READING };
 
 struct upstream_call {
@@ -52,6 +59,7 @@ struct upstream_call {
     struct upstream_call *prev, *next;
     struct reply reply;
     enum stage stage;
+    unsigned failures; // to connect
     int64_t deadline, head_ms;
     bool kept;       // the connection had been used before
     bool heard;      // something came
@@ -140,6 +148,8 @@ static struct address *address_new(const char *text, bool *wrong) {
     if (a) {
         a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : USUAL_PORT;
         a->text = strdup(text);
+        struct in6_addr address;
+        a->fixed = brackets || evutil_inet_pton(AF_INET, host, &address) == 1;
         a->host = brackets ? strndup(host + 1, n - 2) : strdup(host);
         a->prefix = strndup(path ? path : "", prefix);
         a->host_header = host_header(host, a->port);
@@ -297,7 +307,11 @@ static void fail(struct upstream_call *c, enum upstream_failure why) {
     struct upstream_port port = c->port;
     void *ctx = c->ctx;
     if (c->kept && !c->heard && why == UPSTREAM_RESET) why = UPSTREAM_STALE;
-    if (c->stage == CONNECTING) why = UPSTREAM_CONNECT;
+    if (c->stage == CONNECTING) {
+        struct address *a = c->connection->address;
+        a->family = (a->family + 1) % FAMILIES; // for the next one, should this have been time
+        why = UPSTREAM_CONNECT;
+    }
     let_go(c, false);
     call_unlink(c);
     c->over = true;
@@ -386,6 +400,28 @@ static void on_connected(struct upstream_call *c) {
     bufferevent_enable(c->connection->stream, EV_READ);
 }
 
+// An error comes to on_event, later, as all callbacks of the stream do.
+static void connect_stream(struct upstream_call *c) {
+    const struct connection *k = c->connection;
+    const struct address *a = k->address;
+    bufferevent_enable(k->stream, EV_WRITE);
+    bufferevent_socket_connect_hostname(k->stream, c->upstream->dns, families[a->family], a->host,
+                                        a->port);
+}
+
+// What was to be written is still in the stream. false: there is no other kind of address.
+static bool connect_elsewhere(struct upstream_call *c) {
+    struct address *a = c->connection->address;
+    struct bufferevent *stream = c->connection->stream;
+    if (a->fixed || ++c->failures >= FAMILIES) return false;
+    a->family = (a->family + 1) % FAMILIES;
+    evutil_socket_t fd = bufferevent_getfd(stream);
+    bufferevent_setfd(stream, -1);
+    if (fd >= 0) evutil_closesocket(fd);
+    connect_stream(c);
+    return true;
+}
+
 static void on_event(struct bufferevent *stream, short what, void *ctx) {
     struct upstream_call *c = ((struct connection *)ctx)->call;
     (void)stream;
@@ -395,7 +431,7 @@ static void on_event(struct bufferevent *stream, short what, void *ctx) {
     }
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) return;
     if (c->stage == CONNECTING) {
-        fail(c, UPSTREAM_CONNECT);
+        if (!connect_elsewhere(c)) fail(c, UPSTREAM_CONNECT);
         return;
     }
     // An engine that closes while it is being written to may have answered: reading tells.
@@ -455,17 +491,15 @@ static void begin(struct upstream_call *c, struct connection *k) {
     u->calls = c;
     u->n_calls++;
     bufferevent_setcb(k->stream, on_read, NULL, on_event, k);
-    bufferevent_enable(k->stream, EV_WRITE);
     if (c->kept) {
         c->stage = WAITING;
+        bufferevent_enable(k->stream, EV_WRITE);
         move_deadline(c, c->head_ms);
         bufferevent_enable(k->stream, EV_READ);
     } else {
         c->stage = CONNECTING;
         move_deadline(c, u->options.connect_ms);
-        // An error comes to on_event, later, as all callbacks of the stream do.
-        bufferevent_socket_connect_hostname(k->stream, u->dns, AF_UNSPEC, k->address->host,
-                                            k->address->port);
+        connect_stream(c);
     }
     watch(u);
 }

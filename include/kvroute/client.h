@@ -33,7 +33,7 @@
 // What a result means
 //   KVR_CODE_OK: applied by a primary, or, with `degraded` set, promised (see Degrading).
 //   A code of the pool's own (NOPOOL … BADCHAIN) or of the server (OOM, DENIED, REFUSED): nothing has
-//   changed. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
+//   changed; but a RELEASE that was refused is repeated until it goes through. READONLY, LOADING, MASTERDOWN, NOREPLICAS, TRYAGAIN, MISCONF, BUSY and CLUSTERDOWN
 //   never come out: they are waited for until the deadline.
 //   KVR_CODE_TIMEOUT: it may have been applied or not. Afterwards the handle makes it good where it
 //   can: a SELECT is taken back (out of memory: by the end of its lease), an UPDATE or RELEASE still
@@ -51,7 +51,8 @@
 //
 // Memory is bounded: max_pending calls, and max_live requests in max_live_bytes. A request beyond
 // these is routed all the same but not remembered (`unremembered` in the result and in the stats).
-// A request that its caller never ends is forgotten when its lease is long over.
+// A request that its caller never ends is forgotten when its lease is long over. What was said of workers
+// is kept of 65,535 of them: of the last 1,024 that were deleted, and of no one whose TTL is long over.
 //
 // Caveats
 //   - A handle, with all that hangs on it, is used by one thread at a time.
@@ -173,7 +174,9 @@ KVR_API struct kvr_client *kvr_client_open(const char *url, const char *pool,
 
 // Answers what is under way with KVR_CODE_CLOSED, closes the connections, frees all. Live requests
 // stay booked in the pool until their leases end. Publishers of the handle must be freed before. May be
-// called in a callback. c may be NULL.
+// called in a callback: a blocking call, kvr_client_run or kvr_client_drain that the callback came out
+// of ends first, the call with KVR_CODE_CLOSED in a result that is the handle's no more and stays good,
+// the drain with false. c may be NULL.
 KVR_API void kvr_client_close(struct kvr_client *c);
 
 // "0.1.0 (hiredis 0.14.1, no TLS)"
@@ -386,7 +389,9 @@ KVR_API enum kvr_code kvr_client_update_async(struct kvr_client *c,
                                               const struct kvr_update_call *call, kvr_done *done,
                                               void *ctx);
 
-// Ends requests: they are forgotten here at once, and in the pool when the answer comes.
+// Ends requests: they are forgotten here at once, and in the pool when the answer comes. One that the
+// server refuses (DENIED, REFUSED, OOM) has changed nothing in the pool so far; the handle says it again, with
+// pauses, until it is carried out.
 KVR_API const struct kvr_result *kvr_client_release(struct kvr_client *c,
                                                     const struct kvr_bytes *requests, size_t n);
 KVR_API enum kvr_code kvr_client_release_async(struct kvr_client *c,

@@ -56,7 +56,7 @@ static inline uint64_t kvr_hash_chain(uint64_t parent, uint64_t block) {
 static inline size_t kvr_hash_tokens(const void *tokens, size_t n_tokens, size_t block_size,
                                      uint64_t seed, const uint64_t *parent, uint64_t *out) {
     size_t n = n_tokens / block_size;
-    const char *at = tokens;
+    const char *at = (const char *)tokens;
     uint64_t prefix = parent ? *parent : 0;
     for (size_t i = 0; i < n; i++, at += block_size * sizeof(uint32_t)) {
         uint64_t block = kvr_hash_block(at, block_size, seed);

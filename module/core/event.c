@@ -24,7 +24,7 @@ static enum kvr_err clear(struct kvr_pool *p, struct instance *in, int tier, str
     return err;
 }
 
-static enum kvr_err apply(struct kvr_pool *p, struct instance *in, const struct kvr_op *op,
+static enum kvr_err apply(struct kvr_pool *p, struct instance *in, const struct kvr_pool_op *op,
                           struct effect *e) {
     if (op->n > KVR_MAX_BLOCKS) return KVR_LIMIT;
     if (op->tier >= KVR_TIERS || (op->tier < 0 && op->kind != KVR_CLEARED)) return KVR_RANGE;
@@ -64,7 +64,7 @@ static enum kvr_err place(struct kvr_pool *p, const struct instance *in, uint64_
 }
 
 enum kvr_err kvr_event(struct kvr_pool *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                       uint64_t seq, const struct kvr_op *ops, size_t n_ops, bool bounded,
+                       uint64_t seq, const struct kvr_pool_op *ops, size_t n_ops, bool bounded,
                        struct kvr_event_result *out) {
     if (!epoch || epoch > INT64_MAX || !seq || seq > INT64_MAX) return KVR_RANGE;
     uint32_t i = instance_find(p, worker, rank);

@@ -297,7 +297,7 @@ static void apply(struct kvr_pool *p, struct worker *w, uint32_t ranks, int64_t 
 
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
                             const struct kvr_worker_set *s, int *created) {
-    if (name.n < 1 || name.n > KVR_MAX_NAME) return KVR_RANGE;
+    if (name.n < 1 || name.n > KVR_MAX_NAME || seen < 0 || seen > KVR_MAX_MS) return KVR_RANGE;
     enum kvr_err err = check(s);
     if (err) return err;
     size_t place = 0;

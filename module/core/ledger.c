@@ -43,6 +43,7 @@ static void dequeue(struct instance *in, struct request *r) {
     in->queued--;
 }
 
+// Both leave it to the caller to refresh the instance when all has changed.
 static void add_load(struct kvr_pool *p, struct request *r) {
     struct instance *in = &p->instances[r->instance];
     in->requests++;
@@ -51,7 +52,6 @@ static void add_load(struct kvr_pool *p, struct request *r) {
         enqueue(in, r);
     }
     in->output_blocks += output_blocks(p, r->output);
-    instance_refresh(p, r->instance);
 }
 
 static void take_load(struct kvr_pool *p, struct request *r) {
@@ -62,7 +62,6 @@ static void take_load(struct kvr_pool *p, struct request *r) {
         dequeue(in, r);
     }
     in->output_blocks -= output_blocks(p, r->output);
-    instance_refresh(p, r->instance);
 }
 
 // Puts the request where its lease says, or out of the deadlines. Room was reserved.
@@ -92,7 +91,7 @@ enum kvr_err booking_check(const struct kvr_pool *p, const struct kvr_booking *b
 }
 
 // Adds a request with its session (NULL: none), which on success is one live request richer. What it
-// teaches is left to the caller.
+// teaches is left to the caller, and to refresh the instance.
 static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                         const struct kvr_booking *b, struct session *session,
                         struct request **out) {
@@ -166,7 +165,9 @@ struct forecast_case instance_case(const struct kvr_pool *p, const struct instan
                               (double)now, rate);
     return (struct forecast_case){.own = (double)own,
                                   .requests = (double)in->requests,
-                                  .wait = rate > 0 ? queue / rate : queue > 0 ? -1 : 0,
+                                  .wait = rate > 0    ? queue / rate
+                                          : queue > 0 ? -1
+                                                      : 0,
                                   .waiting = (double)in->queued};
 }
 
@@ -220,6 +221,7 @@ void request_end(struct kvr_pool *p, struct request *r) {
     in->live_blocks -= live_remove(&p->live, r->instance, r->end);
     if (!r->prefilled) learn_gone(&p->learnt, &in->learnt, r->isl - r->cached);
     take_load(p, r);
+    instance_refresh(p, r->instance);
     hmap_remove(&p->requests, &r->item);
     deadlines_remove(&p->leases, &r->due);
     if (r->prediction) r->prediction->request = NULL;
@@ -258,8 +260,17 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
     r->renewed = now;
     set_due(p, r);
     add_load(p, r);
+    instance_refresh(p, r->instance);
     p->version++;
     return KVR_OK;
+}
+
+bool kvr_release_teaches(const struct kvr_pool *p, const struct kvr_bytes *ids, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct request *r = request_find(p, ids[i]);
+        if (r && r->output > 0) return true;
+    }
+    return false;
 }
 
 size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, size_t n,

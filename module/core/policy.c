@@ -61,8 +61,8 @@ static void delay(const struct policy_in *in, double *restrict cost) {
 
 const struct policy kvr_policies[] = {
     [KVR_LINEAR] = {"linear", "queued and own prefill less what is cached, plus live blocks",
-                    linear},
-    [KVR_DELAY] = {"delay", "what the request adds to the waiting of everybody", delay},
+                    linear, false},
+    [KVR_DELAY] = {"delay", "what the request adds to the waiting of everybody", delay, true},
 };
 const size_t kvr_policy_count = sizeof kvr_policies / sizeof *kvr_policies;
 

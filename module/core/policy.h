@@ -32,6 +32,7 @@ struct policy {
     const char *name; // lower case
     const char *summary;
     void (*cost)(const struct policy_in *in, double *cost);
+    bool measured; // reads queue and pace, which otherwise aren't computed
 };
 
 enum { KVR_LINEAR, KVR_DELAY }; // their places in the table

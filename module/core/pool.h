@@ -172,7 +172,7 @@ struct kvr_worker_info {
 };
 
 // Creates or updates a worker and renews its time as of `seen`. *created: 1 or 0.
-// KVR_RANGE: a name or field out of range. KVR_LIMIT: too many instances.
+// KVR_RANGE: a name, field or time out of range. KVR_LIMIT: too many instances.
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
                             const struct kvr_worker_set *w, int *created);
 enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name); // KVR_NOWORKER if unknown
@@ -199,9 +199,9 @@ struct kvr_bytes kvr_worker_label(const struct kvr_pool *p, size_t i, size_t k);
 
 // ---- Events --------------------------------------------------------------------------------------
 
-enum kvr_op_kind { KVR_STORED, KVR_REMOVED, KVR_CLEARED };
-struct kvr_op {
-    enum kvr_op_kind kind;
+enum kvr_pool_op_kind { KVR_STORED, KVR_REMOVED, KVR_CLEARED };
+struct kvr_pool_op {
+    enum kvr_pool_op_kind kind;
     int tier;        // enum kvr_tier; for CLEARED also -1: every tier
     bool has_parent; // STORED: false at the start of a sequence
     uint64_t parent;
@@ -219,7 +219,7 @@ struct kvr_event_result {
 // bounded: give up with KVR_BUSY rather than look through a very large dropped subtree; a primary
 // sets it, whoever applies a primary's stream doesn't.
 enum kvr_err kvr_event(struct kvr_pool *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                       uint64_t seq, const struct kvr_op *ops, size_t n_ops, bool bounded,
+                       uint64_t seq, const struct kvr_pool_op *ops, size_t n_ops, bool bounded,
                        struct kvr_event_result *out);
 
 // ---- Requests ------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ struct kvr_query {
     struct kvr_bytes session;               // 0 to KVR_MAX_ID bytes; empty: none
 };
 
-struct kvr_score {
+struct kvr_pool_score {
     struct kvr_bytes worker, addr;
     uint32_t rank;
     uint32_t overlap;            // blocks; = device + host + disk
@@ -253,7 +253,7 @@ struct kvr_score {
 // Scores every eligible instance, least cost first (ties as SELECT breaks them). *out is a scratch
 // array of the pool's, valid until the next call on the pool. *n may be 0. KVR_NOMEM, KVR_RANGE.
 enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                        const struct kvr_score **out, size_t *n);
+                        const struct kvr_pool_score **out, size_t *n);
 
 // A request as it is booked. Times are absolute so that a replica needs no clock.
 struct kvr_booking {
@@ -275,10 +275,10 @@ struct kvr_booking {
     struct kvr_bytes session; // 0 to KVR_MAX_ID bytes; empty: none
 };
 
-struct kvr_choice {
-    struct kvr_score
-        score;       // of the chosen instance; a repeat has the overlap, cached tokens and cost
-                     // of the first answer, by_tier and the loads are 0, ttft and tpot unknown
+struct kvr_pool_choice {
+    struct kvr_pool_score
+        score; // of the chosen instance; a repeat has the overlap, expected blocks, cached tokens,
+               // cost, ttft and tpot of the first answer, by_tier and the loads are 0
     uint64_t blocks; // of the request
     bool repeat;
     uint64_t version;
@@ -290,7 +290,7 @@ struct kvr_choice {
 // KVR_LIMIT, KVR_NOMEM.
 enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
                         const struct kvr_query *q, int64_t lease, double random,
-                        struct kvr_choice *out, struct kvr_booking *booked);
+                        struct kvr_pool_choice *out, struct kvr_booking *booked);
 // Books without choosing. *booked: 1, or 0 if the id is live already (nothing changes).
 enum kvr_err kvr_claim(struct kvr_pool *p, struct kvr_bytes id, struct kvr_bytes worker,
                        uint32_t rank, const struct kvr_booking *b, int *booked);
@@ -301,6 +301,9 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
 // How a request comes to its end: its owner says so; its lease has ended; or it isn't known, as in the
 // stream of a version that didn't say. Only the first teaches anything.
 enum kvr_end { KVR_RELEASED, KVR_LAPSED, KVR_UNTOLD };
+// Whether that any of the n ids were released, and when, would teach more than that they have gone: only what
+// was put out does.
+bool kvr_release_teaches(const struct kvr_pool *p, const struct kvr_bytes *ids, size_t n);
 // Ends those of the n ids that are live, as of `at`; returns how many. One change, however many.
 size_t kvr_release(struct kvr_pool *p, int64_t at, const struct kvr_bytes *ids, size_t n,
                    enum kvr_end how);

@@ -157,7 +157,7 @@ struct kvr_pool {
     struct learnt learnt;
     struct kvr_stats stats; // only the counters; the rest is filled in on demand
 
-    struct kvr_score *scores; // scratch of kvr_scores
+    struct kvr_pool_score *scores; // scratch of kvr_scores
     size_t cap_scores;
 };
 
@@ -184,7 +184,7 @@ void circuit_booked(struct kvr_pool *p, struct worker *w,
 struct request *request_find(const struct kvr_pool *p, struct kvr_bytes id);
 enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                          const struct kvr_booking *b);
-// Adds one that was booked before it was saved. *out: the request.
+// Adds one that was booked before it was saved; the caller refreshes the instance. *out: the request.
 enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                           const struct kvr_booking *b, struct request **out);
 void request_end(struct kvr_pool *p, struct request *r);

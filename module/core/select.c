@@ -47,9 +47,11 @@ static void set_pace(struct kvr_pool *p, size_t n) {
     double *restrict pace = p->columns.pace;
     double fleet = ratio_mean(p->learnt.decode, 0), prior = LEARN_PRIOR * p->learnt.output;
     double per_token = fleet > 0 ? 1 / fleet : 0;
+    for (size_t i = 0; !(fleet > 0) && i < n; i++)
+        pace[i] = slow[i] > 0 ? slow[i] : 1;
+    if (!(fleet > 0)) return;
     for (size_t i = 0; i < n; i++) {
         double measured = (time[i] * per_token + prior) / (tokens[i] + prior), said = slow[i];
-        measured = fleet > 0 ? measured : 1;
         pace[i] = said > 0 ? said : measured;
     }
 }
@@ -127,8 +129,10 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
     live_match(&p->live, q->hashes, q->n, c->live, &longest);
     give_credit(p, n);
     set_expected(p, q, n, longest);
-    set_pace(p, n);
-    set_queue(p, now, n);
+    if (kvr_policies[q->rule.policy].measured) {
+        set_pace(p, n);
+        set_queue(p, now, n);
+    }
     unsigned without = q->rule.without;
     if (without) leave_out(c, without, n);
     double output = expected_output(p, q);
@@ -326,12 +330,12 @@ static uint32_t choose(struct kvr_pool *p, int64_t now, const struct kvr_query *
     return q->rule.temperature > 0 ? choose_softmax(p, q, random) : choose_least(p, least);
 }
 
-static struct kvr_score score_of(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                                 uint32_t i) {
+static struct kvr_pool_score score_of(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
+                                      uint32_t i) {
     const struct instance *in = &p->instances[i];
     const struct columns *c = &p->columns;
     int64_t isl = isl_of(p, q), cached = (int64_t)c->expected[i] * p->options.block_size;
-    struct kvr_score s = {
+    struct kvr_pool_score s = {
         .worker = {in->worker->name, in->worker->name_len},
         .addr = {in->worker->addr, in->worker->addr_len},
         .rank = in->rank,
@@ -352,9 +356,9 @@ static struct kvr_score score_of(struct kvr_pool *p, int64_t now, const struct k
 }
 
 // The earlier answer, for a caller that lost it.
-static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choice *out) {
+static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_pool_choice *out) {
     const struct instance *in = &p->instances[r->instance];
-    *out = (struct kvr_choice){
+    *out = (struct kvr_pool_choice){
         .score = {.worker = {in->worker->name, in->worker->name_len},
                   .addr = {in->worker->addr, in->worker->addr_len},
                   .rank = in->rank,
@@ -373,7 +377,7 @@ static void repeat(struct kvr_pool *p, const struct request *r, struct kvr_choic
 
 enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
                         const struct kvr_query *q, int64_t lease, double random,
-                        struct kvr_choice *out, struct kvr_booking *booked) {
+                        struct kvr_pool_choice *out, struct kvr_booking *booked) {
     if (id.n < 1 || id.n > KVR_MAX_ID) return KVR_RANGE;
     enum kvr_err err = check(p, q);
     if (err) return err;
@@ -388,7 +392,7 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
     mark(p, q, false);
     uint32_t i = choose(p, now, q, random);
     if (i == NO_INSTANCE) return KVR_NOWORKER;
-    *out = (struct kvr_choice){.score = score_of(p, now, q, i), .blocks = q->n};
+    *out = (struct kvr_pool_choice){.score = score_of(p, now, q, i), .blocks = q->n};
     *booked = (struct kvr_booking){
         .hashes = q->hashes,
         .n = q->n,
@@ -433,7 +437,7 @@ static int by_cost(const void *left, const void *right) {
 }
 
 enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query *q,
-                        const struct kvr_score **out, size_t *n) {
+                        const struct kvr_pool_score **out, size_t *n) {
     enum kvr_err err = check(p, q);
     if (err) return err;
     if (mem_grow(&p->mem, &p->scores, &p->cap_scores, p->live_instances + 1u, sizeof *p->scores))

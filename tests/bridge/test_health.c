@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers in what engines say of themselves, wherever they stand.
+// Numbers in what engines say of themselves, wherever they stand; and engines at all kinds of address.
 #include <criterion/criterion.h>
+#include <event2/http.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,4 +80,75 @@ Test(health, labels_by_name) {
         cr_expect_eq(found, pages[i].number, "%s: %u", pages[i].text, found);
         free(copy);
     }
+}
+
+// ---- Reaching them -------------------------------------------------------------------------------
+
+struct asked {
+    struct event_base *base;
+    int answers;
+    bool up;
+};
+
+static void on_answer(void *ctx, bool up) {
+    struct asked *a = ctx;
+    a->answers++;
+    a->up = up;
+    event_base_loopbreak(a->base);
+}
+
+static void on_learned(void *ctx, const struct health_facts *facts) {
+    (void)ctx;
+    (void)facts;
+}
+
+static void say_well(struct evhttp_request *r, void *ctx) {
+    (void)ctx;
+    evhttp_send_reply(r, 200, "OK", NULL);
+}
+
+static bool has_address(const char *host, int family) {
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    bool has = getaddrinfo(host, NULL, &hints, &found) == 0;
+    if (has) freeaddrinfo(found);
+    return has;
+}
+
+// Whether an engine that listens at this address alone is up for who asks under that name. Where the
+// machine has no such address, it is.
+static bool is_up(const char *address, const char *host) {
+    struct asked asked = {.base = event_base_new()};
+    struct evhttp *engine = evhttp_new(asked.base);
+    evhttp_set_gencb(engine, say_well, NULL);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(engine, address, 0);
+    if (bound) {
+        struct sockaddr_storage at;
+        socklen_t n = sizeof at;
+        char url[100], error[200];
+        cr_assert(!getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &n));
+        int port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                                  : ((struct sockaddr_in *)&at)->sin_port);
+        snprintf(url, sizeof url, "http://%s:%d", host, port);
+        struct health_port ears = {&asked, on_answer, on_learned};
+        struct health *h = health_new(asked.base, url, "/health", &ears, error, sizeof error);
+        cr_assert(h, "%s", error);
+        health_check(h);
+        event_base_dispatch(asked.base);
+        cr_assert(asked.answers == 1);
+        health_free(h);
+    }
+    evhttp_free(engine);
+    event_base_free(asked.base);
+    return !bound || asked.up;
+}
+
+Test(health, engines_on_ipv6) {
+    cr_expect(is_up("::1", "[::1]"));
+}
+
+// Whichever of its addresses a name has first.
+Test(health, engines_on_one_address_of_a_name) {
+    if (has_address("localhost", AF_INET)) cr_expect(is_up("127.0.0.1", "localhost"));
+    if (has_address("localhost", AF_INET6)) cr_expect(is_up("::1", "localhost"));
+    if (has_address("ip6-localhost", AF_INET6)) cr_expect(is_up("::1", "ip6-localhost"));
 }

@@ -441,6 +441,47 @@ Test(calls, taking_back_is_not_allowed) {
     kvr_client_close(c);
 }
 
+// A RELEASE that is refused has released nothing: it is said again until the server lets it, and the
+// server's next history hears of it, too.
+static void released_when_allowed(const char *error, enum kvr_code code) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
+    struct kvr_select_call q = {ID, BLOCKS};
+    cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
+    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = error});
+    expect(kvr_client_release(c, &q.request, 1), code);
+    cr_expect(fake_live(fake) == 1);
+    cr_expect(!kvr_client_drain(c, 200), "%s: taken for done", error);
+    fake_lie(fake, NULL);
+    cr_expect(kvr_client_drain(c, 20000));
+    cr_expect(fake_live(fake) == 0, "%s: booked for ever", error);
+    struct kvr_client_stats s;
+    kvr_client_stats(c, &s);
+    cr_expect(s.live == 0 && s.lost == 0);
+    kvr_client_close(c);
+}
+
+Test(calls, a_release_that_is_refused) {
+    released_when_allowed("NOPERM no", KVR_CODE_DENIED);
+    released_when_allowed("OOM command not allowed", KVR_CODE_OOM);
+    released_when_allowed("ERR unknown command", KVR_CODE_REFUSED);
+}
+
+// A WORKER DEL likewise.
+Test(calls, a_worker_whose_end_is_refused) {
+    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
+    char said[200];
+    cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
+    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.WORKER", .error = "NOPERM no"});
+    expect(kvr_client_worker_del(c, kvr_text("w1")), KVR_CODE_DENIED);
+    cr_expect(!kvr_client_drain(c, 100));
+    fake_lie(fake, NULL);
+    uint64_t heard = fake_heard(fake);
+    cr_expect(kvr_client_drain(c, 20000));
+    fake_said(fake, "KVROUTE.WORKER", said, sizeof said);
+    cr_expect(fake_heard(fake) > heard && strstr(said, "DEL"), "%s", said);
+    kvr_client_close(c);
+}
+
 // ---- Draining ------------------------------------------------------------------------------------
 
 // The server has gone, with all that it had, and another is in its place: nobody has told the handle.

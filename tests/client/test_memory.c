@@ -215,6 +215,76 @@ Test(memory, what_is_said_of_a_worker_adds_up) {
     testmem_all_free(&mem, "workers");
 }
 
+enum { MANY = 80000, ROOM_OF_MANY = 1 << 20 };
+
+// Workers come and go for ever; what is remembered of them doesn't grow.
+Test(memory, workers_that_came_and_went) {
+    struct testmem mem = {0};
+    struct kvr_alloc a = testmem_alloc(&mem);
+    struct kvr_client_options o = {0};
+    struct memory m;
+    cr_assert_eq(memory_init(&m, &a, &o, 1), 0);
+    char name[16];
+    for (int i = 0; i < MANY; i++) {
+        struct kvr_bytes worker = {name, (size_t)snprintf(name, sizeof name, "w%d", i)};
+        struct kvr_worker_call say = {.worker = worker,
+                                      .set = KVR_WORKER_ADDR | KVR_WORKER_TTL,
+                                      .addr = kvr_text("http://10.0.0.1:8000"),
+                                      .ttl = 5000};
+        struct registered *r = registered_say(&m, &say, false);
+        cr_assert(r);
+        registered_move(r, &m.registered.confirmed);
+        if (i % 3 == 0) memory_doubt(&m);
+        say = (struct kvr_worker_call){.worker = worker};
+        if (i % 1000 == 0) { // it goes without a word
+            r->word_at = i;
+            registered_move(r, &m.registered.confirmed);
+            registered_forget_silent(&m, i + 5000);
+            cr_assert_eq(registered_find(&m, worker), r);
+            registered_forget_silent(&m, i + 2 * 5000 + SILENCE + 1);
+        } else {
+            cr_assert_eq(registered_say(&m, &say, true), r);
+            registered_move(r, &m.registered.confirmed);
+            cr_assert_eq(registered_find(&m, worker), r); // the last ones stay
+            if (i % 3 == 0) memory_doubt(&m);
+            for (struct item *w; (w = list_first(&m.registered.waiting));) // said again, and heard
+                registered_move((struct registered *)(void *)w, &m.registered.confirmed);
+        }
+        cr_assert(m.registered_table.count <= MAX_DEPARTED + 1, "%zu", m.registered_table.count);
+        cr_assert(instance_get(&m, worker, 0)); // somebody's request was there
+    }
+    cr_expect(mem.bytes < ROOM_OF_MANY, "%zu bytes", mem.bytes);
+    cr_expect(m.registered_table.count > MAX_DEPARTED / 2);
+    cr_expect(m.instance_table.count <= MIN_SWEEP);
+    memory_free(&m);
+    testmem_all_free(&mem, "workers");
+}
+
+// Those that stay are kept, as many as a pool can have, and then the one goes that was spoken of
+// longest ago.
+Test(memory, as_many_workers_as_a_pool_can_have) {
+    struct testmem mem = {0};
+    struct kvr_alloc a = testmem_alloc(&mem);
+    struct kvr_client_options o = {0};
+    struct memory m;
+    cr_assert_eq(memory_init(&m, &a, &o, 1), 0);
+    char name[16];
+    for (int i = 0; i < MAX_REGISTERED + 10; i++) {
+        struct kvr_bytes worker = {name, (size_t)snprintf(name, sizeof name, "w%d", i)};
+        struct kvr_worker_call say = {.worker = worker};
+        struct registered *r = registered_say(&m, &say, false);
+        cr_assert(r);
+        registered_move(r, &m.registered.confirmed);
+    }
+    cr_expect(m.registered_table.count == MAX_REGISTERED);
+    cr_expect(!registered_find(&m, kvr_text("w9")) && registered_find(&m, kvr_text("w10")));
+    memory_doubt(&m); // all are to be said: none can be forgotten
+    struct kvr_worker_call say = {.worker = kvr_text("another")};
+    cr_expect(!registered_say(&m, &say, false));
+    memory_free(&m);
+    testmem_all_free(&mem, "workers");
+}
+
 Test(table, finds_all_and_only_what_is_in_it) {
     enum { ITEMS = 5000 };
     struct testmem mem = {0};

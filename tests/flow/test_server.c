@@ -175,3 +175,24 @@ Test(server, payloads_of_earlier_versions) {
         cr_expect(same_digest(pool_digest(c, "p"), want), "%s has another state", fixtures[i]);
     }
 }
+
+// The names of SELECT's fields are replies of ECHO, where there is one.
+Test(server, without_echo) {
+    static const char *const extra[] = {"--rename-command", "ECHO", "", NULL};
+    struct server *s = server_start(extra), *usual = server_start(NULL);
+    struct server *servers[] = {s, usual};
+    static const char *const names[] = {"worker", "rank", "addr",   "overlap", "cached",
+                                        "blocks", "cost", "repeat", "version", "expected",
+                                        "ttft",   "tpot", "waited"};
+    for (int i = 0; i < 2; i++) {
+        struct conn *c = servers[i]->conn;
+        call_ok(c, "KVROUTE.CREATE p");
+        expect_int(c, 1, "KVROUTE.WORKER SET p w");
+        const struct reply *r = call_kind(c, REPLY_ARRAY, "KVROUTE.SELECT p r IDS 1 1");
+        cr_assert(r->count == 2 * sizeof names / sizeof *names);
+        for (size_t k = 0; k < r->count / 2; k++)
+            cr_assert(r->items[2 * k].kind == REPLY_BULK &&
+                          strcmp(r->items[2 * k].bytes, names[k]) == 0,
+                      "%s", names[k]);
+    }
+}

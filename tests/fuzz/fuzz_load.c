@@ -63,7 +63,7 @@ static void use_worker(struct kvr_pool *p, size_t i, const uint64_t *hashes, siz
     struct kvr_bytes copy = {memcpy(name, w.name.p, w.name.n), w.name.n};
     struct kvr_rank_info r;
     kvr_worker_rank(p, i, 0, &r);
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {.kind = KVR_REMOVED, .hashes = hashes + n / 3, .n = n / 3},
         {.kind = KVR_STORED, .tier = KVR_HOST, .hashes = hashes, .n = n},
         {.kind = KVR_CLEARED, .tier = KVR_DISK},
@@ -90,10 +90,10 @@ static void use(struct kvr_pool *p) {
     }
     struct kvr_query q = {.hashes = hashes, .n = n, .isl = -1};
     q.rule = kvr_pool_options(p)->rule;
-    const struct kvr_score *scores;
+    const struct kvr_pool_score *scores;
     size_t count;
     kvr_scores(p, 1000, &q, &scores, &count);
-    struct kvr_choice c;
+    struct kvr_pool_choice c;
     struct kvr_booking b;
     q.osl = 1;
     q.session = (struct kvr_bytes){"s", 1};

@@ -200,6 +200,7 @@ Test(upstream, addresses) {
     struct heard h = get(with, false);
     cr_assert(h.ends && !strncmp(srv.head, "GET /prefix/v1/x HTTP", 21));
     forget(&h);
+    // It listens on IPv4 only, and the name may have an IPv6 address first.
     snprintf(with, sizeof with, "http://localhost:%d", srv.port);
     h = get(with, false);
     cr_assert(h.ends);

@@ -96,7 +96,7 @@ static void clear(struct model *m, uint64_t instance, int tier) {
     free(mine);
 }
 
-static enum kvr_err store(struct model *m, uint64_t instance, const struct kvr_op *op) {
+static enum kvr_err store(struct model *m, uint64_t instance, const struct kvr_pool_op *op) {
     if (op->has_parent && !model_known(m, op->parent)) return KVR_NOPARENT;
     bool has_parent = op->has_parent;
     uint64_t parent = op->parent;
@@ -124,7 +124,7 @@ static enum kvr_err store(struct model *m, uint64_t instance, const struct kvr_o
     return KVR_OK;
 }
 
-static enum kvr_err apply(struct model *m, uint64_t instance, const struct kvr_op *op) {
+static enum kvr_err apply(struct model *m, uint64_t instance, const struct kvr_pool_op *op) {
     switch (op->kind) {
     case KVR_STORED:
         return store(m, instance, op);
@@ -140,7 +140,7 @@ static enum kvr_err apply(struct model *m, uint64_t instance, const struct kvr_o
 }
 
 enum kvr_err model_event(struct model *m, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                         uint64_t seq, const struct kvr_op *ops, size_t n_ops,
+                         uint64_t seq, const struct kvr_pool_op *ops, size_t n_ops,
                          struct kvr_event_result *out) {
     memset(out, 0, sizeof *out);
     if (epoch < 1 || seq < 1 || epoch > INT64_MAX) return KVR_RANGE;

@@ -103,15 +103,16 @@ enum kvr_err model_worker_del(struct model *m, struct kvr_bytes name);
 enum kvr_err model_report(struct model *m, int64_t at, struct kvr_bytes name, bool ok,
                           enum kvr_circuit *circuit, bool *changed);
 enum kvr_err model_event(struct model *m, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                         uint64_t seq, const struct kvr_op *ops, size_t n_ops,
+                         uint64_t seq, const struct kvr_pool_op *ops, size_t n_ops,
                          struct kvr_event_result *out);
 
 // The eligible instances, least cost first; the caller frees *out. *ids, when wanted, the same order.
 void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
-                  struct kvr_score **out, size_t *n);
+                  struct kvr_pool_score **out, size_t *n);
 // SELECT is what it chose: `chosen` from model_scores (or any eligible instance where a temperature
 // is above 0) is then booked with model_claim. Counts the statistics of SELECT.
-void model_selected(struct model *m, const struct kvr_score *chosen, size_t blocks, bool repeat);
+void model_selected(struct model *m, const struct kvr_pool_score *chosen, size_t blocks,
+                    bool repeat);
 enum kvr_err model_claim(struct model *m, struct kvr_bytes id, struct kvr_bytes worker,
                          uint32_t rank, const struct kvr_booking *b, int *booked);
 enum kvr_err model_update(struct model *m, int64_t now, struct kvr_bytes id, bool prefilled,
@@ -144,8 +145,10 @@ uint64_t model_session_live(const struct model *m, struct kvr_bytes name); // re
 int64_t model_session_end(const struct model *m, const struct model_session *s);
 // Where the session holds a request of this query, for all that costs say: NULL if it doesn't, and in
 // *limit up to which cost. Of the scores that model_scores gave.
-const struct kvr_score *model_held(const struct model *m, int64_t now, const struct kvr_query *q,
-                                   const struct kvr_score *scores, size_t n, double *limit);
+const struct kvr_pool_score *model_held(const struct model *m, int64_t now,
+                                        const struct kvr_query *q,
+                                        const struct kvr_pool_score *scores, size_t n,
+                                        double *limit);
 // Whatever its circuit says.
 bool model_eligible(const struct model *m, const struct model_worker *w, int64_t now);
 int64_t model_deadline(const struct model *m, const struct model_request *r); // INT64_MAX: none

@@ -53,7 +53,7 @@ static double full_of(const struct model *m, const struct model_worker *w,
 // tried by test_policy.c. What a rule is told is here, and in select.c.
 static double cost_of(const struct model *m, int64_t now, const struct kvr_query *q,
                       const struct model_worker *w, const struct model_rank *r,
-                      const struct kvr_score *s, int64_t isl, uint32_t live, uint64_t device) {
+                      const struct kvr_pool_score *s, int64_t isl, uint32_t live, uint64_t device) {
     double credit = s->by_tier[KVR_DEVICE] + m->options.host * s->by_tier[KVR_HOST] +
                     m->options.disk * s->by_tier[KVR_DISK];
     double queued = (double)s->prefill_tokens, decode = (double)s->decode_blocks;
@@ -96,10 +96,12 @@ static bool is_live(const struct live_set *l, uint64_t hash) {
     return l->n && bsearch(&hash, l->all, l->n, sizeof *l->all, model_by_value);
 }
 
-static struct kvr_score score(const struct model *m, int64_t now, const struct model_worker *w,
-                              uint32_t rank, const struct kvr_query *q, const uint64_t *device) {
+static struct kvr_pool_score score(const struct model *m, int64_t now, const struct model_worker *w,
+                                   uint32_t rank, const struct kvr_query *q,
+                                   const uint64_t *device) {
     const struct model_rank *r = &w->rank[rank];
-    struct kvr_score s = {.worker = model_name(w), .addr = {w->addr, w->addr_len}, .rank = rank};
+    struct kvr_pool_score s = {
+        .worker = model_name(w), .addr = {w->addr, w->addr_len}, .rank = rank};
     for (size_t i = 0; i < q->n; i++, s.overlap++) {
         if (model_holds(m, r->id, KVR_DEVICE, q->hashes[i]) ||
             model_guessed(m, r->id, q->hashes[i]))
@@ -142,7 +144,7 @@ static struct kvr_score score(const struct model *m, int64_t now, const struct m
 
 // A score with what breaks ties.
 struct candidate {
-    struct kvr_score score;
+    struct kvr_pool_score score;
     uint64_t booked;
 };
 
@@ -174,7 +176,7 @@ static bool in_question(const struct model *m, const struct model_worker *w, int
 }
 
 void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
-                  struct kvr_score **out, size_t *n) {
+                  struct kvr_pool_score **out, size_t *n) {
     struct kvr_stats counts;
     model_counts(m, now, &counts);
     struct candidate *all = must_alloc(counts.instances * sizeof *all);
@@ -199,8 +201,10 @@ void model_scores(const struct model *m, int64_t now, const struct kvr_query *q,
     free(all);
 }
 
-const struct kvr_score *model_held(const struct model *m, int64_t now, const struct kvr_query *q,
-                                   const struct kvr_score *scores, size_t n, double *limit) {
+const struct kvr_pool_score *model_held(const struct model *m, int64_t now,
+                                        const struct kvr_query *q,
+                                        const struct kvr_pool_score *scores, size_t n,
+                                        double *limit) {
     const struct model_session *s = q->session.n ? model_session(m, q->session) : NULL;
     uint32_t rank;
     if (!s || (now >= model_session_end(m, s) && !model_session_live(m, q->session))) return NULL;
@@ -213,7 +217,8 @@ const struct kvr_score *model_held(const struct model *m, int64_t now, const str
     return NULL;
 }
 
-void model_selected(struct model *m, const struct kvr_score *chosen, size_t blocks, bool repeat) {
+void model_selected(struct model *m, const struct kvr_pool_score *chosen, size_t blocks,
+                    bool repeat) {
     if (repeat) {
         m->stats.repeats++;
         return;

@@ -120,11 +120,11 @@ enum kvr_err pair_report(struct pair *p, struct kvr_bytes name, bool ok) {
 }
 
 static void log_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                      uint64_t seq, const struct kvr_op *ops, size_t n) {
+                      uint64_t seq, const struct kvr_pool_op *ops, size_t n) {
     char line[PAIR_LINE] = "";
     size_t at = 0;
     for (size_t i = 0; i < n && at < sizeof line; i++) {
-        const struct kvr_op *op = &ops[i];
+        const struct kvr_pool_op *op = &ops[i];
         uint64_t first = op->n ? op->hashes[0] : 0, last = op->n ? op->hashes[op->n - 1] : 0;
         at += (size_t)snprintf(line + at, sizeof line - at,
                                "; %c t%d p%d:%" PRIx64 " n%zu %" PRIx64 "..%" PRIx64,
@@ -136,7 +136,7 @@ static void log_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, ui
 }
 
 enum kvr_err pair_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                        uint64_t seq, const struct kvr_op *ops, size_t n, bool bounded) {
+                        uint64_t seq, const struct kvr_pool_op *ops, size_t n, bool bounded) {
     log_event(p, worker, rank, epoch, seq, ops, n);
     struct kvr_event_result got = {0}, want = {0};
     uint64_t failures = p->mem.failures;
@@ -163,7 +163,8 @@ static bool near(const struct pair *p, double a, double b) {
     return fabs(a - b) <= 1e-9 * (1 + fabs(a) + fabs(b));
 }
 
-static void same_score(struct pair *p, const struct kvr_score *got, const struct kvr_score *want) {
+static void same_score(struct pair *p, const struct kvr_pool_score *got,
+                       const struct kvr_pool_score *want) {
     same_bytes(p, "worker", got->worker, want->worker);
     same(p, "rank", got->rank, want->rank);
     same_bytes(p, "addr", got->addr, want->addr);
@@ -183,8 +184,8 @@ static void same_score(struct pair *p, const struct kvr_score *got, const struct
 }
 
 // The model's score of the instance that the pool names.
-static const struct kvr_score *find_score(struct pair *p, const struct kvr_score *in, size_t n,
-                                          const struct kvr_score *named) {
+static const struct kvr_pool_score *find_score(struct pair *p, const struct kvr_pool_score *in,
+                                               size_t n, const struct kvr_pool_score *named) {
     for (size_t i = 0; i < n; i++)
         if (in[i].rank == named->rank && bytes_compare(in[i].worker, named->worker) == 0)
             return &in[i];
@@ -203,13 +204,13 @@ static void log_query(struct pair *p, const char *what, struct kvr_bytes id,
 
 enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q) {
     log_query(p, "scores", (struct kvr_bytes){"", 0}, q);
-    const struct kvr_score *got = NULL;
+    const struct kvr_pool_score *got = NULL;
     size_t n = 0, n_want;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_scores(p->pool, p->now, q, &got, &n);
     if (out_of_memory(p, err, failures)) return err;
     same_error(p, err, KVR_OK);
-    struct kvr_score *want;
+    struct kvr_pool_score *want;
     model_scores(&p->model, p->now, q, &want, &n_want);
     same(p, "scores", n, n_want);
     for (size_t i = 0; i < n; i++) {
@@ -221,7 +222,7 @@ enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q) {
 }
 
 static void check_repeat(struct pair *p, const struct model_request *r,
-                         const struct kvr_choice *got) {
+                         const struct kvr_pool_choice *got) {
     uint32_t rank;
     const struct model_worker *w = model_owner(&p->model, r->instance, &rank);
     same(p, "repeat", got->repeat, 1);
@@ -240,7 +241,7 @@ static void check_repeat(struct pair *p, const struct model_request *r,
 
 // What a choice has to be booked as.
 static void check_booking(struct pair *p, const struct kvr_query *q, int64_t lease,
-                          const struct kvr_score *chosen, const struct kvr_booking *b) {
+                          const struct kvr_pool_score *chosen, const struct kvr_booking *b) {
     const struct kvr_options *o = &p->model.options;
     same(p, "booked blocks", b->n, q->n);
     if (q->n && memcmp(b->hashes, q->hashes, q->n * sizeof *q->hashes) != 0)
@@ -264,12 +265,12 @@ static void check_booking(struct pair *p, const struct kvr_query *q, int64_t lea
 
 // The instance that the pool must choose where nothing is drawn; of the scores, least first. Of costs
 // that are compared loosely, either side of a limit will do.
-static const struct kvr_score *choice_of(struct pair *p, const struct kvr_query *q,
-                                         const struct kvr_score *all, size_t n,
-                                         const struct kvr_score *got) {
-    const struct kvr_score *chosen = find_score(p, all, n, got);
+static const struct kvr_pool_score *choice_of(struct pair *p, const struct kvr_query *q,
+                                              const struct kvr_pool_score *all, size_t n,
+                                              const struct kvr_pool_score *got) {
+    const struct kvr_pool_score *chosen = find_score(p, all, n, got);
     double limit = 0;
-    const struct kvr_score *held = model_held(&p->model, p->now, q, all, n, &limit);
+    const struct kvr_pool_score *held = model_held(&p->model, p->now, q, all, n, &limit);
     if (held && held->cost <= limit && (p->exact || !near(p, held->cost, limit))) return held;
     if (held == chosen && near(p, held->cost, limit)) return held;
     if (q->rule.temperature > 0) return chosen;
@@ -282,7 +283,7 @@ static const struct kvr_score *choice_of(struct pair *p, const struct kvr_query 
 enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_query *q,
                          int64_t lease, double random) {
     log_query(p, "select", id, q);
-    struct kvr_choice got;
+    struct kvr_pool_choice got;
     struct kvr_booking booking;
     memset(&got, 0, sizeof got);
     memset(&booking, 0, sizeof booking);
@@ -297,12 +298,12 @@ enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_q
         same(p, "version", got.version, p->model.stats.version);
         return err;
     }
-    struct kvr_score *all;
+    struct kvr_pool_score *all;
     size_t n;
     model_scores(&p->model, p->now, q, &all, &n);
     same_error(p, err, n ? KVR_OK : KVR_NOWORKER);
     if (err == KVR_OK) {
-        const struct kvr_score *chosen = choice_of(p, q, all, n, &got.score);
+        const struct kvr_pool_score *chosen = choice_of(p, q, all, n, &got.score);
         same_score(p, &got.score, chosen);
         same(p, "repeat", got.repeat, 0);
         same(p, "blocks", got.blocks, q->n);

@@ -39,7 +39,7 @@ enum kvr_err pair_worker_set(struct pair *p, struct kvr_bytes name, const struct
 enum kvr_err pair_worker_del(struct pair *p, struct kvr_bytes name);
 enum kvr_err pair_report(struct pair *p, struct kvr_bytes name, bool ok);
 enum kvr_err pair_event(struct pair *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
-                        uint64_t seq, const struct kvr_op *ops, size_t n, bool bounded);
+                        uint64_t seq, const struct kvr_pool_op *ops, size_t n, bool bounded);
 enum kvr_err pair_scores(struct pair *p, const struct kvr_query *q);
 enum kvr_err pair_select(struct pair *p, struct kvr_bytes id, const struct kvr_query *q,
                          int64_t lease, double random);

@@ -88,7 +88,7 @@ static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t 
                       const size_t *order) {
     const struct model_rank *r = &w->rank[rank];
     const struct table *held = &b->model->held;
-    struct kvr_op *ops = must_alloc(held->n * 2 * sizeof *ops);
+    struct kvr_pool_op *ops = must_alloc(held->n * 2 * sizeof *ops);
     size_t n = 0;
     struct table stored = {0};
     for (size_t k = 0; k < held->cap; k++) {
@@ -104,8 +104,8 @@ static void store_all(struct rebuild *b, const struct model_worker *w, uint32_t 
             else
                 unheld[extra++] = path[i];
         }
-        ops[n++] = (struct kvr_op){KVR_STORED, tier, false, 0, path, length};
-        ops[n++] = (struct kvr_op){KVR_REMOVED, tier, false, 0, unheld, extra};
+        ops[n++] = (struct kvr_pool_op){KVR_STORED, tier, false, 0, path, length};
+        ops[n++] = (struct kvr_pool_op){KVR_REMOVED, tier, false, 0, unheld, extra};
     }
     table_free(&stored);
     struct kvr_event_result out;

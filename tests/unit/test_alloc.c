@@ -40,7 +40,7 @@ static void prepare(struct pair *p) {
     static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
     for (uint32_t i = 0; i < 6; i++) {
         add_worker(p, names[i], 1 + i % 2);
-        struct kvr_op ops[] = {
+        struct kvr_pool_op ops[] = {
             {.kind = KVR_STORED, .tier = (int)i % 3, .hashes = chain, .n = 300 + 50 * i},
             {.kind = KVR_REMOVED, .tier = (int)i % 3, .hashes = chain + 100, .n = 10 * i},
         };
@@ -75,35 +75,35 @@ static void alter(struct pair *p) {
     pair_alter(p, &o);
 }
 static void store_new(struct pair *p) {
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = branch, .n = 40};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = branch, .n = 40};
     pair_event(p, text("a"), 0, 1, 2, &op, 1, false);
 }
 static void store_branch(struct pair *p) { // splits a run that many hold
-    struct kvr_op op = {KVR_STORED, KVR_HOST, true, chain[33], branch, 20};
+    struct kvr_pool_op op = {KVR_STORED, KVR_HOST, true, chain[33], branch, 20};
     pair_event(p, text("a"), 0, 1, 2, &op, 1, false);
 }
 static void store_held(struct pair *p) { // becomes a holder of many runs
-    struct kvr_op op = {.kind = KVR_STORED, .tier = KVR_DISK, .hashes = chain, .n = 500};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .tier = KVR_DISK, .hashes = chain, .n = 500};
     pair_event(p, text("a"), 0, 1, 2, &op, 1, false);
 }
 static void store_hole(struct pair *p) { // from the middle of a run on
-    struct kvr_op op = {KVR_STORED, KVR_DISK, true, chain[10], chain + 11, 30};
+    struct kvr_pool_op op = {KVR_STORED, KVR_DISK, true, chain[10], chain + 11, 30};
     pair_event(p, text("a"), 0, 1, 2, &op, 1, false);
 }
 static void remove_middle(struct pair *p) {
-    struct kvr_op op = {.kind = KVR_REMOVED, .tier = KVR_HOST, .hashes = chain + 20, .n = 7};
+    struct kvr_pool_op op = {.kind = KVR_REMOVED, .tier = KVR_HOST, .hashes = chain + 20, .n = 7};
     pair_event(p, text("b"), 0, 1, 2, &op, 1, false);
 }
 static void clear_all(struct pair *p) {
-    struct kvr_op op = {.kind = KVR_CLEARED, .tier = -1};
+    struct kvr_pool_op op = {.kind = KVR_CLEARED, .tier = -1};
     pair_event(p, text("f"), 0, 1, 2, &op, 1, false);
 }
 static void new_epoch(struct pair *p) {
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = chain, .n = 12};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = chain, .n = 12};
     pair_event(p, text("f"), 0, 2, 1, &op, 1, false);
 }
 static void many_ops(struct pair *p) {
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {.kind = KVR_REMOVED, .hashes = chain + 50, .n = 5},
         {KVR_STORED, KVR_DEVICE, true, chain[5], branch, 10},
         {.kind = KVR_CLEARED, .tier = KVR_DEVICE},
@@ -113,7 +113,7 @@ static void many_ops(struct pair *p) {
     pair_event(p, text("a"), 0, 1, 2, ops, 5, true);
 }
 static void refused(struct pair *p) { // half of it is done before the wrong parent is met
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {KVR_STORED, KVR_HOST, true, chain[8], branch, 20},
         {.kind = KVR_REMOVED, .hashes = chain, .n = 90},
         {KVR_STORED, KVR_HOST, true, chain[9], branch, 20},
@@ -121,7 +121,7 @@ static void refused(struct pair *p) { // half of it is done before the wrong par
     pair_event(p, text("a"), 0, 1, 2, ops, 3, false);
 }
 static void moved(struct pair *p) { // a leaf that nobody else holds comes back elsewhere
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {.kind = KVR_REMOVED, .tier = KVR_DISK, .hashes = chain + 540, .n = 10},
         {KVR_STORED, KVR_DEVICE, true, chain[2], chain + 545, 5},
     };

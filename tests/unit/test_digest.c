@@ -18,7 +18,7 @@ static void start(struct pair *p) {
     struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = 2};
     pair_worker_set(p, text("a"), &w);
     pair_worker_set(p, text("b"), &w);
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 4};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 4};
     pair_event(p, text("a"), 0, 1, 1, &op, 1, false);
     struct kvr_booking b = {.hashes = hashes, .n = 3, .isl = 50, .lease = 100};
     pair_claim(p, text("r"), text("a"), 0, &b);
@@ -78,7 +78,7 @@ static void event(struct pair *p, int which) {
         const char *worker;
         uint32_t rank;
         uint64_t epoch, seq;
-        struct kvr_op op;
+        struct kvr_pool_op op;
     } events[] = {
         {"a", 0, 1, 2, {.kind = KVR_REMOVED}}, // the seq alone
         {"a", 0, 2, 1, {.kind = KVR_STORED, .hashes = hashes, .n = 4}},
@@ -92,7 +92,7 @@ static void event(struct pair *p, int which) {
         {"b", 0, 7, 1, {.kind = KVR_REMOVED}},
         {"b", 0, 8, 1, {.kind = KVR_REMOVED}},
     };
-    const struct kvr_op *op = &events[which].op;
+    const struct kvr_pool_op *op = &events[which].op;
     cr_assert(pair_event(p, text(events[which].worker), events[which].rank, events[which].epoch,
                          events[which].seq, op, 1, false) == KVR_OK);
 }
@@ -185,7 +185,7 @@ Test(digest, shows_nothing_else) {
     q.rule = kvr_pool_options(p.pool)->rule;
     pair_scores(&p, &q);
     pair_select(&p, text("r"), &q, -1, 0); // live: a repeat
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = others, .n = 4};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = others, .n = 4};
     pair_event(&p, text("a"), 0, 1, 1, &op, 1, false); // a repeat
     pair_event(&p, text("a"), 0, 1, 3, &op, 1, false); // a gap
     pair_event(&p, text("a"), 0, 1, 2, &op, 1, false); // a wrong chain

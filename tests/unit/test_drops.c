@@ -21,10 +21,10 @@ static void worker(struct pair *p, const char *name, uint32_t ranks) {
 
 // A fan: root[0] root[1], and a great many leaves under it, each a run of its own.
 static void store_fan(struct pair *p, const char *name, uint32_t rank, int tier) {
-    struct kvr_op *ops = must_alloc((MANY + 1) * sizeof *ops);
-    ops[0] = (struct kvr_op){.kind = KVR_STORED, .tier = tier, .hashes = root, .n = 2};
+    struct kvr_pool_op *ops = must_alloc((MANY + 1) * sizeof *ops);
+    ops[0] = (struct kvr_pool_op){.kind = KVR_STORED, .tier = tier, .hashes = root, .n = 2};
     for (int i = 0; i < MANY; i++)
-        ops[i + 1] = (struct kvr_op){KVR_STORED, tier, true, root[1], &leaf[i], 1};
+        ops[i + 1] = (struct kvr_pool_op){KVR_STORED, tier, true, root[1], &leaf[i], 1};
     cr_assert(pair_event(p, text(name), rank, 1, 1, ops, MANY + 1, true) == KVR_OK);
     free(ops);
 }
@@ -48,7 +48,7 @@ static uint64_t unswept(struct pair *p) {
 
 static enum kvr_err store(struct pair *p, uint64_t seq, const uint64_t *parent,
                           const uint64_t *hashes, size_t n, bool bounded) {
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = n};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = n};
     if (parent) {
         op.has_parent = true;
         op.parent = *parent;
@@ -63,7 +63,7 @@ static void drop_rank(struct pair *p) {
     worker(p, "big", 1);
 }
 static void drop_by_clearing(struct pair *p) {
-    struct kvr_op op = {.kind = KVR_CLEARED, .tier = KVR_DEVICE};
+    struct kvr_pool_op op = {.kind = KVR_CLEARED, .tier = KVR_DEVICE};
     cr_assert(pair_event(p, text("big"), 1, 1, 2, &op, 1, true) == KVR_OK);
 }
 static void drop_by_epoch(struct pair *p) {
@@ -169,7 +169,7 @@ Test(drops, refusals_beside_a_drop) {
     store_fan(&p, "small", 0, KVR_HOST);
     drop_worker(&p);
     cr_assert(unswept(&p) > 0);
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {.kind = KVR_CLEARED, .tier = -1},
         {.kind = KVR_STORED, .hashes = leaf, .n = 3}, // a chain of what were siblings
         {KVR_STORED, KVR_DEVICE, true, leaf[3], &leaf[4], 1},

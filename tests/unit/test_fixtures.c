@@ -169,8 +169,8 @@ static void build(struct pair *p) {
     w.set = KVR_SET_STATE;
     w.state = KVR_DRAINING;
     pair_worker_set(p, (struct kvr_bytes){"b\0\xff", 3}, &w);
-    struct kvr_op ops[] = {{.kind = KVR_STORED, .hashes = hashes, .n = 6},
-                           {.kind = KVR_REMOVED, .hashes = hashes + 2, .n = 1}};
+    struct kvr_pool_op ops[] = {{.kind = KVR_STORED, .hashes = hashes, .n = 6},
+                                {.kind = KVR_REMOVED, .hashes = hashes + 2, .n = 1}};
     pair_event(p, text("alpha"), 1, 3, 1, ops, 2, false);
     static const char *const sessions[] = {"a chat", "forgotten", "", "\xff"};
     for (uint32_t i = 0; i < 8; i++) {

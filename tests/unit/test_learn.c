@@ -67,7 +67,7 @@ static void book(struct copies *c) {
     if (source_chance(s, 30)) q.session = draw_name(s, 's', 6, session_room);
     struct kvr_bytes id = draw_name(s, 'r', IDS, id_room);
     struct kvr_booking booked[2];
-    struct kvr_choice choice[2];
+    struct kvr_pool_choice choice[2];
     for (int k = 0; k < 2; k++) {
         enum kvr_err err = kvr_select(c->pool[k], c->now, id, &q, -1, 0, &choice[k], &booked[k]);
         if (err == KVR_NOWORKER) return;
@@ -95,12 +95,14 @@ static void go_on(struct copies *c) {
     bool prefilled = source_chance(s, 70);
     int64_t output = source_chance(s, 70) ? (int64_t)source_below(s, 800) : -1;
     enum kvr_end how = source_chance(s, 80) ? KVR_RELEASED : KVR_LAPSED;
+    // What a release doesn't teach needn't be told to a copy.
+    bool untold = how == KVR_RELEASED && !kvr_release_teaches(c->pool[0], &id, 1);
     for (int k = 0; k < COPIES; k++) {
         int live;
         if (what < 6)
             must(kvr_update(c->pool[k], c->now, id, prefilled, output, -1, &live));
         else
-            kvr_release(c->pool[k], c->now, &id, 1, how);
+            kvr_release(c->pool[k], c->now, &id, 1, k && untold ? KVR_UNTOLD : how);
     }
 }
 
@@ -223,11 +225,11 @@ static void serve_many(struct engine *e, int n, enum told told) {
 }
 
 // What a request of 1,000 tokens would be told.
-static struct kvr_score told_now(struct engine *e) {
+static struct kvr_pool_score told_now(struct engine *e) {
     struct kvr_bytes only = text("w");
     struct kvr_query q = {.isl = 1000, .has_among = true, .among = &only, .n_among = 1};
     q.rule = kvr_pool_options(e->pool)->rule;
-    const struct kvr_score *s;
+    const struct kvr_pool_score *s;
     size_t n;
     must(kvr_scores(e->pool, e->now, &q, &s, &n));
     cr_assert(n == 1);
@@ -245,7 +247,7 @@ static bool about(double got, double want, double times) {
 Test(learn, what_an_engine_does) {
     struct engine e;
     engine_start(&e);
-    struct kvr_score s = told_now(&e);
+    struct kvr_pool_score s = told_now(&e);
     cr_assert(s.ttft == -1 && s.tpot == -1);
     serve_many(&e, 1, TELL_ALL); // nobody waited before it, so it tells all at once
     s = told_now(&e);
@@ -269,10 +271,10 @@ Test(learn, half_told) {
         struct engine e;
         engine_start(&e);
         serve_many(&e, 100, half[i]);
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         cr_assert(s.tpot == -1 && (half[i] == NO_OUTPUT) == (s.ttft >= 0));
         serve_many(&e, 100, TELL_ALL);
-        struct kvr_score before = told_now(&e);
+        struct kvr_pool_score before = told_now(&e);
         serve_many(&e, 200, half[i]);
         s = told_now(&e);
         cr_assert(s.tpot == before.tpot && about(s.ttft, before.ttft, 1.01));
@@ -285,10 +287,10 @@ Test(learn, a_lapse_teaches_nothing_of_the_end) {
     struct engine e;
     engine_start(&e);
     serve_many(&e, 100, TELL_ALL);
-    struct kvr_score before = told_now(&e);
+    struct kvr_pool_score before = told_now(&e);
     e.ms_per_token = 500;
     serve_many(&e, 100, LAPSES);
-    struct kvr_score s = told_now(&e);
+    struct kvr_pool_score s = told_now(&e);
     cr_assert(s.tpot == before.tpot);
     engine_end(&e);
 }
@@ -326,7 +328,7 @@ Test(learn, a_change_of_ten_times) {
         e.ms_per_prompt_token *= times[i];
         e.ms_per_token *= times[i];
         serve_many(&e, 4 * LEARN_WINDOW, TELL_ALL);
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         cr_assert(about(s.ttft, 500 * times[i], 2), "ttft %g", s.ttft);
         cr_assert(about(s.tpot, 20 * times[i], 1.5), "tpot %g", s.tpot);
         engine_end(&e);
@@ -341,14 +343,14 @@ Test(learn, one_that_is_far_off) {
         struct engine e;
         engine_start(&e);
         serve_many(&e, 2 * LEARN_WINDOW, TELL_ALL);
-        struct kvr_score before = told_now(&e);
+        struct kvr_pool_score before = told_now(&e);
         struct engine usual = e;
         e.ms_per_prompt_token *= times[i];
         e.ms_per_token *= times[i];
         serve(&e, 1000, 100, TELL_ALL);
         e.ms_per_prompt_token = usual.ms_per_prompt_token;
         e.ms_per_token = usual.ms_per_token;
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         double most = 1 + 1.5 * LEARN_CLIP / LEARN_WINDOW;
         cr_assert(about(s.ttft, before.ttft, most), "ttft %g after %g", s.ttft, before.ttft);
         cr_assert(about(s.tpot, before.tpot, most), "tpot %g after %g", s.tpot, before.tpot);
@@ -371,7 +373,7 @@ Test(learn, far_off_at_once) {
         e.ms_per_prompt_token /= times[i];
         e.ms_per_token /= times[i];
         serve_many(&e, 16 * LEARN_WINDOW, TELL_ALL);
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         cr_assert(about(s.ttft, 500, 1.2) && about(s.tpot, 20, 1.2), "%g %g", s.ttft, s.tpot);
         engine_end(&e);
     }
@@ -382,7 +384,7 @@ Test(learn, clocks_that_jump) {
     struct engine e;
     engine_start(&e);
     serve_many(&e, 2 * LEARN_WINDOW, TELL_ALL);
-    struct kvr_score before = told_now(&e);
+    struct kvr_pool_score before = told_now(&e);
     static const int64_t jumps[] = {-3600000, 3600000, -1, -999999};
     for (int i = 0; i < 4; i++) {
         struct kvr_bytes id = text("r");
@@ -393,13 +395,13 @@ Test(learn, clocks_that_jump) {
         must(kvr_update(e.pool, at, id, true, 1, -1, &live));
         must(kvr_update(e.pool, e.now, id, false, 100, -1, &live));
         cr_assert(kvr_release(e.pool, e.now + 2000, &id, 1, KVR_RELEASED) == 1);
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         double most = pow(1 + 1.5 * LEARN_CLIP / LEARN_WINDOW, i + 1);
         cr_assert(about(s.ttft, before.ttft, most) && about(s.tpot, before.tpot, most));
         cr_assert(!kvr_pool_validate(e.pool));
     }
     serve_many(&e, 4 * LEARN_WINDOW, TELL_ALL);
-    struct kvr_score s = told_now(&e);
+    struct kvr_pool_score s = told_now(&e);
     cr_assert(about(s.ttft, 500, 1.1) && about(s.tpot, 20, 1.1), "%g %g", s.ttft, s.tpot);
     engine_end(&e);
 }
@@ -438,7 +440,7 @@ Test(learn, the_largest_numbers) {
         must(kvr_update(e.pool, i % 2 ? 1 : KVR_MAX_MS, id[0], true, 2, -1, &live));
         must(kvr_update(e.pool, 0, id[0], false, i % 5 ? 2 : KVR_MAX_TOKENS, -1, &live));
         kvr_release(e.pool, INT64_MAX, id, 2, KVR_RELEASED);
-        struct kvr_score s = told_now(&e);
+        struct kvr_pool_score s = told_now(&e);
         cr_assert(isfinite(s.cost) && isfinite(s.ttft) && isfinite(s.tpot));
         const char *broken = kvr_pool_validate(e.pool);
         cr_assert(!broken, "%s", broken);
@@ -511,7 +513,7 @@ Test(learn, a_new_pool_uses_caches) {
     uint64_t hashes[200];
     for (int k = 0; k < 200; k++)
         hashes[k] = (uint64_t)(k + 1) * 0x9e3779b97f4a7c15u;
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 150};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 150};
     must(pair_event(&p, text("b"), 0, 1, 1, &op, 1, false));
     struct kvr_query q = {.hashes = hashes, .n = 160, .isl = -1, .rule = o.rule};
     must(pair_select(&p, text("first"), &q, -1, 0));

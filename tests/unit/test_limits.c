@@ -178,7 +178,7 @@ Test(limits, events) {
     static uint64_t hashes[KVR_MAX_BLOCKS + 1];
     for (size_t i = 0; i <= KVR_MAX_BLOCKS; i++)
         hashes[i] = i * 0x9e3779b97f4a7c15u;
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 1};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 1};
     struct kvr_bytes w = text("w");
     expect(&p, pair_event(&p, w, 0, 0, 1, &op, 1, true), KVR_RANGE, "epoch 0");
     expect(&p, pair_event(&p, w, 0, 1, 0, &op, 1, true), KVR_RANGE, "seq 0");
@@ -207,6 +207,38 @@ Test(limits, events) {
     pair_free(&p);
 }
 
+static int load_bytes(void *ctx, const void *bytes, size_t n) {
+    struct kvr_loader **l = ctx;
+    return kvr_loader_feed(*l, bytes, n) == KVR_OK ? 0 : -1;
+}
+
+// Times that no pool can be loaded with are refused; those that are taken can be.
+Test(limits, times_of_workers) {
+    static const int64_t bad[] = {-1, INT64_MIN, KVR_MAX_MS + 1, INT64_MAX};
+    static const int64_t good[] = {0, 1, KVR_MAX_MS};
+    struct testmem mem = {0};
+    struct kvr_alloc a = testmem_alloc(&mem);
+    struct kvr_options o;
+    kvr_options_default(&o);
+    struct kvr_worker_set w = {0};
+    int created;
+    for (size_t i = 0; i < 4 + 3; i++) {
+        struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
+        int64_t at = i < 4 ? bad[i] : good[i - 4];
+        enum kvr_err want = i < 4 ? KVR_RANGE : KVR_OK;
+        cr_expect(kvr_worker_set(p, at, text("w"), &w, &created) == want, "%lld", (long long)at);
+        cr_assert(kvr_worker_set(p, 1, text("w"), &w, &created) == KVR_OK);
+        cr_expect(kvr_worker_set(p, at, text("w"), &w, &created) == want, "%lld", (long long)at);
+        struct kvr_loader *l = kvr_loader_new(&a, 1);
+        cr_expect(kvr_pool_save(p, load_bytes, &l) == KVR_OK, "%lld", (long long)at);
+        struct kvr_pool *again = kvr_loader_finish(l);
+        cr_expect(again, "it can't be loaded again: %lld", (long long)at);
+        kvr_pool_free(again);
+        kvr_pool_free(p);
+    }
+    testmem_all_free(&mem, "times");
+}
+
 // The longest list: stored, chosen, predicted, released.
 Test(limits, longest_list) {
     struct testmem mem = {0};
@@ -221,11 +253,11 @@ Test(limits, longest_list) {
     static uint64_t hashes[KVR_MAX_BLOCKS];
     for (size_t i = 0; i < KVR_MAX_BLOCKS; i++)
         hashes[i] = i * 0x9e3779b97f4a7c15u;
-    struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = KVR_MAX_BLOCKS};
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = KVR_MAX_BLOCKS};
     struct kvr_event_result out;
     cr_assert(kvr_event(p, text("w"), 0, 1, 1, &op, 1, true, &out) == KVR_OK);
     struct kvr_query q = {.hashes = hashes, .n = KVR_MAX_BLOCKS, .isl = -1, .rule = o.rule};
-    struct kvr_choice c;
+    struct kvr_pool_choice c;
     struct kvr_booking b;
     cr_assert(kvr_select(p, 1, text("r"), &q, -1, 0, &c, &b) == KVR_OK);
     cr_assert(c.score.overlap == KVR_MAX_BLOCKS && c.blocks == KVR_MAX_BLOCKS);
@@ -310,8 +342,8 @@ Test(limits, queries) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct kvr_query q = {.isl = bad[i].isl, .rule = bad[i].rule};
-        const struct kvr_score *s;
-        struct kvr_choice c;
+        const struct kvr_pool_score *s;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         size_t n;
         cr_assert(kvr_scores(p.pool, p.now, &q, &s, &n) == KVR_RANGE, "case %zu", i);
@@ -319,7 +351,7 @@ Test(limits, queries) {
         pair_check_all(&p);
     }
     struct kvr_query q = {.isl = 1};
-    struct kvr_choice c;
+    struct kvr_pool_choice c;
     struct kvr_booking b;
     static const int64_t too_much[] = {-1, KVR_MAX_TOKENS + 1};
     for (int i = 0; i < 2; i++) {

@@ -290,7 +290,7 @@ Test(policy, turns) {
         char id[16];
         snprintf(id, sizeof id, "r%d", i);
         if (i == 8) worker(&p, "c", 1);
-        struct kvr_choice c;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         cr_assert(kvr_select(p.pool, p.now, text(id), &q, -1, 0, &c, &b) == KVR_OK);
         cr_assert(bytes_compare(c.score.worker, text(order[i])) == 0, "turn %d", i);
@@ -310,7 +310,7 @@ Test(policy, temperature) {
         char names[WORKERS][2] = {"a", "b", "c", "d"};
         for (int i = 0; i < WORKERS; i++) {
             worker(&p, names[i], 1);
-            struct kvr_op op = {.kind = KVR_STORED, .hashes = hashes, .n = (size_t)i * 2};
+            struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = (size_t)i * 2};
             cr_assert(pair_event(&p, text(names[i]), 0, 1, 1, &op, 1, false) == KVR_OK);
         }
         struct kvr_query q = {.hashes = hashes, .n = 6, .isl = -1};
@@ -321,7 +321,7 @@ Test(policy, temperature) {
         for (int i = 0; i < WORKERS; i++)
             sum += want[i] = exp(-(double)(WORKERS - 1 - i) / (WORKERS - 1) / weights[k]);
         for (int i = 0; i < DRAWS; i++) {
-            struct kvr_choice c;
+            struct kvr_pool_choice c;
             struct kvr_booking b;
             struct kvr_bytes id = text("r");
             double random = (i + 0.5) / DRAWS;
@@ -345,7 +345,7 @@ Test(policy, temperature_of_equals_is_uniform) {
     q.rule.temperature = 1;
     int first = 0;
     for (int i = 0; i < 1000; i++) {
-        struct kvr_choice c;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
         cr_assert(kvr_select(p.pool, p.now, id, &q, -1, i / 1000.0, &c, &b) == KVR_OK);
@@ -357,7 +357,7 @@ Test(policy, temperature_of_equals_is_uniform) {
     q.rule.temperature = 1e-300;
     double ends[] = {0, nextafter(1, 0)};
     for (int i = 0; i < 2; i++) {
-        struct kvr_choice c;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         struct kvr_bytes id = text("r");
         cr_assert(kvr_select(p.pool, p.now, id, &q, -1, ends[i], &c, &b) == KVR_OK);

@@ -41,7 +41,7 @@ static void build(struct pair *p, size_t chain) {
     w.set = KVR_SET_STATE;
     w.state = KVR_DRAINING;
     pair_worker_set(p, (struct kvr_bytes){"b\0\xff", 3}, &w);
-    struct kvr_op ops[] = {
+    struct kvr_pool_op ops[] = {
         {.kind = KVR_STORED, .hashes = hashes, .n = chain},
         {KVR_STORED, KVR_HOST, true, hashes[1], leaf, 3},
         {.kind = KVR_REMOVED, .hashes = hashes + 2, .n = 1},

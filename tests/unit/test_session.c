@@ -338,7 +338,7 @@ Test(session, labels_say_who_may_be_chosen) {
             if (cases[i].without & 1 << k) without[q.n_without++] = all[k];
         }
         cr_assert(pair_scores(&p, &q) == KVR_OK);
-        const struct kvr_score *s;
+        const struct kvr_pool_score *s;
         size_t n;
         cr_assert(kvr_scores(p.pool, p.now, &q, &s, &n) == KVR_OK);
         cr_assert(n == strlen(cases[i].who), "case %zu", i);
@@ -382,7 +382,7 @@ Test(session, labels_and_circuits) {
 
 static const uint64_t prompt[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
 
-static struct kvr_score first_score(struct pair *p, size_t n, int64_t isl) {
+static struct kvr_pool_score first_score(struct pair *p, size_t n, int64_t isl) {
     struct kvr_query q = {.hashes = prompt, .n = n, .isl = isl};
     struct kvr_bytes a = text("a");
     q.rule = kvr_pool_options(p->pool)->rule;
@@ -390,7 +390,7 @@ static struct kvr_score first_score(struct pair *p, size_t n, int64_t isl) {
     q.among = &a;
     q.n_among = 1;
     cr_assert(pair_scores(p, &q) == KVR_OK);
-    const struct kvr_score *s;
+    const struct kvr_pool_score *s;
     cr_assert(kvr_scores(p->pool, p->now, &q, &s, &n) == KVR_OK);
     return s[0];
 }
@@ -399,12 +399,12 @@ static struct kvr_score first_score(struct pair *p, size_t n, int64_t isl) {
 Test(session, expected_is_what_is_held_or_live) {
     static struct pair p;
     start(&p, 0);
-    struct kvr_op ops[] = {{.kind = KVR_STORED, .hashes = prompt, .n = 8},
-                           {.kind = KVR_REMOVED, .hashes = prompt + 2, .n = 3},
-                           {.kind = KVR_STORED, .tier = KVR_HOST, .hashes = prompt, .n = 9},
-                           {.kind = KVR_REMOVED, .tier = KVR_HOST, .hashes = prompt, .n = 8}};
+    struct kvr_pool_op ops[] = {{.kind = KVR_STORED, .hashes = prompt, .n = 8},
+                                {.kind = KVR_REMOVED, .hashes = prompt + 2, .n = 3},
+                                {.kind = KVR_STORED, .tier = KVR_HOST, .hashes = prompt, .n = 9},
+                                {.kind = KVR_REMOVED, .tier = KVR_HOST, .hashes = prompt, .n = 8}};
     cr_assert(pair_event(&p, text("a"), 0, 1, 1, ops, 4, false) == KVR_OK);
-    struct kvr_score s = first_score(&p, 10, -1); // 1 2 _ _ _ 6 7 8 9h
+    struct kvr_pool_score s = first_score(&p, 10, -1); // 1 2 _ _ _ 6 7 8 9h
     cr_assert(s.overlap == 2 && s.expected == 2 && s.cached == 32);
     struct kvr_booking b = {.hashes = prompt, .n = 4, .isl = -1};
     cr_assert(pair_claim(&p, text("four"), text("a"), 0, &b) == KVR_OK);
@@ -442,7 +442,7 @@ Test(session, a_shared_prompt_counts_once) {
     kvr_worker_rank(p.pool, 0, 0, &r);
     cr_assert(r.prefill_tokens == 165 + 5);
     for (int i = 0; i < 2; i++) {
-        struct kvr_choice c;
+        struct kvr_pool_choice c;
         struct kvr_booking b;
         cr_assert(pair_select(&p, text("two"), &q, -1, 0) == KVR_OK);
         cr_assert(kvr_select(p.pool, p.now, text("two"), &q, -1, 0, &c, &b) == KVR_OK);

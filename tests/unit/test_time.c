@@ -197,7 +197,7 @@ static uint32_t overlap(struct pair *p, const uint64_t *hashes, size_t n) {
     struct kvr_query q = {.hashes = hashes, .n = n, .isl = -1};
     q.rule = kvr_pool_options(p->pool)->rule;
     cr_assert(pair_scores(p, &q) == KVR_OK);
-    const struct kvr_score *s;
+    const struct kvr_pool_score *s;
     cr_assert(kvr_scores(p->pool, p->now, &q, &s, &n) == KVR_OK);
     return s[0].overlap;
 }
@@ -250,7 +250,7 @@ Test(time, events_end_predictions) {
     static struct pair p;
     start(&p, 0, 0, 0, 100);
     static const struct {
-        struct kvr_op op;
+        struct kvr_pool_op op;
         bool fresh, forgets;
     } steps[] = {
         {{.kind = KVR_STORED, .hashes = prompt, .n = 6}, true, true},

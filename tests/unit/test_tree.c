@@ -89,9 +89,9 @@ static void move(struct forest *f, int node, int to) {
     }
 }
 
-static void draw(struct forest *f, struct kvr_op *op, uint64_t *room) {
+static void draw(struct forest *f, struct kvr_pool_op *op, uint64_t *room) {
     struct source *s = &f->source;
-    *op = (struct kvr_op){.kind = KVR_STORED, .tier = (int)source_below(s, KVR_TIERS)};
+    *op = (struct kvr_pool_op){.kind = KVR_STORED, .tier = (int)source_below(s, KVR_TIERS)};
     size_t n = path(f, (int)source_below(s, NODES), room), from = source_below(s, (uint32_t)n);
     unsigned k = source_below(s, 100);
     if (k < 50) {
@@ -112,7 +112,7 @@ static void draw(struct forest *f, struct kvr_op *op, uint64_t *room) {
 }
 
 // What the pool does with an event; the model does the same in its own way.
-static enum kvr_err apply(struct forest *f, int instance, const struct kvr_op *op) {
+static enum kvr_err apply(struct forest *f, int instance, const struct kvr_pool_op *op) {
     uint32_t *slots = f->slots[instance];
     uint64_t changed = 0;
     switch (op->kind) {
@@ -136,8 +136,8 @@ static enum kvr_err apply(struct forest *f, int instance, const struct kvr_op *o
     return KVR_RANGE;
 }
 
-static enum kvr_err transact(struct forest *f, int instance, const struct kvr_op *ops, size_t n,
-                             long budget) {
+static enum kvr_err transact(struct forest *f, int instance, const struct kvr_pool_op *ops,
+                             size_t n, long budget) {
     uint32_t before[KVR_TIERS];
     memcpy(before, f->slots[instance], sizeof before);
     enum kvr_err err = KVR_OK;
@@ -203,7 +203,7 @@ static void check_all(struct forest *f) {
 
 static void one(struct forest *f) {
     struct source *s = &f->source;
-    struct kvr_op ops[MAX_OPS];
+    struct kvr_pool_op ops[MAX_OPS];
     size_t n = 1 + source_below(s, MAX_OPS);
     for (int i = 0; i < 3; i++)
         move(f, (int)source_below(s, NODES), (int)source_below(s, NODES + 1) - 1);

@@ -8,7 +8,7 @@
 enum { MAX_OPS = 4, MAX_LISTED = 4096 };
 
 struct event {
-    struct kvr_op ops[MAX_OPS];
+    struct kvr_pool_op ops[MAX_OPS];
     uint64_t *room[MAX_OPS];
     size_t n;
 };
@@ -19,7 +19,7 @@ static int draw_tier(struct traffic *t) {
 
 // What an engine must not publish: the wrong parent, the wrong order. Only of a block that is known
 // already, or it would be taken for the truth.
-static void spoil(struct traffic *t, struct kvr_op *op, uint64_t *hashes) {
+static void spoil(struct traffic *t, struct kvr_pool_op *op, uint64_t *hashes) {
     struct source *s = &t->source;
     size_t at = op->n > 1 && source_chance(s, 50) ? 1 + source_below(s, (uint32_t)op->n - 1) : 0;
     if (!model_known(&t->pair->model, hashes[at])) return;
@@ -36,7 +36,7 @@ static void spoil(struct traffic *t, struct kvr_op *op, uint64_t *hashes) {
 }
 
 // A piece of a path, under a parent that is known in most cases.
-static void draw_stored(struct traffic *t, struct kvr_op *op, uint64_t *room, bool may_spoil) {
+static void draw_stored(struct traffic *t, struct kvr_pool_op *op, uint64_t *room, bool may_spoil) {
     struct source *s = &t->source;
     size_t n = traffic_path(t, (int)source_below(s, t->profile->nodes), room);
     size_t from = source_below(s, (uint32_t)n);
@@ -50,7 +50,7 @@ static void draw_stored(struct traffic *t, struct kvr_op *op, uint64_t *room, bo
     if (may_spoil && source_chance(s, 8)) spoil(t, op, room + from);
 }
 
-static void draw_removed(struct traffic *t, struct kvr_op *op, uint64_t *room) {
+static void draw_removed(struct traffic *t, struct kvr_pool_op *op, uint64_t *room) {
     struct source *s = &t->source;
     op->hashes = room;
     if (source_chance(s, 50)) { // the end of a path, as an engine evicts, or its middle
@@ -68,7 +68,7 @@ static void draw_removed(struct traffic *t, struct kvr_op *op, uint64_t *room) {
 
 static void draw_op(struct traffic *t, struct event *e, bool fresh) {
     struct source *s = &t->source;
-    struct kvr_op *op = &e->ops[e->n];
+    struct kvr_pool_op *op = &e->ops[e->n];
     memset(op, 0, sizeof *op);
     op->tier = draw_tier(t);
     unsigned k = source_below(s, 100);
@@ -123,11 +123,11 @@ static void moving_event(struct traffic *t, struct kvr_bytes worker, uint32_t ra
     for (unsigned i = 0; i < t->profile->nodes && n < t->room; i++)
         if (below(t, (int)i, node)) e->room[0][n++] = t->nodes[i].hash;
     for (int tier = 0; tier < KVR_TIERS; tier++)
-        e->ops[e->n++] = (struct kvr_op){KVR_REMOVED, tier, false, 0, e->room[0], n};
+        e->ops[e->n++] = (struct kvr_pool_op){KVR_REMOVED, tier, false, 0, e->room[0], n};
     int from = t->nodes[node].parent;
     move(t, node, to);
     e->room[3][0] = t->nodes[node].hash;
-    e->ops[e->n++] = (struct kvr_op){
+    e->ops[e->n++] = (struct kvr_pool_op){
         KVR_STORED, draw_tier(t), to >= 0, to >= 0 ? t->nodes[to].hash : 0, e->room[3], 1};
     bool fresh = source_chance(s, 20);
     enum kvr_err err = pair_event(t->pair, worker, rank, fresh ? r->epoch + 1 : r->epoch,

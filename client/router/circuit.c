@@ -38,12 +38,15 @@ static struct kvr_bytes name_of(const struct suspect *s) {
     return (struct kvr_bytes){s->worker, s->worker_size};
 }
 
+static bool is_of(const struct suspect *s, const struct pool *p, struct kvr_bytes worker) {
+    return s->worker_size == worker.n && !memcmp(s->worker, worker.p, worker.n) &&
+           !strcmp(s->pool, p->options.name);
+}
+
 static struct suspect **find(struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = &c->first;
-    for (; *at; at = &(*at)->next)
-        if ((*at)->worker_size == worker.n && !memcmp((*at)->worker, worker.p, worker.n) &&
-            !strcmp((*at)->pool, p->options.name))
-            break;
+    while (*at && !is_of(*at, p, worker))
+        at = &(*at)->next;
     return at;
 }
 
@@ -110,6 +113,12 @@ void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     forget(c, at);
 }
 
+bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
+    for (const struct suspect *s = c->first; s; s = s->next)
+        if (is_of(s, p, worker)) return s->failures >= FAILURES_HERE;
+    return false;
+}
+
 size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
                         size_t n) {
     size_t found = 0;
@@ -145,11 +154,16 @@ static void on_failed(void *ctx, enum upstream_failure why) {
     if (p) report(p, name_of(s), false);
 }
 
+// Whoever doesn't know the path lives: not every engine has one for its health.
+static bool is_alive(int status) {
+    return status / 100 == 2 || status == 404 || status == 405 || status == 501;
+}
+
 static void on_end(void *ctx) {
     struct suspect *s = ctx;
     struct circuits *c = s->circuits;
     struct pool *p = pools_named(c->router->pools, s->pool);
-    if (s->status != 200 || !p) {
+    if (!is_alive(s->status) || !p) {
         on_failed(ctx, UPSTREAM_RESET);
         return;
     }
@@ -162,7 +176,7 @@ static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
 static void probe(struct suspect *s) {
     struct upstream_request request = {.address = s->address,
                                        .method = "GET",
-                                       .path = "/health",
+                                       .path = s->circuits->router->options.health,
                                        .fresh = true,
                                        .head_ms = PROBE_PATIENCE_MS};
     s->status = 0;

@@ -316,3 +316,43 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
     cr_assert(who.complete && who.status == 504);
     caller_free(&who);
 }
+
+// ---- Probes --------------------------------------------------------------------------------------
+
+// Gone for three calls, and then there again: without a path for its health, as it always was.
+static void has_no_health(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    server_say(to, strncmp(e->head, "GET ", 4) ? OK "Content-Length: 2\r\n\r\nok"
+                                               : "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+static long long open_circuits(void) {
+    return stand_info(&s, "kvroute", "open_circuits");
+}
+
+Test(engine, without_a_health_path_it_comes_back, .fini = down) {
+    char flag[80];
+    const char *flags[] = {"--engine", flag, "--probe", "100", "--health", "/alive", NULL};
+    crowd_open(&crowd);
+    server_open(&engine, crowd.base, has_no_health);
+    snprintf(flag, sizeof flag, "%s", engine.address);
+    stand_redis(&s);
+    stand_router(&s, 0, flags);
+    stand_await_ready(&s, 0);
+    server_shut(&engine, true);
+    for (int i = 0; i < 3; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.status == 502);
+        caller_free(&who);
+    }
+    for (int64_t end = now_ms() + PATIENCE_MS; open_circuits() != 1; crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end, "its circuit stays closed");
+    server_shut(&engine, false);
+    await_request(1);
+    cr_assert(!strncmp(engine.head, "GET /alive ", 11), "%s", engine.head);
+    for (int64_t end = now_ms() + PATIENCE_MS; open_circuits() != 0; crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end, "its circuit stays open");
+    struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+    cr_assert(who.status == 200 && text_is(&who, "ok"));
+    caller_free(&who);
+}

@@ -326,6 +326,23 @@ static void has_no_health(struct server *e, size_t n, struct bufferevent *to) {
                                                : "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
 }
 
+static void wants_a_key(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+Test(engine, models_need_a_key, .fini = down) {
+    up(wants_a_key, "", NULL);
+    int fd = http_connect(port());
+    http_say(fd, "GET /v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer no\r\n\r\n");
+    await_request(1);
+    cr_assert(strstr(engine.head, "\r\nAuthorization: Bearer no\r\n"));
+    crowd_run(&crowd, 1);
+    cr_assert_str_eq(http_code(http_answer(fd, false), 401), "UNAUTHORIZED");
+    close(fd);
+}
+
 static long long open_circuits(void) {
     return stand_info(&s, "kvroute", "open_circuits");
 }

@@ -504,6 +504,20 @@ Test(proxy, a_dead_engine_is_left_alone, .fini = down) {
     cr_assert(stand_info(&s, "kvroute", "open_circuits") == 0);
 }
 
+// Which of the engines is asked what they serve is a matter of chance; who is dead isn't one of it.
+Test(proxy, models_while_an_engine_is_dead, .fini = down) {
+    up(3, "--time-scale 0", 1, NULL);
+    stand_kill(&s.engines[1], SIGKILL);
+    for (int i = 0; i < 6; i++) {
+        struct response r = http_get(s.routers[0].port, "/v1/models");
+        cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""), "%d %s", r.status, r.body);
+        response_free(&r);
+    }
+    struct response r = http_get(s.routers[0].port, "/health");
+    cr_assert(r.status == 200 && !strcmp(r.body, "ok\n"));
+    response_free(&r);
+}
+
 // The pool can't say which engine is dead: then the router knows by itself.
 Test(proxy, an_engine_dies_while_redis_is_away, .fini = down) {
     up(3, "--time-scale 0", 1, NULL);

@@ -8,7 +8,7 @@
 #include "metrics.h"
 #include "proxy_impl.h"
 
-enum { RANK_ROOM = 40 };
+enum { RANK_ROOM = 40, FULL_MS = 1000 };
 
 // ---- Headers -------------------------------------------------------------------------------------
 
@@ -197,6 +197,27 @@ static void no_memory(struct forwarded *f) {
         exchange_error(x, 503, "NOMEM", "no memory");
 }
 
+// The head is all that is wanted of this answer.
+static void elsewhere(struct forwarded *f) {
+    upstream_cancel(f->call);
+    f->call = NULL;
+    proxy_retry(f);
+}
+
+// An engine whose queue is full says nothing of the others'. Once: when they all are, the client is to
+// hear it.
+static bool turns_away(const struct forwarded *f, int status) {
+    return (status == 429 || status == 408) && !f->turned;
+}
+
+static void turned_away(struct forwarded *f) {
+    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
+    f->turned = true;
+    outcome(f, ENGINE_REFUSED);
+    elsewhere(f);
+}
+
 static void on_head(void *ctx, const struct reply *r) {
     struct forwarded *f = ctx;
     const char *type = reply_find(r, "Content-Type");
@@ -205,15 +226,14 @@ static void on_head(void *ctx, const struct reply *r) {
     stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (r->status < 500) {
         if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
+        if (!turns_away(f, r->status) || !proxy_may_retry(f)) return;
+        turned_away(f);
         return;
     }
     // What an engine doesn't know how to do, another of the pool won't either.
     if (r->status == 501 || r->status == 505) return;
     blame(f, true);
-    if (!proxy_may_retry(f)) return; // then the client gets it as it is
-    upstream_cancel(f->call);
-    f->call = NULL;
-    proxy_retry(f);
+    if (proxy_may_retry(f)) elsewhere(f); // else the client gets it as it is
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {

@@ -16,6 +16,11 @@
 struct router;
 struct exchange;
 
+// What this router has seen of a worker by itself; it lasts from look to look.
+struct seen_here {
+    int64_t full_us; // until then it isn't chosen if another can be: it had too much to do
+};
+
 struct pool_worker {
     char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
     enum kvr_state state;
@@ -28,6 +33,7 @@ struct pool_worker {
     double ttft, tpot; // ms, means of ranks; −1: unknown
     double speed;      // 0: learnt
     json_t *labels;    // texts; NULL: none
+    struct seen_here here;
 };
 
 struct pool {
@@ -71,7 +77,7 @@ void pools_take(struct exchange *x, struct pool *p); // once for each exchange
 void pools_give_back(struct exchange *x);
 
 // NULL: not known (any more).
-const struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
+struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
 bool pool_degraded(const struct pool *p); // there is no primary now
 
 #endif

@@ -123,9 +123,11 @@ static void new_id(struct forwarded *f) {
 
 static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {
     struct exchange *x = f->x;
-    bool tried = f->n_tried > 0;
+    bool tried = f->n_tried > 0, turned = f->turned;
     forwarded_free(f);
-    if (tried)
+    if (turned)
+        exchange_error(x, 503, "OVERLOAD", "the engine has too much to do, and there is no other");
+    else if (tried)
         exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
     else
         answer_code(x, code, message);
@@ -175,13 +177,23 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     }
 }
 
+// Those that aren't to be chosen if another can be; at most n, returns how many.
+static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_t n) {
+    size_t found = circuit_suspects(f->proxy->circuits, f->pool, out, n);
+    int64_t now = now_us();
+    for (size_t i = 0; i < f->pool->n_workers && found < n; i++)
+        if (f->pool->workers[i].here.full_us > now)
+            out[found++] = kvr_text(f->pool->workers[i].name);
+    return found;
+}
+
 void proxy_select(struct forwarded *f) {
     struct kvr_bytes out[MOST_TRIES + MOST_SUSPECTED];
     size_t n = 0;
     for (; n < f->n_tried; n++)
         out[n] = (struct kvr_bytes){f->tried[n], f->tried_size[n]};
     if (!f->any) {
-        size_t suspects = circuit_suspects(f->proxy->circuits, f->pool, out + n, MOST_SUSPECTED);
+        size_t suspects = left_alone(f, out + n, MOST_SUSPECTED);
         f->any = !suspects; // then asking again would change nothing
         n += suspects;
     }

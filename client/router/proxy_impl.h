@@ -58,7 +58,8 @@ struct forwarded {
     char tried[MOST_TRIES][KVR_MAX_NAME];
     size_t tried_size[MOST_TRIES];
     unsigned n_tried;
-    bool fresh; // the connection is to be a new one
+    bool fresh;  // the connection is to be a new one
+    bool turned; // away by an engine that has too much to do
 
     // The answer.
     const struct reply *reply; // its head has come

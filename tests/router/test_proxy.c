@@ -331,6 +331,15 @@ static bool engine_answers(void) {
     return metric(0, "num_requests_running") >= 0;
 }
 
+static int failed_tries(int router) {
+    struct response r = http_get(s.routers[router].port, "/metrics");
+    int tries = 0;
+    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
+        tries += atoi(at += 17);
+    response_free(&r);
+    return tries;
+}
+
 // Before the first byte: the client sees one good answer.
 Test(proxy, an_engine_fails_before_it_answers, .fini = down) {
     static const char *const faults[] = {"kind=reset", "kind=reset&gently=1",
@@ -361,6 +370,29 @@ Test(proxy, an_engine_fails_before_it_answers, .fini = down) {
     free(log);
 }
 
+// A full queue is one engine's: another is asked, once, and neither is blamed.
+Test(proxy, an_engine_has_too_much_to_do, .fini = down) {
+    static const char *const faults[] = {"kind=fail&n=1000&status=429",
+                                         "kind=fail&n=1000&status=408"};
+    static const int statuses[] = {429, 408};
+    up(2, "--time-scale 0", 1, NULL);
+    for (int i = 0; i < 2; i++) {
+        fault(0, faults[i]);
+        for (int k = 0; k < 4; k++) {
+            struct caller who = ask(0, "a b c", 5, k & 1);
+            cr_assert(who.status == 200 && who.complete, "%s: %d", faults[i], who.status);
+            caller_free(&who);
+        }
+        fault(1, faults[i]);
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == statuses[i] && who.complete, "%s: %d", faults[i], who.status);
+        caller_free(&who);
+        fault(1, "kind=clear");
+    }
+    await(nothing_is_booked, "something stays booked");
+    cr_assert(failed_tries(0) == 0 && stand_info(&s, "kvroute", "open_circuits") == 0);
+}
+
 // After it: a stream ends with an event that says so, whatever else is visibly broken.
 Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
     up(1, "--decode-speed 200 --time-scale 1", 1, NULL);
@@ -389,15 +421,6 @@ Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
     caller_free(&who);
     free(body);
     await(nothing_is_booked, "something stays booked");
-}
-
-static int failed_tries(int router) {
-    struct response r = http_get(s.routers[router].port, "/metrics");
-    int tries = 0;
-    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
-        tries += atoi(at += 17);
-    response_free(&r);
-    return tries;
 }
 
 // An overload isn't multiplied: beyond the budget nobody is tried twice.

@@ -82,6 +82,15 @@ bool forward_prepare(struct forwarded *f) {
     return f->headers != NULL;
 }
 
+char *forward_key(const struct exchange *x) {
+    const char *key = http_header(&x->head, "authorization");
+    if (!key || *x->router->options.token_file) return NULL;
+    size_t n = strlen(key) + 20;
+    char *line = malloc(n);
+    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
+    return line;
+}
+
 static void set_rank(struct forwarded *f) {
     snprintf(f->headers + f->headers_size, RANK_ROOM, "X-data-parallel-rank: %u\r\n", f->rank);
 }

@@ -165,16 +165,6 @@ static bool ask_next(struct question *q) {
     return q->call != NULL;
 }
 
-// The client's own key, where it is meant for the engines.
-static char *key_of(const struct exchange *x) {
-    const char *key = http_header(&x->head, "authorization");
-    if (!key || *x->router->options.token_file) return NULL;
-    size_t n = strlen(key) + 20;
-    char *line = malloc(n);
-    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
-    return line;
-}
-
 void proxy_models(struct exchange *x) {
     struct proxy *p = x->router->proxy;
     struct gathering *g = calloc(1, sizeof *g);
@@ -192,7 +182,7 @@ void proxy_models(struct exchange *x) {
     g->x = x;
     x->arg = g;
     x->gone = on_gone;
-    g->headers = key_of(x);
+    g->headers = forward_key(x);
     for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
         struct question *q = &g->questions[g->n++];
         q->gathering = g;

@@ -19,6 +19,7 @@ struct exchange;
 // What this router has seen of a worker by itself; it lasts from look to look.
 struct seen_here {
     int64_t full_us; // until then it isn't chosen if another can be: it had too much to do
+    int64_t mute_us; // until then it isn't asked for tokens: it didn't answer, or can't
 };
 
 struct pool_worker {
@@ -50,8 +51,7 @@ struct pool {
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
     int64_t selects, select_blocks, overlap_blocks, expected_blocks, requests, blocks, version;
-    enum kvr_code last;   // of the last look
-    int64_t no_tokens_us; // until then no engine is asked for tokens: the last one couldn't tell
+    enum kvr_code last; // of the last look
     // Bookkeeping.
     unsigned uses, asking, quiet;
     bool retired;

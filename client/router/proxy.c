@@ -8,18 +8,15 @@
 #include <string.h>
 
 #include "answer.h"
-#include "bytes.h"
 #include "dice.h"
 #include "hints.h"
 #include "metrics.h"
+#include "tokens.h"
 
 enum {
     TICK_MS = 250,
     TELL_TOKENS_MS = 5000, // the pool is told of the output as often
     TELL_ALIVE_MS = 20000, // and that a request still is one, when nothing else is said
-    TOKENIZE_MS = 5000,
-    NO_TOKENS_S = 60,
-    MOST_TOLD = 64 << 20, // bytes of an answer of /tokenize
     MOST_SUSPECTED = 32,
 };
 
@@ -270,96 +267,21 @@ static enum prompt_way way_of(const struct pool *pool) {
     default:
         break;
     }
-    return now_us() < pool->no_tokens_us ? PROMPT_IDS : PROMPT_TOKENIZE;
+    return PROMPT_TOKENIZE;
 }
 
-static struct prompt_how how_of(const struct pool *pool) {
+struct prompt_how proxy_how(const struct pool *pool) {
     return (struct prompt_how){.way = way_of(pool),
                                .block_size = pool->block_size,
                                .chunk = pool->options.chunk,
                                .space = kvr_text(pool->options.salt)};
 }
 
-const char *proxy_some_address(struct proxy *p, const struct pool *pool) {
-    for (size_t i = 0; i < pool->n_workers; i++) {
-        const struct pool_worker *w = &pool->workers[p->turn++ % pool->n_workers];
-        if (w->state == KVR_READY && *w->addr) return w->addr;
-    }
-    return NULL;
-}
-
-// The blocks are known, or can't be: what was only for them goes.
-static void blocks_known(struct forwarded *f) {
+// What was only for the blocks goes.
+void proxy_blocks_known(struct forwarded *f) {
     drop_question(f);
     f->x->record.input = f->prompt.isl;
     proxy_select(f);
-}
-
-static void told_head(void *ctx, const struct reply *reply) {
-    ((struct forwarded *)ctx)->reply = reply;
-}
-
-static void told_data(void *ctx, struct evbuffer *bytes) {
-    struct forwarded *f = ctx;
-    bytes_move(bytes, f->told, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
-    upstream_cancel(f->call);
-    f->call = NULL;
-    f->reply = NULL;
-    blocks_known(f);
-}
-
-static void told_end(void *ctx) {
-    struct forwarded *f = ctx;
-    struct prompt_how how = how_of(f->pool);
-    f->call = NULL;
-    int status = f->reply->status;
-    if (status == 200) prompt_told(&f->prompt, f->told, f->json, &how);
-    if (status == 404 || status == 405 || status == 501)
-        f->pool->no_tokens_us = now_us() + (int64_t)NO_TOKENS_S * 1000000;
-    f->reply = NULL;
-    blocks_known(f);
-}
-
-static void ask_tokens(struct forwarded *f);
-
-static void told_failed(void *ctx, enum upstream_failure why) {
-    struct forwarded *f = ctx;
-    f->call = NULL;
-    f->reply = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
-        f->fresh = true;
-        ask_tokens(f);
-    } else {
-        blocks_known(f);
-    }
-}
-
-// Parsed, a body is many times as large as it came: while an engine is asked, only the question and
-// what salts the hashes are kept.
-static void make_question(struct forwarded *f) {
-    json_t *salt = json_object_get(f->json, "cache_salt");
-    json_t *little = json_object();
-    f->question = prompt_question(f->kind, f->json);
-    f->told = evbuffer_new();
-    if (salt) json_object_set(little, "cache_salt", salt);
-    json_decref(f->json);
-    f->json = little;
-}
-
-// Whatever comes of it, the request goes on; without blocks if it must.
-static void ask_tokens(struct forwarded *f) {
-    static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
-    struct upstream_request request = {.address = proxy_some_address(f->proxy, f->pool),
-                                       .method = "POST",
-                                       .path = "/tokenize",
-                                       .headers = "Content-Type: application/json\r\n",
-                                       .body = f->question,
-                                       .fresh = f->fresh,
-                                       .head_ms = TOKENIZE_MS};
-    if (request.address && request.body && f->told)
-        f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
-    if (!f->call) blocks_known(f);
 }
 
 // What the request says of itself besides its prompt. False: no memory.
@@ -405,7 +327,7 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         exchange_error(x, 503, "NOMEM", "no memory");
         return;
     }
-    struct prompt_how how = how_of(pool);
+    struct prompt_how how = proxy_how(pool);
     pools_take(x, pool);
     x->arg = f;
     x->gone = on_gone;
@@ -416,12 +338,10 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         return;
     }
     x->record.stream = f->prompt.stream;
-    if (f->prompt.untold) {
-        make_question(f);
-        ask_tokens(f);
-    } else {
-        blocks_known(f);
-    }
+    if (f->prompt.untold && tokens_can(f))
+        tokens_ask(f);
+    else
+        proxy_blocks_known(f);
 }
 
 void proxy_chat(struct exchange *x) {

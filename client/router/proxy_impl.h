@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What proxy.c (from the request to the choice), forward.c (from the choice to the answer's end) and
-// models.c share.
+// What proxy.c (from the request to the choice), tokens.c, forward.c (from the choice to the answer's
+// end) and models.c share.
 #ifndef ROUTER_PROXY_IMPL_H
 #define ROUTER_PROXY_IMPL_H
 
@@ -40,6 +40,8 @@ struct forwarded {
     enum prompt_kind kind;
     json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
     struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
+    char asked[KVR_MAX_NAME + 1];     // the worker that is asked, or was last
+    unsigned n_asked;
     struct prompt prompt;
     char *session; // its name; NULL: it is of none
     size_t session_size;
@@ -82,12 +84,14 @@ void proxy_release(struct forwarded *f); // the booking, if there is one
 void proxy_update(struct forwarded *f, bool prefilled);
 // Whether one more try is within the limits; takes it out of the budget.
 bool proxy_may_retry(struct forwarded *f);
-void proxy_retry(struct forwarded *f); // leaves the engine out, and chooses again
-// An address of a worker that is ready, another one each time; NULL: none is known.
-const char *proxy_some_address(struct proxy *p, const struct pool *pool);
+void proxy_retry(struct forwarded *f);                // leaves the engine out, and chooses again
+struct prompt_how proxy_how(const struct pool *pool); // how prompts become blocks there
+void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice is next
 
 // forward.c
 bool forward_prepare(struct forwarded *f); // false: no memory
+// The header line with the client's own key, where that is meant for the engines; to be freed. NULL: none.
+char *forward_key(const struct exchange *x);
 void forward(struct forwarded *f);
 
 #endif

@@ -462,7 +462,7 @@ static void begin(struct upstream_call *c, struct connection *k) {
         bufferevent_enable(k->stream, EV_READ);
     } else {
         c->stage = CONNECTING;
-        move_deadline(c, u->options.connect_ms);
+        move_deadline(c, c->head_ms < u->options.connect_ms ? c->head_ms : u->options.connect_ms);
         // An error comes to on_event, later, as all callbacks of the stream do.
         bufferevent_socket_connect_hostname(k->stream, u->dns, AF_UNSPEC, k->address->host,
                                             k->address->port);

@@ -75,37 +75,47 @@ static void wait_for_tick(struct circuits *c) {
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
+static void failed_again(struct suspect *s) {
+    if (++s->failures == FAILURES_HERE)
+        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+}
+
+// NULL: there are too many, or no memory.
+static struct suspect *suspect_new(struct circuits *c, const struct pool *p,
+                                   struct kvr_bytes worker, const char *address) {
+    size_t n = strlen(address);
+    struct suspect *s =
+        c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+            ? calloc(1, sizeof *s)
+            : NULL;
+    if (!s) return NULL;
+    s->circuits = c;
+    memcpy(s->pool, p->options.name, sizeof s->pool);
+    memcpy(s->worker, worker.p, worker.n);
+    memcpy(s->address, address, n);
+    s->worker_size = worker.n;
+    s->since_us = now_us();
+    s->next = c->first;
+    c->first = s;
+    c->n++;
+    return s;
+}
+
 void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached) {
     struct suspect *s = *find(c, p, worker);
     report(p, worker, false);
-    if (!s) {
-        size_t n = strlen(address);
-        s = c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
-                ? calloc(1, sizeof *s)
-                : NULL;
-        if (!s) return;
-        s->circuits = c;
-        memcpy(s->pool, p->options.name, sizeof s->pool);
-        memcpy(s->worker, worker.p, worker.n);
-        memcpy(s->address, address, n);
-        s->worker_size = worker.n;
-        s->next = c->first;
-        c->first = s;
-        c->n++;
-    }
-    s->failures++;
+    if (!s && !(s = suspect_new(c, p, worker, address))) return;
+    failed_again(s);
     s->reached = reached;
     s->since_us = now_us();
-    if (s->failures == FAILURES_HERE)
-        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
     wait_for_tick(c);
 }
 
 void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
-    if (here || fails_elsewhere(p, worker)) report(p, worker, true);
+    if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
     if ((*at)->failures >= FAILURES_HERE)
         log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
@@ -150,7 +160,7 @@ static void on_failed(void *ctx, enum upstream_failure why) {
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
     (void)why;
     s->probe = NULL;
-    if (s->failures < FAILURES_HERE) s->failures++;
+    if (s->failures < FAILURES_HERE) failed_again(s);
     if (p) report(p, name_of(s), false);
 }
 
@@ -206,6 +216,14 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
         if (!s->reached && !s->probe) probe(s);
         at = &s->next;
     }
+    wait_for_tick(c);
+}
+
+void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                   const char *address) {
+    if (*find(c, p, worker)) return;
+    struct suspect *s = suspect_new(c, p, worker, address);
+    if (s) probe(s);
     wait_for_tick(c);
 }
 

@@ -29,6 +29,9 @@ void circuits_free(struct circuits *c);
 // reached: it has answered, and that was the failure.
 void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached);
+// Whether it lives is to be seen: it is probed, and fails if that fails.
+void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                   const char *address);
 void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker);
 // Whether this process has seen so many failures of it that it isn't to be chosen.
 bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker);

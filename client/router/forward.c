@@ -159,14 +159,41 @@ static struct exchange *let_go(struct forwarded *f) {
 
 // ---- From the engine -----------------------------------------------------------------------------
 
-static void blame(struct forwarded *f, bool reached) {
+// Who can't be reached has failed. Who has read the request may have failed because of it: whose fault
+// it was is known when another engine has had it, too.
+enum fault { NOT_REACHED, NO_ANSWER, BAD_ANSWER };
+
+static enum fault fault_of(enum upstream_failure why) {
+    return why == UPSTREAM_CONNECT ? NOT_REACHED : NO_ANSWER;
+}
+
+static void failed(struct forwarded *f, enum fault what) {
     outcome(f, f->answering ? ENGINE_CUT : ENGINE_FAILED);
-    circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, reached);
+    // On a kept connection it may have been read before, by one that isn't there any more.
+    f->n_sent += what != NOT_REACHED || f->fresh;
+    if (what == NOT_REACHED) {
+        circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, false);
+    } else if (!*f->accused) {
+        memcpy(f->accused, f->address, sizeof f->accused);
+        memcpy(f->accused_name, f->worker, f->worker_size);
+        f->accused_size = f->worker_size;
+        f->accused_reached = what == BAD_ANSWER;
+    }
+    if (what == NO_ANSWER)
+        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+}
+
+// This engine answers what another one failed with.
+static void blame_accused(struct forwarded *f) {
+    struct kvr_bytes name = {f->accused_name, f->accused_size};
+    if (!*f->accused) return;
+    circuit_failed(f->proxy->circuits, f->pool, name, f->accused, f->accused_reached);
+    *f->accused = 0;
 }
 
 // Nothing of an answer has come, or nothing that the client has seen.
 static void failed_before(struct forwarded *f, enum upstream_failure why) {
-    blame(f, false);
+    failed(f, fault_of(why));
     if (proxy_may_retry(f)) {
         proxy_retry(f);
         return;
@@ -180,10 +207,10 @@ static void failed_before(struct forwarded *f, enum upstream_failure why) {
                                                : "the engine broke off before its answer");
 }
 
-static void failed_within(struct forwarded *f) {
+static void failed_within(struct forwarded *f, enum upstream_failure why) {
     struct evbuffer *out = evbuffer_new();
     bool said = f->stream.events && f->reply->length < 0 && out;
-    blame(f, false);
+    failed(f, fault_of(why));
     if (said) {
         stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
         exchange_data(f->x, out);
@@ -241,7 +268,7 @@ static void on_head(void *ctx, const struct reply *r) {
     }
     // What an engine doesn't know how to do, another of the pool won't either.
     if (r->status == 501 || r->status == 505) return;
-    blame(f, true);
+    failed(f, BAD_ANSWER);
     if (proxy_may_retry(f)) elsewhere(f); // else the client gets it as it is
 }
 
@@ -255,6 +282,7 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
     }
     if (!evbuffer_get_length(out)) return;
     if (!f->answering) begin_answer(f);
+    if (f->good) blame_accused(f);
     look_for_token(f);
     next_piece(f);
     if (!exchange_data(f->x, out)) upstream_pause(f->call);
@@ -266,6 +294,7 @@ static void on_end(void *ctx) {
     f->call = NULL;
     outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
     if (!f->answering) begin_answer(f);
+    if (f->good) blame_accused(f);
     stream_end(&f->stream, out);
     look_for_token(f); // its line had no end
     if (evbuffer_get_length(out)) exchange_data(f->x, out);
@@ -279,7 +308,7 @@ static void on_failed(void *ctx, enum upstream_failure why) {
         f->fresh = true;
         forward(f);
     } else if (f->answering) {
-        failed_within(f);
+        failed_within(f, why);
     } else {
         failed_before(f, why);
     }

@@ -18,6 +18,7 @@ enum {
     TELL_TOKENS_MS = 5000, // the pool is told of the output as often
     TELL_ALIVE_MS = 20000, // and that a request still is one, when nothing else is said
     MOST_SUSPECTED = 32,
+    MOST_SENT = 2, // a request may be what kills its engines
 };
 
 // ---- A request's life ----------------------------------------------------------------------------
@@ -230,7 +231,9 @@ static bool has_another(const struct forwarded *f) {
 bool proxy_may_retry(struct forwarded *f) {
     struct proxy *p = f->proxy;
     unsigned most = p->router->options.tries;
-    if (f->n_tried >= MOST_TRIES || f->x->record.tries >= most || !has_another(f)) return false;
+    if (f->n_sent >= MOST_SENT || f->n_tried >= MOST_TRIES || f->x->record.tries >= most ||
+        !has_another(f))
+        return false;
     bool allowed = p->budget >= 1;
     if (allowed) p->budget -= 1;
     metrics_retry(p->router->metrics, allowed);

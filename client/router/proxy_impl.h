@@ -60,8 +60,13 @@ struct forwarded {
     char tried[MOST_TRIES][KVR_MAX_NAME];
     size_t tried_size[MOST_TRIES];
     unsigned n_tried;
-    bool fresh;  // the connection is to be a new one
-    bool turned; // away by an engine that has too much to do
+    unsigned n_sent; // of these, the ones that may have read the request
+    bool fresh;      // the connection is to be a new one
+    bool turned;     // away by an engine that has too much to do
+    // The engine that failed with this request, to be blamed if another one answers it; "": none.
+    char accused[KVR_MAX_ADDR + 1], accused_name[KVR_MAX_NAME];
+    size_t accused_size;
+    bool accused_reached;
 
     // The answer.
     const struct reply *reply; // its head has come

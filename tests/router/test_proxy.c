@@ -393,6 +393,48 @@ Test(proxy, an_engine_has_too_much_to_do, .fini = down) {
     cr_assert(failed_tries(0) == 0 && stand_info(&s, "kvroute", "open_circuits") == 0);
 }
 
+static long long failures(int engine) {
+    redisReply *r =
+        stand_say(&s, "KVROUTE.WORKER GET kvroute 127.0.0.1:%d", s.engines[engine].port);
+    long long n = -1;
+    for (size_t i = 0; r && i + 1 < r->elements; i += 2)
+        if (!strcmp(r->element[i]->str, "failures")) n = r->element[i + 1]->integer;
+    if (r) freeReplyObject(r);
+    return n;
+}
+
+static bool the_first_is_blamed(void) {
+    return failures(0) == 1;
+}
+
+// A request may be what its engines fail of: no more than two get it, and only when the second one
+// answers is the first to blame.
+Test(proxy, a_request_that_engines_fail_of, .fini = down) {
+    static const char *const faults[] = {"kind=fail&n=1&status=500", "kind=reset"};
+    static const int statuses[] = {500, 502};
+    up(4, "--time-scale 0", 1, NULL);
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 4; k++)
+            fault(k, faults[i]);
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == statuses[i] && who.complete, "%d", who.status);
+        cr_assert(failed_tries(0) == 2 * (i + 1), "%d tries", failed_tries(0));
+        caller_free(&who);
+        await(nothing_is_booked, "something stays booked");
+        for (int k = 0; k < 4; k++) {
+            cr_assert(failures(k) == 0, "engine %d is blamed", k);
+            fault(k, "kind=clear");
+        }
+    }
+    fault(0, "kind=fail&n=1&status=500");
+    while (failed_tries(0) == 4) { // until one comes to it
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == 200 && who.complete, "%d", who.status);
+        caller_free(&who);
+    }
+    await(the_first_is_blamed, "nobody is blamed");
+}
+
 // After it: a stream ends with an event that says so, whatever else is visibly broken.
 Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
     up(1, "--decode-speed 200 --time-scale 1", 1, NULL);

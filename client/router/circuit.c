@@ -117,6 +117,8 @@ void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     bool here = at && *at;
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
+    struct pool_worker *w = pool_worker(p, worker);
+    if (w) w->here.heard_us = now_us();
     if ((*at)->failures >= FAILURES_HERE)
         log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                  (*at)->address);
@@ -140,6 +142,8 @@ size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct k
 
 // ---- Probes --------------------------------------------------------------------------------------
 
+static void probe(struct suspect *s);
+
 static void on_head(void *ctx, const struct reply *reply) {
     struct suspect *s = ctx;
     s->status = reply->status;
@@ -158,10 +162,11 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
 static void on_failed(void *ctx, enum upstream_failure why) {
     struct suspect *s = ctx;
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
-    (void)why;
     s->probe = NULL;
     if (s->failures < FAILURES_HERE) failed_again(s);
     if (p) report(p, name_of(s), false);
+    // Requests may be waiting for it: until it is known, there is no pause.
+    if (s->failures < FAILURES_HERE && why == UPSTREAM_TIMEOUT) probe(s);
 }
 
 // Whoever doesn't know the path lives: not every engine has one for its health.

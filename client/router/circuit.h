@@ -8,7 +8,8 @@
 //
 // A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one; so
 // does one that says it has no such path. One that answers 5xx isn't: its /health says nothing about
-// that, only a request can.
+// that, only a request can. One that says nothing is doubted: it is probed, and three probes without an
+// answer are three failures.
 #ifndef ROUTER_CIRCUIT_H
 #define ROUTER_CIRCUIT_H
 

@@ -8,7 +8,11 @@
 #include "metrics.h"
 #include "proxy_impl.h"
 
-enum { RANK_ROOM = 40, FULL_MS = 1000 };
+enum {
+    RANK_ROOM = 40,
+    FULL_MS = 1000,
+    SILENT_MS = 1000, // an engine that says nothing at all for so long is looked at
+};
 
 // ---- Headers -------------------------------------------------------------------------------------
 
@@ -293,6 +297,7 @@ static void on_end(void *ctx) {
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
     outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
+    proxy_heard(f, now_us());
     if (!f->answering) begin_answer(f);
     if (f->good) blame_accused(f);
     stream_end(&f->stream, out);
@@ -312,6 +317,21 @@ static void on_failed(void *ctx, enum upstream_failure why) {
     } else {
         failed_before(f, why);
     }
+}
+
+// An engine that is dead isn't overloaded: this isn't the budget's business.
+static void leave_dead(struct forwarded *f) {
+    f->n_sent++;
+    outcome(f, ENGINE_FAILED);
+    elsewhere(f);
+}
+
+void forward_watch(struct forwarded *f, int64_t now) {
+    const struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    int64_t since = w && w->here.heard_us > f->booked_us ? w->here.heard_us : f->booked_us;
+    if (now - since > (int64_t)SILENT_MS * 1000)
+        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+    if (!f->given_up && proxy_is_dead(f) && proxy_has_try(f)) leave_dead(f);
 }
 
 void forward(struct forwarded *f) {

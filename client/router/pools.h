@@ -18,8 +18,9 @@ struct exchange;
 
 // What this router has seen of a worker by itself; it lasts from look to look.
 struct seen_here {
-    int64_t full_us; // until then it isn't chosen if another can be: it had too much to do
-    int64_t mute_us; // until then it isn't asked for tokens: it didn't answer, or can't
+    int64_t full_us;  // until then it isn't chosen if another can be: it had too much to do
+    int64_t heard_us; // when it last said something; 0: never
+    int64_t mute_us;  // until then it isn't asked for tokens: it didn't answer, or can't
 };
 
 struct pool_worker {

@@ -131,6 +131,19 @@ static void not_chosen(struct forwarded *f, enum kvr_code code, const char *mess
         answer_code(x, code, message);
 }
 
+bool proxy_is_dead(const struct forwarded *f) {
+    const struct pool *p = f->pool;
+    const struct pool_worker *w = pool_worker(p, forwarded_worker(f));
+    bool left = !w && p->seen_us > f->booked_us;
+    return left || (w && w->circuit == KVR_OPEN) ||
+           circuit_is_open(f->proxy->circuits, p, forwarded_worker(f));
+}
+
+void proxy_heard(const struct forwarded *f, int64_t now) {
+    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    if (w && w->here.heard_us < now) w->here.heard_us = now;
+}
+
 static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     struct record *record = &f->x->record;
     const struct kvr_choice *c = &r->choice;
@@ -152,6 +165,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
     record->degraded = r->degraded;
     record->tries++;
+    f->given_up = proxy_is_dead(f);
 }
 
 static void on_selected(void *ctx, const struct kvr_result *r) {
@@ -228,12 +242,15 @@ static bool has_another(const struct forwarded *f) {
     return !pool->seen_us;
 }
 
+bool proxy_has_try(const struct forwarded *f) {
+    unsigned most = f->proxy->router->options.tries;
+    return f->n_sent < MOST_SENT && f->n_tried < MOST_TRIES && f->x->record.tries < most &&
+           has_another(f);
+}
+
 bool proxy_may_retry(struct forwarded *f) {
     struct proxy *p = f->proxy;
-    unsigned most = p->router->options.tries;
-    if (f->n_sent >= MOST_SENT || f->n_tried >= MOST_TRIES || f->x->record.tries >= most ||
-        !has_another(f))
-        return false;
+    if (!proxy_has_try(f)) return false;
     bool allowed = p->budget >= 1;
     if (allowed) p->budget -= 1;
     metrics_retry(p->router->metrics, allowed);
@@ -367,6 +384,11 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     int64_t now = now_us();
     (void)fd;
     (void)what;
+    for (struct forwarded *f = p->all, *next; f; f = next) {
+        next = f->next;
+        if (f->answering) proxy_heard(f, f->piece_us);
+        if (f->booked && f->call && !f->answering) forward_watch(f, now);
+    }
     for (struct forwarded *f = p->all; f; f = f->next) {
         if (!f->booked) continue;
         int64_t quiet = (now - f->told_us) / 1000, third = f->pool->lease / 3;

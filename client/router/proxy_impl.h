@@ -61,6 +61,7 @@ struct forwarded {
     size_t tried_size[MOST_TRIES];
     unsigned n_tried;
     unsigned n_sent; // of these, the ones that may have read the request
+    bool given_up;   // it was thought dead when it was chosen, and nobody else was left
     bool fresh;      // the connection is to be a new one
     bool turned;     // away by an engine that has too much to do
     // The engine that failed with this request, to be blamed if another one answers it; "": none.
@@ -87,8 +88,12 @@ void forwarded_free(struct forwarded *f); // its exchange has ended or is about 
 void proxy_select(struct forwarded *f);
 void proxy_release(struct forwarded *f); // the booking, if there is one
 void proxy_update(struct forwarded *f, bool prefilled);
+// The checks or the pool say that the engine that was chosen is dead.
+bool proxy_is_dead(const struct forwarded *f);
+void proxy_heard(const struct forwarded *f, int64_t now); // its engine has said something
 // Whether one more try is within the limits; takes it out of the budget.
 bool proxy_may_retry(struct forwarded *f);
+bool proxy_has_try(const struct forwarded *f);        // the same, whatever the budget is
 void proxy_retry(struct forwarded *f);                // leaves the engine out, and chooses again
 struct prompt_how proxy_how(const struct pool *pool); // how prompts become blocks there
 void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice is next
@@ -98,5 +103,8 @@ bool forward_prepare(struct forwarded *f); // false: no memory
 // The header line with the client's own key, where that is meant for the engines; to be freed. NULL: none.
 char *forward_key(const struct exchange *x);
 void forward(struct forwarded *f);
+// Looks at an engine that has said nothing of an answer yet: a silent one is probed, a dead one left for
+// another. *f may be over then.
+void forward_watch(struct forwarded *f, int64_t now);
 
 #endif

@@ -569,6 +569,38 @@ Test(proxy, a_dead_engine_is_left_alone, .fini = down) {
     cr_assert(stand_info(&s, "kvroute", "open_circuits") == 0);
 }
 
+// It takes connections and says nothing: what waits there is taken elsewhere when the probes know it.
+Test(proxy, an_engine_stands_still, .fini = down) {
+    enum { WAITING = 12 };
+    static struct caller who[WAITING];
+    up(2, "--time-scale 0", 1, NULL);
+    stand_kill(&s.engines[0], SIGSTOP);
+    char *body = chat("a b c", 2, false);
+    for (int i = 0; i < WAITING; i++)
+        crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, body);
+    crowd_finish(&crowd);
+    for (int i = 0; i < WAITING; i++) {
+        cr_assert(who[i].status == 200 && who[i].complete, "%d", who[i].status);
+        caller_free(&who[i]);
+    }
+    cr_assert(failed_tries(0) > 0 && stand_info(&s, "kvroute", "open_circuits") == 1);
+    free(body);
+    stand_kill(&s.engines[0], SIGCONT);
+    await(first_engine_serves, "the engine isn't chosen any more");
+}
+
+// One that computes for long without a word is asked whether it lives, and left in peace.
+Test(proxy, an_engine_takes_its_time, .fini = down) {
+    up(2, "--decode-speed 10 --time-scale 1", 1, NULL);
+    struct caller who = ask(0, "a b c", 40, false);
+    cr_assert(who.status == 200 && who.complete);
+    caller_free(&who);
+    cr_assert(failed_tries(0) == 0 && failures(0) == 0 && failures(1) == 0);
+    char *log = stand_log(&s, 0);
+    cr_assert(!strstr(log, "\"tries\""), "%s", log);
+    free(log);
+}
+
 // Which of the engines is asked what they serve is a matter of chance; who is dead isn't one of it.
 Test(proxy, models_while_an_engine_is_dead, .fini = down) {
     up(3, "--time-scale 0", 1, NULL);

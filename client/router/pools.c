@@ -85,6 +85,17 @@ static void note(struct pool *p, const struct kvr_result *r) {
     p->last = r->code;
 }
 
+static bool same_engine(const struct pool_worker *a, const struct pool_worker *b) {
+    return !strcmp(a->name, b->name) && !strcmp(a->addr, b->addr);
+}
+
+// Both lists are by name, so it mostly is where it was.
+static void keep_seen(const struct pool *p, struct pool_worker *w, size_t i) {
+    const struct pool_worker *old = i < p->n_workers ? &p->workers[i] : NULL;
+    if (!old || !same_engine(old, w)) old = pool_worker(p, kvr_text(w->name));
+    if (old && same_engine(old, w)) w->here = old->here;
+}
+
 static void on_workers(void *ctx, const struct kvr_result *r) {
     struct pool *p = ctx;
     p->asking--;
@@ -93,15 +104,16 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     if (r->code != KVR_CODE_OK || r->degraded) return;
     struct pool_worker *all = malloc((r->n ? r->n : 1) * sizeof *all);
     if (!all) return;
+    p->failing = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        copy_worker(&all[i], &r->workers[i]);
+        keep_seen(p, &all[i], i);
+        p->failing += all[i].failures != 0;
+    }
     forget_workers(p);
     free(p->workers);
     p->workers = all;
     p->n_workers = r->n;
-    p->failing = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        copy_worker(&all[i], &r->workers[i]);
-        p->failing += all[i].failures != 0;
-    }
     p->seen_us = now_us();
 }
 
@@ -358,7 +370,7 @@ void pools_give_back(struct exchange *x) {
     x->pool = NULL;
 }
 
-const struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name) {
+struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name) {
     for (size_t i = 0; i < p->n_workers; i++)
         if (strlen(p->workers[i].name) == name.n && !memcmp(p->workers[i].name, name.p, name.n))
             return &p->workers[i];

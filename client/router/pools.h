@@ -47,6 +47,8 @@ struct pool {
     enum kvr_code last;   // of the last look
     int64_t no_tokens_us; // until then no engine is asked for tokens: the last one couldn't tell
     // Bookkeeping.
+    struct owed *owed; // see owed.h
+    uint64_t unsent;   // calls that the handle didn't take
     unsigned uses, asking, quiet;
     bool retired;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "owed.h"
 #include "pools.h"
 #include "router.h"
 #include "server.h"
@@ -66,7 +67,7 @@ static bool fails_elsewhere(struct pool *p, struct kvr_bytes worker) {
 }
 
 static void report(struct pool *p, struct kvr_bytes worker, bool good) {
-    kvr_client_report_async(p->client, worker, good, NULL, NULL);
+    owed_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
 }
 
 static void wait_for_tick(struct circuits *c) {

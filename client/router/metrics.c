@@ -336,6 +336,7 @@ static void add_engines(struct page *p, const struct metrics *m) {
 struct of_pool {
     struct kvr_client_stats client;
     int64_t workers, workers_ready, open_circuits, requests, blocks, selects;
+    uint64_t unsent;
 };
 
 static void collect(const struct pool *p, struct of_pool *n) {
@@ -346,6 +347,7 @@ static void collect(const struct pool *p, struct of_pool *n) {
         n->workers_ready += p->workers[i].state == KVR_READY;
         n->open_circuits += p->workers[i].circuit != KVR_CLOSED;
     }
+    n->unsent = p->unsent;
     n->requests = p->requests;
     n->blocks = p->blocks;
 }
@@ -369,6 +371,7 @@ static const struct {
     {"lost_requests", "bookings that were missing then", false, AT(client.lost)},
     {"repaired_requests", "of these and of degraded choices, booked", false, AT(client.repaired)},
     {"redis_timeouts", "commands without an answer in time", false, AT(client.timeouts)},
+    {"unsent_commands", "not taken, too many being under way", false, AT(unsent)},
 #undef AT
 };
 

@@ -9,6 +9,7 @@
 
 #include "answer.h"
 #include "log.h"
+#include "owed.h"
 #include "router.h"
 #include "server.h"
 
@@ -138,12 +139,16 @@ static void look_at(struct pool *p) {
     if (p->asking) return;
     p->asking = 2;
     // In this order: who knows of workers knows how large their blocks are.
-    if (kvr_client_info_async(p->client, on_info, p) != KVR_CODE_OK) p->asking--;
-    if (kvr_client_worker_list_async(p->client, on_workers, p) != KVR_CODE_OK) p->asking--;
+    enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
+    enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
+    p->asking -= (info != KVR_CODE_OK) + (list != KVR_CODE_OK);
+    owed_count(p, info);
+    owed_count(p, list);
 }
 
 static void pool_free(struct pool *p) {
     kvr_client_close(p->client);
+    owed_forget(p);
     forget_workers(p);
     free(p->workers);
     free(p);
@@ -153,8 +158,9 @@ static void close_retired(struct pools *s) {
     for (struct pool **at = &s->retired; *at;) {
         struct pool *p = *at;
         struct kvr_client_stats st;
+        owed_pay(p);
         kvr_client_stats(p->client, &st);
-        p->quiet = p->uses || st.pending ? 0 : p->quiet + 1;
+        p->quiet = p->uses || p->owed || st.pending ? 0 : p->quiet + 1;
         if (p->quiet < RETIRE_LOOKS) {
             at = &p->next;
             continue;
@@ -176,6 +182,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     for (struct pool *p = s->first; p; p = p->next) {
+        owed_pay(p);
         look_at(p);
         seen = seen && p->seen_us;
     }
@@ -204,7 +211,7 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
             call.set |= KVR_WORKER_CAPACITY;
             call.capacity = g->capacity;
         }
-        if (p) kvr_client_worker_set_async(p->client, &call, NULL, NULL);
+        if (p) owed_count(p, kvr_client_worker_set_async(p->client, &call, NULL, NULL));
     }
     arm(s->renew, o->ttl / 3);
 }
@@ -324,7 +331,7 @@ bool pools_settled(const struct pools *s) {
         for (const struct pool *p = lists[i]; p; p = p->next) {
             struct kvr_client_stats st;
             kvr_client_stats(p->client, &st);
-            if (st.pending > p->asking) return false;
+            if (p->owed || st.pending > p->asking) return false;
         }
     return true;
 }

@@ -54,6 +54,8 @@ struct pool {
     int64_t selects, select_blocks, overlap_blocks, expected_blocks, requests, blocks, version;
     enum kvr_code last; // of the last look
     // Bookkeeping.
+    struct owed *owed; // see owed.h
+    uint64_t unsent;   // calls that the handle didn't take
     unsigned uses, asking, quiet;
     bool retired;
 };

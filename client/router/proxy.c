@@ -11,6 +11,7 @@
 #include "dice.h"
 #include "hints.h"
 #include "metrics.h"
+#include "owed.h"
 #include "tokens.h"
 
 enum {
@@ -87,7 +88,7 @@ static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
         .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
     f->told_us = now_us();
     f->told_tokens = tokens;
-    kvr_client_update_async(f->pool->client, &call, NULL, NULL);
+    owed_count(f->pool, kvr_client_update_async(f->pool->client, &call, NULL, NULL));
 }
 
 void proxy_update(struct forwarded *f, bool prefilled) {
@@ -109,7 +110,7 @@ void proxy_release(struct forwarded *f) {
     struct kvr_bytes id = {f->id, f->id_size};
     if (!f->booked) return;
     if (f->good) tell_output(f);
-    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    owed_release(f->pool, id);
     f->booked = false;
 }
 

@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "ask.h"
 #include "metrics.h"
+#include "owed.h"
 #include "pools.h"
 #include "prompt.h"
 #include "router.h"
@@ -18,7 +19,7 @@
 struct advice {
     struct exchange *x; // NULL: nobody waits for the answer
     struct router *router;
-    struct kvr_client *client;
+    struct pool *pool;
     int64_t since;
     size_t n;
     char request[KVR_MAX_ID]; // of SELECT
@@ -34,7 +35,7 @@ static struct advice *advice_new(struct exchange *x) {
     if (!a) return NULL;
     a->x = x;
     a->router = x->router;
-    a->client = x->pool->client;
+    a->pool = x->pool;
     a->since = now_us();
     x->arg = a;
     x->gone = on_gone;
@@ -130,7 +131,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
         // repeat of its own first sending.
         struct kvr_bytes id = {a->request, a->n};
-        kvr_client_release_async(a->client, &id, 1, NULL, NULL);
+        owed_release(a->pool, id);
     }
     json_t *request = a->x ? answer_text((struct kvr_bytes){a->request, a->n}) : NULL;
     struct exchange *x = finish(a, r);
@@ -224,11 +225,11 @@ static void choose(struct exchange *x, enum ask_kind kind) {
     if (v && kind == ASK_SELECT) {
         v->n = a.request.n;
         memcpy(v->request, a.request.p, a.request.n);
-        code = kvr_client_select_async(v->client, &call, on_selected, v);
+        code = kvr_client_select_async(v->pool->client, &call, on_selected, v);
     } else if (v) {
         call.request = (struct kvr_bytes){NULL, 0};
         call.lease = 0;
-        code = kvr_client_score_async(v->client, &call, on_scored, v);
+        code = kvr_client_score_async(v->pool->client, &call, on_scored, v);
     }
     ask_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
@@ -267,7 +268,7 @@ void advise_update(struct exchange *x) {
         .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
     struct advice *v = advice_new(x);
     enum kvr_code code =
-        v ? kvr_client_update_async(v->client, &call, on_updated, v) : KVR_CODE_NOMEM;
+        v ? kvr_client_update_async(v->pool->client, &call, on_updated, v) : KVR_CODE_NOMEM;
     ask_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
@@ -279,7 +280,7 @@ void advise_release(struct exchange *x) {
     const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
     size_t n = a.requests.n ? a.requests.n : 1;
     enum kvr_code code =
-        v ? kvr_client_release_async(v->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
+        v ? kvr_client_release_async(v->pool->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
     ask_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
@@ -301,7 +302,8 @@ void advise_report(struct exchange *x) {
     if (!read_ask(x, ASK_REPORT, &a)) return;
     struct advice *v = advice_new(x);
     enum kvr_code code =
-        v ? kvr_client_report_async(v->client, a.worker, a.ok, on_reported, v) : KVR_CODE_NOMEM;
+        v ? kvr_client_report_async(v->pool->client, a.worker, a.ok, on_reported, v)
+          : KVR_CODE_NOMEM;
     ask_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }

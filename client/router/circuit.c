@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "owed.h"
 #include "pools.h"
 #include "router.h"
 #include "server.h"
@@ -38,12 +39,15 @@ static struct kvr_bytes name_of(const struct suspect *s) {
     return (struct kvr_bytes){s->worker, s->worker_size};
 }
 
+static bool is_of(const struct suspect *s, const struct pool *p, struct kvr_bytes worker) {
+    return s->worker_size == worker.n && !memcmp(s->worker, worker.p, worker.n) &&
+           !strcmp(s->pool, p->options.name);
+}
+
 static struct suspect **find(struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = &c->first;
-    for (; *at; at = &(*at)->next)
-        if ((*at)->worker_size == worker.n && !memcmp((*at)->worker, worker.p, worker.n) &&
-            !strcmp((*at)->pool, p->options.name))
-            break;
+    while (*at && !is_of(*at, p, worker))
+        at = &(*at)->next;
     return at;
 }
 
@@ -63,7 +67,7 @@ static bool fails_elsewhere(struct pool *p, struct kvr_bytes worker) {
 }
 
 static void report(struct pool *p, struct kvr_bytes worker, bool good) {
-    kvr_client_report_async(p->client, worker, good, NULL, NULL);
+    owed_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
 }
 
 static void wait_for_tick(struct circuits *c) {
@@ -72,42 +76,60 @@ static void wait_for_tick(struct circuits *c) {
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
+static void failed_again(struct suspect *s) {
+    if (++s->failures == FAILURES_HERE)
+        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+}
+
+// NULL: there are too many, or no memory.
+static struct suspect *suspect_new(struct circuits *c, const struct pool *p,
+                                   struct kvr_bytes worker, const char *address) {
+    size_t n = strlen(address);
+    struct suspect *s =
+        c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+            ? calloc(1, sizeof *s)
+            : NULL;
+    if (!s) return NULL;
+    s->circuits = c;
+    memcpy(s->pool, p->options.name, sizeof s->pool);
+    memcpy(s->worker, worker.p, worker.n);
+    memcpy(s->address, address, n);
+    s->worker_size = worker.n;
+    s->since_us = now_us();
+    s->next = c->first;
+    c->first = s;
+    c->n++;
+    return s;
+}
+
 void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached) {
     struct suspect *s = *find(c, p, worker);
     report(p, worker, false);
-    if (!s) {
-        size_t n = strlen(address);
-        s = c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
-                ? calloc(1, sizeof *s)
-                : NULL;
-        if (!s) return;
-        s->circuits = c;
-        memcpy(s->pool, p->options.name, sizeof s->pool);
-        memcpy(s->worker, worker.p, worker.n);
-        memcpy(s->address, address, n);
-        s->worker_size = worker.n;
-        s->next = c->first;
-        c->first = s;
-        c->n++;
-    }
-    s->failures++;
+    if (!s && !(s = suspect_new(c, p, worker, address))) return;
+    failed_again(s);
     s->reached = reached;
     s->since_us = now_us();
-    if (s->failures == FAILURES_HERE)
-        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
     wait_for_tick(c);
 }
 
 void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
-    if (here || fails_elsewhere(p, worker)) report(p, worker, true);
+    if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
+    struct pool_worker *w = pool_worker(p, worker);
+    if (w) w->here.heard_us = now_us();
     if ((*at)->failures >= FAILURES_HERE)
         log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                  (*at)->address);
     forget(c, at);
+}
+
+bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
+    for (const struct suspect *s = c->first; s; s = s->next)
+        if (is_of(s, p, worker)) return s->failures >= FAILURES_HERE;
+    return false;
 }
 
 size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
@@ -120,6 +142,8 @@ size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct k
 }
 
 // ---- Probes --------------------------------------------------------------------------------------
+
+static void probe(struct suspect *s);
 
 static void on_head(void *ctx, const struct reply *reply) {
     struct suspect *s = ctx;
@@ -139,17 +163,23 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
 static void on_failed(void *ctx, enum upstream_failure why) {
     struct suspect *s = ctx;
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
-    (void)why;
     s->probe = NULL;
-    if (s->failures < FAILURES_HERE) s->failures++;
+    if (s->failures < FAILURES_HERE) failed_again(s);
     if (p) report(p, name_of(s), false);
+    // Requests may be waiting for it: until it is known, there is no pause.
+    if (s->failures < FAILURES_HERE && why == UPSTREAM_TIMEOUT) probe(s);
+}
+
+// Whoever doesn't know the path lives: not every engine has one for its health.
+static bool is_alive(int status) {
+    return status / 100 == 2 || status == 404 || status == 405 || status == 501;
 }
 
 static void on_end(void *ctx) {
     struct suspect *s = ctx;
     struct circuits *c = s->circuits;
     struct pool *p = pools_named(c->router->pools, s->pool);
-    if (s->status != 200 || !p) {
+    if (!is_alive(s->status) || !p) {
         on_failed(ctx, UPSTREAM_RESET);
         return;
     }
@@ -162,7 +192,7 @@ static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
 static void probe(struct suspect *s) {
     struct upstream_request request = {.address = s->address,
                                        .method = "GET",
-                                       .path = "/health",
+                                       .path = s->circuits->router->options.health,
                                        .fresh = true,
                                        .head_ms = PROBE_PATIENCE_MS};
     s->status = 0;
@@ -192,6 +222,14 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
         if (!s->reached && !s->probe) probe(s);
         at = &s->next;
     }
+    wait_for_tick(c);
+}
+
+void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                   const char *address) {
+    if (*find(c, p, worker)) return;
+    struct suspect *s = suspect_new(c, p, worker, address);
+    if (s) probe(s);
     wait_for_tick(c);
 }
 

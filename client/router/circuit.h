@@ -6,8 +6,10 @@
 // answers of all the others cost nothing. With FAILURES_HERE failures in a row the router itself
 // doesn't choose it any more: that also holds while Redis is away.
 //
-// A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one. One
-// that answers 5xx isn't: its /health says nothing about that, only a request can.
+// A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one; so
+// does one that says it has no such path. One that answers 5xx isn't: its /health says nothing about
+// that, only a request can. One that says nothing is doubted: it is probed, and three probes without an
+// answer are three failures.
 #ifndef ROUTER_CIRCUIT_H
 #define ROUTER_CIRCUIT_H
 
@@ -28,7 +30,12 @@ void circuits_free(struct circuits *c);
 // reached: it has answered, and that was the failure.
 void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached);
+// Whether it lives is to be seen: it is probed, and fails if that fails.
+void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+                   const char *address);
 void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker);
+// Whether this process has seen so many failures of it that it isn't to be chosen.
+bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker);
 // Writes up to n names of workers of the pool that aren't to be chosen; returns how many.
 size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
                         size_t n);

@@ -8,7 +8,11 @@
 #include "metrics.h"
 #include "proxy_impl.h"
 
-enum { RANK_ROOM = 40 };
+enum {
+    RANK_ROOM = 40,
+    FULL_MS = 1000,
+    SILENT_MS = 1000, // an engine that says nothing at all for so long is looked at
+};
 
 // ---- Headers -------------------------------------------------------------------------------------
 
@@ -82,6 +86,15 @@ bool forward_prepare(struct forwarded *f) {
     return f->headers != NULL;
 }
 
+char *forward_key(const struct exchange *x) {
+    const char *key = http_header(&x->head, "authorization");
+    if (!key || *x->router->options.token_file) return NULL;
+    size_t n = strlen(key) + 20;
+    char *line = malloc(n);
+    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
+    return line;
+}
+
 static void set_rank(struct forwarded *f) {
     snprintf(f->headers + f->headers_size, RANK_ROOM, "X-data-parallel-rank: %u\r\n", f->rank);
 }
@@ -150,14 +163,41 @@ static struct exchange *let_go(struct forwarded *f) {
 
 // ---- From the engine -----------------------------------------------------------------------------
 
-static void blame(struct forwarded *f, bool reached) {
+// Who can't be reached has failed. Who has read the request may have failed because of it: whose fault
+// it was is known when another engine has had it, too.
+enum fault { NOT_REACHED, NO_ANSWER, BAD_ANSWER };
+
+static enum fault fault_of(enum upstream_failure why) {
+    return why == UPSTREAM_CONNECT ? NOT_REACHED : NO_ANSWER;
+}
+
+static void failed(struct forwarded *f, enum fault what) {
     outcome(f, f->answering ? ENGINE_CUT : ENGINE_FAILED);
-    circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, reached);
+    // On a kept connection it may have been read before, by one that isn't there any more.
+    f->n_sent += what != NOT_REACHED || f->fresh;
+    if (what == NOT_REACHED) {
+        circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, false);
+    } else if (!*f->accused) {
+        memcpy(f->accused, f->address, sizeof f->accused);
+        memcpy(f->accused_name, f->worker, f->worker_size);
+        f->accused_size = f->worker_size;
+        f->accused_reached = what == BAD_ANSWER;
+    }
+    if (what == NO_ANSWER)
+        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+}
+
+// This engine answers what another one failed with.
+static void blame_accused(struct forwarded *f) {
+    struct kvr_bytes name = {f->accused_name, f->accused_size};
+    if (!*f->accused) return;
+    circuit_failed(f->proxy->circuits, f->pool, name, f->accused, f->accused_reached);
+    *f->accused = 0;
 }
 
 // Nothing of an answer has come, or nothing that the client has seen.
 static void failed_before(struct forwarded *f, enum upstream_failure why) {
-    blame(f, false);
+    failed(f, fault_of(why));
     if (proxy_may_retry(f)) {
         proxy_retry(f);
         return;
@@ -171,10 +211,10 @@ static void failed_before(struct forwarded *f, enum upstream_failure why) {
                                                : "the engine broke off before its answer");
 }
 
-static void failed_within(struct forwarded *f) {
+static void failed_within(struct forwarded *f, enum upstream_failure why) {
     struct evbuffer *out = evbuffer_new();
     bool said = f->stream.events && f->reply->length < 0 && out;
-    blame(f, false);
+    failed(f, fault_of(why));
     if (said) {
         stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
         exchange_data(f->x, out);
@@ -197,6 +237,27 @@ static void no_memory(struct forwarded *f) {
         exchange_error(x, 503, "NOMEM", "no memory");
 }
 
+// The head is all that is wanted of this answer.
+static void elsewhere(struct forwarded *f) {
+    upstream_cancel(f->call);
+    f->call = NULL;
+    proxy_retry(f);
+}
+
+// An engine whose queue is full says nothing of the others'. Once: when they all are, the client is to
+// hear it.
+static bool turns_away(const struct forwarded *f, int status) {
+    return (status == 429 || status == 408) && !f->turned;
+}
+
+static void turned_away(struct forwarded *f) {
+    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
+    f->turned = true;
+    outcome(f, ENGINE_REFUSED);
+    elsewhere(f);
+}
+
 static void on_head(void *ctx, const struct reply *r) {
     struct forwarded *f = ctx;
     const char *type = reply_find(r, "Content-Type");
@@ -205,15 +266,14 @@ static void on_head(void *ctx, const struct reply *r) {
     stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (r->status < 500) {
         if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
+        if (!turns_away(f, r->status) || !proxy_may_retry(f)) return;
+        turned_away(f);
         return;
     }
     // What an engine doesn't know how to do, another of the pool won't either.
     if (r->status == 501 || r->status == 505) return;
-    blame(f, true);
-    if (!proxy_may_retry(f)) return; // then the client gets it as it is
-    upstream_cancel(f->call);
-    f->call = NULL;
-    proxy_retry(f);
+    failed(f, BAD_ANSWER);
+    if (proxy_may_retry(f)) elsewhere(f); // else the client gets it as it is
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
@@ -226,6 +286,7 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
     }
     if (!evbuffer_get_length(out)) return;
     if (!f->answering) begin_answer(f);
+    if (f->good) blame_accused(f);
     look_for_token(f);
     next_piece(f);
     if (!exchange_data(f->x, out)) upstream_pause(f->call);
@@ -236,7 +297,9 @@ static void on_end(void *ctx) {
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
     outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
+    proxy_heard(f, now_us());
     if (!f->answering) begin_answer(f);
+    if (f->good) blame_accused(f);
     stream_end(&f->stream, out);
     look_for_token(f); // its line had no end
     if (evbuffer_get_length(out)) exchange_data(f->x, out);
@@ -250,10 +313,25 @@ static void on_failed(void *ctx, enum upstream_failure why) {
         f->fresh = true;
         forward(f);
     } else if (f->answering) {
-        failed_within(f);
+        failed_within(f, why);
     } else {
         failed_before(f, why);
     }
+}
+
+// An engine that is dead isn't overloaded: this isn't the budget's business.
+static void leave_dead(struct forwarded *f) {
+    f->n_sent++;
+    outcome(f, ENGINE_FAILED);
+    elsewhere(f);
+}
+
+void forward_watch(struct forwarded *f, int64_t now) {
+    const struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    int64_t since = w && w->here.heard_us > f->booked_us ? w->here.heard_us : f->booked_us;
+    if (now - since > (int64_t)SILENT_MS * 1000)
+        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+    if (!f->given_up && proxy_is_dead(f) && proxy_has_try(f)) leave_dead(f);
 }
 
 void forward(struct forwarded *f) {

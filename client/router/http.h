@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HTTP_MOST_HEADERS = 64 };
+enum { HTTP_MOST_HEADERS = 200 }; // how long they may be together is for the caller to say
 enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_OTHER = 8 };
 
 struct http_header {

@@ -53,7 +53,7 @@ struct metrics {
     // last is a share of what it was, in millionths, as the others are in µs.
     struct histogram ttft, ttft_predicted, ttft_error;
     uint64_t select_codes[KVR_CODE_CLOSED + 1];
-    uint64_t degraded, retries[2], lost_lines, cut, gone;
+    uint64_t degraded, retries[2], tokens[TOKENS_NONE + 1], lost_lines, cut, gone;
     uint64_t blocks, overlap, expected, input, output, in_bytes, out_bytes, requests;
     struct of_worker *workers; // by pool and name
     size_t n_workers;
@@ -136,6 +136,10 @@ void metrics_select(struct metrics *m, int64_t us, const struct kvr_result *r) {
 
 void metrics_gap(struct metrics *m, int64_t us) {
     observe(&m->gap, us);
+}
+
+void metrics_tokens(struct metrics *m, enum tokens_outcome outcome) {
+    m->tokens[outcome]++;
 }
 
 void metrics_retry(struct metrics *m, bool allowed) {
@@ -303,6 +307,14 @@ static void add_choices(struct page *p, const struct metrics *m) {
     counter(p, "retries_refused", "retries that the budget didn't allow", m->retries[0]);
 }
 
+static void add_tokens(struct page *p, const struct metrics *m) {
+    static const char *const names[] = {"ok", "refused", "failed", "none"};
+    describe(p, "tokenize", "counter", "questions for the tokens of a prompt by what came of them");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        evbuffer_add_printf(p->out, PREFIX "tokenize_total{outcome=\"%s\"} %" PRIu64 "\n", names[i],
+                            m->tokens[i]);
+}
+
 static void add_engines(struct page *p, const struct metrics *m) {
     describe(p, "engine_tries", "counter", "tries of requests on workers by how they ended");
     for (size_t i = 0; i < m->n_workers; i++)
@@ -324,6 +336,7 @@ static void add_engines(struct page *p, const struct metrics *m) {
 struct of_pool {
     struct kvr_client_stats client;
     int64_t workers, workers_ready, open_circuits, requests, blocks, selects;
+    uint64_t unsent;
 };
 
 static void collect(const struct pool *p, struct of_pool *n) {
@@ -334,6 +347,7 @@ static void collect(const struct pool *p, struct of_pool *n) {
         n->workers_ready += p->workers[i].state == KVR_READY;
         n->open_circuits += p->workers[i].circuit != KVR_CLOSED;
     }
+    n->unsent = p->unsent;
     n->requests = p->requests;
     n->blocks = p->blocks;
 }
@@ -357,6 +371,7 @@ static const struct {
     {"lost_requests", "bookings that were missing then", false, AT(client.lost)},
     {"repaired_requests", "of these and of degraded choices, booked", false, AT(client.repaired)},
     {"redis_timeouts", "commands without an answer in time", false, AT(client.timeouts)},
+    {"unsent_commands", "not taken, too many being under way", false, AT(unsent)},
 #undef AT
 };
 
@@ -399,6 +414,7 @@ void metrics_handle(struct exchange *x) {
     counter(&p, "access_log_lost", "lines that couldn't be written", m->lost_lines);
     add_routes(&p, m);
     add_choices(&p, m);
+    add_tokens(&p, m);
     add_engines(&p, m);
     add_pools(&p, x->router);
     if (p.open) evbuffer_add_printf(p.out, "# EOF\n");

@@ -28,6 +28,9 @@ void metrics_gap(struct metrics *m, int64_t us);
 enum engine_outcome { ENGINE_OK, ENGINE_REFUSED, ENGINE_FAILED, ENGINE_CUT, ENGINE_CANCELLED };
 void metrics_engine(struct metrics *m, const struct pool *p, const char *worker,
                     enum engine_outcome outcome);
+// What an engine said that was asked for the tokens of a prompt.
+enum tokens_outcome { TOKENS_OK, TOKENS_REFUSED, TOKENS_FAILED, TOKENS_NONE }; // none: it can't
+void metrics_tokens(struct metrics *m, enum tokens_outcome outcome);
 void metrics_retry(struct metrics *m, bool allowed); // not allowed: the budget was spent
 
 // For the page: requests that came in and choices since the start.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /v1/models: what engines say that they serve, one of each pool asked, and all put together.
-// Of a pool whose engines are silent the models that the settings name are listed.
+// GET /v1/models: what engines say that they serve, one of each pool asked, and all put together. When
+// one can't say, the next is asked, those with open circuits last. Of a pool whose engines are all
+// silent the models that the settings name are listed. When nobody says anything but that the client's
+// key isn't good, the client gets that.
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +16,17 @@ struct question {
     struct pool_options pool;
     struct upstream_call *call;
     struct evbuffer *bytes;
-    int status;
+    size_t turn, asked; // which worker was the first, and how many were looked at
+    int status;         // 0: the last one gave no answer
 };
 
 struct gathering {
     struct exchange *x;
     json_t *models; // array
     json_t *ids;    // an object with a field for each of them
+    char *headers;  // for the engines
     size_t open, n;
+    bool closed; // an engine wanted another key
     struct question *questions;
 };
 
@@ -32,6 +37,7 @@ static void gathering_free(struct gathering *g) {
     }
     json_decref(g->models);
     json_decref(g->ids);
+    free(g->headers);
     free(g->questions);
     free(g);
 }
@@ -72,20 +78,36 @@ static void add_settings(struct gathering *g, const struct pool_options *o) {
     }
 }
 
-static void answered(struct question *q, bool good) {
-    struct gathering *g = q->gathering;
+static void answer(struct gathering *g) {
     struct exchange *x = g->x;
-    q->call = NULL;
-    if (!good || !add_answer(g, q->bytes)) add_settings(g, &q->pool);
-    if (--g->open) return;
     json_t *models = json_incref(g->models);
+    bool closed = g->closed;
     gathering_free(g);
     if (json_array_size(models)) {
         exchange_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
         return;
     }
     json_decref(models);
-    exchange_error(x, 503, "NOWORKER", "no engine answers");
+    if (closed)
+        exchange_error(x, 401, "UNAUTHORIZED", "the engines want another key");
+    else
+        exchange_error(x, 503, "NOWORKER", "no engine answers");
+}
+
+static bool ask_next(struct question *q);
+
+// The pool has said what it says, or nobody of it has.
+static void settled(struct question *q, bool good) {
+    struct gathering *g = q->gathering;
+    if (!good && q->status != 401) add_settings(g, &q->pool);
+    if (!--g->open) answer(g);
+}
+
+static void answered(struct question *q, bool good) {
+    q->call = NULL;
+    good = good && add_answer(q->gathering, q->bytes);
+    if (q->status == 401) q->gathering->closed = true;
+    if (good || q->status == 401 || !ask_next(q)) settled(q, good);
 }
 
 static void on_head(void *ctx, const struct reply *r) {
@@ -106,32 +128,41 @@ static void on_end(void *ctx) {
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {
+    struct question *q = ctx;
     (void)why;
-    answered(ctx, false);
+    q->status = 0;
+    answered(q, false);
 }
 
-static void ask(struct proxy *p, struct question *q, const struct pool *pool, const char *headers) {
+// The worker that is asked as number k, from 0: all with closed circuits, then all with open ones. NULL:
+// it isn't ready, or not of this round.
+static const struct pool_worker *candidate(const struct proxy *p, const struct pool *pool,
+                                           const struct question *q, size_t k) {
+    const struct pool_worker *w = &pool->workers[(q->turn + k) % pool->n_workers];
+    bool open = w->circuit != KVR_CLOSED || circuit_is_open(p->circuits, pool, kvr_text(w->name));
+    return w->state == KVR_READY && *w->addr && open == (k >= pool->n_workers) ? w : NULL;
+}
+
+// False: there is nobody left.
+static bool ask_next(struct question *q) {
     static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    struct upstream_request request = {.address = proxy_some_address(p, pool),
-                                       .method = "GET",
+    struct gathering *g = q->gathering;
+    struct proxy *p = g->x->router->proxy;
+    const struct pool *pool = pools_named(g->x->router->pools, q->pool.name);
+    struct upstream_request request = {.method = "GET",
                                        .path = "/v1/models",
-                                       .headers = headers,
+                                       .headers = g->headers,
                                        .fresh = true,
                                        .head_ms = PATIENCE_MS};
-    q->pool = pool->options;
-    q->bytes = evbuffer_new();
-    if (request.address && q->bytes)
-        q->call = upstream_start(p->upstream, &request, &port, q, NULL);
-}
-
-// The client's own key, where it is meant for the engines.
-static char *key_of(const struct exchange *x) {
-    const char *key = http_header(&x->head, "authorization");
-    if (!key || *x->router->options.token_file) return NULL;
-    size_t n = strlen(key) + 20;
-    char *line = malloc(n);
-    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
-    return line;
+    q->status = 0;
+    if (!q->bytes) return false;
+    evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
+    while (pool && !q->call && q->asked < 2 * pool->n_workers) {
+        const struct pool_worker *w = candidate(p, pool, q, q->asked++);
+        request.address = w ? w->addr : NULL;
+        if (w) q->call = upstream_start(p->upstream, &request, &port, q, NULL);
+    }
+    return q->call != NULL;
 }
 
 void proxy_models(struct exchange *x) {
@@ -151,19 +182,21 @@ void proxy_models(struct exchange *x) {
     g->x = x;
     x->arg = g;
     x->gone = on_gone;
-    char *headers = key_of(x);
+    g->headers = forward_key(x);
     for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
         struct question *q = &g->questions[g->n++];
         q->gathering = g;
-        ask(p, q, pool, headers);
+        q->pool = pool->options;
+        q->bytes = evbuffer_new();
+        q->turn = p->turn++;
+        ask_next(q);
     }
-    free(headers);
     // Those that couldn't be asked; the last of them may be the end of it.
     g->open = n;
     for (size_t i = 0; i < n; i++) {
         bool last = g->open == 1;
         if (g->questions[i].call) continue;
-        answered(&g->questions[i], false);
+        settled(&g->questions[i], false);
         if (last) return;
     }
 }

@@ -47,6 +47,7 @@ const char options_usage[] =
     "  answer_timeout MS      until its answer begins; 300000\n"
     "  silence_timeout MS     between two pieces of it; 120000\n"
     "  probe MS               between two probes of an engine that couldn't be reached; 1000\n"
+    "  health PATH            that a probe asks for; /health\n"
     "  session_headers NAME … that say which session a request is of, the first that is there;\n"
     "                         X-Session-ID X-SMG-Routing-Key X-Conversation-ID session_id\n"
     "                         conversation_id; none: \"\"\n"
@@ -106,6 +107,7 @@ static const struct word router_words[] = {
     LONG(answer_timeout, 1),
     LONG(silence_timeout, 1),
     LONG(probe, 10),
+    TEXT(health),
     TEXT(session_headers),
     TEXT(session_fields),
 };
@@ -196,6 +198,8 @@ static bool complete(struct options *o, struct words_error *e) {
     if (!*o->listen && !*o->tls_listen) return words_fail(e, "neither listen nor tls_listen");
     if (*o->tls_listen && (!*o->tls_cert || !*o->tls_key))
         return words_fail(e, "tls_listen needs tls_cert and tls_key");
+    if (*o->health != '/' || strpbrk(o->health, " \t"))
+        return words_fail(e, "health %.60s: a path begins with /", o->health);
     for (size_t i = 0; i < o->n_pools; i++) {
         struct pool_options *p = &o->pools[i];
         if (!*p->key) memcpy(p->key, p->name, strlen(p->name) + 1);
@@ -244,6 +248,7 @@ bool options_read(struct options *o, int argc, char **argv, bool *help, char *er
         .answer_timeout = 300000,
         .silence_timeout = 120000,
         .probe = 1000,
+        .health = "/health",
         .session_headers =
             "X-Session-ID X-SMG-Routing-Key X-Conversation-ID session_id conversation_id",
         .session_fields = "session_id prompt_cache_key user",

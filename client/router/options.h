@@ -70,6 +70,7 @@ struct options {
     int64_t answer_timeout;  // until its answer begins
     int64_t silence_timeout; // between two pieces of it
     int64_t probe;           // between two probes of an engine that couldn't be reached
+    char health[256];        // the path that a probe asks for
     // Where a request says which session it is of: names separated by spaces, the first that is there
     char session_headers[512], session_fields[512]; // then in the body; a.b: b of the object a
 

@@ -9,6 +9,7 @@
 
 #include "answer.h"
 #include "log.h"
+#include "owed.h"
 #include "router.h"
 #include "server.h"
 
@@ -85,6 +86,17 @@ static void note(struct pool *p, const struct kvr_result *r) {
     p->last = r->code;
 }
 
+static bool same_engine(const struct pool_worker *a, const struct pool_worker *b) {
+    return !strcmp(a->name, b->name) && !strcmp(a->addr, b->addr);
+}
+
+// Both lists are by name, so it mostly is where it was.
+static void keep_seen(const struct pool *p, struct pool_worker *w, size_t i) {
+    const struct pool_worker *old = i < p->n_workers ? &p->workers[i] : NULL;
+    if (!old || !same_engine(old, w)) old = pool_worker(p, kvr_text(w->name));
+    if (old && same_engine(old, w)) w->here = old->here;
+}
+
 static void on_workers(void *ctx, const struct kvr_result *r) {
     struct pool *p = ctx;
     p->asking--;
@@ -93,15 +105,16 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     if (r->code != KVR_CODE_OK || r->degraded) return;
     struct pool_worker *all = malloc((r->n ? r->n : 1) * sizeof *all);
     if (!all) return;
+    p->failing = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        copy_worker(&all[i], &r->workers[i]);
+        keep_seen(p, &all[i], i);
+        p->failing += all[i].failures != 0;
+    }
     forget_workers(p);
     free(p->workers);
     p->workers = all;
     p->n_workers = r->n;
-    p->failing = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        copy_worker(&all[i], &r->workers[i]);
-        p->failing += all[i].failures != 0;
-    }
     p->seen_us = now_us();
 }
 
@@ -126,12 +139,16 @@ static void look_at(struct pool *p) {
     if (p->asking) return;
     p->asking = 2;
     // In this order: who knows of workers knows how large their blocks are.
-    if (kvr_client_info_async(p->client, on_info, p) != KVR_CODE_OK) p->asking--;
-    if (kvr_client_worker_list_async(p->client, on_workers, p) != KVR_CODE_OK) p->asking--;
+    enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
+    enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
+    p->asking -= (info != KVR_CODE_OK) + (list != KVR_CODE_OK);
+    owed_count(p, info);
+    owed_count(p, list);
 }
 
 static void pool_free(struct pool *p) {
     kvr_client_close(p->client);
+    owed_forget(p);
     forget_workers(p);
     free(p->workers);
     free(p);
@@ -141,8 +158,9 @@ static void close_retired(struct pools *s) {
     for (struct pool **at = &s->retired; *at;) {
         struct pool *p = *at;
         struct kvr_client_stats st;
+        owed_pay(p);
         kvr_client_stats(p->client, &st);
-        p->quiet = p->uses || st.pending ? 0 : p->quiet + 1;
+        p->quiet = p->uses || p->owed || st.pending ? 0 : p->quiet + 1;
         if (p->quiet < RETIRE_LOOKS) {
             at = &p->next;
             continue;
@@ -164,6 +182,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     for (struct pool *p = s->first; p; p = p->next) {
+        owed_pay(p);
         look_at(p);
         seen = seen && p->seen_us;
     }
@@ -192,7 +211,7 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
             call.set |= KVR_WORKER_CAPACITY;
             call.capacity = g->capacity;
         }
-        if (p) kvr_client_worker_set_async(p->client, &call, NULL, NULL);
+        if (p) owed_count(p, kvr_client_worker_set_async(p->client, &call, NULL, NULL));
     }
     arm(s->renew, o->ttl / 3);
 }
@@ -312,7 +331,7 @@ bool pools_settled(const struct pools *s) {
         for (const struct pool *p = lists[i]; p; p = p->next) {
             struct kvr_client_stats st;
             kvr_client_stats(p->client, &st);
-            if (st.pending > p->asking) return false;
+            if (p->owed || st.pending > p->asking) return false;
         }
     return true;
 }
@@ -358,7 +377,7 @@ void pools_give_back(struct exchange *x) {
     x->pool = NULL;
 }
 
-const struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name) {
+struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name) {
     for (size_t i = 0; i < p->n_workers; i++)
         if (strlen(p->workers[i].name) == name.n && !memcmp(p->workers[i].name, name.p, name.n))
             return &p->workers[i];

@@ -16,6 +16,13 @@
 struct router;
 struct exchange;
 
+// What this router has seen of a worker by itself; it lasts from look to look.
+struct seen_here {
+    int64_t full_us;  // until then it isn't chosen if another can be: it had too much to do
+    int64_t heard_us; // when it last said something; 0: never
+    int64_t mute_us;  // until then it isn't asked for tokens: it didn't answer, or can't
+};
+
 struct pool_worker {
     char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
     enum kvr_state state;
@@ -28,6 +35,7 @@ struct pool_worker {
     double ttft, tpot; // ms, means of ranks; −1: unknown
     double speed;      // 0: learnt
     json_t *labels;    // texts; NULL: none
+    struct seen_here here;
 };
 
 struct pool {
@@ -44,9 +52,10 @@ struct pool {
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
     int64_t selects, select_blocks, overlap_blocks, expected_blocks, requests, blocks, version;
-    enum kvr_code last;   // of the last look
-    int64_t no_tokens_us; // until then no engine is asked for tokens: the last one couldn't tell
+    enum kvr_code last; // of the last look
     // Bookkeeping.
+    struct owed *owed; // see owed.h
+    uint64_t unsent;   // calls that the handle didn't take
     unsigned uses, asking, quiet;
     bool retired;
 };
@@ -71,7 +80,7 @@ void pools_take(struct exchange *x, struct pool *p); // once for each exchange
 void pools_give_back(struct exchange *x);
 
 // NULL: not known (any more).
-const struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
+struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
 bool pool_degraded(const struct pool *p); // there is no primary now
 
 #endif

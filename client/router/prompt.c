@@ -307,6 +307,44 @@ static int add_dumped(const char *bytes, size_t n, void *out) {
     return evbuffer_add(out, bytes, n);
 }
 
+// A chat gives these to its template, but /tokenize looks for them among the template's own arguments.
+// An effort of "none" turns thinking off there, unless the client has said what he wants.
+static void add_template_fields(json_t *question, const json_t *body) {
+    static const char *const fields[] = {"reasoning_effort", "documents"};
+    const json_t *effort = json_object_get(body, "reasoning_effort");
+    json_t *given = json_object_get(body, "chat_template_kwargs");
+    json_t *all = json_is_object(given) ? json_copy(given) : json_object();
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!json_is_null(json_object_get(body, fields[i]))) copy_field(all, body, fields[i]);
+    if (json_is_string(effort) && !json_object_get(all, "enable_thinking"))
+        json_object_set_new(all, "enable_thinking",
+                            json_boolean(strcmp(json_string_value(effort), "none") != 0));
+    if (json_object_size(all))
+        json_object_set_new(question, "chat_template_kwargs", all);
+    else
+        json_decref(all);
+}
+
+json_t *prompt_rest(const json_t *body) {
+    json_t *rest = json_object();
+    copy_field(rest, body, "cache_salt");
+    copy_field(rest, body, "truncate_prompt_tokens");
+    return rest;
+}
+
+// Engines keep the last so many, and /tokenize doesn't know of it.
+static void truncate_ids(json_t *ids, const json_t *body) {
+    size_t most = (size_t)number_of(body, "truncate_prompt_tokens", KVR_MAX_TOKENS);
+    size_t n = json_array_size(ids);
+    json_t *last = most && n > most ? json_array() : NULL;
+    for (size_t i = n - most; last && i < n; i++)
+        json_array_append(last, json_array_get(ids, i));
+    if (!last) return;
+    json_array_clear(ids);
+    json_array_extend(ids, last);
+    json_decref(last);
+}
+
 struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
     static const char *const chat[] = {"messages",
                                        "tools",
@@ -314,13 +352,16 @@ struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
                                        "chat_template_kwargs",
                                        "add_generation_prompt",
                                        "continue_final_message",
-                                       "add_special_tokens"};
+                                       "add_special_tokens",
+                                       "mm_processor_kwargs",
+                                       "media_io_kwargs"};
     struct evbuffer *out = evbuffer_new();
     json_t *question = json_object();
     copy_field(question, body, "model");
     if (kind == PROMPT_CHAT) {
         for (size_t i = 0; i < sizeof chat / sizeof *chat; i++)
             copy_field(question, body, chat[i]);
+        add_template_fields(question, body);
     } else {
         const struct source s = source_of(kind, body);
         json_object_set(question, "prompt", (json_t *)s.text);
@@ -337,7 +378,8 @@ bool prompt_told(struct prompt *p, struct evbuffer *answer, const json_t *body,
                  const struct prompt_how *how) {
     char why[100];
     json_t *told = prompt_parse(answer, why, sizeof why);
-    const json_t *ids = json_object_get(told, "tokens");
+    json_t *ids = json_object_get(told, "tokens");
+    truncate_ids(ids, body);
     bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, salt_of(body, how), how);
     if (good) {
         p->untold = false;

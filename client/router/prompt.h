@@ -53,6 +53,8 @@ void prompt_free(struct prompt *p);
 
 // The body of a /tokenize for a prompt that is `untold`; NULL: no memory.
 struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body);
+// What of a body prompt_told wants, so that the rest may go; NULL: no memory.
+json_t *prompt_rest(const json_t *body);
 // Takes the ids out of its answer. False: there are none, or no memory; *p is as before.
 bool prompt_told(struct prompt *p, struct evbuffer *answer, const json_t *body,
                  const struct prompt_how *how);

@@ -8,19 +8,18 @@
 #include <string.h>
 
 #include "answer.h"
-#include "bytes.h"
 #include "dice.h"
 #include "hints.h"
 #include "metrics.h"
+#include "owed.h"
+#include "tokens.h"
 
 enum {
     TICK_MS = 250,
     TELL_TOKENS_MS = 5000, // the pool is told of the output as often
     TELL_ALIVE_MS = 20000, // and that a request still is one, when nothing else is said
-    TOKENIZE_MS = 5000,
-    NO_TOKENS_S = 60,
-    MOST_TOLD = 64 << 20, // bytes of an answer of /tokenize
     MOST_SUSPECTED = 32,
+    MOST_SENT = 2, // a request may be what kills its engines
 };
 
 // ---- A request's life ----------------------------------------------------------------------------
@@ -89,7 +88,7 @@ static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
         .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
     f->told_us = now_us();
     f->told_tokens = tokens;
-    kvr_client_update_async(f->pool->client, &call, NULL, NULL);
+    owed_count(f->pool, kvr_client_update_async(f->pool->client, &call, NULL, NULL));
 }
 
 void proxy_update(struct forwarded *f, bool prefilled) {
@@ -111,7 +110,7 @@ void proxy_release(struct forwarded *f) {
     struct kvr_bytes id = {f->id, f->id_size};
     if (!f->booked) return;
     if (f->good) tell_output(f);
-    kvr_client_release_async(f->pool->client, &id, 1, NULL, NULL);
+    owed_release(f->pool, id);
     f->booked = false;
 }
 
@@ -123,12 +122,27 @@ static void new_id(struct forwarded *f) {
 
 static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {
     struct exchange *x = f->x;
-    bool tried = f->n_tried > 0;
+    bool tried = f->n_tried > 0, turned = f->turned;
     forwarded_free(f);
-    if (tried)
+    if (turned)
+        exchange_error(x, 503, "OVERLOAD", "the engine has too much to do, and there is no other");
+    else if (tried)
         exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
     else
         answer_code(x, code, message);
+}
+
+bool proxy_is_dead(const struct forwarded *f) {
+    const struct pool *p = f->pool;
+    const struct pool_worker *w = pool_worker(p, forwarded_worker(f));
+    bool left = !w && p->seen_us > f->booked_us;
+    return left || (w && w->circuit == KVR_OPEN) ||
+           circuit_is_open(f->proxy->circuits, p, forwarded_worker(f));
+}
+
+void proxy_heard(const struct forwarded *f, int64_t now) {
+    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    if (w && w->here.heard_us < now) w->here.heard_us = now;
 }
 
 static void take_choice(struct forwarded *f, const struct kvr_result *r) {
@@ -152,6 +166,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
     record->degraded = r->degraded;
     record->tries++;
+    f->given_up = proxy_is_dead(f);
 }
 
 static void on_selected(void *ctx, const struct kvr_result *r) {
@@ -175,13 +190,23 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     }
 }
 
+// Those that aren't to be chosen if another can be; at most n, returns how many.
+static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_t n) {
+    size_t found = circuit_suspects(f->proxy->circuits, f->pool, out, n);
+    int64_t now = now_us();
+    for (size_t i = 0; i < f->pool->n_workers && found < n; i++)
+        if (f->pool->workers[i].here.full_us > now)
+            out[found++] = kvr_text(f->pool->workers[i].name);
+    return found;
+}
+
 void proxy_select(struct forwarded *f) {
     struct kvr_bytes out[MOST_TRIES + MOST_SUSPECTED];
     size_t n = 0;
     for (; n < f->n_tried; n++)
         out[n] = (struct kvr_bytes){f->tried[n], f->tried_size[n]};
     if (!f->any) {
-        size_t suspects = circuit_suspects(f->proxy->circuits, f->pool, out + n, MOST_SUSPECTED);
+        size_t suspects = left_alone(f, out + n, MOST_SUSPECTED);
         f->any = !suspects; // then asking again would change nothing
         n += suspects;
     }
@@ -218,10 +243,15 @@ static bool has_another(const struct forwarded *f) {
     return !pool->seen_us;
 }
 
+bool proxy_has_try(const struct forwarded *f) {
+    unsigned most = f->proxy->router->options.tries;
+    return f->n_sent < MOST_SENT && f->n_tried < MOST_TRIES && f->x->record.tries < most &&
+           has_another(f);
+}
+
 bool proxy_may_retry(struct forwarded *f) {
     struct proxy *p = f->proxy;
-    unsigned most = p->router->options.tries;
-    if (f->n_tried >= MOST_TRIES || f->x->record.tries >= most || !has_another(f)) return false;
+    if (!proxy_has_try(f)) return false;
     bool allowed = p->budget >= 1;
     if (allowed) p->budget -= 1;
     metrics_retry(p->router->metrics, allowed);
@@ -258,96 +288,21 @@ static enum prompt_way way_of(const struct pool *pool) {
     default:
         break;
     }
-    return now_us() < pool->no_tokens_us ? PROMPT_IDS : PROMPT_TOKENIZE;
+    return PROMPT_TOKENIZE;
 }
 
-static struct prompt_how how_of(const struct pool *pool) {
+struct prompt_how proxy_how(const struct pool *pool) {
     return (struct prompt_how){.way = way_of(pool),
                                .block_size = pool->block_size,
                                .chunk = pool->options.chunk,
                                .space = kvr_text(pool->options.salt)};
 }
 
-const char *proxy_some_address(struct proxy *p, const struct pool *pool) {
-    for (size_t i = 0; i < pool->n_workers; i++) {
-        const struct pool_worker *w = &pool->workers[p->turn++ % pool->n_workers];
-        if (w->state == KVR_READY && *w->addr) return w->addr;
-    }
-    return NULL;
-}
-
-// The blocks are known, or can't be: what was only for them goes.
-static void blocks_known(struct forwarded *f) {
+// What was only for the blocks goes.
+void proxy_blocks_known(struct forwarded *f) {
     drop_question(f);
     f->x->record.input = f->prompt.isl;
     proxy_select(f);
-}
-
-static void told_head(void *ctx, const struct reply *reply) {
-    ((struct forwarded *)ctx)->reply = reply;
-}
-
-static void told_data(void *ctx, struct evbuffer *bytes) {
-    struct forwarded *f = ctx;
-    bytes_move(bytes, f->told, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
-    upstream_cancel(f->call);
-    f->call = NULL;
-    f->reply = NULL;
-    blocks_known(f);
-}
-
-static void told_end(void *ctx) {
-    struct forwarded *f = ctx;
-    struct prompt_how how = how_of(f->pool);
-    f->call = NULL;
-    int status = f->reply->status;
-    if (status == 200) prompt_told(&f->prompt, f->told, f->json, &how);
-    if (status == 404 || status == 405 || status == 501)
-        f->pool->no_tokens_us = now_us() + (int64_t)NO_TOKENS_S * 1000000;
-    f->reply = NULL;
-    blocks_known(f);
-}
-
-static void ask_tokens(struct forwarded *f);
-
-static void told_failed(void *ctx, enum upstream_failure why) {
-    struct forwarded *f = ctx;
-    f->call = NULL;
-    f->reply = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
-        f->fresh = true;
-        ask_tokens(f);
-    } else {
-        blocks_known(f);
-    }
-}
-
-// Parsed, a body is many times as large as it came: while an engine is asked, only the question and
-// what salts the hashes are kept.
-static void make_question(struct forwarded *f) {
-    json_t *salt = json_object_get(f->json, "cache_salt");
-    json_t *little = json_object();
-    f->question = prompt_question(f->kind, f->json);
-    f->told = evbuffer_new();
-    if (salt) json_object_set(little, "cache_salt", salt);
-    json_decref(f->json);
-    f->json = little;
-}
-
-// Whatever comes of it, the request goes on; without blocks if it must.
-static void ask_tokens(struct forwarded *f) {
-    static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
-    struct upstream_request request = {.address = proxy_some_address(f->proxy, f->pool),
-                                       .method = "POST",
-                                       .path = "/tokenize",
-                                       .headers = "Content-Type: application/json\r\n",
-                                       .body = f->question,
-                                       .fresh = f->fresh,
-                                       .head_ms = TOKENIZE_MS};
-    if (request.address && request.body && f->told)
-        f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
-    if (!f->call) blocks_known(f);
 }
 
 // What the request says of itself besides its prompt. False: no memory.
@@ -393,7 +348,7 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         exchange_error(x, 503, "NOMEM", "no memory");
         return;
     }
-    struct prompt_how how = how_of(pool);
+    struct prompt_how how = proxy_how(pool);
     pools_take(x, pool);
     x->arg = f;
     x->gone = on_gone;
@@ -404,12 +359,10 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         return;
     }
     x->record.stream = f->prompt.stream;
-    if (f->prompt.untold) {
-        make_question(f);
-        ask_tokens(f);
-    } else {
-        blocks_known(f);
-    }
+    if (f->prompt.untold && tokens_can(f))
+        tokens_ask(f);
+    else
+        proxy_blocks_known(f);
 }
 
 void proxy_chat(struct exchange *x) {
@@ -432,6 +385,11 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     int64_t now = now_us();
     (void)fd;
     (void)what;
+    for (struct forwarded *f = p->all, *next; f; f = next) {
+        next = f->next;
+        if (f->answering) proxy_heard(f, f->piece_us);
+        if (f->booked && f->call && !f->answering) forward_watch(f, now);
+    }
     for (struct forwarded *f = p->all; f; f = f->next) {
         if (!f->booked) continue;
         int64_t quiet = (now - f->told_us) / 1000, third = f->pool->lease / 3;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What proxy.c (from the request to the choice), forward.c (from the choice to the answer's end) and
-// models.c share.
+// What proxy.c (from the request to the choice), tokens.c, forward.c (from the choice to the answer's
+// end) and models.c share.
 #ifndef ROUTER_PROXY_IMPL_H
 #define ROUTER_PROXY_IMPL_H
 
@@ -40,6 +40,8 @@ struct forwarded {
     enum prompt_kind kind;
     json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
     struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
+    char asked[KVR_MAX_NAME + 1];     // the worker that is asked, or was last
+    unsigned n_asked;
     struct prompt prompt;
     char *session; // its name; NULL: it is of none
     size_t session_size;
@@ -58,7 +60,14 @@ struct forwarded {
     char tried[MOST_TRIES][KVR_MAX_NAME];
     size_t tried_size[MOST_TRIES];
     unsigned n_tried;
-    bool fresh; // the connection is to be a new one
+    unsigned n_sent; // of these, the ones that may have read the request
+    bool given_up;   // it was thought dead when it was chosen, and nobody else was left
+    bool fresh;      // the connection is to be a new one
+    bool turned;     // away by an engine that has too much to do
+    // The engine that failed with this request, to be blamed if another one answers it; "": none.
+    char accused[KVR_MAX_ADDR + 1], accused_name[KVR_MAX_NAME];
+    size_t accused_size;
+    bool accused_reached;
 
     // The answer.
     const struct reply *reply; // its head has come
@@ -79,14 +88,23 @@ void forwarded_free(struct forwarded *f); // its exchange has ended or is about 
 void proxy_select(struct forwarded *f);
 void proxy_release(struct forwarded *f); // the booking, if there is one
 void proxy_update(struct forwarded *f, bool prefilled);
+// The checks or the pool say that the engine that was chosen is dead.
+bool proxy_is_dead(const struct forwarded *f);
+void proxy_heard(const struct forwarded *f, int64_t now); // its engine has said something
 // Whether one more try is within the limits; takes it out of the budget.
 bool proxy_may_retry(struct forwarded *f);
-void proxy_retry(struct forwarded *f); // leaves the engine out, and chooses again
-// An address of a worker that is ready, another one each time; NULL: none is known.
-const char *proxy_some_address(struct proxy *p, const struct pool *pool);
+bool proxy_has_try(const struct forwarded *f);        // the same, whatever the budget is
+void proxy_retry(struct forwarded *f);                // leaves the engine out, and chooses again
+struct prompt_how proxy_how(const struct pool *pool); // how prompts become blocks there
+void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice is next
 
 // forward.c
 bool forward_prepare(struct forwarded *f); // false: no memory
+// The header line with the client's own key, where that is meant for the engines; to be freed. NULL: none.
+char *forward_key(const struct exchange *x);
 void forward(struct forwarded *f);
+// Looks at an engine that has said nothing of an answer yet: a silent one is probed, a dead one left for
+// another. *f may be over then.
+void forward_watch(struct forwarded *f, int64_t now);
 
 #endif

@@ -18,6 +18,7 @@ const struct route routes[] = {
     {"/v1/status", HTTP_GET, status_handle, "status", ROUTE_DRAINING},
     {"/", HTTP_GET, page_handle, "page", ROUTE_OPEN | ROUTE_DRAINING},
     {"/healthz", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},
+    {"/health", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/readyz", HTTP_GET, readyz_handle, "readyz", ROUTE_OPEN | ROUTE_DRAINING},
     {"/metrics", HTTP_GET, metrics_handle, "metrics", ROUTE_DRAINING},
     {"/v1/chat/completions", HTTP_POST, proxy_chat, "chat", 0},

@@ -498,7 +498,7 @@ static void begin(struct upstream_call *c, struct connection *k) {
         bufferevent_enable(k->stream, EV_READ);
     } else {
         c->stage = CONNECTING;
-        move_deadline(c, u->options.connect_ms);
+        move_deadline(c, c->head_ms < u->options.connect_ms ? c->head_ms : u->options.connect_ms);
         connect_stream(c);
     }
     watch(u);

@@ -58,7 +58,7 @@ struct upstream_request {
         *headers; // whole lines with their ends; Host and Content-Length are added. May be NULL
     struct evbuffer *body; // NULL: none. Referred to, so it stays as it is
     bool fresh;            // on a new connection
-    int64_t head_ms;       // instead of the options'; 0: theirs
+    int64_t head_ms;       // instead of the options', and at most so long to connect; 0: theirs
 };
 
 // NULL: no memory.

@@ -19,13 +19,17 @@ static void put(struct deadlines *d, size_t i, struct deadline *item) {
     item->place = i + 1;
 }
 
+static bool before(const struct deadline *a, const struct deadline *b) {
+    return a->at != b->at ? a->at < b->at : a->number < b->number;
+}
+
 // Moves the item from place i to where it belongs.
 static void sift(struct deadlines *d, size_t i, struct deadline *item) {
-    for (; i > 0 && d->heap[(i - 1) / 2]->at > item->at; i = (i - 1) / 2)
+    for (; i > 0 && before(item, d->heap[(i - 1) / 2]); i = (i - 1) / 2)
         put(d, i, d->heap[(i - 1) / 2]);
     for (size_t child; (child = 2 * i + 1) < d->n; i = child) {
-        if (child + 1 < d->n && d->heap[child + 1]->at < d->heap[child]->at) child++;
-        if (d->heap[child]->at >= item->at) break;
+        if (child + 1 < d->n && before(d->heap[child + 1], d->heap[child])) child++;
+        if (!before(d->heap[child], item)) break;
         put(d, i, d->heap[child]);
     }
     put(d, i, item);
@@ -57,7 +61,7 @@ struct deadline *deadlines_first(const struct deadlines *d) {
 const char *deadlines_validate(const struct deadlines *d) {
     for (size_t i = 0; i < d->n; i++) {
         if (d->heap[i]->place != i + 1) return "deadlines: an item doesn't know its place";
-        if (i && d->heap[(i - 1) / 2]->at > d->heap[i]->at) return "deadlines: out of order";
+        if (i && before(d->heap[i], d->heap[(i - 1) / 2])) return "deadlines: out of order";
     }
     return NULL;
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deadlines in order: a binary heap of items that know their place in it.
+// Deadlines in order: a binary heap of items that know their place in it. Of equal times the lower number
+// comes first, so that the order doesn't hang on how the heap came about: two pools that had the same
+// calls, one of them saved and loaded in between, let go in the same order.
 #ifndef KVR_DEADLINE_H
 #define KVR_DEADLINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "mem.h"
 
 struct deadline {
-    int64_t at;   // ms since the epoch
-    size_t place; // 1-based; 0: not in the heap
+    int64_t at;      // ms since the epoch
+    uint64_t number; // the pool's booking count; the caller's, unchanged while it is in the heap
+    size_t place;    // 1-based; 0: not in the heap
 };
 
 struct deadlines {

@@ -16,13 +16,13 @@
 //   RUN         u32 parent (the how-manieth RUN it is, from 1; 0 none), u16 blocks, their hashes,
 //               u32 holders, for each u32 instance (counted through workers and ranks from 0),
 //               u8 tier, u16 depth                                                    parents first
-//   SESSION     bytes name, u32 instance, i64 booked
+//   SESSION     bytes name, u32 instance, i64 booked, u64 number (of that booking)
 //   REQUEST     bytes id, u32 instance, u8 prefilled, i64 isl, osl, cached, output, lease, created,
 //               renewed, u32 overlap, f64 cost, bytes session, u32 expected, i64 ahead, u64 number,
 //               i64 prefilled_at, f64 ttft, f64 tpot, f64 requests, wait and waiting of its
 //               forecast_case (forecast.h), u32 blocks, their hashes                  in order of number
-//   PREDICTION  bytes id of its request (empty: it has ended), u32 instance, i64 until, u32 blocks,
-//               their hashes                                                          oldest first
+//   PREDICTION  bytes id of its request (empty: it has ended), u32 instance, i64 until, u64 number
+//               (of its booking), u32 blocks, their hashes                            oldest first
 //   END         u64 records before it                                                 last, once
 //
 // Older versions can still be read. Version 2 knew nothing learnt, no sessions, labels and speeds: it has

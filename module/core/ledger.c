@@ -104,7 +104,8 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
         request_free(p, r);
         return KVR_NOMEM;
     }
-    if (b->predict_until && prediction_add(p, instance, b->hashes, b->n, b->predict_until, r)) {
+    if (b->predict_until &&
+        prediction_add(p, instance, b->hashes, b->n, b->predict_until, p->bookings + 1, r)) {
         live_remove(&p->live, instance, r->end);
         request_free(p, r);
         return KVR_NOMEM;
@@ -131,7 +132,7 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     if (r->next) r->next->prev = r;
     in->first = r;
     in->live_blocks += fresh;
-    in->booked = r->number = ++p->bookings;
+    in->booked = r->number = r->due.number = ++p->bookings;
     hmap_add(&p->requests, &r->item, hash_of(p, id));
     set_due(p, r);
     add_load(p, r);
@@ -180,7 +181,7 @@ enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t insta
     struct request *r;
     enum kvr_err err = add_to_session(p, id, instance, b, &r);
     if (err) return err;
-    if (r->session) session_book(p, r->session, instance, r->created);
+    if (r->session) session_book(p, r->session, instance, r->created, r->number);
     r->ahead = r->prefilled ? 0 : (int64_t)in->prefill_tokens;
     r->kind = kind;
     r->ttft = r->prefilled ? -1 : learn_ttft(&p->learnt, &in->learnt, &kind);
@@ -367,7 +368,7 @@ void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers) 
 // ---- Predictions ---------------------------------------------------------------------------------
 
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
-                            int64_t until, struct request *of) {
+                            int64_t until, uint64_t number, struct request *of) {
     struct instance *in = &p->instances[instance];
     uint64_t capacity = in->worker->capacity, fresh;
     if (capacity && n > capacity) n = capacity; // a head of it is still a prefix
@@ -390,6 +391,7 @@ enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_
         in->oldest = f;
     in->newest = f;
     in->predicted += fresh;
+    f->due.number = number;
     deadlines_add(&p->predictions, &f->due, until);
     predictions_cap(p, instance);
     return KVR_OK;

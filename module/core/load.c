@@ -298,6 +298,9 @@ static enum kvr_err load_request(struct kvr_loader *l, struct reader *r) {
     instance_refresh(p, l->instances[number]);
     if (err) return err;
     q->number = l->number = t.number;
+    deadlines_remove(&p->leases, &q->due);
+    q->due.number = t.number;
+    if (q->lease) deadlines_add(&p->leases, &q->due, q->renewed + q->lease);
     q->ahead = t.ahead;
     q->prefilled_at = t.prefilled_at;
     q->ttft = t.ttft;
@@ -311,12 +314,13 @@ static enum kvr_err load_session(struct kvr_loader *l, struct reader *r) {
     struct kvr_bytes name = get_bytes(r, KVR_MAX_ID);
     uint32_t number = get_u32(r);
     int64_t booked = get_i64(r);
-    if (r->bad || !name.n || number >= l->n_instances || booked < 0 || booked > KVR_MAX_MS ||
-        session_find(l->pool, name))
+    uint64_t of = get(r, 8);
+    if (r->bad || of > l->pool->bookings || !name.n || number >= l->n_instances || booked < 0 ||
+        booked > KVR_MAX_MS || session_find(l->pool, name))
         return KVR_CORRUPT;
     struct session *s = session_take(l->pool, name);
     if (!s) return KVR_NOMEM;
-    session_book(l->pool, s, l->instances[number], booked);
+    session_book(l->pool, s, l->instances[number], booked, of);
     return KVR_OK;
 }
 
@@ -325,14 +329,16 @@ static enum kvr_err load_prediction(struct kvr_loader *l, struct reader *r) {
     if (l->format >= 3) id = get_bytes(r, KVR_MAX_ID);
     uint32_t number = get_u32(r);
     int64_t until = get_i64(r);
+    uint64_t booking = l->format >= 3 ? get(r, 8) : 0;
     size_t n = get_u32(r);
-    if (r->bad || number >= l->n_instances || until < 0 || until > 2 * KVR_MAX_MS || !n)
+    if (r->bad || number >= l->n_instances || until < 0 || until > 2 * KVR_MAX_MS || !n ||
+        booking > l->pool->bookings)
         return KVR_CORRUPT;
     struct request *of = id.n ? request_find(l->pool, id) : NULL;
     if (id.n && (!of || of->prediction || of->instance != l->instances[number])) return KVR_CORRUPT;
     enum kvr_err err = get_hashes(l, r, n);
     if (err) return err;
-    return prediction_add(l->pool, l->instances[number], l->hashes, n, until, of);
+    return prediction_add(l->pool, l->instances[number], l->hashes, n, until, booking, of);
 }
 
 // What the records can't show one by one: a run that nobody needs.

@@ -193,7 +193,7 @@ struct forecast_case instance_case(const struct kvr_pool *p, const struct instan
                                    int64_t own);
 void request_free(struct kvr_pool *p, struct request *r); // its memory alone
 enum kvr_err prediction_add(struct kvr_pool *p, uint32_t instance, const uint64_t *hashes, size_t n,
-                            int64_t until, struct request *of);
+                            int64_t until, uint64_t number, struct request *of);
 void prediction_end(struct kvr_pool *p, struct prediction *f);
 void predictions_cap(struct kvr_pool *p, uint32_t instance);
 void predictions_drop(struct kvr_pool *p, uint32_t instance);
@@ -207,7 +207,8 @@ bool session_lasts(const struct kvr_pool *p, const struct session *s,
 // The session of that name, to be booked by session_book: one that is known, or a new one. NULL without
 // memory. A new one that isn't booked and has no live request is ended by session_drop.
 struct session *session_take(struct kvr_pool *p, struct kvr_bytes name);
-void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at);
+void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at,
+                  uint64_t number);
 void session_join(struct kvr_pool *p, struct session *s);  // a live request more
 void session_leave(struct kvr_pool *p, struct session *s); // and one less
 void session_drop(struct kvr_pool *p, struct session *s);  // frees it unless somebody needs it

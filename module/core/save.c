@@ -230,6 +230,7 @@ static void save_prediction(struct writer *w, const struct prediction *f,
     put_bytes(w, f->request ? f->request->id : "", f->request ? f->request->id_len : 0);
     put_u32(w, number_of[f->instance]);
     put_i64(w, f->due.at);
+    put_u64(w, f->due.number);
     put_blocks(w, f->end, f->blocks);
 }
 
@@ -239,6 +240,7 @@ static void save_session(struct writer *w, const struct session *s, const uint32
     put_bytes(w, s->name, s->name_len);
     put_u32(w, number_of[s->instance]);
     put_i64(w, s->booked);
+    put_u64(w, s->due.number);
 }
 
 static int by_number(const void *left, const void *right) {

@@ -58,7 +58,8 @@ static void uncount(struct kvr_pool *p, const struct session *s) {
     }
 }
 
-void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at) {
+void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int64_t at,
+                  uint64_t number) {
     uncount(p, s);
     s->instance = instance;
     s->generation = p->instances[instance].generation;
@@ -66,6 +67,8 @@ void session_book(struct kvr_pool *p, struct session *s, uint32_t instance, int6
     p->n_sessions++;
     s->booked = at;
     s->remembered = true;
+    if (s->due.number != number) deadlines_remove(&p->session_ends, &s->due);
+    s->due.number = number;
     watch(p, s);
 }
 

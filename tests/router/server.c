@@ -81,6 +81,19 @@ void server_open(struct server *s, struct event_base *base,
     snprintf(s->address, sizeof s->address, "http://127.0.0.1:%d", s->port);
 }
 
+void server_shut(struct server *s, bool shut) {
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((uint16_t)s->port)};
+    if (s->listener) evconnlistener_free(s->listener);
+    s->listener = NULL;
+    if (shut) return;
+    s->listener =
+        evconnlistener_new_bind(s->base, on_accept, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE,
+                                -1, (struct sockaddr *)&at, sizeof at);
+    cr_assert(s->listener);
+}
+
 void server_close(struct server *s) {
     if (s->listener) evconnlistener_free(s->listener);
     s->listener = NULL;

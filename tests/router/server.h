@@ -29,6 +29,8 @@ struct server {
 void server_open(struct server *s, struct event_base *base,
                  void (*serve)(struct server *, size_t, struct bufferevent *));
 void server_close(struct server *s);
+// Nobody can connect while it is shut.
+void server_shut(struct server *s, bool shut);
 void server_say(struct bufferevent *to, const char *text);
 // Ends the connection when all that was said has left; reset: at once, with an RST.
 void server_end(struct bufferevent *to, bool reset);

@@ -288,6 +288,72 @@ Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
         cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
         caller_free(&who);
     }
+    char *log = stand_log(&s, 0);
+    cr_assert(strstr(log, "has no /tokenize"), "%s", log);
+    free(log);
+    struct response r = http_get(port(), "/metrics");
+    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"none\"} 1\n"), "%s", r.body);
+    response_free(&r);
+}
+
+static void knows_no_such_model(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    if (!strncmp(e->head, "POST /tokenize ", 15))
+        server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 76\r\n\r\n{\"error\":{\"message\":\"The "
+                       "model `x` does not exist.\",\"type\":\"NotFoundError\"}}");
+    else
+        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+}
+
+// One client's mistake: the next one's prompt is asked for all the same, with his own key.
+Test(engine, an_unknown_model_is_no_missing_path, .fini = down) {
+    up(knows_no_such_model, "", "kvroute blocks=tokenize");
+    for (size_t i = 0; i < 3; i++) {
+        struct caller who =
+            call_once(&crowd, port(), "/v1/completions", "Authorization: Bearer mine\r\n", ASK);
+        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 * (i + 1));
+        caller_free(&who);
+    }
+    char *log = stand_log(&s, 0);
+    cr_assert(!strstr(log, "has no /tokenize"), "%s", log);
+    free(log);
+}
+
+static void only_tokenizes_with_a_key(struct server *e, size_t n, struct bufferevent *to) {
+    if (strstr(e->head, "\r\nAuthorization: Bearer mine\r\n"))
+        tokenizes(e, n, to);
+    else
+        server_say(to, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+Test(engine, tokens_need_a_key, .fini = down) {
+    up(only_tokenizes_with_a_key, "", "kvroute blocks=tokenize");
+    for (int i = 0; i < 2; i++) {
+        struct caller who =
+            call_once(&crowd, port(), "/v1/completions", "Authorization: Bearer mine\r\n", ASK);
+        cr_assert(who.complete && text_is(&who, "ok"));
+        cr_assert_str_eq(who.overlap, i ? "1" : "0");
+        caller_free(&who);
+    }
+}
+
+static void never_tokenizes(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    if (strncmp(e->head, "POST /tokenize ", 15)) server_say(to, OK "Content-Length: 2\r\n\r\nok");
+}
+
+// It isn't asked again soon; what it is asked doesn't keep the request.
+Test(engine, a_silent_tokenizer_is_left_out, .fini = down) {
+    up(never_tokenizes, "", "kvroute blocks=tokenize");
+    for (size_t i = 0; i < 2; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
+        caller_free(&who);
+    }
+    struct response r = http_get(port(), "/metrics");
+    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"failed\"} 1\n"), "%s",
+              r.body);
+    response_free(&r);
 }
 
 // The first token may be long in coming after the head.
@@ -314,5 +380,62 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
     server_say(line, EVENTS);
     crowd_finish(&crowd);
     cr_assert(who.complete && who.status == 504);
+    caller_free(&who);
+}
+
+// ---- Probes --------------------------------------------------------------------------------------
+
+// Gone for three calls, and then there again: without a path for its health, as it always was.
+static void has_no_health(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    server_say(to, strncmp(e->head, "GET ", 4) ? OK "Content-Length: 2\r\n\r\nok"
+                                               : "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void wants_a_key(struct server *e, size_t n, struct bufferevent *to) {
+    (void)e;
+    (void)n;
+    server_say(to, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+Test(engine, models_need_a_key, .fini = down) {
+    up(wants_a_key, "", NULL);
+    int fd = http_connect(port());
+    http_say(fd, "GET /v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer no\r\n\r\n");
+    await_request(1);
+    cr_assert(strstr(engine.head, "\r\nAuthorization: Bearer no\r\n"));
+    crowd_run(&crowd, 1);
+    cr_assert_str_eq(http_code(http_answer(fd, false), 401), "UNAUTHORIZED");
+    close(fd);
+}
+
+static long long open_circuits(void) {
+    return stand_info(&s, "kvroute", "open_circuits");
+}
+
+Test(engine, without_a_health_path_it_comes_back, .fini = down) {
+    char flag[80];
+    const char *flags[] = {"--engine", flag, "--probe", "100", "--health", "/alive", NULL};
+    crowd_open(&crowd);
+    server_open(&engine, crowd.base, has_no_health);
+    snprintf(flag, sizeof flag, "%s", engine.address);
+    stand_redis(&s);
+    stand_router(&s, 0, flags);
+    stand_await_ready(&s, 0);
+    server_shut(&engine, true);
+    for (int i = 0; i < 3; i++) {
+        struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+        cr_assert(who.status == 502);
+        caller_free(&who);
+    }
+    for (int64_t end = now_ms() + PATIENCE_MS; open_circuits() != 1; crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end, "its circuit stays closed");
+    server_shut(&engine, false);
+    await_request(1);
+    cr_assert(!strncmp(engine.head, "GET /alive ", 11), "%s", engine.head);
+    for (int64_t end = now_ms() + PATIENCE_MS; open_circuits() != 0; crowd_run(&crowd, 10))
+        cr_assert(now_ms() < end, "its circuit stays open");
+    struct caller who = call_once(&crowd, port(), "/v1/completions", NULL, ASK);
+    cr_assert(who.status == 200 && text_is(&who, "ok"));
     caller_free(&who);
 }

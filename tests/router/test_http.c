@@ -138,7 +138,7 @@ Test(http, refuses) {
 Test(http, counts_headers) {
     static char head[16384] = "GET / HTTP/1.1\r\nHost: a\r\n";
     struct http_head h;
-    for (int i = 1; i < HTTP_MOST_HEADERS; i++)
+    for (int i = 1; i < 200; i++)
         strcat(head, "a: b\r\n");
     char *end = head + strlen(head);
     strcpy(end, "\r\n");

@@ -249,10 +249,41 @@ Test(prompt, what_tokenize_is_asked) {
     check_question(PROMPT_CHAT,
                    "{\"model\":\"m\",\"messages\":[" TURN_1 "],\"tools\":[],\"max_tokens\":1}",
                    "{\"model\":\"m\",\"messages\":[" TURN_1 "],\"tools\":[]}");
+    // What the template is given besides, where /tokenize looks for it.
+    check_question(PROMPT_CHAT,
+                   "{\"messages\":[" TURN_1 "],\"documents\":[{\"text\":\"d\"}],"
+                   "\"reasoning_effort\":\"none\",\"chat_template_kwargs\":{\"a\":1},"
+                   "\"mm_processor_kwargs\":{\"fps\":1},\"media_io_kwargs\":{\"b\":2}}",
+                   "{\"messages\":[" TURN_1 "],\"mm_processor_kwargs\":{\"fps\":1},"
+                   "\"media_io_kwargs\":{\"b\":2},\"chat_template_kwargs\":{\"a\":1,"
+                   "\"documents\":[{\"text\":\"d\"}],\"reasoning_effort\":\"none\","
+                   "\"enable_thinking\":false}}");
+    check_question(PROMPT_CHAT,
+                   "{\"messages\":[" TURN_1 "],\"reasoning_effort\":\"high\",\"documents\":null,"
+                   "\"chat_template_kwargs\":{\"enable_thinking\":false}}",
+                   "{\"messages\":[" TURN_1 "],\"chat_template_kwargs\":{\"enable_thinking\":false,"
+                   "\"reasoning_effort\":\"high\"}}");
     check_question(PROMPT_COMPLETION, "{\"prompt\":[\"abc\",\"d\"],\"n\":1}",
                    "{\"prompt\":\"abc\"}");
     check_question(PROMPT_EMBEDDING, "{\"input\":\"abc\",\"model\":\"m\"}",
                    "{\"prompt\":\"abc\",\"model\":\"m\"}");
+}
+
+// The last ids are the prompt, whatever /tokenize says of the whole.
+Test(prompt, a_prompt_that_is_cut) {
+    static const char body[] = "{\"prompt\":\"abc\",\"truncate_prompt_tokens\":5,\"x\":[1,2]}";
+    json_t *b = parsed(body), *rest = prompt_rest(b);
+    struct prompt p;
+    struct evbuffer *answer = evbuffer_new();
+    evbuffer_add_printf(answer, "{\"tokens\":[9,8,1,2,3,4,5]}");
+    cr_assert(json_object_size(rest) == 1);
+    cr_assert(prompt_read(&p, PROMPT_COMPLETION, b, &ask) && prompt_told(&p, answer, rest, &ask));
+    uint32_t tokens[] = {1, 2, 3, 4};
+    cr_assert(p.n == 1 && p.isl == 5 && p.hashes[0] == kvr_hash_block(tokens, 4, KVR_HASH_SEED));
+    prompt_free(&p);
+    evbuffer_free(answer);
+    json_decref(rest);
+    json_decref(b);
 }
 
 Test(prompt, what_tokenize_may_answer_instead) {

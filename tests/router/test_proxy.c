@@ -331,6 +331,15 @@ static bool engine_answers(void) {
     return metric(0, "num_requests_running") >= 0;
 }
 
+static int failed_tries(int router) {
+    struct response r = http_get(s.routers[router].port, "/metrics");
+    int tries = 0;
+    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
+        tries += atoi(at += 17);
+    response_free(&r);
+    return tries;
+}
+
 // Before the first byte: the client sees one good answer.
 Test(proxy, an_engine_fails_before_it_answers, .fini = down) {
     static const char *const faults[] = {"kind=reset", "kind=reset&gently=1",
@@ -361,6 +370,71 @@ Test(proxy, an_engine_fails_before_it_answers, .fini = down) {
     free(log);
 }
 
+// A full queue is one engine's: another is asked, once, and neither is blamed.
+Test(proxy, an_engine_has_too_much_to_do, .fini = down) {
+    static const char *const faults[] = {"kind=fail&n=1000&status=429",
+                                         "kind=fail&n=1000&status=408"};
+    static const int statuses[] = {429, 408};
+    up(2, "--time-scale 0", 1, NULL);
+    for (int i = 0; i < 2; i++) {
+        fault(0, faults[i]);
+        for (int k = 0; k < 4; k++) {
+            struct caller who = ask(0, "a b c", 5, k & 1);
+            cr_assert(who.status == 200 && who.complete, "%s: %d", faults[i], who.status);
+            caller_free(&who);
+        }
+        fault(1, faults[i]);
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == statuses[i] && who.complete, "%s: %d", faults[i], who.status);
+        caller_free(&who);
+        fault(1, "kind=clear");
+    }
+    await(nothing_is_booked, "something stays booked");
+    cr_assert(failed_tries(0) == 0 && stand_info(&s, "kvroute", "open_circuits") == 0);
+}
+
+static long long failures(int engine) {
+    redisReply *r =
+        stand_say(&s, "KVROUTE.WORKER GET kvroute 127.0.0.1:%d", s.engines[engine].port);
+    long long n = -1;
+    for (size_t i = 0; r && i + 1 < r->elements; i += 2)
+        if (!strcmp(r->element[i]->str, "failures")) n = r->element[i + 1]->integer;
+    if (r) freeReplyObject(r);
+    return n;
+}
+
+static bool the_first_is_blamed(void) {
+    return failures(0) == 1;
+}
+
+// A request may be what its engines fail of: no more than two get it, and only when the second one
+// answers is the first to blame.
+Test(proxy, a_request_that_engines_fail_of, .fini = down) {
+    static const char *const faults[] = {"kind=fail&n=1&status=500", "kind=reset"};
+    static const int statuses[] = {500, 502};
+    up(4, "--time-scale 0", 1, NULL);
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 4; k++)
+            fault(k, faults[i]);
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == statuses[i] && who.complete, "%d", who.status);
+        cr_assert(failed_tries(0) == 2 * (i + 1), "%d tries", failed_tries(0));
+        caller_free(&who);
+        await(nothing_is_booked, "something stays booked");
+        for (int k = 0; k < 4; k++) {
+            cr_assert(failures(k) == 0, "engine %d is blamed", k);
+            fault(k, "kind=clear");
+        }
+    }
+    fault(0, "kind=fail&n=1&status=500");
+    while (failed_tries(0) == 4) { // until one comes to it
+        struct caller who = ask(0, "a b c", 5, false);
+        cr_assert(who.status == 200 && who.complete, "%d", who.status);
+        caller_free(&who);
+    }
+    await(the_first_is_blamed, "nobody is blamed");
+}
+
 // After it: a stream ends with an event that says so, whatever else is visibly broken.
 Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
     up(1, "--decode-speed 200 --time-scale 1", 1, NULL);
@@ -389,15 +463,6 @@ Test(proxy, an_engine_fails_within_its_answer, .fini = down) {
     caller_free(&who);
     free(body);
     await(nothing_is_booked, "something stays booked");
-}
-
-static int failed_tries(int router) {
-    struct response r = http_get(s.routers[router].port, "/metrics");
-    int tries = 0;
-    for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
-        tries += atoi(at += 17);
-    response_free(&r);
-    return tries;
 }
 
 // An overload isn't multiplied: beyond the budget nobody is tried twice.
@@ -502,6 +567,52 @@ Test(proxy, a_dead_engine_is_left_alone, .fini = down) {
     stand_engine(&s, 0, "--no-events --time-scale 0");
     await(first_engine_serves, "the engine isn't chosen any more");
     cr_assert(stand_info(&s, "kvroute", "open_circuits") == 0);
+}
+
+// It takes connections and says nothing: what waits there is taken elsewhere when the probes know it.
+Test(proxy, an_engine_stands_still, .fini = down) {
+    enum { WAITING = 12 };
+    static struct caller who[WAITING];
+    up(2, "--time-scale 0", 1, NULL);
+    stand_kill(&s.engines[0], SIGSTOP);
+    char *body = chat("a b c", 2, false);
+    for (int i = 0; i < WAITING; i++)
+        crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, body);
+    crowd_finish(&crowd);
+    for (int i = 0; i < WAITING; i++) {
+        cr_assert(who[i].status == 200 && who[i].complete, "%d", who[i].status);
+        caller_free(&who[i]);
+    }
+    cr_assert(failed_tries(0) > 0 && stand_info(&s, "kvroute", "open_circuits") == 1);
+    free(body);
+    stand_kill(&s.engines[0], SIGCONT);
+    await(first_engine_serves, "the engine isn't chosen any more");
+}
+
+// One that computes for long without a word is asked whether it lives, and left in peace.
+Test(proxy, an_engine_takes_its_time, .fini = down) {
+    up(2, "--decode-speed 10 --time-scale 1", 1, NULL);
+    struct caller who = ask(0, "a b c", 40, false);
+    cr_assert(who.status == 200 && who.complete);
+    caller_free(&who);
+    cr_assert(failed_tries(0) == 0 && failures(0) == 0 && failures(1) == 0);
+    char *log = stand_log(&s, 0);
+    cr_assert(!strstr(log, "\"tries\""), "%s", log);
+    free(log);
+}
+
+// Which of the engines is asked what they serve is a matter of chance; who is dead isn't one of it.
+Test(proxy, models_while_an_engine_is_dead, .fini = down) {
+    up(3, "--time-scale 0", 1, NULL);
+    stand_kill(&s.engines[1], SIGKILL);
+    for (int i = 0; i < 6; i++) {
+        struct response r = http_get(s.routers[0].port, "/v1/models");
+        cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""), "%d %s", r.status, r.body);
+        response_free(&r);
+    }
+    struct response r = http_get(s.routers[0].port, "/health");
+    cr_assert(r.status == 200 && !strcmp(r.body, "ok\n"));
+    response_free(&r);
 }
 
 // The pool can't say which engine is dead: then the router knows by itself.

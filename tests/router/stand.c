@@ -221,6 +221,11 @@ long long stand_info(struct stand *s, const char *pool, const char *field) {
     return n;
 }
 
+void stand_await_released(struct stand *s, const char *pool) {
+    for (int64_t end = now_ms() + PATIENCE_MS; stand_info(s, pool, "requests"); sleep_ms(10))
+        cr_assert(now_ms() < end, "something stays booked");
+}
+
 long stand_memory(const struct stand *s, int i, const char *what) {
     char path[60], line[200];
     long kb = -1;

@@ -46,6 +46,8 @@ redisReply *stand_say(struct stand *s, const char *format, ...);   // hiredis's 
 long long stand_integer(struct stand *s, const char *format, ...); // −1: it was no integer
 // The field of KVROUTE.INFO of a pool; −1: there is none.
 long long stand_info(struct stand *s, const char *pool, const char *field);
+// Until nothing is booked in the pool.
+void stand_await_released(struct stand *s, const char *pool);
 // kB of a router, by its name in /proc: VmRSS is what it has now, VmHWM the most it ever had.
 long stand_memory(const struct stand *s, int i, const char *what);
 char *stand_log(struct stand *s, int i); // all of it; to be freed

@@ -47,11 +47,6 @@ static void ask(int number, bool stream) {
     caller_free(&c);
 }
 
-static void await_end(void) {
-    for (int64_t end = now_ms() + PATIENCE_MS; stand_info(&s, "kvroute", "requests"); sleep_ms(10))
-        cr_assert(now_ms() < end, "something stays booked");
-}
-
 // The most that any worker has of it.
 static double most(const char *field) {
     json_t *a = http_json(http_get(s.routers[0].port, "/v1/workers"), 200), *w;
@@ -85,7 +80,7 @@ Test(learning, streams_teach_times, .fini = down) {
     up();
     for (int i = 0; i < REQUESTS; i++)
         ask(i, true);
-    await_end();
+    stand_await_released(&s, "kvroute");
     await_most("ttft");
     await_most("tpot");
     // Only the first ones weren't foretold.
@@ -102,7 +97,7 @@ Test(learning, whole_answers_teach_no_times, .fini = down) {
     up();
     for (int i = 0; i < REQUESTS; i++)
         ask(i, false);
-    await_end();
+    stand_await_released(&s, "kvroute");
     redisReply *r = stand_say(&s, "KVROUTE.SCORE kvroute IDS 1 1");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements == ENGINES);
     bool seen = false;

@@ -49,15 +49,53 @@ static void count_ends(struct stream *s, const char *bytes, size_t n) {
         s->ended = n ? ends : s->ended + ends > 2 ? 2 : s->ended + ends;
 }
 
-static void keep_tail(struct stream *s, const char *bytes, size_t n) {
-    if (n > STREAM_TAIL) {
-        bytes += n - STREAM_TAIL;
-        n = STREAM_TAIL;
+static const char usage_name[] = "completion_tokens";
+enum { NAME_LEN = sizeof usage_name - 1 };
+
+static enum usage_state in_text(struct stream *s, char c) {
+    if (c == '\n') return USAGE_OUTSIDE; // JSON has none in texts: the line wasn't JSON
+    if (c == '"') return s->matched == NAME_LEN ? USAGE_NAMED : USAGE_OUTSIDE;
+    bool goes_on = s->matched < NAME_LEN && c == usage_name[s->matched];
+    s->matched = goes_on ? s->matched + 1 : NAME_LEN + 1;
+    return c == '\\' ? USAGE_ESCAPED : USAGE_TEXT;
+}
+
+static enum usage_state outside(struct stream *s, char c) {
+    s->matched = 0;
+    return c == '"' ? USAGE_TEXT : USAGE_OUTSIDE;
+}
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static enum usage_state step(struct stream *s, char c) {
+    bool digit = c >= '0' && c <= '9';
+    switch (s->usage) {
+    case USAGE_TEXT:
+        return in_text(s, c);
+    case USAGE_ESCAPED:
+        return USAGE_TEXT;
+    case USAGE_NAMED:
+        return is_space(c) ? USAGE_NAMED : c == ':' ? USAGE_VALUE : outside(s, c);
+    case USAGE_VALUE:
+        if (is_space(c)) return USAGE_VALUE;
+        s->number = c - '0';
+        return digit ? USAGE_NUMBER : outside(s, c);
+    case USAGE_NUMBER:
+        if (digit && s->number < (int64_t)1 << 40) s->number = s->number * 10 + (c - '0');
+        if (digit) return USAGE_NUMBER;
+        s->tokens = s->number;
+        s->said = true;
+        return outside(s, c);
+    default:
+        return outside(s, c);
     }
-    size_t old = s->n_tail < STREAM_TAIL - n ? s->n_tail : STREAM_TAIL - n;
-    memmove(s->tail, s->tail + s->n_tail - old, old);
-    memcpy(s->tail + old, bytes, n);
-    s->n_tail = old + n;
+}
+
+static void look_for_usage(struct stream *s, const char *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        s->usage = step(s, bytes[i]);
 }
 
 static void look(struct stream *s, struct evbuffer *bytes) {
@@ -71,7 +109,7 @@ static void look(struct stream *s, struct evbuffer *bytes) {
             count_events(s, v.iov_base, v.iov_len);
             count_ends(s, v.iov_base, v.iov_len);
         }
-        keep_tail(s, v.iov_base, v.iov_len);
+        look_for_usage(s, v.iov_base, v.iov_len);
         if (evbuffer_ptr_set(bytes, &at, v.iov_len, EVBUFFER_PTR_ADD)) return;
     }
 }
@@ -141,18 +179,6 @@ void stream_break(struct stream *s, struct evbuffer *out, const char *code, cons
 // ---- Tokens --------------------------------------------------------------------------------------
 
 int64_t stream_tokens(const struct stream *s) {
-    static const char name[] = "\"completion_tokens\":";
-    const size_t len = sizeof name - 1;
-    for (size_t at = s->n_tail < len ? 0 : s->n_tail - len + 1; at-- > 0;) {
-        if (memcmp(s->tail + at, name, len) != 0) continue;
-        int64_t n = 0;
-        size_t i = at + len;
-        while (i < s->n_tail && s->tail[i] == ' ')
-            i++;
-        if (i == s->n_tail || s->tail[i] < '0' || s->tail[i] > '9') break;
-        for (; i < s->n_tail && s->tail[i] >= '0' && s->tail[i] <= '9' && n < (int64_t)1 << 40; i++)
-            n = n * 10 + (s->tail[i] - '0');
-        return n;
-    }
+    if (s->said) return s->tokens;
     return s->events ? (int64_t)s->n_events : -1;
 }

@@ -13,7 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STREAM_HOLD = 65536, STREAM_TAIL = 512 };
+enum { STREAM_HOLD = 65536 };
+
+// Where the engine says how many tokens there were: the number behind the name "completion_tokens",
+// wherever it is, the last one of several. What stands in texts isn't a name.
+enum usage_state {
+    USAGE_OUTSIDE, // of texts
+    USAGE_TEXT,
+    USAGE_ESCAPED, // behind a backslash
+    USAGE_NAMED,   // behind the name
+    USAGE_VALUE,   // behind its colon
+    USAGE_NUMBER,
+};
 
 struct stream {
     bool events;           // it is one of server-sent events
@@ -21,8 +32,10 @@ struct stream {
     uint64_t n_events;     // data lines that are JSON: about as many as tokens
     unsigned at;           // of the present line, what was seen of "data:"
     unsigned ended;        // line ends at the end of what was passed on
-    size_t n_tail;
-    char tail[STREAM_TAIL]; // the last bytes: usage is there
+    enum usage_state usage;
+    size_t matched;         // bytes of the name; more than it has: this text is another one
+    int64_t number, tokens; // that is being read; that was said
+    bool said;
 };
 
 void stream_begin(struct stream *s, bool events);

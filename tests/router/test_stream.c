@@ -107,6 +107,11 @@ Test(stream, tokens_as_the_engine_counts_them) {
         {"{\"completion_tokens\":null}", -1},
         {"{\"completion_tokens\":", -1},
         {"", -1},
+        {"{\"usage\": {\"completion_tokens\" : 37\n}, \"text\": \"long\"}", 37},
+        {"{\"completion_tokens\":9,\"text\":\"say \\\"completion_tokens\\\":5 now\"}", 9},
+        {"{\"text\":\"completion_tokens\",\"n\":5}", -1},
+        {"{\"xcompletion_tokens\":1,\"completion_tokens_details\":{\"n\":2}}", -1},
+        {"\"not JSON\n{\"completion_tokens\":4}", 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct stream s;

@@ -18,11 +18,12 @@ void readyz_handle(struct exchange *x) {
     json_t *pools = json_array();
     bool degraded = false, blind = false;
     for (const struct pool *p = pools_first(r->pools); p; p = p->next) {
-        bool away = pool_degraded(p);
-        degraded |= away;
+        const char *why = pool_trouble(p);
+        degraded |= why != NULL;
         blind |= !p->n_workers;
-        json_array_append_new(pools, json_pack("{s:s,s:b,s:I}", "pool", p->options.name, "redis",
-                                               !away, "workers", (json_int_t)p->n_workers));
+        json_array_append_new(pools, json_pack("{s:s,s:b,s:I,s:s*}", "pool", p->options.name,
+                                               "redis", !pool_degraded(p), "workers",
+                                               (json_int_t)p->n_workers, "why", why));
     }
     const char *status = r->draining ? "draining"
                          : blind     ? "no workers"

@@ -13,6 +13,7 @@
 #include "router.h"
 #include "server.h"
 
+enum { TROUBLE_S = 5 };    // a refusal that isn't repeated for so long is over
 enum { RETIRE_LOOKS = 3 }; // a retired pool is closed when it was quiet for so many looks
 
 struct pools {
@@ -194,6 +195,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Engines of our own --------------------------------------------------------------------------
 
+static void on_renewed(void *ctx, const struct kvr_result *r) {
+    if (!r->degraded) pool_answered(ctx, POOL_REGISTERS, r);
+}
+
 static void on_renew(evutil_socket_t fd, short what, void *arg) {
     struct pools *s = arg;
     const struct options *o = &s->router->options;
@@ -211,7 +216,7 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
             call.set |= KVR_WORKER_CAPACITY;
             call.capacity = g->capacity;
         }
-        if (p) owed_count(p, kvr_client_worker_set_async(p->client, &call, NULL, NULL));
+        if (p) owed_count(p, kvr_client_worker_set_async(p->client, &call, on_renewed, p));
     }
     arm(s->renew, o->ttl / 3);
 }
@@ -222,6 +227,28 @@ static bool has_engines(const struct options *o, const char *pool) {
     for (size_t i = 0; i < o->n_engines; i++)
         if (strcmp(o->engines[i].pool, pool) == 0) return true;
     return false;
+}
+
+// Until the pool has been seen, the settings are what is known of it.
+static bool take_settings(struct pool *p, const struct options *o) {
+    if (!o->n_engines) return true;
+    p->workers = calloc(o->n_engines, sizeof *p->workers);
+    if (!p->workers) return false;
+    for (size_t i = 0; i < o->n_engines; i++) {
+        const struct engine_options *g = &o->engines[i];
+        if (strcmp(g->pool, p->options.name) != 0) continue;
+        struct pool_worker *w = &p->workers[p->n_workers++];
+        *w = (struct pool_worker){.state = KVR_READY,
+                                  .circuit = KVR_CLOSED,
+                                  .ranks = g->ranks,
+                                  .capacity = g->capacity,
+                                  .ttl_left = o->ttl,
+                                  .ttft = -1,
+                                  .tpot = -1};
+        copy_text(w->name, sizeof w->name, kvr_text(g->name));
+        copy_text(w->addr, sizeof w->addr, kvr_text(g->url));
+    }
+    return true;
 }
 
 static struct pool *pool_new(struct pools *s, const struct pool_options *po, char *error,
@@ -248,7 +275,8 @@ static struct pool *pool_new(struct pools *s, const struct pool_options *po, cha
         snprintf(url + strlen(url), sizeof url - strlen(url), "%cdeadline=%lld",
                  strchr(url, '?') ? '&' : '?', (long long)o->deadline);
     p->client = kvr_client_open(url, po->key, &co, why, sizeof why);
-    if (p->client) return p;
+    if (p->client && take_settings(p, o)) return p;
+    if (p->client) kvr_client_close(p->client);
     snprintf(error, error_size, "pool %s: %s", po->name, why);
     free(p);
     return NULL;
@@ -382,6 +410,31 @@ struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name) {
         if (strlen(p->workers[i].name) == name.n && !memcmp(p->workers[i].name, name.p, name.n))
             return &p->workers[i];
     return NULL;
+}
+
+void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r) {
+    static const char *const acts[] = {"bookings", "registrations"};
+    enum kvr_code code = r->code, old = p->refuses[act];
+    if (code == KVR_CODE_CLOSED || code == KVR_CODE_TIMEOUT) return; // it hasn't answered
+    if (code == KVR_CODE_NOWORKER) code = KVR_CODE_OK;
+    p->refuses[act] = code;
+    p->refused_us[act] = now_us();
+    if (code == old) return;
+    if (code == KVR_CODE_OK)
+        log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
+    else
+        log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
+                 kvr_code_name(code), r->message);
+}
+
+const char *pool_trouble(const struct pool *p) {
+    if (pool_degraded(p)) return "no primary";
+    if (p->last != KVR_CODE_OK) return kvr_code_name(p->last);
+    for (size_t i = 0; i < 2; i++)
+        if (p->refuses[i] != KVR_CODE_OK &&
+            now_us() - p->refused_us[i] < (int64_t)TROUBLE_S * 1000000)
+            return kvr_code_name(p->refuses[i]);
+    return p->seen_us ? NULL : "not seen yet";
 }
 
 bool pool_degraded(const struct pool *p) {

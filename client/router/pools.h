@@ -18,9 +18,12 @@ struct exchange;
 
 // What this router has seen of a worker by itself; it lasts from look to look.
 struct seen_here {
-    int64_t full_us;  // until then it isn't chosen if another can be: it had too much to do
-    int64_t heard_us; // when it last said something; 0: never
-    int64_t mute_us;  // until then it isn't asked for tokens: it didn't answer, or can't
+    int64_t full_us;   // until then it isn't chosen if another can be: it had too much to do
+    int64_t heard_us;  // when it last said something; 0: never
+    int64_t chosen_us; // last, without the pool
+    uint32_t turn;     // of its ranks, then
+    unsigned live;     // requests of this router's
+    int64_t mute_us;   // until then it isn't asked for tokens: it didn't answer, or can't
 };
 
 struct pool_worker {
@@ -38,6 +41,8 @@ struct pool_worker {
     struct seen_here here;
 };
 
+enum pool_act { POOL_BOOKS, POOL_REGISTERS };
+
 struct pool {
     struct pool *next;
     struct router *router;
@@ -52,6 +57,9 @@ struct pool {
     int64_t seen_us; // 0: never
     // From KVROUTE.INFO, for the page and the metrics.
     int64_t selects, select_blocks, overlap_blocks, expected_blocks, requests, blocks, version;
+    // By enum pool_act: what it last said to such a command, OK if it takes them, and when.
+    enum kvr_code refuses[2];
+    int64_t refused_us[2];
     enum kvr_code last; // of the last look
     // Bookkeeping.
     struct owed *owed; // see owed.h
@@ -82,5 +90,9 @@ void pools_give_back(struct exchange *x);
 // NULL: not known (any more).
 struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
 bool pool_degraded(const struct pool *p); // there is no primary now
+// The pool's answer to such a command; what is new is logged.
+void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r);
+// Why choices are made without the pool, in a word; NULL: they aren't.
+const char *pool_trouble(const struct pool *p);
 
 #endif

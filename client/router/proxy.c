@@ -12,6 +12,7 @@
 #include "hints.h"
 #include "metrics.h"
 #include "owed.h"
+#include "spare.h"
 #include "tokens.h"
 
 enum {
@@ -70,7 +71,7 @@ void forwarded_free(struct forwarded *f) {
 
 static void on_gone(struct exchange *x) {
     struct forwarded *f = x->arg;
-    if (f->call && f->booked && !f->counted)
+    if (f->call && f->placed && !f->counted)
         metrics_engine(x->router->metrics, f->pool, x->record.worker, ENGINE_CANCELLED);
     forwarded_free(f);
 }
@@ -106,8 +107,22 @@ static void tell_output(struct forwarded *f) {
     if (tokens > f->told_tokens) tell(f, false, tokens);
 }
 
+// How many requests each worker has from here is counted for choices without the pool.
+static void place(struct forwarded *f) {
+    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
+    if (w) w->here.live++;
+    f->placed = true;
+}
+
+static void unplace(struct forwarded *f) {
+    struct pool_worker *w = f->placed ? pool_worker(f->pool, forwarded_worker(f)) : NULL;
+    if (w && w->here.live) w->here.live--;
+    f->placed = false;
+}
+
 void proxy_release(struct forwarded *f) {
     struct kvr_bytes id = {f->id, f->id_size};
+    unplace(f);
     if (!f->booked) return;
     if (f->good) tell_output(f);
     owed_release(f->pool, id);
@@ -154,7 +169,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     f->worker_size = c->worker.n < sizeof f->worker ? c->worker.n : sizeof f->worker;
     memcpy(f->worker, c->worker.p, f->worker_size);
     f->rank = c->rank;
-    f->booked = true;
+    place(f);
     f->fresh = f->counted = f->good = false;
     f->booked_us = f->told_us = now_us();
     f->told_tokens = 0;
@@ -169,6 +184,18 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     f->given_up = proxy_is_dead(f);
 }
 
+static size_t list_tried(const struct forwarded *f, struct kvr_bytes out[MOST_TRIES]) {
+    for (size_t i = 0; i < f->n_tried; i++)
+        out[i] = (struct kvr_bytes){f->tried[i], f->tried_size[i]};
+    return f->n_tried;
+}
+
+static bool choose_spare(struct forwarded *f, enum kvr_code code, struct kvr_result *out) {
+    struct kvr_bytes tried[MOST_TRIES];
+    if (!spare_is_for(f->pool, code)) return false;
+    return spare_choose(f->pool, f->proxy->circuits, tried, list_tried(f, tried), out);
+}
+
 static void on_selected(void *ctx, const struct kvr_result *r) {
     struct forwarded *f = ctx;
     f->selecting = false;
@@ -177,6 +204,10 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         forwarded_free(f);
         return;
     }
+    struct kvr_result spare;
+    bool booked = r->code == KVR_CODE_OK;
+    if (!r->degraded) pool_answered(f->pool, POOL_BOOKS, r);
+    if (choose_spare(f, r->code, &spare)) r = &spare;
     metrics_select(f->proxy->router->metrics, now_us() - f->asked_us, r);
     if (r->code == KVR_CODE_NOWORKER && !f->any) {
         // Only suspects are left, perhaps: trying one is better than refusing.
@@ -185,6 +216,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     } else if (r->code != KVR_CODE_OK) {
         not_chosen(f, r->code, r->message);
     } else {
+        f->booked = booked;
         take_choice(f, r);
         forward(f);
     }
@@ -202,9 +234,7 @@ static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_
 
 void proxy_select(struct forwarded *f) {
     struct kvr_bytes out[MOST_TRIES + MOST_SUSPECTED];
-    size_t n = 0;
-    for (; n < f->n_tried; n++)
-        out[n] = (struct kvr_bytes){f->tried[n], f->tried_size[n]};
+    size_t n = list_tried(f, out);
     if (!f->any) {
         size_t suspects = left_alone(f, out + n, MOST_SUSPECTED);
         f->any = !suspects; // then asking again would change nothing
@@ -388,7 +418,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     for (struct forwarded *f = p->all, *next; f; f = next) {
         next = f->next;
         if (f->answering) proxy_heard(f, f->piece_us);
-        if (f->booked && f->call && !f->answering) forward_watch(f, now);
+        if (f->placed && f->call && !f->answering) forward_watch(f, now);
     }
     for (struct forwarded *f = p->all; f; f = f->next) {
         if (!f->booked) continue;

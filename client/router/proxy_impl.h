@@ -53,7 +53,8 @@ struct forwarded {
     char id[KVR_MAX_ID];
     size_t id_size;
     int64_t asked_us;
-    bool selecting, booked, any; // any: also workers that are suspected
+    bool selecting, placed; // placed: there is a choice
+    bool booked, any;       // any: also workers that are suspected
     char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
     size_t worker_size;
     uint32_t rank;

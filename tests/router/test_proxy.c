@@ -267,6 +267,80 @@ Test(proxy, redis_dies_under_open_streams, .fini = down) {
     await(nothing_is_booked, "something stays booked");
 }
 
+static bool readyz_says(const char *text) {
+    struct response r = http_get(s.routers[0].port, "/readyz");
+    bool says = r.status == 200 && strstr(r.body, text);
+    response_free(&r);
+    return says;
+}
+
+static bool refuses_for_oom(void) {
+    return readyz_says("\"why\":\"OOM\"");
+}
+
+static bool refuses_for_type(void) {
+    return readyz_says("\"why\":\"WRONGTYPE\"");
+}
+
+static bool is_ready(void) {
+    return readyz_says("\"ready\"");
+}
+
+// Redis is there and takes nothing: inference goes on, and everybody can see why it is degraded.
+Test(proxy, redis_refuses, .fini = down) {
+    static const struct {
+        const char *on, *off;
+        bool (*seen)(void);
+    } cases[] = {
+        {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", refuses_for_oom},
+        {"SET kvroute x", "DEL kvroute", refuses_for_type},
+    };
+    up(2, "--time-scale 0", 1, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        freeReplyObject(stand_say(&s, cases[i].on));
+        await(cases[i].seen, "the refusal isn't seen");
+        for (int k = 0; k < 4; k++) {
+            struct caller who = ask(0, "a b c", 5, k & 1);
+            cr_assert(who.status == 200 && who.complete, "%s: %d", cases[i].on, who.status);
+            caller_free(&who);
+        }
+        freeReplyObject(stand_say(&s, cases[i].off));
+        struct caller who = ask(0, "a b c", 5, false); // it takes bookings again
+        cr_assert(who.status == 200);
+        caller_free(&who);
+        await(is_ready, "it stays degraded");
+    }
+    char *log = stand_log(&s, 0);
+    cr_assert(strstr(log, "it refuses bookings: OOM") && strstr(log, "\"degraded\":true"), "%s",
+              log);
+    free(log);
+    await(nothing_is_booked, "something stays booked");
+}
+
+// Its engines are in its own settings.
+Test(proxy, a_router_starts_without_redis, .fini = down) {
+    char url[60];
+    const char *const flags[] = {"--engine", url, NULL};
+    crowd_open(&crowd);
+    stand_redis(&s);
+    stand_kill(&s.redis, SIGKILL);
+    stand_engine(&s, 0, "--no-events --time-scale 0");
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", s.engines[0].port);
+    stand_router(&s, 0, flags);
+    cr_assert(readyz_says("\"degraded\"") && readyz_says("\"why\":\"no primary\""));
+    for (int k = 0; k < 4; k++) {
+        struct caller who = ask(0, "a b c", 5, k & 1);
+        cr_assert(who.status == 200 && who.complete, "%d", who.status);
+        caller_free(&who);
+    }
+    stand_redis(&s);
+    stand_await_ready(&s, 0);
+    struct caller who = ask(0, "a b c", 5, false);
+    cr_assert(who.status == 200 && who.complete);
+    caller_free(&who);
+    await(nothing_is_booked, "something stays booked");
+}
+
 // The primary dies, and its replica takes over: not one of 200 open streams notices, all of them are
 // booked there, and what comes meanwhile is served.
 Test(proxy, the_primary_dies_under_open_streams, .fini = down) {

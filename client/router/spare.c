@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// See spare.h.
+#include "spare.h"
+
+#include <string.h>
+
+#include "circuit.h"
+#include "pools.h"
+#include "server.h"
+
+bool spare_is_for(const struct pool *p, enum kvr_code code) {
+    switch (code) {
+    case KVR_CODE_NOPOOL:
+    case KVR_CODE_WRONGTYPE:
+    case KVR_CODE_OOM:
+    case KVR_CODE_DENIED:
+    case KVR_CODE_REFUSED: // MISCONF and the like: what the router asks is in order
+    case KVR_CODE_TIMEOUT:
+    case KVR_CODE_PROTOCOL:
+        return true;
+    case KVR_CODE_NOWORKER: // so far it only has the settings to go by
+        return !p->seen_us;
+    default:
+        return false;
+    }
+}
+
+static bool is_among(const struct kvr_bytes *names, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strlen(name) == names[i].n && !memcmp(name, names[i].p, names[i].n)) return true;
+    return false;
+}
+
+static bool is_open(const struct pool *p, const struct circuits *c, const struct pool_worker *w) {
+    return w->circuit == KVR_OPEN || circuit_is_open(c, p, kvr_text(w->name));
+}
+
+static bool is_better(const struct pool *p, const struct circuits *c, const struct pool_worker *a,
+                      const struct pool_worker *b) {
+    if (!b) return true;
+    bool open = is_open(p, c, a);
+    if (open != is_open(p, c, b)) return !open;
+    if (a->here.live != b->here.live) return a->here.live < b->here.live;
+    return a->here.chosen_us < b->here.chosen_us;
+}
+
+bool spare_choose(struct pool *p, const struct circuits *c, const struct kvr_bytes *exclude,
+                  size_t n, struct kvr_result *out) {
+    struct pool_worker *best = NULL;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        struct pool_worker *w = &p->workers[i];
+        if (w->state != KVR_READY || !*w->addr || is_among(exclude, n, w->name)) continue;
+        if (is_better(p, c, w, best)) best = w;
+    }
+    if (!best) return false;
+    best->here.chosen_us = now_us();
+    *out = (struct kvr_result){.code = KVR_CODE_OK, .message = "", .degraded = true};
+    out->choice = (struct kvr_choice){.worker = kvr_text(best->name),
+                                      .addr = kvr_text(best->addr),
+                                      .rank = best->ranks ? best->here.turn++ % best->ranks : 0,
+                                      .version = -1,
+                                      .ttft = -1,
+                                      .tpot = -1};
+    return true;
+}

@@ -24,19 +24,17 @@ static uint64_t output_blocks(const struct kvr_pool *p, int64_t output) {
     return ((uint64_t)output + p->options.block_size - 1) / p->options.block_size;
 }
 
-// Requests come in the order of booking, but for those saved by version 2.
+// Requests come in the order of booking, also saved ones, and leave the queue once.
 static void enqueue(struct instance *in, struct request *r) {
-    struct request *before = in->queue_last;
-    while (before && before->number > r->number)
-        before = before->sooner;
-    r->sooner = before;
-    r->later = before ? before->later : in->queue_first;
+    in->prefill_tokens += (uint64_t)(r->isl - r->cached);
+    r->sooner = in->queue_last;
     *(r->sooner ? &r->sooner->later : &in->queue_first) = r;
-    *(r->later ? &r->later->sooner : &in->queue_last) = r;
+    in->queue_last = r;
     in->queued++;
 }
 
 static void dequeue(struct instance *in, struct request *r) {
+    in->prefill_tokens -= (uint64_t)(r->isl - r->cached);
     *(r->sooner ? &r->sooner->later : &in->queue_first) = r->later;
     *(r->later ? &r->later->sooner : &in->queue_last) = r->sooner;
     r->sooner = r->later = NULL;
@@ -47,20 +45,14 @@ static void dequeue(struct instance *in, struct request *r) {
 static void add_load(struct kvr_pool *p, struct request *r) {
     struct instance *in = &p->instances[r->instance];
     in->requests++;
-    if (!r->prefilled) {
-        in->prefill_tokens += (uint64_t)(r->isl - r->cached);
-        enqueue(in, r);
-    }
+    if (!r->prefilled) enqueue(in, r);
     in->output_blocks += output_blocks(p, r->output);
 }
 
 static void take_load(struct kvr_pool *p, struct request *r) {
     struct instance *in = &p->instances[r->instance];
     in->requests--;
-    if (!r->prefilled) {
-        in->prefill_tokens -= (uint64_t)(r->isl - r->cached);
-        dequeue(in, r);
-    }
+    if (!r->prefilled) dequeue(in, r);
     in->output_blocks -= output_blocks(p, r->output);
 }
 
@@ -142,9 +134,8 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     return KVR_OK;
 }
 
-// Adds a request; *session: as the booking names it.
-static enum kvr_err add_to_session(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
-                                   const struct kvr_booking *b, struct request **out) {
+enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
+                          const struct kvr_booking *b, struct request **out) {
     enum kvr_err err = booking_check(p, b);
     if (err) return err;
     struct session *session = b->session.n ? session_take(p, b->session) : NULL;
@@ -152,11 +143,6 @@ static enum kvr_err add_to_session(struct kvr_pool *p, struct kvr_bytes id, uint
     err = add(p, id, instance, b, session, out);
     if (err && session) session_drop(p, session);
     return err;
-}
-
-enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
-                          const struct kvr_booking *b, struct request **out) {
-    return add_to_session(p, id, instance, b, out);
 }
 
 struct forecast_case instance_case(const struct kvr_pool *p, const struct instance *in, int64_t now,
@@ -179,7 +165,7 @@ enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t insta
     int64_t own = b->prefilled ? 0 : isl - b->cached;
     struct forecast_case kind = instance_case(p, in, b->created, own);
     struct request *r;
-    enum kvr_err err = add_to_session(p, id, instance, b, &r);
+    enum kvr_err err = request_load(p, id, instance, b, &r);
     if (err) return err;
     if (r->session) session_book(p, r->session, instance, r->created, r->number);
     r->ahead = r->prefilled ? 0 : (int64_t)in->prefill_tokens;
@@ -254,13 +240,18 @@ enum kvr_err kvr_update(struct kvr_pool *p, int64_t now, struct kvr_bytes id, bo
     *live = r != NULL;
     if (!r) return KVR_OK;
     if (lease >= 0 && deadlines_reserve(&p->leases)) return KVR_NOMEM;
-    take_load(p, r);
-    if (prefilled && !r->prefilled) first_token(p, r, now);
-    if (output > r->output) r->output = output;
+    struct instance *in = &p->instances[r->instance];
+    if (prefilled && !r->prefilled) {
+        dequeue(in, r);
+        first_token(p, r, now);
+    }
+    if (output > r->output) {
+        in->output_blocks += output_blocks(p, output) - output_blocks(p, r->output);
+        r->output = output;
+    }
     if (lease >= 0) r->lease = lease;
     r->renewed = now;
     set_due(p, r);
-    add_load(p, r);
     instance_refresh(p, r->instance);
     p->version++;
     return KVR_OK;

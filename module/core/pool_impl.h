@@ -184,7 +184,8 @@ void circuit_booked(struct kvr_pool *p, struct worker *w,
 struct request *request_find(const struct kvr_pool *p, struct kvr_bytes id);
 enum kvr_err request_add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                          const struct kvr_booking *b);
-// Adds one that was booked before it was saved; the caller refreshes the instance. *out: the request.
+// Adds one that teaches nothing and leaves its session where it is, as one that was booked before it was
+// saved; the caller refreshes the instance. *out: the request.
 enum kvr_err request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                           const struct kvr_booking *b, struct request **out);
 void request_end(struct kvr_pool *p, struct request *r);

@@ -48,9 +48,14 @@ static int port(void) {
     return s.routers[0].port;
 }
 
+// Probes are answered, and no test's requests.
 static void remember(struct server *e, size_t n, struct bufferevent *to) {
-    (void)e;
     (void)n;
+    if (!strncmp(e->head, "GET /health ", 12)) {
+        e->requests--;
+        server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        return;
+    }
     line = to;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "memory.h"
-#include "mock/tokens.h"
+#include "mock-engine/tokens.h"
 #include "random.h"
 
 enum {

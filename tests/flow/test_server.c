@@ -11,10 +11,6 @@
 #include "payload.h"
 #include "traffic.h"
 
-#ifndef KVROUTE_FIXTURES
-#define KVROUTE_FIXTURES "tests/flow/fixtures"
-#endif
-
 TestSuite(server, .fini = harness_end, .timeout = 120);
 
 static bool no_keys(void *ctx) {

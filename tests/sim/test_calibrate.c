@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mock/tokens.h"
+#include "mock-engine/tokens.h"
 #include "script.h"
 #include "simulate.h"
 #include "sse.h"

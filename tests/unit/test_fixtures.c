@@ -19,8 +19,7 @@ static struct kvr_bytes text(const char *s) {
 }
 
 static void path_of(const char *name, char *to, size_t n) {
-    const char *here = __FILE__, *slash = strrchr(here, '/');
-    snprintf(to, n, "%.*sfixtures/%s", slash ? (int)(slash - here) + 1 : 0, here, name);
+    snprintf(to, n, KVROUTE_FIXTURES "/%s", name);
 }
 
 static size_t read_file(const char *name, char *to, size_t room) {

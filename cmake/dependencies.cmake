@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# What Debian's packages bring, found once for all folders.
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+function(kvr_need_redismodule)
+    if(NOT EXISTS "${REDISMODULE_INCLUDE_DIR}/redismodule.h")
+        message(FATAL_ERROR "redismodule.h is not in ${REDISMODULE_INCLUDE_DIR}: run ./dev setup, "
+            "or give -DREDISMODULE_INCLUDE_DIR=DIR")
+    endif()
+endfunction()
+kvr_need_redismodule()
+
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET GLOBAL hiredis)
+pkg_check_modules(HIREDIS_SSL IMPORTED_TARGET GLOBAL hiredis_ssl) # hiredis 1.0 and later, if built so
+pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET GLOBAL libevent)
+pkg_check_modules(LIBEVENT_OPENSSL REQUIRED IMPORTED_TARGET GLOBAL libevent_openssl)
+pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET GLOBAL openssl)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET GLOBAL jansson)
+pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET GLOBAL libzmq)
+if(KVROUTE_TESTS)
+    pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET GLOBAL criterion)
+    pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET GLOBAL msgpack-c msgpack)
+endif()
+
+# The public headers are tried as C++, too, where there is a compiler for it.
+include(CheckLanguage)
+check_language(CXX)
+if(CMAKE_CXX_COMPILER)
+    enable_language(CXX)
+endif()

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "arena.h"
-#include "core/pool.h"
+#include "module/core/pool.h"
 #include "redis.h"
 
 struct args {

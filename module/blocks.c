@@ -2,8 +2,8 @@
 // Block lists: the four forms in which a command names blocks.
 #include <string.h>
 
-#include "../include/kvroute/hash.h"
 #include "blocks.h"
+#include <kvroute/hash.h>
 
 static const char *const forms[] = {"HASHES", "HEX", "TOKENS", "IDS"};
 static const char TOO_MANY[] = "too many blocks";

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../include/kvroute/hash.h"
 #include "blocks.h"
 #include "call.h"
 #include "commands.h"
+#include <kvroute/hash.h>
 
 enum {
     DEPTH = 3, // levels shown unless told; more nest deeper than some clients can read

@@ -5,9 +5,9 @@
 
 #include "call.h"
 #include "commands.h"
-#include "core/policy.h"
 #include "heap.h"
 #include "keytype.h"
+#include "module/core/policy.h"
 #include "options.h"
 
 // KVROUTE.CREATE key [option value ...]

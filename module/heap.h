@@ -3,7 +3,7 @@
 #ifndef KVR_HEAP_H
 #define KVR_HEAP_H
 
-#include "core/mem.h"
+#include "module/core/mem.h"
 
 extern const struct kvr_alloc heap_alloc;
 

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "core/policy.h"
+#include "module/core/policy.h"
 #include "options.h"
 #include "reply.h"
 

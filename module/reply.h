@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/pool.h"
 #include "counters.h"
+#include "module/core/pool.h"
 #include "redis.h"
 
 void reply_bytes(RedisModuleCtx *ctx, struct kvr_bytes b);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/pool.h"
+#include "module/core/pool.h"
 #include "redis.h"
 
 struct value {

@@ -23,13 +23,13 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "clock.h"
-#include "map.h"
-#include "measure.h"
-#include "process.h"
-#include "random.h"
-#include "server.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/process.h"
+#include "bench/common/random.h"
+#include "bench/common/server.h"
+#include "bench/common/stop.h"
+#include "client/bridge/map.h"
 
 enum { SIZE = 16, PER_EVENT = 16, EVENTS = 4, CHAIN = 256, MOST_PROBES = 2000, ROOM = 1 << 17 };
 

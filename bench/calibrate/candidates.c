@@ -4,7 +4,7 @@
 // With events the pool's blocks are of token ids, so the router asks an engine for those of a text.
 #include "candidates.h"
 
-#include "routers.h"
+#include "bench/sim/routers.h"
 
 static const struct rig_ours predict = {"POLICY delay PREDICT 600000", "text", false, false},
                              told = {"POLICY delay PREDICT 600000", "text", false, true},

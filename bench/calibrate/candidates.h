@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
+#include "bench/sim/router.h"
 #include "rig.h"
-#include "router.h"
 
 struct candidate {
     const char *name, *what;

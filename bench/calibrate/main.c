@@ -14,14 +14,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
+#include "bench/common/memory.h"
+#include "bench/common/process.h"
+#include "bench/common/stop.h"
 #include "candidates.h"
-#include "clock.h"
-#include "memory.h"
 #include "player.h"
-#include "process.h"
 #include "rig.h"
 #include "simulate.h"
-#include "stop.h"
 #include "tally.h"
 
 enum { BLOCK_SIZE = 16, MAX_CANDIDATES = 16, TIMES = 9 };

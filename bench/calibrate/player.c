@@ -13,10 +13,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "http.h"
-#include "memory.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 
 enum { EVENTS = 64, READ = 65536, SILENCE_S = 60, TRY_MS = 2000 };
 #define SECOND INT64_C(1000000000)

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "http.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/process.h"
+#include "bench/common/stop.h"
 #include "player.h"
-#include "process.h"
-#include "stop.h"
 
 enum { PATIENCE_S = 60, CALL_MS = 5000 };
 #define POOL_NAME "calibrate"

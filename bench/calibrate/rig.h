@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "engines.h"
-#include "model.h"
-#include "server.h"
+#include "bench/common/engines.h"
+#include "bench/common/server.h"
+#include "bench/sim/model.h"
 
 enum { RIG_ENGINES = 4 };
 

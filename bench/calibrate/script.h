@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workload.h"
+#include "bench/common/workload.h"
 
 struct script_plan {
     unsigned block_size;  // tokens

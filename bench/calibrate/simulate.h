@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "fleet.h"
-#include "model.h"
+#include "bench/sim/fleet.h"
+#include "bench/sim/model.h"
+#include "bench/sim/stats.h"
 #include "script.h"
-#include "stats.h"
 
 struct simulate_plan {
     const struct router *kind; // NULL: each request goes where `engines` says

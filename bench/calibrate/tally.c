@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "measure.h"
-#include "memory.h"
+#include "bench/common/measure.h"
+#include "bench/common/memory.h"
 
 static const double hits_apart = 0.02, median_apart = 0.15, tail_apart = 0.35;
 

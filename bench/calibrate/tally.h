@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/sim/stats.h"
 #include "player.h"
 #include "script.h"
-#include "stats.h"
 
 // One request's part in the figures. Seconds since the first request was due.
 struct tally_request {

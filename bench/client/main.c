@@ -18,13 +18,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "clock.h"
-#include "measure.h"
-#include "process.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/process.h"
+#include "bench/common/random.h"
+#include "bench/common/server.h"
+#include "bench/common/stop.h"
 #include "publisher.h"
-#include "random.h"
-#include "server.h"
-#include "stop.h"
 
 enum { WORKERS = 64, PROMPTS = 64, HOLDERS = 4, MAX_BLOCKS = 512, MAX_ROUNDS = 99, WAYS = 4 };
 

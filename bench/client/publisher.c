@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "clock.h"
-#include "measure.h"
-#include "random.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/random.h"
+#include "bench/common/stop.h"
 
 enum { HALF = 32, FAMILY = 16, MOST_ROUNDS = 99, PATIENCE_S = 120 };
 

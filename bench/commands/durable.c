@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "clock.h"
+#include "bench/common/clock.h"
+#include "bench/common/stop.h"
 #include "scenes.h"
-#include "stop.h"
 
 enum { WORKERS = 64, BLOCKS = 200000, COUNTED = 1000, PATIENCE_MS = 60000 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "chart.h"
+#include "bench/common/chart.h"
 #include "report.h"
 
 static void put(json_t *o, const char *name, double v) {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 const size_t lengths[LENGTHS] = {64, 256, 512, 1000, 3750};
 const char pool_key[] = "pool";

@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "memory.h"
+#include "bench/common/clock.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 #include "report.h"
-#include "stop.h"
 
 static void say(const char *what) {
     static int64_t start;

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "measure.h"
-#include "memory.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/memory.h"
 #include "scenes.h"
 
 enum { ROUTERS = 8, PUBLISHERS = 4, EACH = 125, EVENTS = 16, WORKERS = 64, BLOCKS = 200000 };

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "measure.h"
-#include "memory.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 
 static double now_s(void) {
     return (double)clock_ns() / 1e9;

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "server.h"
+#include "bench/common/server.h"
 #include "ways.h"
 
 enum { MAX_ROUNDS = 15, DEPTH = 32, MOST_UNDER_WAY = 8192 };

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 #include "scenes.h"
-#include "stop.h"
 
 // Whatever ends the program, the servers and their folders go first.
 enum { MAX_STAGES = 4 };

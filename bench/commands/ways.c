@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 void caller_open(struct caller *c, struct held *h, uint64_t serial, uint64_t callers) {
     c->held = h;

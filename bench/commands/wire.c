@@ -14,8 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "memory.h"
-#include "stop.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 
 enum { READ_AT_ONCE = 64 * 1024 };
 

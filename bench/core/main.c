@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "pool_impl.h"
+#include "module/core/pool_impl.h"
 
 enum { WORKERS = 64, RUN = 32, PATH = 2 * RUN, HOLDERS = 4, WARM = 4096, SAMPLES = 200000 };
 

@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/common/memory.h"
 #include "cache.h"
-#include "memory.h"
 #include "publisher.h"
 #include "wire.h"
 

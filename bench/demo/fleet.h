@@ -22,8 +22,8 @@
 
 #include <stdbool.h>
 
+#include "bench/common/workload.h"
 #include "board.h"
-#include "workload.h"
 
 #define PREFILL_RATE 10000.0 // tokens a second
 #define DECODE_PACE 0.015    // seconds a token

@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "http.h"
-#include "memory.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/memory.h"
 #include "wire.h"
 
 enum { MOST = 1024, TAIL = 2048, READ = 8192, HTTP_MS = 20000, DIGITS = 8 };

@@ -7,8 +7,8 @@
 #ifndef DEMO_FRONT_H
 #define DEMO_FRONT_H
 
+#include "bench/common/workload.h"
 #include "board.h"
-#include "workload.h"
 
 struct front_plan {
     const struct workload *load;

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
-#include "mock-engine/tokens.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
+#include "tests/mock-engine/tokens.h"
 
 enum {
     SYSTEM_PROMPTS = 48,

@@ -3,8 +3,8 @@
 #ifndef DEMO_GENERATE_H
 #define DEMO_GENERATE_H
 
+#include "bench/common/workload.h"
 #include "options.h"
-#include "workload.h"
 
 void generate_chats(struct workload *w, const struct options *o);
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "clock.h"
-#include "random.h"
+#include "bench/common/clock.h"
+#include "bench/common/random.h"
 
 enum { FIRST_WAIT_MS = 2, LONGEST_WAIT_MS = 200, PATIENCE_S = 30, TIMEOUT_S = 10 };
 

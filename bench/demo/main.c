@@ -21,13 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "bench/common/clock.h"
+#include "bench/common/stop.h"
 #include "fleet.h"
 #include "generate.h"
 #include "options.h"
 #include "report.h"
 #include "run.h"
-#include "stop.h"
 
 enum { TRACE_QUICK = 1500, TRACE_CAPACITY = 40000, CHAT_CAPACITY = 12000, MOCK_CAPACITY = 6000 };
 

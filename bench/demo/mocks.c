@@ -5,12 +5,12 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "clock.h"
+#include "bench/common/clock.h"
+#include "bench/common/process.h"
+#include "bench/common/stop.h"
 #include "fleet.h"
 #include "link.h"
 #include "pool.h"
-#include "process.h"
-#include "stop.h"
 
 enum { PATIENCE_S = 20 };
 

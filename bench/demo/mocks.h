@@ -3,9 +3,9 @@
 #ifndef DEMO_MOCKS_H
 #define DEMO_MOCKS_H
 
-#include "engines.h"
+#include "bench/common/engines.h"
+#include "bench/common/server.h"
 #include "options.h"
-#include "server.h"
 
 struct mocks {
     struct engine_process engines[MAX_MOCKS];

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/common/server.h"
 #include "options.h"
-#include "server.h"
 
 enum { DIGEST_TEXT = 41 };
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "memory.h"
+#include "bench/common/clock.h"
+#include "bench/common/memory.h"
 #include "pool.h"
 
 enum {

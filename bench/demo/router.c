@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "bench/common/clock.h"
+#include "bench/common/memory.h"
 #include "link.h"
-#include "memory.h"
 #include "pool.h"
 #include "wire.h"
 

@@ -9,8 +9,8 @@
 #ifndef DEMO_ROUTER_H
 #define DEMO_ROUTER_H
 
+#include "bench/common/workload.h"
 #include "board.h"
-#include "workload.h"
 
 struct router_plan {
     const struct workload *load;

@@ -14,15 +14,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/progress.h"
+#include "bench/common/stop.h"
 #include "board.h"
-#include "clock.h"
 #include "fleet.h"
 #include "front.h"
-#include "measure.h"
 #include "mocks.h"
-#include "progress.h"
 #include "router.h"
-#include "stop.h"
 
 enum { FLEET = 0, MAX_CHILDREN = MAX_ROUTERS + 1, TICK_MS = 10 };
 

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/common/workload.h"
 #include "pool.h"
-#include "workload.h"
 
 struct run_plan {
     const char *name;

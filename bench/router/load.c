@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "measure.h"
-#include "memory.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 
 enum { READ = 65536, MAX_HEAD = 8192, EVENTS = 256, SILENCE_S = 30 };
 

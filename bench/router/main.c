@@ -13,14 +13,14 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "clock.h"
+#include "bench/common/clock.h"
+#include "bench/common/measure.h"
+#include "bench/common/process.h"
+#include "bench/common/random.h"
+#include "bench/common/stop.h"
+#include "bench/common/usage.h"
 #include "load.h"
-#include "measure.h"
-#include "process.h"
-#include "random.h"
 #include "stage.h"
-#include "stop.h"
-#include "usage.h"
 
 enum { WORKERS = 64, TOKENS = 1024, PROMPTS = 64, MAX_ROUNDS = 15, RELEASES = 50 };
 

@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "process.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/process.h"
+#include "bench/common/stop.h"
 
 enum { START_S = 10 };
 

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "engines.h"
-#include "server.h"
+#include "bench/common/engines.h"
+#include "bench/common/server.h"
 
 enum { ENGINES = 4 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 
 static void *resize(void *ctx, void *p, size_t size) {
     (void)ctx;

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 void cores_open(struct cores *c, const struct world *w, int64_t predict, bool talk) {
     c->world = *w;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 
 // A request that waits; `put_out` tokens of its output were there before it was preempted.
 struct waiting {

@@ -25,9 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/common/workload.h"
 #include "kv.h"
 #include "model.h"
-#include "workload.h"
 
 struct engine;
 

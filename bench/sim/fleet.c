@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
-#include "progress.h"
+#include "bench/common/memory.h"
+#include "bench/common/progress.h"
+#include "bench/common/random.h"
+#include "bench/common/stop.h"
 #include "queue.h"
-#include "random.h"
-#include "stop.h"
 
 enum due_kind {
     ARRIVES,  // a: request

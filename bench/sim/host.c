@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 enum { ENDS = 0 }; // entry 0: the newest is its next, the oldest its prev
 

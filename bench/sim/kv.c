@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 enum { ENDS = 0 }; // node 0: the newest is its next, the oldest its prev
 

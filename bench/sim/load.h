@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/common/workload.h"
 #include "model.h"
-#include "workload.h"
 
 struct load_plan {
     unsigned block_size; // tokens

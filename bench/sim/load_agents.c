@@ -2,7 +2,7 @@
 // Agents: each run begins with one of a few long prefixes (instructions and tools), then goes in many
 // steps; what a tool has returned is appended, the model answers shortly, and the next step follows at
 // once.
-#include "random.h"
+#include "bench/common/random.h"
 #include "talk.h"
 
 enum {

@@ -3,7 +3,7 @@
 // In a wave many routers choose before the first of their choices shows in any metric.
 #include <math.h>
 
-#include "random.h"
+#include "bench/common/random.h"
 #include "talk.h"
 
 enum {

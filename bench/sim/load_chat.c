@@ -2,7 +2,7 @@
 // Chats: conversations of several turns, each under one of a few system prompts that are chosen unequally.
 // The prompt of a turn is the whole conversation so far; the next question comes some time after the
 // answer.
-#include "random.h"
+#include "bench/common/random.h"
 #include "talk.h"
 
 enum {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One hot prefix: every prompt begins with the same long text and goes on with a question of its own.
 // Whoever sends all of them where the prefix is fills one engine while the others idle.
-#include "random.h"
+#include "bench/common/random.h"
 #include "talk.h"
 
 enum { PREFIX = 6000, QUESTION = 300, ANSWER = 300 }; // tokens; the latter means

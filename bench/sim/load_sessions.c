@@ -9,8 +9,8 @@
 // request, of which half are below 10 s.
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "talk.h"
 
 enum {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "random.h"
+#include "bench/common/random.h"
 
 void local_open(struct local *l, const struct world *w) {
     *l = (struct local){.there = w->there, .workers = w->workers};

@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "memory.h"
+#include "bench/common/clock.h"
+#include "bench/common/memory.h"
+#include "bench/common/stop.h"
 #include "options.h"
 #include "results.h"
 #include "shared.h"
-#include "stop.h"
 #include "terms.h"
 #include "users.h"
 

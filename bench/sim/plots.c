@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "chart.h"
-#include "memory.h"
+#include "bench/common/chart.h"
+#include "bench/common/memory.h"
 #include "results.h"
 
 // The figures that the charts show.

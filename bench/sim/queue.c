@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 
 static bool before(const struct due *a, const struct due *b) {
     return a->at != b->at ? a->at < b->at : a->order < b->order;

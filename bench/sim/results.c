@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 
 struct row *results_add(struct results *r) {
     r->rows = memory_grow(r->rows, &r->room, r->n + 1, sizeof *r->rows);

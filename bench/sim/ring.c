@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 static int by_place(const void *left, const void *right) {
     const struct ring_point *a = left, *b = right;

@@ -7,9 +7,9 @@
 //   events   every router hears what engines cache, and knows the loads of its own requests only.
 //   both     events and guesses: what was sent to an engine counts as held before it says so.
 //   sync     events, and each decision and its end reach the other routers some time later.
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "cores.h"
-#include "memory.h"
-#include "random.h"
 #include "routers.h"
 
 enum { OWN_PREDICT = 600000 }; // ms: longer than blocks stay, the engine's capacity bounds it

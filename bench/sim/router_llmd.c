@@ -12,9 +12,9 @@
 // the first 256 blocks of a prompt are looked at.
 #include <stdlib.h>
 
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "kv.h"
-#include "memory.h"
-#include "random.h"
 #include "routers.h"
 
 static const double queue_weight = 2, kv_weight = 2, prefix_weight = 3;

@@ -10,9 +10,9 @@
 //   lmetric   LMetric (arXiv 2603.15202): (own uncached + queued prefill tokens) · (requests + 1); the last
 //             token of a prompt is always computed. Of equals one is drawn.
 //   fixed     a delay rule whose constants are given (--fixed) or searched (--search); see search.h
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "cores.h"
-#include "memory.h"
-#include "random.h"
 #include "routers.h"
 
 struct scored {

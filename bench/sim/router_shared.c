@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/memory.h"
 #include "core.h"
-#include "memory.h"
 #include "routers.h"
 #include "shared.h"
 

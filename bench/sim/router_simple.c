@@ -3,7 +3,7 @@
 // the R routers counts its own requests only.
 #include <stdlib.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 #include "routers.h"
 
 static void *open_local(const struct world *w) {

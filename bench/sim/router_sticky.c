@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 #include "routers.h"
 
 struct sticky {

@@ -14,8 +14,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "ring.h"
 #include "routers.h"
 #include "texts.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "bench/common/memory.h"
 
 // What `delay` had before it measured them, and three bits.
 const struct fixed fixed_default = {4, 8, 1, 1.0 / 128, 256, 3};

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "stop.h"
+#include "bench/common/stop.h"
 
 enum { PIPELINE = 512 };
 

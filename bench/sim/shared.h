@@ -8,7 +8,7 @@
 #ifndef FLEET_SHARED_H
 #define FLEET_SHARED_H
 
-#include "server.h"
+#include "bench/common/server.h"
 
 #define POOL "fleet"
 

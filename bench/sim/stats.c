@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure.h"
-#include "memory.h"
-#include "workload.h"
+#include "bench/common/measure.h"
+#include "bench/common/memory.h"
+#include "bench/common/workload.h"
 
 // Bin 0 ends at 10 µs, the last begins above an hour.
 static const double least = 1e-5, width = 0.00995033085316808; // ln 1.01

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "memory.h"
-#include "random.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 
 void talk_open(struct talk *t, struct workload *w, const struct load_plan *plan) {
     *w = (struct workload){.block_size = plan->block_size};

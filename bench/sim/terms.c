@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool.h"
+#include "module/core/pool.h"
 
 const char *const term_names[TERMS] = {"expected", "queue", "arrivals", "reuse",
                                        "pace",     "first", "rounding"};

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workload.h"
+#include "bench/common/workload.h"
 
 enum { TEXTS_HOLDERS = 8 }; // so many at most are told of a match
 

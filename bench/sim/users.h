@@ -15,7 +15,7 @@
 #ifndef FLEET_USERS_H
 #define FLEET_USERS_H
 
-#include "workload.h"
+#include "bench/common/workload.h"
 
 struct users_plan {
     unsigned users;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "words.h"
+#include "client/common/words.h"
 
 const char config_usage[] =
     "usage: kvroute-bridge [--config FILE] [--WORD VALUE …] [--engine \"NAME WORD=VALUE …\"] …\n"

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <zmq.h>
 
-#include "log.h"
+#include "client/common/log.h"
 #include "metrics.h"
 
 enum { LOOK_MS = 10000, LOOK_SOON_MS = 500, LEAVE_MS = 3000 };

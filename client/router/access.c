@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "client/common/log.h"
 #include "metrics.h"
 #include "pools.h"
 #include "router.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "client/common/log.h"
 #include "owed.h"
 #include "pools.h"
 #include "router.h"

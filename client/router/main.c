@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "access.h"
-#include "log.h"
+#include "client/common/log.h"
 #include "metrics.h"
 #include "pools.h"
 #include "proxy.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "words.h"
+#include "client/common/words.h"
 
 const char options_usage[] =
     "usage: kvroute-router [--config FILE] [--WORD VALUE …] [--pool \"NAME WORD=VALUE …\"] …\n"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "answer.h"
-#include "log.h"
+#include "client/common/log.h"
 #include "owed.h"
 #include "router.h"
 #include "server.h"

@@ -3,7 +3,7 @@
 #include "tokens.h"
 
 #include "bytes.h"
-#include "log.h"
+#include "client/common/log.h"
 #include "metrics.h"
 #include "proxy_impl.h"
 #include <stdio.h>

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "home.h"
+#include "tests/support/home.h"
 
 unsigned fake_below(struct fake *f, unsigned n) {
     f->dice ^= f->dice << 13, f->dice ^= f->dice >> 7, f->dice ^= f->dice << 17;

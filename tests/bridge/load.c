@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "http.h"
-#include "memory.h"
-#include "random.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/memory.h"
+#include "bench/common/random.h"
 #include "world.h"
 
 enum { OWN = 40, MOST_ANSWER = 12, DIGITS = 8, HTTP_MS = 3000, LEAVE = 3 /* % of the clients */ };

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
-#include "program.h"
-#include "redis.h"
+#include "tests/support/home.h"
+#include "tests/support/program.h"
+#include "tests/support/redis.h"
 
 int stand_wait(pid_t *pid) {
     int status = 0;

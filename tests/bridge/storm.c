@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "http.h"
-#include "process.h"
-#include "random.h"
-#include "stop.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/process.h"
+#include "bench/common/random.h"
+#include "bench/common/stop.h"
 #include "world.h"
 
 enum { REST_MS = 60000, REST_EVERY = 25 /* blows */, HTTP_MS = 20000, THREADS = 3 };

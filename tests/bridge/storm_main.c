@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stop.h"
+#include "bench/common/stop.h"
 #include "storm.h"
 
 static const char usage[] =

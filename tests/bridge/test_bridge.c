@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "fake.h"
-#include "home.h"
-#include "program.h"
 #include "stand.h"
+#include "tests/support/home.h"
+#include "tests/support/program.h"
 
 static size_t differences(struct stand *s, const struct fake *f) {
     size_t n = 0;

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "home.h"
-#include "process.h"
+#include "bench/common/process.h"
+#include "client/bridge/config.h"
+#include "tests/support/home.h"
 
 enum { WORDS = 12 };
 

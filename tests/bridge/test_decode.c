@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode.h"
+#include "client/bridge/decode.h"
 #include "vectors.h"
 
 struct text {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "process.h"
+#include "bench/common/clock.h"
+#include "bench/common/process.h"
 #include "world.h"
 
 enum { LONG_MS = 20000, RANKS = 1 };

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "feed.h"
-#include "home.h"
+#include "client/bridge/feed.h"
+#include "tests/support/home.h"
 
 enum { FRAMES = 6, PATIENCE_MS = 20000 };
 

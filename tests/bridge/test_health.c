@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "health.h"
+#include "client/bridge/health.h"
 
 static const struct {
     const char *text;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "map.h"
+#include "client/bridge/map.h"
 
 enum { BLOCKS = 300, SIZE = 4, GROUPS = 2, STEPS = 30000, MOST_DEPTH = 12 };
 

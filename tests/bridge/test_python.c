@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "home.h"
-#include "needs.h"
-#include "program.h"
 #include "stand.h"
+#include "tests/support/home.h"
+#include "tests/support/needs.h"
+#include "tests/support/program.h"
 
 enum { MOST_HELD = 4000, MOST_TOKENS = 1024 };
 

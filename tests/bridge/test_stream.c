@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stream.h"
+#include "client/bridge/stream.h"
 
 enum { MOST = 4000, LIVE_QUEUE = 64 };
 

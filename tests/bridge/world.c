@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "home.h"
-#include "http.h"
-#include "process.h"
+#include "bench/common/clock.h"
+#include "bench/common/http.h"
+#include "bench/common/process.h"
+#include "tests/support/home.h"
 
 enum { HTTP_MS = 20000 };
 

@@ -9,9 +9,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engines.h"
-#include "http.h"
-#include "server.h"
+#include "bench/common/engines.h"
+#include "bench/common/http.h"
+#include "bench/common/server.h"
 
 #define WORLD_CREATE "BLOCKSIZE 4"
 enum { WORLD_BLOCK = 4, WORLD_BRIDGES = 4, WORLD_THREADS = 4 };

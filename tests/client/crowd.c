@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "home.h"
+#include "tests/support/home.h"
 
 enum { THREADS = 12, HANGS_MS = 120000, TELL = 20 };
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "fake_impl.h"
-#include "home.h"
+#include "tests/support/home.h"
 
 enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56, NAMES = 40, SAID = 600 };
 

@@ -7,9 +7,9 @@
 #ifndef CLIENT_MOCK_H
 #define CLIENT_MOCK_H
 
+#include "client/lib/publisher_impl.h"
 #include "naive_truth.h"
-#include "publisher_impl.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 
 enum { SNAPSHOTS = 6, MOCK_QUEUE = 2 * WINDOW };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fake.h"
-#include "home.h"
+#include "tests/support/home.h"
 
 enum { BLOCKS = 4, MAX_CALLS = 64, IDS = 3 };
 

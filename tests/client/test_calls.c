@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "fake.h"
-#include "home.h"
-#include "testmem.h"
+#include "tests/support/home.h"
+#include "tests/support/testmem.h"
 
 static struct fake *fake;
 static struct testmem mem;

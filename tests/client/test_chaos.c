@@ -11,8 +11,8 @@
 #include "crowd.h"
 #include "fake.h"
 #include "faults.h"
-#include "home.h"
-#include "testmem.h"
+#include "tests/support/home.h"
+#include "tests/support/testmem.h"
 
 enum { CASES = 120, STEPS = 400, REQUESTS = 200 };
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "needs.h"
 #include "real.h"
+#include "tests/support/needs.h"
 
 static struct real server;
 

@@ -14,9 +14,9 @@
 #include "crowd.h"
 #include "fake.h"
 #include "faults.h"
-#include "home.h"
 #include "talk.h"
-#include "testmem.h"
+#include "tests/support/home.h"
+#include "tests/support/testmem.h"
 
 enum {
     ONE_IN = 12, // cases are run, unless told otherwise

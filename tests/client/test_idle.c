@@ -6,7 +6,7 @@
 
 #include "fake.h"
 #include "faults.h"
-#include "home.h"
+#include "tests/support/home.h"
 
 enum { WATCHED_MS = 800, MOST_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
 

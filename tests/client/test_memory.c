@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "memory.h"
-#include "testmem.h"
+#include "client/lib/memory.h"
+#include "tests/support/testmem.h"
 
 enum { IDS = 60, WORKERS = 5, RANKS = 2, STEPS = 30000, ROOM = 40, ENTRY = 1000 };
 

@@ -10,7 +10,7 @@
 #include "crowd.h"
 #include "fake.h"
 #include "talk.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 
 enum { RANDOM = 150 };
 

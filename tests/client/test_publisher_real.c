@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "naive_truth.h"
-#include "program.h"
+#include "tests/support/home.h"
+#include "tests/support/program.h"
 
 enum { CHAINS = 12000, CHAIN = 32, SHARED = 16, FAMILY = 25 };
 enum { PATIENCE_MS = 60000, LOOKS = 1000 };

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "home.h"
 #include "real.h"
+#include "tests/support/home.h"
 
 enum { STRANGERS = 24, PATIENCE_MS = 60000 };
 

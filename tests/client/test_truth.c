@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "naive_truth.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 
 struct pair {
     struct testmem memory;

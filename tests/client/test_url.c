@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "testmem.h"
-#include "url.h"
+#include "client/lib/url.h"
+#include "tests/support/testmem.h"
 
 // ---- Good ones -----------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "home.h"
 #include "real.h"
+#include "tests/support/home.h"
 
 static struct real server;
 static const uint64_t hashes[4] = {1, 2, 3, 4}, others[4] = {5, 6, 7, 8};

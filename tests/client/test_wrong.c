@@ -8,9 +8,9 @@
 
 #include "crowd.h"
 #include "fake.h"
-#include "home.h"
 #include "talk.h"
-#include "testmem.h"
+#include "tests/support/home.h"
+#include "tests/support/testmem.h"
 
 #define BIT(code) (1u << KVR_CODE_##code)
 #define LOCALHOST "$9\r\n127.0.0.1\r\n"

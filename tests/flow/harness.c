@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "program.h"
+#include "tests/support/program.h"
 
 enum { MAX_SERVERS = 8, MAX_CONNS = 64, MAX_ARGS = 64 };
 

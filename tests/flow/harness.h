@@ -16,8 +16,8 @@
 
 #include <signal.h>
 
-#include "home.h"
 #include "resp.h"
+#include "tests/support/home.h"
 
 enum { PATIENCE_MS = 60000 }; // how long anything may take before it counts as hanging
 

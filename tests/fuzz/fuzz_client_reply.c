@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../client/lib/answer.h"
-#include "../../client/lib/parse.h"
+#include "client/lib/answer.h"
+#include "client/lib/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unit tests' traffic with the fuzzer's bytes for decisions: pool and model must agree throughout.
-#include "../unit/traffic.h"
+#include "tests/unit/traffic.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

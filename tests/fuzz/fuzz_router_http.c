@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../client/router/ask.h"
-#include "../../client/router/http.h"
+#include "client/router/ask.h"
+#include "client/router/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

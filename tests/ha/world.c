@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "program.h"
+#include "tests/support/program.h"
 
 enum { MAX_LOGS = 24, LAST_WORDS = 2500 };
 

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "home.h"
+#include "tests/support/home.h"
 
 enum {
     PATIENCE_MS = 90000, // how long anything may take before it counts as hanging

@@ -4,8 +4,8 @@
 
 #include <time.h>
 
-#include "kvroute/hash.h"
 #include "memory.h"
+#include <kvroute/hash.h>
 
 struct job {
     struct job *prev, *next; // of the waiting or of the running

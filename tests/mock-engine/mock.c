@@ -10,9 +10,9 @@
 
 #include "call.h"
 #include "faults.h"
-#include "kvroute/hash.h"
 #include "memory.h"
 #include "routes.h"
+#include <kvroute/hash.h>
 
 // Ports are chosen below those that the kernel gives to outgoing connections.
 enum { FIRST_PORT = 12000, PORTS = 20000, TRIES = 2000, MAX_BODY = 64 << 20, MAX_HEADERS = 65536 };

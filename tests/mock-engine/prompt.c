@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "kvroute/hash.h"
 #include "routes.h"
+#include <kvroute/hash.h>
 
 enum { DIMENSIONS = 8 };
 

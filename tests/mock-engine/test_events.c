@@ -7,10 +7,10 @@
 #include <zmq.h>
 
 #include "events.h"
-#include "home.h"
 #include "test_process.h"
 #include "test_stream.h"
 #include "test_traffic.h"
+#include "tests/support/home.h"
 
 static struct fold fold_from(const struct stream *s) {
     return (struct fold){.next = s->seq + 1};

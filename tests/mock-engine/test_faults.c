@@ -8,10 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "test_process.h"
 #include "test_stream.h"
 #include "test_traffic.h"
+#include "tests/support/home.h"
 
 enum { QUIET_MS = 60 };
 

@@ -10,9 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "memory.h"
 #include "test_process.h"
+#include "tests/support/home.h"
 #include "tokens.h"
 
 // A text of n words, each a token, that begins with the given one.

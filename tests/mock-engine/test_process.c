@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "memory.h"
-#include "program.h"
+#include "tests/support/home.h"
+#include "tests/support/program.h"
 
 enum { MAX_WORDS = 40 };
 

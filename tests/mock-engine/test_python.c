@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "needs.h"
 #include "test_process.h"
 #include "test_traffic.h"
+#include "tests/support/needs.h"
 
 static void decode(const char *options) {
     needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");

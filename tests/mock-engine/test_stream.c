@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <zmq.h>
 
-#include "home.h"
-#include "kvroute/hash.h"
 #include "memory.h"
+#include "tests/support/home.h"
+#include <kvroute/hash.h>
 
 enum { MAX_FRAMES = 5, TRY_MS = 20 };
 

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "kvroute/hash.h"
 #include "memory.h"
+#include <kvroute/hash.h>
 
 enum { LONGEST = 16, SYLLABLES = 4 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "home.h"
+#include "tests/support/home.h"
 
 enum { FOREVER_MS = 60000 };
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "upstream.h"
+#include "client/router/upstream.h"
 
 struct crowd {
     struct event_base *base;

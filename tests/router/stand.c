@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "home.h"
-#include "program.h"
-#include "redis.h"
+#include "tests/support/home.h"
+#include "tests/support/program.h"
+#include "tests/support/redis.h"
 
 enum { MOST_WORDS = 60 };
 

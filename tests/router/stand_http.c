@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 int http_connect(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET,

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "home.h"
-#include "routes.h"
+#include "client/router/routes.h"
 #include "schema.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 static json_t *document;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "client/router/bytes.h"
 
 Test(bytes, moved_in_pieces_of_every_size) {
     enum { TOTAL = 200000 };

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "home.h"
-#include "needs.h"
-#include "program.h"
 #include "stand.h"
+#include "tests/support/home.h"
+#include "tests/support/needs.h"
+#include "tests/support/program.h"
 
 static struct stand s;
 

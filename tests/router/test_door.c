@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 

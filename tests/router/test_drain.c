@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static const char body[] = "{\"model\":\"mock\",\"prompt\":\"tell me a story\",\"max_tokens\":40,"
                            "\"stream\":true}";

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "crowd.h"
-#include "home.h"
 #include "server.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 #define OK "HTTP/1.1 200 OK\r\n"
 #define EVENTS OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "crowd.h"
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 enum { ENGINES = 8, ROUTERS = 3, CONVERSATIONS = 200, AT_A_TIME = 20, GOAL = 98 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http.h"
+#include "client/router/http.h"
 
 // The status that a head gets; −1: it isn't complete. What it was read as is in *h.
 static int read_head(struct http_head *h, const char *bytes, size_t n) {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "crowd.h"
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 enum { ENGINES = 2, REQUESTS = 12 };
 

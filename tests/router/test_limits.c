@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "home.h"
-#include "needs.h"
 #include "stand.h"
+#include "tests/support/home.h"
+#include "tests/support/needs.h"
 
 enum { MOST = 1 << 20 };
 

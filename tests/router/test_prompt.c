@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "prompt.h"
+#include "client/router/prompt.h"
 
 static json_t *parsed(const char *text) {
     char why[100] = "";

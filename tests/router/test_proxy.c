@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "crowd.h"
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 static struct crowd crowd;

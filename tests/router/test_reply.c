@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "reply.h"
+#include "client/router/reply.h"
 
 #define HEAD "HTTP/1.1 200 OK\r\n"
 

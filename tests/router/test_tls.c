@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "home.h"
 #include "stand.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 static char cert_file[200], key_file[200];

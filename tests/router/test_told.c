@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "crowd.h"
-#include "fake.h"
-#include "home.h"
 #include "server.h"
 #include "stand.h"
+#include "tests/client/fake.h"
+#include "tests/support/home.h"
 
 static struct stand s;
 static struct crowd crowd;

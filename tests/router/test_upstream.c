@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/router/upstream.h"
 #include "server.h"
-#include "upstream.h"
 
 enum { PATIENCE_MS = 20000 };
 

@@ -3,9 +3,9 @@
 #ifndef TEST_SIM_H
 #define TEST_SIM_H
 
-#include "fleet.h"
-#include "options.h"
-#include "shared.h"
+#include "bench/sim/fleet.h"
+#include "bench/sim/options.h"
+#include "bench/sim/shared.h"
 
 // A load of up to 256 requests, without sharing unless hashes are made equal. Each is a session.
 enum { SMALL_REQUESTS = 256, SMALL_HASHES = 256 * 64 };

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mock-engine/tokens.h"
-#include "script.h"
-#include "simulate.h"
-#include "sse.h"
-#include "tally.h"
+#include "bench/calibrate/script.h"
+#include "bench/calibrate/simulate.h"
+#include "bench/calibrate/sse.h"
+#include "bench/calibrate/tally.h"
+#include "tests/mock-engine/tokens.h"
 
 static struct script make(uint64_t seed) {
     struct script s;

@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "engine.h"
-#include "random.h"
+#include "bench/common/random.h"
+#include "bench/sim/engine.h"
 #include "sim.h"
 
 static const struct model round_numbers = {

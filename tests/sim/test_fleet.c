@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/sim/terms.h"
 #include "sim.h"
-#include "terms.h"
 
 // One request on one engine, by hand: a hop to the engine, one step for the prompt, two for tokens.
 Test(fleet, by_hand) {

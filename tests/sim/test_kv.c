@@ -2,8 +2,8 @@
 // The KV blocks of an engine: sharing, eviction, and that nothing is counted twice.
 #include <criterion/criterion.h>
 
-#include "kv.h"
-#include "random.h"
+#include "bench/common/random.h"
+#include "bench/sim/kv.h"
 
 static void put(struct kv *k, const uint64_t *hashes, size_t n, uint64_t *evicted, size_t *gone) {
     size_t idle, had = kv_match(k, hashes, n, &idle);

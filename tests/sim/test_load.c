@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load.h"
-#include "model.h"
+#include "bench/sim/load.h"
+#include "bench/sim/model.h"
 
 static struct workload make(const char *name, size_t n, double rate, uint64_t seed) {
     struct workload w;

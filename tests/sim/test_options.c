@@ -4,8 +4,8 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "options.h"
-#include "terms.h"
+#include "bench/sim/options.h"
+#include "bench/sim/terms.h"
 
 static int parse(struct options *o, const char *a, const char *b, const char *c, const char *d) {
     const char *given[] = {"kvroute-sim", a, b, c, d, NULL};

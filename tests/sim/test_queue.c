@@ -2,8 +2,8 @@
 // The queue of what is to happen.
 #include <criterion/criterion.h>
 
-#include "queue.h"
-#include "random.h"
+#include "bench/common/random.h"
+#include "bench/sim/queue.h"
 
 Test(queue, in_order_of_time_then_of_planning) {
     struct queue q = {0};

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "results.h"
-#include "terms.h"
+#include "bench/sim/results.h"
+#include "bench/sim/terms.h"
 
 static struct options o;
 

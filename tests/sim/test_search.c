@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "options.h"
-#include "search.h"
+#include "bench/sim/options.h"
+#include "bench/sim/search.h"
 
 Test(search, the_cost_as_it_is_written) {
     static const struct fixed f = {2, 8, 1, 0.5, 10, 53};

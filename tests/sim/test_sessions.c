@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load.h"
+#include "bench/sim/load.h"
+#include "bench/sim/users.h"
 #include "sim.h"
-#include "users.h"
 
 // ---- Traces --------------------------------------------------------------------------------------
 

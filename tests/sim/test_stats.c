@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "bench/sim/stats.h"
 #include "sim.h"
-#include "stats.h"
 
 Test(stats, spread_is_within_its_bins) {
     static struct spread s;

@@ -2,9 +2,9 @@
 // The tree of prompts: what matches, who owns and holds it, what is forgotten first; and against a list.
 #include <criterion/criterion.h>
 
-#include "random.h"
+#include "bench/common/random.h"
+#include "bench/sim/texts.h"
 #include "sim.h"
-#include "texts.h"
 
 static struct small l;
 static struct texts *t;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "random.h"
+#include "bench/common/random.h"
 #include "sim.h"
 
 static const struct model round_numbers = {

@@ -7,8 +7,8 @@
 #ifndef KVR_TEST_MODEL_H
 #define KVR_TEST_MODEL_H
 
-#include "learn.h"
-#include "pool.h"
+#include "module/core/learn.h"
+#include "module/core/pool.h"
 #include "table.h"
 
 struct model_rank {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "model.h"
-#include "policy.h"
+#include "module/core/policy.h"
 
 static bool listed(struct kvr_bytes name, const struct kvr_bytes *list, size_t n) {
     for (size_t i = 0; i < n; i++)

@@ -8,7 +8,7 @@
 #define KVR_TEST_PAIR_H
 
 #include "model.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 
 enum { PAIR_LOG = 24, PAIR_LINE = 160 };
 

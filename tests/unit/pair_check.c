@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Comparing everything that can be seen of a pool with the model; see pair.h.
+#include "module/core/pool_impl.h"
 #include "pair.h"
-#include "pool_impl.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef KVR_TEST_SAVED_H
 #define KVR_TEST_SAVED_H
 
-#include "pool.h"
+#include "module/core/pool.h"
 
 enum { SAVED_CHECK = 8 }; // bytes at the end of a chunk: see the core's format.h
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/core/policy.h"
+#include "module/core/pool_impl.h"
 #include "pair.h"
-#include "policy.h"
-#include "pool_impl.h"
 #include "saved.h"
 
 static struct kvr_bytes text(const char *s) {

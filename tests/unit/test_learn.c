@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool_impl.h"
+#include "module/core/pool_impl.h"
 #include "saved.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 #include "traffic.h"
 
 static struct kvr_bytes text(const char *s) {

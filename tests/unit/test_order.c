@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool.h"
+#include "module/core/pool.h"
 #include "saved.h"
-#include "testmem.h"
+#include "tests/support/testmem.h"
 
 enum { BOOKINGS = 200, WORKERS = 5, TTL = 1000 };
 

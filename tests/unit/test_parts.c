@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "deadline.h"
-#include "hmap.h"
-#include "index.h"
-#include "live.h"
-#include "runset.h"
+#include "module/core/deadline.h"
+#include "module/core/hmap.h"
+#include "module/core/index.h"
+#include "module/core/live.h"
+#include "module/core/runset.h"
 #include "traffic.h"
 
 struct bench {

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "module/core/policy.h"
 #include "pair.h"
-#include "policy.h"
 
 static struct kvr_bytes text(const char *s) {
     return (struct kvr_bytes){s, strlen(s)};

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/core/tree.h"
 #include "traffic.h"
-#include "tree.h"
 
 enum { NODES = 48, INSTANCES = 4, MAX_OPS = 5, MAX_DEPTH = 64 };
 

@@ -21,7 +21,7 @@
 
 #include <kvroute/types.h>
 
-#include "mem.h"
+#include "module/core/base/mem.h"
 
 enum kvr_err {
     KVR_OK = 0,

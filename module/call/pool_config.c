@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
+#include "command_reply.h"
 #include "module/core/rule/policy.h"
-#include "reply.h"
 
 #define FIELD(name) .at = offsetof(struct kvr_options, name)
 #define NUMBER(name, max) MOD_OPTION_DOUBLE, FIELD(name), 0, max

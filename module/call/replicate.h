@@ -4,7 +4,7 @@
 #define MOD_REPLICATE_H
 
 #include "block_list.h"
-#include "call.h"
+#include "command_call.h"
 
 // Makes the words that effects repeat; call once at load.
 void mod_replicate_start(void);

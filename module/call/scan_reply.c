@@ -6,7 +6,7 @@
 #include <string.h>
 
 // The names of a scan, kept because the next cursor stands before them in the reply.
-struct names {
+struct scan_names {
     struct mod_arena *arena;
     struct kvr_bytes *at;
     size_t n, room;
@@ -14,7 +14,7 @@ struct names {
 };
 
 static void keep_name(void *ctx, struct kvr_bytes name) {
-    struct names *names = ctx;
+    struct scan_names *names = ctx;
     if (names->n == names->room) {
         size_t room = names->room ? 2 * names->room : 64;
         struct kvr_bytes *wider = mod_arena_array(names->arena, room, sizeof *wider);
@@ -28,9 +28,9 @@ static void keep_name(void *ctx, struct kvr_bytes name) {
 }
 
 int mod_scan_reply(struct mod_call *c, mod_scan_function *scan) {
-    enum { USUAL = 10, MOST = 10000 };
+    enum { SCAN_COUNT = 10, SCAN_MAX_COUNT = 10000 };
     struct mod_args *a = &c->args;
-    uint64_t cursor = 0, count = USUAL;
+    uint64_t cursor = 0, count = SCAN_COUNT;
     bool counted = mod_args_is(a, "COUNT");
     if (!counted && mod_args_left(a)) {
         if (!mod_args_u64(a, 0, UINT64_MAX, &cursor)) return mod_call_bad_args(c);
@@ -38,8 +38,9 @@ int mod_scan_reply(struct mod_call *c, mod_scan_function *scan) {
     }
     if ((counted && !mod_args_u64(a, 1, UINT64_MAX, &count)) || !mod_args_end(a))
         return mod_call_bad_args(c);
-    struct names names = {.arena = a->arena};
-    cursor = scan(c->pool, cursor, count > MOST ? MOST : count, keep_name, &names);
+    struct scan_names names = {.arena = a->arena};
+    cursor =
+        scan(c->pool, cursor, count > SCAN_MAX_COUNT ? SCAN_MAX_COUNT : count, keep_name, &names);
     if (names.no_memory) return mod_call_core_error(c, KVR_NOMEM);
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, cursor);

@@ -3,7 +3,7 @@
 #ifndef MOD_SCAN_REPLY_H
 #define MOD_SCAN_REPLY_H
 
-#include "call.h"
+#include "command_call.h"
 
 // kvr_request_scan and its like.
 typedef uint64_t mod_scan_function(const struct kvr_pool *p, uint64_t cursor, size_t count,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shared_reply.h"
 
-#include "reply.h"
+#include "command_reply.h"
 
 void mod_shared_replies_start(RedisModuleCtx *ctx, struct mod_shared_reply *replies, size_t n) {
     for (size_t i = 0; i < n; i++) {

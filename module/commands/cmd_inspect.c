@@ -7,7 +7,7 @@
 
 #include "commands.h"
 #include "module/call/block_list.h"
-#include "module/call/call.h"
+#include "module/call/command_call.h"
 #include <kvroute/hash.h>
 
 enum {

@@ -65,7 +65,7 @@ int cmd_alter(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 static const struct {
     const char *name;
     size_t at;
-} counts[] = {
+} info_counts[] = {
     {"workers", offsetof(struct kvr_stats, workers)},
     {"instances", offsetof(struct kvr_stats, instances)},
     {"eligible", offsetof(struct kvr_stats, eligible)},
@@ -89,7 +89,7 @@ static const struct {
     {"sessions", offsetof(struct kvr_stats, sessions)},
     {"expected_blocks", offsetof(struct kvr_stats, expected_blocks)},
 };
-enum { INFO_COUNTS = sizeof counts / sizeof counts[0] };
+enum { INFO_COUNTS = sizeof info_counts / sizeof info_counts[0] };
 
 // KVROUTE.INFO key
 int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
@@ -105,8 +105,8 @@ int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     mod_config_reply(ctx, kvr_pool_options(c.pool));
     for (size_t i = 0; i < INFO_COUNTS; i++) {
         uint64_t count;
-        memcpy(&count, (const char *)&stats + counts[i].at, sizeof count);
-        mod_field_u64(ctx, counts[i].name, count);
+        memcpy(&count, (const char *)&stats + info_counts[i].at, sizeof count);
+        mod_field_u64(ctx, info_counts[i].name, count);
     }
     return mod_call_end(&c);
 }

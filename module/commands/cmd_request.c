@@ -117,17 +117,14 @@ int cmd_update(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
 
 // How and when the requests of an effect came to their end: its last two words. Older servers say nothing.
 static enum kvr_end release_end(struct mod_args *a, int64_t *at) {
-    static const char *const words[] = {"AT", "LAPSED"};
-    static const enum kvr_end ends[] = {KVR_RELEASED, KVR_LAPSED};
     struct mod_args tail = *a;
     if (mod_args_left(a) < 3) return KVR_UNTOLD;
     tail.at = a->argc - 2;
-    for (size_t i = 0; i < 2; i++)
-        if (mod_args_is(&tail, words[i]) && mod_args_i64(&tail, 0, INT64_MAX, at)) {
-            a->argc -= 2;
-            return ends[i];
-        }
-    return KVR_UNTOLD;
+    bool released = mod_args_is(&tail, "AT");
+    if ((!released && !mod_args_is(&tail, "LAPSED")) || !mod_args_i64(&tail, 0, INT64_MAX, at))
+        return KVR_UNTOLD;
+    a->argc -= 2;
+    return released ? KVR_RELEASED : KVR_LAPSED;
 }
 
 // KVROUTE.RELEASE key request [request ...]

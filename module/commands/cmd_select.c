@@ -5,7 +5,7 @@
 
 #include "commands.h"
 #include "module/call/block_list.h"
-#include "module/call/call.h"
+#include "module/call/command_call.h"
 #include "module/call/replicate.h"
 #include "module/call/shared_reply.h"
 

@@ -5,12 +5,12 @@
 #include "commands.h"
 #include "module/call/replicate.h"
 
-struct worker_settings {
-    struct kvr_worker_set set;
+struct worker_set_args {
+    struct kvr_worker_settings set;
     int64_t seen;
 };
 
-#define FIELD(name) .at = offsetof(struct worker_settings, name)
+#define FIELD(name) .at = offsetof(struct worker_set_args, name)
 // Those of kvr_worker_set stand in the order of its bits.
 static const struct mod_option set_options[] = {
     {"ADDR", MOD_OPTION_ADDRESS, FIELD(set.addr), 0, KVR_MAX_ADDR},
@@ -20,14 +20,14 @@ static const struct mod_option set_options[] = {
     {"TTL", MOD_OPTION_I64, FIELD(set.ttl), 0, KVR_MAX_MS},
     {"SPEED", MOD_OPTION_DOUBLE, FIELD(set.speed), 0, KVR_MAX_SPEED},
     {"LABELS", MOD_OPTION_LABELS, FIELD(set.labels),
-     .count_at = offsetof(struct worker_settings, set.n_labels)},
+     .count_at = offsetof(struct worker_set_args, set.n_labels)},
     {"SEEN", MOD_OPTION_TIME, FIELD(seen)},
 };
 #undef FIELD
 enum { SET_OPTIONS = sizeof set_options / sizeof *set_options };
 _Static_assert(KVR_SET_ADDR == 1 && KVR_SET_LABELS == 1 << (SET_OPTIONS - 2), "bits by row");
 
-static bool parse_worker(struct mod_call *c, struct worker_settings *s) {
+static bool parse_worker(struct mod_call *c, struct worker_set_args *s) {
     enum { ALL_OF_SET = (KVR_SET_LABELS << 1) - 1 };
     unsigned seen;
     s->seen = c->trusted ? -1 : c->now;
@@ -44,7 +44,7 @@ int cmd_worker_set(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!mod_call_pool(&c, MOD_COMMAND_WORKER_SET, ctx, argv, argc, 2, MOD_FOR_WRITE))
         return REDISMODULE_OK;
     struct kvr_bytes name;
-    struct worker_settings s = {.set = {.state = KVR_READY}};
+    struct worker_set_args s = {.set = {.state = KVR_READY}};
     int created = 0;
     if (!mod_args_name(&c.args, KVR_MAX_NAME, &name) || !parse_worker(&c, &s))
         return mod_call_bad_args(&c);

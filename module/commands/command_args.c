@@ -504,3 +504,10 @@ RedisModuleCommandArg cmd_doc_load[] = {
     VALUE("chunk", STRING),
     {0},
 };
+
+#undef TYPE
+#undef VALUE
+#undef WORD
+#undef FLAG
+#undef OPTION
+#undef EFFECT

@@ -506,3 +506,6 @@ const struct cmd_definition cmd_table[] = {
 };
 
 const size_t cmd_table_size = sizeof cmd_table / sizeof cmd_table[0];
+
+#undef SINCE
+#undef SINCE_2

@@ -3,9 +3,11 @@
 #ifndef CMD_COMMANDS_H
 #define CMD_COMMANDS_H
 
+#include <stddef.h>
+
 #include "module/keyspace/redis_api.h"
 
-// Registers every command. REDISMODULE_OK or REDISMODULE_ERR.
+// command_register.c: registers every command. REDISMODULE_OK or REDISMODULE_ERR.
 int cmd_register(RedisModuleCtx *ctx);
 
 // cmd_pool.c
@@ -44,6 +46,8 @@ int cmd_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // Loading is over: a pool that was cut off in the middle is dropped.
 void cmd_load_ended(RedisModuleCtx *ctx);
 // cmd_help.c
+struct cmd_definition;
+void cmd_help_start(const struct cmd_definition *commands, size_t n); // what HELP lists
 int cmd_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_request_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

@@ -2,7 +2,7 @@
 // What this server process has been asked and has refused.
 #include "counters.h"
 
-struct mod_counters mod_counters;
+struct mod_counters mod_counts;
 
 const char *const mod_command_names[MOD_COMMANDS] = {
     [MOD_COMMAND_CREATE] = "create",

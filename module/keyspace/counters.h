@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this server process has been asked and has refused: mod_counters for INFO, no state.
+// What this server process has been asked and has refused: counts for INFO, no state.
 #ifndef MOD_COUNTERS_H
 #define MOD_COUNTERS_H
 
@@ -53,7 +53,7 @@ struct mod_counters {
     uint64_t calls[MOD_COMMANDS];
     uint64_t errors[MOD_ERRORS];
 };
-extern struct mod_counters mod_counters; // the server's main thread only
+extern struct mod_counters mod_counts; // the server's main thread only
 extern const char *const mod_command_names[MOD_COMMANDS];
 extern const char *const mod_error_codes[MOD_ERRORS];
 

@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "expire.h"
-#include "module/call/args.h"
 
 int64_t mod_expire_clock(void) {
     struct timespec t;

@@ -45,13 +45,13 @@ static void info(RedisModuleInfoCtx *ctx, int for_crash_report) {
     char name[32];
     for (int i = 0; i < MOD_COMMANDS; i++) {
         snprintf(name, sizeof name, "calls_%s", mod_command_names[i]);
-        RedisModule_InfoAddFieldULongLong(ctx, name, mod_counters.calls[i]);
+        RedisModule_InfoAddFieldULongLong(ctx, name, mod_counts.calls[i]);
     }
     for (int i = 0; i < MOD_ERRORS; i++) {
         snprintf(name, sizeof name, "errors_%s", mod_error_codes[i]);
         for (char *p = name; *p; p++)
             *p = (char)tolower((unsigned char)*p);
-        RedisModule_InfoAddFieldULongLong(ctx, name, mod_counters.errors[i]);
+        RedisModule_InfoAddFieldULongLong(ctx, name, mod_counts.errors[i]);
     }
 }
 

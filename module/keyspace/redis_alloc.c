@@ -22,7 +22,7 @@ static void *resize(void *ctx, void *p, size_t size) {
         return NULL;
     }
     if (!p) return RedisModule_TryAlloc(size);
-    if (mod_redis_features.try_realloc) return mod_redis_features.try_realloc(p, size);
+    if (mod_redis.try_realloc) return mod_redis.try_realloc(p, size);
     size_t have = usable(p);
     if (size <= have && size >= have - have / 4) return p;
     void *q = RedisModule_TryAlloc(size);

@@ -14,7 +14,7 @@ struct mod_redis_features {
     int (*add_acl_category)(RedisModuleCtx *ctx, const char *name);          // 7.4
     int (*set_acl_categories)(RedisModuleCommand *command, const char *acl); // 7.2
 };
-extern struct mod_redis_features mod_redis_features;
+extern struct mod_redis_features mod_redis;
 
 // Call once, after RedisModule_Init.
 void mod_redis_find_features(void);

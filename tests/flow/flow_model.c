@@ -128,7 +128,7 @@ static void drop_rank(struct flow_model *m, int worker, int rank) {
 }
 
 int flow_model_worker_set(struct flow_model *m, int worker,
-                          const struct flow_model_worker_set *set) {
+                          const struct flow_model_worker_settings *set) {
     struct flow_model_worker *w = &m->workers[worker];
     bool created = !w->registered;
     if (created) *w = (struct flow_model_worker){.registered = true, .ranks = 1};

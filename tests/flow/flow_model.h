@@ -86,12 +86,12 @@ struct flow_model {
 
 void flow_model_start(struct flow_model *m, int64_t block_size);
 
-struct flow_model_worker_set { // negative: not named
+struct flow_model_worker_settings { // negative: not named
     int64_t addr;
     int ranks, capacity, draining, speed, labels;
 };
 int flow_model_worker_set(struct flow_model *m, int worker,
-                          const struct flow_model_worker_set *set);
+                          const struct flow_model_worker_settings *set);
 int flow_model_worker_del(struct flow_model *m, int worker);
 
 enum model_op_kind { FLOW_MODEL_STORED, FLOW_MODEL_REMOVED, FLOW_MODEL_CLEARED };

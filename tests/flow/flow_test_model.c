@@ -94,7 +94,7 @@ static int add_session(void) {
 }
 
 static void set_worker(int worker, int capacity) {
-    struct flow_model_worker_set set = {-1, -1, capacity, -1, -1, -1};
+    struct flow_model_worker_settings set = {-1, -1, capacity, -1, -1, -1};
     flow_args_words(&args, "KVROUTE.WORKER SET p");
     name_worker(worker);
     if (below(2)) {

@@ -72,7 +72,7 @@ static void use_worker(struct kvr_pool *p, size_t i, const uint64_t *hashes, siz
     for (size_t k = 0; k < 3; k++)
         kvr_event(p, copy, 0, r.epoch ? r.epoch : 1, r.seq + 1 + k, &ops[k], 1, k == 1, &out);
     is_valid(p);
-    struct kvr_worker_set set = {.set = KVR_SET_RANKS, .ranks = w.ranks > 1 ? w.ranks - 1 : 2};
+    struct kvr_worker_settings set = {.set = KVR_SET_RANKS, .ranks = w.ranks > 1 ? w.ranks - 1 : 2};
     int created;
     kvr_worker_set(p, 1000, copy, &set, &created);
     is_valid(p);

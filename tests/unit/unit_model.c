@@ -24,11 +24,11 @@ void unit_model_free(struct unit_model *m) {
         free(m->workers[i].rank);
     for (size_t i = 0; i < m->n_requests; i++)
         free(m->requests[i].hashes);
-    for (size_t i = 0; i < m->n_guesses; i++)
-        free(m->guesses[i].hashes);
+    for (size_t i = 0; i < m->n_predictions; i++)
+        free(m->predictions[i].hashes);
     free(m->workers);
     free(m->requests);
-    free(m->guesses);
+    free(m->predictions);
     free(m->sessions);
     unit_table_free(&m->held);
     unit_table_free(&m->known);
@@ -144,7 +144,7 @@ enum kvr_err unit_model_event(struct unit_model *m, struct kvr_bytes worker, uin
                               size_t n_ops, struct kvr_event_result *out) {
     memset(out, 0, sizeof *out);
     if (epoch < 1 || seq < 1 || epoch > INT64_MAX) return KVR_RANGE;
-    struct unit_model_rank *r = unit_model_rank(m, worker, rank);
+    struct unit_model_rank *r = unit_model_find_rank(m, worker, rank);
     if (!r) return KVR_NOWORKER;
     if (epoch < r->epoch) {
         out->epoch = r->epoch;
@@ -179,7 +179,7 @@ enum kvr_err unit_model_event(struct unit_model *m, struct kvr_bytes worker, uin
     bool forget = fresh;
     for (size_t i = 0; i < n_ops; i++)
         if (ops[i].kind == KVR_CLEARED && ops[i].tier <= KVR_DEVICE) forget = true;
-    if (forget) unit_model_guess_drop_instance(m, r->id);
+    if (forget) unit_model_prediction_drop_instance(m, r->id);
     r->epoch = epoch;
     r->seq = seq;
     m->stats.events++;
@@ -190,15 +190,16 @@ enum kvr_err unit_model_event(struct unit_model *m, struct kvr_bytes worker, uin
 
 // ---- Workers -------------------------------------------------------------------------------------
 
-struct unit_model_worker *unit_model_worker(const struct unit_model *m, struct kvr_bytes name) {
+struct unit_model_worker *unit_model_find_worker(const struct unit_model *m,
+                                                 struct kvr_bytes name) {
     for (size_t i = 0; i < m->n_workers; i++)
         if (unit_bytes_compare(model_name(&m->workers[i]), name) == 0) return &m->workers[i];
     return NULL;
 }
 
-struct unit_model_rank *unit_model_rank(const struct unit_model *m, struct kvr_bytes worker,
-                                        uint32_t rank) {
-    struct unit_model_worker *w = unit_model_worker(m, worker);
+struct unit_model_rank *unit_model_find_rank(const struct unit_model *m, struct kvr_bytes worker,
+                                             uint32_t rank) {
+    struct unit_model_worker *w = unit_model_find_worker(m, worker);
     return w && rank < w->ranks ? &w->rank[rank] : NULL;
 }
 
@@ -215,7 +216,7 @@ struct unit_model_worker *unit_model_owner(const struct unit_model *m, uint64_t 
 
 void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests) {
     clear(m, instance, -1);
-    unit_model_guess_drop_instance(m, instance);
+    unit_model_prediction_drop_instance(m, instance);
     unit_model_session_drop_instance(m, instance);
     for (size_t i = m->n_requests; requests && i-- > 0;)
         if (m->requests[i].instance == instance) {
@@ -241,7 +242,7 @@ static size_t instance_count(const struct unit_model *m) {
 }
 
 enum kvr_err unit_model_worker_set(struct unit_model *m, int64_t seen, struct kvr_bytes name,
-                                   const struct kvr_worker_set *set, int *created) {
+                                   const struct kvr_worker_settings *set, int *created) {
     if (name.n < 1 || name.n > KVR_MAX_NAME) return KVR_RANGE;
     if ((set->set & KVR_SET_ADDR) && set->addr.n > KVR_MAX_ADDR) return KVR_RANGE;
     if ((set->set & KVR_SET_RANKS) && (set->ranks < 1 || set->ranks > KVR_MAX_RANKS))
@@ -255,7 +256,7 @@ enum kvr_err unit_model_worker_set(struct unit_model *m, int64_t seen, struct kv
     if ((set->set & KVR_SET_LABELS) && set->n_labels > KVR_MAX_LABELS) return KVR_RANGE;
     for (size_t i = 0; (set->set & KVR_SET_LABELS) && i < set->n_labels; i++)
         if (set->labels[i].n < 1 || set->labels[i].n > KVR_MAX_LABEL) return KVR_RANGE;
-    struct unit_model_worker *w = unit_model_worker(m, name);
+    struct unit_model_worker *w = unit_model_find_worker(m, name);
     uint32_t ranks = set->set & KVR_SET_RANKS ? set->ranks : w ? w->ranks : 1;
     if (instance_count(m) - (w ? w->ranks : 0) + ranks > KVR_MAX_INSTANCES) return KVR_LIMIT;
     *created = !w;
@@ -285,13 +286,13 @@ enum kvr_err unit_model_worker_set(struct unit_model *m, int64_t seen, struct kv
     w->seen = seen;
     set_ranks(m, w, ranks);
     for (uint32_t i = 0; i < w->ranks; i++)
-        unit_model_guess_cap(m, w->rank[i].id, w->capacity);
+        unit_model_prediction_cap(m, w->rank[i].id, w->capacity);
     m->stats.version++;
     return KVR_OK;
 }
 
 enum kvr_err unit_model_worker_del(struct unit_model *m, struct kvr_bytes name) {
-    struct unit_model_worker *w = unit_model_worker(m, name);
+    struct unit_model_worker *w = unit_model_find_worker(m, name);
     if (!w) return KVR_NOWORKER;
     for (uint32_t i = 0; i < w->ranks; i++)
         unit_model_drop_instance(m, w->rank[i].id, true);
@@ -309,13 +310,13 @@ static int64_t ttl_of(const struct unit_model *m, const struct unit_model_worker
     return w->ttl < 0 ? m->options.worker_ttl : w->ttl;
 }
 
-int64_t unit_model_expires(const struct unit_model *m, const struct unit_model_worker *w) {
+int64_t unit_model_expires_at(const struct unit_model *m, const struct unit_model_worker *w) {
     return ttl_of(m, w) ? worker_time(m, w) + ttl_of(m, w) : INT64_MAX;
 }
 
-int64_t unit_model_doomed(const struct unit_model *m, const struct unit_model_worker *w) {
+int64_t unit_model_deleted_at(const struct unit_model *m, const struct unit_model_worker *w) {
     if (!ttl_of(m, w) || !m->options.worker_grace) return INT64_MAX;
-    return unit_model_expires(m, w) + m->options.worker_grace;
+    return unit_model_expires_at(m, w) + m->options.worker_grace;
 }
 
 enum kvr_circuit unit_model_circuit(const struct unit_model_worker *w, int64_t now) {
@@ -325,7 +326,7 @@ enum kvr_circuit unit_model_circuit(const struct unit_model_worker *w, int64_t n
 
 enum kvr_err unit_model_report(struct unit_model *m, int64_t at, struct kvr_bytes name, bool ok,
                                enum kvr_circuit *circuit, bool *changed) {
-    struct unit_model_worker *w = unit_model_worker(m, name);
+    struct unit_model_worker *w = unit_model_find_worker(m, name);
     if (!w) return KVR_NOWORKER;
     *changed = false;
     if (ok) {
@@ -339,7 +340,7 @@ enum kvr_err unit_model_report(struct unit_model *m, int64_t at, struct kvr_byte
             w->tripped = true;
             w->out_until = at + m->options.open_time;
             for (uint32_t i = 0; i < w->ranks; i++)
-                unit_model_guess_drop_instance(m, w->rank[i].id);
+                unit_model_prediction_drop_instance(m, w->rank[i].id);
         }
     }
     if (*changed) m->stats.version++;
@@ -349,7 +350,7 @@ enum kvr_err unit_model_report(struct unit_model *m, int64_t at, struct kvr_byte
 
 bool unit_model_eligible(const struct unit_model *m, const struct unit_model_worker *w,
                          int64_t now) {
-    return w->state == KVR_READY && now < unit_model_expires(m, w);
+    return w->state == KVR_READY && now < unit_model_expires_at(m, w);
 }
 
 void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats *out) {
@@ -372,7 +373,7 @@ void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats
     out->predicted = 0;
     for (size_t i = 0; i < m->n_workers; i++)
         for (uint32_t k = 0; k < m->workers[i].ranks; k++)
-            out->predicted += unit_model_guesses(m, m->workers[i].rank[k].id);
+            out->predicted += unit_model_predicted_blocks(m, m->workers[i].rank[k].id);
     out->requests = m->n_requests;
     out->sessions = m->n_sessions;
 }

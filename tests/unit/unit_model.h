@@ -57,7 +57,7 @@ struct unit_model_request {
 };
 
 // Blocks that count as held because a request was booked. In the order of booking.
-struct unit_model_guess {
+struct unit_model_prediction {
     uint64_t instance;
     char request[KVR_MAX_ID]; // the booking, as long as it is live
     size_t request_len;       // 0: it isn't any more
@@ -81,8 +81,8 @@ struct unit_model {
     size_t n_workers;
     struct unit_model_request *requests;
     size_t n_requests;
-    struct unit_model_guess *guesses;
-    size_t n_guesses;
+    struct unit_model_prediction *predictions;
+    size_t n_predictions;
     struct unit_model_session *sessions;
     size_t n_sessions;
     struct core_learnt
@@ -99,7 +99,7 @@ void unit_model_free(struct unit_model *m);
 
 enum kvr_err unit_model_alter(struct unit_model *m, const struct kvr_options *o);
 enum kvr_err unit_model_worker_set(struct unit_model *m, int64_t seen, struct kvr_bytes name,
-                                   const struct kvr_worker_set *w, int *created);
+                                   const struct kvr_worker_settings *w, int *created);
 enum kvr_err unit_model_worker_del(struct unit_model *m, struct kvr_bytes name);
 enum kvr_err unit_model_report(struct unit_model *m, int64_t at, struct kvr_bytes name, bool ok,
                                enum kvr_circuit *circuit, bool *changed);
@@ -129,21 +129,23 @@ void unit_model_renew_all(struct unit_model *m, int64_t now);
 
 // ---- Asking --------------------------------------------------------------------------------------
 
-struct unit_model_worker *unit_model_worker(const struct unit_model *m, struct kvr_bytes name);
-struct unit_model_rank *unit_model_rank(const struct unit_model *m, struct kvr_bytes worker,
-                                        uint32_t rank);
+struct unit_model_worker *unit_model_find_worker(const struct unit_model *m, struct kvr_bytes name);
+struct unit_model_rank *unit_model_find_rank(const struct unit_model *m, struct kvr_bytes worker,
+                                             uint32_t rank);
 struct unit_model_worker *unit_model_owner(const struct unit_model *m, uint64_t instance,
                                            uint32_t *rank);
-struct unit_model_request *unit_model_request(const struct unit_model *m, struct kvr_bytes id);
+struct unit_model_request *unit_model_find_request(const struct unit_model *m, struct kvr_bytes id);
 bool unit_model_known(const struct unit_model *m, uint64_t hash);
 bool unit_model_holds(const struct unit_model *m, uint64_t instance, int tier, uint64_t hash);
-bool unit_model_guessed(const struct unit_model *m, uint64_t instance, uint64_t hash);
-uint64_t unit_model_guesses(const struct unit_model *m, uint64_t instance); // distinct blocks
+bool unit_model_predicted(const struct unit_model *m, uint64_t instance, uint64_t hash);
+uint64_t unit_model_predicted_blocks(const struct unit_model *m,
+                                     uint64_t instance); // distinct blocks
 // Whether a live request or a prediction has it: then its place in the chains can't change.
 bool unit_model_in_use(const struct unit_model *m, uint64_t hash);
 void unit_model_load(const struct unit_model *m, uint64_t instance, struct kvr_rank_info *out);
 enum kvr_circuit unit_model_circuit(const struct unit_model_worker *w, int64_t now);
-struct unit_model_session *unit_model_session(const struct unit_model *m, struct kvr_bytes name);
+struct unit_model_session *unit_model_find_session(const struct unit_model *m,
+                                                   struct kvr_bytes name);
 uint64_t unit_model_session_live(const struct unit_model *m, struct kvr_bytes name); // requests
 int64_t unit_model_session_end(const struct unit_model *m, const struct unit_model_session *s);
 // Where the session holds a request of this query, for all that costs say: NULL if it doesn't, and in
@@ -158,8 +160,8 @@ bool unit_model_eligible(const struct unit_model *m, const struct unit_model_wor
 int64_t unit_model_deadline(const struct unit_model *m,
                             const struct unit_model_request *r); // INT64_MAX: none
 // When the worker expires, and when it is to be deleted; INT64_MAX: never.
-int64_t unit_model_expires(const struct unit_model *m, const struct unit_model_worker *w);
-int64_t unit_model_doomed(const struct unit_model *m, const struct unit_model_worker *w);
+int64_t unit_model_expires_at(const struct unit_model *m, const struct unit_model_worker *w);
+int64_t unit_model_deleted_at(const struct unit_model *m, const struct unit_model_worker *w);
 void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats *out);
 
 // Bytewise, the shorter first on a tie.
@@ -177,16 +179,20 @@ double unit_model_oldest(const struct unit_model *m,
                          uint64_t instance); // tokens of who waits the longest
 double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q);
 double unit_model_output(const struct unit_model *m, const struct kvr_query *q);
+// Sorts and drops repeats; returns how many remain.
+size_t unit_model_distinct(uint64_t *all, size_t n);
+void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
+                        const struct kvr_booking *b);
 void unit_model_session_book(struct unit_model *m, struct kvr_bytes name, uint64_t instance,
                              int64_t at);
 void unit_model_session_drop_instance(struct unit_model *m, uint64_t instance);
-void unit_model_guess_take_back(struct unit_model *m, const struct unit_model_request *r,
-                                bool drop);
+void unit_model_prediction_release(struct unit_model *m, const struct unit_model_request *r,
+                                   bool drop);
 // The distinct prefix hashes of the requests that are live on an instance, in order of value.
 uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, size_t *n);
 int unit_model_by_value(const void *a, const void *b);
 void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests);
-void unit_model_guess_drop_instance(struct unit_model *m, uint64_t instance);
-void unit_model_guess_cap(struct unit_model *m, uint64_t instance, uint64_t capacity);
+void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance);
+void unit_model_prediction_cap(struct unit_model *m, uint64_t instance, uint64_t capacity);
 
 #endif

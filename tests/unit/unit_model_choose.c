@@ -45,7 +45,7 @@ static uint64_t *count_device(const struct unit_model *m) {
 // How full its cache is, of what it holds on the device and what is guessed.
 static double full_of(const struct unit_model *m, const struct unit_model_worker *w,
                       const struct unit_model_rank *r, uint64_t device) {
-    double held = (double)(device + unit_model_guesses(m, r->id));
+    double held = (double)(device + unit_model_predicted_blocks(m, r->id));
     double share = w->capacity ? held / (double)w->capacity : 0;
     return share < 1 ? share : 1;
 }
@@ -105,7 +105,7 @@ static struct kvr_pool_score score(const struct unit_model *m, int64_t now,
         .worker = model_name(w), .addr = {w->addr, w->addr_len}, .rank = rank};
     for (size_t i = 0; i < q->n; i++, s.overlap++) {
         if (unit_model_holds(m, r->id, KVR_DEVICE, q->hashes[i]) ||
-            unit_model_guessed(m, r->id, q->hashes[i]))
+            unit_model_predicted(m, r->id, q->hashes[i]))
             s.by_tier[KVR_DEVICE]++;
         else if (unit_model_holds(m, r->id, KVR_HOST, q->hashes[i]))
             s.by_tier[KVR_HOST]++;
@@ -121,7 +121,7 @@ static struct kvr_pool_score score(const struct unit_model *m, int64_t now,
         live++;
     for (s.expected = s.overlap; s.expected < q->n; s.expected++) {
         uint64_t hash = q->hashes[s.expected];
-        bool held = unit_model_guessed(m, r->id, hash) || is_live(&set, hash);
+        bool held = unit_model_predicted(m, r->id, hash) || is_live(&set, hash);
         for (int t = 0; t < KVR_TIERS; t++)
             held |= unit_model_holds(m, r->id, t, hash);
         if (!held) break;
@@ -207,7 +207,8 @@ const struct kvr_pool_score *unit_model_held(const struct unit_model *m, int64_t
                                              const struct kvr_query *q,
                                              const struct kvr_pool_score *scores, size_t n,
                                              double *limit) {
-    const struct unit_model_session *s = q->session.n ? unit_model_session(m, q->session) : NULL;
+    const struct unit_model_session *s =
+        q->session.n ? unit_model_find_session(m, q->session) : NULL;
     uint32_t rank;
     if (!s || (now >= unit_model_session_end(m, s) && !unit_model_session_live(m, q->session)))
         return NULL;

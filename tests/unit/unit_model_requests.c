@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's requests, loads, predictions and sessions; see model.h.
+// The model's requests and loads; see unit_model.h.
 #include "unit_model.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-// ---- Live requests -------------------------------------------------------------------------------
-
-struct unit_model_request *unit_model_request(const struct unit_model *m, struct kvr_bytes id) {
+struct unit_model_request *unit_model_find_request(const struct unit_model *m,
+                                                   struct kvr_bytes id) {
     for (size_t i = 0; i < m->n_requests; i++)
         if (unit_bytes_compare((struct kvr_bytes){m->requests[i].id, m->requests[i].id_len}, id) ==
             0)
@@ -18,20 +17,6 @@ struct unit_model_request *unit_model_request(const struct unit_model *m, struct
 int64_t unit_model_deadline(const struct unit_model *m, const struct unit_model_request *r) {
     if (!r->lease) return INT64_MAX;
     return (r->renewed > m->renewed_floor ? r->renewed : m->renewed_floor) + r->lease;
-}
-
-int unit_model_by_value(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-// Sorts and drops repeats; returns how many remain.
-static size_t distinct(uint64_t *all, size_t n) {
-    qsort(all, n, sizeof *all, unit_model_by_value);
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (i == 0 || all[i] != all[i - 1]) all[kept++] = all[i];
-    return kept;
 }
 
 uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, size_t *n) {
@@ -45,7 +30,7 @@ uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, 
         memcpy(all + total, r->hashes, r->n * sizeof *all);
         total += r->n;
     }
-    *n = distinct(all, total);
+    *n = unit_model_distinct(all, total);
     return all;
 }
 
@@ -70,14 +55,6 @@ static bool booking_in_range(struct kvr_bytes id, const struct kvr_booking *b, i
            b->cached <= isl && b->output >= 0 && b->output <= KVR_MAX_TOKENS && b->lease >= -1 &&
            b->lease <= KVR_MAX_MS && b->created >= 0 && b->renewed >= 0 && b->predict_until >= 0 &&
            b->session.n <= KVR_MAX_ID;
-}
-
-static void guess(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
-                  const struct kvr_booking *b);
-
-static void drop_guess(struct unit_model *m, size_t i) {
-    free(m->guesses[i].hashes);
-    memmove(&m->guesses[i], &m->guesses[i + 1], (--m->n_guesses - i) * sizeof *m->guesses);
 }
 
 static int64_t uncached(const struct unit_model_request *r) {
@@ -148,9 +125,9 @@ enum kvr_err unit_model_claim(struct unit_model *m, struct kvr_bytes id, struct 
     int64_t isl = b->isl < 0 ? (int64_t)b->n * m->options.block_size : b->isl;
     *booked = 0;
     if (!booking_in_range(id, b, isl)) return KVR_RANGE;
-    struct unit_model_rank *r = unit_model_rank(m, worker, rank);
+    struct unit_model_rank *r = unit_model_find_rank(m, worker, rank);
     if (!r) return KVR_NOWORKER;
-    if (unit_model_request(m, id)) return KVR_OK;
+    if (unit_model_find_request(m, id)) return KVR_OK;
     struct core_forecast_case kind =
         unit_model_kind(m, r, b->created, b->prefilled ? 0 : isl - b->cached);
     m->requests = unit_must_resize(m->requests, (m->n_requests + 1) * sizeof *m->requests);
@@ -183,10 +160,10 @@ enum kvr_err unit_model_claim(struct unit_model *m, struct kvr_bytes id, struct 
     r->booked = ++m->last_booking;
     q->number = m->last_booking;
     learn_of(m, r, q, &kind);
-    struct unit_model_worker *w = unit_model_worker(m, worker);
+    struct unit_model_worker *w = unit_model_find_worker(m, worker);
     if (unit_model_circuit(w, b->created) == KVR_HALF_OPEN)
         w->out_until = b->created + m->options.open_time;
-    if (b->predict_until) guess(m, q, w->capacity, b);
+    if (b->predict_until) unit_model_predict(m, q, w->capacity, b);
     m->stats.version++;
     *booked = 1;
     return KVR_OK;
@@ -197,7 +174,7 @@ enum kvr_err unit_model_update(struct unit_model *m, int64_t now, struct kvr_byt
     *live = 0;
     if (output < -1 || output > KVR_MAX_TOKENS || lease < -1 || lease > KVR_MAX_MS)
         return KVR_RANGE;
-    struct unit_model_request *r = unit_model_request(m, id);
+    struct unit_model_request *r = unit_model_find_request(m, id);
     if (!r) return KVR_OK;
     if (prefilled && !r->prefilled) learn_first_token(m, r, now);
     if (output > r->output) r->output = output;
@@ -208,24 +185,11 @@ enum kvr_err unit_model_update(struct unit_model *m, int64_t now, struct kvr_byt
     return KVR_OK;
 }
 
-// A request that was never prefilled takes what was guessed because of it with it.
-void unit_model_guess_take_back(struct unit_model *m, const struct unit_model_request *r,
-                                bool drop) {
-    for (size_t i = m->n_guesses; i-- > 0;) {
-        struct unit_model_guess *g = &m->guesses[i];
-        if (g->request_len != r->id_len || memcmp(g->request, r->id, r->id_len) != 0) continue;
-        if (drop)
-            drop_guess(m, i);
-        else
-            g->request_len = 0;
-    }
-}
-
 size_t unit_model_release(struct unit_model *m, int64_t at, const struct kvr_bytes *ids, size_t n,
                           enum kvr_end how) {
     size_t done = 0;
     for (size_t i = 0; i < n; i++) {
-        struct unit_model_request *r = unit_model_request(m, ids[i]);
+        struct unit_model_request *r = unit_model_find_request(m, ids[i]);
         if (!r) continue;
         uint32_t rank;
         struct unit_model_worker *w = unit_model_owner(m, r->instance, &rank);
@@ -233,7 +197,7 @@ size_t unit_model_release(struct unit_model *m, int64_t at, const struct kvr_byt
             core_learn_ended(&m->learnt, &w->rank[rank].learnt,
                              r->prefilled_at ? at - r->prefilled_at : -1, r->output);
         if (!r->prefilled) core_learn_gone(&m->learnt, &w->rank[rank].learnt, uncached(r));
-        unit_model_guess_take_back(m, r, !r->prefilled && !r->output);
+        unit_model_prediction_release(m, r, !r->prefilled && !r->output);
         free(r->hashes);
         *r = m->requests[--m->n_requests];
         done++;
@@ -246,141 +210,12 @@ void unit_model_renew_all(struct unit_model *m, int64_t now) {
     if (now > m->renewed_floor) m->renewed_floor = now;
 }
 
-// ---- Predictions ---------------------------------------------------------------------------------
-
-bool unit_model_guessed(const struct unit_model *m, uint64_t instance, uint64_t hash) {
-    for (size_t i = 0; i < m->n_guesses; i++)
-        for (size_t k = 0; m->guesses[i].instance == instance && k < m->guesses[i].n; k++)
-            if (m->guesses[i].hashes[k] == hash) return true;
-    return false;
-}
-
-uint64_t unit_model_guesses(const struct unit_model *m, uint64_t instance) {
-    if (!m->n_guesses) return 0;
-    size_t room = 0, n = 0;
-    for (size_t i = 0; i < m->n_guesses; i++)
-        if (m->guesses[i].instance == instance) room += m->guesses[i].n;
-    uint64_t *all = unit_must_alloc(room * sizeof *all);
-    for (size_t i = 0; i < m->n_guesses; i++)
-        for (size_t k = 0; m->guesses[i].instance == instance && k < m->guesses[i].n; k++)
-            all[n++] = m->guesses[i].hashes[k];
-    n = distinct(all, n);
-    free(all);
-    return n;
-}
-
-// Of a booking that is larger than the capacity by itself, the head counts.
-static void guess(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
-                  const struct kvr_booking *b) {
-    size_t n = capacity && b->n > capacity ? (size_t)capacity : b->n;
-    if (!n) return;
-    m->guesses = unit_must_resize(m->guesses, (m->n_guesses + 1) * sizeof *m->guesses);
-    struct unit_model_guess *g = &m->guesses[m->n_guesses++];
-    *g = (struct unit_model_guess){.instance = r->instance,
-                                   .request_len = r->id_len,
-                                   .hashes = unit_must_alloc(n * sizeof *g->hashes),
-                                   .n = n,
-                                   .until = b->predict_until};
-    memcpy(g->request, r->id, r->id_len);
-    memcpy(g->hashes, b->hashes, n * sizeof *g->hashes);
-    unit_model_guess_cap(m, r->instance, capacity);
-}
-
-void unit_model_guess_drop_instance(struct unit_model *m, uint64_t instance) {
-    for (size_t i = m->n_guesses; i-- > 0;)
-        if (m->guesses[i].instance == instance) drop_guess(m, i);
-}
-
-void unit_model_guess_cap(struct unit_model *m, uint64_t instance, uint64_t capacity) {
-    while (capacity && unit_model_guesses(m, instance) > capacity) {
-        size_t oldest = 0;
-        while (m->guesses[oldest].instance != instance)
-            oldest++;
-        drop_guess(m, oldest);
-    }
-}
-
-static size_t guesses_until(const struct unit_model *m, int64_t until) {
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_guesses; i++)
-        if (m->guesses[i].until <= until) n++;
-    return n;
-}
-
-size_t unit_model_forget(struct unit_model *m, int64_t at, size_t max, bool *cut) {
-    int64_t last = INT64_MIN; // all with a deadline up to this one go
-    for (size_t i = 0; i < m->n_guesses; i++) {
-        int64_t until = m->guesses[i].until;
-        if (until <= at && until > last && guesses_until(m, until) <= max) last = until;
-    }
-    size_t dropped = guesses_until(m, last);
-    *cut = dropped < max && dropped < guesses_until(m, at);
-    if (*cut) return 0;
-    for (size_t i = m->n_guesses; i-- > 0;)
-        if (m->guesses[i].until <= last) drop_guess(m, i);
-    if (dropped) m->stats.version++;
-    return dropped;
-}
-
 bool unit_model_in_use(const struct unit_model *m, uint64_t hash) {
-    for (size_t i = 0; i < m->n_guesses; i++)
-        for (size_t k = 0; k < m->guesses[i].n; k++)
-            if (m->guesses[i].hashes[k] == hash) return true;
+    for (size_t i = 0; i < m->n_predictions; i++)
+        for (size_t k = 0; k < m->predictions[i].n; k++)
+            if (m->predictions[i].hashes[k] == hash) return true;
     for (size_t i = 0; i < m->n_requests; i++)
         for (size_t k = 0; k < m->requests[i].n; k++)
             if (m->requests[i].hashes[k] == hash) return true;
     return false;
-}
-
-// ---- Sessions ------------------------------------------------------------------------------------
-
-struct unit_model_session *unit_model_session(const struct unit_model *m, struct kvr_bytes name) {
-    for (size_t i = 0; i < m->n_sessions; i++) {
-        struct unit_model_session *s = &m->sessions[i];
-        if (unit_bytes_compare((struct kvr_bytes){s->name, s->name_len}, name) == 0) return s;
-    }
-    return NULL;
-}
-
-uint64_t unit_model_session_live(const struct unit_model *m, struct kvr_bytes name) {
-    uint64_t n = 0;
-    for (size_t i = 0; i < m->n_requests; i++) {
-        const struct unit_model_request *r = &m->requests[i];
-        n += unit_bytes_compare((struct kvr_bytes){r->session, r->session_len}, name) == 0;
-    }
-    return n;
-}
-
-int64_t unit_model_session_end(const struct unit_model *m, const struct unit_model_session *s) {
-    return (s->booked > m->renewed_floor ? s->booked : m->renewed_floor) + m->options.session_ttl;
-}
-
-void unit_model_session_book(struct unit_model *m, struct kvr_bytes name, uint64_t instance,
-                             int64_t at) {
-    struct unit_model_session *s = unit_model_session(m, name);
-    if (!s) {
-        m->sessions = unit_must_resize(m->sessions, (m->n_sessions + 1) * sizeof *m->sessions);
-        s = &m->sessions[m->n_sessions++];
-        *s = (struct unit_model_session){.name_len = name.n};
-        memcpy(s->name, name.p, name.n);
-    }
-    s->instance = instance;
-    s->booked = at;
-}
-
-void unit_model_session_drop_instance(struct unit_model *m, uint64_t instance) {
-    for (size_t i = m->n_sessions; i-- > 0;)
-        if (m->sessions[i].instance == instance) m->sessions[i] = m->sessions[--m->n_sessions];
-}
-
-size_t unit_model_session_del(struct unit_model *m, const struct kvr_bytes *names, size_t n) {
-    size_t gone = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct unit_model_session *s = unit_model_session(m, names[i]);
-        if (!s) continue;
-        *s = m->sessions[--m->n_sessions];
-        gone++;
-    }
-    if (gone) m->stats.version++;
-    return gone;
 }

@@ -87,7 +87,7 @@ enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o) {
 }
 
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
-                                  const struct kvr_worker_set *w) {
+                                  const struct kvr_worker_settings *w) {
     unit_pair_log(p, "worker set %.*s set=%x ranks=%u capacity=%" PRIu64, (int)name.n, name.p,
                   w->set, w->ranks, w->capacity);
     int created = -1, want = -1;
@@ -295,7 +295,7 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_select(p->pool, p->now, id, q, lease, random, &got, &booking);
     if (out_of_memory(p, err, failures)) return err;
-    const struct unit_model_request *live = unit_model_request(&p->model, id);
+    const struct unit_model_request *live = unit_model_find_request(&p->model, id);
     if (live) {
         same_error(p, err, KVR_OK);
         check_repeat(p, live, &got);

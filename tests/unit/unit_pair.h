@@ -37,7 +37,7 @@ void unit_pair_differs(struct unit_pair *p, const char *format, ...)
 // All return what the pool returned.
 enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o);
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
-                                  const struct kvr_worker_set *w);
+                                  const struct kvr_worker_settings *w);
 enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name);
 enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok);
 enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,

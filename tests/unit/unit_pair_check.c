@@ -120,7 +120,7 @@ static void check_workers(struct unit_pair *p) {
         if (unit_bytes_compare(got.addr, (struct kvr_bytes){w->addr, w->addr_len}) != 0)
             unit_pair_differs(p, "worker %zu's address", i);
         same(p, "index", (uint64_t)kvr_worker_find(p->pool, got.name), i);
-        int64_t expires = unit_model_expires(&p->model, w);
+        int64_t expires = unit_model_expires_at(&p->model, w);
         same(p, "state", got.state, p->now >= expires ? KVR_EXPIRED : w->state);
         same(p, "capacity", got.capacity, w->capacity);
         same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(expires, p->now));
@@ -169,7 +169,7 @@ struct unit_scan {
 
 static void scanned(void *ctx, struct kvr_bytes id) {
     struct unit_scan *s = ctx;
-    if (!unit_model_request(&s->pair->model, id))
+    if (!unit_model_find_request(&s->pair->model, id))
         unit_pair_differs(s->pair, "scan gave '%.*s', which isn't live", (int)id.n, id.p);
     s->seen++;
 }
@@ -192,7 +192,7 @@ static void check_requests(struct unit_pair *p) {
 
 static void scanned_session(void *ctx, struct kvr_bytes name) {
     struct unit_scan *s = ctx;
-    if (!unit_model_session(&s->pair->model, name))
+    if (!unit_model_find_session(&s->pair->model, name))
         unit_pair_differs(s->pair, "scan gave session '%.*s'", (int)name.n, name.p);
     s->seen++;
 }
@@ -237,7 +237,7 @@ void unit_pair_check_learnt(struct unit_pair *p) {
         const struct core_worker *w = p->pool->workers[i];
         for (uint32_t k = 0; k < w->ranks; k++) {
             const struct unit_model_rank *r =
-                unit_model_rank(&p->model, (struct kvr_bytes){w->name, w->name_len}, k);
+                unit_model_find_rank(&p->model, (struct kvr_bytes){w->name, w->name_len}, k);
             double mine[CORE_LEARNT_INSTANCE_NUMBERS], model[CORE_LEARNT_INSTANCE_NUMBERS];
             core_learnt_instance_numbers(&p->pool->instances[w->instances[k]].learnt, mine);
             core_learnt_instance_numbers(&r->learnt, model);
@@ -266,7 +266,7 @@ void unit_pair_check_due(struct unit_pair *p) {
     bool due = kvr_due_request(p->pool, p->now, &id);
     same(p, "a request is due", due, earliest <= p->now);
     if (due) {
-        const struct unit_model_request *r = unit_model_request(&p->model, id);
+        const struct unit_model_request *r = unit_model_find_request(&p->model, id);
         if (!r) unit_pair_differs(p, "due is a request that isn't live");
         same(p, "deadline", (uint64_t)unit_model_deadline(&p->model, r), (uint64_t)earliest);
     }
@@ -279,24 +279,24 @@ void unit_pair_check_due(struct unit_pair *p) {
     due = kvr_due_session(p->pool, p->now, &name);
     same(p, "a session is due", due, over);
     if (due) {
-        const struct unit_model_session *s = unit_model_session(&p->model, name);
+        const struct unit_model_session *s = unit_model_find_session(&p->model, name);
         if (!s || unit_model_session_end(&p->model, s) > p->now ||
             unit_model_session_live(&p->model, name))
             unit_pair_differs(p, "the wrong session is due");
     }
     bool doomed = false;
     for (size_t i = 0; i < p->model.n_workers; i++)
-        if (unit_model_doomed(&p->model, &p->model.workers[i]) <= p->now) doomed = true;
+        if (unit_model_deleted_at(&p->model, &p->model.workers[i]) <= p->now) doomed = true;
     due = kvr_due_worker(p->pool, p->now, &name);
     same(p, "a worker is due", due, doomed);
     if (due) {
-        const struct unit_model_worker *w = unit_model_worker(&p->model, name);
-        if (!w || unit_model_doomed(&p->model, w) > p->now)
+        const struct unit_model_worker *w = unit_model_find_worker(&p->model, name);
+        if (!w || unit_model_deleted_at(&p->model, w) > p->now)
             unit_pair_differs(p, "the wrong worker is due");
     }
     bool guess = false;
-    for (size_t i = 0; i < p->model.n_guesses; i++)
-        if (p->model.guesses[i].until <= p->now) guess = true;
+    for (size_t i = 0; i < p->model.n_predictions; i++)
+        if (p->model.predictions[i].until <= p->now) guess = true;
     same(p, "a prediction is due", kvr_due_prediction(p->pool, p->now), guess);
 }
 
@@ -312,7 +312,7 @@ static void show_holders(struct unit_pair *p, struct unit_shown *s, uint32_t run
     for (size_t i = 0; i < v->holders; i++) {
         struct kvr_holder h;
         if (!kvr_run_holder(p->pool, run, i, &h)) continue;
-        const struct unit_model_rank *r = unit_model_rank(&p->model, h.worker, h.rank);
+        const struct unit_model_rank *r = unit_model_find_rank(&p->model, h.worker, h.rank);
         if (!r) unit_pair_differs(p, "a holder that isn't registered");
         if (h.depth < 1 || h.depth > v->n) unit_pair_differs(p, "a holder's depth %zu", h.depth);
         for (size_t k = 0; k < h.depth; k++) {

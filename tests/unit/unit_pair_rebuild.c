@@ -42,15 +42,15 @@ static void add_worker(struct unit_rebuild *b, const struct unit_model_worker *w
     for (size_t i = 0; i < w->n_labels; i++)
         labels[i] = (struct kvr_bytes){w->label[i].bytes, w->label[i].n};
     // A worker without a time of its own follows the pool's.
-    struct kvr_worker_set set = {.set = w->ttl < 0 ? 127 & ~KVR_SET_TTL : 127,
-                                 .addr = {w->addr, w->addr_len},
-                                 .ranks = w->ranks,
-                                 .capacity = w->capacity,
-                                 .state = w->state,
-                                 .ttl = w->ttl,
-                                 .speed = w->speed,
-                                 .labels = labels,
-                                 .n_labels = w->n_labels};
+    struct kvr_worker_settings set = {.set = w->ttl < 0 ? 127 & ~KVR_SET_TTL : 127,
+                                      .addr = {w->addr, w->addr_len},
+                                      .ranks = w->ranks,
+                                      .capacity = w->capacity,
+                                      .state = w->state,
+                                      .ttl = w->ttl,
+                                      .speed = w->speed,
+                                      .labels = labels,
+                                      .n_labels = w->n_labels};
     int created;
     must(b, kvr_worker_set(b->pool, w->seen, model_name(w), &set, &created), "a worker");
 }
@@ -157,7 +157,7 @@ static void settle_sessions(struct unit_rebuild *b) {
     // Requests may name sessions that are forgotten.
     for (size_t i = 0; i < m->n_requests; i++) {
         struct kvr_bytes name = {m->requests[i].session, m->requests[i].session_len};
-        if (name.n && !unit_model_session(m, name)) kvr_session_del(b->pool, &name, 1);
+        if (name.n && !unit_model_find_session(m, name)) kvr_session_del(b->pool, &name, 1);
     }
 }
 

@@ -17,12 +17,12 @@ static struct kvr_bytes text(const char *s) {
 
 static void add_worker(struct unit_pair *p, const char *name, uint32_t ranks) {
     struct kvr_bytes labels[] = {text("gpu=a"), text("zone=1"), text("gpu=a")};
-    struct kvr_worker_set w = {.set = 127,
-                               .addr = {"10.0.0.1", 8},
-                               .ranks = ranks,
-                               .capacity = 500,
-                               .labels = labels,
-                               .n_labels = 3};
+    struct kvr_worker_settings w = {.set = 127,
+                                    .addr = {"10.0.0.1", 8},
+                                    .ranks = ranks,
+                                    .capacity = 500,
+                                    .labels = labels,
+                                    .n_labels = 3};
     unit_pair_worker_set(p, text(name), &w);
 }
 
@@ -156,7 +156,7 @@ static void choose_in_known_session(struct unit_pair *p) {
 }
 static void relabel(struct unit_pair *p) {
     struct kvr_bytes labels[] = {text("b"), text("a"), text("c"), text("a")};
-    struct kvr_worker_set w = {
+    struct kvr_worker_settings w = {
         .set = KVR_SET_LABELS | KVR_SET_SPEED, .speed = 2, .labels = labels, .n_labels = 4};
     unit_pair_worker_set(p, text("c"), &w);
 }

@@ -15,7 +15,7 @@ static void start(struct unit_pair *p) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(p, &o, "digests");
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = 2};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = 2};
     unit_pair_worker_set(p, text("a"), &w);
     unit_pair_worker_set(p, text("b"), &w);
     struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = 4};
@@ -47,7 +47,7 @@ static void option(struct unit_pair *p, int field) {
 
 static void set_worker(struct unit_pair *p, int field) {
     static const struct kvr_bytes labels[] = {{"a", 1}, {"b", 1}, {"ab", 2}};
-    static const struct kvr_worker_set sets[] = {
+    static const struct kvr_worker_settings sets[] = {
         {.set = KVR_SET_ADDR, .addr = {"x", 1}},
         {.set = KVR_SET_RANKS, .ranks = 3},
         {.set = KVR_SET_CAPACITY, .capacity = 1},
@@ -65,7 +65,7 @@ static void set_worker(struct unit_pair *p, int field) {
 }
 
 static void add_worker(struct unit_pair *p, int length) {
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     unit_pair_worker_set(p, (struct kvr_bytes){"c\0d", (size_t)length}, &w);
 }
 
@@ -192,7 +192,7 @@ Test(digest, shows_nothing_else) {
     p.now += 1000000;
     unit_pair_renew_all(&p);
     unit_pair_sweep(&p, 100);
-    struct kvr_worker_set heartbeat = {0};
+    struct kvr_worker_settings heartbeat = {0};
     unit_pair_worker_set(&p, text("a"), &heartbeat);
     unit_pair_update(&p, text("r"), false, -1, -1);
     unit_pair_update(&p, text("nobody"), true, 5, 5);

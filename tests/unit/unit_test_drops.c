@@ -17,7 +17,7 @@ static struct kvr_bytes text(const char *s) {
 }
 
 static void worker(struct unit_pair *p, const char *name, uint32_t ranks) {
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = ranks};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = ranks};
     cr_assert(unit_pair_worker_set(p, text(name), &w) == KVR_OK);
 }
 

@@ -157,13 +157,13 @@ static void build(struct unit_pair *p) {
     unit_pair_init(p, &o, "a fixture");
     static const uint64_t hashes[] = {0x9e3779b97f4a7c15, 0, UINT64_MAX, 4, 5, 6};
     struct kvr_bytes labels[] = {text("zone=b"), text("gpu=a")};
-    struct kvr_worker_set w = {.set = 127,
-                               .addr = {"10.0.0.7:8000", 13},
-                               .ranks = 2,
-                               .capacity = 99,
-                               .speed = 1.625,
-                               .labels = labels,
-                               .n_labels = 2};
+    struct kvr_worker_settings w = {.set = 127,
+                                    .addr = {"10.0.0.7:8000", 13},
+                                    .ranks = 2,
+                                    .capacity = 99,
+                                    .speed = 1.625,
+                                    .labels = labels,
+                                    .n_labels = 2};
     unit_pair_worker_set(p, text("alpha"), &w);
     w.set = KVR_SET_STATE;
     w.state = KVR_DRAINING;

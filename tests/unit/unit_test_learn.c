@@ -110,9 +110,9 @@ static void change_fleet(struct unit_copies *c) {
     struct unit_source *s = &c->source;
     char room[16];
     struct kvr_bytes name = draw_name(s, 'w', UNIT_LEARN_FLEET, room);
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS | KVR_SET_CAPACITY,
-                               .ranks = 1 + unit_source_below(s, 3),
-                               .capacity = unit_source_below(s, 300)};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS | KVR_SET_CAPACITY,
+                                    .ranks = 1 + unit_source_below(s, 3),
+                                    .capacity = unit_source_below(s, 300)};
     bool gone = unit_source_chance(s, 10), speed = unit_source_chance(s, 20);
     if (speed) w.set |= KVR_SET_SPEED, w.speed = unit_source_below(s, 3);
     for (int k = 0; k < UNIT_LEARN_COPIES; k++) {
@@ -188,7 +188,7 @@ static void engine_start(struct unit_engine *e) {
     *e = (struct unit_engine){.now = 1000000, .ms_per_prompt_token = 0.5, .ms_per_token = 20};
     struct kvr_alloc a = testmem_alloc(&e->mem);
     e->pool = kvr_pool_new(&a, &o, 1);
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     int created;
     must(kvr_worker_set(e->pool, e->now, text("other"), &w, &created));
     must(kvr_worker_set(e->pool, e->now, text("w"), &w, &created));
@@ -201,7 +201,7 @@ static void engine_end(struct unit_engine *e) {
     testmem_all_free(&e->mem, "one engine");
 }
 
-enum told {
+enum unit_learn_told {
     UNIT_LEARN_TELL_ALL,
     UNIT_LEARN_NO_PREFILLED,
     UNIT_LEARN_NO_OUTPUT,
@@ -210,7 +210,7 @@ enum told {
 };
 
 // One request after the other: nothing else is queued.
-static void serve(struct unit_engine *e, int64_t isl, int64_t output, enum told told) {
+static void serve(struct unit_engine *e, int64_t isl, int64_t output, enum unit_learn_told told) {
     struct kvr_bytes id = text("r");
     struct kvr_booking b = {.isl = isl, .created = e->now, .renewed = e->now};
     int done, live;
@@ -225,7 +225,7 @@ static void serve(struct unit_engine *e, int64_t isl, int64_t output, enum told 
                           told == UNIT_LEARN_LAPSES ? KVR_LAPSED : KVR_RELEASED) == 1);
 }
 
-static void serve_many(struct unit_engine *e, int n, enum told told) {
+static void serve_many(struct unit_engine *e, int n, enum unit_learn_told told) {
     for (int i = 0; i < n; i++)
         serve(e, 800 + i % 5 * 100, 90 + i % 7 * 10, told);
 }
@@ -272,8 +272,7 @@ Test(learn, what_an_engine_does) {
 // Who doesn't say when the first token came, or how many came, teaches nothing false: times stay unknown
 // or as they were.
 Test(learn, half_told) {
-    static const enum told half[] = {UNIT_LEARN_NO_PREFILLED, UNIT_LEARN_NO_OUTPUT,
-                                     UNIT_LEARN_NOTHING};
+    static const int half[] = {UNIT_LEARN_NO_PREFILLED, UNIT_LEARN_NO_OUTPUT, UNIT_LEARN_NOTHING};
     for (size_t i = 0; i < sizeof half / sizeof *half; i++) {
         struct unit_engine e;
         engine_start(&e);
@@ -483,7 +482,7 @@ Test(learn, a_new_pool_spreads) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(&p, &o, "a new pool");
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     for (int i = 0; i < UNIT_LEARN_WORKERS; i++) {
         char name[] = {(char)('a' + i), '\0'};
         unit_pair_worker_set(&p, text(name), &w);
@@ -513,7 +512,7 @@ Test(learn, a_new_pool_uses_caches) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(&p, &o, "a new pool");
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     unit_pair_worker_set(&p, text("a"), &w);
     unit_pair_worker_set(&p, text("b"), &w);
     unit_pair_worker_set(&p, text("c"), &w);

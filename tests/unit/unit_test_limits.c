@@ -23,7 +23,7 @@ static void start(struct unit_pair *p) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(p, &o, "limits");
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     cr_assert(unit_pair_worker_set(p, text("w"), &w) == KVR_OK);
 }
 
@@ -44,7 +44,7 @@ Test(limits, workers) {
     static const struct {
         const char *what;
         size_t name;
-        struct kvr_worker_set set;
+        struct kvr_worker_settings set;
         enum kvr_err want;
     } cases[] = {
         {"an empty name", 0, {0}, KVR_RANGE},
@@ -96,7 +96,7 @@ Test(limits, workers) {
 Test(limits, instances) {
     static struct unit_pair p;
     start(&p);
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = KVR_MAX_RANKS};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = KVR_MAX_RANKS};
     char name[16];
     for (int i = 0; i < 63; i++) {
         snprintf(name, sizeof name, "w%d", i);
@@ -232,7 +232,7 @@ Test(limits, times_of_workers) {
     struct kvr_alloc a = testmem_alloc(&mem);
     struct kvr_options o;
     kvr_options_default(&o);
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     int created;
     for (size_t i = 0; i < 4 + 3; i++) {
         struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
@@ -259,7 +259,7 @@ Test(limits, longest_list) {
     kvr_options_default(&o);
     o.predict = 10;
     struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     int created;
     cr_assert(kvr_worker_set(p, 1, text("w"), &w, &created) == KVR_OK);
     static uint64_t hashes[KVR_MAX_BLOCKS];

@@ -37,7 +37,7 @@ static struct kvr_pool *build(bool reload) {
     o.lease = UNIT_ORDER_TTL;
     o.session_ttl = UNIT_ORDER_TTL;
     struct kvr_pool *p = kvr_pool_new(&alloc, &o, 1);
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     char room[16], other[16];
     int created, live;
     for (int i = 0; i < UNIT_ORDER_WORKERS; i++)

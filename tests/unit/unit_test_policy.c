@@ -20,7 +20,7 @@ static void start(struct unit_pair *p, uint32_t block_size) {
 }
 
 static void worker(struct unit_pair *p, const char *name, uint32_t ranks) {
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = ranks};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = ranks};
     cr_assert(unit_pair_worker_set(p, text(name), &w) == KVR_OK);
 }
 
@@ -374,9 +374,9 @@ Test(policy, eligible) {
     start(&p, 16);
     worker(&p, "a", 1);
     worker(&p, "b", 1);
-    struct kvr_worker_set draining = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
+    struct kvr_worker_settings draining = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
     cr_assert(unit_pair_worker_set(&p, text("c"), &draining) == KVR_OK);
-    struct kvr_worker_set brief = {.set = KVR_SET_TTL, .ttl = 5};
+    struct kvr_worker_settings brief = {.set = KVR_SET_TTL, .ttl = 5};
     cr_assert(unit_pair_worker_set(&p, text("d"), &brief) == KVR_OK);
     struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
     struct kvr_bytes named[] = {text("a"), text("c"), text("nobody"), text("d")};

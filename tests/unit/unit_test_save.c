@@ -30,13 +30,13 @@ static void build(struct unit_pair *p, size_t chain) {
     for (size_t i = 0; i < chain; i++)
         hashes[i] = (i + 1) * 0x9e3779b97f4a7c15u;
     struct kvr_bytes labels[] = {text("zone=b"), text("gpu=a"), text("zone=b")};
-    struct kvr_worker_set w = {.set = 127,
-                               .addr = {"10.0.0.7:8000", 13},
-                               .ranks = 2,
-                               .capacity = 99,
-                               .speed = 1.625,
-                               .labels = labels,
-                               .n_labels = 3};
+    struct kvr_worker_settings w = {.set = 127,
+                                    .addr = {"10.0.0.7:8000", 13},
+                                    .ranks = 2,
+                                    .capacity = 99,
+                                    .speed = 1.625,
+                                    .labels = labels,
+                                    .n_labels = 3};
     unit_pair_worker_set(p, text("alpha"), &w);
     w.set = KVR_SET_STATE;
     w.state = KVR_DRAINING;
@@ -272,7 +272,7 @@ Test(save, learnt_nonsense) {
     core_learnt_instance_numbers(&r[r->learnt.decode.den > 0 ? 0 : 1].learnt,
                                  numbers + CORE_LEARNT_NUMBERS);
     numbers[CORE_LEARNT_NUMBERS + CORE_LEARNT_INSTANCE_NUMBERS] = 1.625; // the speed
-    struct unit_model_request *q = unit_model_request(&p.model, text("two"));
+    struct unit_model_request *q = unit_model_find_request(&p.model, text("two"));
     numbers[CORE_LEARNT_NUMBERS + CORE_LEARNT_INSTANCE_NUMBERS + 1] = q->ttft;
     static const double bad[] = {NAN, INFINITY, -INFINITY, -2, -0.5, 1e301};
     size_t looked = 0;

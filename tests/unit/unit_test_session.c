@@ -18,7 +18,7 @@ static void start(struct unit_pair *p, double stick) {
     o.session_ttl = 1000;
     o.stick = stick;
     unit_pair_init(p, &o, "sessions");
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     static const char *const names[] = {"a", "b", "c"};
     for (int i = 0; i < 3; i++)
         cr_assert(unit_pair_worker_set(p, text(names[i]), &w) == KVR_OK);
@@ -138,7 +138,7 @@ Test(session, moves_when_it_must) {
     static struct unit_pair p;
     start(&p, 1e9);
     visit(&p, "b", "s");
-    struct kvr_worker_set w = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
+    struct kvr_worker_settings w = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
     cr_assert(unit_pair_worker_set(&p, text("b"), &w) == KVR_OK);
     cr_assert(goes_to(&p, "s", 16, "a"));
     w.state = KVR_READY;
@@ -233,7 +233,7 @@ Test(session, follows_the_pools_ttl) {
 Test(session, goes_with_its_instance) {
     static struct unit_pair p;
     start(&p, 1e9);
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = 2};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = 2};
     cr_assert(unit_pair_worker_set(&p, text("b"), &w) == KVR_OK);
     struct kvr_booking one = {.isl = 0, .created = p.now, .renewed = p.now, .session = text("s")};
     cr_assert(unit_pair_claim(&p, text("visit"), text("b"), 1, &one) == KVR_OK);
@@ -288,7 +288,7 @@ Test(session, memory_of_the_forgotten_is_swept) {
         }
         unit_pair_check_all(&p);
         if (round) cr_assert(p.mem.bytes <= before, "%d", (int)(p.mem.bytes - before));
-        struct kvr_worker_set w = {0};
+        struct kvr_worker_settings w = {0};
         cr_assert(unit_pair_worker_set(&p, text("b"), &w) == KVR_OK);
     }
     unit_pair_free(&p);
@@ -317,7 +317,7 @@ Test(session, labels_say_who_may_be_chosen) {
     start(&p, 0);
     struct kvr_bytes gpu = text("gpu=a"), zone = text("zone=1"), part = text("gpu=");
     struct kvr_bytes both[] = {gpu, zone};
-    struct kvr_worker_set w = {.set = KVR_SET_LABELS, .labels = both, .n_labels = 2};
+    struct kvr_worker_settings w = {.set = KVR_SET_LABELS, .labels = both, .n_labels = 2};
     cr_assert(unit_pair_worker_set(&p, text("a"), &w) == KVR_OK);
     w.n_labels = 1;
     cr_assert(unit_pair_worker_set(&p, text("b"), &w) == KVR_OK);
@@ -349,12 +349,12 @@ Test(session, labels_say_who_may_be_chosen) {
         end(&p, "r");
     }
     // Labels that aren't named any more are gone; other fields leave them.
-    w = (struct kvr_worker_set){.set = KVR_SET_CAPACITY, .capacity = 5};
+    w = (struct kvr_worker_settings){.set = KVR_SET_CAPACITY, .capacity = 5};
     cr_assert(unit_pair_worker_set(&p, text("a"), &w) == KVR_OK);
     struct kvr_worker_info info;
     kvr_worker_at(p.pool, p.now, 0, &info);
     cr_assert(info.n_labels == 2);
-    w = (struct kvr_worker_set){.set = KVR_SET_LABELS};
+    w = (struct kvr_worker_settings){.set = KVR_SET_LABELS};
     cr_assert(unit_pair_worker_set(&p, text("a"), &w) == KVR_OK);
     kvr_worker_at(p.pool, p.now, 0, &info);
     cr_assert(info.n_labels == 0);
@@ -367,7 +367,7 @@ Test(session, labels_and_circuits) {
     static struct unit_pair p;
     start(&p, 0);
     struct kvr_bytes gpu = text("gpu=a");
-    struct kvr_worker_set w = {.set = KVR_SET_LABELS, .labels = &gpu, .n_labels = 1};
+    struct kvr_worker_settings w = {.set = KVR_SET_LABELS, .labels = &gpu, .n_labels = 1};
     cr_assert(unit_pair_worker_set(&p, text("a"), &w) == KVR_OK);
     for (int i = 0; i < 3; i++)
         unit_pair_report(&p, text("a"), false);

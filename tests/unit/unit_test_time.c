@@ -18,7 +18,7 @@ static void start(struct unit_pair *p, int64_t lease, int64_t ttl, int64_t grace
     o.worker_grace = grace;
     o.predict = predict;
     unit_pair_init(p, &o, "time");
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     cr_assert(unit_pair_worker_set(p, text("w"), &w) == KVR_OK);
 }
 
@@ -133,7 +133,7 @@ Test(time, renewing_all) {
 Test(time, workers_expire_and_go) {
     static struct unit_pair p;
     start(&p, 0, 100, 1000, 0);
-    struct kvr_worker_set own = {.set = KVR_SET_TTL, .ttl = 300};
+    struct kvr_worker_settings own = {.set = KVR_SET_TTL, .ttl = 300};
     cr_assert(unit_pair_worker_set(&p, text("own"), &own) == KVR_OK);
     own.ttl = 0;
     cr_assert(unit_pair_worker_set(&p, text("ever"), &own) == KVR_OK);
@@ -149,7 +149,7 @@ Test(time, workers_expire_and_go) {
         }
     }
     cr_assert(kvr_due_worker(p.pool, p.now, &name));
-    struct kvr_worker_set beat = {0};
+    struct kvr_worker_settings beat = {0};
     cr_assert(unit_pair_worker_set(&p, text("own"), &beat) == KVR_OK); // a late heartbeat saves it
     cr_assert(!kvr_due_worker(p.pool, p.now, &name));
     unit_pair_check_all(&p);
@@ -229,7 +229,7 @@ Test(time, predictions_end) {
 Test(time, predictions_are_bounded) {
     static struct unit_pair p;
     start(&p, 0, 0, 0, 100);
-    struct kvr_worker_set w = {.set = KVR_SET_CAPACITY, .capacity = 8};
+    struct kvr_worker_settings w = {.set = KVR_SET_CAPACITY, .capacity = 8};
     cr_assert(unit_pair_worker_set(&p, text("w"), &w) == KVR_OK);
     choose(&p, "a", prompt, 6);
     choose(&p, "b", other, 2);
@@ -278,8 +278,7 @@ Test(time, events_end_predictions) {
 // An engine that never saw the prompt holds none of it: a request that ends before its first token, however
 // it ends, takes its own prediction with it and no other.
 Test(time, a_request_never_prefilled_takes_back) {
-    static const enum kvr_end ends[] = {KVR_RELEASED, KVR_LAPSED, KVR_UNTOLD};
-    for (int i = 0; i < 3; i++)
+    for (int how = KVR_RELEASED; how <= KVR_UNTOLD; how++)
         for (int reload = 0; reload < 2; reload++) {
             static struct unit_pair p;
             start(&p, 0, 0, 0, 1000);
@@ -288,12 +287,12 @@ Test(time, a_request_never_prefilled_takes_back) {
             choose(&p, "c", other, 3);
             if (reload) unit_pair_reload(&p);
             struct kvr_bytes id = text("b");
-            unit_pair_release_as(&p, &id, 1, ends[i]);
+            unit_pair_release_as(&p, &id, 1, (enum kvr_end)how);
             unit_pair_check_all(&p);
             cr_assert(predicted(&p) == 7 && overlap(&p, prompt, 6) == 4);
             unit_pair_update(&p, text("a"), reload, reload ? -1 : 1, -1); // either says that it was
             id = text("a");
-            unit_pair_release_as(&p, &id, 1, ends[i]);
+            unit_pair_release_as(&p, &id, 1, (enum kvr_end)how);
             cr_assert(predicted(&p) == 7);
             choose(&p, "a", prompt, 1); // another request of that name
             end(&p, "a");
@@ -309,7 +308,7 @@ Test(time, a_request_never_prefilled_takes_back) {
 Test(time, an_opening_circuit_drops_predictions) {
     static struct unit_pair p;
     start(&p, 0, 0, 0, 100000);
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     cr_assert(unit_pair_worker_set(&p, text("v"), &w) == KVR_OK);
     choose(&p, "a", prompt, 6);
     choose(&p, "b", other, 4);

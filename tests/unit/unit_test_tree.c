@@ -53,7 +53,7 @@ static void init(struct unit_forest *f, uint64_t seed) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_model_init(&f->model, &o);
-    struct kvr_worker_set set = {0};
+    struct kvr_worker_settings set = {0};
     int created;
     for (int i = 0; i < UNIT_TREE_INSTANCES; i++)
         unit_model_worker_set(&f->model, 0, name_of(i), &set, &created);
@@ -177,7 +177,7 @@ static void check_match(struct unit_forest *f) {
     struct core_match m = {.reach = reach, .by_tier = {tiers[0], tiers[1], tiers[2]}};
     core_tree_match(&f->tree, hashes, n, &m);
     for (int i = 0; i < UNIT_TREE_INSTANCES; i++) {
-        uint64_t id = unit_model_rank(&f->model, name_of(i), 0)->id;
+        uint64_t id = unit_model_find_rank(&f->model, name_of(i), 0)->id;
         uint32_t overlap = 0, by_tier[KVR_TIERS] = {0};
         for (; overlap < n; overlap++) {
             int tier = 0;
@@ -230,7 +230,7 @@ static void one(struct unit_forest *f) {
         check(f, f->memory.failures > failures, "out of memory without a reason");
         return;
     }
-    const struct unit_model_rank *r = unit_model_rank(&f->model, name_of(instance), 0);
+    const struct unit_model_rank *r = unit_model_find_rank(&f->model, name_of(instance), 0);
     enum kvr_err want = unit_model_event(&f->model, name_of(instance), 0, 1,
                                          r->epoch ? r->seq + 1 : 1, ops, n, &out);
     check(f, got == want, "another answer");

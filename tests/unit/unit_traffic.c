@@ -1,72 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The prefixes, and all operations but events; see traffic.h.
+// All operations but events; see unit_traffic.h.
 #include "unit_traffic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// ---- Where decisions come from -------------------------------------------------------------------
-
-static uint64_t mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static uint64_t source_bytes(struct unit_source *s, size_t n) {
-    uint64_t x = 0;
-    for (size_t i = 0; i < n && s->left; i++, s->left--)
-        x = x << 8 | *s->bytes++;
-    return x;
-}
-
-uint64_t unit_source_next(struct unit_source *s) {
-    if (s->bytes) return mix(source_bytes(s, 2) + 1);
-    s->state += 0x9e3779b97f4a7c15u;
-    return mix(s->state);
-}
-
-uint32_t unit_source_below(struct unit_source *s, uint32_t n) {
-    uint64_t x = s->bytes ? source_bytes(s, n <= 256 ? 1 : 2) : unit_source_next(s) >> 16;
-    return (uint32_t)(x % n);
-}
-
-bool unit_source_chance(struct unit_source *s, unsigned percent) {
-    return unit_source_below(s, 100) < percent;
-}
-
-bool unit_source_dry(const struct unit_source *s) {
-    return s->bytes && !s->left;
-}
-
-// ---- The tree of prefixes ------------------------------------------------------------------------
-
-static const uint64_t special_hashes[] = {0, UINT64_MAX, 1, UINT64_MAX - 1, (uint64_t)1 << 63};
-
-static void plant(struct unit_traffic *t) {
-    const struct unit_profile *f = t->profile;
-    // The shape is the generator's even under a fuzzer: its bytes are for what is done.
-    struct unit_source shape = {t->source.bytes ? 7 : unit_source_next(&t->source), NULL, 0};
-    t->nodes = unit_must_alloc(f->nodes * sizeof *t->nodes);
-    for (unsigned i = 0; i < f->nodes; i++) {
-        struct unit_node *n = &t->nodes[i];
-        n->hash = unit_source_next(&shape);
-        n->parent = (int)i - 1;
-        if (i && !unit_source_chance(&shape, f->straight))
-            n->parent = unit_source_chance(&shape, 15) ? -1 : (int)unit_source_below(&shape, i);
-        n->depth = n->parent < 0 ? 1 : t->nodes[n->parent].depth + 1;
-    }
-    for (size_t i = 0; i < sizeof special_hashes / sizeof *special_hashes; i++)
-        t->nodes[(i * 7 + 1) % f->nodes].hash = special_hashes[i];
-}
-
-size_t unit_traffic_path(const struct unit_traffic *t, int node, uint64_t *to) {
-    unsigned n = t->nodes[node].depth;
-    for (unsigned i = n; i-- > 0; node = t->nodes[node].parent)
-        to[i] = t->nodes[node].hash;
-    return n;
-}
 
 // ---- Pools and workers ---------------------------------------------------------------------------
 
@@ -100,25 +38,11 @@ static void draw_options(struct unit_traffic *t, struct kvr_options *o) {
     o->predict = unit_source_chance(s, t->profile->predict) ? 1 + unit_source_below(s, 2000) : 0;
 }
 
-// Names that try the order: prefixes of one another, and bytes that text doesn't have.
-static struct kvr_bytes name_of(unsigned k, char *room) {
-    if (k % 7 == 3)
-        return (struct kvr_bytes){memset(room, 'x', KVR_MAX_NAME), 1 + k % KVR_MAX_NAME};
-    int n = snprintf(room, KVR_MAX_NAME, "w%u", k);
-    if (k % 5 == 2) room[n++] = '\0';
-    if (k % 11 == 4) room[0] = (char)0xff;
-    return (struct kvr_bytes){room, (size_t)n};
-}
-
-struct kvr_bytes unit_traffic_worker(struct unit_traffic *t, char *room) {
-    return name_of(unit_source_below(&t->source, t->profile->workers), room);
-}
-
 static void register_all(struct unit_traffic *t) {
-    struct kvr_worker_set w = {.set = KVR_SET_RANKS, .ranks = t->profile->ranks};
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = t->profile->ranks};
     char room[KVR_MAX_NAME];
     for (unsigned k = 0; k < t->profile->workers; k++)
-        unit_pair_worker_set(t->pair, name_of(k, room), &w);
+        unit_pair_worker_set(t->pair, unit_traffic_name(k, room), &w);
 }
 
 // Few, so that they meet; one as long as may be, and one that is the start of another.
@@ -151,7 +75,7 @@ static void worker_op(struct unit_traffic *t) {
         unit_pair_worker_del(t->pair, name);
         return;
     }
-    struct kvr_worker_set w = {0};
+    struct kvr_worker_settings w = {0};
     w.set = unit_source_below(s, 128);
     if (unit_source_chance(s, 40)) w.set = 0;
     memset(addr, 'a' + (int)unit_source_below(s, 26), sizeof addr);
@@ -176,7 +100,7 @@ static void worker_op(struct unit_traffic *t) {
 void unit_traffic_init(struct unit_traffic *t, const struct unit_profile *profile,
                        struct unit_source source, struct unit_pair *pair, const char *label) {
     *t = (struct unit_traffic){.profile = profile, .source = source, .pair = pair};
-    plant(t);
+    unit_traffic_plant(t);
     for (unsigned i = 0; i < profile->nodes; i++)
         if (t->nodes[i].depth > t->room) t->room = t->nodes[i].depth;
     // Moved prefixes can make paths longer than any is now.
@@ -226,7 +150,7 @@ static size_t draw_blocks(struct unit_traffic *t, uint64_t *to) {
         for (uint32_t more = unit_source_below(s, 20); more; more--) {
             // Unseen, and yet with one parent: the hash is made from the prefix it follows.
             uint64_t salt = 0x77a1 + unit_source_below(s, 4);
-            to[n] = mix((n ? mix(to[n - 1]) : 0x57a27) + salt);
+            to[n] = unit_mix((n ? unit_mix(to[n - 1]) : 0x57a27) + salt);
             n++;
         }
     return n;

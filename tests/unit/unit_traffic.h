@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random traffic for a pool: a tree of prefixes that is consistent, and operations drawn from it.
 //
-// Decisions come from a source, which is a seeded generator in the tests and the fuzzer's bytes in
-// the fuzzer. Prefix hashes name all that precedes them, so traffic keeps one parent a hash for as
+// Decisions come from a source (unit_source.h). Prefix hashes name all that precedes them, so traffic keeps one parent a hash for as
 // long as anybody remembers it; once all have forgotten it, it may come back elsewhere. Attempts to
 // break that are part of the traffic, and the model says what has to come of them.
 #ifndef UNIT_TRAFFIC_H
 #define UNIT_TRAFFIC_H
 
 #include "unit_pair.h"
-
-struct unit_source {
-    uint64_t state;
-    const uint8_t *bytes; // NULL: the generator
-    size_t left;
-};
-
-uint64_t unit_source_next(struct unit_source *s);
-uint32_t unit_source_below(struct unit_source *s, uint32_t n); // 0..n-1, n >= 1
-bool unit_source_chance(struct unit_source *s, unsigned percent);
-bool unit_source_dry(const struct unit_source *s); // a fuzzer's bytes are used up
+#include "unit_source.h"
 
 // How one test's traffic looks.
 struct unit_profile {
@@ -60,9 +49,13 @@ void unit_traffic_free(struct unit_traffic *t);
 void unit_traffic_step(struct unit_traffic *t);  // one operation, and the cheap comparison
 void unit_traffic_check(struct unit_traffic *t); // the whole comparison, and the state built anew
 
-// Shared between the files of traffic: writes the path of a node to `to`, returns its length.
+// Shared between the files of traffic.
+void unit_traffic_plant(struct unit_traffic *t); // draws the tree
+// Writes the path of a node to `to`, returns its length.
 size_t unit_traffic_path(const struct unit_traffic *t, int node, uint64_t *to);
-struct kvr_bytes unit_traffic_worker(struct unit_traffic *t, char *room); // room for KVR_MAX_NAME
+struct kvr_bytes unit_traffic_name(unsigned k,
+                                   char *room); // of the k-th worker; room for KVR_MAX_NAME
+struct kvr_bytes unit_traffic_worker(struct unit_traffic *t, char *room); // of a random one
 void unit_traffic_event(struct unit_traffic *t);
 
 #endif

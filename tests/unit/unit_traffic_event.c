@@ -145,7 +145,7 @@ void unit_traffic_event(struct unit_traffic *t) {
     char name[KVR_MAX_NAME];
     struct kvr_bytes worker = unit_traffic_worker(t, name);
     uint32_t rank = unit_source_below(s, t->profile->ranks);
-    const struct unit_model_rank *r = unit_model_rank(&p->model, worker, rank);
+    const struct unit_model_rank *r = unit_model_find_rank(&p->model, worker, rank);
     struct unit_event e = {.n = 0};
     for (int i = 0; i < UNIT_TRAFFIC_EVENT_MAX_OPS; i++)
         e.room[i] = unit_must_alloc(t->room * sizeof(uint64_t));

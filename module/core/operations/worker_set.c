@@ -41,7 +41,7 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
     p->live_instances--;
 }
 
-static enum kvr_err check(const struct kvr_worker_set *w) {
+static enum kvr_err check(const struct kvr_worker_settings *w) {
     if ((w->set & KVR_SET_ADDR && w->addr.n > KVR_MAX_ADDR) ||
         (w->set & KVR_SET_RANKS && (w->ranks < 1 || w->ranks > KVR_MAX_RANKS)) ||
         (w->set & KVR_SET_CAPACITY && w->capacity > CORE_MAX_CAPACITY) ||
@@ -68,7 +68,7 @@ static void update_free(struct kvr_pool *p, const struct worker_update *u, uint3
 }
 
 static enum kvr_err prepare(struct kvr_pool *p, uint32_t ranks_now, uint32_t ranks,
-                            const struct kvr_worker_set *s, struct worker_update *u) {
+                            const struct kvr_worker_settings *s, struct worker_update *u) {
     *u = (struct worker_update){0};
     if (ranks > ranks_now) {
         uint32_t more = ranks - ranks_now;
@@ -89,7 +89,7 @@ static enum kvr_err prepare(struct kvr_pool *p, uint32_t ranks_now, uint32_t ran
 }
 
 static void apply(struct kvr_pool *p, struct core_worker *w, uint32_t ranks, int64_t seen,
-                  const struct kvr_worker_set *s, const struct worker_update *u) {
+                  const struct kvr_worker_settings *s, const struct worker_update *u) {
     if (ranks != w->ranks) {
         for (uint32_t r = 0; r < ranks; r++)
             u->instances[r] = r < w->ranks ? w->instances[r] : core_instance_new(p, w, r);
@@ -127,7 +127,7 @@ static void apply(struct kvr_pool *p, struct core_worker *w, uint32_t ranks, int
 }
 
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
-                            const struct kvr_worker_set *s, int *created) {
+                            const struct kvr_worker_settings *s, int *created) {
     if (name.n < 1 || name.n > KVR_MAX_NAME || seen < 0 || seen > KVR_MAX_MS) return KVR_RANGE;
     enum kvr_err err = check(s);
     if (err) return err;

@@ -142,7 +142,7 @@ static enum kvr_err load_learnt(struct kvr_loader *l, struct snapshot_reader *r)
 }
 
 // Speed and labels of a worker.
-static bool get_traits(struct snapshot_reader *r, struct kvr_worker_set *s,
+static bool get_traits(struct snapshot_reader *r, struct kvr_worker_settings *s,
                        struct kvr_bytes labels[KVR_MAX_LABELS]) {
     s->speed = get_f64(r);
     s->n_labels = get_u32(r);
@@ -175,7 +175,7 @@ static enum kvr_err load_instance(struct kvr_loader *l, struct snapshot_reader *
 static enum kvr_err load_worker(struct kvr_loader *l, struct snapshot_reader *r) {
     struct kvr_pool *p = l->pool;
     struct kvr_bytes name = get_bytes(r, KVR_MAX_NAME), addr = get_bytes(r, KVR_MAX_ADDR);
-    struct kvr_worker_set s = {
+    struct kvr_worker_settings s = {
         .set = KVR_SET_ADDR | KVR_SET_RANKS | KVR_SET_CAPACITY | KVR_SET_STATE, .addr = addr};
     s.capacity = get(r, 8);
     s.state = (enum kvr_state)get(r, 1);

@@ -2,8 +2,8 @@
 // Replies: fields of maps, and errors.
 //
 // The server turns a map into a flat array, and a double into a bulk string, for RESP2 clients.
-#ifndef MOD_REPLY_H
-#define MOD_REPLY_H
+#ifndef MOD_COMMAND_REPLY_H
+#define MOD_COMMAND_REPLY_H
 
 #include <stdbool.h>
 #include <stdint.h>

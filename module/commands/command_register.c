@@ -25,15 +25,16 @@ static int create(RedisModuleCtx *ctx, const struct cmd_definition *d) {
 
 static int categorise(RedisModuleCommand *command, const struct cmd_definition *d, bool own) {
     char categories[64];
-    if (!mod_redis_features.set_acl_categories || !d->run) return REDISMODULE_OK;
+    if (!mod_redis.set_acl_categories || !d->run) return REDISMODULE_OK;
     snprintf(categories, sizeof categories, "%s%s%s", d->categories, own ? " " : "",
              own ? CATEGORY : "");
-    return mod_redis_features.set_acl_categories(command, categories);
+    return mod_redis.set_acl_categories(command, categories);
 }
 
 int cmd_register(RedisModuleCtx *ctx) {
-    bool own = mod_redis_features.add_acl_category &&
-               mod_redis_features.add_acl_category(ctx, CATEGORY) == REDISMODULE_OK;
+    cmd_help_start(cmd_table, cmd_table_size);
+    bool own =
+        mod_redis.add_acl_category && mod_redis.add_acl_category(ctx, CATEGORY) == REDISMODULE_OK;
     for (size_t i = 0; i < cmd_table_size; i++) {
         const struct cmd_definition *d = &cmd_table[i];
         if (create(ctx, d) != REDISMODULE_OK) return REDISMODULE_ERR;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "args.h"
-#include "reply.h"
+#include "command_reply.h"
 
 void mod_reply_bytes(RedisModuleCtx *ctx, struct kvr_bytes b) {
     RedisModule_ReplyWithStringBuffer(ctx, b.p ? b.p : "", b.n);
@@ -115,7 +115,7 @@ static const char *const usual_texts[MOD_ERRORS] = {
 void mod_reply_error(RedisModuleCtx *ctx, enum mod_error code, const char *text) {
     char line[160];
     snprintf(line, sizeof line, "%s %s", mod_error_codes[code], text ? text : usual_texts[code]);
-    mod_counters.errors[code]++;
+    mod_counts.errors[code]++;
     RedisModule_ReplyWithError(ctx, line);
 }
 

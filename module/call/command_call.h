@@ -9,13 +9,13 @@
 //     call the core; on an error return mod_call_core_error(&c, err)
 //     reply; if something changed: replicate the effect, then mod_call_changed(&c, "event")
 //     return mod_call_end(&c);
-#ifndef MOD_CALL_H
-#define MOD_CALL_H
+#ifndef MOD_COMMAND_CALL_H
+#define MOD_COMMAND_CALL_H
 
 #include "args.h"
+#include "command_reply.h"
 #include "module/keyspace/counters.h"
 #include "module/keyspace/registry.h"
-#include "reply.h"
 
 enum mod_call_mode { MOD_FOR_READ, MOD_FOR_WRITE };
 

@@ -2,7 +2,7 @@
 // One command being served: its arguments, its key, its time, and how it ends.
 #include <string.h>
 
-#include "call.h"
+#include "command_call.h"
 #include "module/keyspace/expire.h"
 #include "module/keyspace/keytype.h"
 
@@ -14,7 +14,7 @@ void mod_call_start(struct mod_call *c, enum mod_command command, RedisModuleCtx
     memset(c, 0, sizeof *c);
     c->ctx = ctx;
     c->args = (struct mod_args){.argv = argv, .argc = argc, .at = at, .arena = &scratch};
-    mod_counters.calls[command]++;
+    mod_counts.calls[command]++;
 }
 
 static bool is_trusted(int flags) {

@@ -466,7 +466,7 @@ static void request_list(struct heard *h) {
 
 enum where { ANYWHERE, DATA, SENTINELS, CLUSTERS, POOL_READ, POOL_WRITE };
 
-static const struct command {
+static const struct kvr_command {
     const char *name, *sub; // sub NULL: whatever follows
     enum where where;
     void (*answer)(struct heard *h);
@@ -535,9 +535,9 @@ static bool known_here(const struct heard *h, enum where where) {
     }
 }
 
-static const struct command *look_up(const struct heard *h) {
+static const struct kvr_command *look_up(const struct heard *h) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        const struct command *c = &commands[i];
+        const struct kvr_command *c = &commands[i];
         if (!word_is(h->argv[0], c->name) || !known_here(h, c->where)) continue;
         if (!c->sub || (h->argc > 1 && word_is(h->argv[1], c->sub))) return c;
     }
@@ -547,7 +547,7 @@ static const struct command *look_up(const struct heard *h) {
 void pool_answer(struct pool *p, int node, bool *asks, const struct word *argv, size_t argc,
                  struct buf *out) {
     struct heard h = {p, node, asks, argv, argc, out};
-    const struct command *c = look_up(&h);
+    const struct kvr_command *c = look_up(&h);
     bool was_asking = *asks;
     *asks = false;
     if (p->lies.fails && word_is(argv[0], p->lies.fails)) {

@@ -122,10 +122,10 @@ static enum kvr_code apply_op(struct mock *m, struct words *w, size_t *n_blocks,
         word = next(w);
     }
     if (is(word, "CLEARED")) {
-        drop(&m->pool, m->universe->n, tier < 0 ? ALL_TIERS : bit_of(tier));
+        drop(&m->pool, m->universe->n, tier < 0 ? KVR_TIER_BITS : kvr_tier_bit(tier));
         return KVR_CODE_OK;
     }
-    unsigned bit = tier < 0 ? bit_of(KVR_DEVICE) : bit_of(tier);
+    unsigned bit = tier < 0 ? kvr_tier_bit(KVR_DEVICE) : kvr_tier_bit(tier);
     bool stored = is(word, "STORED");
     int parent = NOBODY;
     must(stored || is(word, "REMOVED"), "an unknown op");
@@ -158,7 +158,7 @@ static enum kvr_code apply_ops(struct mock *m, struct words *w) {
 }
 
 // The row of the command set's table that the event falls under.
-static enum kvr_code apply(struct mock *m, const struct command *c, int64_t *n) {
+static enum kvr_code apply(struct mock *m, const struct kvr_command *c, int64_t *n) {
     struct words w = {c->at, c->at + c->n, 1};
     w.left = header(&w, '*');
     must(is(next(&w), "KVROUTE.EVENT") && is(next(&w), "pool") && is(next(&w), "w"), "not ours");
@@ -176,7 +176,7 @@ static enum kvr_code apply(struct mock *m, const struct command *c, int64_t *n) 
     *n = (int64_t)p->seq;
     if (seq < expected) return KVR_CODE_OK;
     m->before = *p;
-    if (epoch > p->epoch) drop(p, m->universe->n, ALL_TIERS);
+    if (epoch > p->epoch) drop(p, m->universe->n, KVR_TIER_BITS);
     enum kvr_code code = apply_ops(m, &w);
     must(code != KVR_CODE_OK || w.at == w.end, "a command has more than it says");
     if (code != KVR_CODE_OK) {
@@ -211,7 +211,7 @@ bool mock_carry_out(struct mock *m) {
 }
 
 static void leave(struct mock *m, size_t i) {
-    mem_give(&m->alloc, m->queue[i].command.base);
+    kvr_alloc_free(&m->alloc, m->queue[i].command.base);
     memmove(&m->queue[i], &m->queue[i + 1], (--m->n - i) * sizeof *m->queue);
 }
 
@@ -227,9 +227,9 @@ bool mock_answer(struct mock *m) {
 void mock_tick(struct mock *m, int64_t ms) {
     m->now += ms;
     m->date += (uint64_t)ms * 1000;
-    struct follower *f = m->follower;
+    struct kvr_follower *f = m->follower;
     if (!f || f->wake_at > m->now) return;
-    f->wake_at = NEVER;
+    f->wake_at = KVR_NEVER;
     f->wake(f, m->now);
 }
 
@@ -267,19 +267,19 @@ void mock_restart(struct mock *m) {
 
 // ---- The port ------------------------------------------------------------------------------------
 
-static void follow(void *handle, struct follower *f) {
+static void follow(void *handle, struct kvr_follower *f) {
     struct mock *m = handle;
     must(!m->follower, "one follower at a time");
     m->follower = f;
 }
 
-static void unfollow(void *handle, struct follower *f) {
+static void unfollow(void *handle, struct kvr_follower *f) {
     struct mock *m = handle;
     must(m->follower == f, "not the follower");
     m->follower = NULL;
 }
 
-static void wake(void *handle, struct follower *f, int64_t at) {
+static void wake(void *handle, struct kvr_follower *f, int64_t at) {
     (void)handle;
     f->wake_at = at;
 }
@@ -292,7 +292,7 @@ static uint64_t date(void *handle) {
     return ((struct mock *)handle)->date;
 }
 
-static enum kvr_code send_event(void *handle, struct command *command, kvr_done *done, void *ctx) {
+static enum kvr_code send_event(void *handle, struct kvr_command *command, kvr_done *done, void *ctx) {
     struct mock *m = handle;
     if (m->memory.one_in && dice_below(&m->dice, m->memory.one_in) == 0) return KVR_CODE_NOMEM;
     must(m->n < MOCK_QUEUE, "too many events are under way");
@@ -314,8 +314,8 @@ static void log_line(void *handle, enum kvr_level level, const char *line) {
     m->logged++;
 }
 
-struct publisher_port mock_port(struct mock *m) {
-    return (struct publisher_port){.handle = m,
+struct kvr_publisher_port mock_port(struct mock *m) {
+    return (struct kvr_publisher_port){.handle = m,
                                    .alloc = &m->alloc,
                                    .pool = {"pool", 4},
                                    .random = dice_next(&m->dice),

@@ -11,7 +11,7 @@
 #include "naive_truth.h"
 #include "tests/support/testmem.h"
 
-enum { SNAPSHOTS = 6, MOCK_QUEUE = 2 * WINDOW };
+enum { SNAPSHOTS = 6, MOCK_QUEUE = 2 * KVR_EVENT_WINDOW };
 
 struct pool_block {
     bool known;
@@ -27,7 +27,7 @@ struct naive_pool {
 };
 
 struct sending {
-    struct command command;
+    struct kvr_command command;
     kvr_done *done; // NULL: detached
     void *ctx;
     bool carried_out;
@@ -42,7 +42,7 @@ struct mock {
     struct dice dice;
     int64_t now;
     uint64_t date;
-    struct follower *follower;
+    struct kvr_follower *follower;
     struct naive_pool pool, before; // before: of the event being applied
     struct naive_pool snapshots[SNAPSHOTS];
     size_t n_snapshots;
@@ -58,7 +58,7 @@ struct mock {
 
 void mock_init(struct mock *m, const struct universe *u, uint64_t seed);
 void mock_finish(struct mock *m); // nothing may be under way
-struct publisher_port mock_port(struct mock *m);
+struct kvr_publisher_port mock_port(struct mock *m);
 
 bool mock_carry_out(struct mock *m); // the oldest event that hasn't been; false: there is none
 bool mock_answer(struct mock *m);    // the oldest event, if it has been carried out

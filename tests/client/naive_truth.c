@@ -212,54 +212,54 @@ void naive_clear(struct naive_truth *t, int tier) {
 
 // ---- Checks --------------------------------------------------------------------------------------
 
-static void check_links(const struct truth *t, uint32_t id) {
-    const struct node *n = truth_node(t, id), *parent = truth_node(t, n->parent);
-    must(parent->flags & NODE_USED, "a parent has been freed");
-    uint32_t before = n->prev ? truth_node(t, n->prev)->next : parent->child;
+static void check_links(const struct kvr_truth *t, uint32_t id) {
+    const struct kvr_truth_node *n = kvr_truth_node(t, id), *parent = kvr_truth_node(t, n->parent);
+    must(parent->flags & KVR_NODE_USED, "a parent has been freed");
+    uint32_t before = n->prev ? kvr_truth_node(t, n->prev)->next : parent->child;
     must(before == id, "the link from before to a node is wrong");
     if (!n->next) return;
-    const struct node *next = truth_node(t, n->next);
+    const struct kvr_truth_node *next = kvr_truth_node(t, n->next);
     must(next->prev == id && next->parent == n->parent, "the next sibling is wrong");
 }
 
-static void check_node(const struct truth *t, uint32_t id) {
-    const struct node *n = truth_node(t, id);
-    must(truth_find(t, n->hash) == id, "a node is not in the index");
+static void check_node(const struct kvr_truth *t, uint32_t id) {
+    const struct kvr_truth_node *n = kvr_truth_node(t, id);
+    must(kvr_truth_find(t, n->hash) == id, "a node is not in the index");
     must(n->held || n->child, "a node is there for nothing");
-    if (n->child) must(truth_node(t, n->child)->parent == id, "a child is wrong");
-    if (n->flags & NODE_PHANTOM) {
+    if (n->child) must(kvr_truth_node(t, n->child)->parent == id, "a child is wrong");
+    if (n->flags & KVR_NODE_PHANTOM) {
         must(!n->parent && !n->next && !n->prev && !n->held, "a phantom has a place");
-        must(!(n->flags & (NODE_PLACED | NODE_REFUSED)), "a phantom is placed or refused");
+        must(!(n->flags & (KVR_NODE_PLACED | KVR_NODE_REFUSED)), "a phantom is placed or refused");
         return;
     }
     check_links(t, id);
-    bool above = truth_node(t, n->parent)->flags & NODE_PLACED;
-    bool placed = above && !(n->flags & NODE_REFUSED);
-    must(placed == !!(n->flags & NODE_PLACED), "a node is placed wrongly");
+    bool above = kvr_truth_node(t, n->parent)->flags & KVR_NODE_PLACED;
+    bool placed = above && !(n->flags & KVR_NODE_REFUSED);
+    must(placed == !!(n->flags & KVR_NODE_PLACED), "a node is placed wrongly");
 }
 
-void truth_check(const struct truth *t) {
+void truth_check(const struct kvr_truth *t) {
     size_t blocks = 0, holdings = 0, orphans = 0, refused = 0, indexed = 0, unused = 0, linked = 0;
     for (uint32_t id = 1; id < t->n_ids; id++) {
-        const struct node *n = truth_node(t, id);
-        if (!(n->flags & NODE_USED)) {
+        const struct kvr_truth_node *n = kvr_truth_node(t, id);
+        if (!(n->flags & KVR_NODE_USED)) {
             unused++;
             continue;
         }
         check_node(t, id);
         blocks++;
         holdings += (size_t)__builtin_popcount(n->held);
-        refused += !!(n->flags & NODE_REFUSED);
-        orphans += !(n->flags & (NODE_PHANTOM | NODE_REFUSED | NODE_PLACED));
+        refused += !!(n->flags & KVR_NODE_REFUSED);
+        orphans += !(n->flags & (KVR_NODE_PHANTOM | KVR_NODE_REFUSED | KVR_NODE_PLACED));
     }
-    for (uint32_t id = t->free; id; id = truth_node(t, id)->next, unused--)
-        must(unused && !(truth_node(t, id)->flags & NODE_USED), "a used node is free");
-    for (size_t i = 0; i < TRUTH_SEGMENTS; i++)
+    for (uint32_t id = t->free; id; id = kvr_truth_node(t, id)->next, unused--)
+        must(unused && !(kvr_truth_node(t, id)->flags & KVR_NODE_USED), "a used node is free");
+    for (size_t i = 0; i < KVR_TRUTH_SEGMENTS; i++)
         indexed += t->segments[i].used;
     // No circles: everything is met by going down from the top and the phantoms.
     for (uint32_t id = 0; id < t->n_ids; id++) {
-        if (id && !(truth_node(t, id)->flags & NODE_PHANTOM)) continue;
-        for (uint32_t at = id; (at = truth_after(t, at, id, false));)
+        if (id && !(kvr_truth_node(t, id)->flags & KVR_NODE_PHANTOM)) continue;
+        for (uint32_t at = id; (at = kvr_truth_after(t, at, id, false));)
             must(++linked <= blocks, "there is a circle");
         linked += id != 0;
     }
@@ -270,22 +270,22 @@ void truth_check(const struct truth *t) {
     must(t->orphans == orphans && t->refused == refused, "orphans or refused are miscounted");
 }
 
-static void compare_block(const struct truth *t, const struct naive_truth *n, int block) {
+static void compare_block(const struct kvr_truth *t, const struct naive_truth *n, int block) {
     const struct naive_block *b = &n->block[block];
-    uint32_t id = truth_find(t, n->universe->hash[block]);
+    uint32_t id = kvr_truth_find(t, n->universe->hash[block]);
     must(!!id == b->here, "block %d is %s", block, b->here ? "missing" : "there");
     if (!id) return;
-    const struct node *node = truth_node(t, id);
-    must(!!(node->flags & NODE_PHANTOM) == b->phantom, "block %d: phantom or not", block);
-    must(!!(node->flags & NODE_REFUSED) == b->refused, "block %d: refused or not", block);
-    must(!!(node->flags & NODE_PLACED) == naive_placed(n, block), "block %d: placed or not", block);
+    const struct kvr_truth_node *node = kvr_truth_node(t, id);
+    must(!!(node->flags & KVR_NODE_PHANTOM) == b->phantom, "block %d: phantom or not", block);
+    must(!!(node->flags & KVR_NODE_REFUSED) == b->refused, "block %d: refused or not", block);
+    must(!!(node->flags & KVR_NODE_PLACED) == naive_placed(n, block), "block %d: placed or not", block);
     must(node->held == b->held, "block %d is held in %u, not %u", block, node->held, b->held);
     int parent =
-        node->parent ? universe_find(n->universe, truth_node(t, node->parent)->hash) : NOBODY;
+        node->parent ? universe_find(n->universe, kvr_truth_node(t, node->parent)->hash) : NOBODY;
     must(parent == b->parent, "block %d is under %d, not %d", block, parent, b->parent);
 }
 
-void truth_compare(const struct truth *t, const struct naive_truth *n) {
+void truth_compare(const struct kvr_truth *t, const struct naive_truth *n) {
     size_t here = 0;
     for (size_t i = 0; i < n->universe->n; i++) {
         compare_block(t, n, (int)i);

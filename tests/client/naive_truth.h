@@ -62,7 +62,7 @@ size_t draw_chain(const struct universe *u, struct dice *d, unsigned nonsense, i
                   int *blocks, size_t room);
 
 // Fails the test, saying what is wrong, unless the truth is sound and says the same.
-void truth_check(const struct truth *t);
-void truth_compare(const struct truth *t, const struct naive_truth *n);
+void truth_check(const struct kvr_truth *t);
+void truth_compare(const struct kvr_truth *t, const struct naive_truth *n);
 
 #endif

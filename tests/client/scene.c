@@ -10,38 +10,38 @@ enum { PATIENCE = 200000 }; // rounds until all must be published
 
 // The invariants at the head of publisher_impl.h.
 static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) {
-    const struct node *n = truth_node(&p->truth, id);
-    bool placed = n->flags & NODE_PLACED, told = is_told(p, n);
+    const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    bool placed = n->flags & KVR_NODE_PLACED, told = kvr_publisher_told(p, n);
     must(!told || placed, "what is told of is placed");
-    must(!told || is_covered(p, n->parent), "what is told of has a parent that is told of");
-    if (told && (n->flags & NODE_OPEN)) {
+    must(!told || kvr_publisher_covered(p, n->parent), "what is told of has a parent that is told of");
+    if (told && (n->flags & KVR_NODE_OPEN)) {
         must(below[id], "the walk isn't below an open node");
         must(n->told, "an open node isn't known to the pool");
     }
     if (told || !placed) return;
     must(p->walk.at, "nothing is left untold without a walk");
-    const struct node *parent = truth_node(&p->truth, n->parent);
-    must(!n->parent || !is_told(p, parent) || (parent->flags & NODE_OPEN),
+    const struct kvr_truth_node *parent = kvr_truth_node(&p->truth, n->parent);
+    must(!n->parent || !kvr_publisher_told(p, parent) || (parent->flags & KVR_NODE_OPEN),
          "what isn't told of is under an open node, or one that isn't told of");
 }
 
 static void check_stream(const struct kvr_publisher *p) {
     bool *below = calloc(p->truth.n_ids, 1); // the walk is there, or below
-    for (uint32_t id = p->walk.at; id; id = truth_node(&p->truth, id)->parent)
+    for (uint32_t id = p->walk.at; id; id = kvr_truth_node(&p->truth, id)->parent)
         below[id] = true;
     for (uint32_t id = 1; id < p->truth.n_ids; id++) {
-        const struct node *n = truth_node(&p->truth, id);
-        if (!(n->flags & NODE_USED)) continue;
+        const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+        if (!(n->flags & KVR_NODE_USED)) continue;
         check_told(p, id, below);
-        if (is_told(p, n) && !(n->flags & NODE_OPEN))
+        if (kvr_publisher_told(p, n) && !(n->flags & KVR_NODE_OPEN))
             must(n->told == n->held, "what is told is what is held");
     }
     free(below);
-    uint64_t made = ring_made(&p->ring);
+    uint64_t made = kvr_ring_made(&p->ring);
     must(p->next <= made + 1 && p->sent <= made && p->acked <= p->sent, "seqs are in order");
     must(p->acked + 1 >= p->ring.first, "the ring has all that isn't acknowledged");
     // An event that is cut in two takes a little more; that counts when the next one comes.
-    size_t cuts = p->ring.n * (sizeof(struct event) + 2 * sizeof(uint64_t));
+    size_t cuts = p->ring.n * (sizeof(struct kvr_ring_event) + 2 * sizeof(uint64_t));
     must(p->ring.bytes <= p->ring_bytes + cuts || p->ring.n <= 1, "the ring is too big");
 }
 
@@ -61,14 +61,14 @@ void scene_check(struct scene *s) {
     const struct kvr_publisher *p = s->publisher;
     // Whether a block is refused isn't the naive truth's to know; but the pool must have said so.
     for (size_t i = 0; i < s->universe.n; i++) {
-        uint32_t id = truth_find(&p->truth, s->universe.hash[i]);
-        bool refused = id && (truth_node(&p->truth, id)->flags & NODE_REFUSED);
+        uint32_t id = kvr_truth_find(&p->truth, s->universe.hash[i]);
+        bool refused = id && (kvr_truth_node(&p->truth, id)->flags & KVR_NODE_REFUSED);
         must(!refused || s->mock.refused[i], "block %zu was never refused", i);
         s->naive.block[i].refused = refused;
     }
     truth_check(&p->truth);
     truth_compare(&p->truth, &s->naive);
-    if (p->state == RUNNING) check_stream(p);
+    if (p->state == KVR_STREAM_RUNNING) check_stream(p);
     check_memory(s);
 }
 
@@ -248,13 +248,13 @@ void scene_step(struct scene *s) {
 
 static void open_publisher(struct scene *s) {
     const struct profile *f = s->profile;
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = mock_port(&s->mock);
     struct kvr_publisher_options o = {.max_blocks = f->max_blocks, .ring_bytes = f->ring_bytes};
     o.batch_blocks = 1 + dice_below(&s->dice, f->batch_blocks);
     if (dice_chance(&s->dice, 30)) o.linger = dice_chance(&s->dice, 50) ? -1 : 20;
     s->mock.batch_blocks = o.batch_blocks;
     while (!s->publisher) // memory may fail
-        s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
+        s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
     naive_init(&s->naive, &s->universe, s->publisher->truth.max_blocks);
 }
 
@@ -294,7 +294,7 @@ void scene_settle(struct scene *s) {
         must(i < PATIENCE, "it doesn't settle");
         scene_work(s);
         scene_check(s);
-        if (s->publisher->state == SUPERSEDED) kvr_publisher_republish(s->publisher);
+        if (s->publisher->state == KVR_STREAM_SUPERSEDED) kvr_publisher_republish(s->publisher);
     }
     compare(s);
     take_census(s);

@@ -129,8 +129,8 @@ Test(publisher_cases, no_epoch_is_left) {
     struct scene *s = begin();
     struct kvr_publisher_options o = {.epoch = INT64_MAX};
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
-    s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
+    struct kvr_publisher_port port = mock_port(&s->mock);
+    s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
     store(s, NOBODY, A);
     work(s, 100);
     cr_assert(pool_has(s, A));
@@ -407,9 +407,9 @@ Test(publisher_cases, said_once) {
 Test(publisher_cases, what_is_kept_isnt_enough) {
     struct scene *s = begin();
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = mock_port(&s->mock);
     struct kvr_publisher_options o = {.ring_bytes = 1};
-    s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
+    s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
     struct naive_pool early = s->mock.pool;
     for (int i = 0; i < 300; i++) {
         store(s, NOBODY, A);
@@ -435,12 +435,12 @@ Test(publisher_cases, arguments) {
     struct kvr_publisher *p = s->publisher;
     uint64_t one = 7;
     char name[200] = {0};
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = mock_port(&s->mock);
     struct kvr_publisher_options late = {.epoch = (uint64_t)INT64_MAX + 1};
-    cr_assert(!publisher_open(&port, (struct kvr_bytes){name, 0}, 0, NULL));
-    cr_assert(!publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
-    cr_assert(!publisher_open(&port, kvr_text("w"), KVR_MAX_RANKS, NULL));
-    cr_assert(!publisher_open(&port, kvr_text("w"), 0, &late));
+    cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, 0}, 0, NULL));
+    cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
+    cr_assert(!kvr_publisher_open(&port, kvr_text("w"), KVR_MAX_RANKS, NULL));
+    cr_assert(!kvr_publisher_open(&port, kvr_text("w"), 0, &late));
     enum kvr_tier bad[] = {(enum kvr_tier) - 1, KVR_TIERS};
     for (int i = 0; i < 2; i++) {
         cr_assert(kvr_publisher_stored(p, bad[i], NULL, &one, 1) == KVR_CODE_INVALID);
@@ -465,11 +465,11 @@ Test(publisher_cases, arguments) {
 Test(publisher_cases, opening_without_memory) {
     struct scene *s = begin();
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = mock_port(&s->mock);
     for (uint64_t k = 1;; k++) {
         s->mock.memory.fail_at = s->mock.memory.calls + k;
         s->mock.memory.failures = 0;
-        s->publisher = publisher_open(&port, kvr_text("w"), 3, NULL);
+        s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, NULL);
         cr_assert(!s->publisher == !!s->mock.memory.failures);
         if (s->publisher) break;
         cr_assert(!s->mock.follower && !s->mock.memory.bytes);

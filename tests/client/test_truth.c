@@ -12,7 +12,7 @@ struct pair {
     struct kvr_alloc alloc;
     struct dice dice;
     struct universe universe;
-    struct truth truth;
+    struct kvr_truth truth;
     struct naive_truth naive;
 };
 
@@ -22,34 +22,34 @@ static struct pair *start(uint64_t seed, size_t blocks, size_t max_blocks) {
     p->dice.state = p->memory.random = seed;
     universe_make(&p->universe, &p->dice, blocks, 60);
     naive_init(&p->naive, &p->universe, max_blocks);
-    cr_assert(truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
+    cr_assert(kvr_truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
     return p;
 }
 
 static void finish(struct pair *p) {
-    truth_free(&p->truth);
+    kvr_truth_free(&p->truth);
     testmem_all_free(&p->memory, "a truth");
     free(p);
 }
 
 // As the publisher does it.
-static void prune(struct truth *t, uint32_t id) {
-    while (truth_unneeded(t, id))
-        id = truth_drop(t, id);
+static void prune(struct kvr_truth *t, uint32_t id) {
+    while (kvr_truth_unneeded(t, id))
+        id = kvr_truth_drop(t, id);
 }
 
-static enum kvr_code store(struct truth *t, int tier, const uint64_t *parent,
+static enum kvr_code store(struct kvr_truth *t, int tier, const uint64_t *parent,
                            const uint64_t *hashes, size_t n) {
-    enum kvr_code code = truth_reserve(t, parent, hashes, n);
+    enum kvr_code code = kvr_truth_reserve(t, parent, hashes, n);
     if (code || !n) return code;
-    struct chain chain = truth_chain(t, parent);
+    struct kvr_chain chain = kvr_truth_chain(t, parent);
     for (size_t i = 0; i < n; i++) {
-        enum put what;
-        uint32_t id = truth_put(t, &chain, hashes[i], &what);
+        enum kvr_put what;
+        uint32_t id = kvr_truth_put(t, &chain, hashes[i], &what);
         if (!id) break;
-        const struct node *node = truth_node(t, id);
-        if ((node->flags & NODE_REFUSED) && !node->held) truth_forgive(t, id);
-        truth_hold(t, id, tier);
+        const struct kvr_truth_node *node = kvr_truth_node(t, id);
+        if ((node->flags & KVR_NODE_REFUSED) && !node->held) kvr_truth_forgive(t, id);
+        kvr_truth_hold(t, id, tier);
     }
     prune(t, chain.at);
     return KVR_CODE_OK;
@@ -71,10 +71,10 @@ static void store_op(struct pair *p) {
 static void remove_op(struct pair *p) {
     int tier = (int)dice_below(&p->dice, KVR_TIERS),
         block = (int)dice_below(&p->dice, p->universe.n);
-    uint32_t id = truth_find(&p->truth, p->universe.hash[block]);
+    uint32_t id = kvr_truth_find(&p->truth, p->universe.hash[block]);
     naive_remove(&p->naive, tier, block);
     if (!id) return;
-    truth_unhold(&p->truth, id, tier);
+    kvr_truth_unhold(&p->truth, id, tier);
     prune(&p->truth, id);
 }
 
@@ -82,7 +82,7 @@ static void refuse_op(struct pair *p) {
     int block = (int)dice_below(&p->dice, p->universe.n);
     if (!naive_placed(&p->naive, block)) return;
     p->naive.block[block].refused = true;
-    truth_refuse(&p->truth, truth_find(&p->truth, p->universe.hash[block]));
+    kvr_truth_refuse(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
 }
 
 static void forgive_op(struct pair *p) {
@@ -90,10 +90,10 @@ static void forgive_op(struct pair *p) {
     if (dice_chance(&p->dice, 10)) {
         for (size_t i = 0; i < p->universe.n; i++)
             p->naive.block[i].refused = false;
-        truth_forgive_all(&p->truth);
+        kvr_truth_forgive_all(&p->truth);
     } else if (p->naive.block[block].refused) {
         p->naive.block[block].refused = false;
-        truth_forgive(&p->truth, truth_find(&p->truth, p->universe.hash[block]));
+        kvr_truth_forgive(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
     }
 }
 
@@ -109,7 +109,7 @@ static void step(struct pair *p) {
         forgive_op(p);
     } else if (dice_chance(&p->dice, 20)) {
         naive_clear(&p->naive, -1);
-        truth_clear(&p->truth);
+        kvr_truth_clear(&p->truth);
     }
     truth_check(&p->truth);
     truth_compare(&p->truth, &p->naive);
@@ -149,29 +149,29 @@ Test(truth, no_memory) {
 Test(truth, index_shrinks_and_grows) {
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
+    struct kvr_truth t;
     struct dice d = {.state = 7};
     enum { N = 60000 };
     uint64_t *hashes = malloc(N * sizeof *hashes);
     for (size_t i = 0; i < N; i++)
         hashes[i] = dice_next(&d);
-    cr_assert(truth_init(&t, &alloc, d.state, 1 << 20) == 0);
+    cr_assert(kvr_truth_init(&t, &alloc, d.state, 1 << 20) == 0);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < N; i++)
             cr_assert(store(&t, KVR_HOST, NULL, &hashes[i], 1) == KVR_CODE_OK);
         truth_check(&t);
         for (size_t i = 0; i < N; i++) {
-            uint32_t id = truth_find(&t, hashes[i]);
+            uint32_t id = kvr_truth_find(&t, hashes[i]);
             cr_assert(id);
             if (i % 3 == (size_t)round) continue;
-            truth_unhold(&t, id, KVR_HOST);
-            truth_drop(&t, id);
+            kvr_truth_unhold(&t, id, KVR_HOST);
+            kvr_truth_drop(&t, id);
         }
         truth_check(&t);
         for (size_t i = 0; i < N; i++)
-            cr_assert(!truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
+            cr_assert(!kvr_truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
     }
-    truth_free(&t);
+    kvr_truth_free(&t);
     free(hashes);
     testmem_all_free(&memory, "a truth");
 }
@@ -182,12 +182,12 @@ Test(truth, a_million_in_a_row) {
     enum { N = 1000000 };
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
+    struct kvr_truth t;
     uint64_t *hashes = malloc(N * sizeof *hashes);
     struct dice d = {.state = 5};
     for (size_t i = 0; i < N; i++)
         hashes[i] = dice_next(&d);
-    cr_assert(truth_init(&t, &alloc, 3, 2 * N) == 0);
+    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * N) == 0);
     for (size_t i = N; i-- > 1;)
         cr_assert(store(&t, KVR_DEVICE, &hashes[i - 1], &hashes[i], 1) == KVR_CODE_OK);
     cr_assert(t.orphans == N - 1 && t.blocks == N && t.holdings == N - 1);
@@ -196,19 +196,19 @@ Test(truth, a_million_in_a_row) {
     cr_assert(t.orphans == N - 1 && t.blocks == N && t.holdings == N - 1);
     cr_assert(store(&t, KVR_DEVICE, NULL, hashes, 1) == KVR_CODE_OK);
     cr_assert(!t.orphans && t.holdings == N);
-    truth_refuse(&t, truth_find(&t, hashes[10]));
+    kvr_truth_refuse(&t, kvr_truth_find(&t, hashes[10]));
     cr_assert(t.orphans == N - 11 && t.refused == 1);
-    truth_forgive_all(&t);
+    kvr_truth_forgive_all(&t);
     cr_assert(!t.orphans && !t.refused);
     for (size_t i = 0; i + 1 < N; i++)
-        truth_unhold(&t, truth_find(&t, hashes[i]), KVR_DEVICE);
+        kvr_truth_unhold(&t, kvr_truth_find(&t, hashes[i]), KVR_DEVICE);
     cr_assert(t.blocks == N && t.holdings == 1);
-    uint32_t last = truth_find(&t, hashes[N - 1]);
-    truth_unhold(&t, last, KVR_DEVICE);
+    uint32_t last = kvr_truth_find(&t, hashes[N - 1]);
+    kvr_truth_unhold(&t, last, KVR_DEVICE);
     prune(&t, last);
     cr_assert(!t.blocks);
     truth_check(&t);
-    truth_free(&t);
+    kvr_truth_free(&t);
     free(hashes);
     testmem_all_free(&memory, "a truth");
 }
@@ -218,10 +218,10 @@ Test(truth, memory_of_a_million) {
     enum { N = 1000000 };
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
+    struct kvr_truth t;
     struct dice d = {.state = 11};
     size_t peak = 0;
-    cr_assert(truth_init(&t, &alloc, 3, 2 * N) == 0);
+    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * N) == 0);
     for (size_t i = 0; i < N; i += 32) {
         uint64_t hashes[32];
         for (int k = 0; k < 32; k++)
@@ -231,6 +231,6 @@ Test(truth, memory_of_a_million) {
     }
     cr_assert(t.holdings == N && t.bytes == memory.bytes);
     cr_assert(peak < 45000000, "%zu bytes", peak);
-    truth_free(&t);
+    kvr_truth_free(&t);
     testmem_all_free(&memory, "a truth");
 }

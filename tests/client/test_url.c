@@ -12,12 +12,12 @@
 // ---- Good ones -----------------------------------------------------------------------------------
 
 // What a URL says, in one line: kind, addresses, then what differs from the default.
-static void describe(const struct topology *t, char *out, size_t size) {
+static void describe(const struct kvr_topology *t, char *out, size_t size) {
     static const char *const kinds[] = {"server", "sentinel", "cluster"};
     size_t n = (size_t)snprintf(out, size, "%s%s", kinds[t->kind], t->tls ? " tls" : "");
     for (size_t i = 0; i < t->n_seeds; i++) {
-        char place[URL_HOST + 16];
-        address_text(&t->seeds[i], place, sizeof place);
+        char place[KVR_MAX_HOST + 16];
+        kvr_address_text(&t->seeds[i], place, sizeof place);
         n += (size_t)snprintf(out + n, size - n, " %s", place);
     }
     const struct {
@@ -101,9 +101,9 @@ static const struct {
 
 Test(url, good_ones) {
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct topology t;
+        struct kvr_topology t;
         char means[4096];
-        const char *wrong = url_parse(good[i].url, &t);
+        const char *wrong = kvr_url_parse(good[i].url, &t);
         cr_expect(!wrong, "%s: %s", good[i].url, wrong);
         if (wrong) continue;
         describe(&t, means, sizeof means);
@@ -117,8 +117,8 @@ Test(url, good_ones) {
 static size_t refused;
 
 static void refuse(const char *url) {
-    struct topology t;
-    const char *wrong = url_parse(url, &t);
+    struct kvr_topology t;
+    const char *wrong = kvr_url_parse(url, &t);
     cr_expect(wrong && *wrong, "%s was taken for a URL", url);
     refused++;
 }
@@ -297,16 +297,16 @@ Test(url, bad_ones) {
 // Every beginning of a good URL, and every one with a byte changed, is taken or refused; what is taken
 // makes sense.
 static void judge(const char *url) {
-    struct topology t;
-    if (url_parse(url, &t)) return;
-    cr_assert(t.n_seeds >= 1 && t.n_seeds <= URL_SEEDS, "%s", url);
+    struct kvr_topology t;
+    if (kvr_url_parse(url, &t)) return;
+    cr_assert(t.n_seeds >= 1 && t.n_seeds <= KVR_MAX_SEEDS, "%s", url);
     for (size_t i = 0; i < t.n_seeds; i++) {
-        const struct address *a = &t.seeds[i];
+        const struct kvr_address *a = &t.seeds[i];
         cr_assert(a->host[0] && memchr(a->host, 0, sizeof a->host), "%s", url);
         cr_assert(a->host[0] == '/' ? a->port >= 0 : a->port > 0 && a->port < 65536, "%s", url);
     }
     cr_assert(t.deadline > 0 && t.timeout > 0 && t.connect_timeout > 0 && t.db >= 0, "%s", url);
-    cr_assert((t.kind == TOPOLOGY_SENTINEL) == (t.master[0] != 0), "%s", url);
+    cr_assert((t.kind == KVR_TOPOLOGY_SENTINEL) == (t.master[0] != 0), "%s", url);
 }
 
 Test(url, nearly_good_ones) {
@@ -378,16 +378,16 @@ Test(url, addresses_as_moved_names_them) {
         {"\x01:1", NULL},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct address a, b;
+        struct kvr_address a, b;
         char text[300];
-        bool is = address_parse(cases[i].text, strlen(cases[i].text), &a);
+        bool is = kvr_address_parse(cases[i].text, strlen(cases[i].text), &a);
         cr_expect(is == (cases[i].means != NULL), "\"%s\"", cases[i].text);
         if (!is || !cases[i].means) continue;
-        address_text(&a, text, sizeof text);
+        kvr_address_text(&a, text, sizeof text);
         cr_expect_str_eq(text, cases[i].means);
         b = a;
-        cr_expect(address_same(&a, &b));
+        cr_expect(kvr_address_same(&a, &b));
         b.port++;
-        cr_expect(!address_same(&a, &b));
+        cr_expect(!kvr_address_same(&a, &b));
     }
 }

@@ -292,7 +292,8 @@ static uint64_t date(void *handle) {
     return ((struct mock *)handle)->date;
 }
 
-static enum kvr_code send_event(void *handle, struct kvr_command *command, kvr_done *done, void *ctx) {
+static enum kvr_code send_event(void *handle, struct kvr_command *command, kvr_done *done,
+                                void *ctx) {
     struct mock *m = handle;
     if (m->memory.one_in && dice_below(&m->dice, m->memory.one_in) == 0) return KVR_CODE_NOMEM;
     must(m->n < MOCK_QUEUE, "too many events are under way");
@@ -316,17 +317,17 @@ static void log_line(void *handle, enum kvr_level level, const char *line) {
 
 struct kvr_publisher_port mock_port(struct mock *m) {
     return (struct kvr_publisher_port){.handle = m,
-                                   .alloc = &m->alloc,
-                                   .pool = {"pool", 4},
-                                   .random = dice_next(&m->dice),
-                                   .follow = follow,
-                                   .unfollow = unfollow,
-                                   .wake = wake,
-                                   .now = now,
-                                   .date = date,
-                                   .send = send_event,
-                                   .detach = detach,
-                                   .log = log_line};
+                                       .alloc = &m->alloc,
+                                       .pool = {"pool", 4},
+                                       .random = dice_next(&m->dice),
+                                       .follow = follow,
+                                       .unfollow = unfollow,
+                                       .wake = wake,
+                                       .now = now,
+                                       .date = date,
+                                       .send = send_event,
+                                       .detach = detach,
+                                       .log = log_line};
 }
 
 void mock_init(struct mock *m, const struct universe *u, uint64_t seed) {

@@ -7,7 +7,7 @@
 #ifndef CLIENT_MOCK_H
 #define CLIENT_MOCK_H
 
-#include "client/lib/publisher_impl.h"
+#include "client/lib/publisher/publisher_port.h"
 #include "naive_truth.h"
 #include "tests/support/testmem.h"
 

@@ -278,7 +278,8 @@ static void compare_block(const struct kvr_truth *t, const struct naive_truth *n
     const struct kvr_truth_node *node = kvr_truth_node(t, id);
     must(!!(node->flags & KVR_NODE_PHANTOM) == b->phantom, "block %d: phantom or not", block);
     must(!!(node->flags & KVR_NODE_REFUSED) == b->refused, "block %d: refused or not", block);
-    must(!!(node->flags & KVR_NODE_PLACED) == naive_placed(n, block), "block %d: placed or not", block);
+    must(!!(node->flags & KVR_NODE_PLACED) == naive_placed(n, block), "block %d: placed or not",
+         block);
     must(node->held == b->held, "block %d is held in %u, not %u", block, node->held, b->held);
     int parent =
         node->parent ? universe_find(n->universe, kvr_truth_node(t, node->parent)->hash) : NOBODY;

@@ -9,7 +9,7 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-#include "client/lib/truth.h"
+#include "client/lib/publisher/truth.h"
 
 enum { NOBODY = -1, MOST_BLOCKS = 6000 };
 

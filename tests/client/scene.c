@@ -8,12 +8,13 @@ enum { PATIENCE = 200000 }; // rounds until all must be published
 
 // ---- Checks --------------------------------------------------------------------------------------
 
-// The invariants at the head of publisher_impl.h.
+// The invariants at the head of publisher_stream.h.
 static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) {
     const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
     bool placed = n->flags & KVR_NODE_PLACED, told = kvr_publisher_told(p, n);
     must(!told || placed, "what is told of is placed");
-    must(!told || kvr_publisher_covered(p, n->parent), "what is told of has a parent that is told of");
+    must(!told || kvr_publisher_covered(p, n->parent),
+         "what is told of has a parent that is told of");
     if (told && (n->flags & KVR_NODE_OPEN)) {
         must(below[id], "the walk isn't below an open node");
         must(n->told, "an open node isn't known to the pool");

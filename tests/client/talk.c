@@ -25,7 +25,7 @@ struct asked {
 struct talk {
     enum talk_form form;
     struct event_base *base;
-    struct kvr_ring_event *wait; // ends a turn of the loop
+    struct event *wait; // ends a turn of the loop
     struct kvr_client *client;
     int64_t deadline; // of the handle
     struct asked asked[MAX_CALLS];

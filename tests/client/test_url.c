@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/lib/url.h"
+#include "client/lib/transport/url.h"
 #include "tests/support/testmem.h"
 
 // ---- Good ones -----------------------------------------------------------------------------------

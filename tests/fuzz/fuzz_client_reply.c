@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/lib/answer.h"
-#include "client/lib/parse.h"
+#include "client/lib/calls/result.h"
+#include "client/lib/transport/reply_builder.h"
+#include "client/lib/transport/server_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -119,16 +120,16 @@ static char *unfold(const uint8_t *data, size_t size, size_t *n) {
 }
 
 // Feeds what was said in steps, and reads what replies there are after each.
-static void converse(redisReader *reader, struct kvr_reply_builder *parse, const struct kvr_alloc *alloc,
-                     const char *said, size_t size, size_t step) {
+static void converse(redisReader *reader, struct kvr_reply_builder *builder,
+                     const struct kvr_alloc *alloc, const char *said, size_t size, size_t step) {
     bool good = true;
     for (size_t at = 0; at < size && good; at += step) {
         size_t n = size - at < step ? size - at : step;
         void *reply = NULL;
         good = redisReaderFeed(reader, said + at, n) == REDIS_OK;
         while (good && (good = redisReaderGetReply(reader, &reply) == REDIS_OK) && reply) {
-            must(parse->expected > 0, "a reply that nobody asked for");
-            parse->expected--;
+            must(builder->expected > 0, "a reply that nobody asked for");
+            builder->expected--;
             read_all_forms(reply, alloc);
             reader->fn->freeObject(reply);
             reply = NULL;
@@ -142,15 +143,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct kvr_alloc alloc = {resize, &heap};
     size_t n;
     char *said = unfold(data + 3, size - 3, &n);
-    struct kvr_reply_builder parse;
-    kvr_reply_builder_init(&parse, &alloc);
+    struct kvr_reply_builder builder;
+    kvr_reply_builder_init(&builder, &alloc);
     redisReader *reader = redisReaderCreate();
     must(reader != NULL, "the fuzzer is out of memory");
-    kvr_reply_builder_attach(&parse, reader);
-    parse.expected = data[1] % 8;
-    converse(reader, &parse, &alloc, said, n, data[0] ? data[0] : size);
+    kvr_reply_builder_attach(&builder, reader);
+    builder.expected = data[1] % 8;
+    converse(reader, &builder, &alloc, said, n, data[0] ? data[0] : size);
     redisReaderFree(reader);
-    kvr_reply_builder_free(&parse);
+    kvr_reply_builder_free(&builder);
     free(said);
     must(heap.pieces == 0, "memory that was never given back");
     return 0;

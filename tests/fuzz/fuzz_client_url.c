@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/lib/url.h"
+#include "client/lib/transport/url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,7 +28,8 @@ static void check_address(const struct kvr_address *a) {
     if (!a->port || strchr(a->host, ':') || strchr(a->host, '%')) return;
     // What is written is read again.
     kvr_address_text(a, text, sizeof text);
-    must(kvr_address_parse(text, strlen(text), &again) && kvr_address_same(a, &again), "another address");
+    must(kvr_address_parse(text, strlen(text), &again) && kvr_address_same(a, &again),
+         "another address");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

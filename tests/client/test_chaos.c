@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crowd.h"
-#include "fake.h"
-#include "faults.h"
+#include "ctest_parallel.h"
+#include "fake_faults.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 #include "tests/support/testmem.h"
 
@@ -28,7 +28,7 @@ struct caller {
 };
 
 struct chaos {
-    struct fake *fake;
+    struct fake_server *fake;
     struct kvr_client *client;
     uint64_t random;
     struct caller callers[REQUESTS];
@@ -39,7 +39,7 @@ struct chaos {
 static const uint64_t hashes[6] = {1, 2, 3, 4, 5, 6};
 
 static uint64_t below(struct chaos *x, uint64_t n) {
-    return crowd_draw(&x->random) % n;
+    return kvr_random(&x->random) % n;
 }
 
 // ---- Callers -------------------------------------------------------------------------------------
@@ -110,10 +110,10 @@ static void end(struct chaos *x, struct caller *q) {
 
 // Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers, nor lie:
 // a number may be a right answer and yet not the truth.
-static const struct fault *draw_fault(struct chaos *x, bool *stays) {
+static const struct fake_fault *draw_fault(struct chaos *x, bool *stays) {
     for (;;) {
-        const struct misdeed *m = &misdeeds[below(x, n_misdeeds)];
-        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAULT_TWICE ||
+        const struct fake_misdeed *m = &fake_misdeeds[below(x, fake_n_misdeeds)];
+        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAKE_FAULT_TWICE ||
             m->fault.bytes[0] == ':')
             continue;
         *stays = m->stays || below(x, 4) == 0;
@@ -124,7 +124,7 @@ static const struct fault *draw_fault(struct chaos *x, bool *stays) {
 static void disturb(struct chaos *x) {
     static const struct fake_lies swapped = {.swapped = true}, ask = {.ask = true};
     bool stays;
-    const struct fault *fault;
+    const struct fake_fault *fault;
     switch (below(x, 9)) {
     case 0:
         fake_hang_up(x->fake);
@@ -157,11 +157,11 @@ static void disturb(struct chaos *x) {
 
 // ---- A case --------------------------------------------------------------------------------------
 
-static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
+static void judge(struct chaos *x, char wrong[CTEST_TEXT]) {
     char story[3000], last[4000], id[32];
     size_t held = 0;
-    if (x->under_way) snprintf(wrong, CROWD_TEXT, "%zu calls have no answer", x->under_way);
-    if (x->wrong) snprintf(wrong, CROWD_TEXT, "%s", x->wrong);
+    if (x->under_way) snprintf(wrong, CTEST_TEXT, "%zu calls have no answer", x->under_way);
+    if (x->wrong) snprintf(wrong, CTEST_TEXT, "%s", x->wrong);
     for (size_t i = 0; i < x->used; i++) {
         struct caller *q = &x->callers[i];
         bool has = fake_has(x->fake, q->id, q->n);
@@ -170,16 +170,16 @@ static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
         snprintf(id, sizeof id, " %s", q->id);
         fake_story(x->fake, id, story, sizeof story);
         fake_story(x->fake, NULL, last, sizeof last);
-        snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s\n  %s", q->id,
+        snprintf(wrong, CTEST_TEXT, "%s is %s\n  %s\n  %s", q->id,
                  has ? "booked, and nobody's" : "somebody's, and lost", story, last);
     }
     struct kvr_client_stats s;
     kvr_client_stats(x->client, &s);
     if (!wrong[0] && s.live != held)
-        snprintf(wrong, CROWD_TEXT, "the handle remembers %zu of %zu", s.live, held);
+        snprintf(wrong, CTEST_TEXT, "the handle remembers %zu of %zu", s.live, held);
 }
 
-static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
+static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     const uint64_t *seed = ctx;
     struct testmem mem = {0};
     struct kvr_alloc alloc = testmem_alloc(&mem);
@@ -214,22 +214,22 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     // With an answer from the server as it is now, the handle knows whose history that has.
     for (int64_t limit = now_ms() + 60000; now_ms() < limit;)
         if (kvr_client_info(x->client)->code == KVR_CODE_OK) break;
-    if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CROWD_TEXT, "something is left to do");
+    if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CTEST_TEXT, "something is left to do");
     judge(x, wrong);
     kvr_client_close(x->client);
     if (!wrong[0] && mem.bytes)
-        snprintf(wrong, CROWD_TEXT, "%zu bytes were never given back", mem.bytes);
+        snprintf(wrong, CTEST_TEXT, "%zu bytes were never given back", mem.bytes);
     fake_stop(x->fake);
     free(x);
 }
 
-static void name_nth(void *ctx, size_t i, char name[CROWD_TEXT]) {
+static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
     (void)ctx;
-    snprintf(name, CROWD_TEXT, "case %zu", i);
+    snprintf(name, CTEST_TEXT, "case %zu", i);
 }
 
 Test(chaos, nothing_is_lost, .timeout = 900) {
-    uint64_t seed = crowd_seed();
-    struct crowd crowd = {&seed, CASES, run_nth, name_nth};
-    cr_assert(crowd_run(&crowd) == 0);
+    uint64_t seed = ctest_seed();
+    struct ctest_parallel crowd = {&seed, CASES, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&crowd) == 0);
 }

@@ -5,17 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "real.h"
+#include "ctest_real.h"
 #include "tests/support/needs.h"
 
-static struct real server;
+static struct ctest_real server;
 
 static void start(void) {
-    server = real_server();
+    server = ctest_real_server();
 }
 
 static void stop(void) {
-    real_stop(&server);
+    ctest_real_stop(&server);
 }
 
 TestSuite(examples, .init = start, .fini = stop, .timeout = 300);
@@ -35,7 +35,7 @@ static const char *run(int want, const char *program, const char *first, ...) {
     for (int i = 2; i < 7 && argv[i - 1]; i++)
         argv[i] = va_arg(args, const char *);
     va_end(args);
-    int code = real_run(argv, out, sizeof out);
+    int code = ctest_real_run(argv, out, sizeof out);
     cr_assert(code == want, "%s ended with %d and said\n%s", program, code, out);
     return out;
 }
@@ -89,11 +89,11 @@ Test(examples, frontend) {
 
 Test(examples, frontend_with_sentinels) {
     needs_python("redis.sentinel", "python3-redis");
-    struct real sentinel = real_sentinel(&server, "main");
+    struct ctest_real sentinel = ctest_real_sentinel(&server, "main");
     char addresses[64];
     snprintf(addresses, sizeof addresses, "127.0.0.1:1,127.0.0.1:%d", sentinel.port);
     const char *out =
         run(0, python, KVROUTE_FRONTEND, "--sentinel", "main", addresses, "demo", NULL);
     check_frontend(out, true, false);
-    real_stop(&sentinel);
+    ctest_real_stop(&sentinel);
 }

@@ -4,8 +4,8 @@
 #include <criterion/criterion.h>
 #include <kvroute/client.h>
 
-#include "fake.h"
-#include "faults.h"
+#include "fake_faults.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 
 enum { WATCHED_MS = 800, MOST_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
@@ -15,10 +15,10 @@ static void done(void *ctx, const struct kvr_result *r) {
     ++*(int *)ctx;
 }
 
-static void watch(enum fake_kind kind, const struct fault *fault, const struct fake_lies *lies,
+static void watch(enum fake_kind kind, const struct fake_fault *fault, const struct fake_lies *lies,
                   bool busy, const char *name) {
     static const char *const kinds[] = {"tcp", "unix", "sentinel", "cluster"};
-    struct fake *f = fake_start(kind);
+    struct fake_server *f = fake_start(kind);
     char url[300];
     int answers = 0, turns = 0;
     fake_url(f, "deadline=60000&timeout=100&connect_timeout=100", url, sizeof url);
@@ -42,13 +42,14 @@ static void watch(enum fake_kind kind, const struct fault *fault, const struct f
 }
 
 static void all(enum fake_kind kind) {
-    static const struct fault dies = {"dies", FAULT_DIE, "", 0},
-                              hangs = {"hangs", FAULT_HANG, "", 0},
-                              closes = {"closes", FAULT_CLOSE, "", 0},
-                              refuses = {"refuses", FAULT_SAY, "-ERR no\r\n", 0},
-                              loads = {"loads", FAULT_SAY, "-LOADING no\r\n", 0},
-                              again = {"again", FAULT_SAY, "-TRYAGAIN no\r\n", 0};
-    static const struct fault *const faults[] = {&dies, &hangs, &closes, &refuses, &loads, &again};
+    static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0},
+                                   hangs = {"hangs", FAKE_FAULT_HANG, "", 0},
+                                   closes = {"closes", FAKE_FAULT_CLOSE, "", 0},
+                                   refuses = {"refuses", FAKE_FAULT_SAY, "-ERR no\r\n", 0},
+                                   loads = {"loads", FAKE_FAULT_SAY, "-LOADING no\r\n", 0},
+                                   again = {"again", FAKE_FAULT_SAY, "-TRYAGAIN no\r\n", 0};
+    static const struct fake_fault *const faults[] = {&dies,    &hangs, &closes,
+                                                      &refuses, &loads, &again};
     static const struct fake_lies replica = {.role = "slave"}, circle = {.circle = true};
     watch(kind, NULL, NULL, false, "nothing to do");
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)

@@ -4,23 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/lib/recovery/remembered.h"
+#include "ctest_parallel.h"
 #include "tests/support/testmem.h"
 
 enum { IDS = 60, WORKERS = 5, RANKS = 2, STEPS = 30000, ROOM = 40, ENTRY = 1000 };
 
-static uint64_t seed_of_run(void) {
-    const char *given = getenv("KVROUTE_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    printf("KVROUTE_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
 static uint64_t draw(uint64_t *state, uint64_t below) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (*state >> 33) % below;
+    return kvr_random(state) % below;
 }
 
 enum what { NOTHING, LIVE, RELEASED };
@@ -163,7 +155,7 @@ static void step(struct trial *t) {
 static void run(unsigned one_in) {
     struct trial *t = calloc(1, sizeof *t);
     t->alloc = testmem_alloc(&t->mem);
-    t->rng = seed_of_run();
+    t->rng = ctest_seed();
     struct kvr_client_options o = {
         .max_live = ROOM, .max_live_bytes = (size_t)ROOM * ENTRY, .max_released = 10};
     cr_assert_eq(kvr_remembered_init(&t->memory, &t->alloc, NULL, &o, t->rng), 0);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "naive_truth.h"
+#include "ctest_truth.h"
 #include "tests/support/home.h"
 #include "tests/support/program.h"
 
@@ -25,7 +25,7 @@ enum { PATIENCE_MS = 60000, LOOKS = 1000 };
 struct rank {
     uint64_t hash[CHAINS][CHAIN];
     uint8_t held[CHAINS][CHAIN]; // a shared block in the first chain of its family
-    struct dice dice;
+    uint64_t random;             // the state
 };
 
 struct stand {
@@ -96,14 +96,14 @@ static void take(struct stand *s, size_t chain, size_t from, size_t end, enum kv
 // So that there are holes, blocks in several tiers, and parents that nobody holds any more. Chains
 // are stored from their beginning again where that is gone, as an engine would.
 static void change(struct stand *s, size_t n) {
-    struct dice *d = &s->rank->dice;
+    uint64_t *d = &s->rank->random;
     for (size_t k = 0; k < n; k++) {
-        size_t chain = dice_below(d, CHAINS), from = dice_below(d, CHAIN);
-        size_t end = from + 1 + dice_below(d, CHAIN - from);
-        if (dice_chance(d, 50))
-            store(s, chain, 0, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+        size_t chain = ctest_below(d, CHAINS), from = ctest_below(d, CHAIN);
+        size_t end = from + 1 + ctest_below(d, CHAIN - from);
+        if (ctest_chance(d, 50))
+            store(s, chain, 0, end, (enum kvr_tier)ctest_below(d, KVR_TIERS));
         else
-            take(s, chain, from, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+            take(s, chain, from, end, (enum kvr_tier)ctest_below(d, KVR_TIERS));
         if (k % 64 == 0) kvr_client_run(s->client, 0);
     }
 }
@@ -182,11 +182,11 @@ static void compare(struct stand *s) {
 static struct stand *stand_up(void) {
     struct stand *s = calloc(1, sizeof *s);
     s->rank = calloc(1, sizeof *s->rank);
-    s->rank->dice.state = 42;
+    s->rank->random = 42;
     for (size_t c = 0; c < CHAINS; c++)
         for (size_t i = 0; i < CHAIN; i++)
-            s->rank->hash[c][i] =
-                first_of(c, i) == c ? dice_next(&s->rank->dice) : s->rank->hash[first_of(c, i)][i];
+            s->rank->hash[c][i] = first_of(c, i) == c ? kvr_random(&s->rank->random)
+                                                      : s->rank->hash[first_of(c, i)][i];
     snprintf(s->dir, sizeof s->dir, "%s/publisher", home_path());
     snprintf(s->path, sizeof s->path, "%s/s", s->dir);
     snprintf(s->url, sizeof s->url, "unix://%s", s->path);

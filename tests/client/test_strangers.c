@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "real.h"
+#include "ctest_real.h"
 #include "tests/support/home.h"
 
 enum { STRANGERS = 24, PATIENCE_MS = 60000 };
@@ -25,7 +25,7 @@ static bool is_alive(redisContext *c) {
 }
 
 Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
-    struct real s = real_server();
+    struct ctest_real s = ctest_real_server();
     struct kvr_client_options o = {.create = "BLOCKSIZE 4"};
     char url[60], error[160];
     redisContext *strangers[STRANGERS];
@@ -38,8 +38,8 @@ Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
     kill(s.pid, SIGSTOP);
     cr_assert(kvr_client_info_async(c, ignore, NULL) == KVR_CODE_OK);
     kvr_client_run(c, 20);
-    real_stop(&s);
-    real_again(&s);
+    ctest_real_stop(&s);
+    ctest_real_again(&s);
     for (int i = 0; i < STRANGERS; i++) {
         strangers[i] = redisConnect("127.0.0.1", s.port);
         cr_assert(strangers[i] && is_alive(strangers[i]));
@@ -55,5 +55,5 @@ Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
         redisFree(strangers[i]);
     }
     kvr_client_close(c);
-    real_stop(&s);
+    ctest_real_stop(&s);
 }

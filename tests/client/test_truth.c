@@ -4,24 +4,24 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "naive_truth.h"
+#include "ctest_truth.h"
 #include "tests/support/testmem.h"
 
 struct pair {
     struct testmem memory;
     struct kvr_alloc alloc;
-    struct dice dice;
-    struct universe universe;
+    uint64_t random; // the state
+    struct ctest_universe universe;
     struct kvr_truth truth;
-    struct naive_truth naive;
+    struct ctest_truth naive;
 };
 
 static struct pair *start(uint64_t seed, size_t blocks, size_t max_blocks) {
     struct pair *p = calloc(1, sizeof *p);
     p->alloc = testmem_alloc(&p->memory);
-    p->dice.state = p->memory.random = seed;
-    universe_make(&p->universe, &p->dice, blocks, 60);
-    naive_init(&p->naive, &p->universe, max_blocks);
+    p->random = p->memory.random = seed;
+    ctest_universe_make(&p->universe, &p->random, blocks, 60);
+    ctest_truth_init(&p->naive, &p->universe, max_blocks);
     cr_assert(kvr_truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
     return p;
 }
@@ -58,36 +58,37 @@ static enum kvr_code store(struct kvr_truth *t, int tier, const uint64_t *parent
 static void store_op(struct pair *p) {
     int parent, blocks[64];
     uint64_t hashes[64];
-    size_t stored, n = draw_chain(&p->universe, &p->dice, 20, &parent, blocks, 64);
-    int tier = (int)dice_below(&p->dice, KVR_TIERS);
+    size_t stored, n = ctest_draw_chain(&p->universe, &p->random, 20, &parent, blocks, 64);
+    int tier = (int)ctest_below(&p->random, KVR_TIERS);
     for (size_t i = 0; i < n; i++)
         hashes[i] = p->universe.hash[blocks[i]];
-    enum kvr_code code =
-        store(&p->truth, tier, parent == NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
+    enum kvr_code code = store(
+        &p->truth, tier, parent == CTEST_NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
     if (code == KVR_CODE_NOMEM) return;
-    must(code == naive_store(&p->naive, tier, parent, blocks, n, &stored), "stored, or no room");
+    ctest_must(code == ctest_truth_store(&p->naive, tier, parent, blocks, n, &stored),
+               "stored, or no room");
 }
 
 static void remove_op(struct pair *p) {
-    int tier = (int)dice_below(&p->dice, KVR_TIERS),
-        block = (int)dice_below(&p->dice, p->universe.n);
+    int tier = (int)ctest_below(&p->random, KVR_TIERS),
+        block = (int)ctest_below(&p->random, p->universe.n);
     uint32_t id = kvr_truth_find(&p->truth, p->universe.hash[block]);
-    naive_remove(&p->naive, tier, block);
+    ctest_truth_remove(&p->naive, tier, block);
     if (!id) return;
     kvr_truth_unhold(&p->truth, id, tier);
     prune(&p->truth, id);
 }
 
 static void refuse_op(struct pair *p) {
-    int block = (int)dice_below(&p->dice, p->universe.n);
-    if (!naive_placed(&p->naive, block)) return;
+    int block = (int)ctest_below(&p->random, p->universe.n);
+    if (!ctest_truth_placed(&p->naive, block)) return;
     p->naive.block[block].refused = true;
     kvr_truth_refuse(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
 }
 
 static void forgive_op(struct pair *p) {
-    int block = (int)dice_below(&p->dice, p->universe.n);
-    if (dice_chance(&p->dice, 10)) {
+    int block = (int)ctest_below(&p->random, p->universe.n);
+    if (ctest_chance(&p->random, 10)) {
         for (size_t i = 0; i < p->universe.n; i++)
             p->naive.block[i].refused = false;
         kvr_truth_forgive_all(&p->truth);
@@ -98,7 +99,7 @@ static void forgive_op(struct pair *p) {
 }
 
 static void step(struct pair *p) {
-    unsigned k = dice_below(&p->dice, 200);
+    unsigned k = ctest_below(&p->random, 200);
     if (k < 80) {
         store_op(p);
     } else if (k < 170) {
@@ -107,21 +108,21 @@ static void step(struct pair *p) {
         refuse_op(p);
     } else if (k < 199) {
         forgive_op(p);
-    } else if (dice_chance(&p->dice, 20)) {
-        naive_clear(&p->naive, -1);
+    } else if (ctest_chance(&p->random, 20)) {
+        ctest_truth_clear(&p->naive, -1);
         kvr_truth_clear(&p->truth);
     }
-    truth_check(&p->truth);
-    truth_compare(&p->truth, &p->naive);
+    ctest_truth_check(&p->truth);
+    ctest_truth_compare(&p->truth, &p->naive);
 }
 
-struct profile {
+struct ctest_profile {
     size_t blocks, max_blocks, steps;
     unsigned one_in; // allocations fail
 };
 
 static void run(void *ctx, uint64_t seed) {
-    const struct profile *f = ctx;
+    const struct ctest_profile *f = ctx;
     struct pair *p = start(seed, f->blocks, f->max_blocks);
     p->memory.one_in = f->one_in;
     for (size_t i = 0; i < f->steps; i++)
@@ -130,19 +131,19 @@ static void run(void *ctx, uint64_t seed) {
 }
 
 Test(truth, few_blocks) {
-    with_seeds(40, run, &(struct profile){6, 100, 2000, 0});
+    ctest_with_seeds(40, run, &(struct ctest_profile){6, 100, 2000, 0});
 }
 Test(truth, some_blocks) {
-    with_seeds(40, run, &(struct profile){40, 1000, 2000, 0});
+    ctest_with_seeds(40, run, &(struct ctest_profile){40, 1000, 2000, 0});
 }
 Test(truth, no_room) {
-    with_seeds(40, run, &(struct profile){40, 15, 2000, 0});
+    ctest_with_seeds(40, run, &(struct ctest_profile){40, 15, 2000, 0});
 }
 Test(truth, many_blocks) {
-    with_seeds(40, run, &(struct profile){400, 1000, 600, 0});
+    ctest_with_seeds(40, run, &(struct ctest_profile){400, 1000, 600, 0});
 }
 Test(truth, no_memory) {
-    with_seeds(40, run, &(struct profile){40, 1000, 2000, 3});
+    ctest_with_seeds(40, run, &(struct ctest_profile){40, 1000, 2000, 3});
 }
 
 // Long stretches in the index, and holes in them.
@@ -150,16 +151,16 @@ Test(truth, index_shrinks_and_grows) {
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
     struct kvr_truth t;
-    struct dice d = {.state = 7};
+    uint64_t d = 7;
     enum { N = 60000 };
     uint64_t *hashes = malloc(N * sizeof *hashes);
     for (size_t i = 0; i < N; i++)
-        hashes[i] = dice_next(&d);
-    cr_assert(kvr_truth_init(&t, &alloc, d.state, 1 << 20) == 0);
+        hashes[i] = kvr_random(&d);
+    cr_assert(kvr_truth_init(&t, &alloc, d, 1 << 20) == 0);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < N; i++)
             cr_assert(store(&t, KVR_HOST, NULL, &hashes[i], 1) == KVR_CODE_OK);
-        truth_check(&t);
+        ctest_truth_check(&t);
         for (size_t i = 0; i < N; i++) {
             uint32_t id = kvr_truth_find(&t, hashes[i]);
             cr_assert(id);
@@ -167,7 +168,7 @@ Test(truth, index_shrinks_and_grows) {
             kvr_truth_unhold(&t, id, KVR_HOST);
             kvr_truth_drop(&t, id);
         }
-        truth_check(&t);
+        ctest_truth_check(&t);
         for (size_t i = 0; i < N; i++)
             cr_assert(!kvr_truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
     }
@@ -184,9 +185,9 @@ Test(truth, a_million_in_a_row) {
     struct kvr_alloc alloc = testmem_alloc(&memory);
     struct kvr_truth t;
     uint64_t *hashes = malloc(N * sizeof *hashes);
-    struct dice d = {.state = 5};
+    uint64_t d = 5;
     for (size_t i = 0; i < N; i++)
-        hashes[i] = dice_next(&d);
+        hashes[i] = kvr_random(&d);
     cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * N) == 0);
     for (size_t i = N; i-- > 1;)
         cr_assert(store(&t, KVR_DEVICE, &hashes[i - 1], &hashes[i], 1) == KVR_CODE_OK);
@@ -207,7 +208,7 @@ Test(truth, a_million_in_a_row) {
     kvr_truth_unhold(&t, last, KVR_DEVICE);
     prune(&t, last);
     cr_assert(!t.blocks);
-    truth_check(&t);
+    ctest_truth_check(&t);
     kvr_truth_free(&t);
     free(hashes);
     testmem_all_free(&memory, "a truth");
@@ -219,13 +220,13 @@ Test(truth, memory_of_a_million) {
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
     struct kvr_truth t;
-    struct dice d = {.state = 11};
+    uint64_t d = 11;
     size_t peak = 0;
     cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * N) == 0);
     for (size_t i = 0; i < N; i += 32) {
         uint64_t hashes[32];
         for (int k = 0; k < 32; k++)
-            hashes[k] = dice_next(&d);
+            hashes[k] = kvr_random(&d);
         cr_assert(store(&t, KVR_DEVICE, NULL, hashes, 32) == KVR_CODE_OK);
         if (memory.bytes > peak) peak = memory.bytes;
     }

@@ -6,19 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "real.h"
+#include "ctest_real.h"
 #include "tests/support/home.h"
 
-static struct real server;
+static struct ctest_real server;
 static const uint64_t hashes[4] = {1, 2, 3, 4}, others[4] = {5, 6, 7, 8};
 static const struct kvr_bytes zone_a = {"zone=a", 6}, zone_b = {"zone=b", 6};
 
 static void start(void) {
-    server = real_server();
+    server = ctest_real_server();
 }
 
 static void stop(void) {
-    real_stop(&server);
+    ctest_real_stop(&server);
 }
 
 TestSuite(versions_real, .init = start, .fini = stop, .timeout = 120);
@@ -134,8 +134,8 @@ Test(versions_real, a_loss_takes_nothing) {
     q.session = kvr_text("chat-7");
     q.osl = 33;
     char first = choose(c, &q)->worker.p[1];
-    real_stop(&server);
-    real_again(&server);
+    ctest_real_stop(&server);
+    ctest_real_again(&server);
     cr_assert(kvr_client_drain(c, 20000));
     expect_workers(c);
     expect_field("a", "session", "chat-7");

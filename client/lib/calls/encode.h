@@ -3,7 +3,7 @@
 #ifndef KVR_CALLS_ENCODE_H
 #define KVR_CALLS_ENCODE_H
 
-#include "calls.h"
+#include "operation.h"
 
 // Who wants the result of a call.
 struct kvr_caller {

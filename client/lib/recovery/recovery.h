@@ -16,7 +16,7 @@
 #ifndef KVR_RECOVERY_RECOVERY_H
 #define KVR_RECOVERY_RECOVERY_H
 
-#include "client/lib/calls/calls.h"
+#include "client/lib/calls/operation.h"
 #include "remembered.h"
 
 enum { KVR_COMING_BACK = 10000 }; // ms after a loss in which the workers may still be coming back

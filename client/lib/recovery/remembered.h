@@ -12,7 +12,7 @@
 #ifndef KVR_RECOVERY_REMEMBERED_H
 #define KVR_RECOVERY_REMEMBERED_H
 
-#include "client/lib/calls/calls.h"
+#include "client/lib/calls/operation.h"
 #include "known_instances.h"
 #include "registrations.h"
 

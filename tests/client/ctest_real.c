@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// See real.h.
+// See ctest_real.h.
 #define _GNU_SOURCE // pipe2
-#include "real.h"
+#include "ctest_real.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 enum { PATIENCE_MS = 60000 };
 
 // Whether it is this server that answers there: another may have taken the port a moment earlier.
-static bool answers(const struct real *s) {
+static bool answers(const struct ctest_real *s) {
     char line[40];
     snprintf(line, sizeof line, "process_id:%d\r\n", (int)s->pid);
     redisContext *c = redisConnect("127.0.0.1", s->port);
@@ -34,10 +34,10 @@ static bool answers(const struct real *s) {
 
 // Makes a folder and a configuration, and starts a server from it. Another process may take the port
 // in between: then there is another.
-static struct real start(const char *more, bool sentinel) {
+static struct ctest_real start(const char *more, bool sentinel) {
     static int serial;
     const char *program = home_setting("REDIS_SERVER", REDIS_SERVER);
-    struct real r = {0};
+    struct ctest_real r = {0};
     for (int tries = 0; tries < 5; tries++) {
         char dir[200], path[240];
         snprintf(dir, sizeof dir, "%s/real-%d", home_path(), ++serial);
@@ -59,30 +59,30 @@ static struct real start(const char *more, bool sentinel) {
     return r;
 }
 
-struct real real_server(void) {
+struct ctest_real ctest_real_server(void) {
     char more[600];
     snprintf(more, sizeof more, "save \"\"\nloadmodule %s\n",
              home_setting("KVROUTE_MODULE", KVROUTE_MODULE));
     return start(more, false);
 }
 
-struct real real_sentinel(const struct real *primary, const char *master) {
+struct ctest_real ctest_real_sentinel(const struct ctest_real *primary, const char *master) {
     char more[200];
     snprintf(more, sizeof more, "sentinel monitor %s 127.0.0.1 %d 1\n", master, primary->port);
     return start(more, true);
 }
 
-void real_stop(struct real *r) {
+void ctest_real_stop(struct ctest_real *r) {
     program_end(&r->pid, SIGKILL);
 }
 
-void real_again(struct real *r) {
+void ctest_real_again(struct ctest_real *r) {
     r->pid = redis_start(r->port, (const char *[]){NULL});
     for (int64_t end = now_ms() + PATIENCE_MS; !answers(r); sleep_ms(10))
         cr_assert(now_ms() < end && waitpid(r->pid, NULL, WNOHANG) == 0, "no server");
 }
 
-int real_run(const char *const *argv, char *out, size_t size) {
+int ctest_real_run(const char *const *argv, char *out, size_t size) {
     int ends[2], status;
     size_t n = 0;
     cr_assert(pipe2(ends, O_CLOEXEC) == 0);

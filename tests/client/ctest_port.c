@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See mock.h.
-#include "mock.h"
+// See ctest_port.h.
+#include "ctest_port.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,25 +8,25 @@
 
 // ---- The pool ------------------------------------------------------------------------------------
 
-static void unneed(struct naive_pool *p, int block) {
-    while (block != NOBODY) {
-        struct pool_block *b = &p->block[block];
+static void unneed(struct ctest_pool *p, int block) {
+    while (block != CTEST_NOBODY) {
+        struct ctest_pool_block *b = &p->block[block];
         if (!b->known || b->ours || b->others || b->children) return;
         b->known = false;
         block = b->parent;
-        if (block != NOBODY) p->block[block].children--;
+        if (block != CTEST_NOBODY) p->block[block].children--;
     }
 }
 
 // The holdings are ours or the others'.
-static enum kvr_code store(struct naive_pool *p, bool ours, unsigned tier, int parent,
+static enum kvr_code store(struct ctest_pool *p, bool ours, unsigned tier, int parent,
                            const int *blocks, size_t n, int *refused) {
-    if (parent != NOBODY && !p->block[parent].known) return KVR_CODE_NOPARENT;
+    if (parent != CTEST_NOBODY && !p->block[parent].known) return KVR_CODE_NOPARENT;
     for (size_t i = 0; i < n; i++) {
-        struct pool_block *b = &p->block[blocks[i]];
+        struct ctest_pool_block *b = &p->block[blocks[i]];
         *refused = blocks[i];
         if (b->known && b->parent != parent) return KVR_CODE_BADCHAIN;
-        if (!b->known && parent != NOBODY) p->block[parent].children++;
+        if (!b->known && parent != CTEST_NOBODY) p->block[parent].children++;
         b->known = true;
         b->parent = parent;
         if (ours)
@@ -38,20 +38,20 @@ static enum kvr_code store(struct naive_pool *p, bool ours, unsigned tier, int p
     return KVR_CODE_OK;
 }
 
-static void drop(struct naive_pool *p, size_t n, unsigned tiers) {
+static void drop(struct ctest_pool *p, size_t n, unsigned tiers) {
     for (size_t i = 0; i < n; i++)
         p->block[i].ours &= ~tiers;
     for (size_t i = 0; i < n; i++)
         unneed(p, (int)i);
 }
 
-void mock_other_stores(struct mock *m, int parent, const int *blocks, size_t n) {
+void ctest_port_other_stores(struct ctest_port *m, int parent, const int *blocks, size_t n) {
     int refused;
     m->before = m->pool;
     if (store(&m->pool, false, 1, parent, blocks, n, &refused) != KVR_CODE_OK) m->pool = m->before;
 }
 
-void mock_other_removes(struct mock *m, int block) {
+void ctest_port_other_removes(struct ctest_port *m, int block) {
     m->pool.block[block].others = 0;
     unneed(&m->pool, block);
 }
@@ -65,19 +65,20 @@ struct words { // of a command, as they go over the wire
 
 static size_t header(struct words *w, char kind) {
     char *end;
-    must(w->at < w->end && *w->at == kind, "a command isn't RESP");
+    ctest_must(w->at < w->end && *w->at == kind, "a command isn't RESP");
     size_t n = strtoul(w->at + 1, &end, 10);
-    must(end + 2 <= w->end && end[0] == '\r' && end[1] == '\n', "a header of a command is cut");
+    ctest_must(end + 2 <= w->end && end[0] == '\r' && end[1] == '\n',
+               "a header of a command is cut");
     w->at = end + 2;
     return n;
 }
 
 static struct kvr_bytes next(struct words *w) {
-    must(w->left > 0, "a command is too short");
+    ctest_must(w->left > 0, "a command is too short");
     w->left--;
     size_t n = header(w, '$');
     struct kvr_bytes word = {w->at, n};
-    must(n + 2 <= (size_t)(w->end - w->at), "a word of a command is cut");
+    ctest_must(n + 2 <= (size_t)(w->end - w->at), "a word of a command is cut");
     w->at += n + 2;
     return word;
 }
@@ -92,33 +93,34 @@ static uint64_t number(struct kvr_bytes word) {
     return strtoull(text, NULL, 10);
 }
 
-static int block_at(const struct mock *m, const char *p) {
+static int block_at(const struct ctest_port *m, const char *p) {
     uint64_t hash;
     memcpy(&hash, p, sizeof hash);
-    int block = universe_find(m->universe, hash);
-    must(block != NOBODY, "an event names a block that doesn't exist");
+    int block = ctest_universe_find(m->universe, hash);
+    ctest_must(block != CTEST_NOBODY, "an event names a block that doesn't exist");
     return block;
 }
 
-static size_t hashes(const struct mock *m, struct words *w, int *blocks) {
-    must(is(next(w), "HASHES"), "HASHES is missing");
+static size_t hashes(const struct ctest_port *m, struct words *w, int *blocks) {
+    ctest_must(is(next(w), "HASHES"), "HASHES is missing");
     struct kvr_bytes blob = next(w);
-    must(blob.n % 8 == 0 && blob.n / 8 <= m->batch_blocks, "%zu bytes of hashes", blob.n);
+    ctest_must(blob.n % 8 == 0 && blob.n / 8 <= m->batch_blocks, "%zu bytes of hashes", blob.n);
     for (size_t i = 0; i < blob.n / 8; i++)
         blocks[i] = block_at(m, blob.p + 8 * i);
     return blob.n / 8;
 }
 
-static enum kvr_code apply_op(struct mock *m, struct words *w, size_t *n_blocks, int *refused) {
+static enum kvr_code apply_op(struct ctest_port *m, struct words *w, size_t *n_blocks,
+                              int *refused) {
     static const char *const tiers[] = {"device", "host", "disk"};
-    static int blocks[MOST_BLOCKS];
+    static int blocks[CTEST_MAX_BLOCKS];
     struct kvr_bytes word = next(w);
     int tier = -1;
     if (is(word, "TIER")) {
         word = next(w);
         for (int i = 0; i < KVR_TIERS; i++)
             if (is(word, tiers[i])) tier = i;
-        must(tier >= 0, "an unknown tier");
+        ctest_must(tier >= 0, "an unknown tier");
         word = next(w);
     }
     if (is(word, "CLEARED")) {
@@ -127,12 +129,12 @@ static enum kvr_code apply_op(struct mock *m, struct words *w, size_t *n_blocks,
     }
     unsigned bit = tier < 0 ? kvr_tier_bit(KVR_DEVICE) : kvr_tier_bit(tier);
     bool stored = is(word, "STORED");
-    int parent = NOBODY;
-    must(stored || is(word, "REMOVED"), "an unknown op");
+    int parent = CTEST_NOBODY;
+    ctest_must(stored || is(word, "REMOVED"), "an unknown op");
     if (stored) {
         word = next(w);
         if (!is(word, "-")) {
-            must(word.n == 8, "a parent of %zu bytes", word.n);
+            ctest_must(word.n == 8, "a parent of %zu bytes", word.n);
             parent = block_at(m, word.p);
         }
     }
@@ -146,26 +148,27 @@ static enum kvr_code apply_op(struct mock *m, struct words *w, size_t *n_blocks,
     return KVR_CODE_OK;
 }
 
-static enum kvr_code apply_ops(struct mock *m, struct words *w) {
+static enum kvr_code apply_ops(struct ctest_port *m, struct words *w) {
     enum kvr_code code = KVR_CODE_OK;
-    int refused = NOBODY;
+    int refused = CTEST_NOBODY;
     size_t stored = 0;
     while (w->left && code == KVR_CODE_OK)
         code = apply_op(m, w, &stored, &refused);
-    must(stored <= m->batch_blocks, "an event of %zu blocks", stored);
+    ctest_must(stored <= m->batch_blocks, "an event of %zu blocks", stored);
     if (code == KVR_CODE_BADCHAIN) m->refused[refused] = true;
     return code;
 }
 
 // The row of the command set's table that the event falls under.
-static enum kvr_code apply(struct mock *m, const struct kvr_command *c, int64_t *n) {
+static enum kvr_code apply(struct ctest_port *m, const struct kvr_command *c, int64_t *n) {
     struct words w = {c->at, c->at + c->n, 1};
     w.left = header(&w, '*');
-    must(is(next(&w), "KVROUTE.EVENT") && is(next(&w), "pool") && is(next(&w), "w"), "not ours");
-    must(number(next(&w)) == 3, "not our rank");
+    ctest_must(is(next(&w), "KVROUTE.EVENT") && is(next(&w), "pool") && is(next(&w), "w"),
+               "not ours");
+    ctest_must(number(next(&w)) == 3, "not our rank");
     uint64_t epoch = number(next(&w)), seq = number(next(&w));
-    struct naive_pool *p = &m->pool;
-    must(epoch >= 1 && epoch <= INT64_MAX && seq >= 1 && w.left, "epoch or seq out of range");
+    struct ctest_pool *p = &m->pool;
+    ctest_must(epoch >= 1 && epoch <= INT64_MAX && seq >= 1 && w.left, "epoch or seq out of range");
     if (!p->exists) return KVR_CODE_NOPOOL;
     if (!p->has_worker) return KVR_CODE_NOWORKER;
     *n = (int64_t)p->epoch;
@@ -178,7 +181,7 @@ static enum kvr_code apply(struct mock *m, const struct kvr_command *c, int64_t 
     m->before = *p;
     if (epoch > p->epoch) drop(p, m->universe->n, KVR_TIER_BITS);
     enum kvr_code code = apply_ops(m, &w);
-    must(code != KVR_CODE_OK || w.at == w.end, "a command has more than it says");
+    ctest_must(code != KVR_CODE_OK || w.at == w.end, "a command has more than it says");
     if (code != KVR_CODE_OK) {
         *p = m->before;
         *n = -1;
@@ -192,7 +195,7 @@ static enum kvr_code apply(struct mock *m, const struct kvr_command *c, int64_t 
 
 // ---- The handle ----------------------------------------------------------------------------------
 
-bool mock_carry_out(struct mock *m) {
+bool ctest_port_carry_out(struct ctest_port *m) {
     static const enum kvr_code failures[] = {
         KVR_CODE_OOM,     KVR_CODE_NOWORKER,  KVR_CODE_NOPOOL,   KVR_CODE_DENIED,
         KVR_CODE_REFUSED, KVR_CODE_WRONGTYPE, KVR_CODE_NOPARENT, KVR_CODE_PROTOCOL};
@@ -200,31 +203,31 @@ bool mock_carry_out(struct mock *m) {
     while (i < m->n && m->queue[i].carried_out)
         i++;
     if (i == m->n) return false;
-    struct sending *s = &m->queue[i];
+    struct ctest_event *s = &m->queue[i];
     s->carried_out = true;
     s->answer = (struct kvr_result){.message = "", .sendings = ++s->times, .number = -1};
-    if (dice_chance(&m->dice, m->fails))
-        s->answer.code = failures[dice_below(&m->dice, sizeof failures / sizeof *failures)];
+    if (ctest_chance(&m->random, m->fails))
+        s->answer.code = failures[ctest_below(&m->random, sizeof failures / sizeof *failures)];
     else
         s->answer.code = apply(m, &s->command, &s->answer.number);
     return true;
 }
 
-static void leave(struct mock *m, size_t i) {
+static void leave(struct ctest_port *m, size_t i) {
     kvr_alloc_free(&m->alloc, m->queue[i].command.base);
     memmove(&m->queue[i], &m->queue[i + 1], (--m->n - i) * sizeof *m->queue);
 }
 
-bool mock_answer(struct mock *m) {
+bool ctest_port_answer(struct ctest_port *m) {
     if (!m->n || !m->queue[0].carried_out) return false;
-    struct sending s = m->queue[0];
+    struct ctest_event s = m->queue[0];
     m->answered[s.answer.code]++;
     leave(m, 0);
     if (s.done) s.done(s.ctx, &s.answer);
     return true;
 }
 
-void mock_tick(struct mock *m, int64_t ms) {
+void ctest_port_tick(struct ctest_port *m, int64_t ms) {
     m->now += ms;
     m->date += (uint64_t)ms * 1000;
     struct kvr_follower *f = m->follower;
@@ -233,49 +236,51 @@ void mock_tick(struct mock *m, int64_t ms) {
     f->wake(f, m->now);
 }
 
-void mock_postpone(struct mock *m) {
+void ctest_port_postpone(struct ctest_port *m) {
     size_t i = 0;
     while (i < m->n && m->queue[i].carried_out)
         i++;
     if (i == m->n) return;
-    struct sending s = m->queue[i];
+    struct ctest_event s = m->queue[i];
     memmove(&m->queue[i], &m->queue[i + 1], (m->n - 1 - i) * sizeof s);
     m->queue[m->n - 1] = s;
 }
 
-void mock_remember(struct mock *m) {
-    size_t i = m->n_snapshots < SNAPSHOTS ? m->n_snapshots++ : dice_below(&m->dice, SNAPSHOTS);
+void ctest_port_remember(struct ctest_port *m) {
+    size_t i = m->n_snapshots < CTEST_PORT_SNAPSHOTS
+                   ? m->n_snapshots++
+                   : ctest_below(&m->random, CTEST_PORT_SNAPSHOTS);
     m->snapshots[i] = m->pool;
 }
 
-static void other_history(struct mock *m) {
+static void other_history(struct ctest_port *m) {
     for (size_t i = 0; i < m->n; i++)
         m->queue[i].carried_out = false;
     if (m->follower) m->follower->history(m->follower);
 }
 
-void mock_failover(struct mock *m) {
-    if (m->n_snapshots) m->pool = m->snapshots[dice_below(&m->dice, m->n_snapshots)];
+void ctest_port_failover(struct ctest_port *m) {
+    if (m->n_snapshots) m->pool = m->snapshots[ctest_below(&m->random, m->n_snapshots)];
     other_history(m);
 }
 
-void mock_restart(struct mock *m) {
+void ctest_port_restart(struct ctest_port *m) {
     memset(&m->pool, 0, sizeof m->pool);
-    m->pool.exists = dice_chance(&m->dice, 50);
+    m->pool.exists = ctest_chance(&m->random, 50);
     other_history(m);
 }
 
 // ---- The port ------------------------------------------------------------------------------------
 
 static void follow(void *handle, struct kvr_follower *f) {
-    struct mock *m = handle;
-    must(!m->follower, "one follower at a time");
+    struct ctest_port *m = handle;
+    ctest_must(!m->follower, "one follower at a time");
     m->follower = f;
 }
 
 static void unfollow(void *handle, struct kvr_follower *f) {
-    struct mock *m = handle;
-    must(m->follower == f, "not the follower");
+    struct ctest_port *m = handle;
+    ctest_must(m->follower == f, "not the follower");
     m->follower = NULL;
 }
 
@@ -285,41 +290,41 @@ static void wake(void *handle, struct kvr_follower *f, int64_t at) {
 }
 
 static int64_t now(void *handle) {
-    return ((struct mock *)handle)->now;
+    return ((struct ctest_port *)handle)->now;
 }
 
 static uint64_t date(void *handle) {
-    return ((struct mock *)handle)->date;
+    return ((struct ctest_port *)handle)->date;
 }
 
 static enum kvr_code send_event(void *handle, struct kvr_command *command, kvr_done *done,
                                 void *ctx) {
-    struct mock *m = handle;
-    if (m->memory.one_in && dice_below(&m->dice, m->memory.one_in) == 0) return KVR_CODE_NOMEM;
-    must(m->n < MOCK_QUEUE, "too many events are under way");
-    m->queue[m->n++] = (struct sending){.command = *command, .done = done, .ctx = ctx};
+    struct ctest_port *m = handle;
+    if (m->memory.one_in && ctest_below(&m->random, m->memory.one_in) == 0) return KVR_CODE_NOMEM;
+    ctest_must(m->n < CTEST_PORT_QUEUE, "too many events are under way");
+    m->queue[m->n++] = (struct ctest_event){.command = *command, .done = done, .ctx = ctx};
     m->sent++;
     return KVR_CODE_OK;
 }
 
 static void detach(void *handle, void *ctx) {
-    struct mock *m = handle;
+    struct ctest_port *m = handle;
     for (size_t i = 0; i < m->n; i++)
         if (m->queue[i].ctx == ctx) m->queue[i].done = NULL;
 }
 
 static void log_line(void *handle, enum kvr_level level, const char *line) {
-    struct mock *m = handle;
+    struct ctest_port *m = handle;
     (void)level;
-    must(!strncmp(line, "publisher w:3: ", 15), "a log line says %s", line);
+    ctest_must(!strncmp(line, "publisher w:3: ", 15), "a log line says %s", line);
     m->logged++;
 }
 
-struct kvr_publisher_port mock_port(struct mock *m) {
+struct kvr_publisher_port ctest_port_interface(struct ctest_port *m) {
     return (struct kvr_publisher_port){.handle = m,
                                        .alloc = &m->alloc,
                                        .pool = {"pool", 4},
-                                       .random = dice_next(&m->dice),
+                                       .random = kvr_random(&m->random),
                                        .follow = follow,
                                        .unfollow = unfollow,
                                        .wake = wake,
@@ -330,21 +335,21 @@ struct kvr_publisher_port mock_port(struct mock *m) {
                                        .log = log_line};
 }
 
-void mock_init(struct mock *m, const struct universe *u, uint64_t seed) {
+void ctest_port_init(struct ctest_port *m, const struct ctest_universe *u, uint64_t seed) {
     memset(m, 0, sizeof *m);
     m->universe = u;
     m->alloc = testmem_alloc(&m->memory);
-    m->dice.state = m->memory.random = seed;
+    m->random = m->memory.random = seed;
     m->now = 1000;
     m->date = 1000000;
     m->pool.exists = m->pool.has_worker = true;
-    m->batch_blocks = MOST_BLOCKS;
+    m->batch_blocks = CTEST_MAX_BLOCKS;
 }
 
-void mock_finish(struct mock *m) {
-    must(!m->follower, "somebody still follows");
+void ctest_port_finish(struct ctest_port *m) {
+    ctest_must(!m->follower, "somebody still follows");
     while (m->n) {
-        must(!m->queue[0].done, "an event under way belongs to nobody");
+        ctest_must(!m->queue[0].done, "an event under way belongs to nobody");
         leave(m, 0);
     }
     testmem_all_free(&m->memory, "a publisher");

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A publisher on a mock, and a naive truth beside it: random calls, failures and failovers, and the
 // check that the pool ends up with what the rank holds.
-#ifndef CLIENT_SCENE_H
-#define CLIENT_SCENE_H
+#ifndef CTEST_PUBLISHER_H
+#define CTEST_PUBLISHER_H
 
-#include "mock.h"
+#include "ctest_port.h"
 
 // How often things happen, per 1,000 steps, unless it says otherwise.
-struct profile {
+struct ctest_profile {
     size_t blocks;
-    unsigned straight;      // percent, see universe_make
+    unsigned straight;      // percent, see ctest_universe_make
     size_t steps;           //
     size_t max_blocks;      // 0: enough for all
     size_t batch_blocks;    // at most; drawn
@@ -28,28 +28,31 @@ struct profile {
     bool busy;              // whole paths are stored, so that there is much to publish
 };
 
-struct scene {
-    const struct profile *profile;
-    struct universe universe;
-    struct naive_truth naive;
-    struct mock mock;
-    struct dice dice;
+struct ctest_publisher {
+    const struct ctest_profile *profile;
+    struct ctest_universe universe;
+    struct ctest_truth naive;
+    struct ctest_port mock;
+    uint64_t random; // the state
     struct kvr_publisher *publisher;
     unsigned down; // steps until the outage is over
 };
 
-struct scene *scene_new(const struct profile *f, uint64_t seed);
-void scene_free(struct scene *s); // also in the middle of things
-void scene_step(struct scene *s); // one call or event, and a check of all invariants
+struct ctest_publisher *ctest_publisher_new(const struct ctest_profile *f, uint64_t seed);
+void ctest_publisher_free(struct ctest_publisher *s); // also in the middle of things
+void ctest_publisher_step(
+    struct ctest_publisher *s); // one call or event, and a check of all invariants
 // Everything works from now on: waits until all is published, then compares the pool with the truth.
-void scene_settle(struct scene *s);
-void scene_run(void *ctx, uint64_t seed); // all of a profile; for with_seeds
+void ctest_publisher_settle(struct ctest_publisher *s);
+void ctest_publisher_run(void *ctx, uint64_t seed); // all of a profile; for ctest_with_seeds
 
 // Calls of the publisher, with the naive truth beside it.
-void scene_store(struct scene *s, int tier, int parent, const int *blocks, size_t n);
-void scene_remove(struct scene *s, int tier, const int *blocks, size_t n);
-void scene_clear(struct scene *s, int tier);
-void scene_work(struct scene *s); // the handle and the pool do what there is to do
-void scene_check(struct scene *s);
+void ctest_publisher_store(struct ctest_publisher *s, int tier, int parent, const int *blocks,
+                           size_t n);
+void ctest_publisher_remove(struct ctest_publisher *s, int tier, const int *blocks, size_t n);
+void ctest_publisher_clear(struct ctest_publisher *s, int tier);
+void ctest_publisher_work(
+    struct ctest_publisher *s); // the handle and the pool do what there is to do
+void ctest_publisher_check(struct ctest_publisher *s);
 
 #endif

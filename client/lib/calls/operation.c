@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See calls.h.
-#include "calls.h"
+// See operation.h.
+#include "operation.h"
 
 #include <assert.h>
 

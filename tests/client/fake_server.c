@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fake's thread: connections, commands, faults; see fake.h.
+// The fake's thread: connections, commands, faults; see fake_server.h.
 //
 // Nothing here waits but poll(): a client that doesn't read what it is sent, or that never comes back,
 // holds up nobody. What the test thread changes, it changes under the lock, and the thread looks at it
 // anew for every command.
 #define _GNU_SOURCE // accept4
-#include "fake.h"
+#include "fake_server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +19,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "fake_impl.h"
+#include "fake_pool.h"
 #include "tests/support/home.h"
 
 enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56, NAMES = 40, SAID = 600 };
 
-struct conn {
+struct fake_connection {
     int fd, node;
     uint64_t id;     // for CLIENT ID and CLIENT KILL
     int64_t stalled; // nothing is heard until then; 0: now
@@ -32,10 +32,10 @@ struct conn {
     bool slow;       // says every byte alone
     bool ending;     // closes when all is written
     bool asking;
-    struct buf in, out;
+    struct fake_buf in, out;
 };
 
-struct fake {
+struct fake_server {
     pthread_t thread;
     pthread_mutex_t lock;
     int wake; // an eventfd
@@ -43,11 +43,11 @@ struct fake {
     int listeners[FAKE_NODES], n_nodes;
     bool deaf;      // nobody listens
     char path[108]; // of the unix socket, if it is one
-    struct conn conns[MAX_CONNS];
+    struct fake_connection conns[MAX_CONNS];
     size_t n_conns;
-    struct pool pool, kept; // kept: what a failover goes back to
+    struct fake_pool pool, kept; // kept: what a failover goes back to
     // Counting and misbehaving.
-    struct fault fault;
+    struct fake_fault fault;
     uint64_t heard, fault_at, faults, last_id;
     bool fault_stays;
     char story[STORY][STORY_WORD];
@@ -57,15 +57,15 @@ struct fake {
 
 // ---- Connections ---------------------------------------------------------------------------------
 
-static void drop_conn(struct fake *f, size_t i) {
-    struct conn *c = &f->conns[i];
+static void drop_conn(struct fake_server *f, size_t i) {
+    struct fake_connection *c = &f->conns[i];
     close(c->fd);
     free(c->in.p);
     free(c->out.p);
     *c = f->conns[--f->n_conns];
 }
 
-static void drop_all(struct fake *f) {
+static void drop_all(struct fake_server *f) {
     while (f->n_conns)
         drop_conn(f, f->n_conns - 1);
 }
@@ -79,13 +79,13 @@ static int listen_unix(const char *path) {
     return fd;
 }
 
-static void close_listeners(struct fake *f) {
+static void close_listeners(struct fake_server *f) {
     for (int i = 0; i < f->n_nodes; i++)
         if (f->listeners[i] >= 0) close(f->listeners[i]);
 }
 
 // A TCP port is kept, so that nobody else's server is there when our clients look for ours.
-static void stop_listening(struct fake *f) {
+static void stop_listening(struct fake_server *f) {
     if (f->deaf) return;
     f->deaf = true;
     if (f->path[0]) {
@@ -97,7 +97,7 @@ static void stop_listening(struct fake *f) {
         home_deafen(f->listeners[i]);
 }
 
-static void listen_again(struct fake *f) {
+static void listen_again(struct fake_server *f) {
     if (!f->deaf) return;
     f->deaf = false;
     if (f->path[0]) f->listeners[0] = listen_unix(f->path);
@@ -105,25 +105,26 @@ static void listen_again(struct fake *f) {
         home_listen_again(f->listeners[i]);
 }
 
-static void accept_one(struct fake *f, int node) {
+static void accept_one(struct fake_server *f, int node) {
     int fd = accept4(f->listeners[node], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return;
-    if (f->n_conns == MAX_CONNS) { // a client that leaks connections must not look well served
+    if (f->n_conns ==
+        MAX_CONNS) { // a client that leaks connections ctest_must not look well served
         fprintf(stderr, "the fake has %d connections\n", MAX_CONNS);
         abort();
     }
-    f->conns[f->n_conns++] = (struct conn){.fd = fd, .node = node, .id = ++f->last_id};
+    f->conns[f->n_conns++] = (struct fake_connection){.fd = fd, .node = node, .id = ++f->last_id};
 }
 
 // ---- Commands ------------------------------------------------------------------------------------
 
-static void broken(const struct conn *c) {
+static void broken(const struct fake_connection *c) {
     fprintf(stderr, "the client sent what is no command:\n%.*s\n", (int)c->in.n, c->in.p);
     abort();
 }
 
 // Reads "*12\r\n" or "$12\r\n" at *at. false: it isn't all there.
-static bool read_count(const struct conn *c, size_t *at, char kind, size_t *count) {
+static bool read_count(const struct fake_connection *c, size_t *at, char kind, size_t *count) {
     const char *p = c->in.p + *at, *end = c->in.p + c->in.n;
     if (p == end) return false;
     if (*p++ != kind) broken(c);
@@ -140,7 +141,7 @@ static bool read_count(const struct conn *c, size_t *at, char kind, size_t *coun
 }
 
 // A whole command at the start of what was read: its length; 0: not all of it is there.
-static size_t read_command(const struct conn *c, struct word *argv, size_t *argc) {
+static size_t read_command(const struct fake_connection *c, struct fake_word *argv, size_t *argc) {
     size_t at = 0, n, len;
     if (!read_count(c, &at, '*', &n)) return 0;
     if (n == 0) broken(c);
@@ -148,7 +149,7 @@ static size_t read_command(const struct conn *c, struct word *argv, size_t *argc
         if (!read_count(c, &at, '$', &len)) return 0;
         if (c->in.n < at + len + 2) return 0;
         if (memcmp(c->in.p + at + len, "\r\n", 2) != 0) broken(c);
-        if (i < FAKE_WORDS) argv[i] = (struct word){c->in.p + at, len};
+        if (i < FAKE_WORDS) argv[i] = (struct fake_word){c->in.p + at, len};
         at += len + 2;
     }
     *argc = n;
@@ -156,16 +157,17 @@ static size_t read_command(const struct conn *c, struct word *argv, size_t *argc
 }
 
 // "node:NAME second third=answer", for people who look for what has happened.
-static void note(struct fake *f, const struct conn *c, const struct word *argv, size_t argc,
-                 const struct buf *said, bool faulty) {
+static void note(struct fake_server *f, const struct fake_connection *c,
+                 const struct fake_word *argv, size_t argc, const struct fake_buf *said,
+                 bool faulty) {
     char *line = f->story[f->n_story++ % STORY];
     size_t n = (size_t)snprintf(line, STORY_WORD, "%d:", c->node);
     const char *name =
         argv[0].n > 8 && !memcmp(argv[0].p, "KVROUTE.", 8) ? argv[0].p + 8 : argv[0].p;
     for (size_t i = 0; i < argc && i < 4 && n < STORY_WORD - 8; i++) {
-        int most = i == 3 && word_is(argv[3], "HASHES") ? 0 : 14;
+        int most = i == 3 && fake_word_is(argv[3], "HASHES") ? 0 : 14;
         int len = i ? (int)argv[i].n : (int)(argv[0].n - (size_t)(name - argv[0].p));
-        if (word_is(argv[i], FAKE_POOL)) continue;
+        if (fake_word_is(argv[i], FAKE_POOL)) continue;
         n += (size_t)snprintf(line + n, STORY_WORD - n, "%s%.*s", i ? " " : "",
                               len < most ? len : most, i ? argv[i].p : name);
     }
@@ -180,97 +182,98 @@ static bool begins_with(const char *line, const char *name, size_t n) {
     return !strncmp(line, name, n) && (!line[n] || line[n] == ' ');
 }
 
-static void remember(struct fake *f, const struct word *argv, size_t argc) {
+static void remember(struct fake_server *f, const struct fake_word *argv, size_t argc) {
     size_t i = 0, n = 0;
     while (i < NAMES && f->said[i][0] && !begins_with(f->said[i], argv[0].p, argv[0].n))
         i++;
     if (i == NAMES || argv[0].n > 30) return;
     for (size_t k = 0; k < argc && k < FAKE_WORDS && n < SAID - 1; k++) {
-        bool blob = k && word_is(argv[k - 1], "HASHES");
+        bool blob = k && fake_word_is(argv[k - 1], "HASHES");
         int added = snprintf(f->said[i] + n, SAID - n, "%s%.*s", k ? " " : "",
                              blob ? 3 : (int)argv[k].n, blob ? "…" : argv[k].p);
         n += added > 0 ? (size_t)added : 0;
     }
 }
 
-static bool is_faulty(const struct fake *f) {
-    return f->fault.kind != FAULT_NONE &&
+static bool is_faulty(const struct fake_server *f) {
+    return f->fault.kind != FAKE_FAULT_NONE &&
            (f->heard == f->fault_at || (f->fault_stays && f->heard > f->fault_at));
 }
 
 // Whether a command that meets the fault is carried out all the same: an error says that it wasn't.
-static bool carries_out(const struct fault *fault) {
+static bool carries_out(const struct fake_fault *fault) {
     switch (fault->kind) {
-    case FAULT_SAY:
+    case FAKE_FAULT_SAY:
         return fault->bytes[0] != '-';
-    case FAULT_DROP:
-    case FAULT_STALL:
-    case FAULT_REDIRECT:
+    case FAKE_FAULT_DROP:
+    case FAKE_FAULT_STALL:
+    case FAKE_FAULT_REDIRECT:
         return false;
     default:
         return true;
     }
 }
 
-static void misbehave(struct fake *f, struct conn *c, const struct buf *right) {
-    const struct fault *fault = &f->fault;
+static void misbehave(struct fake_server *f, struct fake_connection *c,
+                      const struct fake_buf *right) {
+    const struct fake_fault *fault = &f->fault;
     size_t n = fault->n ? fault->n : fault->bytes ? strlen(fault->bytes) : 0;
     f->faults++;
     switch (fault->kind) {
-    case FAULT_SAY:
-        buf_add(&c->out, fault->bytes, n);
+    case FAKE_FAULT_SAY:
+        fake_buf_add(&c->out, fault->bytes, n);
         break;
-    case FAULT_SAY_HANG:
-    case FAULT_SAY_CLOSE:
-        buf_add(&c->out, fault->bytes, n);
+    case FAKE_FAULT_SAY_HANG:
+    case FAKE_FAULT_SAY_CLOSE:
+        fake_buf_add(&c->out, fault->bytes, n);
         c->mute = true;
-        c->ending = fault->kind == FAULT_SAY_CLOSE;
+        c->ending = fault->kind == FAKE_FAULT_SAY_CLOSE;
         break;
-    case FAULT_HALF_HANG:
-    case FAULT_HALF_CLOSE:
-        buf_add(&c->out, right->p, right->n / 2);
+    case FAKE_FAULT_HALF_HANG:
+    case FAKE_FAULT_HALF_CLOSE:
+        fake_buf_add(&c->out, right->p, right->n / 2);
         c->mute = true;
-        c->ending = fault->kind == FAULT_HALF_CLOSE;
+        c->ending = fault->kind == FAKE_FAULT_HALF_CLOSE;
         break;
-    case FAULT_HANG:
+    case FAKE_FAULT_HANG:
         c->mute = true;
         break;
-    case FAULT_CLOSE:
-    case FAULT_DROP:
+    case FAKE_FAULT_CLOSE:
+    case FAKE_FAULT_DROP:
         c->mute = c->ending = true;
         break;
-    case FAULT_DIE:
+    case FAKE_FAULT_DIE:
         stop_listening(f);
         for (size_t i = 0; i < f->n_conns; i++)
             f->conns[i].mute = f->conns[i].ending = true;
         break;
-    case FAULT_TWICE:
-        buf_add(&c->out, right->p, right->n);
-        buf_add(&c->out, right->p, right->n);
+    case FAKE_FAULT_TWICE:
+        fake_buf_add(&c->out, right->p, right->n);
+        fake_buf_add(&c->out, right->p, right->n);
         break;
-    case FAULT_BYTEWISE:
-        buf_add(&c->out, right->p, right->n);
+    case FAKE_FAULT_BYTEWISE:
+        fake_buf_add(&c->out, right->p, right->n);
         c->slow = true;
         break;
-    case FAULT_REDIRECT:
-        buf_text(&c->out, "-%s %d 127.0.0.1:%d\r\n", fault->bytes, FAKE_SLOT,
-                 f->pool.ports[fault->n]);
+    case FAKE_FAULT_REDIRECT:
+        fake_buf_text(&c->out, "-%s %d 127.0.0.1:%d\r\n", fault->bytes, FAKE_SLOT,
+                      f->pool.ports[fault->n]);
         break;
-    case FAULT_STALL: // see obey()
-    case FAULT_NONE:
+    case FAKE_FAULT_STALL: // see obey()
+    case FAKE_FAULT_NONE:
         break;
     }
 }
 
 // The two commands that are about connections, which the pool knows nothing of. false: another one.
-static bool about_conns(struct fake *f, const struct conn *c, const struct word *argv, size_t argc,
-                        struct buf *out) {
-    if (argc < 2 || !word_is(argv[0], "CLIENT")) return false;
-    if (word_is(argv[1], "ID")) {
-        buf_text(out, ":%llu\r\n", (unsigned long long)c->id);
+static bool about_conns(struct fake_server *f, const struct fake_connection *c,
+                        const struct fake_word *argv, size_t argc, struct fake_buf *out) {
+    if (argc < 2 || !fake_word_is(argv[0], "CLIENT")) return false;
+    if (fake_word_is(argv[1], "ID")) {
+        fake_buf_text(out, ":%llu\r\n", (unsigned long long)c->id);
         return true;
     }
-    if (argc != 4 || !word_is(argv[1], "KILL") || !word_is(argv[2], "ID")) return false;
+    if (argc != 4 || !fake_word_is(argv[1], "KILL") || !fake_word_is(argv[2], "ID")) return false;
     char digits[24];
     int killed = 0;
     snprintf(digits, sizeof digits, "%.*s", (int)argv[3].n, argv[3].p);
@@ -280,34 +283,34 @@ static bool about_conns(struct fake *f, const struct conn *c, const struct word 
             f->conns[i].mute = f->conns[i].ending = true;
             f->conns[i].out.n = 0;
         }
-    buf_text(out, ":%d\r\n", killed);
+    fake_buf_text(out, ":%d\r\n", killed);
     return true;
 }
 
-static void obey(struct fake *f, struct conn *c) {
-    struct word argv[FAKE_WORDS];
+static void obey(struct fake_server *f, struct fake_connection *c) {
+    struct fake_word argv[FAKE_WORDS];
     size_t argc, used, done = 0;
-    struct buf whole = c->in;
+    struct fake_buf whole = c->in;
     while (!c->mute && (used = read_command(c, argv, &argc)) > 0) {
         f->heard++;
         bool faulty = is_faulty(f);
-        struct buf right = {0};
-        if (faulty && f->fault.kind == FAULT_STALL && !c->stalled) {
+        struct fake_buf right = {0};
+        if (faulty && f->fault.kind == FAKE_FAULT_STALL && !c->stalled) {
             c->stalled = now_ms() + STALL_MS;
             f->faults++;
             break; // it is heard anew when that is over
         }
-        if (f->fault.kind == FAULT_STALL) faulty = false;
+        if (f->fault.kind == FAKE_FAULT_STALL) faulty = false;
         if ((!faulty || carries_out(&f->fault)) && !about_conns(f, c, argv, argc, &right))
-            pool_answer(&f->pool, c->node, &c->asking, argv, argc, &right);
+            fake_pool_answer(&f->pool, c->node, &c->asking, argv, argc, &right);
         // A server that hasn't done a thing may fail to say so, but doesn't claim to have done it.
-        if (f->fault.kind == FAULT_SAY && right.n && right.p[0] == '-') faulty = false;
+        if (f->fault.kind == FAKE_FAULT_SAY && right.n && right.p[0] == '-') faulty = false;
         note(f, c, argv, argc, &right, faulty);
         remember(f, argv, argc);
         if (faulty)
             misbehave(f, c, &right);
         else
-            buf_add(&c->out, right.p, right.n);
+            fake_buf_add(&c->out, right.p, right.n);
         free(right.p);
         done += used;
         c->in.p += used;
@@ -322,18 +325,18 @@ static void obey(struct fake *f, struct conn *c) {
 // ---- The thread ----------------------------------------------------------------------------------
 
 // false: the connection is over.
-static bool hear(struct fake *f, struct conn *c) {
+static bool hear(struct fake_server *f, struct fake_connection *c) {
     char bytes[65536];
     ssize_t n = read(c->fd, bytes, sizeof bytes);
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     if (n == 0) return false;
     if (c->mute) return true;
-    buf_add(&c->in, bytes, (size_t)n);
+    fake_buf_add(&c->in, bytes, (size_t)n);
     obey(f, c);
     return true;
 }
 
-static bool say(struct conn *c) {
+static bool say(struct fake_connection *c) {
     size_t done = 0;
     while (done < c->out.n) {
         size_t most = c->slow ? 1 : c->out.n - done;
@@ -347,13 +350,13 @@ static bool say(struct conn *c) {
     return c->out.n || !c->ending;
 }
 
-static size_t watch(const struct fake *f, struct pollfd *fds) {
+static size_t watch(const struct fake_server *f, struct pollfd *fds) {
     size_t n = 0;
     fds[n++] = (struct pollfd){f->wake, POLLIN, 0};
     for (int i = 0; i < f->n_nodes; i++)
         fds[n++] = (struct pollfd){f->deaf ? -1 : f->listeners[i], POLLIN, 0}; // -1: passed over
     for (size_t i = 0; i < f->n_conns; i++) {
-        const struct conn *c = &f->conns[i];
+        const struct fake_connection *c = &f->conns[i];
         fds[n++] =
             (struct pollfd){c->stalled ? -1 : c->fd, (short)(POLLIN | (c->out.n ? POLLOUT : 0)), 0};
     }
@@ -361,7 +364,7 @@ static size_t watch(const struct fake *f, struct pollfd *fds) {
 }
 
 // ms until the first stalled connection goes on; -1: there is none.
-static int until_thaw(const struct fake *f) {
+static int until_thaw(const struct fake_server *f) {
     int64_t first = -1, now = now_ms();
     for (size_t i = 0; i < f->n_conns; i++) {
         int64_t left = f->conns[i].stalled - now;
@@ -372,9 +375,9 @@ static int until_thaw(const struct fake *f) {
     return (int)first;
 }
 
-static void thaw(struct fake *f) {
+static void thaw(struct fake_server *f) {
     for (size_t i = f->n_conns; i-- > 0;) {
-        struct conn *c = &f->conns[i];
+        struct fake_connection *c = &f->conns[i];
         if (!c->stalled || c->stalled > now_ms()) continue;
         if (c->in.n) obey(f, c);
         c->stalled = 0;
@@ -382,10 +385,10 @@ static void thaw(struct fake *f) {
     }
 }
 
-static void serve(struct fake *f, const struct pollfd *fds) {
+static void serve(struct fake_server *f, const struct pollfd *fds) {
     const struct pollfd *of_conns = fds + 1 + f->n_nodes;
     for (size_t i = f->n_conns; i-- > 0;) { // from the end: dropping moves the last one
-        struct conn *c = &f->conns[i];
+        struct fake_connection *c = &f->conns[i];
         bool good = !(of_conns[i].revents & (POLLIN | POLLHUP | POLLERR)) || hear(f, c);
         if (!good || !say(c)) drop_conn(f, i);
     }
@@ -396,7 +399,7 @@ static void serve(struct fake *f, const struct pollfd *fds) {
 }
 
 static void *run(void *arg) {
-    struct fake *f = arg;
+    struct fake_server *f = arg;
     struct pollfd fds[1 + FAKE_NODES + MAX_CONNS];
     pthread_mutex_lock(&f->lock);
     while (!f->stop) {
@@ -416,25 +419,25 @@ static void *run(void *arg) {
 }
 
 // What a test does to the fake happens between two of its steps.
-static void take(struct fake *f) {
+static void take(struct fake_server *f) {
     pthread_mutex_lock(&f->lock);
 }
 
-static void give(struct fake *f) {
+static void give(struct fake_server *f) {
     uint64_t one = 1; // a counter: however often this is, nobody waits for the thread
     if (write(f->wake, &one, sizeof one) != sizeof one) abort();
     pthread_mutex_unlock(&f->lock);
 }
 
-static void tell(struct fake *f, const char *what) {
+static void tell(struct fake_server *f, const char *what) {
     snprintf(f->story[f->n_story++ % STORY], STORY_WORD, "(%s)", what);
 }
 
 // ---- What tests call -----------------------------------------------------------------------------
 
-struct fake *fake_start(enum fake_kind kind) {
+struct fake_server *fake_start(enum fake_kind kind) {
     static unsigned serial;
-    struct fake *f = calloc(1, sizeof *f);
+    struct fake_server *f = calloc(1, sizeof *f);
     if (!f || (f->wake = eventfd(0, EFD_CLOEXEC)) < 0) abort();
     pthread_mutex_init(&f->lock, NULL);
     f->pool.kind = kind;
@@ -452,7 +455,7 @@ struct fake *fake_start(enum fake_kind kind) {
     return f;
 }
 
-void fake_stop(struct fake *f) {
+void fake_stop(struct fake_server *f) {
     take(f);
     f->stop = true;
     give(f);
@@ -465,7 +468,7 @@ void fake_stop(struct fake *f) {
     free(f);
 }
 
-void fake_url(struct fake *f, const char *settings, char *out, size_t size) {
+void fake_url(struct fake_server *f, const char *settings, char *out, size_t size) {
     const int *ports = f->pool.ports;
     switch (f->pool.kind) {
     case FAKE_UNIX:
@@ -483,7 +486,7 @@ void fake_url(struct fake *f, const char *settings, char *out, size_t size) {
     }
 }
 
-void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool stay) {
+void fake_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay) {
     take(f);
     f->fault = *fault;
     f->fault_at = f->heard + at;
@@ -491,43 +494,43 @@ void fake_fault(struct fake *f, const struct fault *fault, uint64_t at, bool sta
     give(f);
 }
 
-void fake_heal(struct fake *f) {
+void fake_heal(struct fake_server *f) {
     take(f);
     tell(f, "heals");
-    f->fault.kind = FAULT_NONE;
+    f->fault.kind = FAKE_FAULT_NONE;
     listen_again(f);
     give(f);
 }
 
-uint64_t fake_heard(struct fake *f) {
+uint64_t fake_heard(struct fake_server *f) {
     take(f);
     uint64_t n = f->heard;
     give(f);
     return n;
 }
 
-uint64_t fake_faults(struct fake *f) {
+uint64_t fake_faults(struct fake_server *f) {
     take(f);
     uint64_t n = f->faults;
     give(f);
     return n;
 }
 
-size_t fake_live(struct fake *f) {
+size_t fake_live(struct fake_server *f) {
     take(f);
     size_t n = f->pool.n_live;
     give(f);
     return n;
 }
 
-bool fake_has(struct fake *f, const char *id, size_t n) {
+bool fake_has(struct fake_server *f, const char *id, size_t n) {
     take(f);
-    bool has = pool_has(&f->pool, id, n);
+    bool has = fake_pool_has(&f->pool, id, n);
     give(f);
     return has;
 }
 
-void fake_story(struct fake *f, const char *about, char *out, size_t size) {
+void fake_story(struct fake_server *f, const char *about, char *out, size_t size) {
     enum { LAST = 60 };
     take(f);
     uint64_t first = f->n_story > STORY ? f->n_story - STORY : 0;
@@ -542,7 +545,7 @@ void fake_story(struct fake *f, const char *about, char *out, size_t size) {
     give(f);
 }
 
-void fake_said(struct fake *f, const char *name, char *out, size_t size) {
+void fake_said(struct fake_server *f, const char *name, char *out, size_t size) {
     take(f);
     snprintf(out, size, "%s", "");
     for (size_t i = 0; i < NAMES; i++)
@@ -550,7 +553,7 @@ void fake_said(struct fake *f, const char *name, char *out, size_t size) {
     give(f);
 }
 
-void fake_lie(struct fake *f, const struct fake_lies *lies) {
+void fake_lie(struct fake_server *f, const struct fake_lies *lies) {
     take(f);
     bool swapped = lies && lies->swapped;
     f->pool.epoch += swapped != f->pool.lies.swapped;
@@ -558,28 +561,28 @@ void fake_lie(struct fake *f, const struct fake_lies *lies) {
     give(f);
 }
 
-int fake_port(struct fake *f, int node) {
+int fake_port(struct fake_server *f, int node) {
     return f->pool.ports[node];
 }
 
-void fake_forget(struct fake *f) {
+void fake_forget(struct fake_server *f) {
     take(f);
     tell(f, "forgets");
-    pool_forget(&f->pool);
+    fake_pool_forget(&f->pool);
     give(f);
 }
 
-void fake_keep(struct fake *f) {
+void fake_keep(struct fake_server *f) {
     take(f);
     tell(f, "keeps");
     f->kept = f->pool;
     give(f);
 }
 
-void fake_go_back(struct fake *f) {
+void fake_go_back(struct fake_server *f) {
     take(f);
     tell(f, "goes back");
-    struct pool *p = &f->pool;
+    struct fake_pool *p = &f->pool;
     memcpy(p->live, f->kept.live, sizeof p->live);
     p->n_live = f->kept.n_live;
     p->version = f->kept.version;
@@ -588,7 +591,7 @@ void fake_go_back(struct fake *f) {
     give(f);
 }
 
-void fake_hang_up(struct fake *f) {
+void fake_hang_up(struct fake_server *f) {
     take(f);
     tell(f, "hangs up");
     // A close alone waits for the thread, which may be polling.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See crowd.h.
-#include "crowd.h"
+// See ctest_parallel.h.
+#include "ctest_parallel.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 enum { THREADS = 12, HANGS_MS = 120000, TELL = 20 };
 
 struct work {
-    const struct crowd *crowd;
+    const struct ctest_parallel *crowd;
     pthread_mutex_t lock;
     size_t next, wrong, names;
     struct {
@@ -24,8 +24,8 @@ struct work {
 
 static void *run(void *arg) {
     struct work *w = arg;
-    const struct crowd *c = w->crowd;
-    char wrong[CROWD_TEXT], name[CROWD_TEXT];
+    const struct ctest_parallel *c = w->crowd;
+    char wrong[CTEST_TEXT], name[CTEST_TEXT];
     pthread_mutex_lock(&w->lock);
     size_t me = w->names++;
     while (w->next < c->n) {
@@ -46,8 +46,8 @@ static void *run(void *arg) {
 
 // A blocking call that never returns would hold up the test for ever.
 static bool watch(struct work *w) {
-    const struct crowd *c = w->crowd;
-    char name[CROWD_TEXT];
+    const struct ctest_parallel *c = w->crowd;
+    char name[CTEST_TEXT];
     pthread_mutex_lock(&w->lock);
     bool busy = w->next < c->n;
     for (size_t i = 0; i < THREADS; i++) {
@@ -62,7 +62,7 @@ static bool watch(struct work *w) {
     return busy;
 }
 
-size_t crowd_run(const struct crowd *c) {
+size_t ctest_parallel_run(const struct ctest_parallel *c) {
     struct work w = {.crowd = c};
     pthread_t threads[THREADS];
     pthread_mutex_init(&w.lock, NULL);
@@ -76,17 +76,10 @@ size_t crowd_run(const struct crowd *c) {
     return w.wrong;
 }
 
-uint64_t crowd_seed(void) {
+uint64_t ctest_seed(void) {
     const char *text = getenv("KVROUTE_SEED");
     uint64_t seed = text && *text ? strtoull(text, NULL, 10)
                                   : (uint64_t)now_ms() * 1000 + (uint64_t)getpid() % 1000;
     fprintf(stderr, "KVROUTE_SEED=%llu\n", (unsigned long long)seed);
     return seed;
-}
-
-uint64_t crowd_draw(uint64_t *state) {
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
 }

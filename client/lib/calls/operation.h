@@ -27,8 +27,8 @@
 // a call that the server asks to repeat waits aside while others pass it.
 //
 // What an answer means for what the handle remembers isn't known here: the functions in `events` do.
-#ifndef KVR_CALLS_CALLS_H
-#define KVR_CALLS_CALLS_H
+#ifndef KVR_CALLS_OPERATION_H
+#define KVR_CALLS_OPERATION_H
 
 #include "client/common/arena.h"
 #include "client/common/list.h"

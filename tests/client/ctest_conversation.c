@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See talk.h.
-#include "talk.h"
+// See ctest_conversation.h.
+#include "ctest_conversation.h"
 
 #include <kvroute/adapters/libevent.h>
 #include <stdarg.h>
@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 
 enum { BLOCKS = 4, MAX_CALLS = 64, IDS = 3 };
 
 // A call under way. Freed with the talk, so that a second answer is noticed and not a crash.
 struct asked {
-    struct talk *talk;
+    struct ctest_conversation *talk;
     const struct step *step;
-    int64_t at, limit; // ms: when it was asked, and by when there must be an answer
+    int64_t at, limit; // ms: when it was asked, and by when there ctest_must be an answer
     unsigned answers;
     bool goes_on; // with the next step, when answered
 };
 
-struct talk {
-    enum talk_form form;
+struct ctest_conversation {
+    enum ctest_form form;
     struct event_base *base;
     struct event *wait; // ends a turn of the loop
     struct kvr_client *client;
@@ -42,8 +42,8 @@ static const uint64_t hashes[BLOCKS] = {11, 22, 0, UINT64_MAX};
 static const struct kvr_bytes labels[] = {{"zone=a", 6}, {"gpu \r\n", 6}, {"zone=b", 6}};
 static const struct kvr_bytes ids[] = {{"request-a", 9}, {"request \r\n\0b", 12}, {"c", 1}};
 
-__attribute__((format(printf, 2, 3))) static void complain(struct talk *t, const char *format,
-                                                           ...) {
+__attribute__((format(printf, 2, 3))) static void complain(struct ctest_conversation *t,
+                                                           const char *format, ...) {
     if (t->complaint[0]) return;
     va_list args;
     va_start(args, format);
@@ -229,25 +229,26 @@ static const struct step {
     {"release_all", NULL, NUMBER, 0, 7},
     {"worker_del", worker_del, NUMBER, 0, 0},
 };
-_Static_assert(sizeof steps / sizeof *steps == TALK_STEPS, "talk.h tells how many there are");
+_Static_assert(sizeof steps / sizeof *steps == CTEST_STEPS, "talk.h tells how many there are");
 static const struct step *const the_select = &steps[2], *const the_release = &steps[11];
 
 // Begins a call, or makes it. NULL with a done: begun, or *code says why not.
-static const struct kvr_result *begin(struct talk *t, const struct step *step, kvr_done *done,
-                                      void *ctx, enum kvr_code *code) {
+static const struct kvr_result *begin(struct ctest_conversation *t, const struct step *step,
+                                      kvr_done *done, void *ctx, enum kvr_code *code) {
     if (step->ask) return step->ask(t->client, done, ctx, code);
-    unsigned mask = t->form == TALK_RUN ? step->releases : step->releases & t->held;
+    unsigned mask = t->form == CTEST_RUN ? step->releases : step->releases & t->held;
     return release(t->client, done, ctx, code, mask);
 }
 
-static bool is_void(const struct talk *t, const struct step *step) {
-    return !step->ask && t->form != TALK_RUN && !(step->releases & t->held);
+static bool is_void(const struct ctest_conversation *t, const struct step *step) {
+    return !step->ask && t->form != CTEST_RUN && !(step->releases & t->held);
 }
 
 // ---- Answers -------------------------------------------------------------------------------------
 
 // Reads everything there is, so that a pointer that leads nowhere is found.
-static void look_at(struct talk *t, const struct step *step, const struct kvr_result *r) {
+static void look_at(struct ctest_conversation *t, const struct step *step,
+                    const struct kvr_result *r) {
     uint64_t sum = 0;
     if (!r->message || (r->code == KVR_CODE_OK) != (r->message[0] == 0))
         complain(t, "%s: %s with the message \"%s\"", step->name, kvr_code_name(r->code),
@@ -289,11 +290,11 @@ static void look_at(struct talk *t, const struct step *step, const struct kvr_re
         if (kvr_info_int(r, "no such field", -7) != -7) complain(t, "a field out of nothing");
         break;
     }
-    __asm__ volatile("" : : "r"(sum)); // the reading must not be optimised away
+    __asm__ volatile("" : : "r"(sum)); // the reading ctest_must not be optimised away
 }
 
-static void count_answer(struct talk *t, const struct step *step, const struct kvr_result *r,
-                         int64_t limit) {
+static void count_answer(struct ctest_conversation *t, const struct step *step,
+                         const struct kvr_result *r, int64_t limit) {
     if (!r) {
         complain(t, "%s returned NULL", step->name);
         return;
@@ -304,16 +305,16 @@ static void count_answer(struct talk *t, const struct step *step, const struct k
     if (r->code > KVR_CODE_CLOSED) complain(t, "%s: code %d", step->name, (int)r->code);
     if (now_ms() > limit)
         complain(t, "%s was answered %ld ms too late", step->name,
-                 (long)(now_ms() - limit + TALK_SLACK));
+                 (long)(now_ms() - limit + CTEST_SLACK));
     if (r->code == KVR_CODE_OK) t->held = (t->held | step->books) & ~step->releases;
     look_at(t, step, r);
 }
 
-static void go_on(struct talk *t);
+static void go_on(struct ctest_conversation *t);
 
 static void answered(void *ctx, const struct kvr_result *r) {
     struct asked *a = ctx;
-    struct talk *t = a->talk;
+    struct ctest_conversation *t = a->talk;
     if (a->answers++) {
         complain(t, "%s was answered twice", a->step->name);
         return;
@@ -323,13 +324,14 @@ static void answered(void *ctx, const struct kvr_result *r) {
     if (a->goes_on && r->code != KVR_CODE_CLOSED) go_on(t);
 }
 
-static void post(struct talk *t, const struct step *step, int64_t deadline, bool goes_on) {
+static void post(struct ctest_conversation *t, const struct step *step, int64_t deadline,
+                 bool goes_on) {
     if (t->n_asked == MAX_CALLS) abort();
     struct asked *a = &t->asked[t->n_asked++];
     enum kvr_code code = KVR_CODE_OK;
     size_t before = t->n_answered;
     int64_t now = now_ms();
-    *a = (struct asked){t, step, now, now + deadline + TALK_SLACK, 0, goes_on};
+    *a = (struct asked){t, step, now, now + deadline + CTEST_SLACK, 0, goes_on};
     begin(t, step, answered, a, &code);
     if (t->n_answered != before) complain(t, "%s called back before it returned", step->name);
     if (code == KVR_CODE_OK) return;
@@ -339,7 +341,7 @@ static void post(struct talk *t, const struct step *step, int64_t deadline, bool
     if (goes_on) go_on(t); // no callback comes
 }
 
-static void go_on(struct talk *t) {
+static void go_on(struct ctest_conversation *t) {
     while (t->next < t->end && is_void(t, &steps[t->next]))
         t->next++;
     if (t->next < t->end && t->timeouts < t->patience)
@@ -354,7 +356,7 @@ static void nothing(evutil_socket_t fd, short what, void *arg) {
     event_base_loopbreak(arg);
 }
 
-static void turn(struct talk *t, int ms) {
+static void turn(struct ctest_conversation *t, int ms) {
     if (!t->base) {
         kvr_client_run(t->client, ms);
         return;
@@ -364,14 +366,14 @@ static void turn(struct talk *t, int ms) {
     event_base_dispatch(t->base);
 }
 
-static bool all_answered(const struct talk *t) {
+static bool all_answered(const struct ctest_conversation *t) {
     for (size_t i = 0; i < t->n_asked; i++)
         if (!t->asked[i].answers) return false;
     return true;
 }
 
 // Turns until every call is answered, or one is too late.
-static void wait_for_all(struct talk *t) {
+static void wait_for_all(struct ctest_conversation *t) {
     while (!all_answered(t)) {
         turn(t, 5);
         for (size_t i = 0; i < t->n_asked; i++)
@@ -383,10 +385,10 @@ static void wait_for_all(struct talk *t) {
     t->n_asked = 0;
 }
 
-static void one(struct talk *t, const struct step *step, int64_t deadline) {
+static void one(struct ctest_conversation *t, const struct step *step, int64_t deadline) {
     if (is_void(t, step)) return;
-    if (t->form == TALK_BLOCKING) {
-        int64_t limit = now_ms() + deadline + TALK_SLACK;
+    if (t->form == CTEST_BLOCKING) {
+        int64_t limit = now_ms() + deadline + CTEST_SLACK;
         enum kvr_code code;
         count_answer(t, step, begin(t, step, NULL, NULL, &code), limit);
     } else {
@@ -395,16 +397,17 @@ static void one(struct talk *t, const struct step *step, int64_t deadline) {
     }
 }
 
-void talk_steps(struct talk *t, size_t first, size_t end, unsigned patience) {
+void ctest_conversation_steps(struct ctest_conversation *t, size_t first, size_t end,
+                              unsigned patience) {
     t->next = first;
     t->end = end;
     t->timeouts = 0;
     t->patience = patience;
-    if (t->form == TALK_LOOP)
+    if (t->form == CTEST_LOOP)
         go_on(t);
     else
         for (size_t i = first; i < end && t->timeouts < patience && !t->complaint[0]; i++)
-            if (t->form == TALK_RUN)
+            if (t->form == CTEST_RUN)
                 post(t, &steps[i], t->deadline, false);
             else
                 one(t, &steps[i], t->deadline);
@@ -413,7 +416,7 @@ void talk_steps(struct talk *t, size_t first, size_t end, unsigned patience) {
 
 // Until nothing is left to do, and the handle has a primary: on a busy machine it may just have lost
 // patience with it. (kvr_client_drain is for handles without a loop of the caller's.)
-static bool drained(struct talk *t, int64_t ms) {
+static bool drained(struct ctest_conversation *t, int64_t ms) {
     struct kvr_client_stats s;
     int64_t limit = now_ms() + ms;
     for (;;) {
@@ -427,7 +430,8 @@ static bool drained(struct talk *t, int64_t ms) {
 
 // With the handle's short deadline a call may be over before the server has been looked at anew; then
 // it is made again. What counts is that it comes to work.
-static bool until_ok(struct talk *t, const struct step *step, int64_t limit, unsigned passing) {
+static bool until_ok(struct ctest_conversation *t, const struct step *step, int64_t limit,
+                     unsigned passing) {
     do {
         unsigned before = t->codes;
         t->codes = 0;
@@ -445,7 +449,7 @@ static bool until_ok(struct talk *t, const struct step *step, int64_t limit, uns
     return false;
 }
 
-bool talk_simple(struct talk *t, int64_t deadline, unsigned passing) {
+bool ctest_conversation_simple(struct ctest_conversation *t, int64_t deadline, unsigned passing) {
     int64_t limit = now_ms() + deadline;
     if (!until_ok(t, the_select, limit, passing) || !until_ok(t, the_release, limit, passing))
         return false;
@@ -463,8 +467,9 @@ bool talk_simple(struct talk *t, int64_t deadline, unsigned passing) {
 
 // ---- Beginning and end ---------------------------------------------------------------------------
 
-struct talk *talk_open(enum talk_form form, const char *url, const struct kvr_alloc *alloc) {
-    struct talk *t = calloc(1, sizeof *t);
+struct ctest_conversation *ctest_conversation_open(enum ctest_form form, const char *url,
+                                                   const struct kvr_alloc *alloc) {
+    struct ctest_conversation *t = calloc(1, sizeof *t);
     struct kvr_loop loop;
     struct kvr_client_options options = {.create = "BLOCKSIZE 16 LEASE 60000", .alloc = alloc};
     char why[160] = "";
@@ -472,7 +477,7 @@ struct talk *talk_open(enum talk_form form, const char *url, const struct kvr_al
     if (!t) abort();
     t->form = form;
     t->deadline = deadline ? atol(deadline + 9) : 5000;
-    if (form == TALK_LOOP) {
+    if (form == CTEST_LOOP) {
         t->base = event_base_new();
         t->wait = t->base ? event_new(t->base, -1, 0, nothing, t->base) : NULL;
         if (!t->wait) abort();
@@ -482,22 +487,22 @@ struct talk *talk_open(enum talk_form form, const char *url, const struct kvr_al
     t->client = kvr_client_open(url, FAKE_POOL, &options, why, sizeof why);
     if (t->client) return t;
     if (!why[0]) complain(t, "opening was refused without a reason");
-    talk_close(t, false);
+    ctest_conversation_close(t, false);
     return NULL;
 }
 
-const char *talk_name(enum talk_form form) {
+const char *ctest_form_name(enum ctest_form form) {
     static const char *const names[] = {"blocking", "run", "loop"};
     return names[form];
 }
 
-struct kvr_client *talk_client(struct talk *t) {
+struct kvr_client *ctest_conversation_client(struct ctest_conversation *t) {
     return t->client;
 }
 
-void talk_close(struct talk *t, bool busy) {
-    if (busy && t->form != TALK_BLOCKING)
-        for (size_t i = 0; i < TALK_STEPS; i++)
+void ctest_conversation_close(struct ctest_conversation *t, bool busy) {
+    if (busy && t->form != CTEST_BLOCKING)
+        for (size_t i = 0; i < CTEST_STEPS; i++)
             post(t, &steps[i], t->deadline, false);
     kvr_client_close(t->client);
     if (t->client && !all_answered(t)) {
@@ -511,14 +516,14 @@ void talk_close(struct talk *t, bool busy) {
     free(t);
 }
 
-unsigned talk_codes(const struct talk *t) {
+unsigned ctest_conversation_codes(const struct ctest_conversation *t) {
     return t->codes;
 }
 
-size_t talk_calls(const struct talk *t) {
+size_t ctest_conversation_calls(const struct ctest_conversation *t) {
     return t->n_answered;
 }
 
-const char *talk_complaint(const struct talk *t) {
+const char *ctest_conversation_complaint(const struct ctest_conversation *t) {
     return t->complaint;
 }

@@ -13,8 +13,8 @@
 #include "client/lib/recovery/repair.h"
 #include "client/lib/transport/tls.h"
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+#define VERSION_TEXT_OF(x) #x
+#define VERSION_TEXT(x) VERSION_TEXT_OF(x)
 #ifdef KVR_TLS
 #define TLS_TEXT "TLS"
 #else
@@ -22,8 +22,8 @@
 #endif
 
 const char *kvr_client_library(void) {
-    return KVROUTE_VERSION " (hiredis " TEXT(HIREDIS_MAJOR) "." TEXT(HIREDIS_MINOR) "." TEXT(
-        HIREDIS_PATCH) ", " TLS_TEXT ")";
+    return KVROUTE_VERSION " (hiredis " VERSION_TEXT(HIREDIS_MAJOR) "." VERSION_TEXT(
+        HIREDIS_MINOR) "." VERSION_TEXT(HIREDIS_PATCH) ", " TLS_TEXT ")";
 }
 
 // ---- Time ----------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@
 #include "fake_server.h"
 #include "tests/support/home.h"
 
-enum { BLOCKS = 4, MAX_CALLS = 64, IDS = 3 };
+enum { CONVERSATION_BLOCKS = 4, MAX_CONVERSATION_CALLS = 64, CONVERSATION_IDS = 3 };
 
-// A call under way. Freed with the talk, so that a second answer is noticed and not a crash.
-struct asked {
-    struct ctest_conversation *talk;
-    const struct step *step;
-    int64_t at, limit; // ms: when it was asked, and by when there ctest_must be an answer
+// A call under way. Freed with the conversation, so that a second answer is noticed and not a crash.
+struct conversation_call {
+    struct ctest_conversation *conversation;
+    const struct conversation_step *step;
+    int64_t at, limit; // ms: when it was asked, and by when there must be an answer
     unsigned answers;
     bool goes_on; // with the next step, when answered
 };
@@ -28,7 +28,7 @@ struct ctest_conversation {
     struct event *wait; // ends a turn of the loop
     struct kvr_client *client;
     int64_t deadline; // of the handle
-    struct asked asked[MAX_CALLS];
+    struct conversation_call asked[MAX_CONVERSATION_CALLS];
     size_t n_asked, n_answered, next, end;
     unsigned codes, timeouts, patience;
     // Which ids a SELECT or CLAIM was answered OK for and no RELEASE has followed: a caller that was
@@ -38,7 +38,7 @@ struct ctest_conversation {
     char complaint[256];
 };
 
-static const uint64_t hashes[BLOCKS] = {11, 22, 0, UINT64_MAX};
+static const uint64_t hashes[CONVERSATION_BLOCKS] = {11, 22, 0, UINT64_MAX};
 static const struct kvr_bytes labels[] = {{"zone=a", 6}, {"gpu \r\n", 6}, {"zone=b", 6}};
 static const struct kvr_bytes ids[] = {{"request-a", 9}, {"request \r\n\0b", 12}, {"c", 1}};
 
@@ -104,7 +104,7 @@ static const struct kvr_result *select_a(struct kvr_client *c, kvr_done *done, v
     static const struct kvr_bytes among[] = {{"w1", 2}, {"w2", 2}};
     struct kvr_select_call call = {
         .request = ids[0],
-        .blocks = {.hashes = hashes, .n = BLOCKS},
+        .blocks = {.hashes = hashes, .n = CONVERSATION_BLOCKS},
         .isl = 70,
         .osl = 100,
         .lease = 60000,
@@ -140,7 +140,7 @@ static const struct kvr_result *select_b(struct kvr_client *c, kvr_done *done, v
 
 static const struct kvr_result *score(struct kvr_client *c, kvr_done *done, void *ctx,
                                       enum kvr_code *code) {
-    struct kvr_select_call call = {.blocks = {.hashes = hashes, .n = BLOCKS}};
+    struct kvr_select_call call = {.blocks = {.hashes = hashes, .n = CONVERSATION_BLOCKS}};
     if (!done) return kvr_client_score(c, &call);
     *code = kvr_client_score_async(c, &call, done, ctx);
     return NULL;
@@ -164,7 +164,7 @@ static const struct kvr_result *info(struct kvr_client *c, kvr_done *done, void 
 static const struct kvr_result *event(struct kvr_client *c, kvr_done *done, void *ctx,
                                       enum kvr_code *code) {
     static const struct kvr_op ops[] = {
-        {.kind = KVR_OP_STORED, .tier = KVR_HOST, .hashes = hashes, .n = BLOCKS},
+        {.kind = KVR_OP_STORED, .tier = KVR_HOST, .hashes = hashes, .n = CONVERSATION_BLOCKS},
         {.kind = KVR_OP_STORED, .tier = KVR_DISK, .parent = &hashes[3], .hashes = hashes, .n = 1},
         {.kind = KVR_OP_REMOVED, .tier = KVR_DEVICE, .hashes = hashes, .n = 2},
         {.kind = KVR_OP_CLEARED, .tier = -1},
@@ -181,7 +181,7 @@ static const struct kvr_result *claim(struct kvr_client *c, kvr_done *done, void
     struct kvr_claim_call call = {
         .request = ids[2],
         .worker = kvr_text("w2"),
-        .blocks = {.hashes = hashes, .n = BLOCKS},
+        .blocks = {.hashes = hashes, .n = CONVERSATION_BLOCKS},
         .isl = 64,
         .cached = 16,
         .output = 5,
@@ -198,9 +198,9 @@ static const struct kvr_result *claim(struct kvr_client *c, kvr_done *done, void
 // Releases those of the ids that are in the mask.
 static const struct kvr_result *release(struct kvr_client *c, kvr_done *done, void *ctx,
                                         enum kvr_code *code, unsigned mask) {
-    struct kvr_bytes some[IDS];
+    struct kvr_bytes some[CONVERSATION_IDS];
     size_t n = 0;
-    for (unsigned i = 0; i < IDS; i++)
+    for (unsigned i = 0; i < CONVERSATION_IDS; i++)
         if (mask & 1u << i) some[n++] = ids[i];
     if (!done) return kvr_client_release(c, some, n);
     *code = kvr_client_release_async(c, some, n, done, ctx);
@@ -209,7 +209,7 @@ static const struct kvr_result *release(struct kvr_client *c, kvr_done *done, vo
 
 enum what { NUMBER, CIRCUIT, CHOICE, SCORES, WORKERS, FIELDS };
 
-static const struct step {
+static const struct conversation_step {
     const char *name;
     ask *ask; // NULL: release
     enum what what;
@@ -229,25 +229,28 @@ static const struct step {
     {"release_all", NULL, NUMBER, 0, 7},
     {"worker_del", worker_del, NUMBER, 0, 0},
 };
-_Static_assert(sizeof steps / sizeof *steps == CTEST_STEPS, "talk.h tells how many there are");
-static const struct step *const the_select = &steps[2], *const the_release = &steps[11];
+_Static_assert(sizeof steps / sizeof *steps == CTEST_STEPS,
+               "ctest_conversation.h tells how many there are");
+static const struct conversation_step *const the_select = &steps[2], *const the_release =
+                                                                         &steps[11];
 
 // Begins a call, or makes it. NULL with a done: begun, or *code says why not.
-static const struct kvr_result *begin(struct ctest_conversation *t, const struct step *step,
-                                      kvr_done *done, void *ctx, enum kvr_code *code) {
+static const struct kvr_result *begin(struct ctest_conversation *t,
+                                      const struct conversation_step *step, kvr_done *done,
+                                      void *ctx, enum kvr_code *code) {
     if (step->ask) return step->ask(t->client, done, ctx, code);
     unsigned mask = t->form == CTEST_RUN ? step->releases : step->releases & t->held;
     return release(t->client, done, ctx, code, mask);
 }
 
-static bool is_void(const struct ctest_conversation *t, const struct step *step) {
+static bool is_void(const struct ctest_conversation *t, const struct conversation_step *step) {
     return !step->ask && t->form != CTEST_RUN && !(step->releases & t->held);
 }
 
 // ---- Answers -------------------------------------------------------------------------------------
 
 // Reads everything there is, so that a pointer that leads nowhere is found.
-static void look_at(struct ctest_conversation *t, const struct step *step,
+static void look_at(struct ctest_conversation *t, const struct conversation_step *step,
                     const struct kvr_result *r) {
     uint64_t sum = 0;
     if (!r->message || (r->code == KVR_CODE_OK) != (r->message[0] == 0))
@@ -290,10 +293,10 @@ static void look_at(struct ctest_conversation *t, const struct step *step,
         if (kvr_info_int(r, "no such field", -7) != -7) complain(t, "a field out of nothing");
         break;
     }
-    __asm__ volatile("" : : "r"(sum)); // the reading ctest_must not be optimised away
+    __asm__ volatile("" : : "r"(sum)); // the reading must not be optimised away
 }
 
-static void count_answer(struct ctest_conversation *t, const struct step *step,
+static void count_answer(struct ctest_conversation *t, const struct conversation_step *step,
                          const struct kvr_result *r, int64_t limit) {
     if (!r) {
         complain(t, "%s returned NULL", step->name);
@@ -313,8 +316,8 @@ static void count_answer(struct ctest_conversation *t, const struct step *step,
 static void go_on(struct ctest_conversation *t);
 
 static void answered(void *ctx, const struct kvr_result *r) {
-    struct asked *a = ctx;
-    struct ctest_conversation *t = a->talk;
+    struct conversation_call *a = ctx;
+    struct ctest_conversation *t = a->conversation;
     if (a->answers++) {
         complain(t, "%s was answered twice", a->step->name);
         return;
@@ -324,14 +327,14 @@ static void answered(void *ctx, const struct kvr_result *r) {
     if (a->goes_on && r->code != KVR_CODE_CLOSED) go_on(t);
 }
 
-static void post(struct ctest_conversation *t, const struct step *step, int64_t deadline,
-                 bool goes_on) {
-    if (t->n_asked == MAX_CALLS) abort();
-    struct asked *a = &t->asked[t->n_asked++];
+static void post(struct ctest_conversation *t, const struct conversation_step *step,
+                 int64_t deadline, bool goes_on) {
+    if (t->n_asked == MAX_CONVERSATION_CALLS) abort();
+    struct conversation_call *a = &t->asked[t->n_asked++];
     enum kvr_code code = KVR_CODE_OK;
     size_t before = t->n_answered;
     int64_t now = now_ms();
-    *a = (struct asked){t, step, now, now + deadline + CTEST_SLACK, 0, goes_on};
+    *a = (struct conversation_call){t, step, now, now + deadline + CTEST_SLACK, 0, goes_on};
     begin(t, step, answered, a, &code);
     if (t->n_answered != before) complain(t, "%s called back before it returned", step->name);
     if (code == KVR_CODE_OK) return;
@@ -385,7 +388,8 @@ static void wait_for_all(struct ctest_conversation *t) {
     t->n_asked = 0;
 }
 
-static void one(struct ctest_conversation *t, const struct step *step, int64_t deadline) {
+static void one(struct ctest_conversation *t, const struct conversation_step *step,
+                int64_t deadline) {
     if (is_void(t, step)) return;
     if (t->form == CTEST_BLOCKING) {
         int64_t limit = now_ms() + deadline + CTEST_SLACK;
@@ -430,8 +434,8 @@ static bool drained(struct ctest_conversation *t, int64_t ms) {
 
 // With the handle's short deadline a call may be over before the server has been looked at anew; then
 // it is made again. What counts is that it comes to work.
-static bool until_ok(struct ctest_conversation *t, const struct step *step, int64_t limit,
-                     unsigned passing) {
+static bool until_ok(struct ctest_conversation *t, const struct conversation_step *step,
+                     int64_t limit, unsigned passing) {
     do {
         unsigned before = t->codes;
         t->codes = 0;

@@ -10,21 +10,21 @@
 
 #include "tests/support/home.h"
 
-enum { THREADS = 12, HANGS_MS = 120000, TELL = 20 };
+enum { PARALLEL_THREADS = 12, PARALLEL_HANGS_MS = 120000, MAX_TOLD = 20 };
 
-struct work {
-    const struct ctest_parallel *crowd;
+struct parallel_work {
+    const struct ctest_parallel *parallel;
     pthread_mutex_t lock;
     size_t next, wrong, names;
     struct {
         int64_t since; // ms; 0: idle
         size_t which;
-    } at[THREADS];
+    } at[PARALLEL_THREADS];
 };
 
 static void *run(void *arg) {
-    struct work *w = arg;
-    const struct ctest_parallel *c = w->crowd;
+    struct parallel_work *w = arg;
+    const struct ctest_parallel *c = w->parallel;
     char wrong[CTEST_TEXT], name[CTEST_TEXT];
     pthread_mutex_lock(&w->lock);
     size_t me = w->names++;
@@ -35,7 +35,7 @@ static void *run(void *arg) {
         wrong[0] = 0;
         c->run(c->ctx, i, wrong);
         pthread_mutex_lock(&w->lock);
-        if (!wrong[0] || w->wrong++ >= TELL) continue;
+        if (!wrong[0] || w->wrong++ >= MAX_TOLD) continue;
         c->name(c->ctx, i, name);
         fprintf(stderr, "%s:\n  %s\n", name, wrong);
     }
@@ -45,15 +45,15 @@ static void *run(void *arg) {
 }
 
 // A blocking call that never returns would hold up the test for ever.
-static bool watch(struct work *w) {
-    const struct ctest_parallel *c = w->crowd;
+static bool watch(struct parallel_work *w) {
+    const struct ctest_parallel *c = w->parallel;
     char name[CTEST_TEXT];
     pthread_mutex_lock(&w->lock);
     bool busy = w->next < c->n;
-    for (size_t i = 0; i < THREADS; i++) {
+    for (size_t i = 0; i < PARALLEL_THREADS; i++) {
         if (!w->at[i].since) continue;
         busy = true;
-        if (now_ms() - w->at[i].since < HANGS_MS) continue;
+        if (now_ms() - w->at[i].since < PARALLEL_HANGS_MS) continue;
         c->name(c->ctx, w->at[i].which, name);
         fprintf(stderr, "%s: hangs\n", name);
         abort();
@@ -63,14 +63,14 @@ static bool watch(struct work *w) {
 }
 
 size_t ctest_parallel_run(const struct ctest_parallel *c) {
-    struct work w = {.crowd = c};
-    pthread_t threads[THREADS];
+    struct parallel_work w = {.parallel = c};
+    pthread_t threads[PARALLEL_THREADS];
     pthread_mutex_init(&w.lock, NULL);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < PARALLEL_THREADS; i++)
         if (pthread_create(&threads[i], NULL, run, &w)) abort();
     while (watch(&w))
         sleep_ms(20);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < PARALLEL_THREADS; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&w.lock);
     return w.wrong;

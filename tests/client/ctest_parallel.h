@@ -13,7 +13,7 @@ enum { CTEST_TEXT = 8000 };
 struct ctest_parallel {
     void *ctx;
     size_t n; // cases
-    // Runs case i and writes what was wrong, or leaves it empty. Criterion's assertions ctest_must not be
+    // Runs case i and writes what was wrong, or leaves it empty. Criterion's assertions must not be
     // used in it: they end the wrong thread.
     void (*run)(void *ctx, size_t i, char wrong[CTEST_TEXT]);
     void (*name)(void *ctx, size_t i, char name[CTEST_TEXT]);

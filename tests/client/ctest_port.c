@@ -58,12 +58,12 @@ void ctest_port_other_removes(struct ctest_port *m, int block) {
 
 // ---- Commands ------------------------------------------------------------------------------------
 
-struct words { // of a command, as they go over the wire
+struct command_words { // of a command, as they go over the wire
     const char *at, *end;
     size_t left;
 };
 
-static size_t header(struct words *w, char kind) {
+static size_t header(struct command_words *w, char kind) {
     char *end;
     ctest_must(w->at < w->end && *w->at == kind, "a command isn't RESP");
     size_t n = strtoul(w->at + 1, &end, 10);
@@ -73,7 +73,7 @@ static size_t header(struct words *w, char kind) {
     return n;
 }
 
-static struct kvr_bytes next(struct words *w) {
+static struct kvr_bytes next(struct command_words *w) {
     ctest_must(w->left > 0, "a command is too short");
     w->left--;
     size_t n = header(w, '$');
@@ -101,7 +101,7 @@ static int block_at(const struct ctest_port *m, const char *p) {
     return block;
 }
 
-static size_t hashes(const struct ctest_port *m, struct words *w, int *blocks) {
+static size_t hashes(const struct ctest_port *m, struct command_words *w, int *blocks) {
     ctest_must(is(next(w), "HASHES"), "HASHES is missing");
     struct kvr_bytes blob = next(w);
     ctest_must(blob.n % 8 == 0 && blob.n / 8 <= m->batch_blocks, "%zu bytes of hashes", blob.n);
@@ -110,7 +110,7 @@ static size_t hashes(const struct ctest_port *m, struct words *w, int *blocks) {
     return blob.n / 8;
 }
 
-static enum kvr_code apply_op(struct ctest_port *m, struct words *w, size_t *n_blocks,
+static enum kvr_code apply_op(struct ctest_port *m, struct command_words *w, size_t *n_blocks,
                               int *refused) {
     static const char *const tiers[] = {"device", "host", "disk"};
     static int blocks[CTEST_MAX_BLOCKS];
@@ -148,7 +148,7 @@ static enum kvr_code apply_op(struct ctest_port *m, struct words *w, size_t *n_b
     return KVR_CODE_OK;
 }
 
-static enum kvr_code apply_ops(struct ctest_port *m, struct words *w) {
+static enum kvr_code apply_ops(struct ctest_port *m, struct command_words *w) {
     enum kvr_code code = KVR_CODE_OK;
     int refused = CTEST_NOBODY;
     size_t stored = 0;
@@ -161,7 +161,7 @@ static enum kvr_code apply_ops(struct ctest_port *m, struct words *w) {
 
 // The row of the command set's table that the event falls under.
 static enum kvr_code apply(struct ctest_port *m, const struct kvr_command *c, int64_t *n) {
-    struct words w = {c->at, c->at + c->n, 1};
+    struct command_words w = {c->at, c->at + c->n, 1};
     w.left = header(&w, '*');
     ctest_must(is(next(&w), "KVROUTE.EVENT") && is(next(&w), "pool") && is(next(&w), "w"),
                "not ours");

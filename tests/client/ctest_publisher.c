@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { PATIENCE = 200000 }; // rounds until all ctest_must be published
+enum { MAX_SETTLE_ROUNDS = 200000 }; // rounds until all must be published
 
 // ---- Checks --------------------------------------------------------------------------------------
 
@@ -50,51 +50,51 @@ static void check_memory(const struct ctest_publisher *s) {
     struct kvr_publisher_stats st;
     kvr_publisher_stats(s->publisher, &st);
     size_t commands = 0;
-    for (size_t i = 0; i < s->mock.n; i++)
+    for (size_t i = 0; i < s->port.n; i++)
         commands++;
     // Commands under way are the handle's.
     if (!commands)
-        ctest_must(st.memory_bytes == s->mock.memory.bytes, "%zu bytes, %zu are said",
-                   s->mock.memory.bytes, st.memory_bytes);
+        ctest_must(st.memory_bytes == s->port.memory.bytes, "%zu bytes, %zu are said",
+                   s->port.memory.bytes, st.memory_bytes);
 }
 
 void ctest_publisher_check(struct ctest_publisher *s) {
     const struct kvr_publisher *p = s->publisher;
-    // Whether a block is refused isn't the naive truth's to know; but the pool ctest_must have said so.
+    // Whether a block is refused isn't the model's to know; but the pool must have said so.
     for (size_t i = 0; i < s->universe.n; i++) {
         uint32_t id = kvr_truth_find(&p->truth, s->universe.hash[i]);
         bool refused = id && (kvr_truth_node(&p->truth, id)->flags & KVR_NODE_REFUSED);
-        ctest_must(!refused || s->mock.refused[i], "block %zu was never refused", i);
-        s->naive.block[i].refused = refused;
+        ctest_must(!refused || s->port.refused[i], "block %zu was never refused", i);
+        s->model.block[i].refused = refused;
     }
     ctest_truth_check(&p->truth);
-    ctest_truth_compare(&p->truth, &s->naive);
+    ctest_truth_compare(&p->truth, &s->model);
     if (p->state == KVR_STREAM_RUNNING) check_stream(p);
     check_memory(s);
 }
 
 static void compare(const struct ctest_publisher *s) {
     for (size_t i = 0; i < s->universe.n; i++) {
-        unsigned held = ctest_truth_placed(&s->naive, (int)i) ? s->naive.block[i].held : 0;
-        unsigned pool = s->mock.pool.block[i].ours;
+        unsigned held = ctest_truth_placed(&s->model, (int)i) ? s->model.block[i].held : 0;
+        unsigned pool = s->port.pool.block[i].ours;
         ctest_must(pool == held, "the pool has block %zu in %u, the rank in %u", i, pool, held);
     }
 }
 
 struct census {
-    const struct ctest_publisher *scene;
+    const struct ctest_publisher *trial;
     size_t holdings;
 };
 
 static void see(void *ctx, uint64_t hash, uint64_t parent, bool has_parent, unsigned tiers) {
     struct census *c = ctx;
-    int i = ctest_universe_find(&c->scene->universe, hash);
-    const struct ctest_block *b = &c->scene->naive.block[i];
+    int i = ctest_universe_find(&c->trial->universe, hash);
+    const struct ctest_block *b = &c->trial->model.block[i];
     ctest_must(b->held == tiers, "each() says what is held");
     // A phantom's child has a parent, too.
     ctest_must(has_parent == (b->parent != CTEST_NOBODY), "each() says whether there is a parent");
     if (has_parent)
-        ctest_must(ctest_universe_find(&c->scene->universe, parent) == b->parent,
+        ctest_must(ctest_universe_find(&c->trial->universe, parent) == b->parent,
                    "each() says which");
     c->holdings += (size_t)__builtin_popcount(tiers);
 }
@@ -123,10 +123,10 @@ void ctest_publisher_store(struct ctest_publisher *s, int tier, int parent, cons
         s->publisher, (enum kvr_tier)tier,
         parent == CTEST_NOBODY ? NULL : &s->universe.hash[parent], hashes_of(s, blocks, n), n);
     if (code == KVR_CODE_NOMEM) {
-        ctest_must(s->mock.memory.one_in, "memory is short");
+        ctest_must(s->port.memory.one_in, "memory is short");
         return;
     }
-    ctest_must(code == ctest_truth_store(&s->naive, tier, parent, blocks, n, &stored),
+    ctest_must(code == ctest_truth_store(&s->model, tier, parent, blocks, n, &stored),
                "stored, or no room");
 }
 
@@ -135,12 +135,12 @@ void ctest_publisher_remove(struct ctest_publisher *s, int tier, const int *bloc
                                      n) == KVR_CODE_OK,
                "removing can't fail");
     for (size_t i = 0; i < n; i++)
-        ctest_truth_remove(&s->naive, tier, blocks[i]);
+        ctest_truth_remove(&s->model, tier, blocks[i]);
 }
 
 void ctest_publisher_clear(struct ctest_publisher *s, int tier) {
     ctest_must(kvr_publisher_cleared(s->publisher, tier) == KVR_CODE_OK, "clearing can't fail");
-    ctest_truth_clear(&s->naive, tier);
+    ctest_truth_clear(&s->model, tier);
 }
 
 // ---- Random steps --------------------------------------------------------------------------------
@@ -173,23 +173,23 @@ static void remove_op(struct ctest_publisher *s) {
 static void others_op(struct ctest_publisher *s) {
     int parent, blocks[8];
     if (ctest_chance(&s->random, 20)) {
-        ctest_port_other_removes(&s->mock, (int)ctest_below(&s->random, s->universe.n));
+        ctest_port_other_removes(&s->port, (int)ctest_below(&s->random, s->universe.n));
         return;
     }
     size_t n = ctest_draw_chain(&s->universe, &s->random, 60, &parent, blocks, 8);
-    ctest_port_other_stores(&s->mock, parent, blocks, n);
+    ctest_port_other_stores(&s->port, parent, blocks, n);
 }
 
 // Somebody else takes the rank, by a clock that is before ours or behind.
 static void foreigner_op(struct ctest_publisher *s) {
-    struct ctest_pool *p = &s->mock.pool;
+    struct ctest_pool *p = &s->port.pool;
     p->epoch += 1 + ctest_below(&s->random, 1000000);
     if (ctest_chance(&s->random, 50)) p->epoch += 1000000000;
     p->seq = 1 + ctest_below(&s->random, 3);
 }
 
 static void handle_op(struct ctest_publisher *s) {
-    struct ctest_port *m = &s->mock;
+    struct ctest_port *m = &s->port;
     unsigned n = s->down ? 0 : ctest_below(&s->random, 12);
     if (!m->pool.exists && ctest_chance(&s->random, 20)) m->pool.exists = true;
     if (!m->pool.has_worker && ctest_chance(&s->random, 20)) m->pool.has_worker = true;
@@ -216,9 +216,9 @@ static void draw_op(struct ctest_publisher *s) {
     } else if (falls(&k, f->republishes)) {
         kvr_publisher_republish(s->publisher);
     } else if (falls(&k, f->failovers)) {
-        ctest_port_failover(&s->mock);
+        ctest_port_failover(&s->port);
     } else if (falls(&k, f->restarts)) {
-        ctest_port_restart(&s->mock);
+        ctest_port_restart(&s->port);
     } else if (falls(&k, f->outages)) {
         s->down = ctest_below(&s->random, 400);
     } else if (falls(&k, f->others)) {
@@ -226,9 +226,9 @@ static void draw_op(struct ctest_publisher *s) {
     } else if (falls(&k, f->foreigners)) {
         foreigner_op(s);
     } else if (falls(&k, f->postponements)) {
-        ctest_port_postpone(&s->mock);
+        ctest_port_postpone(&s->port);
     } else if (falls(&k, f->failovers)) {
-        ctest_port_remember(&s->mock);
+        ctest_port_remember(&s->port);
     } else if (falls(&k, 20)) {
         kvr_publisher_flush(s->publisher);
     } else if (falls(&k, 250)) {
@@ -253,14 +253,14 @@ void ctest_publisher_step(struct ctest_publisher *s) {
 
 static void open_publisher(struct ctest_publisher *s) {
     const struct ctest_profile *f = s->profile;
-    struct kvr_publisher_port port = ctest_port_interface(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     struct kvr_publisher_options o = {.max_blocks = f->max_blocks, .ring_bytes = f->ring_bytes};
     o.batch_blocks = 1 + ctest_below(&s->random, f->batch_blocks);
     if (ctest_chance(&s->random, 30)) o.linger = ctest_chance(&s->random, 50) ? -1 : 20;
-    s->mock.batch_blocks = o.batch_blocks;
+    s->port.batch_blocks = o.batch_blocks;
     while (!s->publisher) // memory may fail
         s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
-    ctest_truth_init(&s->naive, &s->universe, s->publisher->truth.max_blocks);
+    ctest_truth_init(&s->model, &s->universe, s->publisher->truth.max_blocks);
 }
 
 struct ctest_publisher *ctest_publisher_new(const struct ctest_profile *f, uint64_t seed) {
@@ -268,43 +268,43 @@ struct ctest_publisher *ctest_publisher_new(const struct ctest_profile *f, uint6
     s->profile = f;
     s->random = seed;
     ctest_universe_make(&s->universe, &s->random, f->blocks, f->straight);
-    ctest_port_init(&s->mock, &s->universe, kvr_random(&s->random));
-    s->mock.fails = f->fails;
-    s->mock.memory.one_in = f->one_in;
+    ctest_port_init(&s->port, &s->universe, kvr_random(&s->random));
+    s->port.fails = f->fails;
+    s->port.memory.one_in = f->one_in;
     // What an earlier life has left.
     int left = (int)ctest_below(&s->random, f->blocks);
-    s->mock.pool.epoch = 1 + ctest_below(&s->random, 3) * 1000000;
-    s->mock.pool.seq = 7;
-    s->mock.pool.block[left] = (struct ctest_pool_block){true, CTEST_NOBODY, 5, 0, 0};
+    s->port.pool.epoch = 1 + ctest_below(&s->random, 3) * 1000000;
+    s->port.pool.seq = 7;
+    s->port.pool.block[left] = (struct ctest_pool_block){true, CTEST_NOBODY, 5, 0, 0};
     open_publisher(s);
     return s;
 }
 
 void ctest_publisher_free(struct ctest_publisher *s) {
     kvr_publisher_free(s->publisher);
-    ctest_port_finish(&s->mock);
+    ctest_port_finish(&s->port);
     free(s);
 }
 
 void ctest_publisher_work(struct ctest_publisher *s) {
-    ctest_port_tick(&s->mock, 1);
-    while (ctest_port_carry_out(&s->mock) || ctest_port_answer(&s->mock))
+    ctest_port_tick(&s->port, 1);
+    while (ctest_port_carry_out(&s->port) || ctest_port_answer(&s->port))
         ;
 }
 
 void ctest_publisher_settle(struct ctest_publisher *s) {
-    s->mock.memory.one_in = s->mock.fails = 0;
-    s->mock.pool.exists = s->mock.pool.has_worker = true;
+    s->port.memory.one_in = s->port.fails = 0;
+    s->port.pool.exists = s->port.pool.has_worker = true;
     for (size_t i = 0; !kvr_publisher_settled(s->publisher); i++) {
-        ctest_must(i < PATIENCE, "it doesn't settle");
+        ctest_must(i < MAX_SETTLE_ROUNDS, "it doesn't settle");
         ctest_publisher_work(s);
         ctest_publisher_check(s);
         if (s->publisher->state == KVR_STREAM_SUPERSEDED) kvr_publisher_republish(s->publisher);
     }
     compare(s);
     take_census(s);
-    s->mock.memory.one_in = s->profile->one_in;
-    s->mock.fails = s->profile->fails;
+    s->port.memory.one_in = s->profile->one_in;
+    s->port.fails = s->profile->fails;
 }
 
 void ctest_publisher_run(void *ctx, uint64_t seed) {
@@ -314,7 +314,7 @@ void ctest_publisher_run(void *ctx, uint64_t seed) {
         ctest_publisher_step(s);
         if (i == f->steps || ctest_below(&s->random, 70) == 0) ctest_publisher_settle(s);
     }
-    const struct ctest_port *m = &s->mock;
+    const struct ctest_port *m = &s->port;
     // Where nobody else stores and no answer is made up, the pool always knows the parents.
     if (!f->others && !f->fails) {
         ctest_must(!m->answered[KVR_CODE_NOPARENT], "an event had an unknown parent");

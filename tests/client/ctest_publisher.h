@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A publisher on a mock, and a naive truth beside it: random calls, failures and failovers, and the
+// A publisher on a port that the test drives, and a model beside it: random calls, failures and failovers, and the
 // check that the pool ends up with what the rank holds.
 #ifndef CTEST_PUBLISHER_H
 #define CTEST_PUBLISHER_H
@@ -31,8 +31,8 @@ struct ctest_profile {
 struct ctest_publisher {
     const struct ctest_profile *profile;
     struct ctest_universe universe;
-    struct ctest_truth naive;
-    struct ctest_port mock;
+    struct ctest_truth model;
+    struct ctest_port port;
     uint64_t random; // the state
     struct kvr_publisher *publisher;
     unsigned down; // steps until the outage is over
@@ -46,7 +46,7 @@ void ctest_publisher_step(
 void ctest_publisher_settle(struct ctest_publisher *s);
 void ctest_publisher_run(void *ctx, uint64_t seed); // all of a profile; for ctest_with_seeds
 
-// Calls of the publisher, with the naive truth beside it.
+// Calls of the publisher, with the model beside it.
 void ctest_publisher_store(struct ctest_publisher *s, int tier, int parent, const int *blocks,
                            size_t n);
 void ctest_publisher_remove(struct ctest_publisher *s, int tier, const int *blocks, size_t n);

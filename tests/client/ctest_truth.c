@@ -105,7 +105,7 @@ size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned no
     return n;
 }
 
-// ---- The naive truth -----------------------------------------------------------------------------
+// ---- The model ------------------------------------------------------------------------------------
 
 void ctest_truth_init(struct ctest_truth *t, const struct ctest_universe *u, size_t max_blocks) {
     memset(t, 0, sizeof *t);

@@ -465,45 +465,45 @@ static void request_list(struct heard_command *h) {
 
 // ---- The table -----------------------------------------------------------------------------------
 
-enum where { ANYWHERE, DATA, SENTINELS, CLUSTERS, POOL_READ, POOL_WRITE };
+enum fake_where { AT_ANY, AT_DATA, AT_SENTINELS, AT_CLUSTERS, AT_POOL_READ, AT_POOL_WRITE };
 
 static const struct fake_command {
     const char *name, *sub; // sub NULL: whatever follows
-    enum where where;
+    enum fake_where where;
     void (*answer)(struct heard_command *h);
 } commands[] = {
-    {"PING", NULL, ANYWHERE, say_pong},
-    {"AUTH", NULL, ANYWHERE, say_ok},
-    {"CLIENT", "SETNAME", ANYWHERE, say_ok},
-    {"CLIENT", "SETINFO", ANYWHERE, say_ok},
-    {"CLIENT", "ID", ANYWHERE, say_one},
-    {"CLIENT", "KILL", ANYWHERE, say_one},
-    {"ROLE", NULL, ANYWHERE, role},
-    {"INFO", NULL, ANYWHERE, info},
-    {"SELECT", NULL, DATA, say_ok},
-    {"READONLY", NULL, CLUSTERS, say_ok},
-    {"ASKING", NULL, CLUSTERS, asking},
-    {"CLUSTER", "SLOTS", CLUSTERS, slots},
-    {"CLUSTER", "KEYSLOT", CLUSTERS, keyslot},
-    {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", SENTINELS, sentinel_address},
-    {"SENTINEL", "MASTER", SENTINELS, sentinel_master},
-    {"SENTINEL", "SENTINELS", SENTINELS, sentinel_sentinels},
-    {"SENTINEL", "REPLICAS", SENTINELS, sentinel_replicas},
-    {"KVROUTE.CREATE", NULL, POOL_WRITE, create},
-    {"KVROUTE.INFO", NULL, POOL_READ, pool_info},
-    {"KVROUTE.SELECT", NULL, POOL_WRITE, select_},
-    {"KVROUTE.SCORE", NULL, POOL_READ, score},
-    {"KVROUTE.UPDATE", NULL, POOL_WRITE, update},
-    {"KVROUTE.RELEASE", NULL, POOL_WRITE, release},
-    {"KVROUTE.CLAIM", NULL, POOL_WRITE, claim},
-    {"KVROUTE.EVENT", NULL, POOL_WRITE, event},
-    {"KVROUTE.WORKER", "SET", POOL_WRITE, worker_set},
-    {"KVROUTE.WORKER", "DEL", POOL_WRITE, worker_set},
-    {"KVROUTE.WORKER", "GET", POOL_READ, worker_get},
-    {"KVROUTE.WORKER", "LIST", POOL_READ, worker_list},
-    {"KVROUTE.REPORT", NULL, POOL_WRITE, report},
-    {"KVROUTE.REQUEST", "GET", POOL_READ, request_get},
-    {"KVROUTE.REQUEST", "LIST", POOL_READ, request_list},
+    {"PING", NULL, AT_ANY, say_pong},
+    {"AUTH", NULL, AT_ANY, say_ok},
+    {"CLIENT", "SETNAME", AT_ANY, say_ok},
+    {"CLIENT", "SETINFO", AT_ANY, say_ok},
+    {"CLIENT", "ID", AT_ANY, say_one},
+    {"CLIENT", "KILL", AT_ANY, say_one},
+    {"ROLE", NULL, AT_ANY, role},
+    {"INFO", NULL, AT_ANY, info},
+    {"SELECT", NULL, AT_DATA, say_ok},
+    {"READONLY", NULL, AT_CLUSTERS, say_ok},
+    {"ASKING", NULL, AT_CLUSTERS, asking},
+    {"CLUSTER", "SLOTS", AT_CLUSTERS, slots},
+    {"CLUSTER", "KEYSLOT", AT_CLUSTERS, keyslot},
+    {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", AT_SENTINELS, sentinel_address},
+    {"SENTINEL", "MASTER", AT_SENTINELS, sentinel_master},
+    {"SENTINEL", "AT_SENTINELS", AT_SENTINELS, sentinel_sentinels},
+    {"SENTINEL", "REPLICAS", AT_SENTINELS, sentinel_replicas},
+    {"KVROUTE.CREATE", NULL, AT_POOL_WRITE, create},
+    {"KVROUTE.INFO", NULL, AT_POOL_READ, pool_info},
+    {"KVROUTE.SELECT", NULL, AT_POOL_WRITE, select_},
+    {"KVROUTE.SCORE", NULL, AT_POOL_READ, score},
+    {"KVROUTE.UPDATE", NULL, AT_POOL_WRITE, update},
+    {"KVROUTE.RELEASE", NULL, AT_POOL_WRITE, release},
+    {"KVROUTE.CLAIM", NULL, AT_POOL_WRITE, claim},
+    {"KVROUTE.EVENT", NULL, AT_POOL_WRITE, event},
+    {"KVROUTE.WORKER", "SET", AT_POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "DEL", AT_POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "GET", AT_POOL_READ, worker_get},
+    {"KVROUTE.WORKER", "LIST", AT_POOL_READ, worker_list},
+    {"KVROUTE.REPORT", NULL, AT_POOL_WRITE, report},
+    {"KVROUTE.REQUEST", "GET", AT_POOL_READ, request_get},
+    {"KVROUTE.REQUEST", "LIST", AT_POOL_READ, request_list},
 };
 
 // Where the key isn't, a node of a Cluster says where it is. True: it has said so.
@@ -523,13 +523,13 @@ static bool elsewhere(struct heard_command *h, bool was_asking) {
     return true;
 }
 
-static bool known_here(const struct heard_command *h, enum where where) {
+static bool known_here(const struct heard_command *h, enum fake_where where) {
     switch (where) {
-    case ANYWHERE:
+    case AT_ANY:
         return true;
-    case SENTINELS:
+    case AT_SENTINELS:
         return is_sentinel(h);
-    case CLUSTERS:
+    case AT_CLUSTERS:
         return h->p->kind == FAKE_CLUSTER;
     default:
         return !is_sentinel(h);
@@ -555,11 +555,11 @@ void fake_pool_answer(struct fake_pool *p, int node, bool *asks, const struct fa
         fake_buf_text(out, "-%s\r\n", p->lies.error);
     } else if (!c) {
         fake_buf_text(out, "-ERR unknown command\r\n");
-    } else if (c->where < POOL_READ) {
+    } else if (c->where < AT_POOL_READ) {
         c->answer(&h);
     } else if (elsewhere(&h, was_asking)) {
         return;
-    } else if (c->where == POOL_WRITE && is_replica(&h)) {
+    } else if (c->where == AT_POOL_WRITE && is_replica(&h)) {
         fake_buf_text(out, "-READONLY You can't write against a read only replica.\r\n");
     } else if (!p->exists && c->answer != create) {
         fake_buf_text(out, "-NOPOOL no such pool\r\n");

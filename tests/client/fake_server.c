@@ -22,7 +22,14 @@
 #include "fake_pool.h"
 #include "tests/support/home.h"
 
-enum { MAX_CONNS = 128, STALL_MS = 150, STORY = 2048, STORY_WORD = 56, NAMES = 40, SAID = 600 };
+enum {
+    FAKE_MAX_CONNECTIONS = 128,
+    FAKE_STALL_MS = 150,
+    FAKE_STORY = 2048,
+    FAKE_STORY_WORD = 56,
+    FAKE_NAMES = 40,
+    FAKE_SAID = 600
+};
 
 struct fake_connection {
     int fd, node;
@@ -43,16 +50,16 @@ struct fake_server {
     int listeners[FAKE_NODES], n_nodes;
     bool deaf;      // nobody listens
     char path[108]; // of the unix socket, if it is one
-    struct fake_connection conns[MAX_CONNS];
+    struct fake_connection conns[FAKE_MAX_CONNECTIONS];
     size_t n_conns;
     struct fake_pool pool, kept; // kept: what a failover goes back to
     // Counting and misbehaving.
     struct fake_fault fault;
     uint64_t heard, fault_at, faults, last_id;
     bool fault_stays;
-    char story[STORY][STORY_WORD];
+    char story[FAKE_STORY][FAKE_STORY_WORD];
     uint64_t n_story;
-    char said[NAMES][SAID]; // the last command of each name
+    char said[FAKE_NAMES][FAKE_SAID]; // the last command of each name
 };
 
 // ---- Connections ---------------------------------------------------------------------------------
@@ -109,8 +116,8 @@ static void accept_one(struct fake_server *f, int node) {
     int fd = accept4(f->listeners[node], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return;
     if (f->n_conns ==
-        MAX_CONNS) { // a client that leaks connections ctest_must not look well served
-        fprintf(stderr, "the fake has %d connections\n", MAX_CONNS);
+        FAKE_MAX_CONNECTIONS) { // a client that leaks connections must not look well served
+        fprintf(stderr, "the fake has %d connections\n", FAKE_MAX_CONNECTIONS);
         abort();
     }
     f->conns[f->n_conns++] = (struct fake_connection){.fd = fd, .node = node, .id = ++f->last_id};
@@ -160,19 +167,19 @@ static size_t read_command(const struct fake_connection *c, struct fake_word *ar
 static void note(struct fake_server *f, const struct fake_connection *c,
                  const struct fake_word *argv, size_t argc, const struct fake_buf *said,
                  bool faulty) {
-    char *line = f->story[f->n_story++ % STORY];
-    size_t n = (size_t)snprintf(line, STORY_WORD, "%d:", c->node);
+    char *line = f->story[f->n_story++ % FAKE_STORY];
+    size_t n = (size_t)snprintf(line, FAKE_STORY_WORD, "%d:", c->node);
     const char *name =
         argv[0].n > 8 && !memcmp(argv[0].p, "KVROUTE.", 8) ? argv[0].p + 8 : argv[0].p;
-    for (size_t i = 0; i < argc && i < 4 && n < STORY_WORD - 8; i++) {
+    for (size_t i = 0; i < argc && i < 4 && n < FAKE_STORY_WORD - 8; i++) {
         int most = i == 3 && fake_word_is(argv[3], "HASHES") ? 0 : 14;
         int len = i ? (int)argv[i].n : (int)(argv[0].n - (size_t)(name - argv[0].p));
         if (fake_word_is(argv[i], FAKE_POOL)) continue;
-        n += (size_t)snprintf(line + n, STORY_WORD - n, "%s%.*s", i ? " " : "",
+        n += (size_t)snprintf(line + n, FAKE_STORY_WORD - n, "%s%.*s", i ? " " : "",
                               len < most ? len : most, i ? argv[i].p : name);
     }
-    if (n > STORY_WORD - 8) n = STORY_WORD - 8;
-    snprintf(line + n, STORY_WORD - n, "=%s%.*s", faulty ? "!" : "",
+    if (n > FAKE_STORY_WORD - 8) n = FAKE_STORY_WORD - 8;
+    snprintf(line + n, FAKE_STORY_WORD - n, "=%s%.*s", faulty ? "!" : "",
              (int)(said->n < 4 ? said->n : 4), said->n ? said->p : "");
     for (; *line; line++)
         if (*line == '\r' || *line == '\n') *line = '.';
@@ -184,12 +191,12 @@ static bool begins_with(const char *line, const char *name, size_t n) {
 
 static void remember(struct fake_server *f, const struct fake_word *argv, size_t argc) {
     size_t i = 0, n = 0;
-    while (i < NAMES && f->said[i][0] && !begins_with(f->said[i], argv[0].p, argv[0].n))
+    while (i < FAKE_NAMES && f->said[i][0] && !begins_with(f->said[i], argv[0].p, argv[0].n))
         i++;
-    if (i == NAMES || argv[0].n > 30) return;
-    for (size_t k = 0; k < argc && k < FAKE_WORDS && n < SAID - 1; k++) {
+    if (i == FAKE_NAMES || argv[0].n > 30) return;
+    for (size_t k = 0; k < argc && k < FAKE_WORDS && n < FAKE_SAID - 1; k++) {
         bool blob = k && fake_word_is(argv[k - 1], "HASHES");
-        int added = snprintf(f->said[i] + n, SAID - n, "%s%.*s", k ? " " : "",
+        int added = snprintf(f->said[i] + n, FAKE_SAID - n, "%s%.*s", k ? " " : "",
                              blob ? 3 : (int)argv[k].n, blob ? "…" : argv[k].p);
         n += added > 0 ? (size_t)added : 0;
     }
@@ -296,7 +303,7 @@ static void obey(struct fake_server *f, struct fake_connection *c) {
         bool faulty = is_faulty(f);
         struct fake_buf right = {0};
         if (faulty && f->fault.kind == FAKE_FAULT_STALL && !c->stalled) {
-            c->stalled = now_ms() + STALL_MS;
+            c->stalled = now_ms() + FAKE_STALL_MS;
             f->faults++;
             break; // it is heard anew when that is over
         }
@@ -400,7 +407,7 @@ static void serve(struct fake_server *f, const struct pollfd *fds) {
 
 static void *run(void *arg) {
     struct fake_server *f = arg;
-    struct pollfd fds[1 + FAKE_NODES + MAX_CONNS];
+    struct pollfd fds[1 + FAKE_NODES + FAKE_MAX_CONNECTIONS];
     pthread_mutex_lock(&f->lock);
     while (!f->stop) {
         size_t n = watch(f, fds), n_conns = f->n_conns;
@@ -430,7 +437,7 @@ static void give(struct fake_server *f) {
 }
 
 static void tell(struct fake_server *f, const char *what) {
-    snprintf(f->story[f->n_story++ % STORY], STORY_WORD, "(%s)", what);
+    snprintf(f->story[f->n_story++ % FAKE_STORY], FAKE_STORY_WORD, "(%s)", what);
 }
 
 // ---- What tests call -----------------------------------------------------------------------------
@@ -533,12 +540,12 @@ bool fake_has(struct fake_server *f, const char *id, size_t n) {
 void fake_story(struct fake_server *f, const char *about, char *out, size_t size) {
     enum { LAST = 60 };
     take(f);
-    uint64_t first = f->n_story > STORY ? f->n_story - STORY : 0;
+    uint64_t first = f->n_story > FAKE_STORY ? f->n_story - FAKE_STORY : 0;
     size_t n = 0;
     if (!about && f->n_story > LAST) first = f->n_story - LAST;
     out[0] = 0;
     for (uint64_t i = first; i < f->n_story && n < size; i++) {
-        const char *line = f->story[i % STORY];
+        const char *line = f->story[i % FAKE_STORY];
         if (!about || line[0] == '(' || strstr(line, about))
             n += (size_t)snprintf(out + n, size - n, "%llu-%s ", (unsigned long long)i, line);
     }
@@ -548,7 +555,7 @@ void fake_story(struct fake_server *f, const char *about, char *out, size_t size
 void fake_said(struct fake_server *f, const char *name, char *out, size_t size) {
     take(f);
     snprintf(out, size, "%s", "");
-    for (size_t i = 0; i < NAMES; i++)
+    for (size_t i = 0; i < FAKE_NAMES; i++)
         if (begins_with(f->said[i], name, strlen(name))) snprintf(out, size, "%s", f->said[i]);
     give(f);
 }

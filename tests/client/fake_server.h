@@ -21,7 +21,7 @@ enum fake_kind {
     FAKE_KINDS,
 };
 
-#define FAKE_POOL "pool" // the key that a handle ctest_must use
+#define FAKE_POOL "pool" // the key that a handle must use
 
 enum fake_fault_kind {
     FAKE_FAULT_NONE,
@@ -55,7 +55,7 @@ void fake_stop(struct fake_server *f);
 void fake_url(struct fake_server *f, const char *settings, char *out, size_t size);
 
 // The at-th command from now on, counted from 1, meets the fault; with stay, all after it, too.
-// Lasts until fake_heal(), which also listens again after FAKE_FAULT_DIE. The fault ctest_must live that long.
+// Lasts until fake_heal(), which also listens again after FAKE_FAULT_DIE. The fault must live that long.
 void fake_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay);
 void fake_heal(struct fake_server *f);
 uint64_t fake_heard(struct fake_server *f);                     // commands heard so far

@@ -15,97 +15,98 @@ TestSuite(calls, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
 static const uint32_t tokens[2] = {1, 2};
 static const char long_bytes[600];
-#define ID .request = {"id", 2}
-#define BLOCKS .blocks = {.hashes = ctest_hashes, .n = 2}
+#define SOME_ID .request = {"id", 2}
+#define TWO_BLOCKS .blocks = {.hashes = ctest_hashes, .n = 2}
 
 static const struct kvr_select_call bad_selects[] = {
-    {.request = {NULL, 0}, BLOCKS},
-    {.request = {"", 0}, BLOCKS},
-    {.request = {long_bytes, KVR_MAX_ID + 1}, BLOCKS},
-    {ID, .blocks = {.hashes = ctest_hashes, .tokens = tokens, .n = 2}},
-    {ID, .blocks = {.n = 2}},
-    {ID, .blocks = {.hashes = ctest_hashes, .n = KVR_MAX_BLOCKS + 1}},
-    {ID, .blocks = {.tokens = tokens, .n = SIZE_MAX}},
-    {ID, BLOCKS, .isl = -1},
-    {ID, BLOCKS, .isl = KVR_MAX_TOKENS + 1},
-    {ID, BLOCKS, .osl = -1},
-    {ID, BLOCKS, .osl = INT64_MAX},
-    {ID, BLOCKS, .lease = -2},
-    {ID, BLOCKS, .lease = INT64_MIN},
-    {ID, BLOCKS, .lease = KVR_MAX_MS + 1},
-    {ID, BLOCKS, .deadline = -1},
-    {ID, BLOCKS, .n_among = 1},
-    {ID, BLOCKS, .n_exclude = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){"", 0}, .n_among = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){long_bytes, KVR_MAX_NAME + 1}, .n_among = 1},
-    {ID, BLOCKS, .exclude = &(struct kvr_bytes){NULL, 3}, .n_exclude = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){"w", 1}, .n_among = SIZE_MAX},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_OVERLAP, .overlap = -1},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
-    {ID, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
-    {ID, BLOCKS, .session = {NULL, 1}},
-    {ID, BLOCKS, .n_with = 1},
-    {ID, BLOCKS, .n_without = 1},
-    {ID, BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
-    {ID, BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
-    {ID, BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
+    {.request = {NULL, 0}, TWO_BLOCKS},
+    {.request = {"", 0}, TWO_BLOCKS},
+    {.request = {long_bytes, KVR_MAX_ID + 1}, TWO_BLOCKS},
+    {SOME_ID, .blocks = {.hashes = ctest_hashes, .tokens = tokens, .n = 2}},
+    {SOME_ID, .blocks = {.n = 2}},
+    {SOME_ID, .blocks = {.hashes = ctest_hashes, .n = KVR_MAX_BLOCKS + 1}},
+    {SOME_ID, .blocks = {.tokens = tokens, .n = SIZE_MAX}},
+    {SOME_ID, TWO_BLOCKS, .isl = -1},
+    {SOME_ID, TWO_BLOCKS, .isl = KVR_MAX_TOKENS + 1},
+    {SOME_ID, TWO_BLOCKS, .osl = -1},
+    {SOME_ID, TWO_BLOCKS, .osl = INT64_MAX},
+    {SOME_ID, TWO_BLOCKS, .lease = -2},
+    {SOME_ID, TWO_BLOCKS, .lease = INT64_MIN},
+    {SOME_ID, TWO_BLOCKS, .lease = KVR_MAX_MS + 1},
+    {SOME_ID, TWO_BLOCKS, .deadline = -1},
+    {SOME_ID, TWO_BLOCKS, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .n_exclude = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){"", 0}, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){long_bytes, KVR_MAX_NAME + 1}, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .exclude = &(struct kvr_bytes){NULL, 3}, .n_exclude = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){"w", 1}, .n_among = SIZE_MAX},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_OVERLAP, .overlap = -1},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
+    {SOME_ID, TWO_BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, TWO_BLOCKS, .session = {NULL, 1}},
+    {SOME_ID, TWO_BLOCKS, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .n_without = 1},
+    {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
 };
 
-#define WORKER .worker = {"w", 1}
+#define SOME_WORKER .worker = {"w", 1}
 static const struct kvr_update_call bad_updates[] = {
-    {.request = {"", 0}}, {.request = {long_bytes, KVR_MAX_ID + 1}},
-    {ID, .output = -1},   {ID, .output = KVR_MAX_TOKENS + 1},
-    {ID, .lease = -2},    {ID, .deadline = -7},
+    {.request = {"", 0}},    {.request = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, .output = -1}, {SOME_ID, .output = KVR_MAX_TOKENS + 1},
+    {SOME_ID, .lease = -2},  {SOME_ID, .deadline = -7},
 };
 static const struct kvr_claim_call bad_claims[] = {
-    {.request = {"", 0}, WORKER, BLOCKS},
-    {ID, .worker = {"", 0}, BLOCKS},
-    {ID, .worker = {long_bytes, KVR_MAX_NAME + 1}, BLOCKS},
-    {ID, WORKER, BLOCKS, .rank = KVR_MAX_RANKS},
-    {ID, WORKER, .blocks = {.n = 1}},
-    {ID, WORKER, BLOCKS, .isl = -1},
-    {ID, WORKER, BLOCKS, .cached = -1},
-    {ID, WORKER, BLOCKS, .output = KVR_MAX_TOKENS + 1},
-    {ID, WORKER, BLOCKS, .lease = -2},
-    {ID, WORKER, BLOCKS, .osl = -1},
-    {ID, WORKER, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
+    {.request = {"", 0}, SOME_WORKER, TWO_BLOCKS},
+    {SOME_ID, .worker = {"", 0}, TWO_BLOCKS},
+    {SOME_ID, .worker = {long_bytes, KVR_MAX_NAME + 1}, TWO_BLOCKS},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .rank = KVR_MAX_RANKS},
+    {SOME_ID, SOME_WORKER, .blocks = {.n = 1}},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .isl = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .cached = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .output = KVR_MAX_TOKENS + 1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .lease = -2},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .osl = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
 };
 static const struct kvr_worker_call bad_workers[] = {
     {.worker = {"", 0}},
     {.worker = {long_bytes, KVR_MAX_NAME + 1}},
-    {WORKER, .set = KVR_WORKER_ADDR, .addr = {long_bytes, KVR_MAX_ADDR + 1}},
-    {WORKER, .set = KVR_WORKER_RANKS, .ranks = 0},
-    {WORKER, .set = KVR_WORKER_RANKS, .ranks = KVR_MAX_RANKS + 1},
-    {WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
-    {WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
-    {WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = -1},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = 0.0 / 0.0},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = 1.0 / 0.0},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = NULL, .n_labels = 1},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"", 0}, .n_labels = 1},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"l", 1}, .n_labels = 65},
+    {SOME_WORKER, .set = KVR_WORKER_ADDR, .addr = {long_bytes, KVR_MAX_ADDR + 1}},
+    {SOME_WORKER, .set = KVR_WORKER_RANKS, .ranks = 0},
+    {SOME_WORKER, .set = KVR_WORKER_RANKS, .ranks = KVR_MAX_RANKS + 1},
+    {SOME_WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
+    {SOME_WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
+    {SOME_WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = -1},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = 0.0 / 0.0},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = 1.0 / 0.0},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = NULL, .n_labels = 1},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"", 0}, .n_labels = 1},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"l", 1}, .n_labels = 65},
 };
 static const struct kvr_event_call bad_events[] = {
     {.worker = {"", 0}, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .rank = KVR_MAX_RANKS, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 0, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 0, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = UINT64_MAX, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = UINT64_MAX, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 0},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.kind = 7}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = 3}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = -1}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.n = 1}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1,
+    {SOME_WORKER, .rank = KVR_MAX_RANKS, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0},
+     .n_ops = 1},
+    {SOME_WORKER, .epoch = 0, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 0, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = UINT64_MAX, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = UINT64_MAX, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 0},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.kind = 7}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = 3}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = -1}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.n = 1}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1,
      .ops = &(struct kvr_op){.hashes = ctest_hashes, .n = KVR_MAX_BLOCKS + 1}, .n_ops = 1},
 };
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define LENGTH_OF(a) (sizeof(a) / sizeof *(a))
 
 static void expect_nth(const char *call, size_t i, const struct kvr_result *r) {
     cr_expect(r->code == KVR_CODE_INVALID, "%s, the one at %zu: %s", call, i,
@@ -118,7 +119,7 @@ Test(calls, arguments_out_of_range) {
     struct ctest_answers h = {0};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     uint64_t before = fake_heard(ctest_server);
-    for (size_t i = 0; i < COUNT(bad_selects); i++) {
+    for (size_t i = 0; i < LENGTH_OF(bad_selects); i++) {
         cr_expect(kvr_client_select_async(c, &bad_selects[i], ctest_count, &h) == KVR_CODE_INVALID,
                   "SELECT %zu", i);
         expect_nth("SELECT", i, kvr_client_select(c, &bad_selects[i]));
@@ -126,13 +127,13 @@ Test(calls, arguments_out_of_range) {
         if (i > 2 && !bad_selects[i].lease)
             expect_nth("SCORE", i, kvr_client_score(c, &bad_selects[i]));
     }
-    for (size_t i = 0; i < COUNT(bad_updates); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_updates); i++)
         expect_nth("UPDATE", i, kvr_client_update(c, &bad_updates[i]));
-    for (size_t i = 0; i < COUNT(bad_claims); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_claims); i++)
         expect_nth("CLAIM", i, kvr_client_claim(c, &bad_claims[i]));
-    for (size_t i = 0; i < COUNT(bad_workers); i++)
-        expect_nth("WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
-    for (size_t i = 0; i < COUNT(bad_events); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_workers); i++)
+        expect_nth("SOME_WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
+    for (size_t i = 0; i < LENGTH_OF(bad_events); i++)
         expect_nth("EVENT", i, kvr_client_event(c, &bad_events[i]));
     ctest_expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
     ctest_expect(kvr_client_worker_del(c, too_long), KVR_CODE_INVALID);
@@ -149,17 +150,17 @@ Test(calls, arguments_out_of_range) {
 // ---- Limits --------------------------------------------------------------------------------------
 
 Test(calls, too_many_at_once) {
-    enum { ROOM = 10 };
-    struct kvr_client *c = ctest_open((struct kvr_client_options){.max_pending = ROOM}, "");
+    enum { FEW_CALLS = 10 };
+    struct kvr_client *c = ctest_open((struct kvr_client_options){.max_pending = FEW_CALLS}, "");
     struct ctest_answers h = {0};
-    for (int i = 0; i < ROOM; i++)
+    for (int i = 0; i < FEW_CALLS; i++)
         cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
     cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_FULL);
     ctest_expect(kvr_client_info(c), KVR_CODE_FULL);
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
-    cr_expect(s.pending == ROOM);
-    ctest_await(c, &h, ROOM);
+    cr_expect(s.pending == FEW_CALLS);
+    ctest_await(c, &h, FEW_CALLS);
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     kvr_client_close(c);
 }
@@ -238,17 +239,18 @@ Test(calls, many_bytes) {
 
 // A server whose words are 10 MB long, and are told to nobody.
 Test(calls, a_very_long_error) {
-    enum { LONG = 10 << 20 };
-    char *text = malloc(LONG);
+    enum { LONG_ERROR = 10 << 20 };
+    char *text = malloc(LONG_ERROR);
     cr_assert(text);
-    memset(text, 'x', LONG);
+    memset(text, 'x', LONG_ERROR);
     memcpy(text, "-ERR ", 5);
-    memcpy(text + LONG - 2, "\r\n", 2);
+    memcpy(text + LONG_ERROR - 2, "\r\n", 2);
     // hiredis looks for the end of a line from its beginning at every read: seconds of work.
     struct kvr_client *c =
         ctest_open((struct kvr_client_options){0}, "deadline=250000&timeout=250000");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_fault(ctest_server, &(struct fake_fault){"long", FAKE_FAULT_SAY, text, LONG}, 1, false);
+    fake_fault(ctest_server, &(struct fake_fault){"long", FAKE_FAULT_SAY, text, LONG_ERROR}, 1,
+               false);
     const struct kvr_result *r = kvr_client_info(c);
     ctest_expect(r, KVR_CODE_REFUSED);
     cr_expect(strlen(r->message) < 200 && !strstr(r->message, "xxx"));
@@ -346,8 +348,8 @@ static void booked_then_refused(bool claim, const char *error, enum kvr_code cod
     static const struct fake_fault closes = {"closes", FAKE_FAULT_CLOSE, "", 0};
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     struct ctest_answers h = {0};
-    struct kvr_select_call s = {ID, BLOCKS};
-    struct kvr_claim_call k = {ID, WORKER, BLOCKS};
+    struct kvr_select_call s = {SOME_ID, TWO_BLOCKS};
+    struct kvr_claim_call k = {SOME_ID, SOME_WORKER, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     fake_fault(ctest_server, &closes, 1, false);
     cr_assert((claim ? kvr_client_claim_async(c, &k, ctest_count, &h)
@@ -380,7 +382,7 @@ Test(calls, booked_and_then_refused) {
 Test(calls, taking_back_is_not_allowed) {
     static const struct fake_fault hangs = {"hangs", FAKE_FAULT_HANG, "", 0};
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=300");
-    struct kvr_select_call q = {ID, BLOCKS};
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = "NOPERM no"});
     fake_fault(ctest_server, &hangs, 1, false);
@@ -402,7 +404,7 @@ Test(calls, taking_back_is_not_allowed) {
 // server's next history hears of it, too.
 static void released_when_allowed(const char *error, enum kvr_code code) {
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
-    struct kvr_select_call q = {ID, BLOCKS};
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
     fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = error});
     ctest_expect(kvr_client_release(c, &q.request, 1), code);
@@ -423,18 +425,19 @@ Test(calls, a_release_that_is_refused) {
     released_when_allowed("ERR unknown command", KVR_CODE_REFUSED);
 }
 
-// A WORKER DEL likewise.
+// A SOME_WORKER DEL likewise.
 Test(calls, a_worker_whose_end_is_refused) {
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     char said[200];
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.WORKER", .error = "NOPERM no"});
+    fake_lie(ctest_server,
+             &(struct fake_lies){.fails = "KVROUTE.SOME_WORKER", .error = "NOPERM no"});
     ctest_expect(kvr_client_worker_del(c, kvr_text("w1")), KVR_CODE_DENIED);
     cr_expect(!kvr_client_drain(c, 100));
     fake_lie(ctest_server, NULL);
     uint64_t heard = fake_heard(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
-    fake_said(ctest_server, "KVROUTE.WORKER", said, sizeof said);
+    fake_said(ctest_server, "KVROUTE.SOME_WORKER", said, sizeof said);
     cr_expect(fake_heard(ctest_server) > heard && strstr(said, "DEL"), "%s", said);
     kvr_client_close(c);
 }
@@ -445,7 +448,7 @@ Test(calls, a_worker_whose_end_is_refused) {
 Test(calls, draining_after_a_silent_close) {
     struct kvr_client *c =
         ctest_open((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
-    struct kvr_select_call q = {ID, BLOCKS};
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
     cr_assert(kvr_client_drain(c, 0));
     for (int i = 0; i < 20; i++) {
@@ -462,7 +465,7 @@ Test(calls, draining_without_a_primary) {
     static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0};
     struct kvr_client *c =
         ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
-    struct kvr_select_call q = {ID, BLOCKS};
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_expect(kvr_client_drain(c, 0)); // nothing to do for it
     fake_fault(ctest_server, &dies, 1, true);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);

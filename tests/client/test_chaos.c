@@ -14,16 +14,16 @@
 #include "tests/support/home.h"
 #include "tests/support/testmem.h"
 
-enum { CASES = 120, STEPS = 400, REQUESTS = 200 };
+enum { CHAOS_CASES = 120, CHAOS_STEPS = 400, CHAOS_REQUESTS = 200 };
 
 // One request, from its caller's side.
-enum fate { UNUSED, ASKED, HELD, ENDED };
+enum caller_state { CALLER_UNUSED, CALLER_ASKED, CALLER_HELD, CALLER_ENDED };
 
-struct caller {
+struct chaos_caller {
     struct chaos *chaos;
     char id[24];
     size_t n;
-    enum fate fate;
+    enum caller_state caller_state;
     unsigned asked; // calls under way for it
 };
 
@@ -31,7 +31,7 @@ struct chaos {
     struct fake_server *fake;
     struct kvr_client *client;
     uint64_t random;
-    struct caller callers[REQUESTS];
+    struct chaos_caller callers[CHAOS_REQUESTS];
     size_t used, under_way;
     const char *wrong;
 };
@@ -44,7 +44,7 @@ static uint64_t below(struct chaos *x, uint64_t n) {
 
 // ---- Callers -------------------------------------------------------------------------------------
 
-static void answered(struct caller *q, const struct kvr_result *r) {
+static void answered(struct chaos_caller *q, const struct kvr_result *r) {
     struct chaos *x = q->chaos;
     q->asked--;
     x->under_way--;
@@ -53,10 +53,11 @@ static void answered(struct caller *q, const struct kvr_result *r) {
 }
 
 static void booked(void *ctx, const struct kvr_result *r) {
-    struct caller *q = ctx;
+    struct chaos_caller *q = ctx;
     answered(q, r);
     // Whoever has been told of a failure has no request, whatever became of it.
-    if (q->fate == ASKED) q->fate = r->code == KVR_CODE_OK ? HELD : ENDED;
+    if (q->caller_state == CALLER_ASKED)
+        q->caller_state = r->code == KVR_CODE_OK ? CALLER_HELD : CALLER_ENDED;
 }
 
 static void other(void *ctx, const struct kvr_result *r) {
@@ -64,9 +65,9 @@ static void other(void *ctx, const struct kvr_result *r) {
 }
 
 static void begin(struct chaos *x) {
-    if (x->used == REQUESTS) return;
-    struct caller *q = &x->callers[x->used++];
-    *q = (struct caller){.chaos = x, .fate = ASKED};
+    if (x->used == CHAOS_REQUESTS) return;
+    struct chaos_caller *q = &x->callers[x->used++];
+    *q = (struct chaos_caller){.chaos = x, .caller_state = CALLER_ASKED};
     q->n = (size_t)snprintf(q->id, sizeof q->id, "request-%03zu", x->used);
     struct kvr_bytes id = {q->id, q->n};
     struct kvr_blocks blocks = {.hashes = hashes, .n = below(x, 7)};
@@ -82,12 +83,12 @@ static void begin(struct chaos *x) {
         x->wrong = "a call isn't begun";
 }
 
-static struct caller *draw_caller(struct chaos *x) {
+static struct chaos_caller *draw_caller(struct chaos *x) {
     return x->used ? &x->callers[below(x, x->used)] : NULL;
 }
 
-static void go_on(struct chaos *x, struct caller *q) {
-    if (q->fate != HELD) return;
+static void go_on(struct chaos *x, struct chaos_caller *q) {
+    if (q->caller_state != CALLER_HELD) return;
     struct kvr_update_call u = {
         .request = {q->id, q->n}, .prefilled = below(x, 2), .output = (int64_t)below(x, 100)};
     q->asked++;
@@ -96,10 +97,10 @@ static void go_on(struct chaos *x, struct caller *q) {
         x->wrong = "a call isn't begun";
 }
 
-static void end(struct chaos *x, struct caller *q) {
-    if (q->fate != HELD) return;
+static void end(struct chaos *x, struct chaos_caller *q) {
+    if (q->caller_state != CALLER_HELD) return;
     struct kvr_bytes id = {q->id, q->n};
-    q->fate = ENDED;
+    q->caller_state = CALLER_ENDED;
     q->asked++;
     x->under_way++;
     if (kvr_client_release_async(x->client, &id, 1, other, q) != KVR_CODE_OK)
@@ -163,10 +164,10 @@ static void judge(struct chaos *x, char wrong[CTEST_TEXT]) {
     if (x->under_way) snprintf(wrong, CTEST_TEXT, "%zu calls have no answer", x->under_way);
     if (x->wrong) snprintf(wrong, CTEST_TEXT, "%s", x->wrong);
     for (size_t i = 0; i < x->used; i++) {
-        struct caller *q = &x->callers[i];
+        struct chaos_caller *q = &x->callers[i];
         bool has = fake_has(x->fake, q->id, q->n);
-        held += q->fate == HELD;
-        if (wrong[0] || has == (q->fate == HELD)) continue;
+        held += q->caller_state == CALLER_HELD;
+        if (wrong[0] || has == (q->caller_state == CALLER_HELD)) continue;
         snprintf(id, sizeof id, " %s", q->id);
         fake_story(x->fake, id, story, sizeof story);
         fake_story(x->fake, NULL, last, sizeof last);
@@ -193,8 +194,8 @@ static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     fake_url(x->fake, "deadline=400&timeout=50&connect_timeout=50", url, sizeof url);
     x->client = kvr_client_open(url, FAKE_POOL, &options, NULL, 0);
     if (!x->client) abort();
-    for (int step = 0; step < STEPS && !x->wrong; step++) {
-        struct caller *q = draw_caller(x);
+    for (int step = 0; step < CHAOS_STEPS && !x->wrong; step++) {
+        struct chaos_caller *q = draw_caller(x);
         uint64_t what = below(x, 20);
         if (what < 8 || !q)
             begin(x);
@@ -230,6 +231,6 @@ static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
 
 Test(chaos, nothing_is_lost, .timeout = 900) {
     uint64_t seed = ctest_seed();
-    struct ctest_parallel crowd = {&seed, CASES, run_nth, name_nth};
-    cr_assert(ctest_parallel_run(&crowd) == 0);
+    struct ctest_parallel parallel = {&seed, CHAOS_CASES, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }

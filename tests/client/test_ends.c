@@ -11,7 +11,7 @@
 
 TestSuite(ends, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
-#define BLOCKS .blocks = {.hashes = ctest_hashes, .n = 2}
+#define BLOCKS_OF_CLAIM .blocks = {.hashes = ctest_hashes, .n = 2}
 
 // ---- Closed in the middle ------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ Test(ends, a_publisher_takes_along_what_isnt_sent) {
 Test(ends, a_claim_refused_when_its_request_is_over) {
     struct kvr_client_options o = {.degrade = true, .create = "BLOCKSIZE 16"};
     struct kvr_client *c = ctest_open(o, "deadline=100&timeout=30000");
-    struct kvr_claim_call k = {.worker = {"w1", 2}, BLOCKS};
+    struct kvr_claim_call k = {.worker = {"w1", 2}, BLOCKS_OF_CLAIM};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     fake_forget(ctest_server); // a loss, after which the handle bears with errors for a while
     fake_hang_up(ctest_server);

@@ -8,7 +8,7 @@
 #include "fake_server.h"
 #include "tests/support/home.h"
 
-enum { WATCHED_MS = 800, MOST_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
+enum { WATCHED_MS = 800, MAX_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
 
 static void done(void *ctx, const struct kvr_result *r) {
     (void)r;
@@ -34,7 +34,7 @@ static void watch(enum fake_kind kind, const struct fake_fault *fault, const str
     }
     for (int64_t end = now_ms() + WATCHED_MS; now_ms() < end; turns++)
         kvr_client_run(c, end - now_ms());
-    cr_expect(turns < MOST_TURNS, "%s, %s: woke up %d times in %d ms", kinds[kind], name, turns,
+    cr_expect(turns < MAX_TURNS, "%s, %s: woke up %d times in %d ms", kinds[kind], name, turns,
               WATCHED_MS);
     cr_expect(busy || !answers);
     kvr_client_close(c);

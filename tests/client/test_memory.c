@@ -9,24 +9,31 @@
 #include "ctest_parallel.h"
 #include "tests/support/testmem.h"
 
-enum { IDS = 60, WORKERS = 5, RANKS = 2, STEPS = 30000, ROOM = 40, ENTRY = 1000 };
+enum {
+    MEMORY_IDS = 60,
+    MEMORY_WORKERS = 5,
+    MEMORY_RANKS = 2,
+    MEMORY_STEPS = 30000,
+    MEMORY_ROOM = 40,
+    MEMORY_ENTRY = 1000
+};
 
 static uint64_t draw(uint64_t *state, uint64_t below) {
     return kvr_random(state) % below;
 }
 
-enum what { NOTHING, LIVE, RELEASED };
+enum memory_state { MEMORY_NOTHING, MEMORY_LIVE, MEMORY_RELEASED };
 
-struct model {
-    enum what is[IDS];
-    int worker[IDS], rank[IDS];
+struct memory_model {
+    enum memory_state is[MEMORY_IDS];
+    int worker[MEMORY_IDS], rank[MEMORY_IDS];
 };
 
-struct trial {
+struct memory_trial {
     struct testmem mem;
     struct kvr_alloc alloc;
     struct kvr_remembered memory;
-    struct model model;
+    struct memory_model model;
     uint64_t rng;
 };
 
@@ -35,70 +42,71 @@ static struct kvr_bytes id_of(int id, char text[16]) {
 }
 
 // A command that has this id; not whole when memory is short.
-static struct kvr_command command_of(struct trial *t, struct kvr_bytes key) {
+static struct kvr_command command_of(struct memory_trial *t, struct kvr_bytes key) {
     struct kvr_command command = {0};
     struct kvr_wire w;
     kvr_wire_begin(&w, &t->alloc);
     kvr_wire_bytes(&w, key);
-    while (!w.failed && w.n < ENTRY - 100)
+    while (!w.failed && w.n < MEMORY_ENTRY - 100)
         kvr_wire_word(&w, "a block");
     (void)kvr_wire_end(&w, &command);
     return command;
 }
 
-static void keep(struct trial *t, int id, bool confirmed) {
+static void keep(struct memory_trial *t, int id, bool confirmed) {
     char text[16], name[16];
     struct kvr_bytes key = id_of(id, text);
-    int worker = (int)draw(&t->rng, WORKERS), rank = (int)draw(&t->rng, RANKS);
+    int worker = (int)draw(&t->rng, MEMORY_WORKERS), rank = (int)draw(&t->rng, MEMORY_RANKS);
     size_t n = (size_t)snprintf(name, sizeof name, "w%d", worker);
     void *reserved = kvr_alloc_zeroed(&t->alloc, sizeof(struct kvr_live));
     struct kvr_command command = command_of(t, key);
-    struct kvr_booking booking = {0};
+    struct kvr_booked_request booking = {0};
     const char *at = command.base ? command.base + KVR_WIRE_HEAD : NULL;
     size_t live = 0;
-    for (int i = 0; i < IDS; i++)
-        live += t->model.is[i] == LIVE;
-    if (t->model.is[id] == NOTHING && at &&
+    for (int i = 0; i < MEMORY_IDS; i++)
+        live += t->model.is[i] == MEMORY_LIVE;
+    if (t->model.is[id] == MEMORY_NOTHING && at &&
         kvr_live_keep(&t->memory, &reserved, &command, kvr_wire_next(&at), &booking,
                       (struct kvr_bytes){name, n}, (uint32_t)rank, (struct kvr_bytes){name, n},
                       confirmed, 1)) {
-        cr_assert(live < ROOM && !reserved);
-        t->model.is[id] = LIVE;
+        cr_assert(live < MEMORY_ROOM && !reserved);
+        t->model.is[id] = MEMORY_LIVE;
         t->model.worker[id] = worker;
         t->model.rank[id] = rank;
     } else {
-        cr_assert(live >= ROOM || t->mem.failures || t->model.is[id] != NOTHING, "there was room");
+        cr_assert(live >= MEMORY_ROOM || t->mem.failures || t->model.is[id] != MEMORY_NOTHING,
+                  "there was room");
     }
     kvr_command_release(&t->alloc, &command);
     kvr_alloc_free(&t->alloc, reserved);
 }
 
-static void compare(struct trial *t) {
+static void compare(struct memory_trial *t) {
     const char *broken = kvr_remembered_validate(&t->memory);
     cr_assert_null(broken, "%s", broken);
-    for (int id = 0; id < IDS; id++) {
+    for (int id = 0; id < MEMORY_IDS; id++) {
         char text[16];
         struct kvr_bytes key = id_of(id, text);
         struct kvr_live *l = kvr_live_find(&t->memory, key);
-        cr_assert_eq(l != NULL, t->model.is[id] == LIVE);
+        cr_assert_eq(l != NULL, t->model.is[id] == MEMORY_LIVE);
         if (l) {
             cr_assert_eq(l->at->worker.p[1] - '0', t->model.worker[id]);
             cr_assert_eq((int)l->at->rank, t->model.rank[id]);
         }
         // A release may be forgotten, for lack of room or memory, but none is made up.
-        if (kvr_released_find(&t->memory, key)) cr_assert_eq(t->model.is[id], RELEASED);
+        if (kvr_released_find(&t->memory, key)) cr_assert_eq(t->model.is[id], MEMORY_RELEASED);
     }
 }
 
-static struct kvr_live *random_live(struct trial *t) {
+static struct kvr_live *random_live(struct memory_trial *t) {
     char text[16];
-    return kvr_live_find(&t->memory, id_of((int)draw(&t->rng, IDS), text));
+    return kvr_live_find(&t->memory, id_of((int)draw(&t->rng, MEMORY_IDS), text));
 }
 
-static void step(struct trial *t) {
+static void step(struct memory_trial *t) {
     struct kvr_remembered *m = &t->memory;
     char text[16];
-    int id = (int)draw(&t->rng, IDS);
+    int id = (int)draw(&t->rng, MEMORY_IDS);
     struct kvr_bytes key = id_of(id, text);
     struct kvr_live *l;
     switch (draw(&t->rng, 8)) {
@@ -109,8 +117,8 @@ static void step(struct trial *t) {
     case 2: {
         bool was_live;
         kvr_released_add(m, key, &was_live);
-        cr_assert_eq(was_live, t->model.is[id] == LIVE);
-        t->model.is[id] = RELEASED;
+        cr_assert_eq(was_live, t->model.is[id] == MEMORY_LIVE);
+        t->model.is[id] = MEMORY_RELEASED;
         break;
     }
     case 3: // a look, as repair.c has them: begun, and ended by whatever comes
@@ -120,9 +128,9 @@ static void step(struct trial *t) {
             if (draw(&t->rng, 2)) {
                 bool was_live;
                 kvr_released_add(m, l->item.key, &was_live);
-                for (int i = 0; i < IDS; i++)
-                    if (!kvr_live_find(m, id_of(i, text)) && t->model.is[i] == LIVE)
-                        t->model.is[i] = RELEASED;
+                for (int i = 0; i < MEMORY_IDS; i++)
+                    if (!kvr_live_find(m, id_of(i, text)) && t->model.is[i] == MEMORY_LIVE)
+                        t->model.is[i] = MEMORY_RELEASED;
             }
             kvr_live_move(l, &m->live.confirmed);
             kvr_live_look_ended(l);
@@ -139,9 +147,9 @@ static void step(struct trial *t) {
         struct kvr_released *r = kvr_released_find(m, key);
         if (r && draw(&t->rng, 2)) {
             kvr_released_move(r, &m->released.confirmed);
-        } else if (t->model.is[id] == RELEASED) {
+        } else if (t->model.is[id] == MEMORY_RELEASED) {
             if (r) kvr_released_forget(r);
-            t->model.is[id] = NOTHING;
+            t->model.is[id] = MEMORY_NOTHING;
         }
         break;
     }
@@ -153,15 +161,16 @@ static void step(struct trial *t) {
 }
 
 static void run(unsigned one_in) {
-    struct trial *t = calloc(1, sizeof *t);
+    struct memory_trial *t = calloc(1, sizeof *t);
     t->alloc = testmem_alloc(&t->mem);
     t->rng = ctest_seed();
-    struct kvr_client_options o = {
-        .max_live = ROOM, .max_live_bytes = (size_t)ROOM * ENTRY, .max_released = 10};
+    struct kvr_client_options o = {.max_live = MEMORY_ROOM,
+                                   .max_live_bytes = (size_t)MEMORY_ROOM * MEMORY_ENTRY,
+                                   .max_released = 10};
     cr_assert_eq(kvr_remembered_init(&t->memory, &t->alloc, NULL, &o, t->rng), 0);
     t->mem.one_in = one_in;
     t->mem.random = t->rng;
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < MEMORY_STEPS; i++) {
         step(t);
         compare(t);
     }
@@ -222,7 +231,7 @@ Test(memory, what_is_said_of_a_worker_adds_up) {
     testmem_all_free(&mem, "workers");
 }
 
-enum { MANY = 80000, ROOM_OF_MANY = 1 << 20 };
+enum { MANY_WORKERS = 80000, MAX_BYTES_OF_MANY = 1 << 20 };
 
 // Workers come and go for ever; what is remembered of them doesn't grow.
 Test(memory, workers_that_came_and_went) {
@@ -232,7 +241,7 @@ Test(memory, workers_that_came_and_went) {
     struct kvr_remembered m;
     cr_assert_eq(kvr_remembered_init(&m, &a, NULL, &o, 1), 0);
     char name[16];
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < MANY_WORKERS; i++) {
         struct kvr_bytes worker = {name, (size_t)snprintf(name, sizeof name, "w%d", i)};
         struct kvr_worker_call say = {.worker = worker,
                                       .set = KVR_WORKER_ADDR | KVR_WORKER_TTL,
@@ -262,7 +271,7 @@ Test(memory, workers_that_came_and_went) {
         cr_assert(m.workers.table.count <= KVR_MAX_DEPARTED + 1, "%zu", m.workers.table.count);
         cr_assert(kvr_instance_get(&m.instances, worker, 0)); // somebody's request was there
     }
-    cr_expect(mem.bytes < ROOM_OF_MANY, "%zu bytes", mem.bytes);
+    cr_expect(mem.bytes < MAX_BYTES_OF_MANY, "%zu bytes", mem.bytes);
     cr_expect(m.workers.table.count > KVR_MAX_DEPARTED / 2);
     cr_expect(m.instances.table.count <= KVR_MIN_SWEEP);
     kvr_remembered_free(&m);

@@ -118,8 +118,8 @@ static void sweep(enum fake_kind kind) {
                 }
     }
     int64_t start = now_ms();
-    struct ctest_parallel crowd = {cases, n, run_nth, name_nth};
-    size_t n_wrong = ctest_parallel_run(&crowd);
+    struct ctest_parallel parallel = {cases, n, run_nth, name_nth};
+    size_t n_wrong = ctest_parallel_run(&parallel);
     cr_log_info("%s: %zu cases in %ld ms", kind_names[kind], n, (long)(now_ms() - start));
     free(cases);
     cr_assert(n_wrong == 0, "%zu of %zu cases", n_wrong, n);

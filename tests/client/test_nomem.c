@@ -12,7 +12,7 @@
 #include "fake_server.h"
 #include "tests/support/testmem.h"
 
-enum { RANDOM = 150 };
+enum { RANDOM_SHORTAGES = 150 };
 
 struct shortage {
     enum ctest_form form;
@@ -76,20 +76,21 @@ static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
 }
 
 static void every_allocation(enum ctest_form form, enum fake_kind kind) {
-    enum { MOST = 4000 };
-    static struct shortage cases[MOST];
+    enum { MAX_SHORTAGES = 4000 };
+    static struct shortage cases[MAX_SHORTAGES];
     char wrong[CTEST_TEXT] = "";
     struct shortage none = {.form = form, .kind = kind};
     come_short(&none, wrong);
     cr_assert(wrong[0] == 0, "%s", wrong);
     // With a failure the way may be longer than without.
     size_t n = 0, most = none.calls + none.calls / 4 + 8;
-    cr_assert(none.calls > 20 && most * 2 < MOST, "%lu allocations", (unsigned long)none.calls);
+    cr_assert(none.calls > 20 && most * 2 < MAX_SHORTAGES, "%lu allocations",
+              (unsigned long)none.calls);
     for (size_t k = 1; k <= most; k++)
         for (int from = 0; from < 2; from++)
             cases[n++] = (struct shortage){form, kind, k, from, 0, 0};
-    struct ctest_parallel crowd = {cases, n, run_nth, name_nth};
-    cr_assert(ctest_parallel_run(&crowd) == 0);
+    struct ctest_parallel parallel = {cases, n, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }
 
 Test(nomem, every_allocation_blocking, .timeout = 900) {
@@ -103,11 +104,11 @@ Test(nomem, every_allocation_loop, .timeout = 900) {
 }
 
 Test(nomem, one_in_three, .timeout = 900) {
-    static struct shortage cases[RANDOM];
+    static struct shortage cases[RANDOM_SHORTAGES];
     uint64_t seed = ctest_seed();
-    for (size_t i = 0; i < RANDOM; i++)
+    for (size_t i = 0; i < RANDOM_SHORTAGES; i++)
         cases[i] =
             (struct shortage){i % CTEST_FORMS, i % FAKE_KINDS, 0, false, kvr_random(&seed) | 1, 0};
-    struct ctest_parallel crowd = {cases, RANDOM, run_nth, name_nth};
-    cr_assert(ctest_parallel_run(&crowd) == 0);
+    struct ctest_parallel parallel = {cases, RANDOM_SHORTAGES, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The publisher over a mock: whatever happens, the pool ends up with what the rank holds.
+// The publisher over a port that the test drives: whatever happens, the pool ends up with what the rank holds.
 #include <criterion/criterion.h>
 
 #include "ctest_publisher.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The publisher over a mock, one thing at a time: what chance meets too seldom, or heals too well.
+// The publisher over a port that the test drives, one thing at a time: what chance meets too seldom, or heals too well.
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ static const struct ctest_profile quiet = {.blocks = 10, .straight = 0, .batch_b
 
 static struct ctest_publisher *begin(void) {
     struct ctest_publisher *s = ctest_publisher_new(&quiet, 1);
-    s->mock.pool.epoch = 1; // of the life before; our clock is ahead of it
+    s->port.pool.epoch = 1; // of the life before; our clock is ahead of it
     return s;
 }
 
@@ -24,8 +24,8 @@ static void take(struct ctest_publisher *s, int block) {
 }
 
 static void other_stores(struct ctest_publisher *s, int parent, int block) {
-    ctest_port_other_stores(&s->mock, parent, &block, 1);
-    ctest_must(s->mock.pool.block[block].others, "somebody else has it");
+    ctest_port_other_stores(&s->port, parent, &block, 1);
+    ctest_must(s->port.pool.block[block].others, "somebody else has it");
 }
 
 static void work(struct ctest_publisher *s, size_t ms) {
@@ -35,7 +35,7 @@ static void work(struct ctest_publisher *s, size_t ms) {
 }
 
 static bool fake_pool_has(const struct ctest_publisher *s, int block) {
-    return s->mock.pool.block[block].ours;
+    return s->port.pool.block[block].ours;
 }
 
 static struct kvr_publisher_stats stats(const struct ctest_publisher *s) {
@@ -54,31 +54,31 @@ Test(publisher_cases, an_empty_rank_drops_what_was_left) {
     cr_assert(left && !kvr_publisher_settled(s->publisher));
     for (int i = 0; i < 60 && !kvr_publisher_settled(s->publisher); i++)
         ctest_publisher_work(s);
-    cr_assert(kvr_publisher_settled(s->publisher) && s->mock.answered[KVR_CODE_OK] == 1);
+    cr_assert(kvr_publisher_settled(s->publisher) && s->port.answered[KVR_CODE_OK] == 1);
     for (int i = 0; i < (int)quiet.blocks; i++)
         cr_assert(!fake_pool_has(s, i));
     work(s, 5000);
-    cr_assert(s->mock.sent == 1, "who has nothing to say says nothing");
+    cr_assert(s->port.sent == 1, "who has nothing to say says nothing");
     ctest_publisher_free(s);
 }
 
 Test(publisher_cases, a_flush_is_enough_for_that) {
     struct ctest_publisher *s = begin();
     kvr_publisher_flush(s->publisher);
-    ctest_port_tick(&s->mock, 0);
-    cr_assert(s->mock.n == 1);
+    ctest_port_tick(&s->port, 0);
+    cr_assert(s->port.n == 1);
     ctest_publisher_free(s); // while it is under way
 }
 
 Test(publisher_cases, a_clock_that_is_behind) {
     struct ctest_publisher *s = begin();
-    s->mock.pool.epoch = (uint64_t)1 << 60;
+    s->port.pool.epoch = (uint64_t)1 << 60;
     store(s, CTEST_NOBODY, A);
     work(s, 1000);
     cr_assert(fake_pool_has(s, A) && !stats(s).superseded);
-    cr_assert(s->mock.answered[KVR_CODE_STALE] == 1 && stats(s).epoch > (uint64_t)1 << 60);
+    cr_assert(s->port.answered[KVR_CODE_STALE] == 1 && stats(s).epoch > (uint64_t)1 << 60);
     // The next new epoch, too, may find itself behind: nobody has heard of it yet.
-    s->mock.pool.epoch += 5000;
+    s->port.pool.epoch += 5000;
     kvr_publisher_republish(s->publisher);
     work(s, 1000);
     cr_assert(fake_pool_has(s, A) && !stats(s).superseded);
@@ -89,23 +89,23 @@ Test(publisher_cases, superseded_and_back) {
     struct ctest_publisher *s = begin();
     store(s, CTEST_NOBODY, A);
     work(s, 100);
-    s->mock.pool.epoch += (uint64_t)1 << 50;
-    s->mock.pool.block[A] = (struct ctest_pool_block){0};
-    uint64_t theirs = s->mock.pool.epoch;
+    s->port.pool.epoch += (uint64_t)1 << 50;
+    s->port.pool.block[A] = (struct ctest_pool_block){0};
+    uint64_t theirs = s->port.pool.epoch;
     store(s, A, B);
     work(s, 100);
     cr_assert(stats(s).superseded && !kvr_publisher_settled(s->publisher));
-    size_t sent = s->mock.sent;
+    size_t sent = s->port.sent;
     store(s, B, C);
     take(s, A);
     kvr_publisher_flush(s->publisher);
-    ctest_port_failover(&s->mock);
+    ctest_port_failover(&s->port);
     work(s, 1000);
-    cr_assert(s->mock.sent == sent && s->mock.pool.epoch == theirs, "it has stopped");
+    cr_assert(s->port.sent == sent && s->port.pool.epoch == theirs, "it has stopped");
     kvr_publisher_republish(s->publisher);
     cr_assert(!stats(s).superseded);
     ctest_publisher_settle(s);
-    cr_assert(s->mock.pool.epoch > theirs && stats(s).republished == 1);
+    cr_assert(s->port.pool.epoch > theirs && stats(s).republished == 1);
     ctest_publisher_free(s);
 }
 
@@ -114,12 +114,12 @@ Test(publisher_cases, somebody_in_the_same_epoch) {
     store(s, CTEST_NOBODY, A);
     work(s, 100);
     uint64_t ours = stats(s).epoch;
-    s->mock.pool.seq += 1; // an event of theirs
-    s->mock.pool.block[D] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
+    s->port.pool.seq += 1; // an event of theirs
+    s->port.pool.block[D] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
     store(s, A, B);
     work(s, 100); // its seq is taken: a repeat, says the pool, and says no more than that
     store(s, B, C);
-    s->mock.pool.seq += 2;
+    s->port.pool.seq += 2;
     ctest_publisher_settle(s);
     cr_assert(stats(s).epoch > ours && fake_pool_has(s, C) && !fake_pool_has(s, D));
     ctest_publisher_free(s);
@@ -129,7 +129,7 @@ Test(publisher_cases, no_epoch_is_left) {
     struct ctest_publisher *s = begin();
     struct kvr_publisher_options o = {.epoch = INT64_MAX};
     kvr_publisher_free(s->publisher);
-    struct kvr_publisher_port port = ctest_port_interface(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
     store(s, CTEST_NOBODY, A);
     work(s, 100);
@@ -147,20 +147,20 @@ Test(publisher_cases, a_loss_is_noticed_in_silence) {
     struct ctest_publisher *s = begin();
     store(s, CTEST_NOBODY, A);
     work(s, 100);
-    ctest_port_remember(&s->mock);
+    ctest_port_remember(&s->port);
     store(s, A, B);
     work(s, 100);
     cr_assert(kvr_publisher_settled(s->publisher));
-    ctest_port_failover(&s->mock);
+    ctest_port_failover(&s->port);
     cr_assert(!fake_pool_has(s, B) && !kvr_publisher_settled(s->publisher));
     work(s, 100);
     cr_assert(fake_pool_has(s, B) && kvr_publisher_settled(s->publisher));
     cr_assert(!stats(s).republished, "the ring was enough");
-    ctest_port_restart(&s->mock);
-    s->mock.pool.exists = true;
+    ctest_port_restart(&s->port);
+    s->port.pool.exists = true;
     work(s, 500);
-    cr_assert(s->mock.answered[KVR_CODE_NOWORKER] && !kvr_publisher_settled(s->publisher));
-    s->mock.pool.has_worker = true;
+    cr_assert(s->port.answered[KVR_CODE_NOWORKER] && !kvr_publisher_settled(s->publisher));
+    s->port.pool.has_worker = true;
     work(s, 3000);
     cr_assert(fake_pool_has(s, A) && fake_pool_has(s, B) && kvr_publisher_settled(s->publisher));
     ctest_publisher_free(s);
@@ -170,20 +170,20 @@ Test(publisher_cases, a_loss_that_was_none) {
     struct ctest_publisher *s = begin();
     store(s, CTEST_NOBODY, A);
     work(s, 100);
-    size_t sent = s->mock.sent;
-    ctest_port_remember(&s->mock);
-    ctest_port_failover(&s->mock);
+    size_t sent = s->port.sent;
+    ctest_port_remember(&s->port);
+    ctest_port_failover(&s->port);
     work(s, 100);
-    cr_assert(s->mock.sent == sent + 1 && !stats(s).republished);
+    cr_assert(s->port.sent == sent + 1 && !stats(s).republished);
     ctest_publisher_free(s);
 }
 
 Test(publisher_cases, nothing_sent_nothing_asked) {
     struct ctest_publisher *s = begin();
-    ctest_port_failover(&s->mock); // before the first event
-    cr_assert(!s->mock.sent);
+    ctest_port_failover(&s->port); // before the first event
+    cr_assert(!s->port.sent);
     work(s, 100);
-    cr_assert(s->mock.sent == 1);
+    cr_assert(s->port.sent == 1);
     ctest_publisher_free(s);
 }
 
@@ -201,13 +201,13 @@ Test(publisher_cases, one_of_many_is_refused) {
     cr_assert(fake_pool_has(s, B) && !fake_pool_has(s, C) && !fake_pool_has(s, D));
     cr_assert(stats(s).refused == 1 && stats(s).orphans == 1 && stats(s).badchains == 1);
     // Changes of what is left out are none for the pool.
-    size_t sent = s->mock.sent;
+    size_t sent = s->port.sent;
     store(s, D, E);
     take(s, E);
     work(s, 100);
-    cr_assert(s->mock.sent == sent);
+    cr_assert(s->port.sent == sent);
     // The reason is gone; a new epoch finds that out.
-    ctest_port_other_removes(&s->mock, C);
+    ctest_port_other_removes(&s->port, C);
     kvr_publisher_republish(s->publisher);
     ctest_publisher_settle(s);
     cr_assert(fake_pool_has(s, D) && !stats(s).refused && !stats(s).orphans);
@@ -223,7 +223,7 @@ Test(publisher_cases, refused_removed_and_stored_again) {
     ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 1 && stats(s).orphans == 1);
     take(s, A); // B keeps it
-    ctest_port_other_removes(&s->mock, A);
+    ctest_port_other_removes(&s->port, A);
     work(s, 100);
     cr_assert(stats(s).refused == 1);
     store(s, CTEST_NOBODY, A);
@@ -239,7 +239,7 @@ Test(publisher_cases, refused_removed_and_stored_again) {
     cr_assert(stats(s).refused == 1);
     take(s, A);
     cr_assert(!stats(s).refused && !stats(s).blocks);
-    ctest_port_other_removes(&s->mock, A);
+    ctest_port_other_removes(&s->port, A);
     store(s, CTEST_NOBODY, A);
     ctest_publisher_settle(s);
     cr_assert(fake_pool_has(s, A) && !stats(s).republished);
@@ -261,17 +261,17 @@ Test(publisher_cases, refused_below_refused) {
     ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 2);
     take(s, A);
-    ctest_port_other_removes(&s->mock, A);
-    size_t badchains = s->mock.answered[KVR_CODE_BADCHAIN];
+    ctest_port_other_removes(&s->port, A);
+    size_t badchains = s->port.answered[KVR_CODE_BADCHAIN];
     store(s, CTEST_NOBODY, A); // told of with all that is below it, but not B
     ctest_publisher_settle(s);
     cr_assert(fake_pool_has(s, A) && stats(s).refused == 1);
-    cr_assert(s->mock.answered[KVR_CODE_BADCHAIN] == badchains);
+    cr_assert(s->port.answered[KVR_CODE_BADCHAIN] == badchains);
     ctest_publisher_free(s);
 }
 
 // A is held by nobody, and all below it is refused: the pool forgets it, and hears of it again from
-// somebody else, in another place. What we store below it then ctest_must not stay when A is refused.
+// somebody else, in another place. What we store below it then must not stay when A is refused.
 Test(publisher_cases, a_parent_that_was_forgotten) {
     struct ctest_publisher *s = begin();
     other_stores(s, CTEST_NOBODY, Y);
@@ -284,9 +284,9 @@ Test(publisher_cases, a_parent_that_was_forgotten) {
     cr_assert(stats(s).refused == 2);
     take(s, A);
     ctest_publisher_settle(s);
-    cr_assert(!s->mock.pool.block[A].known);
+    cr_assert(!s->port.pool.block[A].known);
     other_stores(s, Y, A);
-    ctest_port_other_removes(&s->mock, B);
+    ctest_port_other_removes(&s->port, B);
     take(s, B);
     store(s, A, B);
     ctest_publisher_settle(s);
@@ -313,45 +313,45 @@ Test(publisher_cases, refused_and_moved_meanwhile) {
     store(s, C, D);
     ctest_publisher_settle(s);
     cr_assert(fake_pool_has(s, D) && fake_pool_has(s, B) && !stats(s).refused);
-    cr_assert(s->mock.answered[KVR_CODE_BADCHAIN] && !stats(s).republished);
+    cr_assert(s->port.answered[KVR_CODE_BADCHAIN] && !stats(s).republished);
     ctest_publisher_free(s);
 }
 
-// The only event of an epoch has nothing left: the pool ctest_must drop what it had all the same.
+// The only event of an epoch has nothing left: the pool must drop what it had all the same.
 Test(publisher_cases, nothing_is_left_of_the_first_event) {
     struct ctest_publisher *s = begin();
     other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, A);
-    s->mock.pool.block[B] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
+    s->port.pool.block[B] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
     store(s, CTEST_NOBODY, A);
     ctest_publisher_settle(s); // looks at B, too
     cr_assert(stats(s).refused == 1);
     ctest_port_restart(
-        &s->mock); // and so ctest_must one that has lost it all, and that nobody tells anything new
+        &s->port); // and so must one that has lost it all, and that nobody tells anything new
     ctest_publisher_settle(s);
-    cr_assert(s->mock.pool.epoch == stats(s).epoch);
+    cr_assert(s->port.pool.epoch == stats(s).epoch);
     ctest_publisher_free(s);
 }
 
 // A block had been accepted by a pool whose history was lost; the one that answers now refuses it. Then
-// the first history is back. One seq ctest_must not have meant two things.
+// the first history is back. One seq must not have meant two things.
 Test(publisher_cases, the_first_history_comes_back) {
     struct ctest_publisher *s = begin();
     store(s, CTEST_NOBODY, A);
     ctest_publisher_settle(s);
-    struct ctest_pool early = s->mock.pool;
+    struct ctest_pool early = s->port.pool;
     store(s, A, B);
     ctest_publisher_settle(s);
-    struct ctest_pool first = s->mock.pool;
-    s->mock.snapshots[0] = early;
-    s->mock.n_snapshots = 1;
-    ctest_port_failover(&s->mock);
+    struct ctest_pool first = s->port.pool;
+    s->port.snapshots[0] = early;
+    s->port.n_snapshots = 1;
+    ctest_port_failover(&s->port);
     other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, B);
     ctest_publisher_settle(s);
     cr_assert(!fake_pool_has(s, B) && stats(s).refused == 1);
-    s->mock.snapshots[0] = first;
-    ctest_port_failover(&s->mock);
+    s->port.snapshots[0] = first;
+    ctest_port_failover(&s->port);
     ctest_publisher_settle(s);
     ctest_publisher_free(s);
 }
@@ -360,16 +360,16 @@ Test(publisher_cases, the_first_history_comes_back) {
 
 // How many events are sent in a minute of nothing but this answer.
 static size_t sent_in_a_minute(struct ctest_publisher *s, enum kvr_code code) {
-    size_t before = s->mock.sent;
-    for (int64_t end = s->mock.now + 60000; s->mock.now < end;) {
-        ctest_port_tick(&s->mock, 5);
-        while (ctest_port_carry_out(&s->mock)) {
-            struct kvr_result *r = &s->mock.queue[s->mock.n - 1].answer;
+    size_t before = s->port.sent;
+    for (int64_t end = s->port.now + 60000; s->port.now < end;) {
+        ctest_port_tick(&s->port, 5);
+        while (ctest_port_carry_out(&s->port)) {
+            struct kvr_result *r = &s->port.queue[s->port.n - 1].answer;
             *r = (struct kvr_result){.code = code, .message = "", .number = -1, .sendings = 1};
-            ctest_port_answer(&s->mock);
+            ctest_port_answer(&s->port);
         }
     }
-    return s->mock.sent - before;
+    return s->port.sent - before;
 }
 
 Test(publisher_cases, back_off) {
@@ -383,8 +383,8 @@ Test(publisher_cases, back_off) {
         take(s, A); // BADCHAIN: until there is nothing to refuse any more
         size_t n = sent_in_a_minute(s, codes[i]);
         ctest_must(n >= 10 && n <= 200, "%zu events after %s", n, kvr_code_name(codes[i]));
-        ctest_must(s->mock.logged <= n, "one line for each change at the most");
-        s->mock.pool.epoch = s->mock.pool.seq = 0;
+        ctest_must(s->port.logged <= n, "one line for each change at the most");
+        s->port.pool.epoch = s->port.pool.seq = 0;
         ctest_publisher_settle(s);
         ctest_publisher_free(s);
     }
@@ -394,11 +394,11 @@ Test(publisher_cases, said_once) {
     struct ctest_publisher *s = begin();
     store(s, CTEST_NOBODY, A);
     sent_in_a_minute(s, KVR_CODE_DENIED);
-    cr_assert(s->mock.logged == 1);
+    cr_assert(s->port.logged == 1);
     sent_in_a_minute(s, KVR_CODE_OOM);
-    cr_assert(s->mock.logged == 2);
+    cr_assert(s->port.logged == 2);
     ctest_publisher_settle(s);
-    cr_assert(s->mock.logged == 3);
+    cr_assert(s->port.logged == 3);
     ctest_publisher_free(s);
 }
 
@@ -407,10 +407,10 @@ Test(publisher_cases, said_once) {
 Test(publisher_cases, what_is_kept_isnt_enough) {
     struct ctest_publisher *s = begin();
     kvr_publisher_free(s->publisher);
-    struct kvr_publisher_port port = ctest_port_interface(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     struct kvr_publisher_options o = {.ring_bytes = 1};
     s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
-    struct ctest_pool early = s->mock.pool;
+    struct ctest_pool early = s->port.pool;
     for (int i = 0; i < 300; i++) {
         store(s, CTEST_NOBODY, A);
         kvr_publisher_flush(s->publisher);
@@ -422,9 +422,9 @@ Test(publisher_cases, what_is_kept_isnt_enough) {
     ctest_publisher_settle(s);
     cr_assert(stats(s).seq == 601 && !stats(s).republished);
     early.epoch = 0;
-    s->mock.snapshots[0] = early;
-    s->mock.n_snapshots = 1;
-    ctest_port_failover(&s->mock);
+    s->port.snapshots[0] = early;
+    s->port.n_snapshots = 1;
+    ctest_port_failover(&s->port);
     ctest_publisher_settle(s);
     cr_assert(stats(s).republished == 1 && stats(s).seq == 1 && stats(s).gaps == 1);
     ctest_publisher_free(s);
@@ -435,7 +435,7 @@ Test(publisher_cases, arguments) {
     struct kvr_publisher *p = s->publisher;
     uint64_t one = 7;
     char name[200] = {0};
-    struct kvr_publisher_port port = ctest_port_interface(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     struct kvr_publisher_options late = {.epoch = (uint64_t)INT64_MAX + 1};
     cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, 0}, 0, NULL));
     cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
@@ -465,14 +465,14 @@ Test(publisher_cases, arguments) {
 Test(publisher_cases, opening_without_memory) {
     struct ctest_publisher *s = begin();
     kvr_publisher_free(s->publisher);
-    struct kvr_publisher_port port = ctest_port_interface(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     for (uint64_t k = 1;; k++) {
-        s->mock.memory.fail_at = s->mock.memory.calls + k;
-        s->mock.memory.failures = 0;
+        s->port.memory.fail_at = s->port.memory.calls + k;
+        s->port.memory.failures = 0;
         s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, NULL);
-        cr_assert(!s->publisher == !!s->mock.memory.failures);
+        cr_assert(!s->publisher == !!s->port.memory.failures);
         if (s->publisher) break;
-        cr_assert(!s->mock.follower && !s->mock.memory.bytes);
+        cr_assert(!s->port.follower && !s->port.memory.bytes);
     }
     ctest_publisher_free(s);
 }
@@ -482,7 +482,7 @@ static bool without_memory(const struct ctest_profile *f, uint64_t seed, uint64_
     struct ctest_publisher *s = ctest_publisher_new(f, seed);
     for (size_t i = 0; i < f->steps; i++)
         ctest_publisher_step(s);
-    struct testmem *m = &s->mock.memory;
+    struct testmem *m = &s->port.memory;
     m->fail_at = m->calls + k;
     m->fail_from = from;
     m->one_in = UINT32_MAX; // calls may be answered NOMEM

@@ -241,7 +241,7 @@ static const char *const bad_escapes[] = {"%",   "%4",  "%zz", "%4g", "%g4",
 static const char *const schemes[] = {"redis",     "rediss",  "sentinel",
                                       "sentinels", "cluster", "clusters"};
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define N_URLS(a) (sizeof(a) / sizeof *(a))
 
 static const char *path_of(const char *scheme) {
     return strncmp(scheme, "sentinel", 8) == 0 ? "/main" : "";
@@ -253,22 +253,22 @@ Test(url, bad_ones) {
         "user", "password", "name", "sentinel_user", "sentinel_password", "cacert",
         "cert", "key",      "sni"};
     refuse(NULL);
-    for (size_t i = 0; i < COUNT(bad); i++)
+    for (size_t i = 0; i < N_URLS(bad); i++)
         refuse(bad[i]);
-    for (size_t i = 0; i < COUNT(numbers); i++)
-        for (size_t k = 0; k < COUNT(bad_numbers); k++)
+    for (size_t i = 0; i < N_URLS(numbers); i++)
+        for (size_t k = 0; k < N_URLS(bad_numbers); k++)
             refuse_made("redis://h?%s=%s", numbers[i], bad_numbers[k]);
-    for (size_t i = 1; i < COUNT(numbers); i++) // no time may be 0, or longer than a day
+    for (size_t i = 1; i < N_URLS(numbers); i++) // no time may be 0, or longer than a day
         for (int k = 0; k < 2; k++)
             refuse_made("redis://h?%s=%s", numbers[i], k ? "86400001" : "0");
-    for (size_t i = 0; i < COUNT(schemes); i++) {
+    for (size_t i = 0; i < N_URLS(schemes); i++) {
         const char *s = schemes[i], *path = path_of(s);
-        for (size_t k = 0; k < COUNT(bad_ports); k++) {
+        for (size_t k = 0; k < N_URLS(bad_ports); k++) {
             refuse_made("%s://h:%s%s", s, bad_ports[k], path);
             refuse_made("%s://user:pw@h:%s%s", s, bad_ports[k], path);
             refuse_made("%s://[::1]:%s%s", s, bad_ports[k], path);
         }
-        for (size_t k = 0; k < COUNT(bad_escapes); k++) {
+        for (size_t k = 0; k < N_URLS(bad_escapes); k++) {
             refuse_made("%s://%s%s", s, bad_escapes[k], path);
             refuse_made("%s://%s:pw@h%s", s, bad_escapes[k], path);
             refuse_made("%s://me:%s@h%s", s, bad_escapes[k], path);
@@ -284,8 +284,8 @@ Test(url, bad_ones) {
         refuse_made("%s://%0600d:pw@h%s", s, 1, path);
         refuse_made("%s://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17%s", s, path);
     }
-    for (size_t i = 0; i < COUNT(texts); i++) {
-        for (size_t k = 0; k < COUNT(bad_escapes); k++)
+    for (size_t i = 0; i < N_URLS(texts); i++) {
+        for (size_t k = 0; k < N_URLS(bad_escapes); k++)
             refuse_made("redis://h?%s=%s", texts[i], bad_escapes[k]);
         refuse_made("redis://h?%s=%0600d", texts[i], 1);
     }
@@ -311,7 +311,7 @@ static void judge(const char *url) {
 
 Test(url, nearly_good_ones) {
     static const char bytes[] = "/:@?&=,%[]#.\x01\xff\x7f 0a";
-    for (size_t i = 0; i < COUNT(good); i++) {
+    for (size_t i = 0; i < N_URLS(good); i++) {
         char url[512];
         size_t n = strlen(good[i].url);
         for (size_t at = 0; at <= n; at++) {
@@ -335,7 +335,7 @@ Test(url, nearly_good_ones) {
 
 Test(url, opening_with_a_bad_one) {
     static const char secret[] = "jumbo";
-    for (size_t i = 0; i < COUNT(bad); i++) {
+    for (size_t i = 0; i < N_URLS(bad); i++) {
         struct testmem mem = {0};
         struct kvr_alloc alloc = testmem_alloc(&mem);
         struct kvr_client_options options = {.alloc = &alloc};
@@ -348,7 +348,7 @@ Test(url, opening_with_a_bad_one) {
         cr_assert(!kvr_client_open(bad[i], "pool", &options, NULL, 0));
         testmem_all_free(&mem, bad[i]);
     }
-    for (size_t k = 0; k < COUNT(bad_escapes); k++) {
+    for (size_t k = 0; k < N_URLS(bad_escapes); k++) {
         char url[200], why[160] = "";
         snprintf(url, sizeof url, "redis://me:%s%s@h", secret, bad_escapes[k]);
         cr_assert(!kvr_client_open(url, "pool", NULL, why, sizeof why));
@@ -377,7 +377,7 @@ Test(url, addresses_as_moved_names_them) {
         {"h:-1", NULL},
         {"\x01:1", NULL},
     };
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < N_URLS(cases); i++) {
         struct kvr_address a, b;
         char text[300];
         bool is = kvr_address_parse(cases[i].text, strlen(cases[i].text), &a);

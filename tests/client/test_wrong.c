@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deployments that are set up wrongly, or are just changing: a server that is no primary, Sentinels
 // that name a dead, wrong or impossible one, a Cluster that sends in circles. Each for a while and then
-// not any more; and what a healthy change ctest_must not show.
+// not any more; and what a healthy change must not show.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +15,13 @@
 #define BIT(code) (1u << KVR_CODE_##code)
 #define LOCALHOST "$9\r\n127.0.0.1\r\n"
 
-static const struct wrong {
+static const struct wrong_deployment {
     const char *name;
     enum fake_kind kind;
     struct fake_lies lies;
     unsigned codes; // of calls while it lasts, besides OK
     bool good;      // all is well all the same
-} table[] = {
+} deployments[] = {
     // One server.
     {"a replica", FAKE_TCP, {.role = "slave"}, BIT(TIMEOUT), false},
     {"a replica on a unix socket", FAKE_UNIX, {.role = "slave"}, BIT(TIMEOUT), false},
@@ -167,11 +167,11 @@ static const struct wrong {
      BIT(TIMEOUT) | BIT(REFUSED),
      false},
 };
-enum { WRONGS = sizeof table / sizeof *table };
+enum { WRONGS = sizeof deployments / sizeof *deployments };
 
 // From the start, or after half of a conversation that went well.
 static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
-    const struct wrong *w = &table[i / 2 % WRONGS];
+    const struct wrong_deployment *w = &deployments[i / 2 % WRONGS];
     enum ctest_form form = (enum ctest_form)(i / 2 / WRONGS);
     bool half_way = i % 2;
     struct testmem mem = {0};
@@ -179,7 +179,7 @@ static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     struct fake_server *f = fake_start(w->kind);
     char url[300], story[1500];
     (void)ctx;
-    // What can't be got over needs no time; what is answered ctest_must not look silent on a busy machine.
+    // What can't be got over needs no time; what is answered must not look silent on a busy machine.
     fake_url(f,
              w->codes & BIT(TIMEOUT) ? "deadline=80&timeout=40&connect_timeout=40"
                                      : "deadline=8000&timeout=200&connect_timeout=200",
@@ -216,7 +216,7 @@ static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
 
 static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
     static const char *const kinds[] = {"tcp", "unix", "sentinel", "cluster"};
-    const struct wrong *w = &table[i / 2 % WRONGS];
+    const struct wrong_deployment *w = &deployments[i / 2 % WRONGS];
     (void)ctx;
     snprintf(name, CTEST_TEXT, "%s, %s: %s, %s", kinds[w->kind],
              ctest_form_name((enum ctest_form)(i / 2 / WRONGS)), w->name,
@@ -224,8 +224,8 @@ static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
 }
 
 Test(wrong, deployments, .timeout = 900) {
-    struct ctest_parallel crowd = {NULL, 2 * WRONGS * CTEST_FORMS, run_nth, name_nth};
-    cr_assert(ctest_parallel_run(&crowd) == 0);
+    struct ctest_parallel parallel = {NULL, 2 * WRONGS * CTEST_FORMS, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }
 
 // Addresses in the URL where nobody listens are passed over.

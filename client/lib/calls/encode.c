@@ -94,7 +94,7 @@ static void put_names(struct kvr_wire *w, const char *word, const struct kvr_byt
         kvr_wire_bytes(w, names[i]);
 }
 
-static void put_booking(struct kvr_wire *w, const struct kvr_booking *b) {
+static void put_booking(struct kvr_wire *w, const struct kvr_booked_request *b) {
     put_int(w, "ISL", b->isl);
     put_int(w, "OSL", b->osl);
     put_int(w, "CACHED", b->cached);
@@ -197,7 +197,7 @@ static void put_booked_session(struct kvr_wire *w, struct kvr_bytes session,
 }
 
 static void find_booking(struct kvr_operation *o, const struct booking_place *at) {
-    struct kvr_booking *b = &o->booking;
+    struct kvr_booked_request *b = &o->booking;
     o->id = argument(o, at->id);
     b->blocks = (struct kvr_fragment){o->command.base + at->blocks, at->end - at->blocks, at->argc};
     if (at->session) b->session = argument(o, at->session);
@@ -220,7 +220,7 @@ enum kvr_code kvr_encode_select(struct kvr_calls *c, const struct kvr_select_cal
     put_booked_session(&w, q->session, &at);
     size_t names_at = w.n;
     put_name_lists(&w, q);
-    o->booking = (struct kvr_booking){.isl = q->isl, .osl = q->osl, .lease = q->lease};
+    o->booking = (struct kvr_booked_request){.isl = q->isl, .osl = q->osl, .lease = q->lease};
     if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     find_booking(o, &at);
     o->names = o->command.base + names_at;
@@ -270,12 +270,12 @@ enum kvr_code kvr_encode_claim(struct kvr_calls *c, const struct kvr_claim_call 
     kvr_wire_bytes(&w, q->worker);
     kvr_wire_int(&w, q->rank);
     put_booked_blocks(&w, &q->blocks, &at);
-    o->booking = (struct kvr_booking){.isl = q->isl,
-                                      .osl = q->osl,
-                                      .cached = q->cached,
-                                      .output = q->output,
-                                      .lease = q->lease,
-                                      .prefilled = q->prefilled};
+    o->booking = (struct kvr_booked_request){.isl = q->isl,
+                                             .osl = q->osl,
+                                             .cached = q->cached,
+                                             .output = q->output,
+                                             .lease = q->lease,
+                                             .prefilled = q->prefilled};
     put_booking(&w, &o->booking);
     put_booked_session(&w, q->session, &at);
     if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
@@ -286,7 +286,8 @@ enum kvr_code kvr_encode_claim(struct kvr_calls *c, const struct kvr_claim_call 
 }
 
 bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_bytes worker,
-                        uint32_t rank, const struct kvr_booking *b, struct kvr_command *out) {
+                        uint32_t rank, const struct kvr_booked_request *b,
+                        struct kvr_command *out) {
     struct kvr_wire w;
     struct booking_place at;
     kvr_encode_begin(&w, c, "KVROUTE.CLAIM");
@@ -299,7 +300,7 @@ bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_b
     return kvr_wire_end(&w, out);
 }
 
-void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booking *b) {
+void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b) {
     if (b->prefilled) kvr_wire_word(w, "PREFILLED");
     put_int(w, "OUTPUT", b->output);
     put_lease(w, b->lease);
@@ -317,8 +318,8 @@ enum kvr_code kvr_encode_update(struct kvr_calls *c, const struct kvr_update_cal
     kvr_encode_begin(&w, c->context, "KVROUTE.UPDATE");
     size_t id_at = w.n;
     kvr_wire_bytes(&w, q->request);
-    o->booking =
-        (struct kvr_booking){.prefilled = q->prefilled, .output = q->output, .lease = q->lease};
+    o->booking = (struct kvr_booked_request){
+        .prefilled = q->prefilled, .output = q->output, .lease = q->lease};
     kvr_encode_progress(&w, &o->booking);
     if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     o->id = argument(o, id_at);

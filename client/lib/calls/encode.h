@@ -37,8 +37,8 @@ enum kvr_code kvr_encode_query(struct kvr_calls *c, enum kvr_operation_kind kind
 // (false: no memory); the options of an UPDATE; WORKER SET or DEL.
 void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *words);
 bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_bytes worker,
-                        uint32_t rank, const struct kvr_booking *b, struct kvr_command *out);
-void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booking *b);
+                        uint32_t rank, const struct kvr_booked_request *b, struct kvr_command *out);
+void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b);
 void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct kvr_worker_call *q,
                              bool del);
 

@@ -282,8 +282,8 @@ void kvr_calls_connection_lost(struct kvr_calls *c) {
 
 // ---- Giving up -----------------------------------------------------------------------------------
 
-static const enum kvr_operation_state unanswered[] = {KVR_OPERATION_QUEUED, KVR_OPERATION_WAITING,
-                                                      KVR_OPERATION_SENT, KVR_OPERATION_RETURNED};
+static const unsigned char unanswered[] = {KVR_OPERATION_QUEUED, KVR_OPERATION_WAITING,
+                                           KVR_OPERATION_SENT, KVR_OPERATION_RETURNED};
 enum { UNANSWERED = sizeof unanswered / sizeof *unanswered };
 
 static void take_due(struct kvr_list_item *from, struct kvr_list_item *due, int64_t now) {

@@ -68,7 +68,7 @@ struct kvr_fragment {
 };
 
 // What is said of a request: enough to book it again. Strings are those of a command.
-struct kvr_booking {
+struct kvr_booked_request {
     struct kvr_fragment blocks;              // salts included
     struct kvr_bytes session;                // empty: of none
     int64_t isl, osl, cached, output, lease; // 0: not said; lease: KVR_NO_LEASE
@@ -93,11 +93,11 @@ struct kvr_operation {
     bool answered; // its caller has had an answer, or wants none any more
     bool blocking; // its result is kept until the next blocking call
     // What the command says, in the command's bytes.
-    struct kvr_bytes id;        // SELECT, CLAIM, UPDATE
-    struct kvr_bytes worker;    // CLAIM, WORKER SET, WORKER DEL
-    uint32_t rank;              // CLAIM
-    struct kvr_booking booking; // SELECT, CLAIM; UPDATE: its progress and lease
-    const char *names;          // SELECT
+    struct kvr_bytes id;               // SELECT, CLAIM, UPDATE
+    struct kvr_bytes worker;           // CLAIM, WORKER SET, WORKER DEL
+    uint32_t rank;                     // CLAIM
+    struct kvr_booked_request booking; // SELECT, CLAIM; UPDATE: its progress and lease
+    const char *names;                 // SELECT
     size_t n_names[KVR_NAME_LISTS];
     bool among;
     const char *ids; // RELEASE

@@ -65,7 +65,18 @@ static struct kvr_bytes copied(struct result_reader *in, const char *bytes, size
 }
 
 // One value of a map: where it goes is told by the kind.
-enum field_kind { INTEGER, REAL, BYTES, FLAG, RANK, SEQ, STATE, RANKS, CIRCUIT, LABELS };
+enum field_kind {
+    FIELD_INTEGER,
+    FIELD_REAL,
+    FIELD_BYTES,
+    FIELD_FLAG,
+    FIELD_RANK,
+    FIELD_SEQ,
+    FIELD_STATE,
+    FIELD_RANKS,
+    FIELD_CIRCUIT,
+    FIELD_LABELS
+};
 
 struct reply_field {
     const char *name;
@@ -78,17 +89,17 @@ static void read_map(struct result_reader *in, const redisReply *map,
                      const struct reply_field *targets, size_t n_targets, void *out);
 
 static const struct reply_field rank_targets[] = {
-    {"rank", RANK, offsetof(struct kvr_rank, rank), false},
-    {"epoch", SEQ, offsetof(struct kvr_rank, epoch), false},
-    {"seq", SEQ, offsetof(struct kvr_rank, seq), false},
-    {"device_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DEVICE]), false},
-    {"host_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_HOST]), false},
-    {"disk_blocks", INTEGER, offsetof(struct kvr_rank, held[KVR_DISK]), false},
-    {"requests", INTEGER, offsetof(struct kvr_rank, requests), false},
-    {"prefill_tokens", INTEGER, offsetof(struct kvr_rank, prefill_tokens), false},
-    {"decode_blocks", INTEGER, offsetof(struct kvr_rank, decode_blocks), false},
-    {"ttft", REAL, offsetof(struct kvr_rank, ttft), true},
-    {"tpot", REAL, offsetof(struct kvr_rank, tpot), true},
+    {"rank", FIELD_RANK, offsetof(struct kvr_rank, rank), false},
+    {"epoch", FIELD_SEQ, offsetof(struct kvr_rank, epoch), false},
+    {"seq", FIELD_SEQ, offsetof(struct kvr_rank, seq), false},
+    {"device_blocks", FIELD_INTEGER, offsetof(struct kvr_rank, held[KVR_DEVICE]), false},
+    {"host_blocks", FIELD_INTEGER, offsetof(struct kvr_rank, held[KVR_HOST]), false},
+    {"disk_blocks", FIELD_INTEGER, offsetof(struct kvr_rank, held[KVR_DISK]), false},
+    {"requests", FIELD_INTEGER, offsetof(struct kvr_rank, requests), false},
+    {"prefill_tokens", FIELD_INTEGER, offsetof(struct kvr_rank, prefill_tokens), false},
+    {"decode_blocks", FIELD_INTEGER, offsetof(struct kvr_rank, decode_blocks), false},
+    {"ttft", FIELD_REAL, offsetof(struct kvr_rank, ttft), true},
+    {"tpot", FIELD_REAL, offsetof(struct kvr_rank, tpot), true},
 };
 static const struct kvr_rank unknown_rank = {.ttft = -1, .tpot = -1};
 
@@ -158,33 +169,33 @@ static void read_value(struct result_reader *in, const redisReply *r, enum field
                        void *to) {
     bool integer = r->type == REDIS_REPLY_INTEGER;
     switch (kind) {
-    case REAL:
+    case FIELD_REAL:
         return read_real(in, r, to);
-    case STATE:
+    case FIELD_STATE:
         return read_state(in, r, to);
-    case RANKS:
+    case FIELD_RANKS:
         return read_ranks(in, r, to);
-    case CIRCUIT:
+    case FIELD_CIRCUIT:
         return read_circuit(in, r, to);
-    case LABELS:
+    case FIELD_LABELS:
         return read_labels(in, r, to);
-    case BYTES:
+    case FIELD_BYTES:
         if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
         *(struct kvr_bytes *)to = copied(in, r->str, r->len);
         return;
-    case INTEGER:
+    case FIELD_INTEGER:
         if (!integer) return fail(in, KVR_CODE_PROTOCOL);
         *(int64_t *)to = r->integer;
         return;
-    case FLAG:
+    case FIELD_FLAG:
         if (!integer) return fail(in, KVR_CODE_PROTOCOL);
         *(bool *)to = r->integer != 0;
         return;
-    case SEQ:
+    case FIELD_SEQ:
         if (!integer || r->integer < 0) return fail(in, KVR_CODE_PROTOCOL);
         *(uint64_t *)to = (uint64_t)r->integer;
         return;
-    case RANK:
+    case FIELD_RANK:
         if (!integer || r->integer < 0 || r->integer >= KVR_MAX_RANKS)
             return fail(in, KVR_CODE_PROTOCOL);
         *(uint32_t *)to = (uint32_t)r->integer;
@@ -218,53 +229,53 @@ static void read_map(struct result_reader *in, const redisReply *map,
 // ---- Forms ---------------------------------------------------------------------------------------
 
 static const struct reply_field choice_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_choice, worker), false},
-    {"rank", RANK, offsetof(struct kvr_choice, rank), false},
-    {"addr", BYTES, offsetof(struct kvr_choice, addr), false},
-    {"overlap", INTEGER, offsetof(struct kvr_choice, overlap), false},
-    {"cached", INTEGER, offsetof(struct kvr_choice, cached), false},
-    {"blocks", INTEGER, offsetof(struct kvr_choice, blocks), false},
-    {"cost", REAL, offsetof(struct kvr_choice, cost), false},
-    {"repeat", FLAG, offsetof(struct kvr_choice, repeat), false},
-    {"version", INTEGER, offsetof(struct kvr_choice, version), false},
-    {"expected", INTEGER, offsetof(struct kvr_choice, expected), true},
-    {"ttft", REAL, offsetof(struct kvr_choice, ttft), true},
-    {"tpot", REAL, offsetof(struct kvr_choice, tpot), true},
+    {"worker", FIELD_BYTES, offsetof(struct kvr_choice, worker), false},
+    {"rank", FIELD_RANK, offsetof(struct kvr_choice, rank), false},
+    {"addr", FIELD_BYTES, offsetof(struct kvr_choice, addr), false},
+    {"overlap", FIELD_INTEGER, offsetof(struct kvr_choice, overlap), false},
+    {"cached", FIELD_INTEGER, offsetof(struct kvr_choice, cached), false},
+    {"blocks", FIELD_INTEGER, offsetof(struct kvr_choice, blocks), false},
+    {"cost", FIELD_REAL, offsetof(struct kvr_choice, cost), false},
+    {"repeat", FIELD_FLAG, offsetof(struct kvr_choice, repeat), false},
+    {"version", FIELD_INTEGER, offsetof(struct kvr_choice, version), false},
+    {"expected", FIELD_INTEGER, offsetof(struct kvr_choice, expected), true},
+    {"ttft", FIELD_REAL, offsetof(struct kvr_choice, ttft), true},
+    {"tpot", FIELD_REAL, offsetof(struct kvr_choice, tpot), true},
 };
 static const struct kvr_choice unknown_choice = {.expected = -1, .ttft = -1, .tpot = -1};
 
 static const struct reply_field score_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_score, worker), false},
-    {"rank", RANK, offsetof(struct kvr_score, rank), false},
-    {"addr", BYTES, offsetof(struct kvr_score, addr), false},
-    {"overlap", INTEGER, offsetof(struct kvr_score, overlap), false},
-    {"device", INTEGER, offsetof(struct kvr_score, device), false},
-    {"host", INTEGER, offsetof(struct kvr_score, host), false},
-    {"disk", INTEGER, offsetof(struct kvr_score, disk), false},
-    {"cached", INTEGER, offsetof(struct kvr_score, cached), false},
-    {"prefill_tokens", INTEGER, offsetof(struct kvr_score, prefill_tokens), false},
-    {"decode_blocks", INTEGER, offsetof(struct kvr_score, decode_blocks), false},
-    {"requests", INTEGER, offsetof(struct kvr_score, requests), false},
-    {"cost", REAL, offsetof(struct kvr_score, cost), false},
-    {"expected", INTEGER, offsetof(struct kvr_score, expected), true},
-    {"ttft", REAL, offsetof(struct kvr_score, ttft), true},
-    {"tpot", REAL, offsetof(struct kvr_score, tpot), true},
-    {"room", FLAG, offsetof(struct kvr_score, room), true},
+    {"worker", FIELD_BYTES, offsetof(struct kvr_score, worker), false},
+    {"rank", FIELD_RANK, offsetof(struct kvr_score, rank), false},
+    {"addr", FIELD_BYTES, offsetof(struct kvr_score, addr), false},
+    {"overlap", FIELD_INTEGER, offsetof(struct kvr_score, overlap), false},
+    {"device", FIELD_INTEGER, offsetof(struct kvr_score, device), false},
+    {"host", FIELD_INTEGER, offsetof(struct kvr_score, host), false},
+    {"disk", FIELD_INTEGER, offsetof(struct kvr_score, disk), false},
+    {"cached", FIELD_INTEGER, offsetof(struct kvr_score, cached), false},
+    {"prefill_tokens", FIELD_INTEGER, offsetof(struct kvr_score, prefill_tokens), false},
+    {"decode_blocks", FIELD_INTEGER, offsetof(struct kvr_score, decode_blocks), false},
+    {"requests", FIELD_INTEGER, offsetof(struct kvr_score, requests), false},
+    {"cost", FIELD_REAL, offsetof(struct kvr_score, cost), false},
+    {"expected", FIELD_INTEGER, offsetof(struct kvr_score, expected), true},
+    {"ttft", FIELD_REAL, offsetof(struct kvr_score, ttft), true},
+    {"tpot", FIELD_REAL, offsetof(struct kvr_score, tpot), true},
+    {"room", FIELD_FLAG, offsetof(struct kvr_score, room), true},
 };
 static const struct kvr_score unknown_score = {
     .expected = -1, .ttft = -1, .tpot = -1, .room = true};
 
 static const struct reply_field worker_targets[] = {
-    {"worker", BYTES, offsetof(struct kvr_worker, name), false},
-    {"addr", BYTES, offsetof(struct kvr_worker, addr), false},
-    {"state", STATE, offsetof(struct kvr_worker, state), false},
-    {"capacity", INTEGER, offsetof(struct kvr_worker, capacity), false},
-    {"ttl_left", INTEGER, offsetof(struct kvr_worker, ttl_left), false},
-    {"ranks", RANKS, 0, false}, // the whole struct
-    {"circuit", CIRCUIT, offsetof(struct kvr_worker, circuit), true},
-    {"failures", INTEGER, offsetof(struct kvr_worker, failures), true},
-    {"speed", REAL, offsetof(struct kvr_worker, speed), true},
-    {"labels", LABELS, 0, true}, // the whole struct
+    {"worker", FIELD_BYTES, offsetof(struct kvr_worker, name), false},
+    {"addr", FIELD_BYTES, offsetof(struct kvr_worker, addr), false},
+    {"state", FIELD_STATE, offsetof(struct kvr_worker, state), false},
+    {"capacity", FIELD_INTEGER, offsetof(struct kvr_worker, capacity), false},
+    {"ttl_left", FIELD_INTEGER, offsetof(struct kvr_worker, ttl_left), false},
+    {"ranks", FIELD_RANKS, 0, false}, // the whole struct
+    {"circuit", FIELD_CIRCUIT, offsetof(struct kvr_worker, circuit), true},
+    {"failures", FIELD_INTEGER, offsetof(struct kvr_worker, failures), true},
+    {"speed", FIELD_REAL, offsetof(struct kvr_worker, speed), true},
+    {"labels", FIELD_LABELS, 0, true}, // the whole struct
 };
 static const struct kvr_worker unknown_worker = {.speed = 0};
 

@@ -70,8 +70,9 @@ struct kvr_live *kvr_live_find(const struct kvr_remembered *m, struct kvr_bytes 
 }
 
 bool kvr_live_keep(struct kvr_remembered *m, void **reserved, const struct kvr_command *command,
-                   struct kvr_bytes id, const struct kvr_booking *booking, struct kvr_bytes worker,
-                   uint32_t rank, struct kvr_bytes addr, bool confirmed, int64_t now) {
+                   struct kvr_bytes id, const struct kvr_booked_request *booking,
+                   struct kvr_bytes worker, uint32_t rank, struct kvr_bytes addr, bool confirmed,
+                   int64_t now) {
     size_t size = sizeof(struct kvr_live) + command->n;
     if (!*reserved || m->live_table.count >= m->max_live ||
         size > m->max_live_bytes - m->live_bytes)

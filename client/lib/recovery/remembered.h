@@ -20,9 +20,9 @@ struct kvr_live {
     struct kvr_list_item in; // one of the lists of live requests
     struct kvr_table_item item;
     struct kvr_remembered *memory;
-    struct kvr_command command; // held: it has the id, and the booking's strings
-    struct kvr_booking booking; // kept up to date: the progress, the lease
-    size_t size;                // bytes that this entry counts for
+    struct kvr_command command;        // held: it has the id, and the booking's strings
+    struct kvr_booked_request booking; // kept up to date: the progress, the lease
+    size_t size;                       // bytes that this entry counts for
     struct kvr_instance *at;
     bool chosen_here;  // without a primary: something else may be booked under this id
     bool gone;         // released or forgotten; kept for the look that is under way
@@ -67,8 +67,9 @@ bool kvr_remembered_settled(const struct kvr_remembered *m); // nothing is left 
 // command is held. *reserved, of sizeof(struct kvr_live), becomes the entry and is NULL then. false: there
 // is no room, or no memory for the instance; nothing has changed then.
 bool kvr_live_keep(struct kvr_remembered *m, void **reserved, const struct kvr_command *command,
-                   struct kvr_bytes id, const struct kvr_booking *booking, struct kvr_bytes worker,
-                   uint32_t rank, struct kvr_bytes addr, bool confirmed, int64_t now);
+                   struct kvr_bytes id, const struct kvr_booked_request *booking,
+                   struct kvr_bytes worker, uint32_t rank, struct kvr_bytes addr, bool confirmed,
+                   int64_t now);
 struct kvr_live *kvr_live_find(const struct kvr_remembered *m, struct kvr_bytes id);
 void kvr_live_forget(struct kvr_live *l);
 void kvr_live_move(struct kvr_live *l, struct kvr_list_item *list); // of memory->live

@@ -209,7 +209,7 @@ static void look_reply(redisAsyncContext *ac, void *reply, void *ctx) {
 }
 
 static bool send_look(struct kvr_recovery *rec, struct kvr_live *l) {
-    const struct kvr_booking *b = &l->booking;
+    const struct kvr_booked_request *b = &l->booking;
     struct kvr_wire w;
     kvr_encode_begin(&w, rec->context, "KVROUTE.REQUEST GET");
     kvr_wire_bytes(&w, l->item.key);

@@ -41,6 +41,7 @@ static void check_stream(const struct kvr_publisher *p) {
     uint64_t made = kvr_ring_made(&p->ring);
     ctest_must(p->next <= made + 1 && p->sent <= made && p->acked <= p->sent, "seqs are in order");
     ctest_must(p->acked + 1 >= p->ring.first, "the ring has all that isn't acknowledged");
+    ctest_must(p->under_way <= KVR_EVENT_WINDOW, "too many events are under way");
     // An event that is cut in two takes a little more; that counts when the next one comes.
     size_t cuts = p->ring.n * (sizeof(struct kvr_ring_event) + 2 * sizeof(uint64_t));
     ctest_must(p->ring.bytes <= p->ring_bytes + cuts || p->ring.n <= 1, "the ring is too big");

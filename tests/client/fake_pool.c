@@ -360,7 +360,8 @@ static void worker_about(struct heard_command *h, const char *name) {
     fake_buf_text(b, "*%d\r\n", old ? 16 : 26);
     text(b, "worker", name);
     text(b, "addr", address_of_workers(h->p));
-    text(b, "state", "ready");
+    text(b, "state",
+         h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
     number(b, "capacity", 0);
     number(b, "ttl_left", -1);
     bulk(b, "ranks");
@@ -487,7 +488,7 @@ static const struct fake_command {
     {"CLUSTER", "KEYSLOT", AT_CLUSTERS, keyslot},
     {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", AT_SENTINELS, sentinel_address},
     {"SENTINEL", "MASTER", AT_SENTINELS, sentinel_master},
-    {"SENTINEL", "AT_SENTINELS", AT_SENTINELS, sentinel_sentinels},
+    {"SENTINEL", "SENTINELS", AT_SENTINELS, sentinel_sentinels},
     {"SENTINEL", "REPLICAS", AT_SENTINELS, sentinel_replicas},
     {"KVROUTE.CREATE", NULL, AT_POOL_WRITE, create},
     {"KVROUTE.INFO", NULL, AT_POOL_READ, pool_info},

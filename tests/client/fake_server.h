@@ -80,6 +80,7 @@ struct fake_lies {
     bool swapped;          // primary and replica, or the two nodes' slots, have changed places
     const char *fails;     // a command's name that is always answered with `error`
     const char *error;     //
+    const char *draining;  // a worker that is
     const char *open;      // a worker whose circuit is open; the other's is half-open
     const char *addr;      // of the workers; NULL: one where nobody is
     bool old;              // the module is of version 1: no sessions, labels or predictions

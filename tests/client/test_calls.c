@@ -132,7 +132,7 @@ Test(calls, arguments_out_of_range) {
     for (size_t i = 0; i < LENGTH_OF(bad_claims); i++)
         expect_nth("CLAIM", i, kvr_client_claim(c, &bad_claims[i]));
     for (size_t i = 0; i < LENGTH_OF(bad_workers); i++)
-        expect_nth("SOME_WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
+        expect_nth("WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
     for (size_t i = 0; i < LENGTH_OF(bad_events); i++)
         expect_nth("EVENT", i, kvr_client_event(c, &bad_events[i]));
     ctest_expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
@@ -430,14 +430,13 @@ Test(calls, a_worker_whose_end_is_refused) {
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     char said[200];
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_lie(ctest_server,
-             &(struct fake_lies){.fails = "KVROUTE.SOME_WORKER", .error = "NOPERM no"});
+    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.WORKER", .error = "NOPERM no"});
     ctest_expect(kvr_client_worker_del(c, kvr_text("w1")), KVR_CODE_DENIED);
     cr_expect(!kvr_client_drain(c, 100));
     fake_lie(ctest_server, NULL);
     uint64_t heard = fake_heard(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
-    fake_said(ctest_server, "KVROUTE.SOME_WORKER", said, sizeof said);
+    fake_said(ctest_server, "KVROUTE.WORKER", said, sizeof said);
     cr_expect(fake_heard(ctest_server) > heard && strstr(said, "DEL"), "%s", said);
     kvr_client_close(c);
 }

@@ -91,6 +91,7 @@ static void list_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     struct kvr_arena *strings = &r->calls->passing;
     const redisReply *list = reply;
     r->refreshing = false;
+    kvr_context_wake(r->context, r->refresh_at);
     if (!kvr_connection_received(ac->data, reply, kvr_clock_ms()) ||
         list->type == REDIS_REPLY_ERROR)
         return;

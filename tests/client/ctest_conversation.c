@@ -54,8 +54,8 @@ __attribute__((format(printf, 2, 3))) static void complain(struct ctest_conversa
 // ---- The calls -----------------------------------------------------------------------------------
 
 // done NULL: the blocking form, which returns the result; else *code tells whether it was begun.
-typedef const struct kvr_result *ask(struct kvr_client *c, kvr_done *done, void *ctx,
-                                     enum kvr_code *code);
+typedef const struct kvr_result *conversation_request(struct kvr_client *c, kvr_done *done,
+                                                      void *ctx, enum kvr_code *code);
 
 static const struct kvr_result *worker_set(struct kvr_client *c, kvr_done *done, void *ctx,
                                            enum kvr_code *code) {
@@ -211,7 +211,7 @@ enum what { NUMBER, CIRCUIT, CHOICE, SCORES, WORKERS, FIELDS };
 
 static const struct conversation_step {
     const char *name;
-    ask *ask; // NULL: release
+    conversation_request *ask; // NULL: release
     enum what what;
     unsigned books, releases; // a bit for each of the ids
 } steps[] = {

@@ -38,7 +38,7 @@ void ctest_run(struct kvr_client *c, int64_t ms) {
 
 void ctest_without_server(struct kvr_client *c) {
     static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0};
-    fake_fault(ctest_server, &dies, 1, true);
+    fake_set_fault(ctest_server, &dies, 1, true);
     (void)kvr_client_info(c);
 }
 

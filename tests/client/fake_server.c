@@ -493,7 +493,7 @@ void fake_url(struct fake_server *f, const char *settings, char *out, size_t siz
     }
 }
 
-void fake_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay) {
+void fake_set_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay) {
     take(f);
     f->fault = *fault;
     f->fault_at = f->heard + at;
@@ -516,7 +516,7 @@ uint64_t fake_heard(struct fake_server *f) {
     return n;
 }
 
-uint64_t fake_faults(struct fake_server *f) {
+uint64_t fake_faults_met(struct fake_server *f) {
     take(f);
     uint64_t n = f->faults;
     give(f);

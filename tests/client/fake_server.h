@@ -56,10 +56,10 @@ void fake_url(struct fake_server *f, const char *settings, char *out, size_t siz
 
 // The at-th command from now on, counted from 1, meets the fault; with stay, all after it, too.
 // Lasts until fake_heal(), which also listens again after FAKE_FAULT_DIE. The fault must live that long.
-void fake_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay);
+void fake_set_fault(struct fake_server *f, const struct fake_fault *fault, uint64_t at, bool stay);
 void fake_heal(struct fake_server *f);
 uint64_t fake_heard(struct fake_server *f);                     // commands heard so far
-uint64_t fake_faults(struct fake_server *f);                    // and met by a fault
+uint64_t fake_faults_met(struct fake_server *f);                // and met by a fault
 size_t fake_live(struct fake_server *f);                        // requests booked
 bool fake_has(struct fake_server *f, const char *id, size_t n); // whether this one is
 // The last commands heard, and how they were answered ("!" with a fault), and what was done to the

@@ -249,8 +249,8 @@ Test(calls, a_very_long_error) {
     struct kvr_client *c =
         ctest_open((struct kvr_client_options){0}, "deadline=250000&timeout=250000");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_fault(ctest_server, &(struct fake_fault){"long", FAKE_FAULT_SAY, text, LONG_ERROR}, 1,
-               false);
+    fake_set_fault(ctest_server, &(struct fake_fault){"long", FAKE_FAULT_SAY, text, LONG_ERROR}, 1,
+                   false);
     const struct kvr_result *r = kvr_client_info(c);
     ctest_expect(r, KVR_CODE_REFUSED);
     cr_expect(strlen(r->message) < 200 && !strstr(r->message, "xxx"));
@@ -281,7 +281,7 @@ static void close_in_callback(bool loop, bool dead) {
     struct kvr_client *c = ctest_open(o, dead ? "deadline=80" : "deadline=20000");
     struct ctest_answers h = {.client = c};
     if (dead)
-        fake_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     cr_assert(kvr_client_info_async(c, close_it, &h) == KVR_CODE_OK);
     cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
     cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
@@ -351,10 +351,10 @@ static void booked_then_refused(bool claim, const char *error, enum kvr_code cod
     struct kvr_select_call s = {SOME_ID, TWO_BLOCKS};
     struct kvr_claim_call k = {SOME_ID, SOME_WORKER, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_fault(ctest_server, &closes, 1, false);
+    fake_set_fault(ctest_server, &closes, 1, false);
     cr_assert((claim ? kvr_client_claim_async(c, &k, ctest_count, &h)
                      : kvr_client_select_async(c, &s, ctest_count, &h)) == KVR_CODE_OK);
-    for (uint64_t before = fake_faults(ctest_server); fake_faults(ctest_server) == before;)
+    for (uint64_t before = fake_faults_met(ctest_server); fake_faults_met(ctest_server) == before;)
         kvr_client_run(c, 0);
     cr_assert(fake_live(ctest_server) == 1);
     struct fake_lies lies = {.fails = claim ? "KVROUTE.CLAIM" : "KVROUTE.SELECT", .error = error};
@@ -385,7 +385,7 @@ Test(calls, taking_back_is_not_allowed) {
     struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = "NOPERM no"});
-    fake_fault(ctest_server, &hangs, 1, false);
+    fake_set_fault(ctest_server, &hangs, 1, false);
     ctest_expect(kvr_client_select(c, &q), KVR_CODE_TIMEOUT);
     cr_assert(fake_live(ctest_server) == 1);
     cr_expect(!kvr_client_drain(c, 400));
@@ -466,14 +466,14 @@ Test(calls, draining_without_a_primary) {
         ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
     struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_expect(kvr_client_drain(c, 0)); // nothing to do for it
-    fake_fault(ctest_server, &dies, 1, true);
+    fake_set_fault(ctest_server, &dies, 1, true);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
     cr_expect(kvr_client_drain(c, 0));
     fake_heal(ctest_server);
     for (enum kvr_code code = KVR_CODE_TIMEOUT; code != KVR_CODE_OK;)
         code = kvr_client_select(c, &q)->code;
     cr_assert(kvr_client_drain(c, 20000));
-    fake_fault(ctest_server, &dies, 1, true);
+    fake_set_fault(ctest_server, &dies, 1, true);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
     cr_expect(!kvr_client_drain(c, 50));
     fake_heal(ctest_server);

@@ -152,7 +152,7 @@ static void disturb(struct chaos *x) {
         break;
     default:
         fault = draw_fault(x, &stays);
-        fake_fault(x->fake, fault, 1 + below(x, 12), stays);
+        fake_set_fault(x->fake, fault, 1 + below(x, 12), stays);
     }
 }
 

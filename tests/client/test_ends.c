@@ -40,7 +40,7 @@ static struct kvr_client *closing_soon(struct closer *h, bool dead) {
         ctest_open((struct kvr_client_options){0}, dead ? "deadline=80" : "deadline=20000");
     h->client = c;
     if (dead)
-        fake_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     cr_assert(kvr_client_info_async(c, close_it, h) == KVR_CODE_OK);
     for (int i = 0; i < 100; i++) // so that some are still under way when the first is answered
         cr_assert(kvr_client_info_async(c, count_it, h) == KVR_CODE_OK);
@@ -125,7 +125,7 @@ static void publisher_dropped(bool dead) {
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     int before = events();
     if (dead)
-        fake_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     if (!dead)
         fake_lie(ctest_server,
                  &(struct fake_lies){.fails = "KVROUTE.EVENT", .error = "TRYAGAIN no"});
@@ -177,7 +177,7 @@ Test(ends, a_claim_refused_when_its_request_is_over) {
     cr_assert(s.losses >= 1);
     fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.CLAIM", .error = "NOWORKER none"});
     static const struct fake_fault stalls = {"stalls", FAKE_FAULT_STALL, "", 0};
-    fake_fault(ctest_server, &stalls, 1, false);
+    fake_set_fault(ctest_server, &stalls, 1, false);
     // More of them than the repair looks at in one go: nobody else holds the entries of the last.
     struct closer h = {0};
     char ids[100][8];

@@ -27,7 +27,7 @@ static void watch(enum fake_kind kind, const struct fake_fault *fault, const str
     cr_assert(c);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     if (lies) fake_lie(f, lies);
-    if (fault) fake_fault(f, fault, 1, true);
+    if (fault) fake_set_fault(f, fault, 1, true);
     if (busy) {
         fake_hang_up(f);
         cr_assert(kvr_client_info_async(c, done, &answers) == KVR_CODE_OK);

@@ -48,7 +48,7 @@ static uint64_t run_case(const struct one_case *c, char wrong[CTEST_TEXT]) {
     snprintf(settings, sizeof settings, "deadline=%d&timeout=%d&connect_timeout=%d", deadline,
              timeout, timeout);
     fake_url(f, settings, url, sizeof url);
-    if (c->misdeed) fake_fault(f, &c->misdeed->fault, c->at, c->stays);
+    if (c->misdeed) fake_set_fault(f, &c->misdeed->fault, c->at, c->stays);
     struct ctest_conversation *t = ctest_conversation_open(c->form, url, &alloc);
     if (!t) {
         snprintf(wrong, CTEST_TEXT, "doesn't open");

@@ -203,7 +203,7 @@ Test(promises, sendings_are_counted) {
     struct kvr_client *c = ctest_open(none, "deadline=20000");
     struct kvr_client_stats s;
     cr_expect(kvr_client_info(c)->sendings == 1);
-    fake_fault(ctest_server, &closes, 1, false);
+    fake_set_fault(ctest_server, &closes, 1, false);
     cr_expect(kvr_client_info(c)->sendings == 2);
     kvr_client_stats(c, &s);
     cr_expect(s.calls == 2 && s.sendings == 3);
@@ -341,7 +341,7 @@ Test(promises, degrading_waits_once) {
     struct kvr_client *c = ctest_open(degrading, "deadline=400&timeout=50&connect_timeout=50");
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     ctest_run(c, 200);
-    fake_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
+    fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     int64_t start = now_ms();
     degraded_choice(c, "a");
     int64_t first = now_ms() - start;
@@ -477,7 +477,7 @@ Test(promises, the_log_is_discreet) {
 Test(promises, opening_waits_for_nobody) {
     ctest_stop();
     ctest_start();
-    fake_fault(ctest_server, &(struct fake_fault){"hangs", FAKE_FAULT_HANG, "", 0}, 1, true);
+    fake_set_fault(ctest_server, &(struct fake_fault){"hangs", FAKE_FAULT_HANG, "", 0}, 1, true);
     int64_t start = now_ms();
     struct kvr_client *c = ctest_open(none, "deadline=300");
     cr_expect(now_ms() - start < 200);

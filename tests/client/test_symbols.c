@@ -27,11 +27,11 @@ static bool has(const struct symbols *s, const char *name) {
 // What nm says is defined there; but for what a sanitizer adds.
 static void defined_in(struct symbols *s, const char *options, const char *library) {
     char command[400], line[400], name[200], type;
-    snprintf(command, sizeof command, "nm -g --defined-only %s '%s'", options, library);
+    snprintf(command, sizeof command, "nm -gP --defined-only %s '%s'", options, library);
     FILE *f = popen(command, "r");
     cr_assert(f);
     while (fgets(line, sizeof line, f))
-        if (sscanf(line, "%*x %c %199s", &type, name) == 2 && strncmp(name, "__", 2) != 0)
+        if (sscanf(line, "%199s %c ", name, &type) == 2 && strncmp(name, "__", 2) != 0)
             add(s, name, strlen(name));
     cr_assert(pclose(f) == 0 && s->n > 0, "%s", command);
 }

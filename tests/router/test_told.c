@@ -12,13 +12,13 @@
 #include "crowd.h"
 #include "server.h"
 #include "stand.h"
-#include "tests/client/fake.h"
+#include "tests/client/fake_server.h"
 #include "tests/support/home.h"
 
 static struct stand s;
 static struct crowd crowd;
 static struct server engine;
-static struct fake *fake;
+static struct fake_server *fake;
 static struct fake_lies lies;
 static struct bufferevent *open_stream; // of an answer that goes on
 

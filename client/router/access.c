@@ -16,7 +16,7 @@
 
 #include "client/common/log.h"
 #include "metrics.h"
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "server.h"
 

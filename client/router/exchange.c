@@ -9,7 +9,7 @@
 #include "bytes.h"
 #include "dice.h"
 #include "metrics.h"
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "server_impl.h"
 

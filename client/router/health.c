@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "server.h"
 

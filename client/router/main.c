@@ -8,8 +8,8 @@
 #include "access.h"
 #include "client/common/log.h"
 #include "metrics.h"
-#include "pools.h"
-#include "proxy.h"
+#include "client/router/pools/router_pools.h"
+#include "client/router/proxy/router_proxy.h"
 #include "router.h"
 #include "server.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "routes.h"
 #include "server.h"

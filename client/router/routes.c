@@ -2,10 +2,10 @@
 // See routes.h.
 #include "routes.h"
 
-#include "advise.h"
+#include "client/router/api/router_advice.h"
 #include "health.h"
 #include "metrics.h"
-#include "proxy.h"
+#include "client/router/proxy/router_proxy.h"
 #include "status.h"
 
 const struct route routes[] = {

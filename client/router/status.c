@@ -4,10 +4,10 @@
 
 #include <jansson.h>
 
-#include "advise.h"
+#include "client/router/api/router_advice.h"
 #include "metrics.h"
 #include "page.h"
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "server.h"
 

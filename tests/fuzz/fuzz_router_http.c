@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/ask.h"
+#include "client/router/api/router_advice_body.h"
 #include "client/router/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

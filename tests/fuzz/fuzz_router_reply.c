@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/prompt.h"
+#include "client/router/prompt/router_prompt.h"
 #include "client/router/reply.h"
-#include "client/router/stream.h"
+#include "client/router/proxy/router_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

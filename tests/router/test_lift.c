@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/lift.h"
+#include "client/router/prompt/router_token_ids.h"
 
 // What lift_ids leaves of a text, and how many ids it takes (−1: none are taken).
 static long lift(const char *text, char **left, uint32_t **ids) {

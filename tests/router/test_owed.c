@@ -5,8 +5,8 @@
 #include <kvroute/adapters/libevent.h>
 #include <stdio.h>
 
-#include "client/router/owed.h"
-#include "client/router/pools.h"
+#include "client/router/pools/router_release.h"
+#include "client/router/pools/router_pools.h"
 
 static struct event_base *base;
 

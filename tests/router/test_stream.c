@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/stream.h"
+#include "client/router/proxy/router_stream.h"
 
 #define EVENT(text) "data: {\"text\":\"" text "\"}\n\n"
 #define USAGE "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\": 41}}\n\n"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // See prompt.h.
-#include "prompt.h"
+#include "router_prompt.h"
 
 #include <kvroute/hash.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "strange.h"
+#include "router_json.h"
 
 enum { MAX_CHOICES = 128 };
 

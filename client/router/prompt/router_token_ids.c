@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See lift.h.
-#include "lift.h"
+#include "router_token_ids.h"
 
 #include <stdlib.h>
 #include <string.h>

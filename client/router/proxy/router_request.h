@@ -8,14 +8,14 @@
 #include <jansson.h>
 #include <kvroute/client.h>
 
-#include "circuit.h"
-#include "pools.h"
-#include "prompt.h"
-#include "proxy.h"
-#include "router.h"
-#include "server.h"
-#include "stream.h"
-#include "upstream.h"
+#include "client/router/pools/router_circuit.h"
+#include "client/router/pools/router_pools.h"
+#include "client/router/prompt/router_prompt.h"
+#include "router_proxy.h"
+#include "client/router/router.h"
+#include "client/router/server.h"
+#include "router_stream.h"
+#include "client/router/upstream.h"
 
 enum { MOST_TRIES = 8, MOST_TARGET = 2048 }; // a target's bytes
 

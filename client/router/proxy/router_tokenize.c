@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // See tokens.h.
-#include "tokens.h"
+#include "router_tokenize.h"
 
-#include "bytes.h"
+#include "client/router/bytes.h"
 #include "client/common/log.h"
-#include "metrics.h"
-#include "proxy_impl.h"
+#include "client/router/metrics.h"
+#include "router_request.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

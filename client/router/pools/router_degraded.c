@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // See spare.h.
-#include "spare.h"
+#include "router_degraded.h"
 
 #include <string.h>
 
-#include "circuit.h"
-#include "pools.h"
-#include "server.h"
+#include "router_circuit.h"
+#include "router_pools.h"
+#include "client/router/server.h"
 
 bool spare_is_for(const struct pool *p, enum kvr_code code) {
     switch (code) {

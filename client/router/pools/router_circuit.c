@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // See circuit.h.
-#include "circuit.h"
+#include "router_circuit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/common/log.h"
-#include "owed.h"
-#include "pools.h"
-#include "router.h"
-#include "server.h"
-#include "upstream.h"
+#include "router_release.h"
+#include "router_pools.h"
+#include "client/router/router.h"
+#include "client/router/server.h"
+#include "client/router/upstream.h"
 
 enum { MOST_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
 

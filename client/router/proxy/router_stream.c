@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // See stream.h.
 #define _GNU_SOURCE // memrchr
-#include "stream.h"
+#include "router_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "client/router/bytes.h"
 
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
 enum { WORD = 5, SKIP };

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The proxy, from a request to the choice of an engine. See proxy.h.
-#include "proxy_impl.h"
+#include "router_request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
-#include "dice.h"
-#include "hints.h"
-#include "metrics.h"
-#include "owed.h"
-#include "spare.h"
-#include "tokens.h"
+#include "client/router/pools/router_pool_error.h"
+#include "client/router/dice.h"
+#include "client/router/prompt/router_hints.h"
+#include "client/router/metrics.h"
+#include "client/router/pools/router_release.h"
+#include "client/router/pools/router_degraded.h"
+#include "router_tokenize.h"
 
 enum {
     TICK_MS = 250,

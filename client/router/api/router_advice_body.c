@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See ask.h.
-#include "ask.h"
+#include "router_advice_body.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lift.h"
-#include "strange.h"
+#include "client/router/prompt/router_token_ids.h"
+#include "client/router/prompt/router_json.h"
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
 enum { MOST_TEXT = 1 << 26, MOST_REQUESTS = 100000 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // See answer.h.
-#include "answer.h"
+#include "router_pool_error.h"
 
 #include <stdlib.h>
 
-#include "server.h"
+#include "client/router/server.h"
 
 json_t *answer_text(struct kvr_bytes b) {
     json_t *text = json_stringn(b.p ? b.p : "", b.n);

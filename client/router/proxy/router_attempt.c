@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "metrics.h"
-#include "proxy_impl.h"
+#include "client/router/metrics.h"
+#include "router_request.h"
 
 enum {
     RANK_ROOM = 40,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See hints.h.
-#include "hints.h"
+#include "router_hints.h"
 
 #include <kvroute/hash.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-#include "options.h"
+#include "client/router/options.h"
 
 struct router;
 struct exchange;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See strange.h.
-#include "strange.h"
+#include "router_json.h"
 
 #include <stdio.h>
 #include <string.h>

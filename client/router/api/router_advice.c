@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // See advise.h.
-#include "advise.h"
+#include "router_advice.h"
 
 #include <kvroute/hash.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
-#include "ask.h"
-#include "metrics.h"
-#include "owed.h"
-#include "pools.h"
-#include "prompt.h"
-#include "router.h"
-#include "server.h"
+#include "client/router/pools/router_pool_error.h"
+#include "router_advice_body.h"
+#include "client/router/metrics.h"
+#include "client/router/pools/router_release.h"
+#include "client/router/pools/router_pools.h"
+#include "client/router/prompt/router_prompt.h"
+#include "client/router/router.h"
+#include "client/router/server.h"
 
 // A call under way. It outlives the exchange when the client leaves.
 struct advice {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "owed.h"
+#include "router_release.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "pools.h"
+#include "router_pools.h"
 
 struct owed { // a release
     struct owed *next;

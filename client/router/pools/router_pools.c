@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // See pools.h.
-#include "pools.h"
+#include "router_pools.h"
 
 #include <kvroute/adapters/libevent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
+#include "router_pool_error.h"
 #include "client/common/log.h"
-#include "owed.h"
-#include "router.h"
-#include "server.h"
+#include "router_release.h"
+#include "client/router/router.h"
+#include "client/router/server.h"
 
 enum { TROUBLE_S = 5 };    // a refusal that isn't repeated for so long is over
 enum { RETIRE_LOOKS = 3 }; // a retired pool is closed when it was quiet for so many looks

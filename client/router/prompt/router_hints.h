@@ -11,8 +11,8 @@
 #include <jansson.h>
 #include <kvroute/types.h>
 
-#include "http.h"
-#include "options.h"
+#include "client/router/http.h"
+#include "client/router/options.h"
 
 // Writes the session's name and returns its bytes; 0: it is of none. A name that is longer than pools
 // take is replaced by 32 hex digits of its hash. body may be NULL.

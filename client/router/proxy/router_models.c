@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
-#include "proxy_impl.h"
+#include "client/router/bytes.h"
+#include "router_request.h"
 
 enum { PATIENCE_MS = 2000, MOST_BYTES = 4 << 20 };
 

@@ -95,19 +95,19 @@ static void check_request(const char *bytes, size_t n, size_t step) {
     free(text);
 }
 
-static void check_body(const char *bytes, size_t n, enum ask_kind kind) {
+static void check_body(const char *bytes, size_t n, enum router_advice_kind kind) {
     struct evbuffer *body = evbuffer_new();
     char why[160] = "";
-    struct ask a;
+    struct router_advice_body a;
     must(body != NULL, "the fuzzer is out of memory");
     evbuffer_add(body, bytes, n);
-    bool good = ask_read(&a, kind, body, why, sizeof why);
+    bool good = router_advice_body_read(&a, kind, body, why, sizeof why);
     must(good == !*why, "refused without a reason");
     if (good) {
         must(a.request.n <= KVR_MAX_ID && a.n_hashes <= KVR_MAX_BLOCKS, "more than may be");
         must(!(a.tokens && a.hashes), "tokens and hashes");
     }
-    ask_free(&a);
+    router_advice_body_free(&a);
     evbuffer_free(body);
 }
 
@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     const char *rest = (const char *)data + 1;
     if (data[0] % 2)
-        check_body(rest, size - 1, (enum ask_kind)(1 << data[0] / 2 % 4));
+        check_body(rest, size - 1, (enum router_advice_kind)(1 << data[0] / 2 % 4));
     else if (size > 1)
         check_request(rest, size - 1, 1 + data[0] / 2);
     return 0;

@@ -67,22 +67,22 @@ static void try_body(const char *bytes, size_t n) {
     char why[100] = "";
     struct evbuffer *in = evbuffer_new();
     evbuffer_add(in, bytes, n);
-    json_t *body = prompt_parse(in, why, sizeof why);
+    json_t *body = router_json_parse(in, why, sizeof why);
     must(body || *why, "no reason");
-    for (int way = PROMPT_IDS; body && way <= PROMPT_TEXT; way++)
-        for (int kind = PROMPT_CHAT; kind <= PROMPT_EMBEDDING; kind++) {
-            struct prompt_how how = {.way = (enum prompt_way)way, .block_size = 2, .chunk = 8};
-            struct prompt p;
-            must(prompt_read(&p, (enum prompt_kind)kind, body, &how), "out of memory");
+    for (int way = ROUTER_PROMPT_IDS; body && way <= ROUTER_PROMPT_TEXT; way++)
+        for (int kind = ROUTER_PROMPT_CHAT; kind <= ROUTER_PROMPT_EMBEDDING; kind++) {
+            struct router_prompt_config how = {.way = (enum router_prompt_way)way, .block_size = 2, .chunk = 8};
+            struct router_prompt p;
+            must(router_prompt_read(&p, (enum router_prompt_kind)kind, body, &how), "out of memory");
             must(p.isl >= 0 && p.osl >= 0 && p.isl <= KVR_MAX_TOKENS, "a length that is none");
-            must(!p.untold || way == PROMPT_TOKENIZE, "asked for nothing");
+            must(!p.untold || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
             if (p.untold) {
-                struct evbuffer *q = prompt_question((enum prompt_kind)kind, body);
+                struct evbuffer *q = router_tokenize_request((enum router_prompt_kind)kind, body);
                 must(q != NULL, "no question");
-                prompt_told(&p, q, body, &how);
+                router_tokenize_response(&p, q, body, &how);
                 evbuffer_free(q);
             }
-            prompt_free(&p);
+            router_prompt_free(&p);
         }
     json_decref(body);
     evbuffer_free(in);
@@ -90,23 +90,23 @@ static void try_body(const char *bytes, size_t n) {
 
 static void try_stream(const char *bytes, size_t n, size_t step) {
     struct evbuffer *in = evbuffer_new(), *out = evbuffer_new(), *all = evbuffer_new();
-    struct stream s, whole;
-    stream_begin(&s, true);
-    stream_begin(&whole, true);
+    struct router_stream s, whole;
+    router_stream_begin(&s, true);
+    router_stream_begin(&whole, true);
     for (size_t at = 0; at < n; at += step) {
         evbuffer_add(in, bytes + at, n - at < step ? n - at : step);
-        must(stream_pass(&s, in, out) && !evbuffer_get_length(in), "not passed on");
+        must(router_stream_pass(&s, in, out) && !evbuffer_get_length(in), "not passed on");
     }
     evbuffer_add(in, bytes, n);
-    must(stream_pass(&whole, in, all), "not passed on");
-    must(n > STREAM_HOLD || s.n_events == whole.n_events, "pieces make other events");
-    stream_end(&s, out);
-    stream_end(&whole, all);
+    must(router_stream_pass(&whole, in, all), "not passed on");
+    must(n > ROUTER_STREAM_MAX_HELD || s.n_events == whole.n_events, "pieces make other events");
+    router_stream_end(&s, out);
+    router_stream_end(&whole, all);
     must(equal(out, all) && evbuffer_get_length(out) == n, "not the same bytes");
-    must(stream_tokens(&s) >= 0, "tokens that are none");
-    stream_break(&s, out, "CODE", "message");
-    stream_free(&s);
-    stream_free(&whole);
+    must(router_stream_tokens(&s) >= 0, "tokens that are none");
+    router_stream_break(&s, out, "CODE", "message");
+    router_stream_free(&s);
+    router_stream_free(&whole);
     evbuffer_free(in);
     evbuffer_free(out);
     evbuffer_free(all);

@@ -8,11 +8,11 @@
 
 #include "client/router/prompt/router_token_ids.h"
 
-// What lift_ids leaves of a text, and how many ids it takes (−1: none are taken).
+// What router_token_ids_extract leaves of a text, and how many ids it takes (−1: none are taken).
 static long lift(const char *text, char **left, uint32_t **ids) {
     size_t n = strlen(text), n_ids;
     *left = strdup(text);
-    cr_assert(lift_ids(*left, &n, "tokens", ids, &n_ids));
+    cr_assert(router_token_ids_extract(*left, &n, "tokens", ids, &n_ids));
     (*left)[n] = 0;
     return *ids ? (long)n_ids : -1;
 }

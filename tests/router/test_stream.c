@@ -10,20 +10,20 @@
 #define USAGE "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\": 41}}\n\n"
 
 // Passes `text` through in pieces of `piece` bytes; returns all that came out.
-static char *pass(struct stream *s, const char *text, size_t piece, bool ends) {
+static char *pass(struct router_stream *s, const char *text, size_t piece, bool ends) {
     struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
     size_t n = strlen(text);
     for (size_t at = 0; at < n; at += piece) {
         evbuffer_add_reference(in, text + at, piece < n - at ? piece : n - at, NULL, NULL);
-        cr_assert(stream_pass(s, in, out) && evbuffer_get_length(in) == 0);
+        cr_assert(router_stream_pass(s, in, out) && evbuffer_get_length(in) == 0);
         char *so_far = (char *)evbuffer_pullup(out, -1);
         size_t m = evbuffer_get_length(out);
         cr_assert(!m || !s->events || so_far[m - 1] == '\n');
     }
     if (ends)
-        stream_end(s, out);
+        router_stream_end(s, out);
     else
-        stream_break(s, out, "ENGINE", "gone");
+        router_stream_break(s, out, "ENGINE", "gone");
     n = evbuffer_get_length(out);
     char *all = calloc(1, n + 1);
     evbuffer_remove(out, all, n);
@@ -43,12 +43,12 @@ Test(stream, nothing_is_changed) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         for (size_t piece = 1; piece <= strlen(texts[i]); piece++)
             for (int events = 0; events < 2; events++) {
-                struct stream s;
-                stream_begin(&s, events);
+                struct router_stream s;
+                router_stream_begin(&s, events);
                 char *out = pass(&s, texts[i], piece, true);
                 cr_assert_str_eq(out, texts[i]);
-                if (events) cr_assert(stream_tokens(&s) == tokens[i], "%zu %zu", i, piece);
-                stream_free(&s);
+                if (events) cr_assert(router_stream_tokens(&s) == tokens[i], "%zu %zu", i, piece);
+                router_stream_free(&s);
                 free(out);
             }
 }
@@ -69,29 +69,29 @@ Test(stream, wherever_it_breaks_whole_events_come_before_the_error) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t piece = 1; piece <= strlen(cases[i].in); piece++) {
-            struct stream s;
-            stream_begin(&s, true);
+            struct router_stream s;
+            router_stream_begin(&s, true);
             char *out = pass(&s, cases[i].in, piece, false);
             cr_assert_str_eq(out, cases[i].out, "%zu in pieces of %zu", i, piece);
-            stream_free(&s);
+            router_stream_free(&s);
             free(out);
         }
 }
 
 Test(stream, a_line_without_end_is_not_kept) {
-    struct stream s;
+    struct router_stream s;
     struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
     char *text = malloc(10000);
     memset(text, 'x', 10000);
-    stream_begin(&s, true);
+    router_stream_begin(&s, true);
     for (int i = 0; i < 100; i++) {
         evbuffer_add(in, text, 10000);
-        cr_assert(stream_pass(&s, in, out));
-        cr_assert(!s.held || evbuffer_get_length(s.held) <= STREAM_HOLD);
+        cr_assert(router_stream_pass(&s, in, out));
+        cr_assert(!s.held || evbuffer_get_length(s.held) <= ROUTER_STREAM_MAX_HELD);
     }
-    stream_end(&s, out);
+    router_stream_end(&s, out);
     cr_assert(evbuffer_get_length(out) == 1000000);
-    stream_free(&s);
+    router_stream_free(&s);
     evbuffer_free(in);
     evbuffer_free(out);
     free(text);
@@ -114,10 +114,10 @@ Test(stream, tokens_as_the_engine_counts_them) {
         {"\"not JSON\n{\"completion_tokens\":4}", 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct stream s;
-        stream_begin(&s, false);
+        struct router_stream s;
+        router_stream_begin(&s, false);
         free(pass(&s, cases[i].text, 3, true));
-        cr_assert(stream_tokens(&s) == cases[i].n, "%zu", i);
-        stream_free(&s);
+        cr_assert(router_stream_tokens(&s) == cases[i].n, "%zu", i);
+        router_stream_free(&s);
     }
 }

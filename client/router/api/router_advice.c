@@ -50,7 +50,7 @@ static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
     x->gone = NULL;
     x->record.degraded = r->degraded;
     if (r->code == KVR_CODE_OK) return x;
-    answer_code(x, r->code, r->message);
+    router_pool_error_send(x, r->code, r->message);
     return NULL;
 }
 
@@ -58,7 +58,7 @@ static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
 static void give_up(struct exchange *x, struct advice *a, enum kvr_code code) {
     free(a);
     x->gone = NULL;
-    answer_code(x, code, NULL);
+    router_pool_error_send(x, code, NULL);
 }
 
 // ---- What is asked -------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ static void note_model(struct exchange *x, struct kvr_bytes model) {
 }
 
 // The body, and the pool that it is about. False: the exchange has its answer.
-static bool read_ask(struct exchange *x, enum ask_kind kind, struct ask *a) {
+static bool read_body(struct exchange *x, enum router_advice_kind kind, struct router_advice_body *a) {
     const struct pools *pools = x->router->pools;
     char why[160];
-    if (!ask_read(a, kind, x->body, why, sizeof why)) {
+    if (!router_advice_body_read(a, kind, x->body, why, sizeof why)) {
         exchange_error(x, 400, "BADREQUEST", why);
         return false;
     }
@@ -87,18 +87,18 @@ static bool read_ask(struct exchange *x, enum ask_kind kind, struct ask *a) {
         exchange_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
     else
         exchange_error(x, 404, "NOPOOL", "no such pool here");
-    ask_free(a);
+    router_advice_body_free(a);
     return false;
 }
 
-static struct kvr_blocks blocks_of(const struct ask *a) {
+static struct kvr_blocks blocks_of(const struct router_advice_body *a) {
     if (a->tokens)
         return (struct kvr_blocks){
             .tokens = a->tokens, .n = a->n_tokens, .lora = a->lora, .space = a->space};
     return (struct kvr_blocks){.hashes = a->hashes, .n = a->n_hashes};
 }
 
-static struct kvr_select_call call_of(const struct ask *a) {
+static struct kvr_select_call call_of(const struct router_advice_body *a) {
     return (struct kvr_select_call){.request = a->request,
                                     .blocks = blocks_of(a),
                                     .isl = a->isl,
@@ -133,7 +133,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         struct kvr_bytes id = {a->request, a->n};
         owed_release(a->pool, id);
     }
-    json_t *request = a->x ? answer_text((struct kvr_bytes){a->request, a->n}) : NULL;
+    json_t *request = a->x ? router_json_text((struct kvr_bytes){a->request, a->n}) : NULL;
     struct exchange *x = finish(a, r);
     if (!x) {
         json_decref(request);
@@ -147,8 +147,8 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     x->record.expected = c->expected;
     exchange_json(x, 200,
                   json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
-                            request, "worker", answer_text(c->worker), "address",
-                            answer_text(c->addr), "rank", (int)c->rank, "overlap",
+                            request, "worker", router_json_text(c->worker), "address",
+                            router_json_text(c->addr), "rank", (int)c->rank, "overlap",
                             (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
                             (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
                             (json_int_t)c->version, "degraded", r->degraded, "expected",
@@ -157,7 +157,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
 
 static json_t *score_json(const struct kvr_score *s) {
     return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:b}", "worker",
-                     answer_text(s->worker), "address", answer_text(s->addr), "rank", (int)s->rank,
+                     router_json_text(s->worker), "address", router_json_text(s->addr), "rank", (int)s->rank,
                      "overlap", (json_int_t)s->overlap, "device", (json_int_t)s->device, "host",
                      (json_int_t)s->host, "disk", (json_int_t)s->disk, "cached",
                      (json_int_t)s->cached, "prefill_tokens", (json_int_t)s->prefill_tokens,
@@ -176,7 +176,7 @@ static void on_scored(void *ctx, const struct kvr_result *r) {
 }
 
 // Hashed here, so that Redis, which all routers share, needn't.
-static bool hash_tokens(const struct pool *pool, struct ask *a) {
+static bool hash_tokens(const struct pool *pool, struct router_advice_body *a) {
     size_t size = pool->block_size, n = size ? a->n_tokens / size : 0;
     if (!n || n > KVR_MAX_BLOCKS) return true; // Redis knows the size, or refuses so many
     if (!(a->hashes = malloc(n * sizeof *a->hashes))) return false;
@@ -189,40 +189,40 @@ static bool hash_tokens(const struct pool *pool, struct ask *a) {
 }
 
 // The text's blocks, in the way of the proxy, so that both find the same.
-static bool hash_text(struct exchange *x, struct ask *a) {
+static bool hash_text(struct exchange *x, struct router_advice_body *a) {
     const struct pool *pool = x->pool;
     struct kvr_bytes salt = kvr_text(pool->options.salt);
-    struct prompt_how how = {.way = PROMPT_TEXT,
+    struct router_prompt_config how = {.way = ROUTER_PROMPT_TEXT,
                              .block_size = pool->block_size,
                              .chunk = pool->options.chunk,
                              .lora = a->lora,
                              .space = a->space.n ? a->space : salt};
-    struct prompt p;
+    struct router_prompt p;
     json_t *body = json_pack("{s:O}", "prompt", json_object_get(a->root, "text"));
-    bool good = body && prompt_read(&p, PROMPT_COMPLETION, body, &how);
+    bool good = body && router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, body, &how);
     json_decref(body);
     if (!good) return false;
     a->hashes = p.hashes;
     a->n_hashes = p.n;
     if (!a->isl) a->isl = p.isl;
     p.hashes = NULL;
-    prompt_free(&p);
+    router_prompt_free(&p);
     return true;
 }
 
-static void choose(struct exchange *x, enum ask_kind kind) {
-    struct ask a;
-    if (!read_ask(x, kind, &a)) return;
+static void choose(struct exchange *x, enum router_advice_kind kind) {
+    struct router_advice_body a;
+    if (!read_body(x, kind, &a)) return;
     if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
-        ask_free(&a);
-        answer_code(x, KVR_CODE_NOMEM, NULL);
+        router_advice_body_free(&a);
+        router_pool_error_send(x, KVR_CODE_NOMEM, NULL);
         return;
     }
     struct advice *v = advice_new(x);
     if (!a.request.n) a.request = kvr_text(x->record.id);
     struct kvr_select_call call = call_of(&a);
     enum kvr_code code = v ? KVR_CODE_OK : KVR_CODE_NOMEM;
-    if (v && kind == ASK_SELECT) {
+    if (v && kind == ROUTER_ADVICE_SELECT) {
         v->n = a.request.n;
         memcpy(v->request, a.request.p, a.request.n);
         code = kvr_client_select_async(v->pool->client, &call, on_selected, v);
@@ -231,16 +231,16 @@ static void choose(struct exchange *x, enum ask_kind kind) {
         call.lease = 0;
         code = kvr_client_score_async(v->pool->client, &call, on_scored, v);
     }
-    ask_free(&a);
+    router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
 void advise_select(struct exchange *x) {
-    choose(x, ASK_SELECT);
+    choose(x, ROUTER_ADVICE_SELECT);
 }
 
 void advise_score(struct exchange *x) {
-    choose(x, ASK_SCORE);
+    choose(x, ROUTER_ADVICE_SCORE);
 }
 
 // ---- UPDATE and RELEASE --------------------------------------------------------------------------
@@ -262,26 +262,26 @@ static void on_released(void *ctx, const struct kvr_result *r) {
 }
 
 void advise_update(struct exchange *x) {
-    struct ask a;
-    if (!read_ask(x, ASK_UPDATE, &a)) return;
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_UPDATE, &a)) return;
     struct kvr_update_call call = {
         .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
     struct advice *v = advice_new(x);
     enum kvr_code code =
         v ? kvr_client_update_async(v->pool->client, &call, on_updated, v) : KVR_CODE_NOMEM;
-    ask_free(&a);
+    router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
 void advise_release(struct exchange *x) {
-    struct ask a;
-    if (!read_ask(x, ASK_RELEASE, &a)) return;
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_RELEASE, &a)) return;
     struct advice *v = advice_new(x);
     const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
     size_t n = a.requests.n ? a.requests.n : 1;
     enum kvr_code code =
         v ? kvr_client_release_async(v->pool->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
-    ask_free(&a);
+    router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
@@ -298,13 +298,13 @@ static void on_reported(void *ctx, const struct kvr_result *r) {
 }
 
 void advise_report(struct exchange *x) {
-    struct ask a;
-    if (!read_ask(x, ASK_REPORT, &a)) return;
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_REPORT, &a)) return;
     struct advice *v = advice_new(x);
     enum kvr_code code =
         v ? kvr_client_report_async(v->pool->client, a.worker, a.ok, on_reported, v)
           : KVR_CODE_NOMEM;
-    ask_free(&a);
+    router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
@@ -314,8 +314,8 @@ static json_t *worker_json(const struct pool_worker *w) {
     static const char *const states[] = {"ready", "draining", "expired"};
     json_t *labels = w->labels ? json_incref(w->labels) : json_array();
     return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}",
-                     "worker", answer_text(kvr_text(w->name)), "address",
-                     answer_text(kvr_text(w->addr)), "state", states[w->state], "circuit",
+                     "worker", router_json_text(kvr_text(w->name)), "address",
+                     router_json_text(kvr_text(w->addr)), "state", states[w->state], "circuit",
                      circuits[w->circuit], "ranks", (int)w->ranks, "capacity",
                      (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
                      (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Advice for frontends that talk to the engines themselves: the pool's commands as JSON over HTTP.
 // docs/openapi.json has the forms.
-#ifndef ROUTER_ADVISE_H
-#define ROUTER_ADVISE_H
+#ifndef ROUTER_ADVICE_H
+#define ROUTER_ADVICE_H
 
 #include <jansson.h>
 

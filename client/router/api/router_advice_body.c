@@ -12,29 +12,29 @@
 #include "client/router/prompt/router_json.h"
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
-enum { MOST_TEXT = 1 << 26, MOST_REQUESTS = 100000 };
-enum { CHOOSE = ASK_SELECT | ASK_SCORE, EVERY = CHOOSE | ASK_UPDATE | ASK_RELEASE | ASK_REPORT };
+enum { MAX_TEXT = 1 << 26, MAX_REQUESTS = 100000 };
+enum { CHOOSE = ROUTER_ADVICE_SELECT | ROUTER_ADVICE_SCORE, EVERY = CHOOSE | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE | ROUTER_ADVICE_REPORT };
 
 static const struct field {
     const char *name;
-    unsigned in; // ask_kind
+    unsigned in; // router_advice_kind
     enum form form;
     size_t at;
     int64_t most; // of a number, a text's bytes, a list's names; of WEIGHT: its flag
 } fields[] = {
-#define AT(field) offsetof(struct ask, field)
+#define AT(field) offsetof(struct router_advice_body, field)
     {"model", EVERY, TEXT, AT(model), 1024},
     {"pool", EVERY, TEXT, AT(pool), 128},
-    {"request", ASK_SELECT | ASK_UPDATE | ASK_RELEASE, TEXT, AT(request), KVR_MAX_ID},
-    {"requests", ASK_RELEASE, NAMES, AT(requests), MOST_REQUESTS},
+    {"request", ROUTER_ADVICE_SELECT | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE, TEXT, AT(request), KVR_MAX_ID},
+    {"requests", ROUTER_ADVICE_RELEASE, NAMES, AT(requests), MAX_REQUESTS},
     {"tokens", CHOOSE, TOKENS, AT(tokens), 0},
     {"hashes", CHOOSE, HASHES, AT(hashes), 0},
-    {"text", CHOOSE, TEXT, AT(text), MOST_TEXT},
+    {"text", CHOOSE, TEXT, AT(text), MAX_TEXT},
     {"lora", CHOOSE, TEXT, AT(lora), 1024},
     {"namespace", CHOOSE, TEXT, AT(space), 1024},
     {"isl", CHOOSE, NUMBER, AT(isl), KVR_MAX_TOKENS},
     {"osl", CHOOSE, NUMBER, AT(osl), KVR_MAX_TOKENS},
-    {"lease", ASK_SELECT | ASK_UPDATE, NUMBER, AT(lease), KVR_MAX_MS},
+    {"lease", ROUTER_ADVICE_SELECT | ROUTER_ADVICE_UPDATE, NUMBER, AT(lease), KVR_MAX_MS},
     {"among", CHOOSE, NAMES, AT(among), KVR_MAX_INSTANCES},
     {"exclude", CHOOSE, NAMES, AT(exclude), KVR_MAX_INSTANCES},
     {"session", CHOOSE, TEXT, AT(session), KVR_MAX_ID},
@@ -45,10 +45,10 @@ static const struct field {
     {"prefill_weight", CHOOSE, WEIGHT, AT(prefill), KVR_WEIGH_PREFILL},
     {"requests_weight", CHOOSE, WEIGHT, AT(requests_weight), KVR_WEIGH_REQUESTS},
     {"temperature", CHOOSE, WEIGHT, AT(temperature), KVR_WEIGH_TEMPERATURE},
-    {"prefilled", ASK_UPDATE, FLAG, AT(prefilled), 0},
-    {"worker", ASK_REPORT, TEXT, AT(worker), KVR_MAX_NAME},
-    {"ok", ASK_REPORT, FLAG, AT(ok), 0},
-    {"output", ASK_UPDATE, NUMBER, AT(output), KVR_MAX_TOKENS},
+    {"prefilled", ROUTER_ADVICE_UPDATE, FLAG, AT(prefilled), 0},
+    {"worker", ROUTER_ADVICE_REPORT, TEXT, AT(worker), KVR_MAX_NAME},
+    {"ok", ROUTER_ADVICE_REPORT, FLAG, AT(ok), 0},
+    {"output", ROUTER_ADVICE_UPDATE, NUMBER, AT(output), KVR_MAX_TOKENS},
 #undef AT
 };
 
@@ -76,7 +76,7 @@ static bool read_text(struct kvr_bytes *out, const json_t *value, const struct f
     return true;
 }
 
-static bool read_names(struct ask_names *out, const json_t *value, const struct field *f,
+static bool read_names(struct router_advice_names *out, const json_t *value, const struct field *f,
                        struct reason *why) {
     size_t n = json_array_size(value);
     if (!json_is_array(value) || !n || (int64_t)n > f->most)
@@ -93,7 +93,7 @@ static bool read_names(struct ask_names *out, const json_t *value, const struct 
 }
 
 // A list that isn't one of token ids alone, or is empty.
-static bool read_tokens(struct ask *a, const json_t *value, struct reason *why) {
+static bool read_tokens(struct router_advice_body *a, const json_t *value, struct reason *why) {
     size_t n = json_array_size(value);
     const json_t *id;
     size_t i;
@@ -116,7 +116,7 @@ static bool read_hash(uint64_t *out, const json_t *value) {
     return true;
 }
 
-static bool read_hashes(struct ask *a, const json_t *value, struct reason *why) {
+static bool read_hashes(struct router_advice_body *a, const json_t *value, struct reason *why) {
     size_t n = json_array_size(value);
     const json_t *hash;
     size_t i;
@@ -129,7 +129,7 @@ static bool read_hashes(struct ask *a, const json_t *value, struct reason *why) 
     return true;
 }
 
-static bool read_field(struct ask *a, const struct field *f, const json_t *value,
+static bool read_field(struct router_advice_body *a, const struct field *f, const json_t *value,
                        struct reason *why) {
     void *at = (char *)a + f->at;
     double weight;
@@ -163,7 +163,7 @@ static bool read_field(struct ask *a, const struct field *f, const json_t *value
     }
 }
 
-static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
+static bool read_object(struct router_advice_body *a, enum router_advice_kind kind, struct reason *why) {
     const char *name;
     json_t *value;
     json_object_foreach(a->root, name, value) {
@@ -177,28 +177,28 @@ static bool read_object(struct ask *a, enum ask_kind kind, struct reason *why) {
     if (kind & CHOOSE && forms > 1) return refuse(why, "one of tokens, hashes and text");
     if ((a->lora.n || a->space.n) && a->hashes)
         return refuse(why, "lora and namespace are in the hashes already");
-    if (kind == ASK_UPDATE && !a->request.n) return refuse(why, "request is missing");
-    if (kind == ASK_REPORT && (!a->worker.n || !a->told))
+    if (kind == ROUTER_ADVICE_UPDATE && !a->request.n) return refuse(why, "request is missing");
+    if (kind == ROUTER_ADVICE_REPORT && (!a->worker.n || !a->told))
         return refuse(why, "worker or ok is missing");
-    if (kind == ASK_RELEASE && !a->request.n && !a->requests.n)
+    if (kind == ROUTER_ADVICE_RELEASE && !a->request.n && !a->requests.n)
         return refuse(why, "request or requests is missing");
     return true;
 }
 
-bool ask_read(struct ask *a, enum ask_kind kind, struct evbuffer *body, char *why, size_t size) {
+bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind, struct evbuffer *body, char *why, size_t size) {
     struct reason reason = {why, size};
     memset(a, 0, sizeof *a);
     size_t n = evbuffer_get_length(body);
     char *text = n ? (char *)evbuffer_pullup(body, -1) : (char[1]){0};
-    if (!text || !lift_ids(text, &n, "tokens", &a->tokens, &a->n_tokens))
+    if (!text || !router_token_ids_extract(text, &n, "tokens", &a->tokens, &a->n_tokens))
         return refuse(&reason, "no memory");
-    a->root = strange_object(text, n, why, size);
+    a->root = router_json_parse_strict(text, n, why, size);
     if (a->root && read_object(a, kind, &reason)) return true;
-    ask_free(a);
+    router_advice_body_free(a);
     return false;
 }
 
-void ask_free(struct ask *a) {
+void router_advice_body_free(struct router_advice_body *a) {
     json_decref(a->root);
     free(a->requests.p);
     free(a->among.p);

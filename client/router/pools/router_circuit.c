@@ -12,10 +12,10 @@
 #include "client/router/server.h"
 #include "client/router/upstream.h"
 
-enum { MOST_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
+enum { MAX_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
 
 struct suspect {
-    struct circuits *circuits;
+    struct router_circuits *circuits;
     struct suspect *next;
     char pool[sizeof((struct pool_options *)0)->name];
     char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
@@ -27,7 +27,7 @@ struct suspect {
     int status; // of the probe's answer
 };
 
-struct circuits {
+struct router_circuits {
     struct router *router;
     struct upstream *upstream;
     struct suspect *first;
@@ -44,14 +44,14 @@ static bool is_of(const struct suspect *s, const struct pool *p, struct kvr_byte
            !strcmp(s->pool, p->options.name);
 }
 
-static struct suspect **find(struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
+static struct suspect **find(struct router_circuits *c, const struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = &c->first;
     while (*at && !is_of(*at, p, worker))
         at = &(*at)->next;
     return at;
 }
 
-static void forget(struct circuits *c, struct suspect **at) {
+static void forget(struct router_circuits *c, struct suspect **at) {
     struct suspect *s = *at;
     upstream_cancel(s->probe);
     *at = s->next;
@@ -70,23 +70,23 @@ static void report(struct pool *p, struct kvr_bytes worker, bool good) {
     owed_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
 }
 
-static void wait_for_tick(struct circuits *c) {
+static void wait_for_tick(struct router_circuits *c) {
     int64_t ms = c->router->options.probe;
     struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
 static void failed_again(struct suspect *s) {
-    if (++s->failures == FAILURES_HERE)
+    if (++s->failures == ROUTER_CIRCUIT_FAILURES)
         log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
 }
 
 // NULL: there are too many, or no memory.
-static struct suspect *suspect_new(struct circuits *c, const struct pool *p,
+static struct suspect *suspect_new(struct router_circuits *c, const struct pool *p,
                                    struct kvr_bytes worker, const char *address) {
     size_t n = strlen(address);
     struct suspect *s =
-        c->n < MOST_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+        c->n < MAX_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
             ? calloc(1, sizeof *s)
             : NULL;
     if (!s) return NULL;
@@ -102,7 +102,7 @@ static struct suspect *suspect_new(struct circuits *c, const struct pool *p,
     return s;
 }
 
-void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached) {
     struct suspect *s = *find(c, p, worker);
     report(p, worker, false);
@@ -113,30 +113,30 @@ void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
     wait_for_tick(c);
 }
 
-void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
+void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_bytes worker) {
     struct suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
     struct pool_worker *w = pool_worker(p, worker);
     if (w) w->here.heard_us = now_us();
-    if ((*at)->failures >= FAILURES_HERE)
+    if ((*at)->failures >= ROUTER_CIRCUIT_FAILURES)
         log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                  (*at)->address);
     forget(c, at);
 }
 
-bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker) {
+bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p, struct kvr_bytes worker) {
     for (const struct suspect *s = c->first; s; s = s->next)
-        if (is_of(s, p, worker)) return s->failures >= FAILURES_HERE;
+        if (is_of(s, p, worker)) return s->failures >= ROUTER_CIRCUIT_FAILURES;
     return false;
 }
 
-size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
+size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p, struct kvr_bytes *out,
                         size_t n) {
     size_t found = 0;
     for (const struct suspect *s = c->first; s && found < n; s = s->next)
-        if (s->failures >= FAILURES_HERE && !strcmp(s->pool, p->options.name))
+        if (s->failures >= ROUTER_CIRCUIT_FAILURES && !strcmp(s->pool, p->options.name))
             out[found++] = name_of(s);
     return found;
 }
@@ -164,10 +164,10 @@ static void on_failed(void *ctx, enum upstream_failure why) {
     struct suspect *s = ctx;
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
-    if (s->failures < FAILURES_HERE) failed_again(s);
+    if (s->failures < ROUTER_CIRCUIT_FAILURES) failed_again(s);
     if (p) report(p, name_of(s), false);
     // Requests may be waiting for it: until it is known, there is no pause.
-    if (s->failures < FAILURES_HERE && why == UPSTREAM_TIMEOUT) probe(s);
+    if (s->failures < ROUTER_CIRCUIT_FAILURES && why == UPSTREAM_TIMEOUT) probe(s);
 }
 
 // Whoever doesn't know the path lives: not every engine has one for its health.
@@ -177,14 +177,14 @@ static bool is_alive(int status) {
 
 static void on_end(void *ctx) {
     struct suspect *s = ctx;
-    struct circuits *c = s->circuits;
+    struct router_circuits *c = s->circuits;
     struct pool *p = pools_named(c->router->pools, s->pool);
     if (!is_alive(s->status) || !p) {
         on_failed(ctx, UPSTREAM_RESET);
         return;
     }
     s->probe = NULL;
-    circuit_good(c, p, name_of(s));
+    router_circuit_good(c, p, name_of(s));
 }
 
 static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
@@ -200,14 +200,14 @@ static void probe(struct suspect *s) {
 }
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
-static bool is_over(struct circuits *c, const struct suspect *s, int64_t now) {
+static bool is_over(struct router_circuits *c, const struct suspect *s, int64_t now) {
     const struct pool *p = pools_named(c->router->pools, s->pool);
     if (!p || now - s->since_us > (int64_t)FORGET_S * 1000000) return true;
     return p->seen_us > s->since_us && !pool_worker(p, name_of(s));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
-    struct circuits *c = ctx;
+    struct router_circuits *c = ctx;
     int64_t now = now_us();
     (void)fd;
     (void)what;
@@ -218,14 +218,14 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
             continue;
         }
         // Where only a request can tell, one is let through now and then.
-        if (s->reached && s->failures >= FAILURES_HERE) s->failures = FAILURES_HERE - 1;
+        if (s->reached && s->failures >= ROUTER_CIRCUIT_FAILURES) s->failures = ROUTER_CIRCUIT_FAILURES - 1;
         if (!s->reached && !s->probe) probe(s);
         at = &s->next;
     }
     wait_for_tick(c);
 }
 
-void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                    const char *address) {
     if (*find(c, p, worker)) return;
     struct suspect *s = suspect_new(c, p, worker, address);
@@ -233,8 +233,8 @@ void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
     wait_for_tick(c);
 }
 
-struct circuits *circuits_new(struct router *r, struct upstream *u) {
-    struct circuits *c = calloc(1, sizeof *c);
+struct router_circuits *router_circuits_new(struct router *r, struct upstream *u) {
+    struct router_circuits *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->router = r;
     c->upstream = u;
@@ -244,7 +244,7 @@ struct circuits *circuits_new(struct router *r, struct upstream *u) {
     return NULL;
 }
 
-void circuits_free(struct circuits *c) {
+void router_circuits_free(struct router_circuits *c) {
     if (!c) return;
     while (c->first)
         forget(c, &c->first);

@@ -3,7 +3,7 @@
 //
 // The circuit itself is the pool's, so that it holds for all routers (KVROUTE.REPORT): here is what this
 // process has seen. A worker is a suspect from its first failure on until it has answered again; so good
-// answers of all the others cost nothing. With FAILURES_HERE failures in a row the router itself
+// answers of all the others cost nothing. With ROUTER_CIRCUIT_FAILURES failures in a row the router itself
 // doesn't choose it any more: that also holds while Redis is away.
 //
 // A suspect that couldn't be reached is probed with GET /health, and a good answer counts as one; so
@@ -19,25 +19,25 @@
 
 struct router;
 struct pool;
-struct circuits;
+struct router_circuits;
 struct upstream;
 
-enum { FAILURES_HERE = 3 };
+enum { ROUTER_CIRCUIT_FAILURES = 3 };
 
-struct circuits *circuits_new(struct router *r, struct upstream *u); // NULL: no memory
-void circuits_free(struct circuits *c);
+struct router_circuits *router_circuits_new(struct router *r, struct upstream *u); // NULL: no memory
+void router_circuits_free(struct router_circuits *c);
 
 // reached: it has answered, and that was the failure.
-void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                     const char *address, bool reached);
 // Whether it lives is to be seen: it is probed, and fails if that fails.
-void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                    const char *address);
-void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker);
+void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_bytes worker);
 // Whether this process has seen so many failures of it that it isn't to be chosen.
-bool circuit_is_open(const struct circuits *c, const struct pool *p, struct kvr_bytes worker);
+bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p, struct kvr_bytes worker);
 // Writes up to n names of workers of the pool that aren't to be chosen; returns how many.
-size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct kvr_bytes *out,
+size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p, struct kvr_bytes *out,
                         size_t n);
 
 #endif

@@ -8,7 +8,7 @@
 #include "router_pools.h"
 #include "client/router/server.h"
 
-bool spare_is_for(const struct pool *p, enum kvr_code code) {
+bool router_degraded_applies(const struct pool *p, enum kvr_code code) {
     switch (code) {
     case KVR_CODE_NOPOOL:
     case KVR_CODE_WRONGTYPE:
@@ -31,11 +31,11 @@ static bool is_among(const struct kvr_bytes *names, size_t n, const char *name) 
     return false;
 }
 
-static bool is_open(const struct pool *p, const struct circuits *c, const struct pool_worker *w) {
-    return w->circuit == KVR_OPEN || circuit_is_open(c, p, kvr_text(w->name));
+static bool is_open(const struct pool *p, const struct router_circuits *c, const struct pool_worker *w) {
+    return w->circuit == KVR_OPEN || router_circuit_is_open(c, p, kvr_text(w->name));
 }
 
-static bool is_better(const struct pool *p, const struct circuits *c, const struct pool_worker *a,
+static bool is_better(const struct pool *p, const struct router_circuits *c, const struct pool_worker *a,
                       const struct pool_worker *b) {
     if (!b) return true;
     bool open = is_open(p, c, a);
@@ -44,7 +44,7 @@ static bool is_better(const struct pool *p, const struct circuits *c, const stru
     return a->here.chosen_us < b->here.chosen_us;
 }
 
-bool spare_choose(struct pool *p, const struct circuits *c, const struct kvr_bytes *exclude,
+bool router_degraded_choose(struct pool *p, const struct router_circuits *c, const struct kvr_bytes *exclude,
                   size_t n, struct kvr_result *out) {
     struct pool_worker *best = NULL;
     for (size_t i = 0; i < p->n_workers; i++) {

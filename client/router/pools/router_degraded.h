@@ -3,19 +3,19 @@
 // the user may not, the key is something else), or hasn't been there since the start. Nothing is booked
 // then. Of the workers that are known (from the last look, or from the settings) it is the one with the
 // fewest requests of this router; of equals, the one that was chosen longest ago.
-#ifndef ROUTER_SPARE_H
-#define ROUTER_SPARE_H
+#ifndef ROUTER_DEGRADED_H
+#define ROUTER_DEGRADED_H
 
 #include <kvroute/client.h>
 #include <stdbool.h>
 
 struct pool;
-struct circuits;
+struct router_circuits;
 
 // Whether this answer to SELECT is one that says nothing about the workers.
-bool spare_is_for(const struct pool *p, enum kvr_code code);
+bool router_degraded_applies(const struct pool *p, enum kvr_code code);
 // Leaves out those named and, if another can be had, those with open circuits. False: there is none.
-bool spare_choose(struct pool *p, const struct circuits *c, const struct kvr_bytes *exclude,
+bool router_degraded_choose(struct pool *p, const struct router_circuits *c, const struct kvr_bytes *exclude,
                   size_t n, struct kvr_result *out);
 
 #endif

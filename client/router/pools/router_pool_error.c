@@ -6,7 +6,7 @@
 
 #include "client/router/server.h"
 
-json_t *answer_text(struct kvr_bytes b) {
+json_t *router_json_text(struct kvr_bytes b) {
     json_t *text = json_stringn(b.p ? b.p : "", b.n);
     if (text) return text;
     char *copy = malloc(b.n + 1);
@@ -18,7 +18,7 @@ json_t *answer_text(struct kvr_bytes b) {
     return text;
 }
 
-int answer_status(enum kvr_code code) {
+int router_pool_error_status(enum kvr_code code) {
     switch (code) {
     case KVR_CODE_OK:
         return 200;
@@ -43,7 +43,7 @@ int answer_status(enum kvr_code code) {
     }
 }
 
-void answer_code(struct exchange *x, enum kvr_code code, const char *message) {
+void router_pool_error_send(struct exchange *x, enum kvr_code code, const char *message) {
     static const char *const texts[] = {
         [KVR_CODE_INVALID] = "an argument is out of range",
         [KVR_CODE_FULL] = "too many commands are under way",
@@ -52,5 +52,5 @@ void answer_code(struct exchange *x, enum kvr_code code, const char *message) {
     };
     bool known = (size_t)code < sizeof texts / sizeof *texts && texts[code];
     const char *text = message && *message ? message : known ? texts[code] : "the pool refused it";
-    exchange_error(x, answer_status(code), kvr_code_name(code), text);
+    exchange_error(x, router_pool_error_status(code), kvr_code_name(code), text);
 }

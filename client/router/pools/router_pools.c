@@ -48,7 +48,7 @@ static double mean_of(const struct kvr_worker *w, size_t at) {
 static json_t *labels_of(const struct kvr_worker *w) {
     json_t *labels = w->n_labels ? json_array() : NULL;
     for (size_t i = 0; i < w->n_labels; i++)
-        json_array_append_new(labels, answer_text(w->labels[i]));
+        json_array_append_new(labels, router_json_text(w->labels[i]));
     return labels;
 }
 

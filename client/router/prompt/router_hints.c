@@ -35,7 +35,7 @@ static const json_t *field_of(const json_t *body, char *path) {
     return body;
 }
 
-size_t hints_session(const struct options *o, const struct http_head *head, const json_t *body,
+size_t router_hints_session(const struct options *o, const struct http_head *head, const json_t *body,
                      char out[KVR_MAX_ID]) {
     char name[128];
     for (const char *at = o->session_headers; next_name(&at, name);) {
@@ -50,7 +50,7 @@ size_t hints_session(const struct options *o, const struct http_head *head, cons
     return 0;
 }
 
-int64_t hints_osl(const struct http_head *head) {
+int64_t router_hints_osl(const struct http_head *head) {
     const char *text = http_header(head, "x-kvroute-osl");
     char *end;
     if (!text || *text < '0' || *text > '9') return 0;

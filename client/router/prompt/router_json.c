@@ -7,7 +7,7 @@
 
 // Counts what would become values; exact for what is JSON, and for the rest never too few, since a
 // reader stops at the first mistake.
-bool strange_bounded(const char *text, size_t n) {
+bool router_json_bounded(const char *text, size_t n) {
     size_t values = 1, containers = 0;
     bool in_text = false;
     for (size_t i = 0; i < n; i++) {
@@ -21,12 +21,12 @@ bool strange_bounded(const char *text, size_t n) {
         else if (c == ',')
             values++;
     }
-    return values + containers <= STRANGE_VALUES && containers <= STRANGE_CONTAINERS;
+    return values + containers <= ROUTER_JSON_MAX_VALUES && containers <= ROUTER_JSON_MAX_CONTAINERS;
 }
 
-json_t *strange_object(const char *text, size_t n, char *why, size_t size) {
+json_t *router_json_parse_strict(const char *text, size_t n, char *why, size_t size) {
     json_error_t error;
-    if (!strange_bounded(text, n)) {
+    if (!router_json_bounded(text, n)) {
         snprintf(why, size, "too many values");
         return NULL;
     }

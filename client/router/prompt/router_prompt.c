@@ -11,16 +11,16 @@
 
 enum { MAX_CHOICES = 128 };
 
-void prompt_free(struct prompt *p) {
+void router_prompt_free(struct router_prompt *p) {
     free(p->hashes);
-    *p = (struct prompt){0};
+    *p = (struct router_prompt){0};
 }
 
-json_t *prompt_parse(struct evbuffer *body, char *why, size_t size) {
+json_t *router_json_parse(struct evbuffer *body, char *why, size_t size) {
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
     json_error_t error;
-    if (text && !strange_bounded(text, n)) {
+    if (text && !router_json_bounded(text, n)) {
         snprintf(why, size, "the body has too many values");
         return NULL;
     }
@@ -37,7 +37,7 @@ json_t *prompt_parse(struct evbuffer *body, char *why, size_t size) {
     return NULL;
 }
 
-static uint64_t salt_of(const json_t *body, const struct prompt_how *how) {
+static uint64_t salt_of(const json_t *body, const struct router_prompt_config *how) {
     const json_t *salt = json_object_get(body, "cache_salt");
     struct kvr_bytes space = how->space;
     if (json_is_string(salt))
@@ -64,8 +64,8 @@ static size_t block_limit(size_t n) {
 }
 
 // The full blocks of `ids`, which are such.
-static bool hash_ids(struct prompt *p, const json_t *ids, uint64_t salt,
-                     const struct prompt_how *how) {
+static bool hash_ids(struct router_prompt *p, const json_t *ids, uint64_t salt,
+                     const struct router_prompt_config *how) {
     size_t size = how->block_size, n = size ? block_limit(json_array_size(ids) / size) : 0;
     if (!n) return true;
     uint32_t *block = malloc(size * sizeof *block);
@@ -218,11 +218,11 @@ struct source {
     const json_t *all;  // the array that they are the first of; NULL: alone
 };
 
-static struct source source_of(enum prompt_kind kind, const json_t *body) {
+static struct source source_of(enum router_prompt_kind kind, const json_t *body) {
     const json_t *given = json_object_get(body, "prompt_token_ids");
     struct source s = {0};
-    if (!json_is_array(given) && kind != PROMPT_CHAT)
-        given = json_object_get(body, kind == PROMPT_EMBEDDING ? "input" : "prompt");
+    if (!json_is_array(given) && kind != ROUTER_PROMPT_CHAT)
+        given = json_object_get(body, kind == ROUTER_PROMPT_EMBEDDING ? "input" : "prompt");
     const json_t *first = json_array_get(given, 0);
     if (json_is_array(first) || json_is_string(first)) {
         s.all = given;
@@ -235,17 +235,17 @@ static struct source source_of(enum prompt_kind kind, const json_t *body) {
     return s;
 }
 
-static size_t chunk_of(const struct prompt_how *how) {
-    return how->chunk ? how->chunk : (size_t)how->block_size * TOKEN_BYTES;
+static size_t chunk_of(const struct router_prompt_config *how) {
+    return how->chunk ? how->chunk : (size_t)how->block_size * ROUTER_TOKEN_BYTES;
 }
 
 // What so many bytes may be in tokens.
-static int64_t tokens_in(int64_t bytes, const struct prompt_how *how) {
-    if (!how->block_size) return (bytes + TOKEN_BYTES - 1) / TOKEN_BYTES;
+static int64_t tokens_in(int64_t bytes, const struct router_prompt_config *how) {
+    if (!how->block_size) return (bytes + ROUTER_TOKEN_BYTES - 1) / ROUTER_TOKEN_BYTES;
     return (int64_t)((double)bytes * how->block_size / (double)chunk_of(how) + 0.999);
 }
 
-static int64_t length_of_all(const struct source *s, const struct prompt_how *how) {
+static int64_t length_of_all(const struct source *s, const struct router_prompt_config *how) {
     int64_t tokens = 0;
     size_t i;
     json_t *one;
@@ -256,16 +256,16 @@ static int64_t length_of_all(const struct source *s, const struct prompt_how *ho
     return tokens;
 }
 
-static bool read_text(struct prompt *p, enum prompt_kind kind, const json_t *body,
-                      const struct source *s, const struct prompt_how *how) {
+static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
+                      const struct source *s, const struct router_prompt_config *how) {
     struct pieces t = {.salt = salt_of(body, how), .size = chunk_of(how)};
-    if (how->way == PROMPT_TEXT && how->block_size) {
+    if (how->way == ROUTER_PROMPT_TEXT && how->block_size) {
         if (!(t.state = XXH3_createState())) return false;
         XXH3_64bits_reset_withSeed(t.state, t.salt);
     }
     if (s->text)
         put(&t, json_string_value(s->text), json_string_length(s->text));
-    else if (kind == PROMPT_CHAT)
+    else if (kind == ROUTER_PROMPT_CHAT)
         put_chat(&t, body);
     if (t.state) XXH3_freeState(t.state);
     if (t.failed) {
@@ -275,14 +275,14 @@ static bool read_text(struct prompt *p, enum prompt_kind kind, const json_t *bod
     p->hashes = t.hashes;
     p->n = t.n;
     p->isl = tokens_in(t.bytes, how);
-    p->untold = how->way == PROMPT_TOKENIZE && t.bytes && how->block_size;
+    p->untold = how->way == ROUTER_PROMPT_TOKENIZE && t.bytes && how->block_size;
     return true;
 }
 
-bool prompt_read(struct prompt *p, enum prompt_kind kind, const json_t *body,
-                 const struct prompt_how *how) {
+bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
+                 const struct router_prompt_config *how) {
     struct source s = source_of(kind, body);
-    *p = (struct prompt){.stream = json_is_true(json_object_get(body, "stream"))};
+    *p = (struct router_prompt){.stream = json_is_true(json_object_get(body, "stream"))};
     bool good;
     if (s.ids) {
         p->isl = (int64_t)json_array_size(s.ids);
@@ -292,7 +292,7 @@ bool prompt_read(struct prompt *p, enum prompt_kind kind, const json_t *body,
     }
     if (s.all) p->isl = length_of_all(&s, how);
     if (p->isl > KVR_MAX_TOKENS) p->isl = KVR_MAX_TOKENS;
-    p->osl = kind == PROMPT_EMBEDDING ? 1 : answer_length(body); // 0 would be: not known
+    p->osl = kind == ROUTER_PROMPT_EMBEDDING ? 1 : answer_length(body); // 0 would be: not known
     return good;
 }
 
@@ -325,7 +325,7 @@ static void add_template_fields(json_t *question, const json_t *body) {
         json_decref(all);
 }
 
-json_t *prompt_rest(const json_t *body) {
+json_t *router_tokenize_rest(const json_t *body) {
     json_t *rest = json_object();
     copy_field(rest, body, "cache_salt");
     copy_field(rest, body, "truncate_prompt_tokens");
@@ -345,7 +345,7 @@ static void truncate_ids(json_t *ids, const json_t *body) {
     json_decref(last);
 }
 
-struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
+struct evbuffer *router_tokenize_request(enum router_prompt_kind kind, const json_t *body) {
     static const char *const chat[] = {"messages",
                                        "tools",
                                        "chat_template",
@@ -358,7 +358,7 @@ struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
     struct evbuffer *out = evbuffer_new();
     json_t *question = json_object();
     copy_field(question, body, "model");
-    if (kind == PROMPT_CHAT) {
+    if (kind == ROUTER_PROMPT_CHAT) {
         for (size_t i = 0; i < sizeof chat / sizeof *chat; i++)
             copy_field(question, body, chat[i]);
         add_template_fields(question, body);
@@ -374,10 +374,10 @@ struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body) {
     return NULL;
 }
 
-bool prompt_told(struct prompt *p, struct evbuffer *answer, const json_t *body,
-                 const struct prompt_how *how) {
+bool router_tokenize_response(struct router_prompt *p, struct evbuffer *answer, const json_t *body,
+                 const struct router_prompt_config *how) {
     char why[100];
-    json_t *told = prompt_parse(answer, why, sizeof why);
+    json_t *told = router_json_parse(answer, why, sizeof why);
     json_t *ids = json_object_get(told, "tokens");
     truncate_ids(ids, body);
     bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, salt_of(body, how), how);

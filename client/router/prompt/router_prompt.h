@@ -3,9 +3,9 @@
 // answer are.
 //
 // In one of three ways, chosen for each pool:
-//   PROMPT_IDS       token ids that are in the body; what comes as text has no blocks
-//   PROMPT_TOKENIZE  the same, and for text the engine's own /tokenize
-//   PROMPT_TEXT      hashes of the text, cut into pieces of so many bytes. No engine reports such
+//   ROUTER_PROMPT_IDS       token ids that are in the body; what comes as text has no blocks
+//   ROUTER_PROMPT_TOKENIZE  the same, and for text the engine's own /tokenize
+//   ROUTER_PROMPT_TEXT      hashes of the text, cut into pieces of so many bytes. No engine reports such
 //                    blocks: they are for pools with PREDICT
 // Token ids become the prefix hashes of hash.h, so they are what engines report. Text is put together
 // so that the next turn of a chat begins with the same bytes as this one: tools, then the messages
@@ -22,20 +22,20 @@
 #include <kvroute/types.h>
 #include <stdbool.h>
 
-enum { TOKEN_BYTES = 4 }; // of text, where nothing better is known
+enum { ROUTER_TOKEN_BYTES = 4 }; // of text, where nothing better is known
 
-enum prompt_way { PROMPT_IDS, PROMPT_TOKENIZE, PROMPT_TEXT };
-enum prompt_kind { PROMPT_CHAT, PROMPT_COMPLETION, PROMPT_EMBEDDING };
+enum router_prompt_way { ROUTER_PROMPT_IDS, ROUTER_PROMPT_TOKENIZE, ROUTER_PROMPT_TEXT };
+enum router_prompt_kind { ROUTER_PROMPT_CHAT, ROUTER_PROMPT_COMPLETION, ROUTER_PROMPT_EMBEDDING };
 
-struct prompt_how {
-    enum prompt_way way;
+struct router_prompt_config {
+    enum router_prompt_way way;
     uint32_t block_size;    // tokens; 0: not known, so no blocks
     uint32_t chunk;         // bytes of text that count as a block; 0: 4 for a token
     struct kvr_bytes lora;  // the adapter's name, if the model is one
     struct kvr_bytes space; // cache namespace of requests that don't name one (cache_salt)
 };
 
-struct prompt {
+struct router_prompt {
     uint64_t *hashes; // of the full blocks
     size_t n;
     int64_t isl, osl; // tokens; 0: not known. osl: only what is said to be expected, or certain
@@ -44,19 +44,19 @@ struct prompt {
 };
 
 // The body as JSON; NULL with a reason of at most `size` bytes: it is no object.
-json_t *prompt_parse(struct evbuffer *body, char *why, size_t size);
+json_t *router_json_parse(struct evbuffer *body, char *why, size_t size);
 
 // False: no memory. What there was in *p before is overwritten.
-bool prompt_read(struct prompt *p, enum prompt_kind kind, const json_t *body,
-                 const struct prompt_how *how);
-void prompt_free(struct prompt *p);
+bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
+                 const struct router_prompt_config *how);
+void router_prompt_free(struct router_prompt *p);
 
 // The body of a /tokenize for a prompt that is `untold`; NULL: no memory.
-struct evbuffer *prompt_question(enum prompt_kind kind, const json_t *body);
-// What of a body prompt_told wants, so that the rest may go; NULL: no memory.
-json_t *prompt_rest(const json_t *body);
+struct evbuffer *router_tokenize_request(enum router_prompt_kind kind, const json_t *body);
+// What of a body router_tokenize_response wants, so that the rest may go; NULL: no memory.
+json_t *router_tokenize_rest(const json_t *body);
 // Takes the ids out of its answer. False: there are none, or no memory; *p is as before.
-bool prompt_told(struct prompt *p, struct evbuffer *answer, const json_t *body,
-                 const struct prompt_how *how);
+bool router_tokenize_response(struct router_prompt *p, struct evbuffer *answer, const json_t *body,
+                 const struct router_prompt_config *how);
 
 #endif

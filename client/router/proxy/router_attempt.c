@@ -120,7 +120,7 @@ static void begin_answer(struct forwarded *f) {
     exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
     // From here on it can't go elsewhere: what was kept for that isn't needed any more.
     exchange_drop_body(x);
-    prompt_free(&f->prompt);
+    router_prompt_free(&f->prompt);
     free(f->session);
     free(f->headers);
     f->session = f->headers = NULL;
@@ -156,7 +156,7 @@ static void outcome(struct forwarded *f, enum engine_outcome how) {
 // The answer is over: the exchange is the last to go.
 static struct exchange *let_go(struct forwarded *f) {
     struct exchange *x = f->x;
-    x->record.output = stream_tokens(&f->stream);
+    x->record.output = router_stream_tokens(&f->stream);
     forwarded_free(f);
     return x;
 }
@@ -176,7 +176,7 @@ static void failed(struct forwarded *f, enum fault what) {
     // On a kept connection it may have been read before, by one that isn't there any more.
     f->n_sent += what != NOT_REACHED || f->fresh;
     if (what == NOT_REACHED) {
-        circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, false);
+        router_circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, false);
     } else if (!*f->accused) {
         memcpy(f->accused, f->address, sizeof f->accused);
         memcpy(f->accused_name, f->worker, f->worker_size);
@@ -184,14 +184,14 @@ static void failed(struct forwarded *f, enum fault what) {
         f->accused_reached = what == BAD_ANSWER;
     }
     if (what == NO_ANSWER)
-        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+        router_circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
 }
 
 // This engine answers what another one failed with.
 static void blame_accused(struct forwarded *f) {
     struct kvr_bytes name = {f->accused_name, f->accused_size};
     if (!*f->accused) return;
-    circuit_failed(f->proxy->circuits, f->pool, name, f->accused, f->accused_reached);
+    router_circuit_failed(f->proxy->circuits, f->pool, name, f->accused, f->accused_reached);
     *f->accused = 0;
 }
 
@@ -216,7 +216,7 @@ static void failed_within(struct forwarded *f, enum upstream_failure why) {
     bool said = f->stream.events && f->reply->length < 0 && out;
     failed(f, fault_of(why));
     if (said) {
-        stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
+        router_stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
         exchange_data(f->x, out);
     }
     if (out) evbuffer_free(out);
@@ -262,10 +262,10 @@ static void on_head(void *ctx, const struct reply *r) {
     struct forwarded *f = ctx;
     const char *type = reply_find(r, "Content-Type");
     f->reply = r;
-    stream_free(&f->stream);
-    stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
+    router_stream_free(&f->stream);
+    router_stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (r->status < 500) {
-        if (r->status < 300) circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
+        if (r->status < 300) router_circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
         if (!turns_away(f, r->status) || !proxy_may_retry(f)) return;
         turned_away(f);
         return;
@@ -279,7 +279,7 @@ static void on_head(void *ctx, const struct reply *r) {
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct forwarded *f = ctx;
     struct evbuffer *out = f->proxy->out;
-    if (!stream_pass(&f->stream, bytes, out)) {
+    if (!router_stream_pass(&f->stream, bytes, out)) {
         evbuffer_drain(out, evbuffer_get_length(out));
         no_memory(f);
         return;
@@ -300,7 +300,7 @@ static void on_end(void *ctx) {
     proxy_heard(f, now_us());
     if (!f->answering) begin_answer(f);
     if (f->good) blame_accused(f);
-    stream_end(&f->stream, out);
+    router_stream_end(&f->stream, out);
     look_for_token(f); // its line had no end
     if (evbuffer_get_length(out)) exchange_data(f->x, out);
     exchange_end(let_go(f));
@@ -330,7 +330,7 @@ void forward_watch(struct forwarded *f, int64_t now) {
     const struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
     int64_t since = w && w->here.heard_us > f->booked_us ? w->here.heard_us : f->booked_us;
     if (now - since > (int64_t)SILENT_MS * 1000)
-        circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
+        router_circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
     if (!f->given_up && proxy_is_dead(f) && proxy_has_try(f)) leave_dead(f);
 }
 

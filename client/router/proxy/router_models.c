@@ -55,7 +55,7 @@ static bool is_new(struct gathering *g, const char *id) {
 static bool add_answer(struct gathering *g, struct evbuffer *bytes) {
     char why[100];
     size_t i;
-    json_t *all = prompt_parse(bytes, why, sizeof why), *model;
+    json_t *all = router_json_parse(bytes, why, sizeof why), *model;
     json_t *data = json_object_get(all, "data");
     json_array_foreach(data, i, model) {
         const char *id = json_string_value(json_object_get(model, "id"));
@@ -139,7 +139,7 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 static const struct pool_worker *candidate(const struct proxy *p, const struct pool *pool,
                                            const struct question *q, size_t k) {
     const struct pool_worker *w = &pool->workers[(q->turn + k) % pool->n_workers];
-    bool open = w->circuit != KVR_CLOSED || circuit_is_open(p->circuits, pool, kvr_text(w->name));
+    bool open = w->circuit != KVR_CLOSED || router_circuit_is_open(p->circuits, pool, kvr_text(w->name));
     return w->state == KVR_READY && *w->addr && open == (k >= pool->n_workers) ? w : NULL;
 }
 

@@ -26,7 +26,7 @@ enum {
 // ---- A request's life ----------------------------------------------------------------------------
 
 static struct forwarded *forwarded_new(struct proxy *p, struct exchange *x, struct pool *pool,
-                                       enum prompt_kind kind) {
+                                       enum router_prompt_kind kind) {
     struct forwarded *f = calloc(1, sizeof *f);
     if (!f) return NULL;
     f->proxy = p;
@@ -60,8 +60,8 @@ void forwarded_free(struct forwarded *f) {
     f->call = NULL;
     proxy_release(f);
     drop_question(f);
-    prompt_free(&f->prompt);
-    stream_free(&f->stream);
+    router_prompt_free(&f->prompt);
+    router_stream_free(&f->stream);
     free(f->session);
     free(f->headers);
     f->session = f->headers = NULL;
@@ -93,16 +93,16 @@ static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
 }
 
 void proxy_update(struct forwarded *f, bool prefilled) {
-    tell(f, prefilled, stream_tokens(&f->stream));
+    tell(f, prefilled, router_stream_tokens(&f->stream));
 }
 
 // What the output came to goes before the release, on the same way: pools learn from it how long
 // answers are and how fast they come. Of a whole answer nobody saw the first token, so PREFILLED would
 // teach them something wrong; that there is an output tells that the prompt was computed.
 static void tell_output(struct forwarded *f) {
-    int64_t tokens = stream_tokens(&f->stream);
-    if (tokens < 0 && f->kind != PROMPT_EMBEDDING)
-        tokens = (int64_t)f->x->record.out_bytes / TOKEN_BYTES; // a guess, where no usage is said
+    int64_t tokens = router_stream_tokens(&f->stream);
+    if (tokens < 0 && f->kind != ROUTER_PROMPT_EMBEDDING)
+        tokens = (int64_t)f->x->record.out_bytes / ROUTER_TOKEN_BYTES; // a guess, where no usage is said
     if (tokens < 1) tokens = 1;
     if (tokens > f->told_tokens) tell(f, false, tokens);
 }
@@ -144,7 +144,7 @@ static void not_chosen(struct forwarded *f, enum kvr_code code, const char *mess
     else if (tried)
         exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
     else
-        answer_code(x, code, message);
+        router_pool_error_send(x, code, message);
 }
 
 bool proxy_is_dead(const struct forwarded *f) {
@@ -152,7 +152,7 @@ bool proxy_is_dead(const struct forwarded *f) {
     const struct pool_worker *w = pool_worker(p, forwarded_worker(f));
     bool left = !w && p->seen_us > f->booked_us;
     return left || (w && w->circuit == KVR_OPEN) ||
-           circuit_is_open(f->proxy->circuits, p, forwarded_worker(f));
+           router_circuit_is_open(f->proxy->circuits, p, forwarded_worker(f));
 }
 
 void proxy_heard(const struct forwarded *f, int64_t now) {
@@ -192,8 +192,8 @@ static size_t list_tried(const struct forwarded *f, struct kvr_bytes out[MOST_TR
 
 static bool choose_spare(struct forwarded *f, enum kvr_code code, struct kvr_result *out) {
     struct kvr_bytes tried[MOST_TRIES];
-    if (!spare_is_for(f->pool, code)) return false;
-    return spare_choose(f->pool, f->proxy->circuits, tried, list_tried(f, tried), out);
+    if (!router_degraded_applies(f->pool, code)) return false;
+    return router_degraded_choose(f->pool, f->proxy->circuits, tried, list_tried(f, tried), out);
 }
 
 static void on_selected(void *ctx, const struct kvr_result *r) {
@@ -224,7 +224,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
 
 // Those that aren't to be chosen if another can be; at most n, returns how many.
 static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_t n) {
-    size_t found = circuit_suspects(f->proxy->circuits, f->pool, out, n);
+    size_t found = router_circuit_suspects(f->proxy->circuits, f->pool, out, n);
     int64_t now = now_us();
     for (size_t i = 0; i < f->pool->n_workers && found < n; i++)
         if (f->pool->workers[i].here.full_us > now)
@@ -306,23 +306,23 @@ static void fill_budget(struct proxy *p) {
 // ---- From the body to blocks ---------------------------------------------------------------------
 
 // Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
-static enum prompt_way way_of(const struct pool *pool) {
+static enum router_prompt_way way_of(const struct pool *pool) {
     switch (pool->options.blocks) {
     case BLOCKS_TEXT:
-        return PROMPT_TEXT;
+        return ROUTER_PROMPT_TEXT;
     case BLOCKS_TOKENS:
-        return PROMPT_IDS;
+        return ROUTER_PROMPT_IDS;
     case BLOCKS_AUTO:
-        if (pool->predict) return PROMPT_TEXT;
+        if (pool->predict) return ROUTER_PROMPT_TEXT;
         break;
     default:
         break;
     }
-    return PROMPT_TOKENIZE;
+    return ROUTER_PROMPT_TOKENIZE;
 }
 
-struct prompt_how proxy_how(const struct pool *pool) {
-    return (struct prompt_how){.way = way_of(pool),
+struct router_prompt_config proxy_how(const struct pool *pool) {
+    return (struct router_prompt_config){.way = way_of(pool),
                                .block_size = pool->block_size,
                                .chunk = pool->options.chunk,
                                .space = kvr_text(pool->options.salt)};
@@ -339,24 +339,24 @@ void proxy_blocks_known(struct forwarded *f) {
 static bool read_hints(struct forwarded *f) {
     const struct http_head *h = &f->x->head;
     char session[KVR_MAX_ID];
-    int64_t osl = hints_osl(h);
+    int64_t osl = router_hints_osl(h);
     if (osl) f->prompt.osl = osl;
-    f->session_size = hints_session(&f->proxy->router->options, h,
-                                    f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
+    f->session_size = router_hints_session(&f->proxy->router->options, h,
+                                    f->kind == ROUTER_PROMPT_EMBEDDING ? NULL : f->json, session);
     if (!f->session_size) return true;
     if (!(f->session = malloc(f->session_size))) return false;
     memcpy(f->session, session, f->session_size);
     return true;
 }
 
-static void begin(struct exchange *x, enum prompt_kind kind) {
+static void begin(struct exchange *x, enum router_prompt_kind kind) {
     struct proxy *p = x->router->proxy;
     char why[100] = "";
     if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > MOST_TARGET) {
         exchange_error(x, 414, "TOOLARGE", "the target is too long");
         return;
     }
-    json_t *json = prompt_parse(x->body, why, sizeof why);
+    json_t *json = router_json_parse(x->body, why, sizeof why);
     if (!json) {
         exchange_error(x, 400, "BADREQUEST", why);
         return;
@@ -378,13 +378,13 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         exchange_error(x, 503, "NOMEM", "no memory");
         return;
     }
-    struct prompt_how how = proxy_how(pool);
+    struct router_prompt_config how = proxy_how(pool);
     pools_take(x, pool);
     x->arg = f;
     x->gone = on_gone;
     f->json = json;
     fill_budget(p);
-    if (!prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
+    if (!router_prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
         answer_error(f, 503, "NOMEM", "no memory");
         return;
     }
@@ -396,15 +396,15 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
 }
 
 void proxy_chat(struct exchange *x) {
-    begin(x, PROMPT_CHAT);
+    begin(x, ROUTER_PROMPT_CHAT);
 }
 
 void proxy_completion(struct exchange *x) {
-    begin(x, PROMPT_COMPLETION);
+    begin(x, ROUTER_PROMPT_COMPLETION);
 }
 
 void proxy_embedding(struct exchange *x) {
-    begin(x, PROMPT_EMBEDDING);
+    begin(x, ROUTER_PROMPT_EMBEDDING);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     for (struct forwarded *f = p->all; f; f = f->next) {
         if (!f->booked) continue;
         int64_t quiet = (now - f->told_us) / 1000, third = f->pool->lease / 3;
-        bool more = f->answering && stream_tokens(&f->stream) > f->told_tokens;
+        bool more = f->answering && router_stream_tokens(&f->stream) > f->told_tokens;
         int64_t wait = more ? TELL_TOKENS_MS : TELL_ALIVE_MS;
         if (quiet >= (third && third < wait ? third : wait))
             proxy_update(f, f->answering && f->stream.events);
@@ -448,7 +448,7 @@ struct proxy *proxy_new(struct router *r) {
     p->budget = r->options.retry_burst;
     evutil_secure_rng_get_bytes(&p->dice, sizeof p->dice);
     p->upstream = upstream_new(r->base, &o);
-    p->circuits = p->upstream ? circuits_new(r, p->upstream) : NULL;
+    p->circuits = p->upstream ? router_circuits_new(r, p->upstream) : NULL;
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
     p->out = evbuffer_new();
     if (p->circuits && p->tick && p->out && !event_add(p->tick, &every)) return p;
@@ -463,7 +463,7 @@ void proxy_reload(struct proxy *p) {
 
 void proxy_free(struct proxy *p) {
     if (!p) return;
-    circuits_free(p->circuits);
+    router_circuits_free(p->circuits);
     upstream_free(p->upstream);
     if (p->tick) event_free(p->tick);
     if (p->out) evbuffer_free(p->out);

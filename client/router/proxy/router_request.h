@@ -22,7 +22,7 @@ enum { MOST_TRIES = 8, MOST_TARGET = 2048 }; // a target's bytes
 struct proxy {
     struct router *router;
     struct upstream *upstream;
-    struct circuits *circuits;
+    struct router_circuits *circuits;
     struct forwarded *all; // under way
     struct event *tick;
     struct evbuffer *out; // pieces on their way
@@ -37,12 +37,12 @@ struct forwarded {
     struct exchange *x; // NULL: it has ended, and only the pool's answer is waited for
     struct pool *pool;
     struct forwarded *prev, *next;
-    enum prompt_kind kind;
+    enum router_prompt_kind kind;
     json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
     struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
     char asked[KVR_MAX_NAME + 1];     // the worker that is asked, or was last
     unsigned n_asked;
-    struct prompt prompt;
+    struct router_prompt prompt;
     char *session; // its name; NULL: it is of none
     size_t session_size;
     char *headers; // for the engine; behind headers_size bytes, the rank
@@ -74,7 +74,7 @@ struct forwarded {
     const struct reply *reply; // its head has come
     bool answering, good;      // the client has it; and it is no refusal
     bool counted;              // how this try ended
-    struct stream stream;
+    struct router_stream stream;
     int64_t booked_us;            // when the pool's choice came
     int64_t told_us, told_tokens; // what the pool was told last
     int64_t piece_us;             // when the last piece came
@@ -96,7 +96,7 @@ void proxy_heard(const struct forwarded *f, int64_t now); // its engine has said
 bool proxy_may_retry(struct forwarded *f);
 bool proxy_has_try(const struct forwarded *f);        // the same, whatever the budget is
 void proxy_retry(struct forwarded *f);                // leaves the engine out, and chooses again
-struct prompt_how proxy_how(const struct pool *pool); // how prompts become blocks there
+struct router_prompt_config proxy_how(const struct pool *pool); // how prompts become blocks there
 void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice is next
 
 // forward.c

@@ -11,18 +11,18 @@
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
 enum { WORD = 5, SKIP };
 
-void stream_begin(struct stream *s, bool events) {
-    *s = (struct stream){.events = events, .ended = 2};
+void router_stream_begin(struct router_stream *s, bool events) {
+    *s = (struct router_stream){.events = events, .ended = 2};
 }
 
-void stream_free(struct stream *s) {
+void router_stream_free(struct router_stream *s) {
     if (s->held) evbuffer_free(s->held);
     s->held = NULL;
 }
 
 // ---- Looking at what passes ----------------------------------------------------------------------
 
-static void count_events(struct stream *s, const char *bytes, size_t n) {
+static void count_events(struct router_stream *s, const char *bytes, size_t n) {
     for (const char *p = bytes, *end = bytes + n; p < end; p++) {
         if (s->at == SKIP) {
             p = memchr(p, '\n', (size_t)(end - p));
@@ -39,7 +39,7 @@ static void count_events(struct stream *s, const char *bytes, size_t n) {
     }
 }
 
-static void count_ends(struct stream *s, const char *bytes, size_t n) {
+static void count_ends(struct router_stream *s, const char *bytes, size_t n) {
     unsigned ends = 0;
     while (n && ends < 2 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
         ends += bytes[--n] == '\n';
@@ -52,39 +52,39 @@ static void count_ends(struct stream *s, const char *bytes, size_t n) {
 static const char usage_name[] = "completion_tokens";
 enum { NAME_LEN = sizeof usage_name - 1 };
 
-static enum usage_state in_text(struct stream *s, char c) {
-    if (c == '\n') return USAGE_OUTSIDE; // JSON has none in texts: the line wasn't JSON
-    if (c == '"') return s->matched == NAME_LEN ? USAGE_NAMED : USAGE_OUTSIDE;
+static enum router_usage_state in_text(struct router_stream *s, char c) {
+    if (c == '\n') return ROUTER_USAGE_OUTSIDE; // JSON has none in texts: the line wasn't JSON
+    if (c == '"') return s->matched == NAME_LEN ? ROUTER_USAGE_NAMED : ROUTER_USAGE_OUTSIDE;
     bool goes_on = s->matched < NAME_LEN && c == usage_name[s->matched];
     s->matched = goes_on ? s->matched + 1 : NAME_LEN + 1;
-    return c == '\\' ? USAGE_ESCAPED : USAGE_TEXT;
+    return c == '\\' ? ROUTER_USAGE_ESCAPED : ROUTER_USAGE_TEXT;
 }
 
-static enum usage_state outside(struct stream *s, char c) {
+static enum router_usage_state outside(struct router_stream *s, char c) {
     s->matched = 0;
-    return c == '"' ? USAGE_TEXT : USAGE_OUTSIDE;
+    return c == '"' ? ROUTER_USAGE_TEXT : ROUTER_USAGE_OUTSIDE;
 }
 
 static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static enum usage_state step(struct stream *s, char c) {
+static enum router_usage_state step(struct router_stream *s, char c) {
     bool digit = c >= '0' && c <= '9';
     switch (s->usage) {
-    case USAGE_TEXT:
+    case ROUTER_USAGE_TEXT:
         return in_text(s, c);
-    case USAGE_ESCAPED:
-        return USAGE_TEXT;
-    case USAGE_NAMED:
-        return is_space(c) ? USAGE_NAMED : c == ':' ? USAGE_VALUE : outside(s, c);
-    case USAGE_VALUE:
-        if (is_space(c)) return USAGE_VALUE;
+    case ROUTER_USAGE_ESCAPED:
+        return ROUTER_USAGE_TEXT;
+    case ROUTER_USAGE_NAMED:
+        return is_space(c) ? ROUTER_USAGE_NAMED : c == ':' ? ROUTER_USAGE_VALUE : outside(s, c);
+    case ROUTER_USAGE_VALUE:
+        if (is_space(c)) return ROUTER_USAGE_VALUE;
         s->number = c - '0';
-        return digit ? USAGE_NUMBER : outside(s, c);
-    case USAGE_NUMBER:
+        return digit ? ROUTER_USAGE_NUMBER : outside(s, c);
+    case ROUTER_USAGE_NUMBER:
         if (digit && s->number < (int64_t)1 << 40) s->number = s->number * 10 + (c - '0');
-        if (digit) return USAGE_NUMBER;
+        if (digit) return ROUTER_USAGE_NUMBER;
         s->tokens = s->number;
         s->said = true;
         return outside(s, c);
@@ -93,12 +93,12 @@ static enum usage_state step(struct stream *s, char c) {
     }
 }
 
-static void look_for_usage(struct stream *s, const char *bytes, size_t n) {
+static void look_for_usage(struct router_stream *s, const char *bytes, size_t n) {
     for (size_t i = 0; i < n; i++)
         s->usage = step(s, bytes[i]);
 }
 
-static void look(struct stream *s, struct evbuffer *bytes) {
+static void look(struct router_stream *s, struct evbuffer *bytes) {
     struct evbuffer_iovec v;
     struct evbuffer_ptr at;
     size_t n = evbuffer_get_length(bytes);
@@ -131,22 +131,22 @@ static size_t whole_lines(struct evbuffer *bytes) {
     return last;
 }
 
-static bool hold(struct stream *s, struct evbuffer *in) {
+static bool hold(struct router_stream *s, struct evbuffer *in) {
     if (!evbuffer_get_length(in)) return true;
     if (!s->held && !(s->held = evbuffer_new())) return false;
     return bytes_move(in, s->held, evbuffer_get_length(in));
 }
 
-bool stream_pass(struct stream *s, struct evbuffer *in, struct evbuffer *out) {
+bool router_stream_pass(struct router_stream *s, struct evbuffer *in, struct evbuffer *out) {
     if (s->events) {
         size_t lines = whole_lines(in), n = evbuffer_get_length(in);
         size_t waiting = s->held ? evbuffer_get_length(s->held) : 0;
-        if (!lines && waiting + n <= STREAM_HOLD) return hold(s, in);
+        if (!lines && waiting + n <= ROUTER_STREAM_MAX_HELD) return hold(s, in);
         if (waiting) {
             look(s, s->held);
             evbuffer_add_buffer(out, s->held);
         }
-        if (lines && lines < n && n - lines <= STREAM_HOLD) {
+        if (lines && lines < n && n - lines <= ROUTER_STREAM_MAX_HELD) {
             struct evbuffer *whole = evbuffer_new();
             bool good = whole && bytes_move(in, whole, lines);
             if (good) {
@@ -161,13 +161,13 @@ bool stream_pass(struct stream *s, struct evbuffer *in, struct evbuffer *out) {
     return !evbuffer_add_buffer(out, in);
 }
 
-void stream_end(struct stream *s, struct evbuffer *out) {
+void router_stream_end(struct router_stream *s, struct evbuffer *out) {
     if (!s->held || !evbuffer_get_length(s->held)) return;
     look(s, s->held);
     evbuffer_add_buffer(out, s->held);
 }
 
-void stream_break(struct stream *s, struct evbuffer *out, const char *code, const char *message) {
+void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code, const char *message) {
     if (s->held) evbuffer_drain(s->held, evbuffer_get_length(s->held));
     evbuffer_add(out, "\n\n", 2 - s->ended);
     evbuffer_add_printf(
@@ -178,7 +178,7 @@ void stream_break(struct stream *s, struct evbuffer *out, const char *code, cons
 
 // ---- Tokens --------------------------------------------------------------------------------------
 
-int64_t stream_tokens(const struct stream *s) {
+int64_t router_stream_tokens(const struct router_stream *s) {
     if (s->said) return s->tokens;
     return s->events ? (int64_t)s->n_events : -1;
 }

@@ -22,7 +22,7 @@ enum {
 static bool is_askable(const struct forwarded *f, const struct pool_worker *w, int64_t now) {
     struct kvr_bytes name = kvr_text(w->name);
     return w->state == KVR_READY && *w->addr && w->circuit == KVR_CLOSED &&
-           !circuit_is_open(f->proxy->circuits, f->pool, name) && w->here.mute_us <= now &&
+           !router_circuit_is_open(f->proxy->circuits, f->pool, name) && w->here.mute_us <= now &&
            strcmp(w->name, f->asked) != 0;
 }
 
@@ -85,7 +85,7 @@ static void told_data(void *ctx, struct evbuffer *bytes) {
 // Engines say "The model `x` does not exist." with the status that others have for the whole path.
 static bool is_about_model(struct evbuffer *body) {
     char why[100];
-    json_t *all = prompt_parse(body, why, sizeof why), *error = json_object_get(all, "error");
+    json_t *all = router_json_parse(body, why, sizeof why), *error = json_object_get(all, "error");
     json_t *message = json_object_get(json_is_object(error) ? error : all, "message");
     const char *text = json_string_value(message);
     bool is = text && (strstr(text, "model") || strstr(text, "Model"));
@@ -99,7 +99,7 @@ static bool has_no_path(const struct forwarded *f, int status) {
 
 static void told_end(void *ctx) {
     struct forwarded *f = ctx;
-    struct prompt_how how = proxy_how(f->pool);
+    struct router_prompt_config how = proxy_how(f->pool);
     int status = f->reply->status;
     f->call = NULL;
     f->reply = NULL;
@@ -114,7 +114,7 @@ static void told_end(void *ctx) {
         count(f, TOKENS_FAILED);
         ask_another(f);
     } else {
-        bool good = status == 200 && prompt_told(&f->prompt, f->told, f->json, &how);
+        bool good = status == 200 && router_tokenize_response(&f->prompt, f->told, f->json, &how);
         count(f, good ? TOKENS_OK : TOKENS_REFUSED);
         proxy_blocks_known(f);
     }
@@ -139,8 +139,8 @@ static void told_failed(void *ctx, enum upstream_failure why) {
 // Parsed, a body is many times as large as it came: while an engine is asked, only the question and
 // what matters for the answer are kept.
 static void make_question(struct forwarded *f) {
-    json_t *rest = prompt_rest(f->json);
-    f->question = prompt_question(f->kind, f->json);
+    json_t *rest = router_tokenize_rest(f->json);
+    f->question = router_tokenize_request(f->kind, f->json);
     f->told = evbuffer_new();
     json_decref(f->json);
     f->json = rest;

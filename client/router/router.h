@@ -14,7 +14,7 @@ struct server;
 struct pools;
 struct metrics;
 struct access_log;
-struct proxy;
+struct router_proxy;
 
 struct router {
     struct event_base *base;
@@ -23,7 +23,7 @@ struct router {
     struct pools *pools;
     struct metrics *metrics;
     struct access_log *access;
-    struct proxy *proxy; // what the proxy keeps between requests
+    struct router_proxy *proxy; // what the proxy keeps between requests
     bool draining;
     int64_t began_us; // monotonic
 };

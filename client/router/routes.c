@@ -3,9 +3,10 @@
 #include "routes.h"
 
 #include "client/router/api/router_advice.h"
+#include "client/router/proxy/router_models.h"
+#include "client/router/proxy/router_proxy.h"
 #include "health.h"
 #include "metrics.h"
-#include "client/router/proxy/router_proxy.h"
 #include "status.h"
 
 const struct route routes[] = {
@@ -24,6 +25,6 @@ const struct route routes[] = {
     {"/v1/chat/completions", HTTP_POST, proxy_chat, "chat", 0},
     {"/v1/completions", HTTP_POST, proxy_completion, "completions", 0},
     {"/v1/embeddings", HTTP_POST, proxy_embedding, "embeddings", 0},
-    {"/v1/models", HTTP_GET, proxy_models, "models", 0},
+    {"/v1/models", HTTP_GET, router_models_list, "models", 0},
     {NULL, 0, NULL, NULL, 0},
 };

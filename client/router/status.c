@@ -5,9 +5,9 @@
 #include <jansson.h>
 
 #include "client/router/api/router_advice.h"
+#include "client/router/pools/router_pools.h"
 #include "metrics.h"
 #include "page.h"
-#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "server.h"
 

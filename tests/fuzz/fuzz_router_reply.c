@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "client/router/prompt/router_prompt.h"
-#include "client/router/reply.h"
 #include "client/router/proxy/router_stream.h"
+#include "client/router/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -71,15 +71,18 @@ static void try_body(const char *bytes, size_t n) {
     must(body || *why, "no reason");
     for (int way = ROUTER_PROMPT_IDS; body && way <= ROUTER_PROMPT_TEXT; way++)
         for (int kind = ROUTER_PROMPT_CHAT; kind <= ROUTER_PROMPT_EMBEDDING; kind++) {
-            struct router_prompt_config how = {.way = (enum router_prompt_way)way, .block_size = 2, .chunk = 8};
+            struct router_prompt_config how = {
+                .way = (enum router_prompt_way)way, .block_size = 2, .chunk = 8};
             struct router_prompt p;
-            must(router_prompt_read(&p, (enum router_prompt_kind)kind, body, &how), "out of memory");
+            must(router_prompt_read(&p, (enum router_prompt_kind)kind, body, &how),
+                 "out of memory");
             must(p.isl >= 0 && p.osl >= 0 && p.isl <= KVR_MAX_TOKENS, "a length that is none");
             must(!p.untold || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
             if (p.untold) {
-                struct evbuffer *q = router_tokenize_request((enum router_prompt_kind)kind, body);
+                struct evbuffer *q =
+                    router_prompt_tokenize_request((enum router_prompt_kind)kind, body);
                 must(q != NULL, "no question");
-                router_tokenize_response(&p, q, body, &how);
+                router_prompt_tokenize_response(&p, q, body, &how);
                 evbuffer_free(q);
             }
             router_prompt_free(&p);

@@ -19,7 +19,7 @@ static json_t *parsed(const char *text) {
 }
 
 static struct router_prompt read_as(enum router_prompt_kind kind, const char *text,
-                             const struct router_prompt_config *how) {
+                                    const struct router_prompt_config *how) {
     struct router_prompt p;
     json_t *body = parsed(text);
     cr_assert(router_prompt_read(&p, kind, body, how));
@@ -83,7 +83,8 @@ Test(prompt, what_is_odd_has_no_blocks) {
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         for (int kind = ROUTER_PROMPT_CHAT; kind <= ROUTER_PROMPT_EMBEDDING; kind++) {
             struct router_prompt p = read_as((enum router_prompt_kind)kind, odd[i], &ids);
-            cr_assert(p.n == 0 && p.osl == (kind == ROUTER_PROMPT_EMBEDDING) && !p.stream, "%s", odd[i]);
+            cr_assert(p.n == 0 && p.osl == (kind == ROUTER_PROMPT_EMBEDDING) && !p.stream, "%s",
+                      odd[i]);
             router_prompt_free(&p);
             p = read_as((enum router_prompt_kind)kind, odd[i], &text);
             router_prompt_free(&p);
@@ -155,8 +156,8 @@ Test(prompt, ids_wherever_they_stand) {
             cr_assert(shared(ROUTER_PROMPT_COMPLETION, same[i], same[k], &ids) == 1);
             cr_assert(shared(ROUTER_PROMPT_COMPLETION, same[i], same[k], &text) == 1);
         }
-    cr_assert(shared(ROUTER_PROMPT_EMBEDDING, "{\"input\":[1,2,3,4]}", "{\"input\":[1,2,3,4,5]}", &ids) ==
-              1);
+    cr_assert(shared(ROUTER_PROMPT_EMBEDDING, "{\"input\":[1,2,3,4]}", "{\"input\":[1,2,3,4,5]}",
+                     &ids) == 1);
     cr_assert(shared(ROUTER_PROMPT_CHAT, "{\"prompt_token_ids\":[1,2,3,4]}",
                      "{\"prompt_token_ids\":[1,2,3,4]}", &ids) == 1);
     struct router_prompt_config unknown = {.way = ROUTER_PROMPT_IDS};
@@ -177,15 +178,16 @@ Test(prompt, ids_wherever_they_stand) {
 Test(prompt, a_chat_goes_on_where_it_was) {
     const char *first = "{\"messages\":[" TURN_1 "],\"max_tokens\":5}";
     const char *next = "{\"stream\":true,\"messages\":[" TURN_1 "," TURN_2 "],\"user\":\"u\"}";
-    struct router_prompt p = read_as(ROUTER_PROMPT_CHAT, first, &text), q = read_as(ROUTER_PROMPT_CHAT, next, &text);
+    struct router_prompt p = read_as(ROUTER_PROMPT_CHAT, first, &text),
+                         q = read_as(ROUTER_PROMPT_CHAT, next, &text);
     cr_assert(p.n == 3 && q.n > p.n && p.isl >= 13 && p.isl < 17, "%zu", p.n);
     router_prompt_free(&p);
     router_prompt_free(&q);
     cr_assert(shared(ROUTER_PROMPT_CHAT, first, next, &text) == 3);
     cr_assert(shared(ROUTER_PROMPT_CHAT, first, "{\"tools\":[{\"a\":1}],\"messages\":[" TURN_1 "]}",
                      &text) == 0);
-    cr_assert(
-        shared(ROUTER_PROMPT_CHAT, first, "{\"cache_salt\":\"x\",\"messages\":[" TURN_1 "]}", &text) == 0);
+    cr_assert(shared(ROUTER_PROMPT_CHAT, first, "{\"cache_salt\":\"x\",\"messages\":[" TURN_1 "]}",
+                     &text) == 0);
     struct router_prompt_config small = text;
     small.chunk = 7;
     cr_assert(shared(ROUTER_PROMPT_CHAT, first, next, &small) == 60 / 7);
@@ -200,21 +202,22 @@ Test(prompt, what_makes_texts_the_same) {
                      SAYS("user", "[{\"type\":\"text\",\"text\":"
                                   "\"0123456789012345678901234567\"}]"),
                      &text) == 2);
-    cr_assert(shared(ROUTER_PROMPT_CHAT, one, SAYS("rude", "\"0123456789012345678901234567\""), &text) ==
-              0);
+    cr_assert(shared(ROUTER_PROMPT_CHAT, one, SAYS("rude", "\"0123456789012345678901234567\""),
+                     &text) == 0);
     cr_assert(shared(ROUTER_PROMPT_CHAT, SAYS("a", "\"bc\",\"name\":\"0123456789012345\""),
                      SAYS("ab", "\"c\",\"name\":\"0123456789012345\""), &text) == 0);
     cr_assert(shared(ROUTER_PROMPT_CHAT,
                      SAYS("a", "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"one\"}}]"),
                      SAYS("a", "[{\"image_url\":{\"url\":\"one\"},\"type\":\"image_url\"}]"),
                      &text) == 3);
-    cr_assert(shared(ROUTER_PROMPT_CHAT, SAYS("a", "[{\"image_url\":{\"url\":\"one two three four\"}}]"),
+    cr_assert(shared(ROUTER_PROMPT_CHAT,
+                     SAYS("a", "[{\"image_url\":{\"url\":\"one two three four\"}}]"),
                      SAYS("a", "[{\"image_url\":{\"url\":\"two two three four\"}}]"), &text) == 1);
 }
 
 Test(prompt, text_is_cut_in_equal_pieces) {
-    struct router_prompt p =
-        read_as(ROUTER_PROMPT_COMPLETION, "{\"prompt\":\"0123456789abcdef0123456789abcdef!\"}", &text);
+    struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION,
+                                     "{\"prompt\":\"0123456789abcdef0123456789abcdef!\"}", &text);
     uint64_t block = XXH3_64bits_withSeed("0123456789abcdef", 16, KVR_HASH_SEED);
     cr_assert(p.n == 2 && p.hashes[0] == block && p.isl == 9);
     cr_assert(p.hashes[1] == kvr_hash_chain(block, block));
@@ -227,14 +230,14 @@ static void check_question(enum router_prompt_kind kind, const char *body, const
     json_t *b = parsed(body), *w = parsed(want);
     struct router_prompt p;
     cr_assert(router_prompt_read(&p, kind, b, &ask) && p.untold && !p.n);
-    struct evbuffer *q = router_tokenize_request(kind, b);
+    struct evbuffer *q = router_prompt_tokenize_request(kind, b);
     char why[100];
     json_t *got = router_json_parse(q, why, sizeof why);
     cr_assert(json_equal(got, w), "%s", body);
     evbuffer_free(q);
     q = evbuffer_new();
     evbuffer_add_printf(q, "{\"count\":5,\"tokens\":[1,2,3,4,5]}");
-    cr_assert(router_tokenize_response(&p, q, b, &ask));
+    cr_assert(router_prompt_tokenize_response(&p, q, b, &ask));
     uint32_t tokens[] = {1, 2, 3, 4};
     cr_assert(p.n == 1 && p.isl == 5 && !p.untold &&
               p.hashes[0] == kvr_hash_block(tokens, 4, KVR_HASH_SEED));
@@ -272,12 +275,13 @@ Test(prompt, what_tokenize_is_asked) {
 // The last ids are the prompt, whatever /tokenize says of the whole.
 Test(prompt, a_prompt_that_is_cut) {
     static const char body[] = "{\"prompt\":\"abc\",\"truncate_prompt_tokens\":5,\"x\":[1,2]}";
-    json_t *b = parsed(body), *rest = router_tokenize_rest(b);
+    json_t *b = parsed(body), *rest = router_prompt_tokenize_rest(b);
     struct router_prompt p;
     struct evbuffer *answer = evbuffer_new();
     evbuffer_add_printf(answer, "{\"tokens\":[9,8,1,2,3,4,5]}");
     cr_assert(json_object_size(rest) == 1);
-    cr_assert(router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, b, &ask) && router_tokenize_response(&p, answer, rest, &ask));
+    cr_assert(router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, b, &ask) &&
+              router_prompt_tokenize_response(&p, answer, rest, &ask));
     uint32_t tokens[] = {1, 2, 3, 4};
     cr_assert(p.n == 1 && p.isl == 5 && p.hashes[0] == kvr_hash_block(tokens, 4, KVR_HASH_SEED));
     router_prompt_free(&p);
@@ -300,7 +304,7 @@ Test(prompt, what_tokenize_may_answer_instead) {
         struct evbuffer *answer = evbuffer_new();
         evbuffer_add(answer, odd[i], strlen(odd[i]));
         cr_assert(router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, body, &ask));
-        cr_assert(!router_tokenize_response(&p, answer, body, &ask), "%s", odd[i]);
+        cr_assert(!router_prompt_tokenize_response(&p, answer, body, &ask), "%s", odd[i]);
         cr_assert(p.n == 0 && p.untold && p.isl == 2);
         router_prompt_free(&p);
         evbuffer_free(answer);

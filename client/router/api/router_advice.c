@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/pools/router_pool_error.h"
-#include "router_advice_body.h"
 #include "client/router/metrics.h"
-#include "client/router/pools/router_release.h"
+#include "client/router/pools/router_pool_error.h"
 #include "client/router/pools/router_pools.h"
+#include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/router.h"
 #include "client/router/server.h"
+#include "router_advice_body.h"
 
 // A call under way. It outlives the exchange when the client leaves.
 struct advice {
@@ -69,7 +69,8 @@ static void note_model(struct exchange *x, struct kvr_bytes model) {
 }
 
 // The body, and the pool that it is about. False: the exchange has its answer.
-static bool read_body(struct exchange *x, enum router_advice_kind kind, struct router_advice_body *a) {
+static bool read_body(struct exchange *x, enum router_advice_kind kind,
+                      struct router_advice_body *a) {
     const struct pools *pools = x->router->pools;
     char why[160];
     if (!router_advice_body_read(a, kind, x->body, why, sizeof why)) {
@@ -131,7 +132,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
         // repeat of its own first sending.
         struct kvr_bytes id = {a->request, a->n};
-        owed_release(a->pool, id);
+        router_pool_release(a->pool, id);
     }
     json_t *request = a->x ? router_json_text((struct kvr_bytes){a->request, a->n}) : NULL;
     struct exchange *x = finish(a, r);
@@ -157,13 +158,13 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
 
 static json_t *score_json(const struct kvr_score *s) {
     return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:b}", "worker",
-                     router_json_text(s->worker), "address", router_json_text(s->addr), "rank", (int)s->rank,
-                     "overlap", (json_int_t)s->overlap, "device", (json_int_t)s->device, "host",
-                     (json_int_t)s->host, "disk", (json_int_t)s->disk, "cached",
-                     (json_int_t)s->cached, "prefill_tokens", (json_int_t)s->prefill_tokens,
-                     "decode_blocks", (json_int_t)s->decode_blocks, "requests",
-                     (json_int_t)s->requests, "cost", s->cost, "expected", (json_int_t)s->expected,
-                     "ttft", s->ttft, "tpot", s->tpot, "room", s->room);
+                     router_json_text(s->worker), "address", router_json_text(s->addr), "rank",
+                     (int)s->rank, "overlap", (json_int_t)s->overlap, "device",
+                     (json_int_t)s->device, "host", (json_int_t)s->host, "disk",
+                     (json_int_t)s->disk, "cached", (json_int_t)s->cached, "prefill_tokens",
+                     (json_int_t)s->prefill_tokens, "decode_blocks", (json_int_t)s->decode_blocks,
+                     "requests", (json_int_t)s->requests, "cost", s->cost, "expected",
+                     (json_int_t)s->expected, "ttft", s->ttft, "tpot", s->tpot, "room", s->room);
 }
 
 static void on_scored(void *ctx, const struct kvr_result *r) {
@@ -191,12 +192,10 @@ static bool hash_tokens(const struct pool *pool, struct router_advice_body *a) {
 // The text's blocks, in the way of the proxy, so that both find the same.
 static bool hash_text(struct exchange *x, struct router_advice_body *a) {
     const struct pool *pool = x->pool;
-    struct kvr_bytes salt = kvr_text(pool->options.salt);
-    struct router_prompt_config how = {.way = ROUTER_PROMPT_TEXT,
-                             .block_size = pool->block_size,
-                             .chunk = pool->options.chunk,
-                             .lora = a->lora,
-                             .space = a->space.n ? a->space : salt};
+    struct router_prompt_config how = router_pool_prompt_config(pool);
+    how.way = ROUTER_PROMPT_TEXT;
+    how.lora = a->lora;
+    if (a->space.n) how.space = a->space;
     struct router_prompt p;
     json_t *body = json_pack("{s:O}", "prompt", json_object_get(a->root, "text"));
     bool good = body && router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, body, &how);

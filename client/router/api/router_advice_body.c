@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/prompt/router_token_ids.h"
 #include "client/router/prompt/router_json.h"
+#include "client/router/prompt/router_token_ids.h"
 
 enum form { TEXT, NUMBER, FLAG, WEIGHT, NAMES, TOKENS, HASHES };
 enum { MAX_TEXT = 1 << 26, MAX_REQUESTS = 100000 };
-enum { CHOOSE = ROUTER_ADVICE_SELECT | ROUTER_ADVICE_SCORE, EVERY = CHOOSE | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE | ROUTER_ADVICE_REPORT };
+enum {
+    CHOOSE = ROUTER_ADVICE_SELECT | ROUTER_ADVICE_SCORE,
+    EVERY = CHOOSE | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE | ROUTER_ADVICE_REPORT
+};
 
 static const struct field {
     const char *name;
@@ -25,7 +28,8 @@ static const struct field {
 #define AT(field) offsetof(struct router_advice_body, field)
     {"model", EVERY, TEXT, AT(model), 1024},
     {"pool", EVERY, TEXT, AT(pool), 128},
-    {"request", ROUTER_ADVICE_SELECT | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE, TEXT, AT(request), KVR_MAX_ID},
+    {"request", ROUTER_ADVICE_SELECT | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE, TEXT,
+     AT(request), KVR_MAX_ID},
     {"requests", ROUTER_ADVICE_RELEASE, NAMES, AT(requests), MAX_REQUESTS},
     {"tokens", CHOOSE, TOKENS, AT(tokens), 0},
     {"hashes", CHOOSE, HASHES, AT(hashes), 0},
@@ -163,7 +167,8 @@ static bool read_field(struct router_advice_body *a, const struct field *f, cons
     }
 }
 
-static bool read_object(struct router_advice_body *a, enum router_advice_kind kind, struct reason *why) {
+static bool read_object(struct router_advice_body *a, enum router_advice_kind kind,
+                        struct reason *why) {
     const char *name;
     json_t *value;
     json_object_foreach(a->root, name, value) {
@@ -185,7 +190,8 @@ static bool read_object(struct router_advice_body *a, enum router_advice_kind ki
     return true;
 }
 
-bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind, struct evbuffer *body, char *why, size_t size) {
+bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind,
+                             struct evbuffer *body, char *why, size_t size) {
     struct reason reason = {why, size};
     memset(a, 0, sizeof *a);
     size_t n = evbuffer_get_length(body);

@@ -9,7 +9,13 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-enum router_advice_kind { ROUTER_ADVICE_SELECT = 1, ROUTER_ADVICE_SCORE = 2, ROUTER_ADVICE_UPDATE = 4, ROUTER_ADVICE_RELEASE = 8, ROUTER_ADVICE_REPORT = 16 };
+enum router_advice_kind {
+    ROUTER_ADVICE_SELECT = 1,
+    ROUTER_ADVICE_SCORE = 2,
+    ROUTER_ADVICE_UPDATE = 4,
+    ROUTER_ADVICE_RELEASE = 8,
+    ROUTER_ADVICE_REPORT = 16
+};
 
 struct router_advice_names {
     struct kvr_bytes *p;
@@ -30,7 +36,8 @@ struct router_advice_body {
 };
 
 // False with a reason that has nothing of the body in it; *a is then empty.
-bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind, struct evbuffer *body, char *why, size_t size);
+bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind,
+                             struct evbuffer *body, char *why, size_t size);
 void router_advice_body_free(struct router_advice_body *a);
 
 #endif

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "client/common/log.h"
-#include "router_release.h"
-#include "router_pools.h"
 #include "client/router/router.h"
 #include "client/router/server.h"
 #include "client/router/upstream.h"
+#include "router_pools.h"
 
 enum { MAX_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
 
@@ -44,7 +43,8 @@ static bool is_of(const struct suspect *s, const struct pool *p, struct kvr_byte
            !strcmp(s->pool, p->options.name);
 }
 
-static struct suspect **find(struct router_circuits *c, const struct pool *p, struct kvr_bytes worker) {
+static struct suspect **find(struct router_circuits *c, const struct pool *p,
+                             struct kvr_bytes worker) {
     struct suspect **at = &c->first;
     while (*at && !is_of(*at, p, worker))
         at = &(*at)->next;
@@ -67,7 +67,7 @@ static bool fails_elsewhere(struct pool *p, struct kvr_bytes worker) {
 }
 
 static void report(struct pool *p, struct kvr_bytes worker, bool good) {
-    owed_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
+    router_pool_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
 }
 
 static void wait_for_tick(struct router_circuits *c) {
@@ -78,17 +78,16 @@ static void wait_for_tick(struct router_circuits *c) {
 
 static void failed_again(struct suspect *s) {
     if (++s->failures == ROUTER_CIRCUIT_FAILURES)
-        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
 }
 
 // NULL: there are too many, or no memory.
 static struct suspect *suspect_new(struct router_circuits *c, const struct pool *p,
                                    struct kvr_bytes worker, const char *address) {
     size_t n = strlen(address);
-    struct suspect *s =
-        c->n < MAX_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
-            ? calloc(1, sizeof *s)
-            : NULL;
+    struct suspect *s = c->n < MAX_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+                            ? calloc(1, sizeof *s)
+                            : NULL;
     if (!s) return NULL;
     s->circuits = c;
     memcpy(s->pool, p->options.name, sizeof s->pool);
@@ -103,7 +102,7 @@ static struct suspect *suspect_new(struct router_circuits *c, const struct pool 
 }
 
 void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
-                    const char *address, bool reached) {
+                           const char *address, bool reached) {
     struct suspect *s = *find(c, p, worker);
     report(p, worker, false);
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
@@ -121,19 +120,20 @@ void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_b
     struct pool_worker *w = pool_worker(p, worker);
     if (w) w->here.heard_us = now_us();
     if ((*at)->failures >= ROUTER_CIRCUIT_FAILURES)
-        log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
-                 (*at)->address);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
+                     (*at)->address);
     forget(c, at);
 }
 
-bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p, struct kvr_bytes worker) {
+bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p,
+                            struct kvr_bytes worker) {
     for (const struct suspect *s = c->first; s; s = s->next)
         if (is_of(s, p, worker)) return s->failures >= ROUTER_CIRCUIT_FAILURES;
     return false;
 }
 
-size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p, struct kvr_bytes *out,
-                        size_t n) {
+size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p,
+                               struct kvr_bytes *out, size_t n) {
     size_t found = 0;
     for (const struct suspect *s = c->first; s && found < n; s = s->next)
         if (s->failures >= ROUTER_CIRCUIT_FAILURES && !strcmp(s->pool, p->options.name))
@@ -218,7 +218,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
             continue;
         }
         // Where only a request can tell, one is let through now and then.
-        if (s->reached && s->failures >= ROUTER_CIRCUIT_FAILURES) s->failures = ROUTER_CIRCUIT_FAILURES - 1;
+        if (s->reached && s->failures >= ROUTER_CIRCUIT_FAILURES)
+            s->failures = ROUTER_CIRCUIT_FAILURES - 1;
         if (!s->reached && !s->probe) probe(s);
         at = &s->next;
     }
@@ -226,7 +227,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
 }
 
 void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
-                   const char *address) {
+                          const char *address) {
     if (*find(c, p, worker)) return;
     struct suspect *s = suspect_new(c, p, worker, address);
     if (s) probe(s);

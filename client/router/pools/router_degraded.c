@@ -4,9 +4,9 @@
 
 #include <string.h>
 
+#include "client/router/server.h"
 #include "router_circuit.h"
 #include "router_pools.h"
-#include "client/router/server.h"
 
 bool router_degraded_applies(const struct pool *p, enum kvr_code code) {
     switch (code) {
@@ -31,12 +31,13 @@ static bool is_among(const struct kvr_bytes *names, size_t n, const char *name) 
     return false;
 }
 
-static bool is_open(const struct pool *p, const struct router_circuits *c, const struct pool_worker *w) {
+static bool is_open(const struct pool *p, const struct router_circuits *c,
+                    const struct pool_worker *w) {
     return w->circuit == KVR_OPEN || router_circuit_is_open(c, p, kvr_text(w->name));
 }
 
-static bool is_better(const struct pool *p, const struct router_circuits *c, const struct pool_worker *a,
-                      const struct pool_worker *b) {
+static bool is_better(const struct pool *p, const struct router_circuits *c,
+                      const struct pool_worker *a, const struct pool_worker *b) {
     if (!b) return true;
     bool open = is_open(p, c, a);
     if (open != is_open(p, c, b)) return !open;
@@ -44,8 +45,8 @@ static bool is_better(const struct pool *p, const struct router_circuits *c, con
     return a->here.chosen_us < b->here.chosen_us;
 }
 
-bool router_degraded_choose(struct pool *p, const struct router_circuits *c, const struct kvr_bytes *exclude,
-                  size_t n, struct kvr_result *out) {
+bool router_degraded_choose(struct pool *p, const struct router_circuits *c,
+                            const struct kvr_bytes *exclude, size_t n, struct kvr_result *out) {
     struct pool_worker *best = NULL;
     for (size_t i = 0; i < p->n_workers; i++) {
         struct pool_worker *w = &p->workers[i];

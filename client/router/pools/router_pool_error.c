@@ -2,21 +2,7 @@
 // See answer.h.
 #include "router_pool_error.h"
 
-#include <stdlib.h>
-
 #include "client/router/server.h"
-
-json_t *router_json_text(struct kvr_bytes b) {
-    json_t *text = json_stringn(b.p ? b.p : "", b.n);
-    if (text) return text;
-    char *copy = malloc(b.n + 1);
-    if (!copy) return NULL;
-    for (size_t i = 0; i < b.n; i++)
-        copy[i] = b.p[i] < 0 ? '?' : b.p[i];
-    text = json_stringn(copy, b.n);
-    free(copy);
-    return text;
-}
 
 int router_pool_error_status(enum kvr_code code) {
     switch (code) {

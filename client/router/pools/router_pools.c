@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "router_pool_error.h"
 #include "client/common/log.h"
-#include "router_release.h"
+#include "client/router/prompt/router_json.h"
 #include "client/router/router.h"
 #include "client/router/server.h"
 
@@ -82,8 +81,8 @@ static void forget_workers(struct pool *p) {
 
 static void note(struct pool *p, const struct kvr_result *r) {
     if (r->code != p->last && r->code != KVR_CODE_OK)
-        log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->options.name, kvr_code_name(r->code),
-                 r->message);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->options.name, kvr_code_name(r->code),
+                     r->message);
     p->last = r->code;
 }
 
@@ -143,13 +142,13 @@ static void look_at(struct pool *p) {
     enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
     enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
     p->asking -= (info != KVR_CODE_OK) + (list != KVR_CODE_OK);
-    owed_count(p, info);
-    owed_count(p, list);
+    router_pool_count(p, info);
+    router_pool_count(p, list);
 }
 
 static void pool_free(struct pool *p) {
     kvr_client_close(p->client);
-    owed_forget(p);
+    router_release_drop(&p->releases);
     forget_workers(p);
     free(p->workers);
     free(p);
@@ -159,15 +158,15 @@ static void close_retired(struct pools *s) {
     for (struct pool **at = &s->retired; *at;) {
         struct pool *p = *at;
         struct kvr_client_stats st;
-        owed_pay(p);
+        router_release_retry(&p->releases, p->client);
         kvr_client_stats(p->client, &st);
-        p->quiet = p->uses || p->owed || st.pending ? 0 : p->quiet + 1;
+        p->quiet = p->uses || p->releases.first || st.pending ? 0 : p->quiet + 1;
         if (p->quiet < RETIRE_LOOKS) {
             at = &p->next;
             continue;
         }
         *at = p->next;
-        log_line(KVR_LOG_INFO, "pool %s: closed", p->options.name);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: closed", p->options.name);
         pool_free(p);
     }
 }
@@ -183,7 +182,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     for (struct pool *p = s->first; p; p = p->next) {
-        owed_pay(p);
+        router_release_retry(&p->releases, p->client);
         look_at(p);
         seen = seen && p->seen_us;
     }
@@ -216,7 +215,7 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
             call.set |= KVR_WORKER_CAPACITY;
             call.capacity = g->capacity;
         }
-        if (p) owed_count(p, kvr_client_worker_set_async(p->client, &call, on_renewed, p));
+        if (p) router_pool_count(p, kvr_client_worker_set_async(p->client, &call, on_renewed, p));
     }
     arm(s->renew, o->ttl / 3);
 }
@@ -268,7 +267,7 @@ static struct pool *pool_new(struct pools *s, const struct pool_options *po, cha
                                     .degrade = true,
                                     .max_live = (size_t)o->max_requests * 8,
                                     .refresh = o->refresh,
-                                    .log = log_client,
+                                    .log = kvr_log_client,
                                     .loop = &loop};
     snprintf(url, sizeof url, "%s", o->redis);
     if (!strstr(url, "deadline="))
@@ -359,7 +358,7 @@ bool pools_settled(const struct pools *s) {
         for (const struct pool *p = lists[i]; p; p = p->next) {
             struct kvr_client_stats st;
             kvr_client_stats(p->client, &st);
-            if (p->owed || st.pending > p->asking) return false;
+            if (p->releases.first || st.pending > p->asking) return false;
         }
     return true;
 }
@@ -421,10 +420,39 @@ void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r
     p->refused_us[act] = now_us();
     if (code == old) return;
     if (code == KVR_CODE_OK)
-        log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
     else
-        log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
-                 kvr_code_name(code), r->message);
+        kvr_log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
+                     kvr_code_name(code), r->message);
+}
+
+// Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
+static enum router_prompt_way prompt_way(const struct pool *p) {
+    switch (p->options.blocks) {
+    case BLOCKS_TEXT:
+        return ROUTER_PROMPT_TEXT;
+    case BLOCKS_TOKENS:
+        return ROUTER_PROMPT_IDS;
+    case BLOCKS_AUTO:
+        return p->predict ? ROUTER_PROMPT_TEXT : ROUTER_PROMPT_TOKENIZE;
+    default:
+        return ROUTER_PROMPT_TOKENIZE;
+    }
+}
+
+struct router_prompt_config router_pool_prompt_config(const struct pool *p) {
+    return (struct router_prompt_config){.way = prompt_way(p),
+                                         .block_size = p->block_size,
+                                         .chunk = p->options.chunk,
+                                         .space = kvr_text(p->options.salt)};
+}
+
+void router_pool_count(struct pool *p, enum kvr_code code) {
+    p->unsent += code != KVR_CODE_OK;
+}
+
+void router_pool_release(struct pool *p, struct kvr_bytes id) {
+    router_pool_count(p, router_release_send(&p->releases, p->client, id));
 }
 
 const char *pool_trouble(const struct pool *p) {

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 
 #include "client/router/options.h"
+#include "client/router/prompt/router_prompt.h"
+#include "router_release.h"
 
 struct router;
 struct exchange;
@@ -62,8 +64,8 @@ struct pool {
     int64_t refused_us[2];
     enum kvr_code last; // of the last look
     // Bookkeeping.
-    struct owed *owed; // see owed.h
-    uint64_t unsent;   // calls that the handle didn't take
+    struct router_releases releases; // that the handle didn't take
+    uint64_t unsent;                 // calls that it didn't take
     unsigned uses, asking, quiet;
     bool retired;
 };
@@ -92,6 +94,11 @@ struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);
 bool pool_degraded(const struct pool *p); // there is no primary now
 // The pool's answer to such a command; what is new is logged.
 void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r);
+// How prompts become blocks there.
+struct router_prompt_config router_pool_prompt_config(const struct pool *p);
+void router_pool_release(struct pool *p, struct kvr_bytes id); // a booking; in the end it is
+// Counts a call that nobody waits for, if the handle didn't take it.
+void router_pool_count(struct pool *p, enum kvr_code code);
 // Why choices are made without the pool, in a word; NULL: they aren't.
 const char *pool_trouble(const struct pool *p);
 

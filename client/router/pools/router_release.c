@@ -1,45 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
+// See router_release.h.
 #include "router_release.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "router_pools.h"
-
-struct owed { // a release
-    struct owed *next;
+struct router_refused_release {
+    struct router_refused_release *next;
     size_t n;
     char id[];
 };
 
-void owed_count(struct pool *p, enum kvr_code code) {
-    p->unsent += code != KVR_CODE_OK;
+enum kvr_code router_release_send(struct router_releases *r, struct kvr_client *client,
+                                  struct kvr_bytes id) {
+    enum kvr_code code = kvr_client_release_async(client, &id, 1, NULL, NULL);
+    if (code != KVR_CODE_FULL && code != KVR_CODE_NOMEM) return code;
+    struct router_refused_release *kept = malloc(sizeof *kept + id.n);
+    if (!kept) return code; // the booking ends with its lease
+    memcpy(kept->id, id.p, id.n);
+    kept->n = id.n;
+    kept->next = r->first;
+    r->first = kept;
+    return code;
 }
 
-void owed_release(struct pool *p, struct kvr_bytes id) {
-    enum kvr_code code = kvr_client_release_async(p->client, &id, 1, NULL, NULL);
-    owed_count(p, code);
-    if (code != KVR_CODE_FULL && code != KVR_CODE_NOMEM) return;
-    struct owed *o = malloc(sizeof *o + id.n);
-    if (!o) return; // it ends with its lease
-    memcpy(o->id, id.p, id.n);
-    o->n = id.n;
-    o->next = p->owed;
-    p->owed = o;
+static void remove_first(struct router_releases *r) {
+    struct router_refused_release *first = r->first;
+    r->first = first->next;
+    free(first);
 }
 
-void owed_pay(struct pool *p) {
-    for (struct owed *o; (o = p->owed);) {
-        struct kvr_bytes id = {o->id, o->n};
-        if (kvr_client_release_async(p->client, &id, 1, NULL, NULL) != KVR_CODE_OK) return;
-        p->owed = o->next;
-        free(o);
+void router_release_retry(struct router_releases *r, struct kvr_client *client) {
+    while (r->first) {
+        struct kvr_bytes id = {r->first->id, r->first->n};
+        if (kvr_client_release_async(client, &id, 1, NULL, NULL) != KVR_CODE_OK) return;
+        remove_first(r);
     }
 }
 
-void owed_forget(struct pool *p) {
-    for (struct owed *o; (o = p->owed);) {
-        p->owed = o->next;
-        free(o);
-    }
+void router_release_drop(struct router_releases *r) {
+    while (r->first)
+        remove_first(r);
 }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is said to a pool without waiting for its answer. A handle that takes no more calls (too many are
-// under way, or there is no memory) says so at once: then a release is owed, and made again with every look
-// at the pool, since a booking that nobody ends weighs on its worker until its lease is over. Everything
-// else is said again in time by who says it, or isn't worth it, and is only counted.
-#ifndef ROUTER_OWED_H
-#define ROUTER_OWED_H
+// Releases that nobody waits for, and those that have to be tried again.
+//
+// A libkvroute handle may refuse a call: too many are under way, or there is no memory. A booking that is
+// never released weighs on its worker until its lease ends, so a refused release is kept and tried again at
+// every refresh of the pool.
+#ifndef ROUTER_RELEASE_H
+#define ROUTER_RELEASE_H
 
 #include <kvroute/client.h>
 
-struct pool;
-struct owed;
+struct router_refused_release;
 
-void owed_release(struct pool *p, struct kvr_bytes id);
-void owed_pay(struct pool *p);                       // as far as the handle takes it
-void owed_count(struct pool *p, enum kvr_code code); // of a call that nobody waits for
-void owed_forget(struct pool *p);                    // the pool ends
+struct router_releases { // all 0 at first
+    struct router_refused_release *first;
+};
+
+// What the handle said to it; if it was FULL or NOMEM, the release is kept here.
+enum kvr_code router_release_send(struct router_releases *r, struct kvr_client *client,
+                                  struct kvr_bytes id);
+void router_release_retry(struct router_releases *r, struct kvr_client *client);
+void router_release_drop(struct router_releases *r); // the pool closes
 
 #endif

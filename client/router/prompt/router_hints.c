@@ -35,8 +35,8 @@ static const json_t *field_of(const json_t *body, char *path) {
     return body;
 }
 
-size_t router_hints_session(const struct options *o, const struct http_head *head, const json_t *body,
-                     char out[KVR_MAX_ID]) {
+size_t router_hints_session(const struct options *o, const struct http_head *head,
+                            const json_t *body, char out[KVR_MAX_ID]) {
     char name[128];
     for (const char *at = o->session_headers; next_name(&at, name);) {
         const char *value = http_header(head, name);

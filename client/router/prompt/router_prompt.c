@@ -16,27 +16,6 @@ void router_prompt_free(struct router_prompt *p) {
     *p = (struct router_prompt){0};
 }
 
-json_t *router_json_parse(struct evbuffer *body, char *why, size_t size) {
-    size_t n = evbuffer_get_length(body);
-    const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
-    json_error_t error;
-    if (text && !router_json_bounded(text, n)) {
-        snprintf(why, size, "the body has too many values");
-        return NULL;
-    }
-    json_t *value = text ? json_loadb(text, n, JSON_ALLOW_NUL, &error) : NULL;
-    if (json_is_object(value)) return value;
-    // What the parser says has the sender's bytes in it: only the place is told on.
-    if (!text)
-        snprintf(why, size, "no memory");
-    else if (value)
-        snprintf(why, size, "the body is JSON, but no object");
-    else
-        snprintf(why, size, "the body is no JSON: line %d, column %d", error.line, error.column);
-    json_decref(value);
-    return NULL;
-}
-
 static uint64_t salt_of(const json_t *body, const struct router_prompt_config *how) {
     const json_t *salt = json_object_get(body, "cache_salt");
     struct kvr_bytes space = how->space;
@@ -280,7 +259,7 @@ static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, con
 }
 
 bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
-                 const struct router_prompt_config *how) {
+                        const struct router_prompt_config *how) {
     struct source s = source_of(kind, body);
     *p = (struct router_prompt){.stream = json_is_true(json_object_get(body, "stream"))};
     bool good;
@@ -325,7 +304,7 @@ static void add_template_fields(json_t *question, const json_t *body) {
         json_decref(all);
 }
 
-json_t *router_tokenize_rest(const json_t *body) {
+json_t *router_prompt_tokenize_rest(const json_t *body) {
     json_t *rest = json_object();
     copy_field(rest, body, "cache_salt");
     copy_field(rest, body, "truncate_prompt_tokens");
@@ -345,7 +324,7 @@ static void truncate_ids(json_t *ids, const json_t *body) {
     json_decref(last);
 }
 
-struct evbuffer *router_tokenize_request(enum router_prompt_kind kind, const json_t *body) {
+struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, const json_t *body) {
     static const char *const chat[] = {"messages",
                                        "tools",
                                        "chat_template",
@@ -374,8 +353,8 @@ struct evbuffer *router_tokenize_request(enum router_prompt_kind kind, const jso
     return NULL;
 }
 
-bool router_tokenize_response(struct router_prompt *p, struct evbuffer *answer, const json_t *body,
-                 const struct router_prompt_config *how) {
+bool router_prompt_tokenize_response(struct router_prompt *p, struct evbuffer *answer,
+                                     const json_t *body, const struct router_prompt_config *how) {
     char why[100];
     json_t *told = router_json_parse(answer, why, sizeof why);
     json_t *ids = json_object_get(told, "tokens");

@@ -48,15 +48,15 @@ json_t *router_json_parse(struct evbuffer *body, char *why, size_t size);
 
 // False: no memory. What there was in *p before is overwritten.
 bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
-                 const struct router_prompt_config *how);
+                        const struct router_prompt_config *how);
 void router_prompt_free(struct router_prompt *p);
 
 // The body of a /tokenize for a prompt that is `untold`; NULL: no memory.
-struct evbuffer *router_tokenize_request(enum router_prompt_kind kind, const json_t *body);
-// What of a body router_tokenize_response wants, so that the rest may go; NULL: no memory.
-json_t *router_tokenize_rest(const json_t *body);
+struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, const json_t *body);
+// What of a body router_prompt_tokenize_response wants, so that the rest may go; NULL: no memory.
+json_t *router_prompt_tokenize_rest(const json_t *body);
 // Takes the ids out of its answer. False: there are none, or no memory; *p is as before.
-bool router_tokenize_response(struct router_prompt *p, struct evbuffer *answer, const json_t *body,
-                 const struct router_prompt_config *how);
+bool router_prompt_tokenize_response(struct router_prompt *p, struct evbuffer *answer,
+                                     const json_t *body, const struct router_prompt_config *how);
 
 #endif

@@ -74,7 +74,8 @@ static size_t most_ids(const char *at, const char *end) {
     return n;
 }
 
-bool router_token_ids_extract(char *text, size_t *n, const char *name, uint32_t **ids, size_t *n_ids) {
+bool router_token_ids_extract(char *text, size_t *n, const char *name, uint32_t **ids,
+                              size_t *n_ids) {
     const char *end = text + *n;
     char *list = find_list(text, end, name), *close;
     *ids = NULL;

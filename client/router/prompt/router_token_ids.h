@@ -11,6 +11,7 @@
 // Where the object that the text is has the field `name` with a list of nothing but whole numbers from 0
 // to 4294967295: these go to *ids (to be freed), and the text, now shorter, has an empty list there. Of
 // anything else nothing is taken and *ids is NULL: the parser will say what it is. False: no memory.
-bool router_token_ids_extract(char *text, size_t *n, const char *name, uint32_t **ids, size_t *n_ids);
+bool router_token_ids_extract(char *text, size_t *n, const char *name, uint32_t **ids,
+                              size_t *n_ids);
 
 #endif

@@ -1,357 +1,161 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy, from the choice of an engine to the end of its answer. See proxy.h.
+// See router_attempt.h.
+#include "router_attempt.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
-#include "client/router/metrics.h"
+#include "router_blame.h"
+#include "router_booking.h"
+#include "router_choice.h"
+#include "router_headers.h"
+#include "router_relay.h"
 #include "router_request.h"
 
-enum {
-    RANK_ROOM = 40,
-    FULL_MS = 1000,
-    SILENT_MS = 1000, // an engine that says nothing at all for so long is looked at
-};
-
-// ---- Headers -------------------------------------------------------------------------------------
-
-// What is between two neighbours only, or said anew. The engine is asked for plain text, because the
-// lines of a stream are looked at.
-static const char *const not_to_engine[] = {"connection",
-                                            "keep-alive",
-                                            "proxy-connection",
-                                            "proxy-authenticate",
-                                            "proxy-authorization",
-                                            "te",
-                                            "trailer",
-                                            "transfer-encoding",
-                                            "upgrade",
-                                            "host",
-                                            "content-length",
-                                            "expect",
-                                            "accept-encoding",
-                                            "x-request-id",
-                                            "x-data-parallel-rank",
-                                            "x-kvroute-osl",
-                                            NULL};
-static const char *const not_to_client[] = {
-    "connection",        "keep-alive",       "proxy-connection",  "proxy-authenticate", "trailer",
-    "transfer-encoding", "upgrade",          "content-length",    "content-type",       "date",
-    "x-request-id",      "x-kvroute-worker", "x-kvroute-overlap", "x-kvroute-expected", NULL};
-
-static bool is_in(const char *const *names, const char *name) {
-    for (; *names; names++)
-        if (!strcasecmp(*names, name)) return true;
-    return false;
+void router_attempt_count(struct router_request *r, enum engine_outcome how) {
+    if (r->counted) return;
+    r->counted = true;
+    metrics_engine(r->proxy->router->metrics, r->pool, r->x->record.worker, how);
 }
 
-// Whether a Connection header says that a header of this name is for the next neighbour only.
-static bool names(const char *connection, const char *name) {
-    size_t n = strlen(name);
-    for (const char *at = connection; at && *at;) {
-        at += strspn(at, " \t,");
-        size_t len = strcspn(at, " \t,");
-        if (len == n && !strncasecmp(at, name, n)) return true;
-        at += len;
+// ---- When it fails -------------------------------------------------------------------------------
+
+// Leaves the engine out, and chooses again.
+static void go_elsewhere(struct router_request *r) {
+    upstream_cancel(r->call);
+    r->call = NULL;
+    r->reply = NULL;
+    r->tried[r->n_tried++] = r->worker;
+    r->any = false;
+    router_booking_release(r);
+    router_request_move(r, ROUTER_CHOOSE);
+}
+
+static struct router_retry decide(struct router_request *r, enum router_failure what) {
+    struct router_proxy *p = r->proxy;
+    struct router_retry_facts facts = {.relaying = r->state == ROUTER_RELAY,
+                                       .fresh = r->fresh,
+                                       .turned_away = r->turned_away,
+                                       .another = router_choice_has_another(r),
+                                       .sent = r->n_sent,
+                                       .tries = r->x->record.tries,
+                                       .max_tries = p->router->options.tries,
+                                       .budget = p->budget};
+    struct router_retry d = router_retry_decide(what, &facts);
+    r->n_sent = d.sent;
+    p->budget -= d.charged;
+    if (d.charged || d.refused) metrics_retry(p->router->metrics, d.charged);
+    return d;
+}
+
+static void note_failure(struct router_request *r, enum router_failure what,
+                         enum router_retry_verdict verdict) {
+    bool elsewhere = verdict == ROUTER_RETRY_ELSEWHERE;
+    if (verdict == ROUTER_RETRY_HERE) return;
+    if (what == ROUTER_FAILURE_FULL) {
+        if (!elsewhere) return; // it has answered
+        router_blame_full(r);
+        r->turned_away = true;
+        router_attempt_count(r, ENGINE_REFUSED);
+    } else if (what == ROUTER_FAILURE_DEAD) {
+        if (elsewhere) router_attempt_count(r, ENGINE_FAILED); // others have said so
+    } else {
+        router_attempt_count(r, r->state == ROUTER_RELAY ? ENGINE_CUT : ENGINE_FAILED);
+        router_blame_failure(r, what);
     }
-    return false;
 }
 
-static bool is_hop(const struct http_head *h, const char *name) {
-    for (unsigned i = 0; i < h->n_headers; i++)
-        if (!strcasecmp(h->headers[i].name, "connection") && names(h->headers[i].value, name))
-            return true;
-    return false;
-}
-
-bool forward_prepare(struct forwarded *f) {
-    const struct http_head *h = &f->x->head;
-    // A token that is for this router isn't the engines' business.
-    bool ours = *f->proxy->router->options.token_file;
-    struct evbuffer *lines = evbuffer_new();
-    if (!lines) return false;
-    for (unsigned i = 0; i < h->n_headers; i++) {
-        const char *name = h->headers[i].name;
-        if (is_in(not_to_engine, name) || is_hop(h, name)) continue;
-        if (ours && !strcasecmp(name, "authorization")) continue;
-        evbuffer_add_printf(lines, "%s: %s\r\n", name, h->headers[i].value);
+static void failed(struct router_request *r, enum router_failure what) {
+    struct router_retry d = decide(r, what);
+    note_failure(r, what, d.verdict);
+    switch (d.verdict) {
+    case ROUTER_RETRY_HERE:
+        r->fresh = true;
+        router_request_move(r, ROUTER_SEND);
+        break;
+    case ROUTER_RETRY_ELSEWHERE:
+        go_elsewhere(r);
+        break;
+    case ROUTER_RETRY_ERROR:
+        router_request_refuse(r, d.error.status, d.error.code, d.error.message);
+        break;
+    case ROUTER_RETRY_BREAK:
+        router_relay_break(r);
+        break;
+    case ROUTER_RETRY_PASS:
+    case ROUTER_RETRY_WAIT:
+        break;
     }
-    evbuffer_add_printf(lines, "X-Request-Id: %s\r\n", f->x->record.id);
-    size_t n = evbuffer_get_length(lines);
-    f->headers = malloc(n + RANK_ROOM);
-    f->headers_size = n;
-    if (f->headers) evbuffer_remove(lines, f->headers, n);
-    evbuffer_free(lines);
-    return f->headers != NULL;
 }
 
-char *forward_key(const struct exchange *x) {
-    const char *key = http_header(&x->head, "authorization");
-    if (!key || *x->router->options.token_file) return NULL;
-    size_t n = strlen(key) + 20;
-    char *line = malloc(n);
-    if (line) snprintf(line, n, "Authorization: %s\r\n", key);
-    return line;
+void router_attempt_watch(struct router_request *r, int64_t now) {
+    router_blame_silence(r, now);
+    if (!r->given_up && router_blame_is_dead(r)) failed(r, ROUTER_FAILURE_DEAD);
 }
 
-static void set_rank(struct forwarded *f) {
-    snprintf(f->headers + f->headers_size, RANK_ROOM, "X-data-parallel-rank: %u\r\n", f->rank);
-}
-
-// ---- To the client -------------------------------------------------------------------------------
-
-static void begin_answer(struct forwarded *f) {
-    struct exchange *x = f->x;
-    const struct reply *r = f->reply;
-    const char *connection = reply_find(r, "Connection");
-    char overlap[24], expected[24];
-    for (size_t i = 0; i < r->n_headers; i++)
-        if (!is_in(not_to_client, r->headers[i].name) && !names(connection, r->headers[i].name))
-            exchange_header_set(x, r->headers[i].name, r->headers[i].value);
-    snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
-    exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
-    snprintf(expected, sizeof expected, "%lld", (long long)x->record.expected);
-    exchange_header_set(x, "X-Kvroute-Overlap", overlap);
-    exchange_header_set(x, "X-Kvroute-Expected", expected);
-    bool bodiless = r->status == 204 || r->status == 304;
-    f->answering = true;
-    f->good = r->status < 300;
-    exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
-    // From here on it can't go elsewhere: what was kept for that isn't needed any more.
-    exchange_drop_body(x);
-    router_prompt_free(&f->prompt);
-    free(f->session);
-    free(f->headers);
-    f->session = f->headers = NULL;
-}
-
-// A stream's first event comes with the first token. What may come before it are comments, which keep a
-// connection alive and teach nothing.
-static void look_for_token(struct forwarded *f) {
-    if (f->x->record.first_us >= 0 || !f->good || !f->stream.events || !f->stream.n_events) return;
-    int64_t now = now_us();
-    f->x->record.first_us = now - f->x->record.began_us;
-    f->x->record.booked_us = now - f->booked_us;
-    proxy_update(f, true);
-}
-
-static void next_piece(struct forwarded *f) {
-    int64_t now = now_us();
-    if (f->piece_us && f->stream.events) metrics_gap(f->proxy->router->metrics, now - f->piece_us);
-    f->piece_us = now;
-}
-
-static void on_room(struct exchange *x) {
-    struct forwarded *f = x->arg;
-    if (f->call) upstream_resume(f->call);
-}
-
-static void outcome(struct forwarded *f, enum engine_outcome how) {
-    if (f->counted) return;
-    f->counted = true;
-    metrics_engine(f->proxy->router->metrics, f->pool, f->x->record.worker, how);
-}
-
-// The answer is over: the exchange is the last to go.
-static struct exchange *let_go(struct forwarded *f) {
-    struct exchange *x = f->x;
-    x->record.output = router_stream_tokens(&f->stream);
-    forwarded_free(f);
-    return x;
-}
-
-// ---- From the engine -----------------------------------------------------------------------------
-
-// Who can't be reached has failed. Who has read the request may have failed because of it: whose fault
-// it was is known when another engine has had it, too.
-enum fault { NOT_REACHED, NO_ANSWER, BAD_ANSWER };
-
-static enum fault fault_of(enum upstream_failure why) {
-    return why == UPSTREAM_CONNECT ? NOT_REACHED : NO_ANSWER;
-}
-
-static void failed(struct forwarded *f, enum fault what) {
-    outcome(f, f->answering ? ENGINE_CUT : ENGINE_FAILED);
-    // On a kept connection it may have been read before, by one that isn't there any more.
-    f->n_sent += what != NOT_REACHED || f->fresh;
-    if (what == NOT_REACHED) {
-        router_circuit_failed(f->proxy->circuits, f->pool, forwarded_worker(f), f->address, false);
-    } else if (!*f->accused) {
-        memcpy(f->accused, f->address, sizeof f->accused);
-        memcpy(f->accused_name, f->worker, f->worker_size);
-        f->accused_size = f->worker_size;
-        f->accused_reached = what == BAD_ANSWER;
-    }
-    if (what == NO_ANSWER)
-        router_circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
-}
-
-// This engine answers what another one failed with.
-static void blame_accused(struct forwarded *f) {
-    struct kvr_bytes name = {f->accused_name, f->accused_size};
-    if (!*f->accused) return;
-    router_circuit_failed(f->proxy->circuits, f->pool, name, f->accused, f->accused_reached);
-    *f->accused = 0;
-}
-
-// Nothing of an answer has come, or nothing that the client has seen.
-static void failed_before(struct forwarded *f, enum upstream_failure why) {
-    failed(f, fault_of(why));
-    if (proxy_may_retry(f)) {
-        proxy_retry(f);
-        return;
-    }
-    struct exchange *x = let_go(f);
-    if (why == UPSTREAM_TIMEOUT)
-        exchange_error(x, 504, "ENGINE", "the engine didn't answer in time");
+static void no_memory(struct router_request *r) {
+    if (r->state == ROUTER_RELAY)
+        exchange_abort(router_request_end(r));
     else
-        exchange_error(x, 502, "ENGINE",
-                       why == UPSTREAM_CONNECT ? "the engine can't be reached"
-                                               : "the engine broke off before its answer");
+        router_request_refuse(r, 503, "NOMEM", "no memory");
 }
 
-static void failed_within(struct forwarded *f, enum upstream_failure why) {
-    struct evbuffer *out = evbuffer_new();
-    bool said = f->stream.events && f->reply->length < 0 && out;
-    failed(f, fault_of(why));
-    if (said) {
-        router_stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
-        exchange_data(f->x, out);
-    }
-    if (out) evbuffer_free(out);
-    struct exchange *x = let_go(f);
-    snprintf(x->record.code, sizeof x->record.code, "ENGINE");
-    if (said)
-        exchange_end(x);
-    else
-        exchange_abort(x);
-}
+// ---- The call ------------------------------------------------------------------------------------
 
-static void no_memory(struct forwarded *f) {
-    bool answering = f->answering;
-    struct exchange *x = let_go(f);
-    if (answering)
-        exchange_abort(x);
-    else
-        exchange_error(x, 503, "NOMEM", "no memory");
-}
-
-// The head is all that is wanted of this answer.
-static void elsewhere(struct forwarded *f) {
-    upstream_cancel(f->call);
-    f->call = NULL;
-    proxy_retry(f);
-}
-
-// An engine whose queue is full says nothing of the others'. Once: when they all are, the client is to
-// hear it.
-static bool turns_away(const struct forwarded *f, int status) {
-    return (status == 429 || status == 408) && !f->turned;
-}
-
-static void turned_away(struct forwarded *f) {
-    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
-    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
-    f->turned = true;
-    outcome(f, ENGINE_REFUSED);
-    elsewhere(f);
-}
-
-static void on_head(void *ctx, const struct reply *r) {
-    struct forwarded *f = ctx;
-    const char *type = reply_find(r, "Content-Type");
-    f->reply = r;
-    router_stream_free(&f->stream);
-    router_stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
-    if (r->status < 500) {
-        if (r->status < 300) router_circuit_good(f->proxy->circuits, f->pool, forwarded_worker(f));
-        if (!turns_away(f, r->status) || !proxy_may_retry(f)) return;
-        turned_away(f);
-        return;
-    }
-    // What an engine doesn't know how to do, another of the pool won't either.
-    if (r->status == 501 || r->status == 505) return;
-    failed(f, BAD_ANSWER);
-    if (proxy_may_retry(f)) elsewhere(f); // else the client gets it as it is
+static void on_head(void *ctx, const struct reply *reply) {
+    struct router_request *r = ctx;
+    const char *type = reply_find(reply, "Content-Type");
+    r->reply = reply;
+    router_stream_free(&r->stream);
+    router_stream_begin(&r->stream, type && !strncasecmp(type, "text/event-stream", 17));
+    if (reply->status < 300)
+        router_circuit_good(r->proxy->circuits, r->pool, router_request_worker(r));
+    router_request_move(r, ROUTER_HEAD);
+    enum router_failure what = router_retry_failure_of(reply->status);
+    if (what != ROUTER_FAILURE_NONE) failed(r, what);
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    struct forwarded *f = ctx;
-    struct evbuffer *out = f->proxy->out;
-    if (!router_stream_pass(&f->stream, bytes, out)) {
-        evbuffer_drain(out, evbuffer_get_length(out));
-        no_memory(f);
-        return;
-    }
-    if (!evbuffer_get_length(out)) return;
-    if (!f->answering) begin_answer(f);
-    if (f->good) blame_accused(f);
-    look_for_token(f);
-    next_piece(f);
-    if (!exchange_data(f->x, out)) upstream_pause(f->call);
+    if (!router_relay_data(ctx, bytes)) no_memory(ctx);
 }
 
 static void on_end(void *ctx) {
-    struct forwarded *f = ctx;
-    struct evbuffer *out = f->proxy->out;
-    f->call = NULL;
-    outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
-    proxy_heard(f, now_us());
-    if (!f->answering) begin_answer(f);
-    if (f->good) blame_accused(f);
-    router_stream_end(&f->stream, out);
-    look_for_token(f); // its line had no end
-    if (evbuffer_get_length(out)) exchange_data(f->x, out);
-    exchange_end(let_go(f));
+    struct router_request *r = ctx;
+    r->call = NULL;
+    router_attempt_count(r, r->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
+    router_blame_heard(r, now_us());
+    router_relay_end(r);
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {
-    struct forwarded *f = ctx;
-    f->call = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
-        f->fresh = true;
-        forward(f);
-    } else if (f->answering) {
-        failed_within(f, why);
-    } else {
-        failed_before(f, why);
-    }
+    static const enum router_failure failures[] = {
+        [UPSTREAM_STALE] = ROUTER_FAILURE_STALE,     [UPSTREAM_CONNECT] = ROUTER_FAILURE_CONNECT,
+        [UPSTREAM_RESET] = ROUTER_FAILURE_BROKEN,    [UPSTREAM_TIMEOUT] = ROUTER_FAILURE_TIMEOUT,
+        [UPSTREAM_NONSENSE] = ROUTER_FAILURE_BROKEN,
+    };
+    struct router_request *r = ctx;
+    r->call = NULL;
+    failed(r, failures[why]);
 }
 
-// An engine that is dead isn't overloaded: this isn't the budget's business.
-static void leave_dead(struct forwarded *f) {
-    f->n_sent++;
-    outcome(f, ENGINE_FAILED);
-    elsewhere(f);
-}
-
-void forward_watch(struct forwarded *f, int64_t now) {
-    const struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
-    int64_t since = w && w->here.heard_us > f->booked_us ? w->here.heard_us : f->booked_us;
-    if (now - since > (int64_t)SILENT_MS * 1000)
-        router_circuit_doubt(f->proxy->circuits, f->pool, forwarded_worker(f), f->address);
-    if (!f->given_up && proxy_is_dead(f) && proxy_has_try(f)) leave_dead(f);
-}
-
-void forward(struct forwarded *f) {
+void router_attempt_enter(struct router_request *r) {
     static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    const struct http_head *h = &f->x->head;
-    char path[MOST_TARGET + 8];
+    const struct http_head *h = &r->x->head;
+    char path[ROUTER_MAX_TARGET + 8];
     bool wrong = false;
-    set_rank(f);
+    router_headers_set_rank(r->headers, r->headers_size, r->rank);
     snprintf(path, sizeof path, "%s%s%s", h->path, h->query ? "?" : "", h->query ? h->query : "");
-    struct upstream_request request = {.address = f->address,
+    struct upstream_request request = {.address = r->address,
                                        .method = "POST",
                                        .path = path,
-                                       .headers = f->headers,
-                                       .body = f->x->body,
-                                       .fresh = f->fresh};
-    f->x->room = on_room;
-    f->call = upstream_start(f->proxy->upstream, &request, &port, f, &wrong);
-    if (f->call) return;
+                                       .headers = r->headers,
+                                       .body = r->x->body,
+                                       .fresh = r->fresh};
+    r->x->room = router_relay_room;
+    r->call = upstream_start(r->proxy->upstream, &request, &port, r, &wrong);
+    if (r->call) return;
     if (wrong)
-        failed_before(f, UPSTREAM_CONNECT);
+        failed(r, ROUTER_FAILURE_CONNECT);
     else
-        no_memory(f);
+        no_memory(r);
 }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /v1/models: what engines say that they serve, one of each pool asked, and all put together. When
-// one can't say, the next is asked, those with open circuits last. Of a pool whose engines are all
-// silent the models that the settings name are listed. When nobody says anything but that the client's
-// key isn't good, the client gets that.
+// See router_models.h.
+#include "router_models.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/router/bytes.h"
+#include "client/router/prompt/router_json.h"
+#include "router_headers.h"
 #include "router_request.h"
 
-enum { PATIENCE_MS = 2000, MOST_BYTES = 4 << 20 };
+enum { PATIENCE_MS = 2000, MAX_BYTES = 4 << 20 };
 
-struct question {
-    struct gathering *gathering;
+struct models_source {
+    struct models_query *query;
     struct pool_options pool;
     struct upstream_call *call;
     struct evbuffer *bytes;
@@ -20,39 +21,39 @@ struct question {
     int status;         // 0: the last one gave no answer
 };
 
-struct gathering {
+struct models_query {
     struct exchange *x;
     json_t *models; // array
     json_t *ids;    // an object with a field for each of them
     char *headers;  // for the engines
     size_t open, n;
     bool closed; // an engine wanted another key
-    struct question *questions;
+    struct models_source *sources;
 };
 
-static void gathering_free(struct gathering *g) {
+static void query_free(struct models_query *g) {
     for (size_t i = 0; i < g->n; i++) {
-        upstream_cancel(g->questions[i].call);
-        if (g->questions[i].bytes) evbuffer_free(g->questions[i].bytes);
+        upstream_cancel(g->sources[i].call);
+        if (g->sources[i].bytes) evbuffer_free(g->sources[i].bytes);
     }
     json_decref(g->models);
     json_decref(g->ids);
     free(g->headers);
-    free(g->questions);
+    free(g->sources);
     free(g);
 }
 
 static void on_gone(struct exchange *x) {
-    gathering_free(x->arg);
+    query_free(x->arg);
 }
 
 // Whether it is the first of that id; then it is known from now on.
-static bool is_new(struct gathering *g, const char *id) {
+static bool is_new(struct models_query *g, const char *id) {
     return !json_object_get(g->ids, id) && !json_object_set_new(g->ids, id, json_true());
 }
 
 // Adds those that aren't there yet. False: that is no list of models.
-static bool add_answer(struct gathering *g, struct evbuffer *bytes) {
+static bool add_answer(struct models_query *g, struct evbuffer *bytes) {
     char why[100];
     size_t i;
     json_t *all = router_json_parse(bytes, why, sizeof why), *model;
@@ -66,7 +67,7 @@ static bool add_answer(struct gathering *g, struct evbuffer *bytes) {
     return good;
 }
 
-static void add_settings(struct gathering *g, const struct pool_options *o) {
+static void add_settings(struct models_query *g, const struct pool_options *o) {
     for (const char *at = o->models + strspn(o->models, " "); *at;) {
         size_t n = strcspn(at, " ");
         char *id = strndup(at, n);
@@ -78,11 +79,11 @@ static void add_settings(struct gathering *g, const struct pool_options *o) {
     }
 }
 
-static void answer(struct gathering *g) {
+static void answer(struct models_query *g) {
     struct exchange *x = g->x;
     json_t *models = json_incref(g->models);
     bool closed = g->closed;
-    gathering_free(g);
+    query_free(g);
     if (json_array_size(models)) {
         exchange_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
         return;
@@ -94,41 +95,41 @@ static void answer(struct gathering *g) {
         exchange_error(x, 503, "NOWORKER", "no engine answers");
 }
 
-static bool ask_next(struct question *q);
+static bool ask_next(struct models_source *q);
 
 // The pool has said what it says, or nobody of it has.
-static void settled(struct question *q, bool good) {
-    struct gathering *g = q->gathering;
+static void settled(struct models_source *q, bool good) {
+    struct models_query *g = q->query;
     if (!good && q->status != 401) add_settings(g, &q->pool);
     if (!--g->open) answer(g);
 }
 
-static void answered(struct question *q, bool good) {
+static void answered(struct models_source *q, bool good) {
     q->call = NULL;
-    good = good && add_answer(q->gathering, q->bytes);
-    if (q->status == 401) q->gathering->closed = true;
+    good = good && add_answer(q->query, q->bytes);
+    if (q->status == 401) q->query->closed = true;
     if (good || q->status == 401 || !ask_next(q)) settled(q, good);
 }
 
 static void on_head(void *ctx, const struct reply *r) {
-    ((struct question *)ctx)->status = r->status;
+    ((struct models_source *)ctx)->status = r->status;
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    struct question *q = ctx;
+    struct models_source *q = ctx;
     bytes_move(bytes, q->bytes, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(q->bytes) <= MOST_BYTES) return;
+    if (evbuffer_get_length(q->bytes) <= MAX_BYTES) return;
     upstream_cancel(q->call);
     answered(q, false);
 }
 
 static void on_end(void *ctx) {
-    struct question *q = ctx;
+    struct models_source *q = ctx;
     answered(q, q->status == 200);
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {
-    struct question *q = ctx;
+    struct models_source *q = ctx;
     (void)why;
     q->status = 0;
     answered(q, false);
@@ -136,18 +137,19 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 
 // The worker that is asked as number k, from 0: all with closed circuits, then all with open ones. NULL:
 // it isn't ready, or not of this round.
-static const struct pool_worker *candidate(const struct proxy *p, const struct pool *pool,
-                                           const struct question *q, size_t k) {
+static const struct pool_worker *candidate(const struct router_proxy *p, const struct pool *pool,
+                                           const struct models_source *q, size_t k) {
     const struct pool_worker *w = &pool->workers[(q->turn + k) % pool->n_workers];
-    bool open = w->circuit != KVR_CLOSED || router_circuit_is_open(p->circuits, pool, kvr_text(w->name));
+    bool open =
+        w->circuit != KVR_CLOSED || router_circuit_is_open(p->circuits, pool, kvr_text(w->name));
     return w->state == KVR_READY && *w->addr && open == (k >= pool->n_workers) ? w : NULL;
 }
 
 // False: there is nobody left.
-static bool ask_next(struct question *q) {
+static bool ask_next(struct models_source *q) {
     static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    struct gathering *g = q->gathering;
-    struct proxy *p = g->x->router->proxy;
+    struct models_query *g = q->query;
+    struct router_proxy *p = g->x->router->proxy;
     const struct pool *pool = pools_named(g->x->router->pools, q->pool.name);
     struct upstream_request request = {.method = "GET",
                                        .path = "/v1/models",
@@ -165,27 +167,27 @@ static bool ask_next(struct question *q) {
     return q->call != NULL;
 }
 
-void proxy_models(struct exchange *x) {
-    struct proxy *p = x->router->proxy;
-    struct gathering *g = calloc(1, sizeof *g);
+void router_models_list(struct exchange *x) {
+    struct router_proxy *p = x->router->proxy;
+    struct models_query *g = calloc(1, sizeof *g);
     size_t n = 0;
     for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next)
         n++;
-    if (g) g->questions = calloc(n, sizeof *g->questions);
+    if (g) g->sources = calloc(n, sizeof *g->sources);
     if (g) g->models = json_array();
     if (g) g->ids = json_object();
-    if (!g || !g->questions || !g->models || !g->ids) {
-        if (g) gathering_free(g);
+    if (!g || !g->sources || !g->models || !g->ids) {
+        if (g) query_free(g);
         exchange_error(x, 503, "NOMEM", "no memory");
         return;
     }
     g->x = x;
     x->arg = g;
     x->gone = on_gone;
-    g->headers = forward_key(x);
+    g->headers = router_headers_authorization(x);
     for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
-        struct question *q = &g->questions[g->n++];
-        q->gathering = g;
+        struct models_source *q = &g->sources[g->n++];
+        q->query = g;
         q->pool = pool->options;
         q->bytes = evbuffer_new();
         q->turn = p->turn++;
@@ -195,8 +197,8 @@ void proxy_models(struct exchange *x) {
     g->open = n;
     for (size_t i = 0; i < n; i++) {
         bool last = g->open == 1;
-        if (g->questions[i].call) continue;
-        settled(&g->questions[i], false);
+        if (g->sources[i].call) continue;
+        settled(&g->sources[i], false);
         if (last) return;
     }
 }

@@ -1,358 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy, from a request to the choice of an engine. See proxy.h.
-#include "router_request.h"
+// The proxy's handlers, with the state READ, and its timer. See router_proxy.h.
+#include "router_proxy.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/pools/router_pool_error.h"
-#include "client/router/dice.h"
-#include "client/router/prompt/router_hints.h"
 #include "client/router/metrics.h"
-#include "client/router/pools/router_release.h"
-#include "client/router/pools/router_degraded.h"
+#include "client/router/prompt/router_hints.h"
+#include "client/router/prompt/router_json.h"
+#include "router_attempt.h"
+#include "router_blame.h"
+#include "router_booking.h"
+#include "router_choice.h"
+#include "router_cleanup.h"
+#include "router_headers.h"
+#include "router_relay.h"
+#include "router_request.h"
 #include "router_tokenize.h"
 
 enum {
     TICK_MS = 250,
-    TELL_TOKENS_MS = 5000, // the pool is told of the output as often
-    TELL_ALIVE_MS = 20000, // and that a request still is one, when nothing else is said
-    MOST_SUSPECTED = 32,
-    MOST_SENT = 2, // a request may be what kills its engines
+    KEEP_MS = 4000, // less than the 5 s after which engines end an unused connection
+    KEEP_CONNECTIONS = 256,
 };
 
-// ---- A request's life ----------------------------------------------------------------------------
+// What is done on entering a state.
+static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
+    [ROUTER_TOKENIZE] = router_tokenize_enter,     [ROUTER_CHOOSE] = router_choice_enter,
+    [ROUTER_SEND] = router_attempt_enter,          [ROUTER_RELAY] = router_relay_enter,
+    [ROUTER_ABANDONED] = router_cleanup_abandoned, [ROUTER_DONE] = router_cleanup_done,
+};
 
-static struct forwarded *forwarded_new(struct proxy *p, struct exchange *x, struct pool *pool,
-                                       enum router_prompt_kind kind) {
-    struct forwarded *f = calloc(1, sizeof *f);
-    if (!f) return NULL;
-    f->proxy = p;
-    f->x = x;
-    f->pool = pool;
-    f->kind = kind;
-    f->next = p->all;
-    if (f->next) f->next->prev = f;
-    p->all = f;
-    return f;
-}
-
-static void unlink_and_free(struct forwarded *f) {
-    *(f->prev ? &f->prev->next : &f->proxy->all) = f->next;
-    if (f->next) f->next->prev = f->prev;
-    free(f);
-}
-
-// What was only for knowing the blocks.
-static void drop_question(struct forwarded *f) {
-    json_decref(f->json);
-    f->json = NULL;
-    if (f->question) evbuffer_free(f->question);
-    if (f->told) evbuffer_free(f->told);
-    f->question = f->told = NULL;
-}
-
-// What was asked of the pool is answered later, and what it then booked is released.
-void forwarded_free(struct forwarded *f) {
-    upstream_cancel(f->call);
-    f->call = NULL;
-    proxy_release(f);
-    drop_question(f);
-    router_prompt_free(&f->prompt);
-    router_stream_free(&f->stream);
-    free(f->session);
-    free(f->headers);
-    f->session = f->headers = NULL;
-    f->x = NULL;
-    if (!f->selecting) unlink_and_free(f);
-}
+// ---- READ ----------------------------------------------------------------------------------------
 
 static void on_gone(struct exchange *x) {
-    struct forwarded *f = x->arg;
-    if (f->call && f->placed && !f->counted)
-        metrics_engine(x->router->metrics, f->pool, x->record.worker, ENGINE_CANCELLED);
-    forwarded_free(f);
-}
-
-static void answer_error(struct forwarded *f, int status, const char *code, const char *message) {
-    struct exchange *x = f->x;
-    forwarded_free(f);
-    exchange_error(x, status, code, message);
-}
-
-// ---- The pool ------------------------------------------------------------------------------------
-
-static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
-    struct kvr_update_call call = {
-        .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
-    f->told_us = now_us();
-    f->told_tokens = tokens;
-    owed_count(f->pool, kvr_client_update_async(f->pool->client, &call, NULL, NULL));
-}
-
-void proxy_update(struct forwarded *f, bool prefilled) {
-    tell(f, prefilled, router_stream_tokens(&f->stream));
-}
-
-// What the output came to goes before the release, on the same way: pools learn from it how long
-// answers are and how fast they come. Of a whole answer nobody saw the first token, so PREFILLED would
-// teach them something wrong; that there is an output tells that the prompt was computed.
-static void tell_output(struct forwarded *f) {
-    int64_t tokens = router_stream_tokens(&f->stream);
-    if (tokens < 0 && f->kind != ROUTER_PROMPT_EMBEDDING)
-        tokens = (int64_t)f->x->record.out_bytes / ROUTER_TOKEN_BYTES; // a guess, where no usage is said
-    if (tokens < 1) tokens = 1;
-    if (tokens > f->told_tokens) tell(f, false, tokens);
-}
-
-// How many requests each worker has from here is counted for choices without the pool.
-static void place(struct forwarded *f) {
-    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
-    if (w) w->here.live++;
-    f->placed = true;
-}
-
-static void unplace(struct forwarded *f) {
-    struct pool_worker *w = f->placed ? pool_worker(f->pool, forwarded_worker(f)) : NULL;
-    if (w && w->here.live) w->here.live--;
-    f->placed = false;
-}
-
-void proxy_release(struct forwarded *f) {
-    struct kvr_bytes id = {f->id, f->id_size};
-    unplace(f);
-    if (!f->booked) return;
-    if (f->good) tell_output(f);
-    owed_release(f->pool, id);
-    f->booked = false;
-}
-
-// Each try has an id of its own: what was released doesn't come back.
-static void new_id(struct forwarded *f) {
-    f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id,
-                                  dice_draw(&f->proxy->dice));
-}
-
-static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {
-    struct exchange *x = f->x;
-    bool tried = f->n_tried > 0, turned = f->turned;
-    forwarded_free(f);
-    if (turned)
-        exchange_error(x, 503, "OVERLOAD", "the engine has too much to do, and there is no other");
-    else if (tried)
-        exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
-    else
-        router_pool_error_send(x, code, message);
-}
-
-bool proxy_is_dead(const struct forwarded *f) {
-    const struct pool *p = f->pool;
-    const struct pool_worker *w = pool_worker(p, forwarded_worker(f));
-    bool left = !w && p->seen_us > f->booked_us;
-    return left || (w && w->circuit == KVR_OPEN) ||
-           router_circuit_is_open(f->proxy->circuits, p, forwarded_worker(f));
-}
-
-void proxy_heard(const struct forwarded *f, int64_t now) {
-    struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
-    if (w && w->here.heard_us < now) w->here.heard_us = now;
-}
-
-static void take_choice(struct forwarded *f, const struct kvr_result *r) {
-    struct record *record = &f->x->record;
-    const struct kvr_choice *c = &r->choice;
-    size_t n = c->addr.n < sizeof f->address - 1 ? c->addr.n : sizeof f->address - 1;
-    memcpy(f->address, c->addr.p, n);
-    f->address[n] = 0;
-    f->worker_size = c->worker.n < sizeof f->worker ? c->worker.n : sizeof f->worker;
-    memcpy(f->worker, c->worker.p, f->worker_size);
-    f->rank = c->rank;
-    place(f);
-    f->fresh = f->counted = f->good = false;
-    f->booked_us = f->told_us = now_us();
-    f->told_tokens = 0;
-    snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
-    record->rank = c->rank;
-    record->blocks = (int64_t)f->prompt.n;
-    record->overlap = c->overlap;
-    record->expected = c->expected;
-    record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
-    record->degraded = r->degraded;
-    record->tries++;
-    f->given_up = proxy_is_dead(f);
-}
-
-static size_t list_tried(const struct forwarded *f, struct kvr_bytes out[MOST_TRIES]) {
-    for (size_t i = 0; i < f->n_tried; i++)
-        out[i] = (struct kvr_bytes){f->tried[i], f->tried_size[i]};
-    return f->n_tried;
-}
-
-static bool choose_spare(struct forwarded *f, enum kvr_code code, struct kvr_result *out) {
-    struct kvr_bytes tried[MOST_TRIES];
-    if (!router_degraded_applies(f->pool, code)) return false;
-    return router_degraded_choose(f->pool, f->proxy->circuits, tried, list_tried(f, tried), out);
-}
-
-static void on_selected(void *ctx, const struct kvr_result *r) {
-    struct forwarded *f = ctx;
-    f->selecting = false;
-    if (!f->x) {
-        f->booked = r->code == KVR_CODE_OK;
-        forwarded_free(f);
-        return;
-    }
-    struct kvr_result spare;
-    bool booked = r->code == KVR_CODE_OK;
-    if (!r->degraded) pool_answered(f->pool, POOL_BOOKS, r);
-    if (choose_spare(f, r->code, &spare)) r = &spare;
-    metrics_select(f->proxy->router->metrics, now_us() - f->asked_us, r);
-    if (r->code == KVR_CODE_NOWORKER && !f->any) {
-        // Only suspects are left, perhaps: trying one is better than refusing.
-        f->any = true;
-        proxy_select(f);
-    } else if (r->code != KVR_CODE_OK) {
-        not_chosen(f, r->code, r->message);
-    } else {
-        f->booked = booked;
-        take_choice(f, r);
-        forward(f);
-    }
-}
-
-// Those that aren't to be chosen if another can be; at most n, returns how many.
-static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_t n) {
-    size_t found = router_circuit_suspects(f->proxy->circuits, f->pool, out, n);
-    int64_t now = now_us();
-    for (size_t i = 0; i < f->pool->n_workers && found < n; i++)
-        if (f->pool->workers[i].here.full_us > now)
-            out[found++] = kvr_text(f->pool->workers[i].name);
-    return found;
-}
-
-void proxy_select(struct forwarded *f) {
-    struct kvr_bytes out[MOST_TRIES + MOST_SUSPECTED];
-    size_t n = list_tried(f, out);
-    if (!f->any) {
-        size_t suspects = left_alone(f, out + n, MOST_SUSPECTED);
-        f->any = !suspects; // then asking again would change nothing
-        n += suspects;
-    }
-    new_id(f);
-    struct kvr_select_call call = {.request = {f->id, f->id_size},
-                                   .blocks = {.hashes = f->prompt.hashes, .n = f->prompt.n},
-                                   .isl = f->prompt.isl,
-                                   .osl = f->prompt.osl,
-                                   .exclude = out,
-                                   .n_exclude = n};
-    if (f->pool->has_sessions) call.session = (struct kvr_bytes){f->session, f->session_size};
-    f->asked_us = now_us();
-    f->selecting = true;
-    enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
-    if (code == KVR_CODE_OK) return;
-    f->selecting = false;
-    not_chosen(f, code, NULL);
-}
-
-// ---- Again ---------------------------------------------------------------------------------------
-
-static bool was_tried(const struct forwarded *f, const struct pool_worker *w) {
-    for (unsigned i = 0; i < f->n_tried; i++)
-        if (strlen(w->name) == f->tried_size[i] && !memcmp(w->name, f->tried[i], f->tried_size[i]))
-            return true;
-    return strlen(w->name) == f->worker_size && !memcmp(w->name, f->worker, f->worker_size);
-}
-
-// Whether there may be a worker that this request hasn't been to.
-static bool has_another(const struct forwarded *f) {
-    const struct pool *pool = f->pool;
-    for (size_t i = 0; i < pool->n_workers; i++)
-        if (pool->workers[i].state == KVR_READY && !was_tried(f, &pool->workers[i])) return true;
-    return !pool->seen_us;
-}
-
-bool proxy_has_try(const struct forwarded *f) {
-    unsigned most = f->proxy->router->options.tries;
-    return f->n_sent < MOST_SENT && f->n_tried < MOST_TRIES && f->x->record.tries < most &&
-           has_another(f);
-}
-
-bool proxy_may_retry(struct forwarded *f) {
-    struct proxy *p = f->proxy;
-    if (!proxy_has_try(f)) return false;
-    bool allowed = p->budget >= 1;
-    if (allowed) p->budget -= 1;
-    metrics_retry(p->router->metrics, allowed);
-    return allowed;
-}
-
-void proxy_retry(struct forwarded *f) {
-    proxy_release(f);
-    memcpy(f->tried[f->n_tried], f->worker, f->worker_size);
-    f->tried_size[f->n_tried++] = f->worker_size;
-    f->any = false;
-    f->reply = NULL;
-    proxy_select(f);
-}
-
-static void fill_budget(struct proxy *p) {
-    const struct options *o = &p->router->options;
-    p->budget += o->retry_percent / 100.0;
-    if (p->budget > o->retry_burst) p->budget = o->retry_burst;
-}
-
-// ---- From the body to blocks ---------------------------------------------------------------------
-
-// Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
-static enum router_prompt_way way_of(const struct pool *pool) {
-    switch (pool->options.blocks) {
-    case BLOCKS_TEXT:
-        return ROUTER_PROMPT_TEXT;
-    case BLOCKS_TOKENS:
-        return ROUTER_PROMPT_IDS;
-    case BLOCKS_AUTO:
-        if (pool->predict) return ROUTER_PROMPT_TEXT;
-        break;
-    default:
-        break;
-    }
-    return ROUTER_PROMPT_TOKENIZE;
-}
-
-struct router_prompt_config proxy_how(const struct pool *pool) {
-    return (struct router_prompt_config){.way = way_of(pool),
-                               .block_size = pool->block_size,
-                               .chunk = pool->options.chunk,
-                               .space = kvr_text(pool->options.salt)};
-}
-
-// What was only for the blocks goes.
-void proxy_blocks_known(struct forwarded *f) {
-    drop_question(f);
-    f->x->record.input = f->prompt.isl;
-    proxy_select(f);
+    struct router_request *r = x->arg;
+    if (r->call && r->worker.n) router_attempt_count(r, ENGINE_CANCELLED);
+    router_request_move(r, r->state == ROUTER_CHOOSE ? ROUTER_ABANDONED : ROUTER_DONE);
 }
 
 // What the request says of itself besides its prompt. False: no memory.
-static bool read_hints(struct forwarded *f) {
-    const struct http_head *h = &f->x->head;
+static bool read_hints(struct router_request *r) {
+    const struct http_head *h = &r->x->head;
     char session[KVR_MAX_ID];
     int64_t osl = router_hints_osl(h);
-    if (osl) f->prompt.osl = osl;
-    f->session_size = router_hints_session(&f->proxy->router->options, h,
-                                    f->kind == ROUTER_PROMPT_EMBEDDING ? NULL : f->json, session);
-    if (!f->session_size) return true;
-    if (!(f->session = malloc(f->session_size))) return false;
-    memcpy(f->session, session, f->session_size);
+    if (osl) r->prompt.osl = osl;
+    r->session_size =
+        router_hints_session(&r->proxy->router->options, h,
+                             r->kind == ROUTER_PROMPT_EMBEDDING ? NULL : r->json, session);
+    if (!r->session_size) return true;
+    if (!(r->session = malloc(r->session_size))) return false;
+    memcpy(r->session, session, r->session_size);
     return true;
 }
 
-static void begin(struct exchange *x, enum router_prompt_kind kind) {
-    struct proxy *p = x->router->proxy;
+// Takes json.
+static void begin(struct exchange *x, struct pool *pool, enum router_prompt_kind kind,
+                  json_t *json) {
+    struct router_proxy *p = x->router->proxy;
+    const struct options *o = &p->router->options;
+    struct router_request *r = router_request_new(p, x, pool, kind);
+    if (!r) {
+        json_decref(json);
+        exchange_error(x, 503, "NOMEM", "no memory");
+        return;
+    }
+    struct router_prompt_config config = router_pool_prompt_config(pool);
+    pools_take(x, pool);
+    x->arg = r;
+    x->gone = on_gone;
+    r->json = json;
+    p->budget = router_retry_budget(p->budget, o->retry_percent, o->retry_burst);
+    if (!router_prompt_read(&r->prompt, kind, json, &config) || !read_hints(r) ||
+        !(r->headers = router_headers_for_engine(x, &r->headers_size))) {
+        router_request_refuse(r, 503, "NOMEM", "no memory");
+        return;
+    }
+    x->record.stream = r->prompt.stream;
+    if (r->prompt.untold && router_tokenize_can(r))
+        router_request_move(r, ROUTER_TOKENIZE);
+    else
+        router_request_blocks_known(r);
+}
+
+static void handle(struct exchange *x, enum router_prompt_kind kind) {
     char why[100] = "";
-    if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > MOST_TARGET) {
+    if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > ROUTER_MAX_TARGET) {
         exchange_error(x, 414, "TOOLARGE", "the target is too long");
         return;
     }
@@ -364,89 +98,67 @@ static void begin(struct exchange *x, enum router_prompt_kind kind) {
     const char *model = json_string_value(json_object_get(json, "model"));
     struct pool *pool = pools_for(x->router->pools, model);
     snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
-    if (!pool) {
-        json_decref(json);
-        if (model)
-            exchange_error(x, 404, "NOPOOL", "no pool serves this model");
-        else
-            exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
+    if (pool) {
+        begin(x, pool, kind, json);
         return;
     }
-    struct forwarded *f = forwarded_new(p, x, pool, kind);
-    if (!f) {
-        json_decref(json);
-        exchange_error(x, 503, "NOMEM", "no memory");
-        return;
-    }
-    struct router_prompt_config how = proxy_how(pool);
-    pools_take(x, pool);
-    x->arg = f;
-    x->gone = on_gone;
-    f->json = json;
-    fill_budget(p);
-    if (!router_prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
-        answer_error(f, 503, "NOMEM", "no memory");
-        return;
-    }
-    x->record.stream = f->prompt.stream;
-    if (f->prompt.untold && tokens_can(f))
-        tokens_ask(f);
+    bool named = model != NULL;
+    json_decref(json);
+    if (named)
+        exchange_error(x, 404, "NOPOOL", "no pool serves this model");
     else
-        proxy_blocks_known(f);
+        exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
 }
 
 void proxy_chat(struct exchange *x) {
-    begin(x, ROUTER_PROMPT_CHAT);
+    handle(x, ROUTER_PROMPT_CHAT);
 }
 
 void proxy_completion(struct exchange *x) {
-    begin(x, ROUTER_PROMPT_COMPLETION);
+    handle(x, ROUTER_PROMPT_COMPLETION);
 }
 
 void proxy_embedding(struct exchange *x) {
-    begin(x, ROUTER_PROMPT_EMBEDDING);
+    handle(x, ROUTER_PROMPT_EMBEDDING);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
 
 // Leases are renewed and outputs told from here, not with every token.
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
-    struct proxy *p = ctx;
+    struct router_proxy *p = ctx;
+    struct kvr_list_item *all = &p->requests;
     int64_t now = now_us();
     (void)fd;
     (void)what;
-    for (struct forwarded *f = p->all, *next; f; f = next) {
-        next = f->next;
-        if (f->answering) proxy_heard(f, f->piece_us);
-        if (f->placed && f->call && !f->answering) forward_watch(f, now);
+    for (struct kvr_list_item *i = all->next, *next; i != all; i = next) {
+        struct router_request *r = (struct router_request *)i;
+        next = i->next;
+        if (r->state == ROUTER_RELAY) router_blame_heard(r, r->piece_us);
+        if (r->state == ROUTER_SEND || r->state == ROUTER_HEAD) router_attempt_watch(r, now);
     }
-    for (struct forwarded *f = p->all; f; f = f->next) {
-        if (!f->booked) continue;
-        int64_t quiet = (now - f->told_us) / 1000, third = f->pool->lease / 3;
-        bool more = f->answering && router_stream_tokens(&f->stream) > f->told_tokens;
-        int64_t wait = more ? TELL_TOKENS_MS : TELL_ALIVE_MS;
-        if (quiet >= (third && third < wait ? third : wait))
-            proxy_update(f, f->answering && f->stream.events);
-    }
+    for (struct kvr_list_item *i = all->next; i != all; i = i->next)
+        router_booking_renew((struct router_request *)i, now);
 }
 
 static struct upstream_options upstream_options_of(const struct options *o) {
     return (struct upstream_options){.connect_ms = o->connect_timeout,
                                      .head_ms = o->answer_timeout,
                                      .idle_ms = o->silence_timeout,
-                                     .keep_ms =
-                                         4000, // less than the 5 s after which engines end it
-                                     .keep_most = 256};
+                                     .keep_ms = KEEP_MS,
+                                     .keep_most = KEEP_CONNECTIONS};
 }
 
-struct proxy *proxy_new(struct router *r) {
+struct router_proxy *proxy_new(struct router *r) {
     static const struct timeval every = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
     struct upstream_options o = upstream_options_of(&r->options);
-    struct proxy *p = calloc(1, sizeof *p);
+    struct router_proxy *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->router = r;
+    p->enter = enter;
     p->budget = r->options.retry_burst;
-    evutil_secure_rng_get_bytes(&p->dice, sizeof p->dice);
+    kvr_list_init(&p->requests);
+    evutil_secure_rng_get_bytes(&p->random, sizeof p->random);
     p->upstream = upstream_new(r->base, &o);
     p->circuits = p->upstream ? router_circuits_new(r, p->upstream) : NULL;
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
@@ -456,12 +168,12 @@ struct proxy *proxy_new(struct router *r) {
     return NULL;
 }
 
-void proxy_reload(struct proxy *p) {
+void proxy_reload(struct router_proxy *p) {
     struct upstream_options o = upstream_options_of(&p->router->options);
     upstream_change(p->upstream, &o);
 }
 
-void proxy_free(struct proxy *p) {
+void proxy_free(struct router_proxy *p) {
     if (!p) return;
     router_circuits_free(p->circuits);
     upstream_free(p->upstream);

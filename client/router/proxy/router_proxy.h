@@ -1,36 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The proxy: a request goes to the engine that the pool chooses, and the answer comes back as it is.
 //
-//   body ──> blocks ──> SELECT ──> engine ──> client        proxy.c ──> prompt.h ──> forward.c
+//   body ──> blocks ──> SELECT ──> engine ──> client
 //              │           ↑          │
 //          /tokenize       └──────────┘ nothing has come: another one
 //
-// Up to the first byte of the body of an answer a request can go to another engine, so the head waits
-// for that byte. From then on the client has it: what breaks off is made visible.
-//
-// The booking in the pool has an id of its own for each try (an id is used once), beginning with the
-// request's. It ends with the exchange, whoever ends that.
+// router_request.h has the states of a request; router_retry.h when another engine is tried. The booking
+// in the pool ends with the exchange, whoever ends that.
 #ifndef ROUTER_PROXY_H
 #define ROUTER_PROXY_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 struct router;
 struct exchange;
-struct proxy;
+struct router_proxy;
 
 // NULL: no memory.
-struct proxy *proxy_new(struct router *r);
-// After the exchanges have ended and before the event base goes. What the pools still owe an answer
-// for is given up by their end, so they go first.
-void proxy_free(struct proxy *p);
-void proxy_reload(struct proxy *p); // after the router's options were replaced
+struct router_proxy *proxy_new(struct router *r);
+// After the exchanges have ended and before the event base goes. What the pools still have to answer is
+// given up when they close, so they close first.
+void proxy_free(struct router_proxy *p);
+void proxy_reload(struct router_proxy *p); // after the router's options were replaced
 
 // Handlers of routes.
 void proxy_chat(struct exchange *x);
 void proxy_completion(struct exchange *x);
 void proxy_embedding(struct exchange *x);
-void proxy_models(struct exchange *x);
 
 #endif

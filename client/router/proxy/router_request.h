@@ -1,111 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
-// What proxy.c (from the request to the choice), tokens.c, forward.c (from the choice to the answer's
-// end) and models.c share.
-#ifndef ROUTER_PROXY_IMPL_H
-#define ROUTER_PROXY_IMPL_H
+// A request on its way through the proxy: a state machine.
+//
+//             ┌── the body has the blocks ──┐   ┌─1─┐  ┌─2─┐
+//             │                             v   v   │  v   │
+//   READ ─────┴──────> TOKENIZE ─────────> CHOOSE ──┴─> SEND ─────> HEAD ─────> RELAY ─────> DONE
+//                                           │   ^        │           │
+//                                           4   └───3────┴─────3─────┘
+//                                           v
+//                                       ABANDONED ─────────────────────────────────────────> DONE
+//
+//   1  Nobody but suspects is left: they may be chosen, too.
+//   2  A kept connection turned out to be over: the same engine, on a new one.
+//   3  The engine failed, and the client has seen nothing of it: another one (router_retry.h).
+//   4  The client left while the pool was choosing: what the pool books is still to be released.
+//   From each state to DONE: the client has its answer, or has left.
+//
+// What is done in a state stands in the file named after it; the table in router_proxy.c has the functions.
+// A state is left by router_request_move() and by nothing else; that checks the table of what may follow
+// what, and then calls the function of the new state. That may end the request, so nothing may be done
+// with a request after its move. One struct owns all that a request has, and one function frees it, on
+// entering DONE (router_cleanup.c).
+#ifndef ROUTER_REQUEST_H
+#define ROUTER_REQUEST_H
 
 #include <event2/event.h>
 #include <jansson.h>
 #include <kvroute/client.h>
 
+#include "client/common/list.h"
 #include "client/router/pools/router_circuit.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_prompt.h"
-#include "router_proxy.h"
 #include "client/router/router.h"
 #include "client/router/server.h"
-#include "router_stream.h"
 #include "client/router/upstream.h"
+#include "router_retry.h"
+#include "router_stream.h"
 
-enum { MOST_TRIES = 8, MOST_TARGET = 2048 }; // a target's bytes
+enum { ROUTER_MAX_TARGET = 2048 }; // bytes of a request's target
 
-struct proxy {
+enum router_state {
+    ROUTER_READ,      // what is asked, and of which pool
+    ROUTER_TOKENIZE,  // an engine is asked for the prompt's token ids
+    ROUTER_CHOOSE,    // the pool is asked for an engine
+    ROUTER_SEND,      // the engine gets the request, or has it and says nothing yet
+    ROUTER_HEAD,      // the head of its answer is here, and nothing of the body
+    ROUTER_RELAY,     // the client has the head, and gets what comes
+    ROUTER_ABANDONED, // only the pool's answer to SELECT is waited for
+    ROUTER_DONE,      // freed
+    ROUTER_STATES
+};
+
+struct router_request;
+
+// What requests share.
+struct router_proxy {
     struct router *router;
     struct upstream *upstream;
     struct router_circuits *circuits;
-    struct forwarded *all; // under way
+    void (*const *enter)(struct router_request *r); // by state; NULL: nothing is done
+    struct kvr_list_item requests;                  // under way
     struct event *tick;
     struct evbuffer *out; // pieces on their way
     double budget;        // retries that may be made now
-    uint64_t dice;        // for booking ids
+    uint64_t random;      // for booking ids
     size_t turn;          // which worker is asked next for tokens or models
 };
 
-// A request under way.
-struct forwarded {
-    struct proxy *proxy;
-    struct exchange *x; // NULL: it has ended, and only the pool's answer is waited for
+struct router_name {
+    size_t n;
+    char text[KVR_MAX_NAME];
+};
+
+struct router_request {
+    struct kvr_list_item link; // of the proxy's requests
+    struct router_proxy *proxy;
+    struct exchange *x; // NULL in ABANDONED
     struct pool *pool;
-    struct forwarded *prev, *next;
+    enum router_state state;
     enum router_prompt_kind kind;
-    json_t *json; // until its blocks are known, or /tokenize is asked; then only what salts them
-    struct evbuffer *question, *told; // for /tokenize, and what it has answered so far
-    char asked[KVR_MAX_NAME + 1];     // the worker that is asked, or was last
+
+    // READ, TOKENIZE: what the blocks are made of.
+    json_t *json; // the body; while an engine is asked, only what it isn't asked for
+    struct evbuffer *question, *response; // to /tokenize; what has come of its answer
+    char asked[KVR_MAX_NAME + 1];         // the worker that is asked, or was last
     unsigned n_asked;
+
+    // Up to RELAY: what is needed for one more try.
     struct router_prompt prompt;
     char *session; // its name; NULL: it is of none
     size_t session_size;
     char *headers; // for the engine; behind headers_size bytes, the rank
     size_t headers_size;
-    struct upstream_call *call;
-
-    // The choice.
-    char id[KVR_MAX_ID];
-    size_t id_size;
-    int64_t asked_us;
-    bool selecting, placed; // placed: there is a choice
-    bool booked, any;       // any: also workers that are suspected
-    char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
-    size_t worker_size;
-    uint32_t rank;
-    char tried[MOST_TRIES][KVR_MAX_NAME];
-    size_t tried_size[MOST_TRIES];
+    bool any; // workers that are suspected may be chosen, too
+    struct router_name tried[ROUTER_MAX_TRIES];
     unsigned n_tried;
-    unsigned n_sent; // of these, the ones that may have read the request
-    bool given_up;   // it was thought dead when it was chosen, and nobody else was left
-    bool fresh;      // the connection is to be a new one
-    bool turned;     // away by an engine that has too much to do
+    unsigned n_sent;  // engines that may have read the request
+    bool turned_away; // by an engine whose queue was full
     // The engine that failed with this request, to be blamed if another one answers it; "": none.
-    char accused[KVR_MAX_ADDR + 1], accused_name[KVR_MAX_NAME];
-    size_t accused_size;
+    char accused[KVR_MAX_ADDR + 1];
+    struct router_name accused_name;
     bool accused_reached;
 
-    // The answer.
-    const struct reply *reply; // its head has come
-    bool answering, good;      // the client has it; and it is no refusal
-    bool counted;              // how this try ended
-    struct router_stream stream;
-    int64_t booked_us;            // when the pool's choice came
+    // TOKENIZE, SEND, HEAD, RELAY: the call to an engine.
+    struct upstream_call *call; // NULL: it is over
+    const struct reply *reply;  // its head has come
+    bool fresh;                 // on a new connection, since a kept one was over
+
+    // SEND, HEAD, RELAY: the choice.
+    char id[KVR_MAX_ID]; // of the booking
+    size_t id_size;
+    int64_t asked_us;          // when the pool was
+    int64_t booked_us;         // when its answer came
+    bool booked;               // the pool knows of it
+    struct router_name worker; // n 0: there is no choice
+    char address[KVR_MAX_ADDR + 1];
+    uint32_t rank;
+    bool given_up; // it was thought dead when it was chosen, and nobody else was left
+    bool counted;  // how this try ended
     int64_t told_us, told_tokens; // what the pool was told last
-    int64_t piece_us;             // when the last piece came
+
+    // HEAD, RELAY: the answer.
+    struct router_stream stream;
+    int status;       // that the client has; 0: it has none
+    int64_t piece_us; // when the last piece came
 };
 
-static inline struct kvr_bytes forwarded_worker(const struct forwarded *f) {
-    return (struct kvr_bytes){f->worker, f->worker_size};
+static inline struct kvr_bytes router_name_bytes(const struct router_name *n) {
+    return (struct kvr_bytes){n->text, n->n};
 }
 
-// proxy.c
-void forwarded_free(struct forwarded *f); // its exchange has ended or is about to
-void proxy_select(struct forwarded *f);
-void proxy_release(struct forwarded *f); // the booking, if there is one
-void proxy_update(struct forwarded *f, bool prefilled);
-// The checks or the pool say that the engine that was chosen is dead.
-bool proxy_is_dead(const struct forwarded *f);
-void proxy_heard(const struct forwarded *f, int64_t now); // its engine has said something
-// Whether one more try is within the limits; takes it out of the budget.
-bool proxy_may_retry(struct forwarded *f);
-bool proxy_has_try(const struct forwarded *f);        // the same, whatever the budget is
-void proxy_retry(struct forwarded *f);                // leaves the engine out, and chooses again
-struct router_prompt_config proxy_how(const struct pool *pool); // how prompts become blocks there
-void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice is next
+// The worker that was chosen.
+static inline struct kvr_bytes router_request_worker(const struct router_request *r) {
+    return router_name_bytes(&r->worker);
+}
 
-// forward.c
-bool forward_prepare(struct forwarded *f); // false: no memory
-// The header line with the client's own key, where that is meant for the engines; to be freed. NULL: none.
-char *forward_key(const struct exchange *x);
-void forward(struct forwarded *f);
-// Looks at an engine that has said nothing of an answer yet: a silent one is probed, a dead one left for
-// another. *f may be over then.
-void forward_watch(struct forwarded *f, int64_t now);
+// It is in no state where it waits for anything: READ. NULL: no memory.
+struct router_request *router_request_new(struct router_proxy *p, struct exchange *x,
+                                          struct pool *pool, enum router_prompt_kind kind);
+void router_request_move(struct router_request *r, enum router_state to);
+// From READ or TOKENIZE to CHOOSE: the blocks are known, or can't be.
+void router_request_blocks_known(struct router_request *r);
+// To DONE. Returns the exchange, which is to be ended.
+struct exchange *router_request_end(struct router_request *r);
+// The same, and answers with an error.
+void router_request_refuse(struct router_request *r, int status, const char *code,
+                           const char *message);
+void router_request_forget_body(struct router_request *r); // what was only for the blocks
 
 #endif

@@ -167,7 +167,8 @@ void router_stream_end(struct router_stream *s, struct evbuffer *out) {
     evbuffer_add_buffer(out, s->held);
 }
 
-void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code, const char *message) {
+void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code,
+                         const char *message) {
     if (s->held) evbuffer_drain(s->held, evbuffer_get_length(s->held));
     evbuffer_add(out, "\n\n", 2 - s->ended);
     evbuffer_add_printf(

@@ -45,7 +45,8 @@ bool router_stream_pass(struct router_stream *s, struct evbuffer *in, struct evb
 // The answer is complete: what was held goes.
 void router_stream_end(struct router_stream *s, struct evbuffer *out);
 // The stream of events breaks off: what was held is dropped, and an event says so.
-void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code, const char *message);
+void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code,
+                         const char *message);
 // Tokens of the answer: what the engine says of them, else the events; -1: not known.
 int64_t router_stream_tokens(const struct router_stream *s);
 

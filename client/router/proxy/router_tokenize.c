@@ -1,85 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
-// See tokens.h.
+// See router_tokenize.h.
 #include "router_tokenize.h"
 
-#include "client/router/bytes.h"
-#include "client/common/log.h"
-#include "client/router/metrics.h"
-#include "router_request.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/log.h"
+#include "client/router/bytes.h"
+#include "client/router/metrics.h"
+#include "client/router/prompt/router_json.h"
+#include "router_headers.h"
+#include "router_request.h"
+
 enum {
-    MOST_ASKED = 2,
+    MAX_ASKED = 2,
     MUTE_MS = 2000, // after no answer
     NONE_S = 60,    // after one that says that there is no such path
-    MOST_TOLD = 64 << 20,
+    MAX_RESPONSE = 64 << 20,
 };
 
 // ---- Whom ----------------------------------------------------------------------------------------
 
-static bool is_askable(const struct forwarded *f, const struct pool_worker *w, int64_t now) {
+static bool is_askable(const struct router_request *r, const struct pool_worker *w, int64_t now) {
     struct kvr_bytes name = kvr_text(w->name);
     return w->state == KVR_READY && *w->addr && w->circuit == KVR_CLOSED &&
-           !router_circuit_is_open(f->proxy->circuits, f->pool, name) && w->here.mute_us <= now &&
-           strcmp(w->name, f->asked) != 0;
+           !router_circuit_is_open(r->proxy->circuits, r->pool, name) && w->here.mute_us <= now &&
+           strcmp(w->name, r->asked) != 0;
 }
 
-static struct pool_worker *next_askable(const struct forwarded *f) {
-    const struct pool *pool = f->pool;
+static struct pool_worker *next_askable(const struct router_request *r) {
+    const struct pool *pool = r->pool;
     int64_t now = now_us();
     for (size_t i = 0; i < pool->n_workers; i++) {
-        struct pool_worker *w = &pool->workers[f->proxy->turn++ % pool->n_workers];
-        if (is_askable(f, w, now)) return w;
+        struct pool_worker *w = &pool->workers[r->proxy->turn++ % pool->n_workers];
+        if (is_askable(r, w, now)) return w;
     }
     return NULL;
 }
 
-bool tokens_can(const struct forwarded *f) {
+bool router_tokenize_can(const struct router_request *r) {
     int64_t now = now_us();
-    for (size_t i = 0; i < f->pool->n_workers; i++)
-        if (is_askable(f, &f->pool->workers[i], now)) return true;
+    for (size_t i = 0; i < r->pool->n_workers; i++)
+        if (is_askable(r, &r->pool->workers[i], now)) return true;
     return false;
 }
 
-static void leave_alone(const struct forwarded *f, int64_t ms) {
-    struct pool_worker *w = pool_worker(f->pool, kvr_text(f->asked));
+static void leave_alone(const struct router_request *r, int64_t ms) {
+    struct pool_worker *w = pool_worker(r->pool, kvr_text(r->asked));
     if (w) w->here.mute_us = now_us() + ms * 1000;
 }
 
 // ---- What comes ----------------------------------------------------------------------------------
 
-static void ask(struct forwarded *f, bool again);
+static void ask(struct router_request *r, bool again);
 
-static void count(const struct forwarded *f, enum tokens_outcome how) {
-    metrics_tokens(f->proxy->router->metrics, how);
+static void count(const struct router_request *r, enum tokens_outcome how) {
+    metrics_tokens(r->proxy->router->metrics, how);
 }
 
 // This one didn't say; another may.
-static void ask_another(struct forwarded *f) {
-    f->reply = NULL;
-    f->fresh = false;
-    evbuffer_drain(f->told, evbuffer_get_length(f->told));
-    if (f->n_asked < MOST_ASKED)
-        ask(f, false);
+static void ask_another(struct router_request *r) {
+    r->reply = NULL;
+    r->fresh = false;
+    evbuffer_drain(r->response, evbuffer_get_length(r->response));
+    if (r->n_asked < MAX_ASKED)
+        ask(r, false);
     else
-        proxy_blocks_known(f);
+        router_request_blocks_known(r);
 }
 
-static void told_head(void *ctx, const struct reply *reply) {
-    ((struct forwarded *)ctx)->reply = reply;
+static void on_head(void *ctx, const struct reply *reply) {
+    ((struct router_request *)ctx)->reply = reply;
 }
 
-static void told_data(void *ctx, struct evbuffer *bytes) {
-    struct forwarded *f = ctx;
-    bytes_move(bytes, f->told, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
-    upstream_cancel(f->call);
-    f->call = NULL;
-    f->reply = NULL;
-    count(f, TOKENS_REFUSED);
-    proxy_blocks_known(f);
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct router_request *r = ctx;
+    bytes_move(bytes, r->response, evbuffer_get_length(bytes));
+    if (evbuffer_get_length(r->response) <= MAX_RESPONSE) return;
+    upstream_cancel(r->call);
+    r->call = NULL;
+    r->reply = NULL;
+    count(r, TOKENS_REFUSED);
+    router_request_blocks_known(r);
 }
 
 // Engines say "The model `x` does not exist." with the status that others have for the whole path.
@@ -93,64 +96,65 @@ static bool is_about_model(struct evbuffer *body) {
     return is;
 }
 
-static bool has_no_path(const struct forwarded *f, int status) {
-    return status == 405 || status == 501 || (status == 404 && !is_about_model(f->told));
+static bool has_no_path(const struct router_request *r, int status) {
+    return status == 405 || status == 501 || (status == 404 && !is_about_model(r->response));
 }
 
-static void told_end(void *ctx) {
-    struct forwarded *f = ctx;
-    struct router_prompt_config how = proxy_how(f->pool);
-    int status = f->reply->status;
-    f->call = NULL;
-    f->reply = NULL;
-    if (has_no_path(f, status)) {
-        log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize", f->pool->options.name,
-                 f->asked);
-        leave_alone(f, (int64_t)NONE_S * 1000);
-        count(f, TOKENS_NONE);
-        ask_another(f);
+static void on_end(void *ctx) {
+    struct router_request *r = ctx;
+    struct router_prompt_config how = router_pool_prompt_config(r->pool);
+    int status = r->reply->status;
+    r->call = NULL;
+    r->reply = NULL;
+    if (has_no_path(r, status)) {
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize",
+                     r->pool->options.name, r->asked);
+        leave_alone(r, (int64_t)NONE_S * 1000);
+        count(r, TOKENS_NONE);
+        ask_another(r);
     } else if (status >= 500) {
-        leave_alone(f, MUTE_MS);
-        count(f, TOKENS_FAILED);
-        ask_another(f);
+        leave_alone(r, MUTE_MS);
+        count(r, TOKENS_FAILED);
+        ask_another(r);
     } else {
-        bool good = status == 200 && router_tokenize_response(&f->prompt, f->told, f->json, &how);
-        count(f, good ? TOKENS_OK : TOKENS_REFUSED);
-        proxy_blocks_known(f);
+        bool good = status == 200 &&
+                    router_prompt_tokenize_response(&r->prompt, r->response, r->json, &how);
+        count(r, good ? TOKENS_OK : TOKENS_REFUSED);
+        router_request_blocks_known(r);
     }
 }
 
-static void told_failed(void *ctx, enum upstream_failure why) {
-    struct forwarded *f = ctx;
-    f->call = NULL;
-    f->reply = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
-        f->fresh = true;
-        ask(f, true);
+static void on_failed(void *ctx, enum upstream_failure why) {
+    struct router_request *r = ctx;
+    r->call = NULL;
+    r->reply = NULL;
+    if (why == UPSTREAM_STALE && !r->fresh) {
+        r->fresh = true;
+        ask(r, true);
         return;
     }
-    leave_alone(f, MUTE_MS);
-    count(f, TOKENS_FAILED);
-    ask_another(f);
+    leave_alone(r, MUTE_MS);
+    count(r, TOKENS_FAILED);
+    ask_another(r);
 }
 
 // ---- Asking --------------------------------------------------------------------------------------
 
 // Parsed, a body is many times as large as it came: while an engine is asked, only the question and
 // what matters for the answer are kept.
-static void make_question(struct forwarded *f) {
-    json_t *rest = router_tokenize_rest(f->json);
-    f->question = router_tokenize_request(f->kind, f->json);
-    f->told = evbuffer_new();
-    json_decref(f->json);
-    f->json = rest;
+static void make_question(struct router_request *r) {
+    json_t *rest = router_prompt_tokenize_rest(r->json);
+    r->question = router_prompt_tokenize_request(r->kind, r->json);
+    r->response = evbuffer_new();
+    json_decref(r->json);
+    r->json = rest;
 }
 
 // again: the same engine, on a new connection.
-static void ask(struct forwarded *f, bool again) {
-    static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
-    struct pool_worker *w = again ? pool_worker(f->pool, kvr_text(f->asked)) : next_askable(f);
-    char *key = forward_key(f->x), *lines = NULL;
+static void ask(struct router_request *r, bool again) {
+    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    struct pool_worker *w = again ? pool_worker(r->pool, kvr_text(r->asked)) : next_askable(r);
+    char *key = router_headers_authorization(r->x), *lines = NULL;
     static const char type[] = "Content-Type: application/json\r\n";
     if (key && (lines = malloc(sizeof type + strlen(key)))) {
         memcpy(lines, type, sizeof type);
@@ -160,21 +164,21 @@ static void ask(struct forwarded *f, bool again) {
                                        .method = "POST",
                                        .path = "/tokenize",
                                        .headers = lines ? lines : type,
-                                       .body = f->question,
-                                       .fresh = f->fresh,
-                                       .head_ms = TOKENS_MS};
+                                       .body = r->question,
+                                       .fresh = r->fresh,
+                                       .head_ms = ROUTER_TOKENIZE_MS};
     if (w && !again) {
-        snprintf(f->asked, sizeof f->asked, "%s", w->name);
-        f->n_asked++;
+        snprintf(r->asked, sizeof r->asked, "%s", w->name);
+        r->n_asked++;
     }
-    if (w && f->question && f->told)
-        f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
+    if (w && r->question && r->response)
+        r->call = upstream_start(r->proxy->upstream, &request, &port, r, NULL);
     free(lines);
     free(key);
-    if (!f->call) proxy_blocks_known(f);
+    if (!r->call) router_request_blocks_known(r);
 }
 
-void tokens_ask(struct forwarded *f) {
-    make_question(f);
-    ask(f, false);
+void router_tokenize_enter(struct router_request *r) {
+    make_question(r);
+    ask(r, false);
 }

@@ -5,7 +5,6 @@
 #include <kvroute/adapters/libevent.h>
 #include <stdio.h>
 
-#include "client/router/pools/router_release.h"
 #include "client/router/pools/router_pools.h"
 
 static struct event_base *base;
@@ -29,30 +28,30 @@ Test(owed, a_handle_with_too_much_under_way) {
         kvr_client_open("unix:///nowhere/at-all.sock?deadline=30", "pool", &o, why, sizeof why);
     cr_assert(p.client, "%s", why);
     cr_assert(kvr_client_info_async(p.client, on_answer, &answers) == KVR_CODE_OK);
-    owed_release(&p, kvr_text("a"));
-    owed_release(&p, kvr_text("b"));
-    owed_count(&p, kvr_client_report_async(p.client, kvr_text("w"), true, NULL, NULL));
-    cr_expect(p.unsent == 3 && p.owed);
-    owed_pay(&p); // still too much
-    cr_expect(p.owed != NULL);
+    router_pool_release(&p, kvr_text("a"));
+    router_pool_release(&p, kvr_text("b"));
+    router_pool_count(&p, kvr_client_report_async(p.client, kvr_text("w"), true, NULL, NULL));
+    cr_expect(p.unsent == 3 && p.releases.first);
+    router_release_retry(&p.releases, p.client); // still too much
+    cr_expect(p.releases.first != NULL);
     while (!answers)
         event_base_dispatch(base);
-    owed_pay(&p);
+    router_release_retry(&p.releases, p.client);
     kvr_client_stats(p.client, &st);
-    cr_expect(p.owed && st.calls == 2, "one at a time, %d", (int)st.calls);
-    for (int i = 0; p.owed; i++) {
+    cr_expect(p.releases.first && st.calls == 2, "one at a time, %d", (int)st.calls);
+    for (int i = 0; p.releases.first; i++) {
         struct timeval t = {0, 20000};
         cr_assert(i < 1000);
         event_base_loopexit(base, &t);
         event_base_dispatch(base);
-        owed_pay(&p);
+        router_release_retry(&p.releases, p.client);
     }
     kvr_client_stats(p.client, &st);
     cr_expect(st.calls == 3 && p.unsent == 3);
-    owed_release(&p, kvr_text("c")); // which the end takes along
-    cr_expect(p.owed != NULL);
-    owed_forget(&p);
-    cr_expect(!p.owed);
+    router_pool_release(&p, kvr_text("c")); // which the end takes along
+    cr_expect(p.releases.first != NULL);
+    router_release_drop(&p.releases);
+    cr_expect(!p.releases.first);
     kvr_client_close(p.client);
     event_base_free(base);
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// See router_blame.h.
+#include "router_blame.h"
+
+#include <string.h>
+
+#include "router_request.h"
+
+enum { FULL_MS = 1000, SILENT_MS = 1000 };
+
+static struct pool_worker *worker_of(const struct router_request *r) {
+    return pool_worker(r->pool, router_request_worker(r));
+}
+
+void router_blame_failure(struct router_request *r, enum router_failure what) {
+    struct router_circuits *c = r->proxy->circuits;
+    struct kvr_bytes worker = router_request_worker(r);
+    if (what == ROUTER_FAILURE_CONNECT) {
+        router_circuit_failed(c, r->pool, worker, r->address, false);
+        return;
+    }
+    if (!*r->accused) {
+        memcpy(r->accused, r->address, sizeof r->accused);
+        r->accused_name = r->worker;
+        r->accused_reached = what == ROUTER_FAILURE_5XX;
+    }
+    if (what != ROUTER_FAILURE_5XX) router_circuit_doubt(c, r->pool, worker, r->address);
+}
+
+void router_blame_accused(struct router_request *r) {
+    if (!*r->accused) return;
+    router_circuit_failed(r->proxy->circuits, r->pool, router_name_bytes(&r->accused_name),
+                          r->accused, r->accused_reached);
+    *r->accused = 0;
+}
+
+void router_blame_full(struct router_request *r) {
+    struct pool_worker *w = worker_of(r);
+    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
+}
+
+bool router_blame_is_dead(const struct router_request *r) {
+    const struct pool *p = r->pool;
+    const struct pool_worker *w = worker_of(r);
+    bool left = !w && p->seen_us > r->booked_us;
+    return left || (w && w->circuit == KVR_OPEN) ||
+           router_circuit_is_open(r->proxy->circuits, p, router_request_worker(r));
+}
+
+void router_blame_silence(struct router_request *r, int64_t now) {
+    const struct pool_worker *w = worker_of(r);
+    int64_t since = w && w->here.heard_us > r->booked_us ? w->here.heard_us : r->booked_us;
+    if (now - since > (int64_t)SILENT_MS * 1000)
+        router_circuit_doubt(r->proxy->circuits, r->pool, router_request_worker(r), r->address);
+}
+
+void router_blame_heard(const struct router_request *r, int64_t now) {
+    struct pool_worker *w = worker_of(r);
+    if (w && w->here.heard_us < now) w->here.heard_us = now;
+}

@@ -3,6 +3,7 @@
 #include "routes.h"
 
 #include "client/router/api/router_advice.h"
+#include "client/router/api/router_workers.h"
 #include "client/router/proxy/router_models.h"
 #include "client/router/proxy/router_proxy.h"
 #include "health.h"
@@ -15,7 +16,7 @@ const struct route routes[] = {
     {"/v1/release", HTTP_POST, advise_release, "release", 0},
     {"/v1/score", HTTP_POST, advise_score, "score", 0},
     {"/v1/report", HTTP_POST, advise_report, "report", 0},
-    {"/v1/workers", HTTP_GET, advise_workers, "workers", 0},
+    {"/v1/workers", HTTP_GET, router_workers_list, "workers", 0},
     {"/v1/status", HTTP_GET, status_handle, "status", ROUTE_DRAINING},
     {"/", HTTP_GET, page_handle, "page", ROUTE_OPEN | ROUTE_DRAINING},
     {"/healthz", HTTP_GET, healthz_handle, "healthz", ROUTE_OPEN | ROUTE_DRAINING},

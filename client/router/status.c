@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "client/router/api/router_advice.h"
+#include "client/router/api/router_workers.h"
 #include "client/router/pools/router_pools.h"
 #include "metrics.h"
 #include "page.h"
@@ -19,7 +19,7 @@ void status_handle(struct exchange *x) {
     metrics_sums(r->metrics, &sums);
     server_stats(r->server, &st); // one of the requests is this
     for (const struct pool *p = pools_first(r->pools); p; p = p->next)
-        json_array_append_new(pools, advise_pool_json(p));
+        json_array_append_new(pools, router_workers_pool(p));
     exchange_header_set(x, "Cache-Control", "no-store");
     exchange_json(x, 200,
                   json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "version", KVROUTE_VERSION,

@@ -14,6 +14,7 @@
 #include "client/router/router.h"
 #include "client/router/server.h"
 #include "router_advice_body.h"
+#include "router_workers.h"
 
 // A call under way. It outlives the exchange when the client leaves.
 struct advice {
@@ -286,14 +287,12 @@ void advise_release(struct exchange *x) {
 
 // ---- REPORT --------------------------------------------------------------------------------------
 
-static const char *const circuits[] = {"closed", "open", "half-open"};
-
 static void on_reported(void *ctx, const struct kvr_result *r) {
     struct exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(
-            x, 200,
-            json_pack("{s:s,s:b}", "circuit", circuits[r->circuit], "degraded", r->degraded));
+        exchange_json(x, 200,
+                      json_pack("{s:s,s:b}", "circuit", router_workers_circuit(r->circuit),
+                                "degraded", r->degraded));
 }
 
 void advise_report(struct exchange *x) {
@@ -305,43 +304,4 @@ void advise_report(struct exchange *x) {
           : KVR_CODE_NOMEM;
     router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
-}
-
-// ---- Workers -------------------------------------------------------------------------------------
-
-static json_t *worker_json(const struct pool_worker *w) {
-    static const char *const states[] = {"ready", "draining", "expired"};
-    json_t *labels = w->labels ? json_incref(w->labels) : json_array();
-    return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}",
-                     "worker", router_json_text(kvr_text(w->name)), "address",
-                     router_json_text(kvr_text(w->addr)), "state", states[w->state], "circuit",
-                     circuits[w->circuit], "ranks", (int)w->ranks, "capacity",
-                     (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
-                     (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
-                     "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests",
-                     (json_int_t)w->requests, "prefill_tokens", (json_int_t)w->prefill_tokens,
-                     "decode_blocks", (json_int_t)w->decode_blocks, "ttft", w->ttft, "tpot",
-                     w->tpot, "speed", w->speed, "labels", labels);
-}
-
-json_t *advise_pool_json(const struct pool *p) {
-    json_t *workers = json_array();
-    for (size_t i = 0; i < p->n_workers; i++)
-        json_array_append_new(workers, worker_json(&p->workers[i]));
-    return json_pack(
-        "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
-        p->options.models, "block_size", (int)p->block_size, "degraded", pool_degraded(p), "age_ms",
-        (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
-        (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
-        "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
-        (json_int_t)p->overlap_blocks, "expected_blocks", (json_int_t)p->expected_blocks, "version",
-        (json_int_t)p->version, "workers", workers);
-}
-
-// Of all pools, as last seen: at most `refresh` old while Redis is there.
-void advise_workers(struct exchange *x) {
-    json_t *pools = json_array();
-    for (const struct pool *p = pools_first(x->router->pools); p; p = p->next)
-        json_array_append_new(pools, advise_pool_json(p));
-    exchange_json(x, 200, json_pack("{s:o}", "pools", pools));
 }

@@ -4,19 +4,12 @@
 #ifndef ROUTER_ADVICE_H
 #define ROUTER_ADVICE_H
 
-#include <jansson.h>
-
 struct exchange;
-struct pool;
-
-// A pool and its workers, as /v1/workers tells of them.
-json_t *advise_pool_json(const struct pool *p);
 
 void advise_select(struct exchange *x);
 void advise_score(struct exchange *x);
 void advise_update(struct exchange *x);
 void advise_release(struct exchange *x);
 void advise_report(struct exchange *x);
-void advise_workers(struct exchange *x);
 
 #endif

@@ -11,11 +11,11 @@
 #include "client/router/upstream.h"
 #include "router_pools.h"
 
-enum { MAX_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
+enum { CIRCUIT_MAX_SUSPECTS = 1024, CIRCUIT_PROBE_MS = 2000, CIRCUIT_FORGET_S = 600 };
 
-struct suspect {
+struct circuit_suspect {
     struct router_circuits *circuits;
-    struct suspect *next;
+    struct circuit_suspect *next;
     char pool[sizeof((struct pool_options *)0)->name];
     char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
     size_t worker_size;
@@ -29,30 +29,30 @@ struct suspect {
 struct router_circuits {
     struct router *router;
     struct upstream *upstream;
-    struct suspect *first;
+    struct circuit_suspect *first;
     size_t n;
     struct event *tick;
 };
 
-static struct kvr_bytes name_of(const struct suspect *s) {
+static struct kvr_bytes name_of(const struct circuit_suspect *s) {
     return (struct kvr_bytes){s->worker, s->worker_size};
 }
 
-static bool is_of(const struct suspect *s, const struct pool *p, struct kvr_bytes worker) {
+static bool is_of(const struct circuit_suspect *s, const struct pool *p, struct kvr_bytes worker) {
     return s->worker_size == worker.n && !memcmp(s->worker, worker.p, worker.n) &&
            !strcmp(s->pool, p->options.name);
 }
 
-static struct suspect **find(struct router_circuits *c, const struct pool *p,
-                             struct kvr_bytes worker) {
-    struct suspect **at = &c->first;
+static struct circuit_suspect **find(struct router_circuits *c, const struct pool *p,
+                                     struct kvr_bytes worker) {
+    struct circuit_suspect **at = &c->first;
     while (*at && !is_of(*at, p, worker))
         at = &(*at)->next;
     return at;
 }
 
-static void forget(struct router_circuits *c, struct suspect **at) {
-    struct suspect *s = *at;
+static void forget(struct router_circuits *c, struct circuit_suspect **at) {
+    struct circuit_suspect *s = *at;
     upstream_cancel(s->probe);
     *at = s->next;
     c->n--;
@@ -76,18 +76,19 @@ static void wait_for_tick(struct router_circuits *c) {
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
-static void failed_again(struct suspect *s) {
+static void failed_again(struct circuit_suspect *s) {
     if (++s->failures == ROUTER_CIRCUIT_FAILURES)
         kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
 }
 
 // NULL: there are too many, or no memory.
-static struct suspect *suspect_new(struct router_circuits *c, const struct pool *p,
-                                   struct kvr_bytes worker, const char *address) {
+static struct circuit_suspect *suspect_new(struct router_circuits *c, const struct pool *p,
+                                           struct kvr_bytes worker, const char *address) {
     size_t n = strlen(address);
-    struct suspect *s = c->n < MAX_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
-                            ? calloc(1, sizeof *s)
-                            : NULL;
+    struct circuit_suspect *s =
+        c->n < CIRCUIT_MAX_SUSPECTS && n < sizeof s->address && worker.n <= sizeof s->worker
+            ? calloc(1, sizeof *s)
+            : NULL;
     if (!s) return NULL;
     s->circuits = c;
     memcpy(s->pool, p->options.name, sizeof s->pool);
@@ -103,7 +104,7 @@ static struct suspect *suspect_new(struct router_circuits *c, const struct pool 
 
 void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                            const char *address, bool reached) {
-    struct suspect *s = *find(c, p, worker);
+    struct circuit_suspect *s = *find(c, p, worker);
     report(p, worker, false);
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
     failed_again(s);
@@ -113,7 +114,7 @@ void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr
 }
 
 void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_bytes worker) {
-    struct suspect **at = c->first ? find(c, p, worker) : NULL;
+    struct circuit_suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
@@ -127,7 +128,7 @@ void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_b
 
 bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p,
                             struct kvr_bytes worker) {
-    for (const struct suspect *s = c->first; s; s = s->next)
+    for (const struct circuit_suspect *s = c->first; s; s = s->next)
         if (is_of(s, p, worker)) return s->failures >= ROUTER_CIRCUIT_FAILURES;
     return false;
 }
@@ -135,7 +136,7 @@ bool router_circuit_is_open(const struct router_circuits *c, const struct pool *
 size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p,
                                struct kvr_bytes *out, size_t n) {
     size_t found = 0;
-    for (const struct suspect *s = c->first; s && found < n; s = s->next)
+    for (const struct circuit_suspect *s = c->first; s && found < n; s = s->next)
         if (s->failures >= ROUTER_CIRCUIT_FAILURES && !strcmp(s->pool, p->options.name))
             out[found++] = name_of(s);
     return found;
@@ -143,10 +144,10 @@ size_t router_circuit_suspects(const struct router_circuits *c, const struct poo
 
 // ---- Probes --------------------------------------------------------------------------------------
 
-static void probe(struct suspect *s);
+static void probe(struct circuit_suspect *s);
 
 static void on_head(void *ctx, const struct reply *reply) {
-    struct suspect *s = ctx;
+    struct circuit_suspect *s = ctx;
     s->status = reply->status;
 }
 
@@ -154,14 +155,14 @@ static void on_end(void *ctx);
 
 // The head has said all; a body that goes on and on isn't waited for.
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    struct suspect *s = ctx;
+    struct circuit_suspect *s = ctx;
     (void)bytes;
     upstream_cancel(s->probe);
     on_end(ctx);
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {
-    struct suspect *s = ctx;
+    struct circuit_suspect *s = ctx;
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
     if (s->failures < ROUTER_CIRCUIT_FAILURES) failed_again(s);
@@ -176,7 +177,7 @@ static bool is_alive(int status) {
 }
 
 static void on_end(void *ctx) {
-    struct suspect *s = ctx;
+    struct circuit_suspect *s = ctx;
     struct router_circuits *c = s->circuits;
     struct pool *p = pools_named(c->router->pools, s->pool);
     if (!is_alive(s->status) || !p) {
@@ -189,20 +190,20 @@ static void on_end(void *ctx) {
 
 static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
 
-static void probe(struct suspect *s) {
+static void probe(struct circuit_suspect *s) {
     struct upstream_request request = {.address = s->address,
                                        .method = "GET",
                                        .path = s->circuits->router->options.health,
                                        .fresh = true,
-                                       .head_ms = PROBE_PATIENCE_MS};
+                                       .head_ms = CIRCUIT_PROBE_MS};
     s->status = 0;
     s->probe = upstream_start(s->circuits->upstream, &request, &port, s, NULL);
 }
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
-static bool is_over(struct router_circuits *c, const struct suspect *s, int64_t now) {
+static bool is_over(struct router_circuits *c, const struct circuit_suspect *s, int64_t now) {
     const struct pool *p = pools_named(c->router->pools, s->pool);
-    if (!p || now - s->since_us > (int64_t)FORGET_S * 1000000) return true;
+    if (!p || now - s->since_us > (int64_t)CIRCUIT_FORGET_S * 1000000) return true;
     return p->seen_us > s->since_us && !pool_worker(p, name_of(s));
 }
 
@@ -211,8 +212,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     int64_t now = now_us();
     (void)fd;
     (void)what;
-    for (struct suspect **at = &c->first; *at;) {
-        struct suspect *s = *at;
+    for (struct circuit_suspect **at = &c->first; *at;) {
+        struct circuit_suspect *s = *at;
         if (is_over(c, s, now)) {
             forget(c, at);
             continue;
@@ -229,7 +230,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
 void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
                           const char *address) {
     if (*find(c, p, worker)) return;
-    struct suspect *s = suspect_new(c, p, worker, address);
+    struct circuit_suspect *s = suspect_new(c, p, worker, address);
     if (s) probe(s);
     wait_for_tick(c);
 }

@@ -12,8 +12,8 @@
 #include "client/router/router.h"
 #include "client/router/server.h"
 
-enum { TROUBLE_S = 5 };    // a refusal that isn't repeated for so long is over
-enum { RETIRE_LOOKS = 3 }; // a retired pool is closed when it was quiet for so many looks
+enum { POOL_TROUBLE_S = 5 };        // a refusal that isn't repeated for so long is over
+enum { POOL_RETIRE_REFRESHES = 3 }; // a retired pool is closed when it was quiet for so many looks
 
 struct pools {
     struct router *router;
@@ -161,7 +161,7 @@ static void close_retired(struct pools *s) {
         router_release_retry(&p->releases, p->client);
         kvr_client_stats(p->client, &st);
         p->quiet = p->uses || p->releases.first || st.pending ? 0 : p->quiet + 1;
-        if (p->quiet < RETIRE_LOOKS) {
+        if (p->quiet < POOL_RETIRE_REFRESHES) {
             at = &p->next;
             continue;
         }
@@ -460,7 +460,7 @@ const char *pool_trouble(const struct pool *p) {
     if (p->last != KVR_CODE_OK) return kvr_code_name(p->last);
     for (size_t i = 0; i < 2; i++)
         if (p->refuses[i] != KVR_CODE_OK &&
-            now_us() - p->refused_us[i] < (int64_t)TROUBLE_S * 1000000)
+            now_us() - p->refused_us[i] < (int64_t)POOL_TROUBLE_S * 1000000)
             return kvr_code_name(p->refuses[i]);
     return p->seen_us ? NULL : "not seen yet";
 }

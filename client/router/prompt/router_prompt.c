@@ -9,7 +9,7 @@
 
 #include "router_json.h"
 
-enum { MAX_CHOICES = 128 };
+enum { PROMPT_MAX_CHOICES = 128 };
 
 void router_prompt_free(struct router_prompt *p) {
     free(p->hashes);
@@ -69,7 +69,7 @@ static bool hash_ids(struct router_prompt *p, const json_t *ids, uint64_t salt,
 
 // Pieces of a text, hashed as they come: nothing is put together in memory but the piece that is
 // not full yet.
-struct pieces {
+struct text_pieces {
     XXH3_state_t *state; // NULL: only counting
     uint64_t salt;
     size_t size, filled; // bytes of a piece; of the present one
@@ -79,7 +79,7 @@ struct pieces {
     bool failed;
 };
 
-static void end_piece(struct pieces *t) {
+static void end_piece(struct text_pieces *t) {
     if (t->n == t->room) {
         size_t room = t->room ? 2 * t->room : 64;
         uint64_t *more = realloc(t->hashes, room * sizeof *more);
@@ -97,7 +97,7 @@ static void end_piece(struct pieces *t) {
     XXH3_64bits_reset_withSeed(t->state, t->salt);
 }
 
-static void put(struct pieces *t, const char *bytes, size_t n) {
+static void put(struct text_pieces *t, const char *bytes, size_t n) {
     t->bytes += (int64_t)n;
     if (!t->state) return;
     while (n && !t->failed && t->n < KVR_MAX_BLOCKS) {
@@ -111,7 +111,7 @@ static void put(struct pieces *t, const char *bytes, size_t n) {
 }
 
 // Every value ends with a byte that no text has, so that "ab" "c" isn't "a" "bc".
-static void put_text(struct pieces *t, const json_t *text) {
+static void put_text(struct text_pieces *t, const json_t *text) {
     put(t, json_string_value(text), json_string_length(text));
     put(t, "\xff", 1);
 }
@@ -121,7 +121,7 @@ static int put_dumped(const char *bytes, size_t n, void *pieces) {
     return 0;
 }
 
-static void put_json(struct pieces *t, const json_t *value) {
+static void put_json(struct text_pieces *t, const json_t *value) {
     if (json_is_string(value)) {
         put_text(t, value);
         return;
@@ -130,7 +130,7 @@ static void put_json(struct pieces *t, const json_t *value) {
     put(t, "\xff", 1);
 }
 
-static void put_content(struct pieces *t, const json_t *content) {
+static void put_content(struct text_pieces *t, const json_t *content) {
     size_t i;
     json_t *part;
     if (!json_is_array(content)) {
@@ -144,7 +144,7 @@ static void put_content(struct pieces *t, const json_t *content) {
 }
 
 // What a template makes text of; of what else there is, ids and the like, it doesn't.
-static void put_message(struct pieces *t, const json_t *message) {
+static void put_message(struct text_pieces *t, const json_t *message) {
     static const char *const others[] = {"name", "reasoning_content", "tool_calls", "tool_call_id"};
     const json_t *role = json_object_get(message, "role");
     const json_t *content = json_object_get(message, "content");
@@ -157,7 +157,7 @@ static void put_message(struct pieces *t, const json_t *message) {
     }
 }
 
-static void put_chat(struct pieces *t, const json_t *body) {
+static void put_chat(struct text_pieces *t, const json_t *body) {
     const json_t *tools = json_object_get(body, "tools");
     const json_t *messages = json_object_get(body, "messages");
     size_t i;
@@ -178,9 +178,9 @@ static int64_t number_of(const json_t *body, const char *name, int64_t most) {
 // is in max_tokens, and the mean of late ones, which the pool knows, is a better guess than that.
 // agent_hints.osl is how Dynamo's clients say what they expect.
 static int64_t answer_length(const json_t *body) {
-    const int64_t limit = KVR_MAX_TOKENS / MAX_CHOICES;
+    const int64_t limit = KVR_MAX_TOKENS / PROMPT_MAX_CHOICES;
     const json_t *hints = json_object_get(json_object_get(body, "nvext"), "agent_hints");
-    int64_t n = number_of(body, "n", MAX_CHOICES);
+    int64_t n = number_of(body, "n", PROMPT_MAX_CHOICES);
     int64_t each = number_of(hints, "osl", limit);
     int64_t most = number_of(body, "max_completion_tokens", limit);
     if (!most) most = number_of(body, "max_tokens", limit);
@@ -191,15 +191,15 @@ static int64_t answer_length(const json_t *body) {
 }
 
 // Of several prompts the first one is looked at; the length of the others is counted.
-struct source {
+struct prompt_source {
     const json_t *ids;  // or NULL
     const json_t *text; // or NULL
     const json_t *all;  // the array that they are the first of; NULL: alone
 };
 
-static struct source source_of(enum router_prompt_kind kind, const json_t *body) {
+static struct prompt_source source_of(enum router_prompt_kind kind, const json_t *body) {
     const json_t *given = json_object_get(body, "prompt_token_ids");
-    struct source s = {0};
+    struct prompt_source s = {0};
     if (!json_is_array(given) && kind != ROUTER_PROMPT_CHAT)
         given = json_object_get(body, kind == ROUTER_PROMPT_EMBEDDING ? "input" : "prompt");
     const json_t *first = json_array_get(given, 0);
@@ -224,7 +224,8 @@ static int64_t tokens_in(int64_t bytes, const struct router_prompt_config *how) 
     return (int64_t)((double)bytes * how->block_size / (double)chunk_of(how) + 0.999);
 }
 
-static int64_t length_of_all(const struct source *s, const struct router_prompt_config *how) {
+static int64_t length_of_all(const struct prompt_source *s,
+                             const struct router_prompt_config *how) {
     int64_t tokens = 0;
     size_t i;
     json_t *one;
@@ -236,8 +237,8 @@ static int64_t length_of_all(const struct source *s, const struct router_prompt_
 }
 
 static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
-                      const struct source *s, const struct router_prompt_config *how) {
-    struct pieces t = {.salt = salt_of(body, how), .size = chunk_of(how)};
+                      const struct prompt_source *s, const struct router_prompt_config *how) {
+    struct text_pieces t = {.salt = salt_of(body, how), .size = chunk_of(how)};
     if (how->way == ROUTER_PROMPT_TEXT && how->block_size) {
         if (!(t.state = XXH3_createState())) return false;
         XXH3_64bits_reset_withSeed(t.state, t.salt);
@@ -260,7 +261,7 @@ static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, con
 
 bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
                         const struct router_prompt_config *how) {
-    struct source s = source_of(kind, body);
+    struct prompt_source s = source_of(kind, body);
     *p = (struct router_prompt){.stream = json_is_true(json_object_get(body, "stream"))};
     bool good;
     if (s.ids) {
@@ -342,7 +343,7 @@ struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, co
             copy_field(question, body, chat[i]);
         add_template_fields(question, body);
     } else {
-        const struct source s = source_of(kind, body);
+        const struct prompt_source s = source_of(kind, body);
         json_object_set(question, "prompt", (json_t *)s.text);
         copy_field(question, body, "add_special_tokens");
     }

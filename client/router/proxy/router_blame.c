@@ -6,7 +6,7 @@
 
 #include "router_request.h"
 
-enum { FULL_MS = 1000, SILENT_MS = 1000 };
+enum { ENGINE_FULL_MS = 1000, ENGINE_SILENT_MS = 1000 };
 
 static struct pool_worker *worker_of(const struct router_request *r) {
     return pool_worker(r->pool, router_request_worker(r));
@@ -36,7 +36,7 @@ void router_blame_accused(struct router_request *r) {
 
 void router_blame_full(struct router_request *r) {
     struct pool_worker *w = worker_of(r);
-    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
+    if (w) w->here.full_us = now_us() + (int64_t)ENGINE_FULL_MS * 1000;
 }
 
 bool router_blame_is_dead(const struct router_request *r) {
@@ -50,7 +50,7 @@ bool router_blame_is_dead(const struct router_request *r) {
 void router_blame_silence(struct router_request *r, int64_t now) {
     const struct pool_worker *w = worker_of(r);
     int64_t since = w && w->here.heard_us > r->booked_us ? w->here.heard_us : r->booked_us;
-    if (now - since > (int64_t)SILENT_MS * 1000)
+    if (now - since > (int64_t)ENGINE_SILENT_MS * 1000)
         router_circuit_doubt(r->proxy->circuits, r->pool, router_request_worker(r), r->address);
 }
 

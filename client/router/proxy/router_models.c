@@ -10,7 +10,7 @@
 #include "router_headers.h"
 #include "router_request.h"
 
-enum { PATIENCE_MS = 2000, MAX_BYTES = 4 << 20 };
+enum { MODELS_TIMEOUT_MS = 2000, MODELS_MAX_BYTES = 4 << 20 };
 
 struct models_source {
     struct models_query *query;
@@ -118,7 +118,7 @@ static void on_head(void *ctx, const struct reply *r) {
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct models_source *q = ctx;
     bytes_move(bytes, q->bytes, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(q->bytes) <= MAX_BYTES) return;
+    if (evbuffer_get_length(q->bytes) <= MODELS_MAX_BYTES) return;
     upstream_cancel(q->call);
     answered(q, false);
 }
@@ -155,7 +155,7 @@ static bool ask_next(struct models_source *q) {
                                        .path = "/v1/models",
                                        .headers = g->headers,
                                        .fresh = true,
-                                       .head_ms = PATIENCE_MS};
+                                       .head_ms = MODELS_TIMEOUT_MS};
     q->status = 0;
     if (!q->bytes) return false;
     evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));

@@ -20,9 +20,9 @@
 #include "router_tokenize.h"
 
 enum {
-    TICK_MS = 250,
-    KEEP_MS = 4000, // less than the 5 s after which engines end an unused connection
-    KEEP_CONNECTIONS = 256,
+    PROXY_TICK_MS = 250,
+    PROXY_KEEP_MS = 4000, // less than the 5 s after which engines end an unused connection
+    PROXY_KEEP_CONNECTIONS = 256,
 };
 
 // What is done on entering a state.
@@ -145,12 +145,12 @@ static struct upstream_options upstream_options_of(const struct options *o) {
     return (struct upstream_options){.connect_ms = o->connect_timeout,
                                      .head_ms = o->answer_timeout,
                                      .idle_ms = o->silence_timeout,
-                                     .keep_ms = KEEP_MS,
-                                     .keep_most = KEEP_CONNECTIONS};
+                                     .keep_ms = PROXY_KEEP_MS,
+                                     .keep_most = PROXY_KEEP_CONNECTIONS};
 }
 
 struct router_proxy *proxy_new(struct router *r) {
-    static const struct timeval every = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
+    static const struct timeval every = {PROXY_TICK_MS / 1000, PROXY_TICK_MS % 1000 * 1000};
     struct upstream_options o = upstream_options_of(&r->options);
     struct router_proxy *p = calloc(1, sizeof *p);
     if (!p) return NULL;

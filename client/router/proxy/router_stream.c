@@ -9,7 +9,7 @@
 #include "client/router/bytes.h"
 
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
-enum { WORD = 5, SKIP };
+enum { SEEN_WORD = 5, SEEN_ALL };
 
 void router_stream_begin(struct router_stream *s, bool events) {
     *s = (struct router_stream){.events = events, .ended = 2};
@@ -24,17 +24,17 @@ void router_stream_free(struct router_stream *s) {
 
 static void count_events(struct router_stream *s, const char *bytes, size_t n) {
     for (const char *p = bytes, *end = bytes + n; p < end; p++) {
-        if (s->at == SKIP) {
+        if (s->at == SEEN_ALL) {
             p = memchr(p, '\n', (size_t)(end - p));
             if (!p) return;
         }
         if (*p == '\n')
             s->at = 0;
-        else if (s->at < WORD)
-            s->at = *p == "data:"[s->at] ? s->at + 1 : SKIP;
+        else if (s->at < SEEN_WORD)
+            s->at = *p == "data:"[s->at] ? s->at + 1 : SEEN_ALL;
         else if (*p != ' ') {
             s->n_events += *p == '{';
-            s->at = SKIP;
+            s->at = SEEN_ALL;
         }
     }
 }
@@ -50,13 +50,14 @@ static void count_ends(struct router_stream *s, const char *bytes, size_t n) {
 }
 
 static const char usage_name[] = "completion_tokens";
-enum { NAME_LEN = sizeof usage_name - 1 };
+enum { USAGE_NAME_LENGTH = sizeof usage_name - 1 };
 
 static enum router_usage_state in_text(struct router_stream *s, char c) {
     if (c == '\n') return ROUTER_USAGE_OUTSIDE; // JSON has none in texts: the line wasn't JSON
-    if (c == '"') return s->matched == NAME_LEN ? ROUTER_USAGE_NAMED : ROUTER_USAGE_OUTSIDE;
-    bool goes_on = s->matched < NAME_LEN && c == usage_name[s->matched];
-    s->matched = goes_on ? s->matched + 1 : NAME_LEN + 1;
+    if (c == '"')
+        return s->matched == USAGE_NAME_LENGTH ? ROUTER_USAGE_NAMED : ROUTER_USAGE_OUTSIDE;
+    bool goes_on = s->matched < USAGE_NAME_LENGTH && c == usage_name[s->matched];
+    s->matched = goes_on ? s->matched + 1 : USAGE_NAME_LENGTH + 1;
     return c == '\\' ? ROUTER_USAGE_ESCAPED : ROUTER_USAGE_TEXT;
 }
 

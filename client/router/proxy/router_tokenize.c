@@ -14,10 +14,10 @@
 #include "router_request.h"
 
 enum {
-    MAX_ASKED = 2,
-    MUTE_MS = 2000, // after no answer
-    NONE_S = 60,    // after one that says that there is no such path
-    MAX_RESPONSE = 64 << 20,
+    TOKENIZE_MAX_ASKED = 2,
+    TOKENIZE_MUTE_MS = 2000, // after no answer
+    TOKENIZE_NONE_S = 60,    // after one that says that there is no such path
+    TOKENIZE_MAX_RESPONSE = 64 << 20,
 };
 
 // ---- Whom ----------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ static void ask_another(struct router_request *r) {
     r->reply = NULL;
     r->fresh = false;
     evbuffer_drain(r->response, evbuffer_get_length(r->response));
-    if (r->n_asked < MAX_ASKED)
+    if (r->n_asked < TOKENIZE_MAX_ASKED)
         ask(r, false);
     else
         router_request_blocks_known(r);
@@ -77,7 +77,7 @@ static void on_head(void *ctx, const struct reply *reply) {
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct router_request *r = ctx;
     bytes_move(bytes, r->response, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(r->response) <= MAX_RESPONSE) return;
+    if (evbuffer_get_length(r->response) <= TOKENIZE_MAX_RESPONSE) return;
     upstream_cancel(r->call);
     r->call = NULL;
     r->reply = NULL;
@@ -109,11 +109,11 @@ static void on_end(void *ctx) {
     if (has_no_path(r, status)) {
         kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize",
                      r->pool->options.name, r->asked);
-        leave_alone(r, (int64_t)NONE_S * 1000);
+        leave_alone(r, (int64_t)TOKENIZE_NONE_S * 1000);
         count(r, TOKENS_NONE);
         ask_another(r);
     } else if (status >= 500) {
-        leave_alone(r, MUTE_MS);
+        leave_alone(r, TOKENIZE_MUTE_MS);
         count(r, TOKENS_FAILED);
         ask_another(r);
     } else {
@@ -133,7 +133,7 @@ static void on_failed(void *ctx, enum upstream_failure why) {
         ask(r, true);
         return;
     }
-    leave_alone(r, MUTE_MS);
+    leave_alone(r, TOKENIZE_MUTE_MS);
     count(r, TOKENS_FAILED);
     ask_another(r);
 }

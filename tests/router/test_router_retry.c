@@ -117,7 +117,7 @@ Test(router_retry, answers_that_are_failures) {
 }
 
 Test(router_retry, nobody_is_left) {
-    struct router_error e;
+    struct router_retry_error e;
     cr_expect(!router_retry_exhausted(false, false, &e)); // the pool says why
     cr_expect(router_retry_exhausted(true, false, &e) && e.status == 502);
     cr_expect(router_retry_exhausted(true, true, &e) && e.status == 503);

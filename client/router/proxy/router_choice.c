@@ -77,7 +77,7 @@ static void take_choice(struct router_request *r, const struct kvr_result *resul
 }
 
 static void not_chosen(struct router_request *r, enum kvr_code code, const char *message) {
-    struct router_error e;
+    struct router_retry_error e;
     if (router_retry_exhausted(r->n_tried > 0, r->turned_away, &e))
         router_request_refuse(r, e.status, e.code, e.message);
     else

@@ -6,7 +6,7 @@ static const struct retry_rule {
     bool read;     // the engine may have read the request
     bool budgeted; // another try is taken out of the budget
     enum router_retry_verdict otherwise;
-    struct router_error error;
+    struct router_retry_error error;
 } rules[] = {
     [ROUTER_FAILURE_CONNECT] = {false,
                                 true,
@@ -60,10 +60,10 @@ struct router_retry router_retry_decide(enum router_failure what,
     return d;
 }
 
-bool router_retry_exhausted(bool tried, bool turned_away, struct router_error *error) {
-    static const struct router_error full = {
+bool router_retry_exhausted(bool tried, bool turned_away, struct router_retry_error *error) {
+    static const struct router_retry_error full = {
         503, "OVERLOAD", "the engine has too much to do, and there is no other"};
-    static const struct router_error failed = {502, "ENGINE",
+    static const struct router_retry_error failed = {502, "ENGINE",
                                                "the engine failed, and there is no other"};
     *error = turned_away ? full : failed;
     return tried || turned_away;

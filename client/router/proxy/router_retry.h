@@ -62,7 +62,7 @@ enum router_retry_verdict {
     ROUTER_RETRY_WAIT,      // nothing changes
 };
 
-struct router_error {
+struct router_retry_error {
     int status;
     const char *code, *message;
 };
@@ -72,7 +72,7 @@ struct router_retry {
     unsigned sent;             // after this failure
     bool charged;              // one retry is taken out of the budget
     bool refused;              // only the budget forbids the retry
-    struct router_error error; // if that is the verdict
+    struct router_retry_error error; // if that is the verdict
 };
 
 // The failure that an answer with this status is.
@@ -81,7 +81,7 @@ struct router_retry router_retry_decide(enum router_failure what,
                                         const struct router_retry_facts *facts);
 // What the client gets when there is no engine left to try. False: none was tried, so it is what the pool
 // says.
-bool router_retry_exhausted(bool tried, bool turned_away, struct router_error *error);
+bool router_retry_exhausted(bool tried, bool turned_away, struct router_retry_error *error);
 // The budget after one more request.
 double router_retry_budget(double budget, uint32_t percent, uint32_t burst);
 

@@ -44,7 +44,7 @@ void exchange_free(struct exchange *x) {
     struct server *s = x->conn->server;
     metrics_done(x->router, x);
     access_done(x->router, x);
-    pools_give_back(x);
+    router_pools_give_back(x);
     s->stats.requests--;
     s->stats.queued -= x->body_size;
     evbuffer_free(x->body);

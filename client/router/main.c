@@ -45,7 +45,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
         p->router.server = NULL;
         p->settled = now + SETTLE_MS * 1000;
     }
-    if (p->settled && (pools_settled(p->router.pools) || now >= p->settled))
+    if (p->settled && (router_pools_settled(p->router.pools) || now >= p->settled))
         event_base_loopbreak(p->router.base);
     else
         event_add(p->look, &soon);
@@ -92,9 +92,9 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
     r->options = fresh;
     if (access_reload(r->access, error, sizeof error) &&
         server_reload(r->server, error, sizeof error) &&
-        pools_reload(r->pools, error, sizeof error)) {
+        router_pools_reload(r->pools, error, sizeof error)) {
         options_free(&old);
-        proxy_reload(r->proxy);
+        router_proxy_reload(r->proxy);
         kvr_log_debug(fresh.debug);
         kvr_log_line(KVR_LOG_INFO, "settings read");
         return;
@@ -119,7 +119,7 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
     r->metrics = r->base ? metrics_new() : NULL;
     if (!r->metrics) return false;
     if (!(r->access = access_new(r, error, error_size)) ||
-        !(r->pools = pools_new(r, error, error_size)) || !(r->proxy = proxy_new(r)) ||
+        !(r->pools = router_pools_new(r, error, error_size)) || !(r->proxy = router_proxy_new(r)) ||
         !(r->server = server_new(r, error, error_size)))
         return false;
     p->look = event_new(r->base, -1, 0, on_look, p);
@@ -133,8 +133,8 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
 static void close_all(struct program *p) {
     struct router *r = &p->router;
     server_free(r->server);
-    pools_free(r->pools);
-    proxy_free(r->proxy);
+    router_pools_free(r->pools);
+    router_proxy_free(r->proxy);
     access_free(r->access);
     metrics_free(r->metrics);
     for (int i = 0; i < 3; i++)

@@ -175,7 +175,7 @@ static struct of_worker *worker_of(struct metrics *m, const char *pool, const ch
     return w;
 }
 
-void metrics_engine(struct metrics *m, const struct pool *p, const char *worker,
+void metrics_engine(struct metrics *m, const struct router_pool *p, const char *worker,
                     enum engine_outcome outcome) {
     struct of_worker *w = worker_of(m, p->options.name, worker);
     if (w)
@@ -339,7 +339,7 @@ struct of_pool {
     uint64_t unsent;
 };
 
-static void collect(const struct pool *p, struct of_pool *n) {
+static void collect(const struct router_pool *p, struct of_pool *n) {
     kvr_client_stats(p->client, &n->client);
     n->workers = (int64_t)p->n_workers;
     n->workers_ready = n->open_circuits = 0;
@@ -378,7 +378,8 @@ static const struct {
 static void add_pools(struct page *p, const struct router *r) {
     for (size_t k = 0; k < sizeof of_pools / sizeof *of_pools; k++) {
         describe(p, of_pools[k].name, of_pools[k].gauge ? "gauge" : "counter", of_pools[k].help);
-        for (const struct pool *pool = pools_first(r->pools); pool; pool = pool->next) {
+        for (const struct router_pool *pool = router_pools_first(r->pools); pool;
+             pool = pool->next) {
             struct of_pool n;
             uint64_t value = 0; // little-endian: a bool's byte comes first, too
             collect(pool, &n);

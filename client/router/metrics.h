@@ -11,7 +11,7 @@
 
 struct router;
 struct exchange;
-struct pool;
+struct router_pool;
 struct metrics;
 
 struct metrics *metrics_new(void);
@@ -26,7 +26,7 @@ void metrics_select(struct metrics *m, int64_t us, const struct kvr_result *r);
 void metrics_gap(struct metrics *m, int64_t us);
 // How a try of a request on a worker has ended; a request that is tried again is a retry.
 enum engine_outcome { ENGINE_OK, ENGINE_REFUSED, ENGINE_FAILED, ENGINE_CUT, ENGINE_CANCELLED };
-void metrics_engine(struct metrics *m, const struct pool *p, const char *worker,
+void metrics_engine(struct metrics *m, const struct router_pool *p, const char *worker,
                     enum engine_outcome outcome);
 // What an engine said that was asked for the tokens of a prompt.
 enum tokens_outcome { TOKENS_OK, TOKENS_REFUSED, TOKENS_FAILED, TOKENS_NONE }; // none: it can't

@@ -11,7 +11,7 @@
 #include "options.h"
 
 struct server;
-struct pools;
+struct router_pools;
 struct metrics;
 struct access_log;
 struct router_proxy;
@@ -20,7 +20,7 @@ struct router {
     struct event_base *base;
     struct options options; // replaced as a whole by SIGHUP: keep no pointers into it
     struct server *server;
-    struct pools *pools;
+    struct router_pools *pools;
     struct metrics *metrics;
     struct access_log *access;
     struct router_proxy *proxy; // what the proxy keeps between requests

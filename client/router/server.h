@@ -30,7 +30,7 @@
 #include "http.h"
 
 struct router;
-struct pool;
+struct router_pool;
 struct server;
 struct conn;
 
@@ -66,7 +66,7 @@ struct exchange {
     struct http_head head;
     struct evbuffer *body; // all of it; the handler may take it away
     const struct route *route;
-    struct pool *pool; // set by pools_take, given back with the exchange
+    struct router_pool *pool; // set by router_pools_take, given back with the exchange
     struct record record;
 
     // The handler's:

@@ -18,7 +18,7 @@ void status_handle(struct exchange *x) {
     json_t *pools = json_array();
     metrics_sums(r->metrics, &sums);
     server_stats(r->server, &st); // one of the requests is this
-    for (const struct pool *p = pools_first(r->pools); p; p = p->next)
+    for (const struct router_pool *p = router_pools_first(r->pools); p; p = p->next)
         json_array_append_new(pools, router_workers_pool(p));
     exchange_header_set(x, "Cache-Control", "no-store");
     exchange_json(x, 200,

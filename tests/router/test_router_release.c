@@ -20,7 +20,7 @@ Test(owed, a_handle_with_too_much_under_way) {
     struct kvr_loop loop = kvr_libevent(base);
     struct kvr_client_options o = {.max_pending = 1, .loop = &loop};
     char why[160];
-    struct pool p = {0};
+    struct router_pool p = {0};
     struct kvr_client_stats st;
     int answers = 0;
     // Nobody listens there.

@@ -17,22 +17,22 @@
 #include "router_workers.h"
 
 // A call under way. It outlives the exchange when the client leaves.
-struct advice {
+struct advice_call {
     struct exchange *x; // NULL: nobody waits for the answer
     struct router *router;
-    struct pool *pool;
+    struct router_pool *pool;
     int64_t since;
     size_t n;
     char request[KVR_MAX_ID]; // of SELECT
 };
 
 static void on_gone(struct exchange *x) {
-    struct advice *a = x->arg;
+    struct advice_call *a = x->arg;
     a->x = NULL;
 }
 
-static struct advice *advice_new(struct exchange *x) {
-    struct advice *a = calloc(1, sizeof *a);
+static struct advice_call *advice_new(struct exchange *x) {
+    struct advice_call *a = calloc(1, sizeof *a);
     if (!a) return NULL;
     a->x = x;
     a->router = x->router;
@@ -44,7 +44,7 @@ static struct advice *advice_new(struct exchange *x) {
 }
 
 // The exchange of an advice that has its answer, if anybody still waits; the advice is no more.
-static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
+static struct exchange *finish(struct advice_call *a, const struct kvr_result *r) {
     struct exchange *x = a->x;
     free(a);
     if (!x) return NULL;
@@ -56,7 +56,7 @@ static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
 }
 
 // A call that couldn't even begin.
-static void give_up(struct exchange *x, struct advice *a, enum kvr_code code) {
+static void give_up(struct exchange *x, struct advice_call *a, enum kvr_code code) {
     free(a);
     x->gone = NULL;
     router_pool_error_send(x, code, NULL);
@@ -72,17 +72,17 @@ static void note_model(struct exchange *x, struct kvr_bytes model) {
 // The body, and the pool that it is about. False: the exchange has its answer.
 static bool read_body(struct exchange *x, enum router_advice_kind kind,
                       struct router_advice_body *a) {
-    const struct pools *pools = x->router->pools;
+    const struct router_pools *pools = x->router->pools;
     char why[160];
     if (!router_advice_body_read(a, kind, x->body, why, sizeof why)) {
         exchange_error(x, 400, "BADREQUEST", why);
         return false;
     }
     note_model(x, a->model);
-    struct pool *p = a->pool.n ? pools_named(pools, a->pool.p)
-                               : pools_for(pools, a->model.n ? a->model.p : NULL);
+    struct router_pool *p = a->pool.n ? router_pools_named(pools, a->pool.p)
+                                      : router_pools_for(pools, a->model.n ? a->model.p : NULL);
     if (p) {
-        pools_take(x, p);
+        router_pools_take(x, p);
         return true;
     }
     if (!a->pool.n && !a->model.n)
@@ -126,7 +126,7 @@ static struct kvr_select_call call_of(const struct router_advice_body *a) {
 // ---- SELECT and SCORE ----------------------------------------------------------------------------
 
 static void on_selected(void *ctx, const struct kvr_result *r) {
-    struct advice *a = ctx;
+    struct advice_call *a = ctx;
     const struct kvr_choice *c = &r->choice;
     metrics_select(a->router->metrics, now_us() - a->since, r);
     if (!a->x && r->code == KVR_CODE_OK && (!c->repeat || r->sendings > 1)) {
@@ -178,7 +178,7 @@ static void on_scored(void *ctx, const struct kvr_result *r) {
 }
 
 // Hashed here, so that Redis, which all routers share, needn't.
-static bool hash_tokens(const struct pool *pool, struct router_advice_body *a) {
+static bool hash_tokens(const struct router_pool *pool, struct router_advice_body *a) {
     size_t size = pool->block_size, n = size ? a->n_tokens / size : 0;
     if (!n || n > KVR_MAX_BLOCKS) return true; // Redis knows the size, or refuses so many
     if (!(a->hashes = malloc(n * sizeof *a->hashes))) return false;
@@ -192,7 +192,7 @@ static bool hash_tokens(const struct pool *pool, struct router_advice_body *a) {
 
 // The text's blocks, in the way of the proxy, so that both find the same.
 static bool hash_text(struct exchange *x, struct router_advice_body *a) {
-    const struct pool *pool = x->pool;
+    const struct router_pool *pool = x->pool;
     struct router_prompt_config how = router_pool_prompt_config(pool);
     how.way = ROUTER_PROMPT_TEXT;
     how.lora = a->lora;
@@ -218,7 +218,7 @@ static void choose(struct exchange *x, enum router_advice_kind kind) {
         router_pool_error_send(x, KVR_CODE_NOMEM, NULL);
         return;
     }
-    struct advice *v = advice_new(x);
+    struct advice_call *v = advice_new(x);
     if (!a.request.n) a.request = kvr_text(x->record.id);
     struct kvr_select_call call = call_of(&a);
     enum kvr_code code = v ? KVR_CODE_OK : KVR_CODE_NOMEM;
@@ -235,11 +235,11 @@ static void choose(struct exchange *x, enum router_advice_kind kind) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void advise_select(struct exchange *x) {
+void router_advice_select(struct exchange *x) {
     choose(x, ROUTER_ADVICE_SELECT);
 }
 
-void advise_score(struct exchange *x) {
+void router_advice_score(struct exchange *x) {
     choose(x, ROUTER_ADVICE_SCORE);
 }
 
@@ -261,22 +261,22 @@ static void on_released(void *ctx, const struct kvr_result *r) {
                                 r->degraded));
 }
 
-void advise_update(struct exchange *x) {
+void router_advice_update(struct exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_UPDATE, &a)) return;
     struct kvr_update_call call = {
         .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
-    struct advice *v = advice_new(x);
+    struct advice_call *v = advice_new(x);
     enum kvr_code code =
         v ? kvr_client_update_async(v->pool->client, &call, on_updated, v) : KVR_CODE_NOMEM;
     router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void advise_release(struct exchange *x) {
+void router_advice_release(struct exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_RELEASE, &a)) return;
-    struct advice *v = advice_new(x);
+    struct advice_call *v = advice_new(x);
     const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
     size_t n = a.requests.n ? a.requests.n : 1;
     enum kvr_code code =
@@ -295,10 +295,10 @@ static void on_reported(void *ctx, const struct kvr_result *r) {
                                 "degraded", r->degraded));
 }
 
-void advise_report(struct exchange *x) {
+void router_advice_report(struct exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_REPORT, &a)) return;
-    struct advice *v = advice_new(x);
+    struct advice_call *v = advice_new(x);
     enum kvr_code code =
         v ? kvr_client_report_async(v->pool->client, a.worker, a.ok, on_reported, v)
           : KVR_CODE_NOMEM;

@@ -6,10 +6,10 @@
 
 struct exchange;
 
-void advise_select(struct exchange *x);
-void advise_score(struct exchange *x);
-void advise_update(struct exchange *x);
-void advise_release(struct exchange *x);
-void advise_report(struct exchange *x);
+void router_advice_select(struct exchange *x);
+void router_advice_score(struct exchange *x);
+void router_advice_update(struct exchange *x);
+void router_advice_release(struct exchange *x);
+void router_advice_report(struct exchange *x);
 
 #endif

@@ -12,7 +12,7 @@ const char *router_workers_circuit(enum kvr_circuit c) {
     return names[c];
 }
 
-static json_t *worker_json(const struct pool_worker *w) {
+static json_t *worker_json(const struct router_worker *w) {
     static const char *const states[] = {"ready", "draining", "expired"};
     json_t *labels = w->labels ? json_incref(w->labels) : json_array();
     return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}",
@@ -27,14 +27,14 @@ static json_t *worker_json(const struct pool_worker *w) {
                      w->tpot, "speed", w->speed, "labels", labels);
 }
 
-json_t *router_workers_pool(const struct pool *p) {
+json_t *router_workers_pool(const struct router_pool *p) {
     json_t *workers = json_array();
     for (size_t i = 0; i < p->n_workers; i++)
         json_array_append_new(workers, worker_json(&p->workers[i]));
     return json_pack(
         "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
-        p->options.models, "block_size", (int)p->block_size, "degraded", pool_degraded(p), "age_ms",
-        (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
+        p->options.models, "block_size", (int)p->block_size, "degraded", router_pool_degraded(p),
+        "age_ms", (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
         (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
         "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
         (json_int_t)p->overlap_blocks, "expected_blocks", (json_int_t)p->expected_blocks, "version",
@@ -44,7 +44,7 @@ json_t *router_workers_pool(const struct pool *p) {
 // Of all pools, as last seen: at most `refresh` old while Redis is there.
 void router_workers_list(struct exchange *x) {
     json_t *pools = json_array();
-    for (const struct pool *p = pools_first(x->router->pools); p; p = p->next)
+    for (const struct router_pool *p = router_pools_first(x->router->pools); p; p = p->next)
         json_array_append_new(pools, router_workers_pool(p));
     exchange_json(x, 200, json_pack("{s:o}", "pools", pools));
 }

@@ -7,10 +7,10 @@
 #include <kvroute/client.h>
 
 struct exchange;
-struct pool;
+struct router_pool;
 
 const char *router_workers_circuit(enum kvr_circuit c);
-json_t *router_workers_pool(const struct pool *p);
+json_t *router_workers_pool(const struct router_pool *p);
 void router_workers_list(struct exchange *x);
 
 #endif

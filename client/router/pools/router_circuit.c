@@ -38,12 +38,13 @@ static struct kvr_bytes name_of(const struct circuit_suspect *s) {
     return (struct kvr_bytes){s->worker, s->worker_size};
 }
 
-static bool is_of(const struct circuit_suspect *s, const struct pool *p, struct kvr_bytes worker) {
+static bool is_of(const struct circuit_suspect *s, const struct router_pool *p,
+                  struct kvr_bytes worker) {
     return s->worker_size == worker.n && !memcmp(s->worker, worker.p, worker.n) &&
            !strcmp(s->pool, p->options.name);
 }
 
-static struct circuit_suspect **find(struct router_circuits *c, const struct pool *p,
+static struct circuit_suspect **find(struct router_circuits *c, const struct router_pool *p,
                                      struct kvr_bytes worker) {
     struct circuit_suspect **at = &c->first;
     while (*at && !is_of(*at, p, worker))
@@ -60,13 +61,13 @@ static void forget(struct router_circuits *c, struct circuit_suspect **at) {
 }
 
 // Whether another router has reported failures of it.
-static bool fails_elsewhere(struct pool *p, struct kvr_bytes worker) {
+static bool fails_elsewhere(struct router_pool *p, struct kvr_bytes worker) {
     if (!p->failing) return false;
-    const struct pool_worker *w = pool_worker(p, worker);
+    const struct router_worker *w = router_pool_worker(p, worker);
     return w && (w->failures || w->circuit != KVR_CLOSED);
 }
 
-static void report(struct pool *p, struct kvr_bytes worker, bool good) {
+static void report(struct router_pool *p, struct kvr_bytes worker, bool good) {
     router_pool_count(p, kvr_client_report_async(p->client, worker, good, NULL, NULL));
 }
 
@@ -82,7 +83,7 @@ static void failed_again(struct circuit_suspect *s) {
 }
 
 // NULL: there are too many, or no memory.
-static struct circuit_suspect *suspect_new(struct router_circuits *c, const struct pool *p,
+static struct circuit_suspect *suspect_new(struct router_circuits *c, const struct router_pool *p,
                                            struct kvr_bytes worker, const char *address) {
     size_t n = strlen(address);
     struct circuit_suspect *s =
@@ -102,8 +103,8 @@ static struct circuit_suspect *suspect_new(struct router_circuits *c, const stru
     return s;
 }
 
-void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
-                           const char *address, bool reached) {
+void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
+                           struct kvr_bytes worker, const char *address, bool reached) {
     struct circuit_suspect *s = *find(c, p, worker);
     report(p, worker, false);
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
@@ -113,12 +114,13 @@ void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr
     wait_for_tick(c);
 }
 
-void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_bytes worker) {
+void router_circuit_good(struct router_circuits *c, struct router_pool *p,
+                         struct kvr_bytes worker) {
     struct circuit_suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
-    struct pool_worker *w = pool_worker(p, worker);
+    struct router_worker *w = router_pool_worker(p, worker);
     if (w) w->here.heard_us = now_us();
     if ((*at)->failures >= ROUTER_CIRCUIT_FAILURES)
         kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
@@ -126,14 +128,14 @@ void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_b
     forget(c, at);
 }
 
-bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p,
+bool router_circuit_is_open(const struct router_circuits *c, const struct router_pool *p,
                             struct kvr_bytes worker) {
     for (const struct circuit_suspect *s = c->first; s; s = s->next)
         if (is_of(s, p, worker)) return s->failures >= ROUTER_CIRCUIT_FAILURES;
     return false;
 }
 
-size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p,
+size_t router_circuit_suspects(const struct router_circuits *c, const struct router_pool *p,
                                struct kvr_bytes *out, size_t n) {
     size_t found = 0;
     for (const struct circuit_suspect *s = c->first; s && found < n; s = s->next)
@@ -163,7 +165,7 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
 
 static void on_failed(void *ctx, enum upstream_failure why) {
     struct circuit_suspect *s = ctx;
-    struct pool *p = pools_named(s->circuits->router->pools, s->pool);
+    struct router_pool *p = router_pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
     if (s->failures < ROUTER_CIRCUIT_FAILURES) failed_again(s);
     if (p) report(p, name_of(s), false);
@@ -179,7 +181,7 @@ static bool is_alive(int status) {
 static void on_end(void *ctx) {
     struct circuit_suspect *s = ctx;
     struct router_circuits *c = s->circuits;
-    struct pool *p = pools_named(c->router->pools, s->pool);
+    struct router_pool *p = router_pools_named(c->router->pools, s->pool);
     if (!is_alive(s->status) || !p) {
         on_failed(ctx, UPSTREAM_RESET);
         return;
@@ -202,9 +204,9 @@ static void probe(struct circuit_suspect *s) {
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
 static bool is_over(struct router_circuits *c, const struct circuit_suspect *s, int64_t now) {
-    const struct pool *p = pools_named(c->router->pools, s->pool);
+    const struct router_pool *p = router_pools_named(c->router->pools, s->pool);
     if (!p || now - s->since_us > (int64_t)CIRCUIT_FORGET_S * 1000000) return true;
-    return p->seen_us > s->since_us && !pool_worker(p, name_of(s));
+    return p->seen_us > s->since_us && !router_pool_worker(p, name_of(s));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
@@ -227,7 +229,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     wait_for_tick(c);
 }
 
-void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_doubt(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address) {
     if (*find(c, p, worker)) return;
     struct circuit_suspect *s = suspect_new(c, p, worker, address);

@@ -18,7 +18,7 @@
 #include <stddef.h>
 
 struct router;
-struct pool;
+struct router_pool;
 struct router_circuits;
 struct upstream;
 
@@ -29,17 +29,17 @@ struct router_circuits *router_circuits_new(struct router *r,
 void router_circuits_free(struct router_circuits *c);
 
 // reached: it has answered, and that was the failure.
-void router_circuit_failed(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
-                           const char *address, bool reached);
+void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
+                           struct kvr_bytes worker, const char *address, bool reached);
 // Whether it lives is to be seen: it is probed, and fails if that fails.
-void router_circuit_doubt(struct router_circuits *c, struct pool *p, struct kvr_bytes worker,
+void router_circuit_doubt(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address);
-void router_circuit_good(struct router_circuits *c, struct pool *p, struct kvr_bytes worker);
+void router_circuit_good(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker);
 // Whether this process has seen so many failures of it that it isn't to be chosen.
-bool router_circuit_is_open(const struct router_circuits *c, const struct pool *p,
+bool router_circuit_is_open(const struct router_circuits *c, const struct router_pool *p,
                             struct kvr_bytes worker);
 // Writes up to n names of workers of the pool that aren't to be chosen; returns how many.
-size_t router_circuit_suspects(const struct router_circuits *c, const struct pool *p,
+size_t router_circuit_suspects(const struct router_circuits *c, const struct router_pool *p,
                                struct kvr_bytes *out, size_t n);
 
 #endif

@@ -8,7 +8,7 @@
 #include "router_circuit.h"
 #include "router_pools.h"
 
-bool router_degraded_applies(const struct pool *p, enum kvr_code code) {
+bool router_degraded_applies(const struct router_pool *p, enum kvr_code code) {
     switch (code) {
     case KVR_CODE_NOPOOL:
     case KVR_CODE_WRONGTYPE:
@@ -31,13 +31,13 @@ static bool is_among(const struct kvr_bytes *names, size_t n, const char *name) 
     return false;
 }
 
-static bool is_open(const struct pool *p, const struct router_circuits *c,
-                    const struct pool_worker *w) {
+static bool is_open(const struct router_pool *p, const struct router_circuits *c,
+                    const struct router_worker *w) {
     return w->circuit == KVR_OPEN || router_circuit_is_open(c, p, kvr_text(w->name));
 }
 
-static bool is_better(const struct pool *p, const struct router_circuits *c,
-                      const struct pool_worker *a, const struct pool_worker *b) {
+static bool is_better(const struct router_pool *p, const struct router_circuits *c,
+                      const struct router_worker *a, const struct router_worker *b) {
     if (!b) return true;
     bool open = is_open(p, c, a);
     if (open != is_open(p, c, b)) return !open;
@@ -45,11 +45,11 @@ static bool is_better(const struct pool *p, const struct router_circuits *c,
     return a->here.chosen_us < b->here.chosen_us;
 }
 
-bool router_degraded_choose(struct pool *p, const struct router_circuits *c,
+bool router_degraded_choose(struct router_pool *p, const struct router_circuits *c,
                             const struct kvr_bytes *exclude, size_t n, struct kvr_result *out) {
-    struct pool_worker *best = NULL;
+    struct router_worker *best = NULL;
     for (size_t i = 0; i < p->n_workers; i++) {
-        struct pool_worker *w = &p->workers[i];
+        struct router_worker *w = &p->workers[i];
         if (w->state != KVR_READY || !*w->addr || is_among(exclude, n, w->name)) continue;
         if (is_better(p, c, w, best)) best = w;
     }

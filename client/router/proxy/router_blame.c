@@ -8,8 +8,8 @@
 
 enum { ENGINE_FULL_MS = 1000, ENGINE_SILENT_MS = 1000 };
 
-static struct pool_worker *worker_of(const struct router_request *r) {
-    return pool_worker(r->pool, router_request_worker(r));
+static struct router_worker *worker_of(const struct router_request *r) {
+    return router_pool_worker(r->pool, router_request_worker(r));
 }
 
 void router_blame_failure(struct router_request *r, enum router_failure what) {
@@ -35,26 +35,26 @@ void router_blame_accused(struct router_request *r) {
 }
 
 void router_blame_full(struct router_request *r) {
-    struct pool_worker *w = worker_of(r);
+    struct router_worker *w = worker_of(r);
     if (w) w->here.full_us = now_us() + (int64_t)ENGINE_FULL_MS * 1000;
 }
 
 bool router_blame_is_dead(const struct router_request *r) {
-    const struct pool *p = r->pool;
-    const struct pool_worker *w = worker_of(r);
+    const struct router_pool *p = r->pool;
+    const struct router_worker *w = worker_of(r);
     bool left = !w && p->seen_us > r->booked_us;
     return left || (w && w->circuit == KVR_OPEN) ||
            router_circuit_is_open(r->proxy->circuits, p, router_request_worker(r));
 }
 
 void router_blame_silence(struct router_request *r, int64_t now) {
-    const struct pool_worker *w = worker_of(r);
+    const struct router_worker *w = worker_of(r);
     int64_t since = w && w->here.heard_us > r->booked_us ? w->here.heard_us : r->booked_us;
     if (now - since > (int64_t)ENGINE_SILENT_MS * 1000)
         router_circuit_doubt(r->proxy->circuits, r->pool, router_request_worker(r), r->address);
 }
 
 void router_blame_heard(const struct router_request *r, int64_t now) {
-    struct pool_worker *w = worker_of(r);
+    struct router_worker *w = worker_of(r);
     if (w && w->here.heard_us < now) w->here.heard_us = now;
 }

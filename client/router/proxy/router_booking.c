@@ -19,7 +19,7 @@ void router_booking_new_id(struct router_request *r) {
 }
 
 void router_booking_place(struct router_request *r) {
-    struct pool_worker *w = pool_worker(r->pool, router_request_worker(r));
+    struct router_worker *w = router_pool_worker(r->pool, router_request_worker(r));
     if (w) w->here.live++;
 }
 
@@ -57,7 +57,8 @@ static void update_output(struct router_request *r) {
 }
 
 void router_booking_release(struct router_request *r) {
-    struct pool_worker *w = r->worker.n ? pool_worker(r->pool, router_request_worker(r)) : NULL;
+    struct router_worker *w =
+        r->worker.n ? router_pool_worker(r->pool, router_request_worker(r)) : NULL;
     if (w && w->here.live) w->here.live--;
     r->worker.n = 0;
     if (!r->booked) return;

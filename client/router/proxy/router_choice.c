@@ -30,7 +30,7 @@ static bool was_tried(const struct router_request *r, const char *worker) {
 }
 
 bool router_choice_has_another(const struct router_request *r) {
-    const struct pool *pool = r->pool;
+    const struct router_pool *pool = r->pool;
     for (size_t i = 0; i < pool->n_workers; i++)
         if (pool->workers[i].state == KVR_READY && !was_tried(r, pool->workers[i].name))
             return true;
@@ -98,7 +98,7 @@ static void on_selected(void *ctx, const struct kvr_result *result) {
         router_request_move(r, ROUTER_DONE);
         return;
     }
-    if (!result->degraded) pool_answered(r->pool, POOL_BOOKS, result);
+    if (!result->degraded) router_pool_answered(r->pool, ROUTER_POOL_BOOKINGS, result);
     if (choose_degraded(r, result->code, &degraded)) result = &degraded;
     metrics_select(r->proxy->router->metrics, now_us() - r->asked_us, result);
     if (result->code == KVR_CODE_NOWORKER && !r->any) {

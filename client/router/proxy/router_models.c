@@ -137,9 +137,10 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 
 // The worker that is asked as number k, from 0: all with closed circuits, then all with open ones. NULL:
 // it isn't ready, or not of this round.
-static const struct pool_worker *candidate(const struct router_proxy *p, const struct pool *pool,
-                                           const struct models_source *q, size_t k) {
-    const struct pool_worker *w = &pool->workers[(q->turn + k) % pool->n_workers];
+static const struct router_worker *candidate(const struct router_proxy *p,
+                                             const struct router_pool *pool,
+                                             const struct models_source *q, size_t k) {
+    const struct router_worker *w = &pool->workers[(q->turn + k) % pool->n_workers];
     bool open =
         w->circuit != KVR_CLOSED || router_circuit_is_open(p->circuits, pool, kvr_text(w->name));
     return w->state == KVR_READY && *w->addr && open == (k >= pool->n_workers) ? w : NULL;
@@ -150,7 +151,7 @@ static bool ask_next(struct models_source *q) {
     static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
     struct models_query *g = q->query;
     struct router_proxy *p = g->x->router->proxy;
-    const struct pool *pool = pools_named(g->x->router->pools, q->pool.name);
+    const struct router_pool *pool = router_pools_named(g->x->router->pools, q->pool.name);
     struct upstream_request request = {.method = "GET",
                                        .path = "/v1/models",
                                        .headers = g->headers,
@@ -160,7 +161,7 @@ static bool ask_next(struct models_source *q) {
     if (!q->bytes) return false;
     evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
     while (pool && !q->call && q->asked < 2 * pool->n_workers) {
-        const struct pool_worker *w = candidate(p, pool, q, q->asked++);
+        const struct router_worker *w = candidate(p, pool, q, q->asked++);
         request.address = w ? w->addr : NULL;
         if (w) q->call = upstream_start(p->upstream, &request, &port, q, NULL);
     }
@@ -171,7 +172,8 @@ void router_models_list(struct exchange *x) {
     struct router_proxy *p = x->router->proxy;
     struct models_query *g = calloc(1, sizeof *g);
     size_t n = 0;
-    for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next)
+    for (const struct router_pool *pool = router_pools_first(x->router->pools); pool;
+         pool = pool->next)
         n++;
     if (g) g->sources = calloc(n, sizeof *g->sources);
     if (g) g->models = json_array();
@@ -185,7 +187,8 @@ void router_models_list(struct exchange *x) {
     x->arg = g;
     x->gone = on_gone;
     g->headers = router_headers_authorization(x);
-    for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
+    for (const struct router_pool *pool = router_pools_first(x->router->pools); pool;
+         pool = pool->next) {
         struct models_source *q = &g->sources[g->n++];
         q->query = g;
         q->pool = pool->options;

@@ -56,7 +56,7 @@ static bool read_hints(struct router_request *r) {
 }
 
 // Takes json.
-static void begin(struct exchange *x, struct pool *pool, enum router_prompt_kind kind,
+static void begin(struct exchange *x, struct router_pool *pool, enum router_prompt_kind kind,
                   json_t *json) {
     struct router_proxy *p = x->router->proxy;
     const struct options *o = &p->router->options;
@@ -67,7 +67,7 @@ static void begin(struct exchange *x, struct pool *pool, enum router_prompt_kind
         return;
     }
     struct router_prompt_config config = router_pool_prompt_config(pool);
-    pools_take(x, pool);
+    router_pools_take(x, pool);
     x->arg = r;
     x->gone = on_gone;
     r->json = json;
@@ -96,7 +96,7 @@ static void handle(struct exchange *x, enum router_prompt_kind kind) {
         return;
     }
     const char *model = json_string_value(json_object_get(json, "model"));
-    struct pool *pool = pools_for(x->router->pools, model);
+    struct router_pool *pool = router_pools_for(x->router->pools, model);
     snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
     if (pool) {
         begin(x, pool, kind, json);
@@ -110,15 +110,15 @@ static void handle(struct exchange *x, enum router_prompt_kind kind) {
         exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
 }
 
-void proxy_chat(struct exchange *x) {
+void router_proxy_chat(struct exchange *x) {
     handle(x, ROUTER_PROMPT_CHAT);
 }
 
-void proxy_completion(struct exchange *x) {
+void router_proxy_completion(struct exchange *x) {
     handle(x, ROUTER_PROMPT_COMPLETION);
 }
 
-void proxy_embedding(struct exchange *x) {
+void router_proxy_embedding(struct exchange *x) {
     handle(x, ROUTER_PROMPT_EMBEDDING);
 }
 
@@ -149,7 +149,7 @@ static struct upstream_options upstream_options_of(const struct options *o) {
                                      .keep_most = PROXY_KEEP_CONNECTIONS};
 }
 
-struct router_proxy *proxy_new(struct router *r) {
+struct router_proxy *router_proxy_new(struct router *r) {
     static const struct timeval every = {PROXY_TICK_MS / 1000, PROXY_TICK_MS % 1000 * 1000};
     struct upstream_options o = upstream_options_of(&r->options);
     struct router_proxy *p = calloc(1, sizeof *p);
@@ -164,16 +164,16 @@ struct router_proxy *proxy_new(struct router *r) {
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
     p->out = evbuffer_new();
     if (p->circuits && p->tick && p->out && !event_add(p->tick, &every)) return p;
-    proxy_free(p);
+    router_proxy_free(p);
     return NULL;
 }
 
-void proxy_reload(struct router_proxy *p) {
+void router_proxy_reload(struct router_proxy *p) {
     struct upstream_options o = upstream_options_of(&p->router->options);
     upstream_change(p->upstream, &o);
 }
 
-void proxy_free(struct router_proxy *p) {
+void router_proxy_free(struct router_proxy *p) {
     if (!p) return;
     router_circuits_free(p->circuits);
     upstream_free(p->upstream);

@@ -15,15 +15,15 @@ struct exchange;
 struct router_proxy;
 
 // NULL: no memory.
-struct router_proxy *proxy_new(struct router *r);
+struct router_proxy *router_proxy_new(struct router *r);
 // After the exchanges have ended and before the event base goes. What the pools still have to answer is
 // given up when they close, so they close first.
-void proxy_free(struct router_proxy *p);
-void proxy_reload(struct router_proxy *p); // after the router's options were replaced
+void router_proxy_free(struct router_proxy *p);
+void router_proxy_reload(struct router_proxy *p); // after the router's options were replaced
 
 // Handlers of routes.
-void proxy_chat(struct exchange *x);
-void proxy_completion(struct exchange *x);
-void proxy_embedding(struct exchange *x);
+void router_proxy_chat(struct exchange *x);
+void router_proxy_completion(struct exchange *x);
+void router_proxy_embedding(struct exchange *x);
 
 #endif

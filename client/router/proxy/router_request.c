@@ -33,7 +33,7 @@ void router_request_move(struct router_request *r, enum router_state to) {
 }
 
 struct router_request *router_request_new(struct router_proxy *p, struct exchange *x,
-                                          struct pool *pool, enum router_prompt_kind kind) {
+                                          struct router_pool *pool, enum router_prompt_kind kind) {
     struct router_request *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->proxy = p;

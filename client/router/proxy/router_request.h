@@ -76,7 +76,7 @@ struct router_request {
     struct kvr_list_item link; // of the proxy's requests
     struct router_proxy *proxy;
     struct exchange *x; // NULL in ABANDONED
-    struct pool *pool;
+    struct router_pool *pool;
     enum router_state state;
     enum router_prompt_kind kind;
 
@@ -137,7 +137,7 @@ static inline struct kvr_bytes router_request_worker(const struct router_request
 
 // It is in no state where it waits for anything: READ. NULL: no memory.
 struct router_request *router_request_new(struct router_proxy *p, struct exchange *x,
-                                          struct pool *pool, enum router_prompt_kind kind);
+                                          struct router_pool *pool, enum router_prompt_kind kind);
 void router_request_move(struct router_request *r, enum router_state to);
 // From READ or TOKENIZE to CHOOSE: the blocks are known, or can't be.
 void router_request_blocks_known(struct router_request *r);

@@ -64,7 +64,7 @@ bool router_retry_exhausted(bool tried, bool turned_away, struct router_retry_er
     static const struct router_retry_error full = {
         503, "OVERLOAD", "the engine has too much to do, and there is no other"};
     static const struct router_retry_error failed = {502, "ENGINE",
-                                               "the engine failed, and there is no other"};
+                                                     "the engine failed, and there is no other"};
     *error = turned_away ? full : failed;
     return tried || turned_away;
 }

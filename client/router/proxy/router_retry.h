@@ -69,9 +69,9 @@ struct router_retry_error {
 
 struct router_retry {
     enum router_retry_verdict verdict;
-    unsigned sent;             // after this failure
-    bool charged;              // one retry is taken out of the budget
-    bool refused;              // only the budget forbids the retry
+    unsigned sent;                   // after this failure
+    bool charged;                    // one retry is taken out of the budget
+    bool refused;                    // only the budget forbids the retry
     struct router_retry_error error; // if that is the verdict
 };
 

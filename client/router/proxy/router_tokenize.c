@@ -22,18 +22,18 @@ enum {
 
 // ---- Whom ----------------------------------------------------------------------------------------
 
-static bool is_askable(const struct router_request *r, const struct pool_worker *w, int64_t now) {
+static bool is_askable(const struct router_request *r, const struct router_worker *w, int64_t now) {
     struct kvr_bytes name = kvr_text(w->name);
     return w->state == KVR_READY && *w->addr && w->circuit == KVR_CLOSED &&
            !router_circuit_is_open(r->proxy->circuits, r->pool, name) && w->here.mute_us <= now &&
            strcmp(w->name, r->asked) != 0;
 }
 
-static struct pool_worker *next_askable(const struct router_request *r) {
-    const struct pool *pool = r->pool;
+static struct router_worker *next_askable(const struct router_request *r) {
+    const struct router_pool *pool = r->pool;
     int64_t now = now_us();
     for (size_t i = 0; i < pool->n_workers; i++) {
-        struct pool_worker *w = &pool->workers[r->proxy->turn++ % pool->n_workers];
+        struct router_worker *w = &pool->workers[r->proxy->turn++ % pool->n_workers];
         if (is_askable(r, w, now)) return w;
     }
     return NULL;
@@ -47,7 +47,7 @@ bool router_tokenize_can(const struct router_request *r) {
 }
 
 static void leave_alone(const struct router_request *r, int64_t ms) {
-    struct pool_worker *w = pool_worker(r->pool, kvr_text(r->asked));
+    struct router_worker *w = router_pool_worker(r->pool, kvr_text(r->asked));
     if (w) w->here.mute_us = now_us() + ms * 1000;
 }
 
@@ -153,7 +153,8 @@ static void make_question(struct router_request *r) {
 // again: the same engine, on a new connection.
 static void ask(struct router_request *r, bool again) {
     static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    struct pool_worker *w = again ? pool_worker(r->pool, kvr_text(r->asked)) : next_askable(r);
+    struct router_worker *w =
+        again ? router_pool_worker(r->pool, kvr_text(r->asked)) : next_askable(r);
     char *key = router_headers_authorization(r->x), *lines = NULL;
     static const char type[] = "Content-Type: application/json\r\n";
     if (key && (lines = malloc(sizeof type + strlen(key)))) {

@@ -9,24 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/home.h"
+#include "client/common/clock.h"
 
-struct stand rtest_fleet;
-struct crowd rtest_crowd;
+struct rtest_cluster rtest_fleet;
+struct rtest_clients rtest_callers;
 
 void rtest_fleet_down(void) {
-    crowd_close(&rtest_crowd);
-    for (int i = 0; i < STAND_ROUTERS; i++) {
+    rtest_clients_close(&rtest_callers);
+    for (int i = 0; i < RTEST_ROUTERS; i++) {
         if (!rtest_fleet.routers[i].pid) continue;
         kill(rtest_fleet.routers[i].pid, SIGTERM);
-        int status = stand_wait(&rtest_fleet.routers[i]);
+        int status = rtest_wait(&rtest_fleet.routers[i]);
         cr_assert_eq(status, 0, "router %d ends with %d", i, status);
     }
-    stand_down(&rtest_fleet);
+    rtest_cluster_down(&rtest_fleet);
 }
 
 void rtest_fleet_routers(int engines, int routers, const char *const *more) {
-    char urls[STAND_ENGINES][60];
+    char urls[RTEST_ENGINES][60];
     const char *flags[40];
     size_t n = 0;
     for (int i = 0; i < engines; i++) {
@@ -38,20 +38,20 @@ void rtest_fleet_routers(int engines, int routers, const char *const *more) {
         flags[n++] = *more++;
     flags[n] = NULL;
     for (int i = 0; i < routers; i++)
-        stand_router(&rtest_fleet, i, flags);
+        rtest_router(&rtest_fleet, i, flags);
     for (int i = 0; i < routers; i++)
-        stand_await_ready(&rtest_fleet, i);
+        rtest_await_ready(&rtest_fleet, i);
 }
 
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more) {
     char options[600];
-    crowd_open(&rtest_crowd);
-    if (!rtest_fleet.redis.pid) stand_redis(&rtest_fleet);
+    rtest_clients_open(&rtest_callers);
+    if (!rtest_fleet.redis.pid) rtest_redis(&rtest_fleet);
     snprintf(options, sizeof options, "--no-events %s", engine_options);
     for (int i = 0; i < engines; i++)
-        stand_engine(&rtest_fleet, i, options);
+        rtest_engine(&rtest_fleet, i, options);
     if (engines <= RTEST_REFERENCE)
-        stand_engine(&rtest_fleet, RTEST_REFERENCE,
+        rtest_engine(&rtest_fleet, RTEST_REFERENCE,
                      "--no-events --time-scale 0 --blocks 40000 --max-model-len 40000 "
                      "--max-running 1000");
     rtest_fleet_routers(engines, routers, more);
@@ -60,29 +60,30 @@ void rtest_fleet_up(int engines, const char *engine_options, int routers, const 
 void rtest_fault(int engine, const char *query) {
     char path[200];
     snprintf(path, sizeof path, "/mock/fault?%s", query);
-    struct response r = http_post(rtest_fleet.engines[engine].port, path, "");
+    struct rtest_response r = rtest_post(rtest_fleet.engines[engine].port, path, "");
     cr_assert(r.status == 200, "%s", query);
-    response_free(&r);
+    rtest_response_free(&r);
 }
 
 int rtest_engine_metric(int engine, const char *name) {
-    struct response r = http_get(rtest_fleet.engines[engine].port, "/metrics");
+    struct rtest_response r = rtest_get(rtest_fleet.engines[engine].port, "/metrics");
     char line[200];
     snprintf(line, sizeof line, "\nvllm:%s{engine=\"0\",", name);
     const char *at = r.status == 200 ? strstr(r.body, line) : NULL;
     at = at ? strchr(at, '}') : NULL;
     int value = at ? (int)strtod(at + 1, NULL) : -1;
-    response_free(&r);
+    rtest_response_free(&r);
     return value;
 }
 
 void rtest_await(bool (*holds)(void), const char *what) {
-    for (int64_t end = now_ms() + PATIENCE_MS; !holds(); crowd_run(&rtest_crowd, 10))
-        cr_assert(now_ms() < end, "%s", what);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !holds();
+         rtest_clients_run(&rtest_callers, 10))
+        cr_assert(kvr_clock_ms() < end, "%s", what);
 }
 
 bool rtest_nothing_booked(void) {
-    return stand_info(&rtest_fleet, "kvroute", "requests") == 0;
+    return rtest_pool_info(&rtest_fleet, "kvroute", "requests") == 0;
 }
 
 char *rtest_chat(const char *text, int tokens, bool stream) {
@@ -94,16 +95,16 @@ char *rtest_chat(const char *text, int tokens, bool stream) {
     return body;
 }
 
-struct caller rtest_ask(int router, const char *text, int tokens, bool stream) {
+struct rtest_client rtest_ask(int router, const char *text, int tokens, bool stream) {
     char *body = rtest_chat(text, tokens, stream);
-    struct caller who = call_once(&rtest_crowd, rtest_fleet.routers[router].port,
-                                  "/v1/chat/completions", NULL, body);
+    struct rtest_client who = rtest_client_call(&rtest_callers, rtest_fleet.routers[router].port,
+                                                "/v1/chat/completions", NULL, body);
     free(body);
     return who;
 }
 
-bool rtest_same_answer(struct caller *a, struct caller *b) {
-    char *x = caller_text(a), *y = caller_text(b);
+bool rtest_same_answer(struct rtest_client *a, struct rtest_client *b) {
+    char *x = rtest_client_text(a), *y = rtest_client_text(b);
     bool same = evbuffer_get_length(a->answer) == evbuffer_get_length(b->answer) &&
                 !memcmp(x, y, evbuffer_get_length(a->answer));
     free(x);
@@ -111,66 +112,68 @@ bool rtest_same_answer(struct caller *a, struct caller *b) {
     return same;
 }
 
-void rtest_check_answers(struct caller *who, char **bodies, int n, int left_out) {
-    struct caller *want = calloc((size_t)n, sizeof *want);
+void rtest_check_answers(struct rtest_client *who, char **bodies, int n, int left_out) {
+    struct rtest_client *want = calloc((size_t)n, sizeof *want);
     for (int i = 0; i < n; i++)
-        crowd_start(&rtest_crowd, &want[i], rtest_fleet.engines[RTEST_REFERENCE].port,
-                    "/v1/chat/completions", NULL, bodies[i]);
-    crowd_finish(&rtest_crowd);
+        rtest_client_start(&rtest_callers, &want[i], rtest_fleet.engines[RTEST_REFERENCE].port,
+                           "/v1/chat/completions", NULL, bodies[i]);
+    rtest_clients_finish(&rtest_callers);
     for (int i = 0; i < n; i++) {
         bool good = who[i].complete && want[i].complete && who[i].status == want[i].status &&
                     !strcmp(who[i].type, want[i].type) && rtest_same_answer(&who[i], &want[i]);
         cr_assert(good == (left_out < 0 || i % 3 != left_out), "%d", i);
-        caller_free(&who[i]);
-        caller_free(&want[i]);
+        rtest_client_free(&who[i]);
+        rtest_client_free(&want[i]);
         free(bodies[i]);
     }
     free(want);
 }
 
-bool rtest_answer_has(struct caller *who, const char *text) {
-    char *all = caller_text(who);
+bool rtest_answer_has(struct rtest_client *who, const char *text) {
+    char *all = rtest_client_text(who);
     bool found = strstr(all, text) != NULL;
     free(all);
     return found;
 }
 
-bool rtest_answer_ends(struct caller *who, const char *text) {
-    char *all = caller_text(who);
+bool rtest_answer_ends(struct rtest_client *who, const char *text) {
+    char *all = rtest_client_text(who);
     size_t n = evbuffer_get_length(who->answer), m = strlen(text);
     bool found = n >= m && !memcmp(all + n - m, text, m);
     free(all);
     return found;
 }
 
-void rtest_slow_streams(struct caller *who, size_t n, char **bodies, int routers, int tokens) {
+void rtest_slow_streams(struct rtest_client *who, size_t n, char **bodies, int routers,
+                        int tokens) {
     char text[60];
     for (size_t i = 0; i < n; i++) {
         snprintf(text, sizeof text, "slow question number %zu", i);
         bodies[i] = rtest_chat(text, tokens, true);
-        crowd_start(&rtest_crowd, &who[i], rtest_fleet.routers[i % (size_t)routers].port,
-                    "/v1/chat/completions", NULL, bodies[i]);
+        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[i % (size_t)routers].port,
+                           "/v1/chat/completions", NULL, bodies[i]);
     }
-    for (int64_t end = now_ms() + PATIENCE_MS; rtest_crowd.talking < n; crowd_run(&rtest_crowd, 10))
-        cr_assert(now_ms() < end && rtest_crowd.open == n, "%zu of %zu", rtest_crowd.talking,
-                  rtest_crowd.open);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_callers.talking < n;
+         rtest_clients_run(&rtest_callers, 10))
+        cr_assert(kvr_clock_ms() < end && rtest_callers.open == n, "%zu of %zu",
+                  rtest_callers.talking, rtest_callers.open);
 }
 
 double rtest_router_metric(int router, const char *name) {
-    struct response r = http_get(rtest_fleet.routers[router].port, "/metrics");
+    struct rtest_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
     char line[100];
     snprintf(line, sizeof line, "\nkvroute_router_%s ", name);
     const char *at = r.body ? strstr(r.body, line) : NULL;
     double value = at ? atof(at + strlen(line)) : -1;
-    response_free(&r);
+    rtest_response_free(&r);
     return value;
 }
 
 int rtest_failed_tries(int router) {
-    struct response r = http_get(rtest_fleet.routers[router].port, "/metrics");
+    struct rtest_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
     int tries = 0;
     for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
         tries += atoi(at += 17);
-    response_free(&r);
+    rtest_response_free(&r);
     return tries;
 }

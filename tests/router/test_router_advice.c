@@ -8,16 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/common/clock.h"
 #include "client/router/routes.h"
-#include "schema.h"
-#include "stand.h"
-#include "tests/support/home.h"
+#include "rtest_cluster.h"
+#include "rtest_schema.h"
+#include "tests/support/support_home.h"
 
-static struct stand s;
+static struct rtest_cluster s;
 static json_t *document;
 
 static void down(void) {
-    stand_down(&s);
+    rtest_cluster_down(&s);
     json_decref(document);
 }
 
@@ -26,20 +27,20 @@ static int port(void) {
 }
 
 static void say_ok(const char *command) {
-    redisReply *r = stand_say(&s, command);
+    redisReply *r = rtest_command(&s, command);
     cr_assert(r && r->type != REDIS_REPLY_ERROR, "%s: %s", command, r ? r->str : "no server");
     freeReplyObject(r);
 }
 
 static void up_with(const char *const *more) {
-    document = schema_load();
-    stand_redis(&s);
+    document = rtest_schema_load();
+    rtest_redis(&s);
     say_ok("KVROUTE.CREATE demo BLOCKSIZE 4");
     say_ok("KVROUTE.WORKER SET demo w1 ADDR http://10.0.0.1:8000");
     say_ok("KVROUTE.WORKER SET demo w2 ADDR http://10.0.0.2:8000 RANKS 2 CAPACITY 100");
     say_ok("KVROUTE.EVENT demo w1 0 1 1 STORED - IDS 8 1 2 3 4 5 6 7 8");
-    stand_router(&s, 0, more);
-    stand_await_ready(&s, 0);
+    rtest_router(&s, 0, more);
+    rtest_await_ready(&s, 0);
 }
 
 static void up(void) {
@@ -49,9 +50,10 @@ static void up(void) {
 static void check(const char *path, const char *method, int status, const json_t *body) {
     char text[12], why[200] = "";
     snprintf(text, sizeof text, "%d", status);
-    const json_t *schema = schema_of(document, path, method, text);
+    const json_t *schema = rtest_schema_of(document, path, method, text);
     cr_assert(schema, "no schema for %s %s %s", method, path, text);
-    cr_assert(schema_fits(document, schema, body, why, sizeof why), "%s %s: %s", path, text, why);
+    cr_assert(rtest_schema_fits(document, schema, body, why, sizeof why), "%s %s: %s", path, text,
+              why);
 }
 
 // Posts, checks request and answer against the document, and returns the answer.
@@ -59,12 +61,13 @@ static json_t *post(const char *path, const char *text, int status) {
     json_error_t error;
     char why[200] = "";
     json_t *request = json_loads(text, 0, &error);
-    const json_t *schema = schema_of(document, path, "post", NULL);
+    const json_t *schema = rtest_schema_of(document, path, "post", NULL);
     cr_assert(request && schema, "%s", text);
     if (status == 200)
-        cr_assert(schema_fits(document, schema, request, why, sizeof why), "%s: %s", text, why);
+        cr_assert(rtest_schema_fits(document, schema, request, why, sizeof why), "%s: %s", text,
+                  why);
     json_decref(request);
-    json_t *answer = http_json(http_post(port(), path, text), status);
+    json_t *answer = rtest_json(rtest_post(port(), path, text), status);
     check(path, "post", status, answer);
     return answer;
 }
@@ -99,7 +102,7 @@ Test(advise, a_request_from_choice_to_end, .fini = down) {
              200);
     cr_assert(number_of(a, "live"));
     json_decref(a);
-    redisReply *r = stand_say(&s, "KVROUTE.REQUEST GET demo r1");
+    redisReply *r = rtest_command(&s, "KVROUTE.REQUEST GET demo r1");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY);
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         if (!strcmp(r->element[i]->str, "output")) cr_assert_eq(r->element[i + 1]->integer, 3);
@@ -110,7 +113,7 @@ Test(advise, a_request_from_choice_to_end, .fini = down) {
     a = post("/v1/release", "{\"pool\":\"demo\",\"requests\":[\"r1\",\"r2\"]}", 200);
     cr_assert_eq(number_of(a, "released"), 1);
     json_decref(a);
-    cr_assert_eq(stand_info(&s, "demo", "requests"), 0);
+    cr_assert_eq(rtest_pool_info(&s, "demo", "requests"), 0);
     a = post("/v1/update", "{\"pool\":\"demo\",\"request\":\"r1\"}", 200);
     cr_assert(!number_of(a, "live"));
     json_decref(a);
@@ -133,7 +136,7 @@ Test(advise, options_reach_the_pool, .fini = down) {
     cr_assert(json_array_size(scores) == 1);
     cr_assert_eq(number_of(json_array_get(scores, 0), "overlap"), 0);
     json_decref(a);
-    redisReply *r = stand_say(&s, "KVROUTE.HASH 4 IDS 4 1 2 3 4");
+    redisReply *r = rtest_command(&s, "KVROUTE.HASH 4 IDS 4 1 2 3 4");
     char body[200];
     snprintf(body, sizeof body, "{\"hashes\":[\"%s\"],\"among\":[\"w1\"]}", r->element[0]->str);
     freeReplyObject(r);
@@ -141,8 +144,9 @@ Test(advise, options_reach_the_pool, .fini = down) {
     cr_assert_eq(number_of(json_array_get(json_object_get(a, "scores"), 0), "overlap"), 1);
     json_decref(a);
     // Without an id of its own the request has that of the call.
-    struct response w = http_call(port(), "POST", "/v1/select", "X-Request-Id: call-7\r\n", "{}");
-    a = http_json(w, 200);
+    struct rtest_response w =
+        rtest_request(port(), "POST", "/v1/select", "X-Request-Id: call-7\r\n", "{}");
+    a = rtest_json(w, 200);
     cr_assert_str_eq(text_of(a, "request"), "call-7");
     json_decref(a);
 }
@@ -193,17 +197,17 @@ Test(advise, refusals_change_nothing, .fini = down) {
         {"/v1/release", "{\"requests\":[1]}", 400, "BADREQUEST"},
     };
     up();
-    long long version = stand_info(&s, "demo", "version");
+    long long version = rtest_pool_info(&s, "demo", "version");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct response r = http_post(port(), wrong[i].path, wrong[i].body);
-        const char *code = http_code(r, wrong[i].status);
+        struct rtest_response r = rtest_post(port(), wrong[i].path, wrong[i].body);
+        const char *code = rtest_error_code(r, wrong[i].status);
         cr_assert_str_eq(code, wrong[i].code, "%s: %s", wrong[i].body, code);
     }
     char id[400] = "{\"request\":\"";
     memset(id + 12, 'x', 257);
     strcpy(id + 12 + 257, "\"}");
-    cr_assert_str_eq(http_code(http_post(port(), "/v1/select", id), 400), "BADREQUEST");
-    cr_assert_eq(stand_info(&s, "demo", "version"), version);
+    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/select", id), 400), "BADREQUEST");
+    cr_assert_eq(rtest_pool_info(&s, "demo", "version"), version);
 }
 
 Test(advise, strange_json_takes_no_memory, .fini = down) {
@@ -216,13 +220,14 @@ Test(advise, strange_json_takes_no_memory, .fini = down) {
         for (; at + n < SIZE; at += n)
             memcpy(body + at, pieces[k], n);
         body[at] = 0;
-        cr_assert_str_eq(http_code(http_post(port(), "/v1/select", body), 400), "BADREQUEST");
-        struct response r = http_post(port(), "/v1/completions", body);
+        cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/select", body), 400),
+                         "BADREQUEST");
+        struct rtest_response r = rtest_post(port(), "/v1/completions", body);
         cr_assert_eq(r.status, 400);
-        response_free(&r);
+        rtest_response_free(&r);
     }
     free(body);
-    long peak = stand_memory(&s, 0, "VmHWM");
+    long peak = rtest_memory(&s, 0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 160 << 10, "%ld kB", peak);
 }
 
@@ -236,15 +241,15 @@ Test(advise, reports_open_circuits, .fini = down) {
     json_t *a = post("/v1/select", "{\"tokens\":[1,2,3,4,5,6,7,8,9]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "w2");
     json_decref(a);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(20)) {
-        a = http_json(http_get(port(), "/v1/workers"), 200);
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
+        a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
         check("/v1/workers", "get", 200, a);
         json_t *w = json_array_get(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"), 0);
         bool open = strcmp(text_of(w, "circuit"), "open") == 0;
         json_decref(a);
         if (open) break;
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
     a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":true}", 200);
     cr_assert_str_eq(text_of(a, "circuit"), "closed");
@@ -253,64 +258,65 @@ Test(advise, reports_open_circuits, .fini = down) {
 
 Test(advise, workers_and_status, .fini = down) {
     up();
-    json_t *a = http_json(http_get(port(), "/v1/workers"), 200);
+    json_t *a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
     check("/v1/workers", "get", 200, a);
     json_t *workers = json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers");
     cr_assert_eq(json_array_size(workers), 2);
     cr_assert_eq(number_of(json_array_get(workers, 0), "device_blocks"), 2);
     cr_assert_eq(number_of(json_array_get(workers, 1), "ranks"), 2);
     json_decref(a);
-    a = http_json(http_get(port(), "/v1/status"), 200);
+    a = rtest_json(rtest_get(port(), "/v1/status"), 200);
     check("/v1/status", "get", 200, a);
     json_decref(a);
-    a = http_json(http_get(port(), "/readyz"), 200);
+    a = rtest_json(rtest_get(port(), "/readyz"), 200);
     check("/readyz", "get", 200, a);
     json_decref(a);
 }
 
 Test(advise, names_that_are_no_text, .fini = down) {
     up();
-    redisReply *r = stand_say(&s, "KVROUTE.WORKER SET demo %b ADDR %b", "\377\"\n", (size_t)3,
-                              "\001\200", (size_t)2);
+    redisReply *r = rtest_command(&s, "KVROUTE.WORKER SET demo %b ADDR %b", "\377\"\n", (size_t)3,
+                                  "\001\200", (size_t)2);
     freeReplyObject(r);
     json_t *a = post("/v1/select", "{\"exclude\":[\"w1\",\"w2\"]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "?\"\n");
     json_decref(a);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(50)) {
-        a = http_json(http_get(port(), "/v1/workers"), 200);
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(50)) {
+        a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
         size_t n = json_array_size(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"));
         json_decref(a);
         if (n == 3) break;
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
 }
 
 Test(advise, who_leaves_is_not_booked, .fini = down) {
     up();
-    stand_kill(&s.redis, SIGSTOP);
-    int fd = http_connect(port());
-    http_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n"
-                 "{\"request\":\"r9\"}");
-    sleep_ms(50);
+    rtest_kill_redis(&s, SIGSTOP);
+    int fd = rtest_connect(port());
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n"
+                  "{\"request\":\"r9\"}");
+    support_sleep_ms(50);
     close(fd);
-    sleep_ms(50);
-    stand_kill(&s.redis, SIGCONT);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(20)) {
-        if (stand_info(&s, "demo", "selects") == 1 && stand_info(&s, "demo", "requests") == 0)
+    support_sleep_ms(50);
+    rtest_kill_redis(&s, SIGCONT);
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
+        if (rtest_pool_info(&s, "demo", "selects") == 1 &&
+            rtest_pool_info(&s, "demo", "requests") == 0)
             break;
-        cr_assert(now_ms() < end, "%lld requests", stand_info(&s, "demo", "requests"));
+        cr_assert(kvr_clock_ms() < end, "%lld requests", rtest_pool_info(&s, "demo", "requests"));
     }
 }
 
 Test(advise, without_redis_it_goes_on, .fini = down) {
     up();
-    sleep_ms(300); // the workers are known
-    stand_kill(&s.redis, SIGKILL);
+    support_sleep_ms(300); // the workers are known
+    rtest_kill_redis(&s, SIGKILL);
     json_t *a = post("/v1/select", "{\"request\":\"r1\",\"tokens\":[1,2,3,4]}", 200);
     cr_assert(number_of(a, "degraded") && number_of(a, "version") == -1);
     json_decref(a);
-    a = http_json(http_get(port(), "/readyz"), 200);
+    a = rtest_json(rtest_get(port(), "/readyz"), 200);
     check("/readyz", "get", 200, a);
     cr_assert_str_eq(text_of(a, "status"), "degraded");
     json_decref(a);
@@ -318,33 +324,34 @@ Test(advise, without_redis_it_goes_on, .fini = down) {
     cr_assert(number_of(a, "degraded"));
     json_decref(a);
     // Back, and empty: the pool is made anew, and the request is booked there.
-    stand_redis(&s);
+    rtest_redis(&s);
     say_ok("KVROUTE.CREATE demo BLOCKSIZE 4");
     say_ok("KVROUTE.WORKER SET demo w1 ADDR http://10.0.0.1:8000");
     say_ok("KVROUTE.WORKER SET demo w2 ADDR http://10.0.0.2:8000");
-    for (int64_t end = now_ms() + 10000; stand_info(&s, "demo", "requests") != 1; sleep_ms(20))
-        cr_assert(now_ms() < end);
+    for (int64_t end = kvr_clock_ms() + 10000; rtest_pool_info(&s, "demo", "requests") != 1;
+         support_sleep_ms(20))
+        cr_assert(kvr_clock_ms() < end);
     a = post("/v1/release", "{\"request\":\"r1\"}", 200);
     cr_assert_eq(number_of(a, "released"), 1);
     json_decref(a);
 }
 
 Test(advise, several_pools, .fini = down) {
-    document = schema_load();
-    stand_redis(&s);
+    document = rtest_schema_load();
+    rtest_redis(&s);
     say_ok("KVROUTE.CREATE a");
     say_ok("KVROUTE.CREATE b");
     say_ok("KVROUTE.WORKER SET a wa");
     say_ok("KVROUTE.WORKER SET b wb");
     char file[200];
-    snprintf(file, sizeof file, "%s/router.conf", home_path());
+    snprintf(file, sizeof file, "%s/router.conf", support_home());
     FILE *f = fopen(file, "w");
     fputs("[router]\nrefresh = 50\n[pool a]\nmodels = small tiny\n[pool other]\nkey = b\n"
           "models = large\n",
           f);
     fclose(f);
-    stand_router(&s, 0, (const char *[]){"--config", file, NULL});
-    stand_await_ready(&s, 0);
+    rtest_router(&s, 0, (const char *[]){"--config", file, NULL});
+    rtest_await_ready(&s, 0);
     json_t *a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "wa");
     json_decref(a);
@@ -357,43 +364,44 @@ Test(advise, several_pools, .fini = down) {
     f = fopen(file, "w");
     fputs("[router]\nrefresh = 50\n[pool other]\nkey = b\nmodels = large tiny\n", f);
     fclose(f);
-    stand_kill(&s.routers[0], SIGHUP);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(20)) {
+    rtest_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
         a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
         bool moved = strcmp(text_of(a, "worker"), "wb") == 0;
         json_decref(a);
         if (moved) break;
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
     // What is wrong changes nothing.
     f = fopen(file, "w");
     fputs("[pool x]\nmodels = tiny\nnonsense = 1\n", f);
     fclose(f);
-    stand_kill(&s.routers[0], SIGHUP);
-    sleep_ms(200);
+    rtest_kill(&s.routers[0], SIGHUP);
+    support_sleep_ms(200);
     json_decref(post("/v1/select", "{\"model\":\"tiny\"}", 200));
 }
 
 Test(advise, engines_of_its_own, .fini = down) {
-    document = schema_load();
-    stand_redis(&s);
-    stand_router(&s, 0,
+    document = rtest_schema_load();
+    rtest_redis(&s);
+    rtest_router(&s, 0,
                  (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
                                   "http://10.0.0.2:8000/x name=second ranks=2", "--ttl", "600",
                                   NULL});
-    stand_await_ready(&s, 0);
+    rtest_await_ready(&s, 0);
     json_t *a = post("/v1/select", "{\"exclude\":[\"second\"]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "10.0.0.1:8000");
     cr_assert_str_eq(text_of(a, "address"), "http://10.0.0.1:8000");
     json_decref(a);
-    sleep_ms(1000); // longer than they live without being renewed
+    support_sleep_ms(1000); // longer than they live without being renewed
     a = post("/v1/select", "{\"exclude\":[\"10.0.0.1:8000\"]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "second");
     json_decref(a);
     // Nobody renews them any more, and nobody is chosen.
-    stand_kill(&s.routers[0], SIGKILL);
-    for (int64_t end = now_ms() + 5000; stand_info(&s, "kvroute", "eligible") != 0; sleep_ms(20))
-        cr_assert(now_ms() < end);
+    rtest_kill(&s.routers[0], SIGKILL);
+    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info(&s, "kvroute", "eligible") != 0;
+         support_sleep_ms(20))
+        cr_assert(kvr_clock_ms() < end);
 }
 
 Test(advise, text_in_pieces, .fini = down) {
@@ -427,7 +435,7 @@ Test(advise, text_in_pieces, .fini = down) {
 // ---- The document --------------------------------------------------------------------------------
 
 Test(advise, every_route_is_described) {
-    document = schema_load();
+    document = rtest_schema_load();
     const json_t *paths = json_object_get(document, "paths");
     for (const struct route *t = routes; t->path; t++)
         cr_assert(json_object_get(paths, t->path), "%s isn't in openapi.json", t->path);
@@ -435,7 +443,7 @@ Test(advise, every_route_is_described) {
 }
 
 Test(advise, examples_are_good) {
-    document = schema_load();
+    document = rtest_schema_load();
     static const char *const names[] = {"/v1/select", "/v1/update", "/v1/release", "/v1/score",
                                         "/v1/report"};
     for (size_t i = 0; i < 5; i++) {
@@ -444,8 +452,8 @@ Test(advise, examples_are_good) {
             json_object_get(json_object_get(json_object_get(document, "paths"), names[i]), "post");
         const json_t *content = json_object_get(
             json_object_get(json_object_get(o, "requestBody"), "content"), "application/json");
-        cr_assert(schema_fits(document, schema_of(document, names[i], "post", NULL),
-                              json_object_get(content, "example"), why, sizeof why),
+        cr_assert(rtest_schema_fits(document, rtest_schema_of(document, names[i], "post", NULL),
+                                    json_object_get(content, "example"), why, sizeof why),
                   "%s: %s", names[i], why);
     }
     json_decref(document);

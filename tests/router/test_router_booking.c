@@ -9,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crowd.h"
+#include "client/common/clock.h"
+#include "rtest_clients.h"
+#include "rtest_cluster.h"
 #include "server.h"
-#include "stand.h"
 #include "tests/client/fake.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
-static struct stand s;
-static struct crowd crowd;
+static struct rtest_cluster s;
+static struct rtest_clients crowd;
 static struct server engine;
 static struct fake *fake;
 static struct fake_lies lies;
@@ -74,8 +75,8 @@ static void is_alive(struct server *e, size_t n, struct bufferevent *to) {
 
 static void down(void) {
     server_close(&engine);
-    crowd_close(&crowd);
-    stand_down(&s);
+    rtest_clients_close(&crowd);
+    rtest_cluster_down(&s);
     if (fake) fake_stop(fake);
 }
 
@@ -83,7 +84,7 @@ static void up(void (*serve)(struct server *, size_t, struct bufferevent *), boo
                const char *const *more) {
     const char *flags[20] = {"--pool", FAKE_POOL " blocks=text"};
     size_t n = 2;
-    crowd_open(&crowd);
+    rtest_clients_open(&crowd);
     server_open(&engine, crowd.base, serve);
     fake = fake_start(FAKE_TCP);
     lies = (struct fake_lies){.old = old, .addr = engine.address};
@@ -92,12 +93,12 @@ static void up(void (*serve)(struct server *, size_t, struct bufferevent *), boo
     while (more && *more)
         flags[n++] = *more++;
     flags[n] = NULL;
-    stand_router(&s, 0, flags);
-    stand_await_ready(&s, 0);
+    rtest_router(&s, 0, flags);
+    rtest_await_ready(&s, 0);
 }
 
-static struct caller call(const char *path, const char *headers, const char *body) {
-    return call_once(&crowd, s.routers[0].port, path, headers, body);
+static struct rtest_client call(const char *path, const char *headers, const char *body) {
+    return rtest_client_call(&crowd, s.routers[0].port, path, headers, body);
 }
 
 static const char *said(const char *name) {
@@ -108,13 +109,15 @@ static const char *said(const char *name) {
 
 // Until the last command of that name has this in it.
 static void await_said(const char *name, const char *what) {
-    for (int64_t end = now_ms() + PATIENCE_MS; !strstr(said(name), what); crowd_run(&crowd, 5))
-        cr_assert(now_ms() < end, "\"%s\" isn't in \"%s\"", what, said(name));
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !strstr(said(name), what);
+         rtest_clients_run(&crowd, 5))
+        cr_assert(kvr_clock_ms() < end, "\"%s\" isn't in \"%s\"", what, said(name));
 }
 
 static void await_end(void) {
-    for (int64_t end = now_ms() + PATIENCE_MS; fake_live(fake); crowd_run(&crowd, 5))
-        cr_assert(now_ms() < end, "something stays booked");
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; fake_live(fake);
+         rtest_clients_run(&crowd, 5))
+        cr_assert(kvr_clock_ms() < end, "something stays booked");
 }
 
 // ---- Sessions and lengths ------------------------------------------------------------------------
@@ -125,8 +128,8 @@ struct hint {
 
 static void check_hints(const struct hint *hints, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        struct caller c = call(hints[i].path ? hints[i].path : "/v1/chat/completions",
-                               hints[i].headers, hints[i].body);
+        struct rtest_client c = call(hints[i].path ? hints[i].path : "/v1/chat/completions",
+                                     hints[i].headers, hints[i].body);
         const char *all = said("KVROUTE.SELECT"), *want = hints[i].want;
         cr_assert(c.status == 200, "%zu: %d", i, c.status);
         if (want)
@@ -134,7 +137,7 @@ static void check_hints(const struct hint *hints, size_t n) {
                       "%zu: \"%s\" doesn't end with \"%s\"", i, all, want);
         else
             cr_expect(!strstr(all, "SESSION") && !strstr(all, "OSL"), "%zu: %s", i, all);
-        caller_free(&c);
+        rtest_client_free(&c);
     }
 }
 
@@ -203,11 +206,11 @@ Test(told, lengths_that_are_expected, .fini = down) {
     up(plain, false, NULL);
     check_hints(hints, sizeof hints / sizeof *hints);
     // It is between the client and the router.
-    struct caller c =
+    struct rtest_client c =
         call("/v1/chat/completions", "X-Kvroute-OSL: 70\r\nX-Session-ID: s\r\n", CHAT "}");
     cr_assert(engine.head && !strcasestr(engine.head, "x-kvroute-osl"));
     cr_assert(strcasestr(engine.head, "x-session-id: s"));
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 // A module that knows no sessions isn't told of any, and its requests are served as ever.
@@ -215,13 +218,13 @@ Test(told, an_older_module, .fini = down) {
     static const struct hint hints[] = {{NULL, "X-Session-ID: chat 7\r\n", CHAT "}", NULL}};
     up(plain, true, NULL);
     check_hints(hints, 1);
-    struct response r = http_call(s.routers[0].port, "POST", "/v1/select", NULL, "{}");
-    json_t *a = http_json(r, 200);
+    struct rtest_response r = rtest_request(s.routers[0].port, "POST", "/v1/select", NULL, "{}");
+    json_t *a = rtest_json(r, 200);
     cr_expect(json_integer_value(json_object_get(a, "expected")) == 2);
     cr_expect(json_number_value(json_object_get(a, "ttft")) == -1);
     json_decref(a);
     cr_assert_str_eq(
-        http_code(http_post(s.routers[0].port, "/v1/select", "{\"session\":\"s\"}"), 400),
+        rtest_error_code(rtest_post(s.routers[0].port, "/v1/select", "{\"session\":\"s\"}"), 400),
         "REFUSED");
 }
 
@@ -241,9 +244,9 @@ static void check_order(const char *first, const char *second) {
 
 Test(told, a_streams_tokens_before_its_end, .fini = down) {
     up(stream, false, NULL);
-    struct caller c = call("/v1/chat/completions", NULL, CHAT ",\"stream\":true}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT ",\"stream\":true}");
     cr_assert(c.status == 200 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 37"); // the engine's count, not that of its pieces
     check_order("UPDATE", "RELEASE");
@@ -251,57 +254,57 @@ Test(told, a_streams_tokens_before_its_end, .fini = down) {
 
 Test(told, the_first_token_when_it_comes, .fini = down) {
     up(goes_on, false, NULL);
-    struct caller c;
-    crowd_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                CHAT ",\"stream\":true}");
+    struct rtest_client c;
+    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+                       CHAT ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     cr_assert(fake_live(fake) == 1);
-    for (int64_t end = now_ms() + PATIENCE_MS; evbuffer_get_length(c.answer) < 3 * strlen(PIECE);
-         crowd_run(&crowd, 5))
-        cr_assert(now_ms() < end, "the pieces don't come");
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;
+         evbuffer_get_length(c.answer) < 3 * strlen(PIECE); rtest_clients_run(&crowd, 5))
+        cr_assert(kvr_clock_ms() < end, "the pieces don't come");
     // A client that leaves has had three tokens.
-    caller_leave(&c);
+    rtest_client_leave(&c);
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 3");
     check_order("UPDATE", "RELEASE");
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 Test(told, a_comment_is_no_token, .fini = down) {
     up(is_alive, false, NULL);
-    struct caller c;
-    crowd_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                CHAT ",\"stream\":true}");
-    for (int64_t end = now_ms() + PATIENCE_MS; !c.heard; crowd_run(&crowd, 5))
-        cr_assert(now_ms() < end, "the comment doesn't come");
+    struct rtest_client c;
+    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+                       CHAT ",\"stream\":true}");
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !c.heard; rtest_clients_run(&crowd, 5))
+        cr_assert(kvr_clock_ms() < end, "the comment doesn't come");
     cr_assert_str_empty(said("KVROUTE.UPDATE"));
     say_chunk(open_stream, PIECE);
     await_said("KVROUTE.UPDATE", " PREFILLED OUTPUT 1");
-    caller_leave(&c);
+    rtest_client_leave(&c);
     await_end();
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 Test(told, an_engine_that_breaks_off, .fini = down) {
     up(goes_on, false, NULL);
-    struct caller c;
-    crowd_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                CHAT ",\"stream\":true}");
+    struct rtest_client c;
+    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+                       CHAT ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     server_end(open_stream, true);
-    crowd_finish(&crowd);
+    rtest_clients_finish(&crowd);
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 3");
     check_order("UPDATE", "RELEASE");
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 // Nobody has seen the first token of a whole answer: its length is all that is known.
 Test(told, a_whole_answers_tokens, .fini = down) {
     up(plain, false, NULL);
-    struct caller c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
     cr_assert(c.status == 200 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 37");
     cr_assert(!strstr(said("KVROUTE.UPDATE"), "PREFILLED"));
@@ -318,9 +321,9 @@ static void refuses(struct server *e, size_t n, struct bufferevent *to) {
 // An engine that has refused a request has computed nothing.
 Test(told, nothing_of_a_refusal, .fini = down) {
     up(refuses, false, NULL);
-    struct caller c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
     cr_assert(c.status == 400 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     cr_assert_str_empty(said("KVROUTE.UPDATE"));
 }
@@ -335,14 +338,14 @@ static void says_no_usage(struct server *e, size_t n, struct bufferevent *to) {
 // Then bytes are counted; what an embedding tells is that its prompt was computed.
 Test(told, an_answer_without_usage, .fini = down) {
     up(says_no_usage, false, NULL);
-    struct caller c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
     cr_assert(c.status == 200 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 10");
     c = call("/v1/embeddings", NULL, "{\"input\":\"x\"}");
     cr_assert(c.status == 200 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     const char *all = said("KVROUTE.UPDATE");
     cr_assert(strlen(all) > 9 && !strcmp(all + strlen(all) - 9, " OUTPUT 1"), "%s", all);
@@ -358,20 +361,20 @@ static double sample(const char *page, const char *name) {
 }
 
 static char *await_log(const char *what) {
-    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(20)) {
-        char *log = stand_log(&s, 0);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
+        char *log = rtest_log(&s, 0);
         if (strstr(log, what)) return log;
         free(log);
-        cr_assert(now_ms() < end, "%s isn't in the log", what);
+        cr_assert(kvr_clock_ms() < end, "%s isn't in the log", what);
     }
 }
 
 Test(told, predictions_beside_what_it_was, .fini = down) {
     up(stream, false, NULL);
-    struct caller c =
+    struct rtest_client c =
         call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT ",\"stream\":true}");
     cr_assert(c.status == 200 && !strcmp(c.expected, "3") && !strcmp(c.overlap, "2"));
-    caller_free(&c);
+    rtest_client_free(&c);
     await_end();
     char *log = await_log("\"id\":\"mine\""), *line = strstr(log, "\"id\":\"mine\"");
     cr_assert(strstr(line, "\"overlap\":2,\"expected\":3,"), "%s", line);
@@ -380,7 +383,7 @@ Test(told, predictions_beside_what_it_was, .fini = down) {
     // From the choice on it took no longer than from the request's arrival.
     double actual = atof(ttft + 10);
     cr_assert(actual <= atof(first + 11), "%s", line);
-    struct response r = http_get(s.routers[0].port, "/metrics");
+    struct rtest_response r = rtest_get(s.routers[0].port, "/metrics");
     cr_expect(sample(r.body, "ttft_seconds_count") == 1);
     cr_expect(sample(r.body, "ttft_predicted_seconds_count") == 1);
     cr_expect(sample(r.body, "ttft_predicted_seconds_sum") == 0.1255);
@@ -389,39 +392,39 @@ Test(told, predictions_beside_what_it_was, .fini = down) {
     double got = sample(r.body, "ttft_error_ratio_sum");
     cr_expect(got > want * 0.9 - 0.01 && got < want * 1.1 + 0.01, "%f instead of %f", got, want);
     cr_expect(sample(r.body, "expected_blocks_total") == 3);
-    response_free(&r);
+    rtest_response_free(&r);
     free(log);
 }
 
 Test(told, an_engine_cant_say_what_is_expected, .fini = down) {
     up(plain, false, NULL);
-    struct caller c = call("/v1/chat/completions", NULL, CHAT "}"); // it says 99
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}"); // it says 99
     cr_assert(c.status == 200 && !strcmp(c.expected, "3"), "%s", c.expected);
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 Test(told, no_prediction_no_error, .fini = down) {
     up(stream, true, NULL);
-    struct caller c =
+    struct rtest_client c =
         call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT ",\"stream\":true}");
     cr_assert(c.status == 200 && !strcmp(c.expected, "2"), "%s", c.expected);
-    caller_free(&c);
+    rtest_client_free(&c);
     char *log = await_log("\"id\":\"mine\""), *line = strstr(log, "\"id\":\"mine\"");
     cr_assert(strstr(line, "\"ttft_ms\":") && !strstr(line, "ttft_predicted_ms"), "%s", line);
-    struct response r = http_get(s.routers[0].port, "/metrics");
+    struct rtest_response r = rtest_get(s.routers[0].port, "/metrics");
     cr_expect(sample(r.body, "ttft_seconds_count") == 0);
     cr_expect(sample(r.body, "ttft_error_ratio_count") == 0);
     cr_expect(sample(r.body, "time_to_first_token_seconds_count") == 1);
-    response_free(&r);
+    rtest_response_free(&r);
     free(log);
 }
 
 Test(told, advice, .fini = down) {
     up(plain, false, NULL);
-    json_t *a = http_json(http_post(s.routers[0].port, "/v1/select",
-                                    "{\"request\":\"r\",\"osl\":70,\"session\":\"chat 7\","
-                                    "\"with\":[\"zone=a\",\"gpu\"],\"without\":[\"old\"]}"),
-                          200);
+    json_t *a = rtest_json(rtest_post(s.routers[0].port, "/v1/select",
+                                      "{\"request\":\"r\",\"osl\":70,\"session\":\"chat 7\","
+                                      "\"with\":[\"zone=a\",\"gpu\"],\"without\":[\"old\"]}"),
+                           200);
     cr_expect_str_eq(said("KVROUTE.SELECT"),
                      "KVROUTE.SELECT pool r HASHES … OSL 70 SESSION chat 7 WITH 2 zone=a gpu "
                      "WITHOUT 1 old");
@@ -429,7 +432,7 @@ Test(told, advice, .fini = down) {
     cr_expect(json_number_value(json_object_get(a, "ttft")) == 125.5);
     cr_expect(json_number_value(json_object_get(a, "tpot")) == 17.25);
     json_decref(a);
-    a = http_json(http_post(s.routers[0].port, "/v1/score", "{\"session\":\"s\"}"), 200);
+    a = rtest_json(rtest_post(s.routers[0].port, "/v1/score", "{\"session\":\"s\"}"), 200);
     const json_t *best = json_array_get(json_object_get(a, "scores"), 0);
     const json_t *next = json_array_get(json_object_get(a, "scores"), 1);
     cr_expect(json_integer_value(json_object_get(best, "expected")) == 3);
@@ -438,13 +441,14 @@ Test(told, advice, .fini = down) {
     cr_expect(json_is_true(json_object_get(best, "room")));
     cr_expect(json_is_false(json_object_get(next, "room")));
     json_decref(a);
-    cr_assert_str_eq(http_code(http_post(s.routers[0].port, "/v1/select", "{\"with\":[]}"), 400),
-                     "BADREQUEST");
+    cr_assert_str_eq(
+        rtest_error_code(rtest_post(s.routers[0].port, "/v1/select", "{\"with\":[]}"), 400),
+        "BADREQUEST");
 }
 
 Test(told, workers, .fini = down) {
     up(plain, false, NULL);
-    json_t *a = http_json(http_get(s.routers[0].port, "/v1/workers"), 200);
+    json_t *a = rtest_json(rtest_get(s.routers[0].port, "/v1/workers"), 200);
     const json_t *pool = json_array_get(json_object_get(a, "pools"), 0);
     const json_t *w = json_array_get(json_object_get(pool, "workers"), 0);
     const json_t *v = json_array_get(json_object_get(pool, "workers"), 1);

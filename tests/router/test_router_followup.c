@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "rtest_fleet.h"
-#include "tests/support/home.h"
 
 enum {
     FOLLOWUP_ENGINES = 8,
@@ -46,8 +45,8 @@ static void ask_something(struct followup *c, size_t number, int turn) {
     say(c, "user", text);
 }
 
-static void take_answer(struct followup *c, struct caller *who) {
-    char *text = caller_text(who);
+static void take_answer(struct followup *c, struct rtest_client *who) {
+    char *text = rtest_client_text(who);
     json_t *answer = json_loads(text, 0, NULL);
     const char *content = NULL;
     cr_assert(who->status == 200 && who->complete, "%d %s", who->status, text);
@@ -60,7 +59,7 @@ static void take_answer(struct followup *c, struct caller *who) {
 // One turn of all conversations, some at a time, through the routers from `first` on. Returns how many came to the
 // worker that they had been with.
 static int turn(struct followup *all, int number, size_t first, size_t at_a_time) {
-    struct caller who[FOLLOWUP_AT_A_TIME];
+    struct rtest_client who[FOLLOWUP_AT_A_TIME];
     int same = 0;
     for (size_t from = 0; from < FOLLOWUP_CONVERSATIONS; from += at_a_time) {
         for (size_t i = 0; i < at_a_time; i++) {
@@ -69,19 +68,19 @@ static int turn(struct followup *all, int number, size_t first, size_t at_a_time
             json_t *body = json_pack("{s:s,s:O,s:i}", "model", "mock", "messages", c->messages,
                                      "max_tokens", 60);
             char *text = json_dumps(body, JSON_COMPACT);
-            crowd_start(&rtest_crowd, &who[i],
-                        rtest_fleet.routers[(first + from + i) % FOLLOWUP_ROUTERS].port,
-                        "/v1/chat/completions", NULL, text);
+            rtest_client_start(&rtest_callers, &who[i],
+                               rtest_fleet.routers[(first + from + i) % FOLLOWUP_ROUTERS].port,
+                               "/v1/chat/completions", NULL, text);
             free(text);
             json_decref(body);
         }
-        crowd_finish(&rtest_crowd);
+        rtest_clients_finish(&rtest_callers);
         for (size_t i = 0; i < at_a_time; i++) {
             struct followup *c = &all[from + i];
             take_answer(c, &who[i]);
             same += !strcmp(c->worker, who[i].worker);
             snprintf(c->worker, sizeof c->worker, "%s", who[i].worker);
-            caller_free(&who[i]);
+            rtest_client_free(&who[i]);
         }
     }
     return same;
@@ -90,8 +89,8 @@ static int turn(struct followup *all, int number, size_t first, size_t at_a_time
 static void follow_up(bool everybody_dies) {
     static struct followup all[FOLLOWUP_CONVERSATIONS];
     if (everybody_dies) {
-        const char *const aof[] = {"--appendonly", "yes", NULL};
-        memcpy(rtest_fleet.redis_more, aof, sizeof aof);
+        static const char *const aof[] = {"--appendonly", "yes", NULL};
+        rtest_fleet.redis.words = aof;
     }
     rtest_fleet_up(FOLLOWUP_ENGINES, "--time-scale 50", FOLLOWUP_ROUTERS, flags);
     for (size_t i = 0; i < FOLLOWUP_CONVERSATIONS; i++)
@@ -105,12 +104,11 @@ static void follow_up(bool everybody_dies) {
         cr_assert(used[k] >= FOLLOWUP_CONVERSATIONS / FOLLOWUP_ENGINES / 2, "engine %d has %d", k,
                   used[k]);
     // What a router had no time to release weighs on its engine for a while, and that isn't asked here.
-    stand_await_released(&rtest_fleet, "kvroute");
+    rtest_await_released(&rtest_fleet, "kvroute");
     if (everybody_dies) {
         for (int i = 0; i < FOLLOWUP_ROUTERS; i++)
-            stand_kill(&rtest_fleet.routers[i], SIGKILL);
-        stand_kill(&rtest_fleet.redis, SIGKILL);
-        stand_redis(&rtest_fleet);
+            rtest_kill(&rtest_fleet.routers[i], SIGKILL);
+        rtest_redis(&rtest_fleet);
         rtest_fleet_routers(FOLLOWUP_ENGINES, FOLLOWUP_ROUTERS, flags);
     }
     int same = turn(all, 2, 1, 1);

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "rtest_fleet.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
 enum { LEARNING_ENGINES = 2, LEARNING_REQUESTS = 12 };
 
@@ -18,14 +19,14 @@ static void up(void) {
 static void ask(int number, bool stream) {
     char text[60];
     snprintf(text, sizeof text, "question %d of many", number);
-    struct caller c = rtest_ask(0, text, 30, stream);
+    struct rtest_client c = rtest_ask(0, text, 30, stream);
     cr_assert(c.status == 200 && c.complete);
-    caller_free(&c);
+    rtest_client_free(&c);
 }
 
 // The most that any worker has of it.
 static double most(const char *field) {
-    json_t *a = http_json(http_get(rtest_fleet.routers[0].port, "/v1/workers"), 200), *w;
+    json_t *a = rtest_json(rtest_get(rtest_fleet.routers[0].port, "/v1/workers"), 200), *w;
     const json_t *pool = json_array_get(json_object_get(a, "pools"), 0);
     double found = -1;
     size_t i;
@@ -38,22 +39,22 @@ static double most(const char *field) {
 }
 
 static void await_most(const char *field) {
-    for (int64_t end = now_ms() + PATIENCE_MS; most(field) <= 0; sleep_ms(50))
-        cr_assert(now_ms() < end, "%s isn't learnt", field);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; most(field) <= 0; support_sleep_ms(50))
+        cr_assert(kvr_clock_ms() < end, "%s isn't learnt", field);
 }
 
 Test(learning, streams_teach_times, .fini = rtest_fleet_down) {
     up();
     for (int i = 0; i < LEARNING_REQUESTS; i++)
         ask(i, true);
-    stand_await_released(&rtest_fleet, "kvroute");
+    rtest_await_released(&rtest_fleet, "kvroute");
     await_most("ttft");
     await_most("tpot");
     // Only the first ones weren't foretold.
     cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") >= LEARNING_REQUESTS / 2);
     cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_sum") > 0);
     json_t *a =
-        http_json(http_post(rtest_fleet.routers[0].port, "/v1/select", "{\"text\":\"x\"}"), 200);
+        rtest_json(rtest_post(rtest_fleet.routers[0].port, "/v1/select", "{\"text\":\"x\"}"), 200);
     cr_expect(json_number_value(json_object_get(a, "ttft")) > 0);
     cr_expect(json_number_value(json_object_get(a, "tpot")) > 0);
     json_decref(a);
@@ -64,8 +65,8 @@ Test(learning, whole_answers_teach_no_times, .fini = rtest_fleet_down) {
     up();
     for (int i = 0; i < LEARNING_REQUESTS; i++)
         ask(i, false);
-    stand_await_released(&rtest_fleet, "kvroute");
-    redisReply *r = stand_say(&rtest_fleet, "KVROUTE.SCORE kvroute IDS 1 1");
+    rtest_await_released(&rtest_fleet, "kvroute");
+    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.SCORE kvroute IDS 1 1");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements == LEARNING_ENGINES);
     bool seen = false;
     for (size_t i = 0; i + 1 < r->element[0]->elements; i += 2) {
@@ -80,13 +81,14 @@ Test(learning, whole_answers_teach_no_times, .fini = rtest_fleet_down) {
 
 Test(learning, sessions_are_the_pools, .fini = rtest_fleet_down) {
     up();
-    struct caller c = call_once(&rtest_crowd, rtest_fleet.routers[0].port, "/v1/completions",
-                                "X-Session-ID: chat 7\r\n", "{\"prompt\":\"x\",\"max_tokens\":3}");
+    struct rtest_client c =
+        rtest_client_call(&rtest_callers, rtest_fleet.routers[0].port, "/v1/completions",
+                          "X-Session-ID: chat 7\r\n", "{\"prompt\":\"x\",\"max_tokens\":3}");
     cr_assert(c.status == 200 && c.complete);
-    redisReply *r = stand_say(&rtest_fleet, "KVROUTE.SESSION GET kvroute %s", "chat 7");
+    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.SESSION GET kvroute %s", "chat 7");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements >= 4);
     cr_expect_str_eq(r->element[2]->str, "worker");
     cr_expect_str_eq(r->element[3]->str, c.worker);
     freeReplyObject(r);
-    caller_free(&c);
+    rtest_client_free(&c);
 }

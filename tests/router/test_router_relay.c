@@ -6,22 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "rtest_fleet.h"
-#include "tests/support/home.h"
 
 enum { RELAYED_STREAMS = 90 };
 
 Test(relay, streams_are_what_engines_sent, .fini = rtest_fleet_down) {
-    static struct caller who[RELAYED_STREAMS];
+    static struct rtest_client who[RELAYED_STREAMS];
     char text[60], *bodies[RELAYED_STREAMS];
     rtest_fleet_up(4, "--time-scale 0", 3, NULL);
     for (int i = 0; i < RELAYED_STREAMS; i++) {
         snprintf(text, sizeof text, "question number %d", i);
         bodies[i] = rtest_chat(text, 20 + i * 3, true);
-        crowd_start(&rtest_crowd, &who[i], rtest_fleet.routers[i % 3].port, "/v1/chat/completions",
-                    NULL, bodies[i]);
+        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[i % 3].port,
+                           "/v1/chat/completions", NULL, bodies[i]);
     }
-    crowd_finish(&rtest_crowd);
+    rtest_clients_finish(&rtest_callers);
     for (int i = 0; i < RELAYED_STREAMS; i++)
         cr_assert(*who[i].worker && *who[i].id && rtest_answer_ends(&who[i], "data: [DONE]\n\n"));
     rtest_check_answers(who, bodies, RELAYED_STREAMS, -1);
@@ -38,26 +38,26 @@ Test(relay, whole_answers_and_refusals_are_the_engines, .fini = rtest_fleet_down
     static const int statuses[] = {200, 200, 400, 400, 200};
     rtest_fleet_up(1, "--time-scale 0", 1, NULL);
     for (size_t i = 0; i < 5; i++) {
-        struct caller a =
-            call_once(&rtest_crowd, rtest_fleet.engines[0].port, paths[i], NULL, bodies[i]);
-        struct caller b =
-            call_once(&rtest_crowd, rtest_fleet.routers[0].port, paths[i], NULL, bodies[i]);
+        struct rtest_client a = rtest_client_call(&rtest_callers, rtest_fleet.engines[0].port,
+                                                  paths[i], NULL, bodies[i]);
+        struct rtest_client b = rtest_client_call(&rtest_callers, rtest_fleet.routers[0].port,
+                                                  paths[i], NULL, bodies[i]);
         cr_assert(b.complete && b.status == statuses[i] && a.status == b.status, "%zu", i);
         cr_assert(rtest_same_answer(&a, &b), "%zu", i);
-        caller_free(&a);
-        caller_free(&b);
+        rtest_client_free(&a);
+        rtest_client_free(&b);
     }
-    struct response r = http_get(rtest_fleet.routers[0].port, "/v1/models");
+    struct rtest_response r = rtest_get(rtest_fleet.routers[0].port, "/v1/models");
     cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""));
-    response_free(&r);
+    rtest_response_free(&r);
     cr_assert_str_eq(
-        http_code(http_post(rtest_fleet.routers[0].port, "/v1/completions", "[1]"), 400),
+        rtest_error_code(rtest_post(rtest_fleet.routers[0].port, "/v1/completions", "[1]"), 400),
         "BADREQUEST");
     rtest_await(rtest_nothing_booked, "something stays booked");
 }
 
 static bool engines_are_idle(void) {
-    for (int i = 0; i < STAND_ENGINES; i++)
+    for (int i = 0; i < RTEST_ENGINES; i++)
         if (rtest_fleet.engines[i].pid && (rtest_engine_metric(i, "num_requests_running") ||
                                            rtest_engine_metric(i, "num_requests_waiting")))
             return false;
@@ -69,27 +69,27 @@ static bool nothing_runs(void) {
 }
 
 Test(relay, clients_that_leave_end_the_engines_work, .fini = rtest_fleet_down) {
-    static struct caller who[30];
+    static struct rtest_client who[30];
     char *bodies[30];
     rtest_fleet_up(2, "--decode-speed 20 --time-scale 1", 1, NULL);
     rtest_slow_streams(who, 30, bodies, 1, 100);
-    int64_t began = now_ms();
+    int64_t began = kvr_clock_ms();
     for (int i = 0; i < 30; i++)
-        caller_leave(&who[i]);
+        rtest_client_leave(&who[i]);
     rtest_await(nothing_runs, "an engine goes on for nobody");
-    cr_assert(now_ms() - began < 3000);
+    cr_assert(kvr_clock_ms() - began < 3000);
     // Also those that leave before anything has come.
     rtest_fault(0, "kind=hang-engine");
     rtest_fault(1, "kind=hang-engine");
     for (int i = 0; i < 30; i++) {
-        caller_free(&who[i]);
-        crowd_start(&rtest_crowd, &who[i], rtest_fleet.routers[0].port, "/v1/chat/completions",
-                    NULL, bodies[i]);
+        rtest_client_free(&who[i]);
+        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[0].port,
+                           "/v1/chat/completions", NULL, bodies[i]);
     }
-    crowd_run(&rtest_crowd, 100);
+    rtest_clients_run(&rtest_callers, 100);
     for (int i = 0; i < 30; i++) {
-        caller_leave(&who[i]);
-        caller_free(&who[i]);
+        rtest_client_leave(&who[i]);
+        rtest_client_free(&who[i]);
         free(bodies[i]);
     }
     rtest_fault(0, "kind=clear");
@@ -100,24 +100,24 @@ Test(relay, clients_that_leave_end_the_engines_work, .fini = rtest_fleet_down) {
 // A client that takes nothing: the engine waits, and the router's memory stays as it was.
 Test(relay, slow_clients_cost_no_memory, .fini = rtest_fleet_down) {
     enum { SLOW = 8 };
-    static struct caller who[SLOW];
+    static struct rtest_client who[SLOW];
     char *bodies[SLOW];
     rtest_fleet_up(1, "--time-scale 0 --blocks 40000 --max-model-len 40000", 1, NULL);
-    long before = stand_memory(&rtest_fleet, 0, "VmRSS");
+    long before = rtest_memory(&rtest_fleet, 0, "VmRSS");
     for (int i = 0; i < SLOW; i++) {
         bodies[i] = rtest_chat("tell me everything", 30000, true);
-        crowd_start(&rtest_crowd, &who[i], rtest_fleet.routers[0].port, "/v1/chat/completions",
-                    NULL, bodies[i]);
+        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[0].port,
+                           "/v1/chat/completions", NULL, bodies[i]);
     }
     for (int i = 0; i < SLOW; i++)
         upstream_pause(who[i].call);
-    crowd_run(&rtest_crowd, 1500);
-    long after = stand_memory(&rtest_fleet, 0, "VmRSS");
+    rtest_clients_run(&rtest_callers, 1500);
+    long after = rtest_memory(&rtest_fleet, 0, "VmRSS");
     cr_assert(getenv("ASAN_OPTIONS") || after - before < 8192, "%ld kB, then %ld", before, after);
     cr_assert(rtest_engine_metric(0, "num_requests_running") >= 0);
     for (int i = 0; i < SLOW; i++)
         upstream_resume(who[i].call);
-    crowd_finish(&rtest_crowd);
+    rtest_clients_finish(&rtest_callers);
     rtest_check_answers(who, bodies, SLOW, -1);
     rtest_await(rtest_nothing_booked, "something stays booked");
 }

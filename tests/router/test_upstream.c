@@ -12,7 +12,7 @@
 #include "client/router/upstream.h"
 #include "server.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { RTEST_WAIT_MS = 20000 };
 
 static struct event_base *base;
 static struct upstream *up;
@@ -85,7 +85,7 @@ static void turn(int ms) {
 
 static void await(struct heard *h) {
     for (int ms = 0; !h->ends && !h->failures; ms += 2) {
-        cr_assert(ms < PATIENCE_MS);
+        cr_assert(ms < RTEST_WAIT_MS);
         turn(2);
     }
 }
@@ -358,7 +358,7 @@ Test(upstream, unused_connections_end) {
         forget(&h[i]);
     }
     cr_assert(upstream_kept(up) == 2);
-    for (int ms = 0; upstream_kept(up) && ms < PATIENCE_MS; ms += 50)
+    for (int ms = 0; upstream_kept(up) && ms < RTEST_WAIT_MS; ms += 50)
         turn(50);
     cr_assert(upstream_kept(up) == 0);
     take_down();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP as a test wants it: every byte as given, nothing hidden. See stand.h.
-#define _GNU_SOURCE
+// See rtest_http.h.
+#define _GNU_SOURCE // memmem, strcasestr
+#include "rtest_http.h"
+
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <poll.h>
@@ -11,10 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "stand.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
 
-int http_connect(int port) {
+int rtest_connect(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -25,7 +26,7 @@ int http_connect(int port) {
     return -1;
 }
 
-void http_send(int fd, const void *bytes, size_t n) {
+void rtest_send(int fd, const void *bytes, size_t n) {
     for (const char *p = bytes; n;) {
         ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
         if (sent <= 0) return; // the answer tells why
@@ -34,19 +35,21 @@ void http_send(int fd, const void *bytes, size_t n) {
     }
 }
 
-void http_say(int fd, const char *text) {
-    http_send(fd, text, strlen(text));
+void rtest_say(int fd, const char *text) {
+    rtest_send(fd, text, strlen(text));
 }
 
-struct bytes {
+enum { HTTP_WAIT_MS = 30000 };
+
+struct http_bytes {
     char *p;
     size_t n, room;
 };
 
 // False: nothing more comes.
-static bool read_more(struct bytes *b, int fd, int64_t until) {
+static bool read_more(struct http_bytes *b, int fd, int64_t until) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    int64_t left = until - now_ms();
+    int64_t left = until - kvr_clock_ms();
     if (b->n + 65536 > b->room) {
         b->room = b->room * 2 + 65537;
         cr_assert((b->p = realloc(b->p, b->room)) != NULL);
@@ -59,12 +62,12 @@ static bool read_more(struct bytes *b, int fd, int64_t until) {
     return true;
 }
 
-char *http_all(int fd, int ms, bool *closed) {
-    struct bytes b = {0};
-    int64_t until = now_ms() + ms;
+char *rtest_read_all(int fd, int ms, bool *closed) {
+    struct http_bytes b = {0};
+    int64_t until = kvr_clock_ms() + ms;
     while (read_more(&b, fd, until))
         ;
-    if (closed) *closed = now_ms() < until;
+    if (closed) *closed = kvr_clock_ms() < until;
     b.p[b.n] = 0;
     return b.p;
 }
@@ -80,7 +83,7 @@ static const char *header(const char *head, const char *name) {
 }
 
 // Puts chunks together, in place. 1: complete, 0: more is to come, −1: malformed.
-static int join(const char *raw, size_t n, struct response *r) {
+static int join(const char *raw, size_t n, struct rtest_response *r) {
     size_t at = 0;
     r->n = 0;
     for (;;) {
@@ -99,11 +102,11 @@ static int join(const char *raw, size_t n, struct response *r) {
     }
 }
 
-struct response http_answer(int fd, bool head_only) {
-    struct response r = {0};
-    struct bytes b = {0};
+struct rtest_response rtest_read_response(int fd, bool head_only) {
+    struct rtest_response r = {0};
+    struct http_bytes b = {0};
     char *end = NULL;
-    int64_t until = now_ms() + PATIENCE_MS;
+    int64_t until = kvr_clock_ms() + HTTP_WAIT_MS;
     bool more = true;
     while (!end && more) {
         more = read_more(&b, fd, until);
@@ -146,55 +149,55 @@ struct response http_answer(int fd, bool head_only) {
     return r;
 }
 
-struct response http_call(int port, const char *method, const char *path, const char *headers,
-                          const char *body) {
+struct rtest_response rtest_request(int port, const char *method, const char *path,
+                                    const char *headers, const char *body) {
     char head[4096];
-    int fd = http_connect(port);
-    if (fd < 0) return (struct response){.closed = true};
+    int fd = rtest_connect(port);
+    if (fd < 0) return (struct rtest_response){.closed = true};
     int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: test\r\n%s", method, path,
                      headers ? headers : "");
     cr_assert(n > 0 && (size_t)n < sizeof head - 60);
     if (body) n += sprintf(head + n, "Content-Length: %zu\r\n", strlen(body));
     n += sprintf(head + n, "\r\n");
-    http_send(fd, head, (size_t)n);
-    if (body) http_say(fd, body);
-    struct response r = http_answer(fd, strcmp(method, "HEAD") == 0);
+    rtest_send(fd, head, (size_t)n);
+    if (body) rtest_say(fd, body);
+    struct rtest_response r = rtest_read_response(fd, strcmp(method, "HEAD") == 0);
     close(fd);
     return r;
 }
 
-struct response http_get(int port, const char *path) {
-    return http_call(port, "GET", path, NULL, NULL);
+struct rtest_response rtest_get(int port, const char *path) {
+    return rtest_request(port, "GET", path, NULL, NULL);
 }
 
-struct response http_post(int port, const char *path, const char *body) {
-    return http_call(port, "POST", path, "Content-Type: application/json\r\n", body);
+struct rtest_response rtest_post(int port, const char *path, const char *body) {
+    return rtest_request(port, "POST", path, "Content-Type: application/json\r\n", body);
 }
 
-void response_free(struct response *r) {
+void rtest_response_free(struct rtest_response *r) {
     free(r->head);
     free(r->body);
-    *r = (struct response){0};
+    *r = (struct rtest_response){0};
 }
 
-bool response_has(const struct response *r, const char *header_line) {
+bool rtest_response_has(const struct rtest_response *r, const char *header_line) {
     char line[600];
     snprintf(line, sizeof line, "\r\n%s\r\n", header_line);
     return r->head && strcasestr(r->head, line);
 }
 
-json_t *http_json(struct response r, int status) {
+json_t *rtest_json(struct rtest_response r, int status) {
     json_error_t error;
     cr_assert_eq(r.status, status, "%d instead of %d: %s", r.status, status, r.body);
     json_t *body = json_loadb(r.body, r.n, 0, &error);
     cr_assert(body, "no JSON: %s", r.body);
-    response_free(&r);
+    rtest_response_free(&r);
     return body;
 }
 
-const char *http_code(struct response r, int status) {
+const char *rtest_error_code(struct rtest_response r, int status) {
     static char code[64];
-    json_t *body = http_json(r, status);
+    json_t *body = rtest_json(r, status);
     const char *text = json_string_value(json_object_get(json_object_get(body, "error"), "code"));
     snprintf(code, sizeof code, "%s", text ? text : "");
     json_decref(body);

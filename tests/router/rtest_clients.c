@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See crowd.h.
-#include "crowd.h"
+// See rtest_clients.h.
+#include "rtest_clients.h"
 
 #include <criterion/criterion.h>
 #include <event2/event.h>
@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/home.h"
+#include "client/common/clock.h"
 
-enum { FOREVER_MS = 60000 };
+enum { CLIENTS_WAIT_MS = 60000 };
 
-void crowd_open(struct crowd *c) {
+void rtest_clients_open(struct rtest_clients *c) {
     static const struct upstream_options o = {.connect_ms = 10000,
-                                              .head_ms = FOREVER_MS,
-                                              .idle_ms = FOREVER_MS,
+                                              .head_ms = CLIENTS_WAIT_MS,
+                                              .idle_ms = CLIENTS_WAIT_MS,
                                               .keep_ms = 0,
                                               .keep_most = 0};
-    *c = (struct crowd){.base = event_base_new()};
+    *c = (struct rtest_clients){.base = event_base_new()};
     c->upstream = upstream_new(c->base, &o);
     cr_assert(c->upstream);
 }
 
-void crowd_close(struct crowd *c) {
+void rtest_clients_close(struct rtest_clients *c) {
     upstream_free(c->upstream);
     event_base_free(c->base);
 }
@@ -34,7 +34,7 @@ static void copy(char *out, size_t size, const struct reply *r, const char *name
 }
 
 static void on_head(void *ctx, const struct reply *r) {
-    struct caller *who = ctx;
+    struct rtest_client *who = ctx;
     who->status = r->status;
     copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
     copy(who->overlap, sizeof who->overlap, r, "X-Kvroute-Overlap");
@@ -44,14 +44,14 @@ static void on_head(void *ctx, const struct reply *r) {
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    struct caller *who = ctx;
+    struct rtest_client *who = ctx;
     if (!who->heard) who->crowd->talking++;
     who->heard = true;
     evbuffer_add_buffer(who->answer, bytes);
 }
 
-static void over(struct caller *who) {
-    struct crowd *c = who->crowd;
+static void over(struct rtest_client *who) {
+    struct rtest_clients *c = who->crowd;
     who->call = NULL;
     c->open--;
     c->talking -= who->heard;
@@ -59,7 +59,7 @@ static void over(struct caller *who) {
 }
 
 static void on_end(void *ctx) {
-    struct caller *who = ctx;
+    struct rtest_client *who = ctx;
     who->complete = true;
     over(who);
 }
@@ -69,8 +69,8 @@ static void on_failed(void *ctx, enum upstream_failure why) {
     over(ctx);
 }
 
-void crowd_start(struct crowd *c, struct caller *who, int port, const char *path,
-                 const char *headers, const char *body) {
+void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int port,
+                        const char *path, const char *headers, const char *body) {
     static const struct upstream_port callbacks = {on_head, on_data, on_end, on_failed};
     char address[60];
     struct evbuffer *bytes = body ? evbuffer_new() : NULL;
@@ -82,47 +82,47 @@ void crowd_start(struct crowd *c, struct caller *who, int port, const char *path
                                  .headers = headers,
                                  .body = bytes,
                                  .fresh = true};
-    *who = (struct caller){.crowd = c, .answer = evbuffer_new()};
+    *who = (struct rtest_client){.crowd = c, .answer = evbuffer_new()};
     who->call = upstream_start(c->upstream, &r, &callbacks, who, NULL);
     cr_assert(who->call);
     if (bytes) evbuffer_free(bytes);
     c->open++;
 }
 
-void crowd_run(struct crowd *c, int ms) {
+void rtest_clients_run(struct rtest_clients *c, int ms) {
     struct timeval t = {ms / 1000, ms % 1000 * 1000};
     event_base_loopexit(c->base, &t);
     event_base_dispatch(c->base);
 }
 
-void crowd_finish(struct crowd *c) {
-    for (int64_t end = now_ms() + FOREVER_MS; c->open; crowd_run(c, 50))
-        cr_assert(now_ms() < end, "%zu requests have no end", c->open);
+void rtest_clients_finish(struct rtest_clients *c) {
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; c->open; rtest_clients_run(c, 50))
+        cr_assert(kvr_clock_ms() < end, "%zu requests have no end", c->open);
 }
 
-void caller_leave(struct caller *who) {
+void rtest_client_leave(struct rtest_client *who) {
     if (!who->call) return;
     upstream_cancel(who->call);
     over(who);
 }
 
-char *caller_text(struct caller *who) {
+char *rtest_client_text(struct rtest_client *who) {
     size_t n = evbuffer_get_length(who->answer);
     char *text = calloc(1, n + 1);
     evbuffer_copyout(who->answer, text, n);
     return text;
 }
 
-void caller_free(struct caller *who) {
+void rtest_client_free(struct rtest_client *who) {
     if (who->answer) evbuffer_free(who->answer);
     who->answer = NULL;
 }
 
-struct caller call_once(struct crowd *c, int port, const char *path, const char *headers,
-                        const char *body) {
-    struct caller who;
-    crowd_start(c, &who, port, path, headers, body);
-    for (int64_t end = now_ms() + FOREVER_MS; who.call; crowd_run(c, 2))
-        cr_assert(now_ms() < end, "no answer");
+struct rtest_client rtest_client_call(struct rtest_clients *c, int port, const char *path,
+                                      const char *headers, const char *body) {
+    struct rtest_client who;
+    rtest_client_start(c, &who, port, path, headers, body);
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; who.call; rtest_clients_run(c, 2))
+        cr_assert(kvr_clock_ms() < end, "no answer");
     return who;
 }

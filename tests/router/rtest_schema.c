@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// See schema.h.
-#include "schema.h"
+// See rtest_schema.h.
+#include "rtest_schema.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-json_t *schema_load(void) {
+json_t *rtest_schema_load(void) {
     json_error_t error;
     json_t *d = json_load_file(KVROUTE_OPENAPI, JSON_REJECT_DUPLICATES, &error);
     cr_assert(d, "openapi.json:%d: %s", error.line, error.text);
@@ -24,8 +24,8 @@ static const json_t *resolve(const json_t *document, const json_t *node) {
     return node;
 }
 
-const json_t *schema_of(const json_t *document, const char *path, const char *method,
-                        const char *status) {
+const json_t *rtest_schema_of(const json_t *document, const char *path, const char *method,
+                              const char *status) {
     const json_t *operation =
         json_object_get(json_object_get(json_object_get(document, "paths"), path), method);
     const json_t *answers = json_object_get(operation, "responses");
@@ -94,14 +94,14 @@ static bool object_fits(const json_t *document, const json_t *schema, const json
         const json_t *inner = json_object_get(properties, name);
         if (!inner && json_is_false(json_object_get(schema, "additionalProperties")))
             return differs(why, size, "isn't described") || within(why, size, name);
-        if (inner && !schema_fits(document, inner, field, why, size))
+        if (inner && !rtest_schema_fits(document, inner, field, why, size))
             return within(why, size, name);
     }
     return true;
 }
 
-bool schema_fits(const json_t *document, const json_t *schema, const json_t *value, char *why,
-                 size_t size) {
+bool rtest_schema_fits(const json_t *document, const json_t *schema, const json_t *value, char *why,
+                       size_t size) {
     schema = resolve(document, schema);
     const char *type = json_string_value(json_object_get(schema, "type"));
     if (type && !has_type(type, value)) return differs(why, size, "is of another type");
@@ -110,7 +110,7 @@ bool schema_fits(const json_t *document, const json_t *schema, const json_t *val
     if (json_is_object(value)) return object_fits(document, schema, value, why, size);
     const json_t *items = json_object_get(schema, "items");
     for (size_t i = 0; items && i < json_array_size(value); i++)
-        if (!schema_fits(document, items, json_array_get(value, i), why, size))
+        if (!rtest_schema_fits(document, items, json_array_get(value, i), why, size))
             return within(why, size, "item");
     return true;
 }

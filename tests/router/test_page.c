@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "rtest_cluster.h"
+#include "tests/support/support_home.h"
 #include "tests/support/support_needs.h"
 #include "tests/support/support_process.h"
-#include "tests/support/support_home.h"
 
 enum { MOST = 1 << 20 };
 

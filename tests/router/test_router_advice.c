@@ -84,7 +84,7 @@ static long long number_of(const json_t *o, const char *name) {
     return json_is_boolean(n) ? json_is_true(n) : (long long)json_number_value(n);
 }
 
-Test(advise, a_request_from_choice_to_end, .fini = down) {
+Test(advice, a_request_from_choice_to_end, .fini = down) {
     up();
     json_t *a = post("/v1/select",
                      "{\"model\":\"llama\",\"request\":\"r1\",\"tokens\":[1,2,3,4,5,6,7,8,9],"
@@ -119,7 +119,7 @@ Test(advise, a_request_from_choice_to_end, .fini = down) {
     json_decref(a);
 }
 
-Test(advise, options_reach_the_pool, .fini = down) {
+Test(advice, options_reach_the_pool, .fini = down) {
     up();
     json_t *a = post("/v1/score",
                      "{\"tokens\":[1,2,3,4,5,6,7,8],\"exclude\":[\"w1\"],\"policy\":\"delay\","
@@ -151,7 +151,7 @@ Test(advise, options_reach_the_pool, .fini = down) {
     json_decref(a);
 }
 
-Test(advise, refusals_change_nothing, .fini = down) {
+Test(advice, refusals_change_nothing, .fini = down) {
     static const struct {
         const char *path, *body;
         int status;
@@ -210,14 +210,14 @@ Test(advise, refusals_change_nothing, .fini = down) {
     cr_assert_eq(rtest_pool_info(&s, "demo", "version"), version);
 }
 
-Test(advise, strange_json_takes_no_memory, .fini = down) {
+Test(advice, strange_json_takes_no_memory, .fini = down) {
     up();
-    enum { SIZE = 12 << 20 };
-    char *body = malloc(SIZE + 1);
+    enum { LONG_BODY = 12 << 20 };
+    char *body = malloc(LONG_BODY + 1);
     static const char *const pieces[] = {"[],", "{\"a\":", "1,", "[", "\"\","};
     for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
         size_t n = strlen(pieces[k]), at = (size_t)sprintf(body, "{\"tokens\":[");
-        for (; at + n < SIZE; at += n)
+        for (; at + n < LONG_BODY; at += n)
             memcpy(body + at, pieces[k], n);
         body[at] = 0;
         cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/select", body), 400),
@@ -231,7 +231,7 @@ Test(advise, strange_json_takes_no_memory, .fini = down) {
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 160 << 10, "%ld kB", peak);
 }
 
-Test(advise, reports_open_circuits, .fini = down) {
+Test(advice, reports_open_circuits, .fini = down) {
     up();
     for (int i = 0; i < 3; i++) {
         json_t *a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":false}", 200);
@@ -256,7 +256,7 @@ Test(advise, reports_open_circuits, .fini = down) {
     json_decref(a);
 }
 
-Test(advise, workers_and_status, .fini = down) {
+Test(advice, workers_and_status, .fini = down) {
     up();
     json_t *a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
     check("/v1/workers", "get", 200, a);
@@ -273,7 +273,7 @@ Test(advise, workers_and_status, .fini = down) {
     json_decref(a);
 }
 
-Test(advise, names_that_are_no_text, .fini = down) {
+Test(advice, names_that_are_no_text, .fini = down) {
     up();
     redisReply *r = rtest_command(&s, "KVROUTE.WORKER SET demo %b ADDR %b", "\377\"\n", (size_t)3,
                                   "\001\200", (size_t)2);
@@ -291,7 +291,7 @@ Test(advise, names_that_are_no_text, .fini = down) {
     }
 }
 
-Test(advise, who_leaves_is_not_booked, .fini = down) {
+Test(advice, who_leaves_is_not_booked, .fini = down) {
     up();
     rtest_kill_redis(&s, SIGSTOP);
     int fd = rtest_connect(port());
@@ -309,7 +309,7 @@ Test(advise, who_leaves_is_not_booked, .fini = down) {
     }
 }
 
-Test(advise, without_redis_it_goes_on, .fini = down) {
+Test(advice, without_redis_it_goes_on, .fini = down) {
     up();
     support_sleep_ms(300); // the workers are known
     rtest_kill_redis(&s, SIGKILL);
@@ -336,7 +336,7 @@ Test(advise, without_redis_it_goes_on, .fini = down) {
     json_decref(a);
 }
 
-Test(advise, several_pools, .fini = down) {
+Test(advice, several_pools, .fini = down) {
     document = rtest_schema_load();
     rtest_redis(&s);
     say_ok("KVROUTE.CREATE a");
@@ -381,7 +381,7 @@ Test(advise, several_pools, .fini = down) {
     json_decref(post("/v1/select", "{\"model\":\"tiny\"}", 200));
 }
 
-Test(advise, engines_of_its_own, .fini = down) {
+Test(advice, engines_of_its_own, .fini = down) {
     document = rtest_schema_load();
     rtest_redis(&s);
     rtest_router(&s, 0,
@@ -404,7 +404,7 @@ Test(advise, engines_of_its_own, .fini = down) {
         cr_assert(kvr_clock_ms() < end);
 }
 
-Test(advise, text_in_pieces, .fini = down) {
+Test(advice, text_in_pieces, .fini = down) {
     up();
     say_ok("KVROUTE.ALTER demo PREDICT 60000");
     char body[1000], text[601];
@@ -434,7 +434,7 @@ Test(advise, text_in_pieces, .fini = down) {
 
 // ---- The document --------------------------------------------------------------------------------
 
-Test(advise, every_route_is_described) {
+Test(advice, every_route_is_described) {
     document = rtest_schema_load();
     const json_t *paths = json_object_get(document, "paths");
     for (const struct route *t = routes; t->path; t++)
@@ -442,7 +442,7 @@ Test(advise, every_route_is_described) {
     json_decref(document);
 }
 
-Test(advise, examples_are_good) {
+Test(advice, examples_are_good) {
     document = rtest_schema_load();
     static const char *const names[] = {"/v1/select", "/v1/update", "/v1/release", "/v1/score",
                                         "/v1/report"};

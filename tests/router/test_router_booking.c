@@ -23,10 +23,11 @@ static struct fake *fake;
 static struct fake_lies lies;
 static struct bufferevent *open_stream; // of an answer that goes on
 
-#define STREAM "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-#define ENDLESS STREAM "Transfer-Encoding: chunked\r\n\r\n"
-#define PIECE "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
-#define USAGE "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":37}}\n\n"
+#define STREAM_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+#define STREAM_CHUNKED STREAM_HEAD "Transfer-Encoding: chunked\r\n\r\n"
+#define STREAM_PIECE "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
+#define STREAM_USAGE                                                                               \
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":37}}\n\n"
 
 static void say_chunk(struct bufferevent *to, const char *text) {
     char size[20];
@@ -47,10 +48,10 @@ static void plain(struct server *e, size_t n, struct bufferevent *to) {
 static void stream(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
-    server_say(to, ENDLESS);
-    say_chunk(to, PIECE);
-    say_chunk(to, PIECE PIECE);
-    say_chunk(to, USAGE "data: [DONE]\n\n");
+    server_say(to, STREAM_CHUNKED);
+    say_chunk(to, STREAM_PIECE);
+    say_chunk(to, STREAM_PIECE STREAM_PIECE);
+    say_chunk(to, STREAM_USAGE "data: [DONE]\n\n");
     server_say(to, "0\r\n\r\n");
 }
 
@@ -58,9 +59,9 @@ static void stream(struct server *e, size_t n, struct bufferevent *to) {
 static void goes_on(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
-    server_say(to, ENDLESS);
-    say_chunk(to, PIECE);
-    say_chunk(to, PIECE PIECE);
+    server_say(to, STREAM_CHUNKED);
+    say_chunk(to, STREAM_PIECE);
+    say_chunk(to, STREAM_PIECE STREAM_PIECE);
     open_stream = to;
 }
 
@@ -68,7 +69,7 @@ static void goes_on(struct server *e, size_t n, struct bufferevent *to) {
 static void is_alive(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
-    server_say(to, ENDLESS);
+    server_say(to, STREAM_CHUNKED);
     say_chunk(to, ": alive\n\n");
     open_stream = to;
 }
@@ -141,43 +142,43 @@ static void check_hints(const struct hint *hints, size_t n) {
     }
 }
 
-#define CHAT "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
+#define CHAT_BODY "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
 
-Test(told, sessions, .fini = down) {
+Test(booking, sessions, .fini = down) {
     char long_header[400], long_body[400], x300[301];
     memset(x300, 'x', 300);
     x300[300] = 0;
     snprintf(long_header, sizeof long_header, "X-Session-ID: %s\r\n", x300);
-    snprintf(long_body, sizeof long_body, CHAT ",\"user\":\"%s\"}", x300);
+    snprintf(long_body, sizeof long_body, CHAT_BODY ",\"user\":\"%s\"}", x300);
     // One name, wherever it is said: XXH3-128 of it.
     const char *hashed = " SESSION 125237ea2ad7bc7aa5d1b4607dc83554";
     const struct hint hints[] = {
-        {NULL, NULL, CHAT "}", NULL},
-        {NULL, "X-Session-ID: chat 7\r\n", CHAT "}", " SESSION chat 7"},
-        {NULL, "x-smg-routing-key: k\r\n", CHAT "}", " SESSION k"},
-        {NULL, "session_id: s\r\n", CHAT "}", " SESSION s"},
-        {NULL, "X-Conversation-ID: c\r\n", CHAT ",\"user\":\"u\"}", " SESSION c"},
-        {NULL, "X-Session-ID: \r\nconversation_id: c\r\n", CHAT "}", " SESSION c"},
-        {NULL, NULL, CHAT ",\"user\":\"u\"}", " SESSION u"},
-        {NULL, NULL, CHAT ",\"user\":\"u\",\"prompt_cache_key\":\"p\"}", " SESSION p"},
-        {NULL, NULL, CHAT ",\"prompt_cache_key\":\"p\",\"session_id\":\"s\"}", " SESSION s"},
-        {NULL, NULL, CHAT ",\"user\":7,\"session_id\":\"\",\"prompt_cache_key\":null}", NULL},
+        {NULL, NULL, CHAT_BODY "}", NULL},
+        {NULL, "X-Session-ID: chat 7\r\n", CHAT_BODY "}", " SESSION chat 7"},
+        {NULL, "x-smg-routing-key: k\r\n", CHAT_BODY "}", " SESSION k"},
+        {NULL, "session_id: s\r\n", CHAT_BODY "}", " SESSION s"},
+        {NULL, "X-Conversation-ID: c\r\n", CHAT_BODY ",\"user\":\"u\"}", " SESSION c"},
+        {NULL, "X-Session-ID: \r\nconversation_id: c\r\n", CHAT_BODY "}", " SESSION c"},
+        {NULL, NULL, CHAT_BODY ",\"user\":\"u\"}", " SESSION u"},
+        {NULL, NULL, CHAT_BODY ",\"user\":\"u\",\"prompt_cache_key\":\"p\"}", " SESSION p"},
+        {NULL, NULL, CHAT_BODY ",\"prompt_cache_key\":\"p\",\"session_id\":\"s\"}", " SESSION s"},
+        {NULL, NULL, CHAT_BODY ",\"user\":7,\"session_id\":\"\",\"prompt_cache_key\":null}", NULL},
         {"/v1/completions", NULL, "{\"prompt\":\"x\",\"user\":\"u\"}", " SESSION u"},
         {"/v1/embeddings", NULL, "{\"input\":\"x\",\"user\":\"u\"}", " OSL 1"},
         {"/v1/embeddings", "X-Session-ID: e\r\n", "{\"input\":\"x\"}", " OSL 1 SESSION e"},
-        {NULL, long_header, CHAT "}", hashed},
+        {NULL, long_header, CHAT_BODY "}", hashed},
         {NULL, NULL, long_body, hashed},
     };
     up(plain, false, NULL);
     check_hints(hints, sizeof hints / sizeof *hints);
 }
 
-Test(told, sessions_by_other_names, .fini = down) {
+Test(booking, sessions_by_other_names, .fini = down) {
     static const struct hint hints[] = {
-        {NULL, "X-Session-ID: a\r\n", CHAT ",\"user\":\"u\"}", NULL},
-        {NULL, "x-mine: a\r\n", CHAT ",\"user\":\"u\"}", " SESSION a"},
-        {NULL, NULL, CHAT ",\"metadata\":{\"chat\":{\"id\":\"m\"}}}", " SESSION m"},
-        {NULL, NULL, CHAT ",\"metadata\":[1]}", NULL},
+        {NULL, "X-Session-ID: a\r\n", CHAT_BODY ",\"user\":\"u\"}", NULL},
+        {NULL, "x-mine: a\r\n", CHAT_BODY ",\"user\":\"u\"}", " SESSION a"},
+        {NULL, NULL, CHAT_BODY ",\"metadata\":{\"chat\":{\"id\":\"m\"}}}", " SESSION m"},
+        {NULL, NULL, CHAT_BODY ",\"metadata\":[1]}", NULL},
     };
     up(plain, false,
        (const char *[]){"--session_headers", "X-Mine", "--session_fields", "metadata.chat.id",
@@ -185,37 +186,37 @@ Test(told, sessions_by_other_names, .fini = down) {
     check_hints(hints, sizeof hints / sizeof *hints);
 }
 
-Test(told, sessions_by_no_name, .fini = down) {
+Test(booking, sessions_by_no_name, .fini = down) {
     static const struct hint hints[] = {
-        {NULL, "X-Session-ID: a\r\n", CHAT ",\"user\":\"u\"}", NULL}};
+        {NULL, "X-Session-ID: a\r\n", CHAT_BODY ",\"user\":\"u\"}", NULL}};
     up(plain, false, (const char *[]){"--session_headers", "", "--session_fields=", NULL});
     check_hints(hints, 1);
 }
 
-Test(told, lengths_that_are_expected, .fini = down) {
+Test(booking, lengths_that_are_expected, .fini = down) {
     static const struct hint hints[] = {
-        {NULL, NULL, CHAT ",\"max_tokens\":500}", NULL},
-        {NULL, NULL, CHAT ",\"max_completion_tokens\":500,\"n\":3}", NULL},
-        {NULL, "X-Kvroute-OSL: 70\r\n", CHAT ",\"max_tokens\":500}", " OSL 70"},
-        {NULL, "X-Kvroute-OSL: -70\r\n", CHAT "}", NULL},
-        {NULL, "X-Kvroute-OSL: 7x\r\n", CHAT "}", NULL},
-        {NULL, "X-Kvroute-OSL: 99999999999999999999\r\n", CHAT "}", NULL},
-        {NULL, NULL, CHAT ",\"nvext\":{\"agent_hints\":{\"osl\":60}}}", " OSL 60"},
-        {NULL, NULL, CHAT ",\"max_tokens\":50,\"ignore_eos\":true,\"n\":2}", " OSL 100"},
+        {NULL, NULL, CHAT_BODY ",\"max_tokens\":500}", NULL},
+        {NULL, NULL, CHAT_BODY ",\"max_completion_tokens\":500,\"n\":3}", NULL},
+        {NULL, "X-Kvroute-OSL: 70\r\n", CHAT_BODY ",\"max_tokens\":500}", " OSL 70"},
+        {NULL, "X-Kvroute-OSL: -70\r\n", CHAT_BODY "}", NULL},
+        {NULL, "X-Kvroute-OSL: 7x\r\n", CHAT_BODY "}", NULL},
+        {NULL, "X-Kvroute-OSL: 99999999999999999999\r\n", CHAT_BODY "}", NULL},
+        {NULL, NULL, CHAT_BODY ",\"nvext\":{\"agent_hints\":{\"osl\":60}}}", " OSL 60"},
+        {NULL, NULL, CHAT_BODY ",\"max_tokens\":50,\"ignore_eos\":true,\"n\":2}", " OSL 100"},
     };
     up(plain, false, NULL);
     check_hints(hints, sizeof hints / sizeof *hints);
     // It is between the client and the router.
     struct rtest_client c =
-        call("/v1/chat/completions", "X-Kvroute-OSL: 70\r\nX-Session-ID: s\r\n", CHAT "}");
+        call("/v1/chat/completions", "X-Kvroute-OSL: 70\r\nX-Session-ID: s\r\n", CHAT_BODY "}");
     cr_assert(engine.head && !strcasestr(engine.head, "x-kvroute-osl"));
     cr_assert(strcasestr(engine.head, "x-session-id: s"));
     rtest_client_free(&c);
 }
 
 // A module that knows no sessions isn't told of any, and its requests are served as ever.
-Test(told, an_older_module, .fini = down) {
-    static const struct hint hints[] = {{NULL, "X-Session-ID: chat 7\r\n", CHAT "}", NULL}};
+Test(booking, an_older_module, .fini = down) {
+    static const struct hint hints[] = {{NULL, "X-Session-ID: chat 7\r\n", CHAT_BODY "}", NULL}};
     up(plain, true, NULL);
     check_hints(hints, 1);
     struct rtest_response r = rtest_request(s.routers[0].port, "POST", "/v1/select", NULL, "{}");
@@ -242,9 +243,9 @@ static void check_order(const char *first, const char *second) {
     cr_assert(a && b && a < b, "%s isn't before %s:\n%s", first, second, story);
 }
 
-Test(told, a_streams_tokens_before_its_end, .fini = down) {
+Test(booking, a_streams_tokens_before_its_end, .fini = down) {
     up(stream, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT ",\"stream\":true}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY ",\"stream\":true}");
     cr_assert(c.status == 200 && c.complete);
     rtest_client_free(&c);
     await_end();
@@ -252,15 +253,15 @@ Test(told, a_streams_tokens_before_its_end, .fini = down) {
     check_order("UPDATE", "RELEASE");
 }
 
-Test(told, the_first_token_when_it_comes, .fini = down) {
+Test(booking, the_first_token_when_it_comes, .fini = down) {
     up(goes_on, false, NULL);
     struct rtest_client c;
     rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                       CHAT ",\"stream\":true}");
+                       CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     cr_assert(fake_live(fake) == 1);
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;
-         evbuffer_get_length(c.answer) < 3 * strlen(PIECE); rtest_clients_run(&crowd, 5))
+         evbuffer_get_length(c.answer) < 3 * strlen(STREAM_PIECE); rtest_clients_run(&crowd, 5))
         cr_assert(kvr_clock_ms() < end, "the pieces don't come");
     // A client that leaves has had three tokens.
     rtest_client_leave(&c);
@@ -270,26 +271,26 @@ Test(told, the_first_token_when_it_comes, .fini = down) {
     rtest_client_free(&c);
 }
 
-Test(told, a_comment_is_no_token, .fini = down) {
+Test(booking, a_comment_is_no_token, .fini = down) {
     up(is_alive, false, NULL);
     struct rtest_client c;
     rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                       CHAT ",\"stream\":true}");
+                       CHAT_BODY ",\"stream\":true}");
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !c.heard; rtest_clients_run(&crowd, 5))
         cr_assert(kvr_clock_ms() < end, "the comment doesn't come");
     cr_assert_str_empty(said("KVROUTE.UPDATE"));
-    say_chunk(open_stream, PIECE);
+    say_chunk(open_stream, STREAM_PIECE);
     await_said("KVROUTE.UPDATE", " PREFILLED OUTPUT 1");
     rtest_client_leave(&c);
     await_end();
     rtest_client_free(&c);
 }
 
-Test(told, an_engine_that_breaks_off, .fini = down) {
+Test(booking, an_engine_that_breaks_off, .fini = down) {
     up(goes_on, false, NULL);
     struct rtest_client c;
     rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
-                       CHAT ",\"stream\":true}");
+                       CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     server_end(open_stream, true);
     rtest_clients_finish(&crowd);
@@ -300,9 +301,9 @@ Test(told, an_engine_that_breaks_off, .fini = down) {
 }
 
 // Nobody has seen the first token of a whole answer: its length is all that is known.
-Test(told, a_whole_answers_tokens, .fini = down) {
+Test(booking, a_whole_answers_tokens, .fini = down) {
     up(plain, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
     cr_assert(c.status == 200 && c.complete);
     rtest_client_free(&c);
     await_end();
@@ -319,9 +320,9 @@ static void refuses(struct server *e, size_t n, struct bufferevent *to) {
 }
 
 // An engine that has refused a request has computed nothing.
-Test(told, nothing_of_a_refusal, .fini = down) {
+Test(booking, nothing_of_a_refusal, .fini = down) {
     up(refuses, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
     cr_assert(c.status == 400 && c.complete);
     rtest_client_free(&c);
     await_end();
@@ -336,9 +337,9 @@ static void says_no_usage(struct server *e, size_t n, struct bufferevent *to) {
 }
 
 // Then bytes are counted; what an embedding tells is that its prompt was computed.
-Test(told, an_answer_without_usage, .fini = down) {
+Test(booking, an_answer_without_usage, .fini = down) {
     up(says_no_usage, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}");
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
     cr_assert(c.status == 200 && c.complete);
     rtest_client_free(&c);
     await_end();
@@ -369,10 +370,10 @@ static char *await_log(const char *what) {
     }
 }
 
-Test(told, predictions_beside_what_it_was, .fini = down) {
+Test(booking, predictions_beside_what_it_was, .fini = down) {
     up(stream, false, NULL);
     struct rtest_client c =
-        call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT ",\"stream\":true}");
+        call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT_BODY ",\"stream\":true}");
     cr_assert(c.status == 200 && !strcmp(c.expected, "3") && !strcmp(c.overlap, "2"));
     rtest_client_free(&c);
     await_end();
@@ -396,17 +397,17 @@ Test(told, predictions_beside_what_it_was, .fini = down) {
     free(log);
 }
 
-Test(told, an_engine_cant_say_what_is_expected, .fini = down) {
+Test(booking, an_engine_cant_say_what_is_expected, .fini = down) {
     up(plain, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT "}"); // it says 99
+    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}"); // it says 99
     cr_assert(c.status == 200 && !strcmp(c.expected, "3"), "%s", c.expected);
     rtest_client_free(&c);
 }
 
-Test(told, no_prediction_no_error, .fini = down) {
+Test(booking, no_prediction_no_error, .fini = down) {
     up(stream, true, NULL);
     struct rtest_client c =
-        call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT ",\"stream\":true}");
+        call("/v1/chat/completions", "X-Request-Id: mine\r\n", CHAT_BODY ",\"stream\":true}");
     cr_assert(c.status == 200 && !strcmp(c.expected, "2"), "%s", c.expected);
     rtest_client_free(&c);
     char *log = await_log("\"id\":\"mine\""), *line = strstr(log, "\"id\":\"mine\"");
@@ -419,7 +420,7 @@ Test(told, no_prediction_no_error, .fini = down) {
     free(log);
 }
 
-Test(told, advice, .fini = down) {
+Test(booking, advice, .fini = down) {
     up(plain, false, NULL);
     json_t *a = rtest_json(rtest_post(s.routers[0].port, "/v1/select",
                                       "{\"request\":\"r\",\"osl\":70,\"session\":\"chat 7\","
@@ -446,7 +447,7 @@ Test(told, advice, .fini = down) {
         "BADREQUEST");
 }
 
-Test(told, workers, .fini = down) {
+Test(booking, workers, .fini = down) {
     up(plain, false, NULL);
     json_t *a = rtest_json(rtest_get(s.routers[0].port, "/v1/workers"), 200);
     const json_t *pool = json_array_get(json_object_get(a, "pools"), 0);

@@ -14,9 +14,10 @@
 #include "rtest_cluster.h"
 #include "server.h"
 
-#define OK "HTTP/1.1 200 OK\r\n"
-#define EVENTS OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-#define ASK "{\"prompt\":\"a b c\",\"stream\":true}"
+#define RESPONSE_OK "HTTP/1.1 200 RESPONSE_OK\r\n"
+#define RESPONSE_EVENTS                                                                            \
+    RESPONSE_OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define SHORT_PROMPT "{\"prompt\":\"a b c\",\"stream\":true}"
 
 static struct rtest_cluster s;
 static struct rtest_clients crowd;
@@ -53,7 +54,7 @@ static void remember(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
     if (!strncmp(e->head, "GET /health ", 12)) {
         e->requests--;
-        server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        server_say(to, "HTTP/1.1 200 RESPONSE_OK\r\nContent-Length: 0\r\n\r\n");
         return;
     }
     line = to;
@@ -84,8 +85,9 @@ static bool text_is(struct rtest_client *who, const char *want) {
 static void with_headers(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
-    server_say(to, OK "X-Engine: one\r\nX-Engine: two\r\nX-Kvroute-Worker: other\r\nConnection: "
-                      "x-hop\r\nX-Hop: 1\r\nX-Request-Id: other\r\nContent-Length: 2\r\n\r\nok");
+    server_say(to, RESPONSE_OK
+               "X-Engine: one\r\nX-Engine: two\r\nX-Kvroute-Worker: other\r\nConnection: "
+               "x-hop\r\nX-Hop: 1\r\nX-Request-Id: other\r\nContent-Length: 2\r\n\r\nok");
 }
 
 Test(engine, headers_both_ways, .fini = down) {
@@ -124,15 +126,15 @@ Test(engine, headers_both_ways, .fini = down) {
 Test(engine, ranks_are_said, .fini = down) {
     struct rtest_client a, b;
     up(remember, "ranks=2", NULL);
-    rtest_client_start(&crowd, &a, port(), "/v1/completions", NULL, ASK);
+    rtest_client_start(&crowd, &a, port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
     struct bufferevent *first = line;
     bool zero = strstr(engine.head, "X-data-parallel-rank: 0\r\n") != NULL;
     rtest_client_start(&crowd, &b, port(), "/v1/completions", NULL, "{\"prompt\":\"x y z\"}");
     await_request(2);
     cr_assert(strstr(engine.head, zero ? "rank: 1\r\n" : "rank: 0\r\n"));
-    server_say(first, OK "Content-Length: 0\r\n\r\n");
-    server_say(line, OK "Content-Length: 0\r\n\r\n");
+    server_say(first, RESPONSE_OK "Content-Length: 0\r\n\r\n");
+    server_say(line, RESPONSE_OK "Content-Length: 0\r\n\r\n");
     rtest_clients_finish(&crowd);
     cr_assert(a.complete && b.complete);
     rtest_client_free(&a);
@@ -152,9 +154,9 @@ static void piece(const char *text) {
 Test(engine, pieces_come_at_once, .fini = down) {
     struct rtest_client who;
     up(remember, "", NULL);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
-    server_say(line, EVENTS);
+    server_say(line, RESPONSE_EVENTS);
     for (int i = 0; i < 5; i++) {
         piece("data: {}\n\n");
         await_bytes(&who, (size_t)(i + 1) * 10); // before the next one is sent
@@ -174,7 +176,7 @@ Test(engine, pieces_come_at_once, .fini = down) {
     rtest_response_free(&r);
 }
 
-#define ERROR                                                                                      \
+#define BREAK_EVENT                                                                                \
     "data: {\"error\":{\"message\":\"the engine broke off in the middle of its answer\","          \
     "\"type\":\"upstream_error\",\"code\":\"ENGINE\"}}\n\n"
 
@@ -185,19 +187,19 @@ Test(engine, what_breaks_off, .fini = down) {
         bool complete;
         const char *out; // NULL: an error of the router's own
     } cases[] = {
-        {EVENTS, "6\r\ndata: \r\n", 502, true, NULL},
-        {EVENTS, "c\r\ndata: {}\n\nda\r\n", 200, true, "data: {}\n\n" ERROR},
-        {EVENTS, "9\r\ndata: {}\n\r\n5\r\nxx", 200, true, "data: {}\n\n" ERROR},
-        {OK "Content-Length: 10\r\n\r\n", "12345", 200, false, "12345"},
-        {OK "Transfer-Encoding: chunked\r\n\r\n", "5\r\n12345\r\n", 200, false, "12345"},
-        {OK "Transfer-Encoding: chunked\r\n\r\n", "", 502, true, NULL},
-        {OK, "", 502, true, NULL},
+        {RESPONSE_EVENTS, "6\r\ndata: \r\n", 502, true, NULL},
+        {RESPONSE_EVENTS, "c\r\ndata: {}\n\nda\r\n", 200, true, "data: {}\n\n" BREAK_EVENT},
+        {RESPONSE_EVENTS, "9\r\ndata: {}\n\r\n5\r\nxx", 200, true, "data: {}\n\n" BREAK_EVENT},
+        {RESPONSE_OK "Content-Length: 10\r\n\r\n", "12345", 200, false, "12345"},
+        {RESPONSE_OK "Transfer-Encoding: chunked\r\n\r\n", "5\r\n12345\r\n", 200, false, "12345"},
+        {RESPONSE_OK "Transfer-Encoding: chunked\r\n\r\n", "", 502, true, NULL},
+        {RESPONSE_OK, "", 502, true, NULL},
         {"nonsense\r\n\r\n", "", 502, true, NULL},
     };
     up(remember, "", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rtest_client who;
-        rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+        rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
         await_request(engine.requests + 1);
         server_say(line, cases[i].head);
         server_say(line, cases[i].body);
@@ -216,14 +218,15 @@ static void tired(struct server *e, size_t n, struct bufferevent *to) {
     if (n % 2 == 1)
         server_end(to, false);
     else
-        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
 }
 
 // Each kept connection ends when it is used again.
 Test(engine, a_tired_connection_is_no_failure, .fini = down) {
     up(tired, "", NULL);
     for (int i = 0; i < 6; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+        struct rtest_client who =
+            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.complete && who.status == 200 && text_is(&who, "ok"));
         rtest_client_free(&who);
     }
@@ -239,10 +242,10 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     char head[100];
     (void)n;
     if (strncmp(e->head, "POST /tokenize ", 15) != 0) {
-        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
         return;
     }
-    snprintf(head, sizeof head, OK "Content-Length: %zu\r\n\r\n", sizeof ids - 1);
+    snprintf(head, sizeof head, RESPONSE_OK "Content-Length: %zu\r\n\r\n", sizeof ids - 1);
     server_say(to, head);
     server_say(to, ids);
 }
@@ -250,7 +253,8 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
 Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
     up(tokenizes, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+        struct rtest_client who =
+            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.complete && text_is(&who, "ok"));
         cr_assert_str_eq(who.overlap, i ? "1" : "0");
         rtest_client_free(&who);
@@ -273,7 +277,8 @@ Test(engine, what_engines_report_is_found, .fini = down) {
                                "KVROUTE.EVENT kvroute w1 0 1 1 STORED - IDS 12 1 2 3 4 5 6 7 8 9 "
                                "10 11 12"),
                  1);
-    struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+    struct rtest_client who =
+        rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
     cr_assert(who.complete && text_is(&who, "ok"));
     cr_assert_str_eq(who.overlap, "3");
     rtest_client_free(&who);
@@ -284,14 +289,15 @@ static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) 
     if (!strncmp(e->head, "POST /tokenize ", 15))
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
     else
-        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
 }
 
 Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
     up(cannot_tokenize, "", "kvroute blocks=tokenize");
     // Asked once, and then not for a while.
     for (size_t i = 0; i < 3; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+        struct rtest_client who =
+            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
         rtest_client_free(&who);
     }
@@ -309,7 +315,7 @@ static void knows_no_such_model(struct server *e, size_t n, struct bufferevent *
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 76\r\n\r\n{\"error\":{\"message\":\"The "
                        "model `x` does not exist.\",\"type\":\"NotFoundError\"}}");
     else
-        server_say(to, OK "Content-Length: 2\r\n\r\nok");
+        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
 }
 
 // One client's mistake: the next one's prompt is asked for all the same, with his own key.
@@ -317,7 +323,7 @@ Test(engine, an_unknown_model_is_no_missing_path, .fini = down) {
     up(knows_no_such_model, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 3; i++) {
         struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", ASK);
+                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
         cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 * (i + 1));
         rtest_client_free(&who);
     }
@@ -337,7 +343,7 @@ Test(engine, tokens_need_a_key, .fini = down) {
     up(only_tokenizes_with_a_key, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
         struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", ASK);
+                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
         cr_assert(who.complete && text_is(&who, "ok"));
         cr_assert_str_eq(who.overlap, i ? "1" : "0");
         rtest_client_free(&who);
@@ -346,14 +352,16 @@ Test(engine, tokens_need_a_key, .fini = down) {
 
 static void never_tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (strncmp(e->head, "POST /tokenize ", 15)) server_say(to, OK "Content-Length: 2\r\n\r\nok");
+    if (strncmp(e->head, "POST /tokenize ", 15))
+        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
 }
 
 // It isn't asked again soon; what it is asked doesn't keep the request.
 Test(engine, a_silent_tokenizer_is_left_out, .fini = down) {
     up(never_tokenizes, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 2; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+        struct rtest_client who =
+            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
         rtest_client_free(&who);
     }
@@ -372,19 +380,19 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
         "--engine", engine.address, "--silence_timeout", "300", "--answer_timeout", "1500", NULL};
     rtest_router(&s, 0, flags);
     rtest_await_ready(&s, 0);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
-    server_say(line, EVENTS);
+    server_say(line, RESPONSE_EVENTS);
     rtest_clients_run(&crowd, 800);
     cr_assert(who.call);
     piece("data: {}\n\n");
     await_bytes(&who, 1);
     rtest_clients_finish(&crowd); // the next one doesn't come
-    cr_assert(who.complete && text_is(&who, "data: {}\n\n" ERROR));
+    cr_assert(who.complete && text_is(&who, "data: {}\n\n" BREAK_EVENT));
     rtest_client_free(&who);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, ASK);
+    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(2);
-    server_say(line, EVENTS);
+    server_say(line, RESPONSE_EVENTS);
     rtest_clients_finish(&crowd);
     cr_assert(who.complete && who.status == 504);
     rtest_client_free(&who);
@@ -395,7 +403,7 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
 // Gone for three calls, and then there again: without a path for its health, as it always was.
 static void has_no_health(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    server_say(to, strncmp(e->head, "GET ", 4) ? OK "Content-Length: 2\r\n\r\nok"
+    server_say(to, strncmp(e->head, "GET ", 4) ? RESPONSE_OK "Content-Length: 2\r\n\r\nok"
                                                : "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
 }
 
@@ -431,7 +439,8 @@ Test(engine, without_a_health_path_it_comes_back, .fini = down) {
     rtest_await_ready(&s, 0);
     server_shut(&engine, true);
     for (int i = 0; i < 3; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+        struct rtest_client who =
+            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.status == 502);
         rtest_client_free(&who);
     }
@@ -444,7 +453,8 @@ Test(engine, without_a_health_path_it_comes_back, .fini = down) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 0;
          rtest_clients_run(&crowd, 10))
         cr_assert(kvr_clock_ms() < end, "its circuit stays open");
-    struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions", NULL, ASK);
+    struct rtest_client who =
+        rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
     cr_assert(who.status == 200 && text_is(&who, "ok"));
     rtest_client_free(&who);
 }

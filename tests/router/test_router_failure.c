@@ -189,16 +189,16 @@ Test(failure, a_dead_engine_is_left_alone, .fini = rtest_fleet_down) {
 
 // It takes connections and says nothing: what waits there is taken elsewhere when the probes know it.
 Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
-    enum { WAITING = 12 };
-    static struct rtest_client who[WAITING];
+    enum { WAITING_CLIENTS = 12 };
+    static struct rtest_client who[WAITING_CLIENTS];
     rtest_fleet_up(2, "--time-scale 0", 1, NULL);
     rtest_kill(&rtest_fleet.engines[0], SIGSTOP);
     char *body = rtest_chat("a b c", 2, false);
-    for (int i = 0; i < WAITING; i++)
+    for (int i = 0; i < WAITING_CLIENTS; i++)
         rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[0].port,
                            "/v1/chat/completions", NULL, body);
     rtest_clients_finish(&rtest_callers);
-    for (int i = 0; i < WAITING; i++) {
+    for (int i = 0; i < WAITING_CLIENTS; i++) {
         cr_assert(who[i].status == 200 && who[i].complete, "%d", who[i].status);
         rtest_client_free(&who[i]);
     }

@@ -229,7 +229,7 @@ Test(prompt, text_is_cut_in_equal_pieces) {
 static void check_question(enum router_prompt_kind kind, const char *body, const char *want) {
     json_t *b = parsed(body), *w = parsed(want);
     struct router_prompt p;
-    cr_assert(router_prompt_read(&p, kind, b, &ask) && p.untold && !p.n);
+    cr_assert(router_prompt_read(&p, kind, b, &ask) && p.tokenize && !p.n);
     struct evbuffer *q = router_prompt_tokenize_request(kind, b);
     char why[100];
     json_t *got = router_json_parse(q, why, sizeof why);
@@ -239,7 +239,7 @@ static void check_question(enum router_prompt_kind kind, const char *body, const
     evbuffer_add_printf(q, "{\"count\":5,\"tokens\":[1,2,3,4,5]}");
     cr_assert(router_prompt_tokenize_response(&p, q, b, &ask));
     uint32_t tokens[] = {1, 2, 3, 4};
-    cr_assert(p.n == 1 && p.isl == 5 && !p.untold &&
+    cr_assert(p.n == 1 && p.isl == 5 && !p.tokenize &&
               p.hashes[0] == kvr_hash_block(tokens, 4, KVR_HASH_SEED));
     router_prompt_free(&p);
     evbuffer_free(q);
@@ -305,12 +305,12 @@ Test(prompt, what_tokenize_may_answer_instead) {
         evbuffer_add(answer, odd[i], strlen(odd[i]));
         cr_assert(router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, body, &ask));
         cr_assert(!router_prompt_tokenize_response(&p, answer, body, &ask), "%s", odd[i]);
-        cr_assert(p.n == 0 && p.untold && p.isl == 2);
+        cr_assert(p.n == 0 && p.tokenize && p.isl == 2);
         router_prompt_free(&p);
         evbuffer_free(answer);
     }
     json_decref(body);
     struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION, "{\"prompt\":[1,2,3,4]}", &ask);
-    cr_assert(!p.untold && p.n == 1);
+    cr_assert(!p.tokenize && p.n == 1);
     router_prompt_free(&p);
 }

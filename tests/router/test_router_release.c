@@ -15,7 +15,7 @@ static void on_answer(void *ctx, const struct kvr_result *r) {
     event_base_loopbreak(base);
 }
 
-Test(owed, a_handle_with_too_much_under_way) {
+Test(router_release, a_handle_with_too_much_under_way) {
     base = event_base_new();
     struct kvr_loop loop = kvr_libevent(base);
     struct kvr_client_options o = {.max_pending = 1, .loop = &loop};

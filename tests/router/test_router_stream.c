@@ -6,8 +6,8 @@
 
 #include "client/router/proxy/router_stream.h"
 
-#define EVENT(text) "data: {\"text\":\"" text "\"}\n\n"
-#define USAGE "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\": 41}}\n\n"
+#define SSE_EVENT(text) "data: {\"text\":\"" text "\"}\n\n"
+#define SSE_USAGE "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\": 41}}\n\n"
 
 // Passes `text` through in pieces of `piece` bytes; returns all that came out.
 static char *pass(struct router_stream *s, const char *text, size_t piece, bool ends) {
@@ -33,7 +33,7 @@ static char *pass(struct router_stream *s, const char *text, size_t piece, bool 
 }
 
 Test(stream, nothing_is_changed) {
-    static const char *const texts[] = {EVENT("a") EVENT("b") USAGE "data: [DONE]\n\n",
+    static const char *const texts[] = {SSE_EVENT("a") SSE_EVENT("b") SSE_USAGE "data: [DONE]\n\n",
                                         "data:{}\r\n\r\n: comment\nid: 1\ndata: {}\n\n",
                                         "no events at all",
                                         "data: {\"unfinished\":",
@@ -53,19 +53,19 @@ Test(stream, nothing_is_changed) {
             }
 }
 
-#define ERROR                                                                                      \
+#define SSE_BREAK                                                                                  \
     "data: {\"error\":{\"message\":\"gone\",\"type\":\"upstream_error\",\"code\":\"ENGINE\"}}\n\n"
 
 Test(stream, wherever_it_breaks_whole_events_come_before_the_error) {
     static const struct {
         const char *in, *out;
     } cases[] = {
-        {EVENT("a"), EVENT("a") ERROR},
-        {EVENT("a") "data: {\"text\":", EVENT("a") ERROR},
-        {EVENT("a") "data: {}\n", EVENT("a") "data: {}\n\n" ERROR},
-        {"data: {}\r\n", "data: {}\r\n\n" ERROR},
-        {"data: {}\r\n\r\n", "data: {}\r\n\r\n" ERROR},
-        {"data", ERROR},
+        {SSE_EVENT("a"), SSE_EVENT("a") SSE_BREAK},
+        {SSE_EVENT("a") "data: {\"text\":", SSE_EVENT("a") SSE_BREAK},
+        {SSE_EVENT("a") "data: {}\n", SSE_EVENT("a") "data: {}\n\n" SSE_BREAK},
+        {"data: {}\r\n", "data: {}\r\n\n" SSE_BREAK},
+        {"data: {}\r\n\r\n", "data: {}\r\n\r\n" SSE_BREAK},
+        {"data", SSE_BREAK},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t piece = 1; piece <= strlen(cases[i].in); piece++) {

@@ -17,7 +17,7 @@ static long lift(const char *text, char **left, uint32_t **ids) {
     return *ids ? (long)n_ids : -1;
 }
 
-Test(lift, takes_lists_of_ids) {
+Test(token_ids, takes_lists_of_ids) {
     static const struct {
         const char *text, *left;
         long n;
@@ -40,7 +40,7 @@ Test(lift, takes_lists_of_ids) {
     }
 }
 
-Test(lift, leaves_everything_else) {
+Test(token_ids, leaves_everything_else) {
     static const char *const texts[] = {
         "",
         "{}",
@@ -76,7 +76,7 @@ Test(lift, leaves_everything_else) {
 
 // Bodies of chance, half of them cut or with a byte changed: where ids are taken, a parser must find the
 // same ids in the whole and an empty list in what is left; and what it refuses is refused still.
-Test(lift, agrees_with_a_parser) {
+Test(token_ids, agrees_with_a_parser) {
     static const char alphabet[] = "{}[],:\" 0123456789-.e\\tokens";
     uint64_t state = 1795500000;
     size_t taken = 0;

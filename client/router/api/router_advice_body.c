@@ -32,7 +32,7 @@ static const struct advice_field {
     enum advice_form form;
     size_t at;
     int64_t max; // of a number, a text's bytes, a list's names; of a weight: its flag
-} fields[] = {
+} advice_fields[] = {
 #define AT(field) offsetof(struct router_advice_body, field)
     {"model", ADVICE_ANY, FORM_TEXT, AT(model), 1024},
     {"pool", ADVICE_ANY, FORM_TEXT, AT(pool), 128},
@@ -183,7 +183,9 @@ static bool read_object(struct router_advice_body *a, enum router_advice_kind ki
     const char *name;
     json_t *value;
     json_object_foreach(a->root, name, value) {
-        const struct advice_field *f = fields, *end = fields + sizeof fields / sizeof *fields;
+        const struct advice_field *f = advice_fields,
+                                  *end =
+                                      advice_fields + sizeof advice_fields / sizeof *advice_fields;
         while (f < end && (!(f->in & kind) || strcmp(f->name, name) != 0))
             f++;
         if (f == end) return refuse(why, "a field that isn't known here");

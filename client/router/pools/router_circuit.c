@@ -114,8 +114,8 @@ void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
     wait_for_tick(c);
 }
 
-void router_circuit_good(struct router_circuits *c, struct router_pool *p,
-                         struct kvr_bytes worker) {
+void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,
+                              struct kvr_bytes worker) {
     struct circuit_suspect **at = c->first ? find(c, p, worker) : NULL;
     bool here = at && *at;
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
@@ -187,7 +187,7 @@ static void on_end(void *ctx) {
         return;
     }
     s->probe = NULL;
-    router_circuit_good(c, p, name_of(s));
+    router_circuit_succeeded(c, p, name_of(s));
 }
 
 static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
@@ -229,7 +229,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     wait_for_tick(c);
 }
 
-void router_circuit_doubt(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
+void router_circuit_probe(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address) {
     if (*find(c, p, worker)) return;
     struct circuit_suspect *s = suspect_new(c, p, worker, address);

@@ -32,9 +32,10 @@ void router_circuits_free(struct router_circuits *c);
 void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
                            struct kvr_bytes worker, const char *address, bool reached);
 // Whether it lives is to be seen: it is probed, and fails if that fails.
-void router_circuit_doubt(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
+void router_circuit_probe(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address);
-void router_circuit_good(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker);
+void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,
+                              struct kvr_bytes worker);
 // Whether this process has seen so many failures of it that it isn't to be chosen.
 bool router_circuit_is_open(const struct router_circuits *c, const struct router_pool *p,
                             struct kvr_bytes worker);

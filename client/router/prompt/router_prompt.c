@@ -255,7 +255,7 @@ static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, con
     p->hashes = t.hashes;
     p->n = t.n;
     p->isl = tokens_in(t.bytes, how);
-    p->untold = how->way == ROUTER_PROMPT_TOKENIZE && t.bytes && how->block_size;
+    p->tokenize = how->way == ROUTER_PROMPT_TOKENIZE && t.bytes && how->block_size;
     return true;
 }
 
@@ -362,7 +362,7 @@ bool router_prompt_tokenize_response(struct router_prompt *p, struct evbuffer *a
     truncate_ids(ids, body);
     bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, salt_of(body, how), how);
     if (good) {
-        p->untold = false;
+        p->tokenize = false;
         p->isl = (int64_t)json_array_size(ids);
     }
     json_decref(told);

@@ -40,7 +40,7 @@ struct router_prompt {
     size_t n;
     int64_t isl, osl; // tokens; 0: not known. osl: only what is said to be expected, or certain
     bool stream;      // the answer is to be one
-    bool untold;      // text that /tokenize is to be asked for
+    bool tokenize;    // it is text that /tokenize is to be asked for
 };
 
 // The body as JSON; NULL with a reason of at most `size` bytes: it is no object.
@@ -51,7 +51,7 @@ bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, c
                         const struct router_prompt_config *how);
 void router_prompt_free(struct router_prompt *p);
 
-// The body of a /tokenize for a prompt that is `untold`; NULL: no memory.
+// The body of a /tokenize for a prompt that is `tokenize`; NULL: no memory.
 struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, const json_t *body);
 // What of a body router_prompt_tokenize_response wants, so that the rest may go; NULL: no memory.
 json_t *router_prompt_tokenize_rest(const json_t *body);

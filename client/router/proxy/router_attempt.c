@@ -109,7 +109,7 @@ static void on_head(void *ctx, const struct reply *reply) {
     router_stream_free(&r->stream);
     router_stream_begin(&r->stream, type && !strncasecmp(type, "text/event-stream", 17));
     if (reply->status < 300)
-        router_circuit_good(r->proxy->circuits, r->pool, router_request_worker(r));
+        router_circuit_succeeded(r->proxy->circuits, r->pool, router_request_worker(r));
     router_request_move(r, ROUTER_HEAD);
     enum router_failure what = router_retry_failure_of(reply->status);
     if (what != ROUTER_FAILURE_NONE) failed(r, what);
@@ -128,14 +128,14 @@ static void on_end(void *ctx) {
 }
 
 static void on_failed(void *ctx, enum upstream_failure why) {
-    static const enum router_failure failures[] = {
+    static const enum router_failure failure_of[] = {
         [UPSTREAM_STALE] = ROUTER_FAILURE_STALE,     [UPSTREAM_CONNECT] = ROUTER_FAILURE_CONNECT,
         [UPSTREAM_RESET] = ROUTER_FAILURE_BROKEN,    [UPSTREAM_TIMEOUT] = ROUTER_FAILURE_TIMEOUT,
         [UPSTREAM_NONSENSE] = ROUTER_FAILURE_BROKEN,
     };
     struct router_request *r = ctx;
     r->call = NULL;
-    failed(r, failures[why]);
+    failed(r, failure_of[why]);
 }
 
 void router_attempt_enter(struct router_request *r) {

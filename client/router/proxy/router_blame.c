@@ -24,7 +24,7 @@ void router_blame_failure(struct router_request *r, enum router_failure what) {
         r->accused_name = r->worker;
         r->accused_reached = what == ROUTER_FAILURE_5XX;
     }
-    if (what != ROUTER_FAILURE_5XX) router_circuit_doubt(c, r->pool, worker, r->address);
+    if (what != ROUTER_FAILURE_5XX) router_circuit_probe(c, r->pool, worker, r->address);
 }
 
 void router_blame_accused(struct router_request *r) {
@@ -51,7 +51,7 @@ void router_blame_silence(struct router_request *r, int64_t now) {
     const struct router_worker *w = worker_of(r);
     int64_t since = w && w->here.heard_us > r->booked_us ? w->here.heard_us : r->booked_us;
     if (now - since > (int64_t)ENGINE_SILENT_MS * 1000)
-        router_circuit_doubt(r->proxy->circuits, r->pool, router_request_worker(r), r->address);
+        router_circuit_probe(r->proxy->circuits, r->pool, router_request_worker(r), r->address);
 }
 
 void router_blame_heard(const struct router_request *r, int64_t now) {

@@ -78,7 +78,7 @@ static void begin(struct exchange *x, struct router_pool *pool, enum router_prom
         return;
     }
     x->record.stream = r->prompt.stream;
-    if (r->prompt.untold && router_tokenize_can(r))
+    if (r->prompt.tokenize && router_tokenize_can(r))
         router_request_move(r, ROUTER_TOKENIZE);
     else
         router_request_blocks_known(r);

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/http1/h1_response.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/proxy/router_stream.h"
-#include "client/router/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,13 +37,15 @@ static enum reply_step read_reply(const char *bytes, size_t n, size_t step, stru
     reply_begin(&r, false);
     for (size_t at = 0; at < n && s == REPLY_MORE; at += step) {
         evbuffer_add(in, bytes + at, n - at < step ? n - at : step);
-        if (!r.status) s = reply_head(&r, in);
-        if (r.status && s != REPLY_BAD) s = reply_body(&r, in, out);
+        if (!r.head.status) s = reply_head(&r, in);
+        if (r.head.status && s != REPLY_BAD) s = reply_body(&r, in, out);
     }
-    *status = r.status;
-    for (size_t i = 0; i < r.n_headers; i++)
-        must(!strpbrk(r.headers[i].value, "\r\n") && *r.headers[i].name, "a header that is none");
-    if (s == REPLY_MORE && r.status) s = reply_closed(&r) == REPLY_DONE ? REPLY_DONE : REPLY_MORE;
+    *status = r.head.status;
+    for (size_t i = 0; i < r.head.n_headers; i++)
+        must(!strpbrk(r.head.headers[i].value, "\r\n") && *r.head.headers[i].name,
+             "a header that is none");
+    if (s == REPLY_MORE && r.head.status)
+        s = reply_closed(&r) == REPLY_DONE ? REPLY_DONE : REPLY_MORE;
     reply_forget(&r);
     evbuffer_free(in);
     return s;
@@ -77,12 +79,11 @@ static void try_body(const char *bytes, size_t n) {
             must(router_prompt_read(&p, (enum router_prompt_kind)kind, body, &how),
                  "out of memory");
             must(p.isl >= 0 && p.osl >= 0 && p.isl <= KVR_MAX_TOKENS, "a length that is none");
-            must(!p.tokenize || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
-            if (p.tokenize) {
-                struct evbuffer *q =
-                    router_prompt_tokenize_request((enum router_prompt_kind)kind, body);
+            must(!p.untold || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
+            if (p.untold) {
+                struct evbuffer *q = router_tokenize_request((enum router_prompt_kind)kind, body);
                 must(q != NULL, "no question");
-                router_prompt_tokenize_response(&p, q, body, &how);
+                router_tokenize_response(&p, q, body, &how);
                 evbuffer_free(q);
             }
             router_prompt_free(&p);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "client/common/clock.h"
-#include "client/router/routes.h"
+#include "client/router/front/routes.h"
 #include "rtest_cluster.h"
 #include "rtest_schema.h"
 #include "tests/support/support_home.h"
@@ -437,7 +437,7 @@ Test(advice, text_in_pieces, .fini = down) {
 Test(advice, every_route_is_described) {
     document = rtest_schema_load();
     const json_t *paths = json_object_get(document, "paths");
-    for (const struct route *t = routes; t->path; t++)
+    for (const struct router_route *t = router_routes; t->path; t++)
         cr_assert(json_object_get(paths, t->path), "%s isn't in openapi.json", t->path);
     json_decref(document);
 }

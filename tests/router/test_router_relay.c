@@ -110,13 +110,13 @@ Test(relay, slow_clients_cost_no_memory, .fini = rtest_fleet_down) {
                            "/v1/chat/completions", NULL, bodies[i]);
     }
     for (int i = 0; i < SLOW; i++)
-        upstream_pause(who[i].call);
+        h1_call_pause(who[i].call);
     rtest_clients_run(&rtest_callers, 1500);
     long after = rtest_memory(&rtest_fleet, 0, "VmRSS");
     cr_assert(getenv("ASAN_OPTIONS") || after - before < 8192, "%ld kB, then %ld", before, after);
     cr_assert(rtest_engine_metric(0, "num_requests_running") >= 0);
     for (int i = 0; i < SLOW; i++)
-        upstream_resume(who[i].call);
+        h1_call_resume(who[i].call);
     rtest_clients_finish(&rtest_callers);
     rtest_check_answers(who, bodies, SLOW, -1);
     rtest_await(rtest_nothing_booked, "something stays booked");

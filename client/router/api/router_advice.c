@@ -6,19 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/metrics.h"
+#include "client/common/clock.h"
 #include "client/router/pools/router_pool_error.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
+#include "client/router/router_exchange.h"
+#include "client/router/router_metrics.h"
 #include "router_advice_body.h"
 #include "router_workers.h"
 
 // A call under way. It outlives the exchange when the client leaves.
 struct advice_call {
-    struct exchange *x; // NULL: nobody waits for the answer
+    struct router_exchange *x; // NULL: nobody waits for the answer
     struct router *router;
     struct router_pool *pool;
     int64_t since;
@@ -26,29 +27,29 @@ struct advice_call {
     char request[KVR_MAX_ID]; // of SELECT
 };
 
-static void on_gone(struct exchange *x) {
+static void on_gone(struct h1_exchange *x) {
     struct advice_call *a = x->arg;
     a->x = NULL;
 }
 
-static struct advice_call *advice_new(struct exchange *x) {
+static struct advice_call *advice_new(struct router_exchange *x) {
     struct advice_call *a = calloc(1, sizeof *a);
     if (!a) return NULL;
     a->x = x;
     a->router = x->router;
     a->pool = x->pool;
-    a->since = now_us();
-    x->arg = a;
-    x->gone = on_gone;
+    a->since = kvr_clock_us();
+    x->h1.arg = a;
+    x->h1.on_gone = on_gone;
     return a;
 }
 
 // The exchange of an advice that has its answer, if anybody still waits; the advice is no more.
-static struct exchange *finish(struct advice_call *a, const struct kvr_result *r) {
-    struct exchange *x = a->x;
+static struct router_exchange *finish(struct advice_call *a, const struct kvr_result *r) {
+    struct router_exchange *x = a->x;
     free(a);
     if (!x) return NULL;
-    x->gone = NULL;
+    x->h1.on_gone = NULL;
     x->record.degraded = r->degraded;
     if (r->code == KVR_CODE_OK) return x;
     router_pool_error_send(x, r->code, r->message);
@@ -56,26 +57,26 @@ static struct exchange *finish(struct advice_call *a, const struct kvr_result *r
 }
 
 // A call that couldn't even begin.
-static void give_up(struct exchange *x, struct advice_call *a, enum kvr_code code) {
+static void give_up(struct router_exchange *x, struct advice_call *a, enum kvr_code code) {
     free(a);
-    x->gone = NULL;
+    x->h1.on_gone = NULL;
     router_pool_error_send(x, code, NULL);
 }
 
 // ---- What is asked -------------------------------------------------------------------------------
 
-static void note_model(struct exchange *x, struct kvr_bytes model) {
+static void note_model(struct router_exchange *x, struct kvr_bytes model) {
     size_t n = model.n < sizeof x->record.model ? model.n : sizeof x->record.model - 1;
     if (n) memcpy(x->record.model, model.p, n);
 }
 
 // The body, and the pool that it is about. False: the exchange has its answer.
-static bool read_body(struct exchange *x, enum router_advice_kind kind,
+static bool read_body(struct router_exchange *x, enum router_advice_kind kind,
                       struct router_advice_body *a) {
     const struct router_pools *pools = x->router->pools;
     char why[160];
-    if (!router_advice_body_read(a, kind, x->body, why, sizeof why)) {
-        exchange_error(x, 400, "BADREQUEST", why);
+    if (!router_advice_body_read(a, kind, x->h1.body, why, sizeof why)) {
+        router_error(x, 400, "BADREQUEST", why);
         return false;
     }
     note_model(x, a->model);
@@ -86,9 +87,9 @@ static bool read_body(struct exchange *x, enum router_advice_kind kind,
         return true;
     }
     if (!a->pool.n && !a->model.n)
-        exchange_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
+        router_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
     else
-        exchange_error(x, 404, "NOPOOL", "no such pool here");
+        router_error(x, 404, "NOPOOL", "no such pool here");
     router_advice_body_free(a);
     return false;
 }
@@ -128,7 +129,7 @@ static struct kvr_select_call call_of(const struct router_advice_body *a) {
 static void on_selected(void *ctx, const struct kvr_result *r) {
     struct advice_call *a = ctx;
     const struct kvr_choice *c = &r->choice;
-    metrics_select(a->router->metrics, now_us() - a->since, r);
+    router_metrics_select(a->router->metrics, kvr_clock_us() - a->since, r);
     if (!a->x && r->code == KVR_CODE_OK && (!c->repeat || r->sendings > 1)) {
         // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
         // repeat of its own first sending.
@@ -136,7 +137,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         router_pool_release(a->pool, id);
     }
     json_t *request = a->x ? router_json_text((struct kvr_bytes){a->request, a->n}) : NULL;
-    struct exchange *x = finish(a, r);
+    struct router_exchange *x = finish(a, r);
     if (!x) {
         json_decref(request);
         return;
@@ -147,14 +148,14 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     x->record.blocks = c->blocks;
     x->record.overlap = c->overlap;
     x->record.expected = c->expected;
-    exchange_json(x, 200,
-                  json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
-                            request, "worker", router_json_text(c->worker), "address",
-                            router_json_text(c->addr), "rank", (int)c->rank, "overlap",
-                            (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
-                            (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
-                            (json_int_t)c->version, "degraded", r->degraded, "expected",
-                            (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
+    router_json(x, 200,
+                json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
+                          request, "worker", router_json_text(c->worker), "address",
+                          router_json_text(c->addr), "rank", (int)c->rank, "overlap",
+                          (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
+                          (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
+                          (json_int_t)c->version, "degraded", r->degraded, "expected",
+                          (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
 }
 
 static json_t *score_json(const struct kvr_score *s) {
@@ -169,12 +170,12 @@ static json_t *score_json(const struct kvr_score *s) {
 }
 
 static void on_scored(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (!x) return;
     json_t *scores = json_array();
     for (size_t i = 0; i < r->n; i++)
         json_array_append_new(scores, score_json(&r->scores[i]));
-    exchange_json(x, 200, json_pack("{s:o}", "scores", scores));
+    router_json(x, 200, json_pack("{s:o}", "scores", scores));
 }
 
 // Hashed here, so that Redis, which all routers share, needn't.
@@ -191,7 +192,7 @@ static bool hash_tokens(const struct router_pool *pool, struct router_advice_bod
 }
 
 // The text's blocks, in the way of the proxy, so that both find the same.
-static bool hash_text(struct exchange *x, struct router_advice_body *a) {
+static bool hash_text(struct router_exchange *x, struct router_advice_body *a) {
     const struct router_pool *pool = x->pool;
     struct router_prompt_config how = router_pool_prompt_config(pool);
     how.way = ROUTER_PROMPT_TEXT;
@@ -210,7 +211,7 @@ static bool hash_text(struct exchange *x, struct router_advice_body *a) {
     return true;
 }
 
-static void choose(struct exchange *x, enum router_advice_kind kind) {
+static void choose(struct router_exchange *x, enum router_advice_kind kind) {
     struct router_advice_body a;
     if (!read_body(x, kind, &a)) return;
     if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
@@ -235,33 +236,31 @@ static void choose(struct exchange *x, enum router_advice_kind kind) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void router_advice_select(struct exchange *x) {
+void router_advice_select(struct router_exchange *x) {
     choose(x, ROUTER_ADVICE_SELECT);
 }
 
-void router_advice_score(struct exchange *x) {
+void router_advice_score(struct router_exchange *x) {
     choose(x, ROUTER_ADVICE_SCORE);
 }
 
 // ---- UPDATE and RELEASE --------------------------------------------------------------------------
 
 static void on_updated(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(x, 200,
-                      json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
+        router_json(x, 200, json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
 }
 
 static void on_released(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(x, 200,
-                      json_pack("{s:I,s:b}", "released",
-                                (json_int_t)(r->number > 0 ? r->number : 0), "degraded",
-                                r->degraded));
+        router_json(x, 200,
+                    json_pack("{s:I,s:b}", "released", (json_int_t)(r->number > 0 ? r->number : 0),
+                              "degraded", r->degraded));
 }
 
-void router_advice_update(struct exchange *x) {
+void router_advice_update(struct router_exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_UPDATE, &a)) return;
     struct kvr_update_call call = {
@@ -273,7 +272,7 @@ void router_advice_update(struct exchange *x) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void router_advice_release(struct exchange *x) {
+void router_advice_release(struct router_exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_RELEASE, &a)) return;
     struct advice_call *v = advice_new(x);
@@ -288,14 +287,14 @@ void router_advice_release(struct exchange *x) {
 // ---- REPORT --------------------------------------------------------------------------------------
 
 static void on_reported(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(x, 200,
-                      json_pack("{s:s,s:b}", "circuit", router_workers_circuit(r->circuit),
-                                "degraded", r->degraded));
+        router_json(x, 200,
+                    json_pack("{s:s,s:b}", "circuit", router_workers_circuit(r->circuit),
+                              "degraded", r->degraded));
 }
 
-void router_advice_report(struct exchange *x) {
+void router_advice_report(struct router_exchange *x) {
     struct router_advice_body a;
     if (!read_body(x, ROUTER_ADVICE_REPORT, &a)) return;
     struct advice_call *v = advice_new(x);

@@ -4,12 +4,12 @@
 #ifndef ROUTER_ADVICE_H
 #define ROUTER_ADVICE_H
 
-struct exchange;
+struct router_exchange;
 
-void router_advice_select(struct exchange *x);
-void router_advice_score(struct exchange *x);
-void router_advice_update(struct exchange *x);
-void router_advice_release(struct exchange *x);
-void router_advice_report(struct exchange *x);
+void router_advice_select(struct router_exchange *x);
+void router_advice_score(struct router_exchange *x);
+void router_advice_update(struct router_exchange *x);
+void router_advice_release(struct router_exchange *x);
+void router_advice_report(struct router_exchange *x);
 
 #endif

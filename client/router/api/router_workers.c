@@ -2,10 +2,11 @@
 // See router_workers.h.
 #include "router_workers.h"
 
+#include "client/common/clock.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
+#include "client/router/router_exchange.h"
 
 const char *router_workers_circuit(enum kvr_circuit c) {
     static const char *const names[] = {"closed", "open", "half-open"};
@@ -34,7 +35,7 @@ json_t *router_workers_pool(const struct router_pool *p) {
     return json_pack(
         "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
         p->options.models, "block_size", (int)p->block_size, "degraded", router_pool_degraded(p),
-        "age_ms", (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
+        "age_ms", (json_int_t)(p->seen_us ? (kvr_clock_us() - p->seen_us) / 1000 : -1), "requests",
         (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
         "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
         (json_int_t)p->overlap_blocks, "expected_blocks", (json_int_t)p->expected_blocks, "version",
@@ -42,9 +43,9 @@ json_t *router_workers_pool(const struct router_pool *p) {
 }
 
 // Of all pools, as last seen: at most `refresh` old while Redis is there.
-void router_workers_list(struct exchange *x) {
+void router_workers_list(struct router_exchange *x) {
     json_t *pools = json_array();
     for (const struct router_pool *p = router_pools_first(x->router->pools); p; p = p->next)
         json_array_append_new(pools, router_workers_pool(p));
-    exchange_json(x, 200, json_pack("{s:o}", "pools", pools));
+    router_json(x, 200, json_pack("{s:o}", "pools", pools));
 }

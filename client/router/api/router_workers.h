@@ -6,11 +6,11 @@
 #include <jansson.h>
 #include <kvroute/client.h>
 
-struct exchange;
+struct router_exchange;
 struct router_pool;
 
 const char *router_workers_circuit(enum kvr_circuit c);
 json_t *router_workers_pool(const struct router_pool *p);
-void router_workers_list(struct exchange *x);
+void router_workers_list(struct router_exchange *x);
 
 #endif

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/common/log.h"
+#include "client/http1/h1_client.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
-#include "client/router/upstream.h"
+#include "client/router/router_exchange.h"
 #include "router_pools.h"
 
 enum { CIRCUIT_MAX_SUSPECTS = 1024, CIRCUIT_PROBE_MS = 2000, CIRCUIT_FORGET_S = 600 };
@@ -16,19 +17,19 @@ enum { CIRCUIT_MAX_SUSPECTS = 1024, CIRCUIT_PROBE_MS = 2000, CIRCUIT_FORGET_S = 
 struct circuit_suspect {
     struct router_circuits *circuits;
     struct circuit_suspect *next;
-    char pool[sizeof((struct pool_options *)0)->name];
+    char pool[sizeof((struct router_pool_config *)0)->name];
     char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
     size_t worker_size;
     unsigned failures; // in a row
     bool reached;
     int64_t since_us; // the last failure of a request
-    struct upstream_call *probe;
+    struct h1_call *probe;
     int status; // of the probe's answer
 };
 
 struct router_circuits {
     struct router *router;
-    struct upstream *upstream;
+    struct h1_client *upstream;
     struct circuit_suspect *first;
     size_t n;
     struct event *tick;
@@ -54,7 +55,7 @@ static struct circuit_suspect **find(struct router_circuits *c, const struct rou
 
 static void forget(struct router_circuits *c, struct circuit_suspect **at) {
     struct circuit_suspect *s = *at;
-    upstream_cancel(s->probe);
+    h1_call_cancel(s->probe);
     *at = s->next;
     c->n--;
     free(s);
@@ -72,7 +73,7 @@ static void report(struct router_pool *p, struct kvr_bytes worker, bool good) {
 }
 
 static void wait_for_tick(struct router_circuits *c) {
-    int64_t ms = c->router->options.probe;
+    int64_t ms = c->router->config.probe;
     struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
@@ -96,7 +97,7 @@ static struct circuit_suspect *suspect_new(struct router_circuits *c, const stru
     memcpy(s->worker, worker.p, worker.n);
     memcpy(s->address, address, n);
     s->worker_size = worker.n;
-    s->since_us = now_us();
+    s->since_us = kvr_clock_us();
     s->next = c->first;
     c->first = s;
     c->n++;
@@ -110,7 +111,7 @@ void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
     failed_again(s);
     s->reached = reached;
-    s->since_us = now_us();
+    s->since_us = kvr_clock_us();
     wait_for_tick(c);
 }
 
@@ -121,7 +122,7 @@ void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
     struct router_worker *w = router_pool_worker(p, worker);
-    if (w) w->here.heard_us = now_us();
+    if (w) w->here.heard_us = kvr_clock_us();
     if ((*at)->failures >= ROUTER_CIRCUIT_FAILURES)
         kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                      (*at)->address);
@@ -148,7 +149,7 @@ size_t router_circuit_suspects(const struct router_circuits *c, const struct rou
 
 static void probe(struct circuit_suspect *s);
 
-static void on_head(void *ctx, const struct reply *reply) {
+static void on_head(void *ctx, const struct h1_head *reply) {
     struct circuit_suspect *s = ctx;
     s->status = reply->status;
 }
@@ -159,18 +160,18 @@ static void on_end(void *ctx);
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct circuit_suspect *s = ctx;
     (void)bytes;
-    upstream_cancel(s->probe);
+    h1_call_cancel(s->probe);
     on_end(ctx);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct circuit_suspect *s = ctx;
     struct router_pool *p = router_pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
     if (s->failures < ROUTER_CIRCUIT_FAILURES) failed_again(s);
     if (p) report(p, name_of(s), false);
     // Requests may be waiting for it: until it is known, there is no pause.
-    if (s->failures < ROUTER_CIRCUIT_FAILURES && why == UPSTREAM_TIMEOUT) probe(s);
+    if (s->failures < ROUTER_CIRCUIT_FAILURES && why == H1_TIMEOUT) probe(s);
 }
 
 // Whoever doesn't know the path lives: not every engine has one for its health.
@@ -183,23 +184,23 @@ static void on_end(void *ctx) {
     struct router_circuits *c = s->circuits;
     struct router_pool *p = router_pools_named(c->router->pools, s->pool);
     if (!is_alive(s->status) || !p) {
-        on_failed(ctx, UPSTREAM_RESET);
+        on_failed(ctx, H1_RESET);
         return;
     }
     s->probe = NULL;
     router_circuit_succeeded(c, p, name_of(s));
 }
 
-static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
 
 static void probe(struct circuit_suspect *s) {
-    struct upstream_request request = {.address = s->address,
-                                       .method = "GET",
-                                       .path = s->circuits->router->options.health,
-                                       .fresh = true,
-                                       .head_ms = CIRCUIT_PROBE_MS};
+    struct h1_request request = {.address = s->address,
+                                 .method = "GET",
+                                 .path = s->circuits->router->config.health,
+                                 .fresh = true,
+                                 .head_ms = CIRCUIT_PROBE_MS};
     s->status = 0;
-    s->probe = upstream_start(s->circuits->upstream, &request, &port, s, NULL);
+    s->probe = h1_call_start(s->circuits->upstream, &request, &port, s, NULL);
 }
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
@@ -211,7 +212,7 @@ static bool is_over(struct router_circuits *c, const struct circuit_suspect *s, 
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct router_circuits *c = ctx;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     (void)fd;
     (void)what;
     for (struct circuit_suspect **at = &c->first; *at;) {
@@ -237,7 +238,7 @@ void router_circuit_probe(struct router_circuits *c, struct router_pool *p, stru
     wait_for_tick(c);
 }
 
-struct router_circuits *router_circuits_new(struct router *r, struct upstream *u) {
+struct router_circuits *router_circuits_new(struct router *r, struct h1_client *u) {
     struct router_circuits *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->router = r;

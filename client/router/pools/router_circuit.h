@@ -20,12 +20,12 @@
 struct router;
 struct router_pool;
 struct router_circuits;
-struct upstream;
+struct h1_client;
 
 enum { ROUTER_CIRCUIT_FAILURES = 3 };
 
 struct router_circuits *router_circuits_new(struct router *r,
-                                            struct upstream *u); // NULL: no memory
+                                            struct h1_client *u); // NULL: no memory
 void router_circuits_free(struct router_circuits *c);
 
 // reached: it has answered, and that was the failure.

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#include "client/router/server.h"
+#include "client/common/clock.h"
+#include "client/router/router_exchange.h"
 #include "router_circuit.h"
 #include "router_pools.h"
 
@@ -54,7 +55,7 @@ bool router_degraded_choose(struct router_pool *p, const struct router_circuits 
         if (is_better(p, c, w, best)) best = w;
     }
     if (!best) return false;
-    best->here.chosen_us = now_us();
+    best->here.chosen_us = kvr_clock_us();
     *out = (struct kvr_result){.code = KVR_CODE_OK, .message = "", .degraded = true};
     out->choice = (struct kvr_choice){.worker = kvr_text(best->name),
                                       .addr = kvr_text(best->addr),

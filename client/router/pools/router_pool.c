@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/common/log.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
+#include "client/router/router_exchange.h"
 
 enum { POOL_TROUBLE_S = 5 }; // a refusal that isn't repeated for so long is over
 
@@ -106,7 +107,7 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     free(p->workers);
     p->workers = all;
     p->n_workers = r->n;
-    p->seen_us = now_us();
+    p->seen_us = kvr_clock_us();
 }
 
 static void on_info(void *ctx, const struct kvr_result *r) {
@@ -139,19 +140,19 @@ void router_pool_refresh(struct router_pool *p) {
 
 // ---- Opening -------------------------------------------------------------------------------------
 
-static bool has_engines(const struct options *o, const char *pool) {
+static bool has_engines(const struct router_config *o, const char *pool) {
     for (size_t i = 0; i < o->n_engines; i++)
         if (strcmp(o->engines[i].pool, pool) == 0) return true;
     return false;
 }
 
 // Until the pool has been seen, the settings are what is known of it.
-static bool take_settings(struct router_pool *p, const struct options *o) {
+static bool take_settings(struct router_pool *p, const struct router_config *o) {
     if (!o->n_engines) return true;
     p->workers = calloc(o->n_engines, sizeof *p->workers);
     if (!p->workers) return false;
     for (size_t i = 0; i < o->n_engines; i++) {
-        const struct engine_options *g = &o->engines[i];
+        const struct router_engine_config *g = &o->engines[i];
         if (strcmp(g->pool, p->options.name) != 0) continue;
         struct router_worker *w = &p->workers[p->n_workers++];
         *w = (struct router_worker){.state = KVR_READY,
@@ -167,9 +168,9 @@ static bool take_settings(struct router_pool *p, const struct options *o) {
     return true;
 }
 
-struct router_pool *router_pool_open(struct router *r, const struct pool_options *po, char *error,
-                                     size_t error_size) {
-    const struct options *o = &r->options;
+struct router_pool *router_pool_open(struct router *r, const struct router_pool_config *po,
+                                     char *error, size_t error_size) {
+    const struct router_config *o = &r->config;
     struct kvr_loop loop = kvr_libevent(r->base);
     char url[1100], why[160] = "no memory";
     struct router_pool *p = calloc(1, sizeof *p);
@@ -215,13 +216,13 @@ struct router_worker *router_pool_worker(const struct router_pool *p, struct kvr
 }
 
 // Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
-static enum router_prompt_way prompt_way(const struct router_pool *p) {
+static enum router_prompt_way router_prompt_way(const struct router_pool *p) {
     switch (p->options.blocks) {
-    case BLOCKS_TEXT:
+    case ROUTER_BLOCKS_TEXT:
         return ROUTER_PROMPT_TEXT;
-    case BLOCKS_TOKENS:
+    case ROUTER_BLOCKS_TOKENS:
         return ROUTER_PROMPT_IDS;
-    case BLOCKS_AUTO:
+    case ROUTER_BLOCKS_AUTO:
         return p->predict ? ROUTER_PROMPT_TEXT : ROUTER_PROMPT_TOKENIZE;
     default:
         return ROUTER_PROMPT_TOKENIZE;
@@ -229,7 +230,7 @@ static enum router_prompt_way prompt_way(const struct router_pool *p) {
 }
 
 struct router_prompt_config router_pool_prompt_config(const struct router_pool *p) {
-    return (struct router_prompt_config){.way = prompt_way(p),
+    return (struct router_prompt_config){.way = router_prompt_way(p),
                                          .block_size = p->block_size,
                                          .chunk = p->options.chunk,
                                          .space = kvr_text(p->options.salt)};
@@ -246,7 +247,7 @@ const char *router_pool_trouble(const struct router_pool *p) {
     if (p->last != KVR_CODE_OK) return kvr_code_name(p->last);
     for (size_t i = 0; i < 2; i++)
         if (p->refuses[i] != KVR_CODE_OK &&
-            now_us() - p->refused_us[i] < (int64_t)POOL_TROUBLE_S * 1000000)
+            kvr_clock_us() - p->refused_us[i] < (int64_t)POOL_TROUBLE_S * 1000000)
             return kvr_code_name(p->refuses[i]);
     return p->seen_us ? NULL : "not seen yet";
 }
@@ -260,7 +261,7 @@ void router_pool_answered(struct router_pool *p, enum router_pool_act act,
     if (code == KVR_CODE_CLOSED || code == KVR_CODE_TIMEOUT) return; // it hasn't answered
     if (code == KVR_CODE_NOWORKER) code = KVR_CODE_OK;
     p->refuses[act] = code;
-    p->refused_us[act] = now_us();
+    p->refused_us[act] = kvr_clock_us();
     if (code == old) return;
     if (code == KVR_CODE_OK)
         kvr_log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);

@@ -7,8 +7,8 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-#include "client/router/options.h"
 #include "client/router/prompt/router_prompt.h"
+#include "client/router/router_config.h"
 #include "router_release.h"
 
 struct router;
@@ -42,7 +42,7 @@ enum router_pool_act { ROUTER_POOL_BOOKINGS, ROUTER_POOL_REGISTRATIONS };
 
 struct router_pool {
     struct router_pool *next;
-    struct pool_options options; // of its own
+    struct router_pool_config options; // of its own
     struct kvr_client *client;
     uint32_t block_size;           // 0: not known yet
     int64_t predict, lease;        // ms, of the pool; 0: none
@@ -64,8 +64,8 @@ struct router_pool {
 };
 
 // NULL with a reason.
-struct router_pool *router_pool_open(struct router *r, const struct pool_options *o, char *error,
-                                     size_t error_size);
+struct router_pool *router_pool_open(struct router *r, const struct router_pool_config *o,
+                                     char *error, size_t error_size);
 void router_pool_close(struct router_pool *p);
 // Asks for its workers and its INFO, unless it is being asked.
 void router_pool_refresh(struct router_pool *p);

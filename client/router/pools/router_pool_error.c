@@ -2,7 +2,7 @@
 // See answer.h.
 #include "router_pool_error.h"
 
-#include "client/router/server.h"
+#include "client/router/router_exchange.h"
 
 int router_pool_error_status(enum kvr_code code) {
     switch (code) {
@@ -29,7 +29,7 @@ int router_pool_error_status(enum kvr_code code) {
     }
 }
 
-void router_pool_error_send(struct exchange *x, enum kvr_code code, const char *message) {
+void router_pool_error_send(struct router_exchange *x, enum kvr_code code, const char *message) {
     static const char *const texts[] = {
         [KVR_CODE_INVALID] = "an argument is out of range",
         [KVR_CODE_FULL] = "too many commands are under way",
@@ -38,5 +38,5 @@ void router_pool_error_send(struct exchange *x, enum kvr_code code, const char *
     };
     bool known = (size_t)code < sizeof texts / sizeof *texts && texts[code];
     const char *text = message && *message ? message : known ? texts[code] : "the pool refused it";
-    exchange_error(x, router_pool_error_status(code), kvr_code_name(code), text);
+    router_error(x, router_pool_error_status(code), kvr_code_name(code), text);
 }

@@ -5,10 +5,10 @@
 
 #include <kvroute/client.h>
 
-struct exchange;
+struct router_exchange;
 
 int router_pool_error_status(enum kvr_code code);
 // message NULL or "": a text of our own.
-void router_pool_error_send(struct exchange *x, enum kvr_code code, const char *message);
+void router_pool_error_send(struct router_exchange *x, enum kvr_code code, const char *message);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "client/common/log.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
+#include "client/router/router_exchange.h"
 
 enum { POOL_RETIRE_REFRESHES = 3 }; // a retired pool is closed when it was quiet for so many
 
@@ -56,7 +56,7 @@ static void on_refresh(evutil_socket_t fd, short what, void *arg) {
     }
     close_retired(s);
     // At the start sooner, so that it is ready soon.
-    int64_t ms = s->router->options.refresh;
+    int64_t ms = s->router->config.refresh;
     arm(s->refresh, seen || ms < 100 ? ms : 100);
 }
 
@@ -68,11 +68,11 @@ static void on_renewed(void *ctx, const struct kvr_result *r) {
 
 static void on_renew(evutil_socket_t fd, short what, void *arg) {
     struct router_pools *s = arg;
-    const struct options *o = &s->router->options;
+    const struct router_config *o = &s->router->config;
     (void)fd;
     (void)what;
     for (size_t i = 0; i < o->n_engines; i++) {
-        const struct engine_options *g = &o->engines[i];
+        const struct router_engine_config *g = &o->engines[i];
         struct router_pool *p = router_pools_named(s, g->pool);
         struct kvr_worker_call call = {.worker = kvr_text(g->name),
                                        .addr = kvr_text(g->url),
@@ -91,7 +91,7 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
 // ---- Opening -------------------------------------------------------------------------------------
 
 // The open pool that these options would open again.
-static struct router_pool **find_same(struct router_pools *s, const struct pool_options *po) {
+static struct router_pool **find_same(struct router_pools *s, const struct router_pool_config *po) {
     for (struct router_pool **at = &s->first; *at; at = &(*at)->next)
         if (strcmp((*at)->options.name, po->name) == 0 &&
             strcmp((*at)->options.key, po->key) == 0 &&
@@ -101,7 +101,7 @@ static struct router_pool **find_same(struct router_pools *s, const struct pool_
 }
 
 bool router_pools_reload(struct router_pools *s, char *error, size_t error_size) {
-    const struct options *o = &s->router->options;
+    const struct router_config *o = &s->router->config;
     struct router_pool **fresh = calloc(o->n_pools, sizeof *fresh), *all = NULL, **end = &all;
     bool same = strcmp(s->redis, o->redis) == 0 && s->deadline == o->deadline, good = fresh != NULL;
     for (size_t i = 0; good && i < o->n_pools; i++)
@@ -200,12 +200,12 @@ struct router_pool *router_pools_for(const struct router_pools *s, const char *m
     return any || model ? any : s->first && !s->first->next ? s->first : NULL;
 }
 
-void router_pools_take(struct exchange *x, struct router_pool *p) {
+void router_pools_take(struct router_exchange *x, struct router_pool *p) {
     x->pool = p;
     p->uses++;
 }
 
-void router_pools_give_back(struct exchange *x) {
+void router_pools_give_back(struct router_exchange *x) {
     if (x->pool) x->pool->uses--;
     x->pool = NULL;
 }

@@ -8,7 +8,7 @@
 
 #include "router_pool.h"
 
-struct exchange;
+struct router_exchange;
 struct router_pools;
 
 // Opens what the options name. NULL with a reason.
@@ -26,7 +26,7 @@ router_pools_first(const struct router_pools *s); // then ->next; retired ones a
 struct router_pool *router_pools_named(const struct router_pools *s, const char *name);
 struct router_pool *router_pools_for(const struct router_pools *s, const char *model);
 
-void router_pools_take(struct exchange *x, struct router_pool *p); // once for each exchange
-void router_pools_give_back(struct exchange *x);
+void router_pools_take(struct router_exchange *x, struct router_pool *p); // once for each exchange
+void router_pools_give_back(struct router_exchange *x);
 
 #endif

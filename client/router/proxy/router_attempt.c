@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "client/common/clock.h"
 #include "router_blame.h"
 #include "router_booking.h"
 #include "router_choice.h"
@@ -12,17 +13,17 @@
 #include "router_relay.h"
 #include "router_request.h"
 
-void router_attempt_count(struct router_request *r, enum engine_outcome how) {
+void router_attempt_count(struct router_request *r, enum router_engine_outcome how) {
     if (r->counted) return;
     r->counted = true;
-    metrics_engine(r->proxy->router->metrics, r->pool, r->x->record.worker, how);
+    router_metrics_engine(r->proxy->router->metrics, r->pool, r->x->record.worker, how);
 }
 
 // ---- When it fails -------------------------------------------------------------------------------
 
 // Leaves the engine out, and chooses again.
 static void go_elsewhere(struct router_request *r) {
-    upstream_cancel(r->call);
+    h1_call_cancel(r->call);
     r->call = NULL;
     r->reply = NULL;
     r->tried[r->n_tried++] = r->worker;
@@ -39,12 +40,12 @@ static struct router_retry decide(struct router_request *r, enum router_failure 
                                        .another = router_choice_has_another(r),
                                        .sent = r->n_sent,
                                        .tries = r->x->record.tries,
-                                       .max_tries = p->router->options.tries,
+                                       .max_tries = p->router->config.tries,
                                        .budget = p->budget};
     struct router_retry d = router_retry_decide(what, &facts);
     r->n_sent = d.sent;
     p->budget -= d.charged;
-    if (d.charged || d.refused) metrics_retry(p->router->metrics, d.charged);
+    if (d.charged || d.refused) router_metrics_retry(p->router->metrics, d.charged);
     return d;
 }
 
@@ -56,11 +57,12 @@ static void note_failure(struct router_request *r, enum router_failure what,
         if (!elsewhere) return; // it has answered
         router_blame_full(r);
         r->turned_away = true;
-        router_attempt_count(r, ENGINE_REFUSED);
+        router_attempt_count(r, ROUTER_ENGINE_REFUSED);
     } else if (what == ROUTER_FAILURE_DEAD) {
-        if (elsewhere) router_attempt_count(r, ENGINE_FAILED); // others have said so
+        if (elsewhere) router_attempt_count(r, ROUTER_ENGINE_FAILED); // others have said so
     } else {
-        router_attempt_count(r, r->state == ROUTER_RELAY ? ENGINE_CUT : ENGINE_FAILED);
+        router_attempt_count(r,
+                             r->state == ROUTER_RELAY ? ROUTER_ENGINE_CUT : ROUTER_ENGINE_FAILED);
         router_blame_failure(r, what);
     }
 }
@@ -95,16 +97,16 @@ void router_attempt_watch(struct router_request *r, int64_t now) {
 
 static void no_memory(struct router_request *r) {
     if (r->state == ROUTER_RELAY)
-        exchange_abort(router_request_end(r));
+        h1_exchange_abort(&router_request_end(r)->h1);
     else
         router_request_refuse(r, 503, "NOMEM", "no memory");
 }
 
 // ---- The call ------------------------------------------------------------------------------------
 
-static void on_head(void *ctx, const struct reply *reply) {
+static void on_head(void *ctx, const struct h1_head *reply) {
     struct router_request *r = ctx;
-    const char *type = reply_find(reply, "Content-Type");
+    const char *type = h1_find_header(reply, "Content-Type");
     r->reply = reply;
     router_stream_free(&r->stream);
     router_stream_begin(&r->stream, type && !strncasecmp(type, "text/event-stream", 17));
@@ -122,16 +124,16 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
 static void on_end(void *ctx) {
     struct router_request *r = ctx;
     r->call = NULL;
-    router_attempt_count(r, r->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
-    router_blame_heard(r, now_us());
+    router_attempt_count(r, r->reply->status < 400 ? ROUTER_ENGINE_OK : ROUTER_ENGINE_REFUSED);
+    router_blame_heard(r, kvr_clock_us());
     router_relay_end(r);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     static const enum router_failure failure_of[] = {
-        [UPSTREAM_STALE] = ROUTER_FAILURE_STALE,     [UPSTREAM_CONNECT] = ROUTER_FAILURE_CONNECT,
-        [UPSTREAM_RESET] = ROUTER_FAILURE_BROKEN,    [UPSTREAM_TIMEOUT] = ROUTER_FAILURE_TIMEOUT,
-        [UPSTREAM_NONSENSE] = ROUTER_FAILURE_BROKEN,
+        [H1_STALE] = ROUTER_FAILURE_STALE,      [H1_CONNECT] = ROUTER_FAILURE_CONNECT,
+        [H1_RESET] = ROUTER_FAILURE_BROKEN,     [H1_TIMEOUT] = ROUTER_FAILURE_TIMEOUT,
+        [H1_MALFORMED] = ROUTER_FAILURE_BROKEN,
     };
     struct router_request *r = ctx;
     r->call = NULL;
@@ -139,20 +141,20 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 }
 
 void router_attempt_enter(struct router_request *r) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    const struct http_head *h = &r->x->head;
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
+    const struct h1_head *h = &r->x->h1.head;
     char path[ROUTER_MAX_TARGET + 8];
     bool wrong = false;
     router_headers_set_rank(r->headers, r->headers_size, r->rank);
     snprintf(path, sizeof path, "%s%s%s", h->path, h->query ? "?" : "", h->query ? h->query : "");
-    struct upstream_request request = {.address = r->address,
-                                       .method = "POST",
-                                       .path = path,
-                                       .headers = r->headers,
-                                       .body = r->x->body,
-                                       .fresh = r->fresh};
-    r->x->room = router_relay_room;
-    r->call = upstream_start(r->proxy->upstream, &request, &port, r, &wrong);
+    struct h1_request request = {.address = r->address,
+                                 .method = "POST",
+                                 .path = path,
+                                 .headers = r->headers,
+                                 .body = r->x->h1.body,
+                                 .fresh = r->fresh};
+    r->x->h1.on_room = router_relay_room;
+    r->call = h1_call_start(r->proxy->upstream, &request, &port, r, &wrong);
     if (r->call) return;
     if (wrong)
         failed(r, ROUTER_FAILURE_CONNECT);

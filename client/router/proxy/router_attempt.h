@@ -4,7 +4,7 @@
 #ifndef ROUTER_ATTEMPT_H
 #define ROUTER_ATTEMPT_H
 
-#include "client/router/metrics.h"
+#include "client/router/router_metrics.h"
 
 struct router_request;
 
@@ -13,6 +13,6 @@ void router_attempt_enter(struct router_request *r); // SEND
 // for another. *r may be over then.
 void router_attempt_watch(struct router_request *r, int64_t now);
 // How this try has ended, for the metrics; the first word counts.
-void router_attempt_count(struct router_request *r, enum engine_outcome how);
+void router_attempt_count(struct router_request *r, enum router_engine_outcome how);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "router_request.h"
 
 enum { ENGINE_FULL_MS = 1000, ENGINE_SILENT_MS = 1000 };
@@ -36,7 +37,7 @@ void router_blame_accused(struct router_request *r) {
 
 void router_blame_full(struct router_request *r) {
     struct router_worker *w = worker_of(r);
-    if (w) w->here.full_us = now_us() + (int64_t)ENGINE_FULL_MS * 1000;
+    if (w) w->here.full_us = kvr_clock_us() + (int64_t)ENGINE_FULL_MS * 1000;
 }
 
 bool router_blame_is_dead(const struct router_request *r) {

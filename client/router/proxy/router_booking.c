@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/common/clock.h"
 #include "client/common/random.h"
 #include "router_request.h"
 
@@ -26,7 +27,7 @@ void router_booking_place(struct router_request *r) {
 static void update(struct router_request *r, bool prefilled, int64_t tokens) {
     struct kvr_update_call call = {
         .request = {r->id, r->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
-    r->told_us = now_us();
+    r->told_us = kvr_clock_us();
     r->told_tokens = tokens;
     router_pool_count(r->pool, kvr_client_update_async(r->pool->client, &call, NULL, NULL));
 }
@@ -51,7 +52,7 @@ void router_booking_renew(struct router_request *r, int64_t now) {
 static void update_output(struct router_request *r) {
     int64_t tokens = router_stream_tokens(&r->stream);
     if (tokens < 0 && r->kind != ROUTER_PROMPT_EMBEDDING) // a guess, where no usage is said
-        tokens = (int64_t)r->x->record.out_bytes / ROUTER_TOKEN_BYTES;
+        tokens = (int64_t)r->x->h1.out_bytes / ROUTER_TOKEN_BYTES;
     if (tokens < 1) tokens = 1;
     if (tokens > r->told_tokens) update(r, false, tokens);
 }

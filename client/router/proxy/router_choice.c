@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/router/metrics.h"
+#include "client/common/clock.h"
 #include "client/router/pools/router_degraded.h"
 #include "client/router/pools/router_pool_error.h"
+#include "client/router/router_metrics.h"
 #include "router_blame.h"
 #include "router_booking.h"
 #include "router_request.h"
@@ -46,7 +47,7 @@ static size_t list_tried(const struct router_request *r, struct kvr_bytes out[RO
 // Those that aren't to be chosen if another can be; at most n, returns how many.
 static size_t list_suspects(const struct router_request *r, struct kvr_bytes *out, size_t n) {
     size_t found = router_circuit_suspects(r->proxy->circuits, r->pool, out, n);
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < r->pool->n_workers && found < n; i++)
         if (r->pool->workers[i].here.full_us > now)
             out[found++] = kvr_text(r->pool->workers[i].name);
@@ -56,14 +57,14 @@ static size_t list_suspects(const struct router_request *r, struct kvr_bytes *ou
 // ---- What the pool says --------------------------------------------------------------------------
 
 static void take_choice(struct router_request *r, const struct kvr_result *result) {
-    struct record *record = &r->x->record;
+    struct router_record *record = &r->x->record;
     const struct kvr_choice *c = &result->choice;
     snprintf(r->address, sizeof r->address, "%.*s", (int)c->addr.n, c->addr.p);
     set_name(&r->worker, c->worker);
     r->rank = c->rank;
     router_booking_place(r);
     r->fresh = r->counted = false;
-    r->booked_us = r->told_us = now_us();
+    r->booked_us = r->told_us = kvr_clock_us();
     r->told_tokens = 0;
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
     record->rank = c->rank;
@@ -100,7 +101,7 @@ static void on_selected(void *ctx, const struct kvr_result *result) {
     }
     if (!result->degraded) router_pool_answered(r->pool, ROUTER_POOL_BOOKINGS, result);
     if (choose_degraded(r, result->code, &degraded)) result = &degraded;
-    metrics_select(r->proxy->router->metrics, now_us() - r->asked_us, result);
+    router_metrics_select(r->proxy->router->metrics, kvr_clock_us() - r->asked_us, result);
     if (result->code == KVR_CODE_NOWORKER && !r->any) {
         // Only suspects are left, perhaps: trying one is better than refusing.
         r->any = true;
@@ -129,7 +130,7 @@ void router_choice_enter(struct router_request *r) {
                                    .exclude = exclude,
                                    .n_exclude = n};
     if (r->pool->has_sessions) call.session = (struct kvr_bytes){r->session, r->session_size};
-    r->asked_us = now_us();
+    r->asked_us = kvr_clock_us();
     enum kvr_code code = kvr_client_select_async(r->pool->client, &call, on_selected, r);
     if (code != KVR_CODE_OK) not_chosen(r, code, NULL);
 }

@@ -8,7 +8,7 @@
 #include "router_request.h"
 
 void router_cleanup_abandoned(struct router_request *r) {
-    upstream_cancel(r->call);
+    h1_call_cancel(r->call);
     r->call = NULL;
     router_booking_release(r);
     router_request_forget_body(r);

@@ -53,17 +53,17 @@ static bool names(const char *connection, const char *name) {
     return false;
 }
 
-static bool is_hop(const struct http_head *h, const char *name) {
+static bool is_hop(const struct h1_head *h, const char *name) {
     for (unsigned i = 0; i < h->n_headers; i++)
         if (!strcasecmp(h->headers[i].name, "connection") && names(h->headers[i].value, name))
             return true;
     return false;
 }
 
-char *router_headers_for_engine(const struct exchange *x, size_t *n) {
-    const struct http_head *h = &x->head;
+char *router_headers_for_engine(const struct router_exchange *x, size_t *n) {
+    const struct h1_head *h = &x->h1.head;
     // A token that is for this router isn't the engines' business.
-    bool ours = *x->router->options.token_file;
+    bool ours = *x->router->config.token_file;
     struct evbuffer *lines = evbuffer_new();
     if (!lines) return NULL;
     for (unsigned i = 0; i < h->n_headers; i++) {
@@ -84,29 +84,29 @@ void router_headers_set_rank(char *headers, size_t n, uint32_t rank) {
     snprintf(headers + n, RANK_ROOM, "X-data-parallel-rank: %u\r\n", rank);
 }
 
-char *router_headers_authorization(const struct exchange *x) {
-    const char *key = http_header(&x->head, "authorization");
-    if (!key || *x->router->options.token_file) return NULL;
+char *router_headers_authorization(const struct router_exchange *x) {
+    const char *key = h1_find_header(&x->h1.head, "authorization");
+    if (!key || *x->router->config.token_file) return NULL;
     size_t n = strlen(key) + 20;
     char *line = malloc(n);
     if (line) snprintf(line, n, "Authorization: %s\r\n", key);
     return line;
 }
 
-static void set_number(struct exchange *x, const char *name, int64_t n) {
+static void set_number(struct router_exchange *x, const char *name, int64_t n) {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)n);
-    exchange_header_set(x, name, text);
+    h1_exchange_header(&x->h1, name, text);
 }
 
-void router_headers_to_client(struct exchange *x, const struct reply *reply) {
-    const char *connection = reply_find(reply, "Connection");
+void router_headers_to_client(struct router_exchange *x, const struct h1_head *reply) {
+    const char *connection = h1_find_header(reply, "Connection");
     for (size_t i = 0; i < reply->n_headers; i++) {
         const char *name = reply->headers[i].name;
         if (!is_in(not_to_client, name) && !names(connection, name))
-            exchange_header_set(x, name, reply->headers[i].value);
+            h1_exchange_header(&x->h1, name, reply->headers[i].value);
     }
-    exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
+    h1_exchange_header(&x->h1, "X-Kvroute-Worker", x->record.worker);
     set_number(x, "X-Kvroute-Overlap", x->record.overlap);
     set_number(x, "X-Kvroute-Expected", x->record.expected);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/bytes.h"
+#include "client/http1/h1_buffer.h"
 #include "client/router/prompt/router_json.h"
 #include "router_headers.h"
 #include "router_request.h"
@@ -14,15 +14,15 @@ enum { MODELS_TIMEOUT_MS = 2000, MODELS_MAX_BYTES = 4 << 20 };
 
 struct models_source {
     struct models_query *query;
-    struct pool_options pool;
-    struct upstream_call *call;
+    struct router_pool_config pool;
+    struct h1_call *call;
     struct evbuffer *bytes;
     size_t turn, asked; // which worker was the first, and how many were looked at
     int status;         // 0: the last one gave no answer
 };
 
 struct models_query {
-    struct exchange *x;
+    struct router_exchange *x;
     json_t *models; // array
     json_t *ids;    // an object with a field for each of them
     char *headers;  // for the engines
@@ -33,7 +33,7 @@ struct models_query {
 
 static void query_free(struct models_query *g) {
     for (size_t i = 0; i < g->n; i++) {
-        upstream_cancel(g->sources[i].call);
+        h1_call_cancel(g->sources[i].call);
         if (g->sources[i].bytes) evbuffer_free(g->sources[i].bytes);
     }
     json_decref(g->models);
@@ -43,7 +43,7 @@ static void query_free(struct models_query *g) {
     free(g);
 }
 
-static void on_gone(struct exchange *x) {
+static void on_gone(struct h1_exchange *x) {
     query_free(x->arg);
 }
 
@@ -67,7 +67,7 @@ static bool add_answer(struct models_query *g, struct evbuffer *bytes) {
     return good;
 }
 
-static void add_settings(struct models_query *g, const struct pool_options *o) {
+static void add_settings(struct models_query *g, const struct router_pool_config *o) {
     for (const char *at = o->models + strspn(o->models, " "); *at;) {
         size_t n = strcspn(at, " ");
         char *id = strndup(at, n);
@@ -80,19 +80,19 @@ static void add_settings(struct models_query *g, const struct pool_options *o) {
 }
 
 static void answer(struct models_query *g) {
-    struct exchange *x = g->x;
+    struct router_exchange *x = g->x;
     json_t *models = json_incref(g->models);
     bool closed = g->closed;
     query_free(g);
     if (json_array_size(models)) {
-        exchange_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
+        router_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
         return;
     }
     json_decref(models);
     if (closed)
-        exchange_error(x, 401, "UNAUTHORIZED", "the engines want another key");
+        router_error(x, 401, "UNAUTHORIZED", "the engines want another key");
     else
-        exchange_error(x, 503, "NOWORKER", "no engine answers");
+        router_error(x, 503, "NOWORKER", "no engine answers");
 }
 
 static bool ask_next(struct models_source *q);
@@ -111,15 +111,15 @@ static void answered(struct models_source *q, bool good) {
     if (good || q->status == 401 || !ask_next(q)) settled(q, good);
 }
 
-static void on_head(void *ctx, const struct reply *r) {
+static void on_head(void *ctx, const struct h1_head *r) {
     ((struct models_source *)ctx)->status = r->status;
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct models_source *q = ctx;
-    bytes_move(bytes, q->bytes, evbuffer_get_length(bytes));
+    h1_buffer_move(bytes, q->bytes, evbuffer_get_length(bytes));
     if (evbuffer_get_length(q->bytes) <= MODELS_MAX_BYTES) return;
-    upstream_cancel(q->call);
+    h1_call_cancel(q->call);
     answered(q, false);
 }
 
@@ -128,7 +128,7 @@ static void on_end(void *ctx) {
     answered(q, q->status == 200);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct models_source *q = ctx;
     (void)why;
     q->status = 0;
@@ -148,27 +148,27 @@ static const struct router_worker *candidate(const struct router_proxy *p,
 
 // False: there is nobody left.
 static bool ask_next(struct models_source *q) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
     struct models_query *g = q->query;
     struct router_proxy *p = g->x->router->proxy;
     const struct router_pool *pool = router_pools_named(g->x->router->pools, q->pool.name);
-    struct upstream_request request = {.method = "GET",
-                                       .path = "/v1/models",
-                                       .headers = g->headers,
-                                       .fresh = true,
-                                       .head_ms = MODELS_TIMEOUT_MS};
+    struct h1_request request = {.method = "GET",
+                                 .path = "/v1/models",
+                                 .headers = g->headers,
+                                 .fresh = true,
+                                 .head_ms = MODELS_TIMEOUT_MS};
     q->status = 0;
     if (!q->bytes) return false;
     evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
     while (pool && !q->call && q->asked < 2 * pool->n_workers) {
         const struct router_worker *w = candidate(p, pool, q, q->asked++);
         request.address = w ? w->addr : NULL;
-        if (w) q->call = upstream_start(p->upstream, &request, &port, q, NULL);
+        if (w) q->call = h1_call_start(p->upstream, &request, &port, q, NULL);
     }
     return q->call != NULL;
 }
 
-void router_models_list(struct exchange *x) {
+void router_models_list(struct router_exchange *x) {
     struct router_proxy *p = x->router->proxy;
     struct models_query *g = calloc(1, sizeof *g);
     size_t n = 0;
@@ -180,12 +180,12 @@ void router_models_list(struct exchange *x) {
     if (g) g->ids = json_object();
     if (!g || !g->sources || !g->models || !g->ids) {
         if (g) query_free(g);
-        exchange_error(x, 503, "NOMEM", "no memory");
+        router_error(x, 503, "NOMEM", "no memory");
         return;
     }
     g->x = x;
-    x->arg = g;
-    x->gone = on_gone;
+    x->h1.arg = g;
+    x->h1.on_gone = on_gone;
     g->headers = router_headers_authorization(x);
     for (const struct router_pool *pool = router_pools_first(x->router->pools); pool;
          pool = pool->next) {

@@ -6,8 +6,8 @@
 #ifndef ROUTER_MODELS_H
 #define ROUTER_MODELS_H
 
-struct exchange;
+struct router_exchange;
 
-void router_models_list(struct exchange *x);
+void router_models_list(struct router_exchange *x);
 
 #endif

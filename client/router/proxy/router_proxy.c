@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/metrics.h"
+#include "client/common/clock.h"
 #include "client/router/prompt/router_hints.h"
 #include "client/router/prompt/router_json.h"
+#include "client/router/router_metrics.h"
 #include "router_attempt.h"
 #include "router_blame.h"
 #include "router_booking.h"
@@ -34,21 +35,20 @@ static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
 
 // ---- READ ----------------------------------------------------------------------------------------
 
-static void on_gone(struct exchange *x) {
+static void on_gone(struct h1_exchange *x) {
     struct router_request *r = x->arg;
-    if (r->call && r->worker.n) router_attempt_count(r, ENGINE_CANCELLED);
+    if (r->call && r->worker.n) router_attempt_count(r, ROUTER_ENGINE_CANCELLED);
     router_request_move(r, r->state == ROUTER_CHOOSE ? ROUTER_ABANDONED : ROUTER_DONE);
 }
 
 // What the request says of itself besides its prompt. False: no memory.
 static bool read_hints(struct router_request *r) {
-    const struct http_head *h = &r->x->head;
+    const struct h1_head *h = &r->x->h1.head;
     char session[KVR_MAX_ID];
     int64_t osl = router_hints_osl(h);
     if (osl) r->prompt.osl = osl;
-    r->session_size =
-        router_hints_session(&r->proxy->router->options, h,
-                             r->kind == ROUTER_PROMPT_EMBEDDING ? NULL : r->json, session);
+    r->session_size = router_hints_session(
+        &r->proxy->router->config, h, r->kind == ROUTER_PROMPT_EMBEDDING ? NULL : r->json, session);
     if (!r->session_size) return true;
     if (!(r->session = malloc(r->session_size))) return false;
     memcpy(r->session, session, r->session_size);
@@ -56,20 +56,20 @@ static bool read_hints(struct router_request *r) {
 }
 
 // Takes json.
-static void begin(struct exchange *x, struct router_pool *pool, enum router_prompt_kind kind,
+static void begin(struct router_exchange *x, struct router_pool *pool, enum router_prompt_kind kind,
                   json_t *json) {
     struct router_proxy *p = x->router->proxy;
-    const struct options *o = &p->router->options;
+    const struct router_config *o = &p->router->config;
     struct router_request *r = router_request_new(p, x, pool, kind);
     if (!r) {
         json_decref(json);
-        exchange_error(x, 503, "NOMEM", "no memory");
+        router_error(x, 503, "NOMEM", "no memory");
         return;
     }
     struct router_prompt_config config = router_pool_prompt_config(pool);
     router_pools_take(x, pool);
-    x->arg = r;
-    x->gone = on_gone;
+    x->h1.arg = r;
+    x->h1.on_gone = on_gone;
     r->json = json;
     p->budget = router_retry_budget(p->budget, o->retry_percent, o->retry_burst);
     if (!router_prompt_read(&r->prompt, kind, json, &config) || !read_hints(r) ||
@@ -84,15 +84,16 @@ static void begin(struct exchange *x, struct router_pool *pool, enum router_prom
         router_request_blocks_known(r);
 }
 
-static void handle(struct exchange *x, enum router_prompt_kind kind) {
+static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
     char why[100] = "";
-    if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > ROUTER_MAX_TARGET) {
-        exchange_error(x, 414, "TOOLARGE", "the target is too long");
+    if (strlen(x->h1.head.path) + (x->h1.head.query ? strlen(x->h1.head.query) : 0) >
+        ROUTER_MAX_TARGET) {
+        router_error(x, 414, "TOOLARGE", "the target is too long");
         return;
     }
-    json_t *json = router_json_parse(x->body, why, sizeof why);
+    json_t *json = router_json_parse(x->h1.body, why, sizeof why);
     if (!json) {
-        exchange_error(x, 400, "BADREQUEST", why);
+        router_error(x, 400, "BADREQUEST", why);
         return;
     }
     const char *model = json_string_value(json_object_get(json, "model"));
@@ -105,20 +106,20 @@ static void handle(struct exchange *x, enum router_prompt_kind kind) {
     bool named = model != NULL;
     json_decref(json);
     if (named)
-        exchange_error(x, 404, "NOPOOL", "no pool serves this model");
+        router_error(x, 404, "NOPOOL", "no pool serves this model");
     else
-        exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
+        router_error(x, 400, "BADREQUEST", "there are several pools: name a model");
 }
 
-void router_proxy_chat(struct exchange *x) {
+void router_proxy_chat(struct router_exchange *x) {
     handle(x, ROUTER_PROMPT_CHAT);
 }
 
-void router_proxy_completion(struct exchange *x) {
+void router_proxy_completion(struct router_exchange *x) {
     handle(x, ROUTER_PROMPT_COMPLETION);
 }
 
-void router_proxy_embedding(struct exchange *x) {
+void router_proxy_embedding(struct router_exchange *x) {
     handle(x, ROUTER_PROMPT_EMBEDDING);
 }
 
@@ -128,7 +129,7 @@ void router_proxy_embedding(struct exchange *x) {
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct router_proxy *p = ctx;
     struct kvr_list_item *all = &p->requests;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     (void)fd;
     (void)what;
     for (struct kvr_list_item *i = all->next, *next; i != all; i = next) {
@@ -141,25 +142,25 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
         router_booking_renew((struct router_request *)i, now);
 }
 
-static struct upstream_options upstream_options_of(const struct options *o) {
-    return (struct upstream_options){.connect_ms = o->connect_timeout,
-                                     .head_ms = o->answer_timeout,
-                                     .idle_ms = o->silence_timeout,
-                                     .keep_ms = PROXY_KEEP_MS,
-                                     .keep_most = PROXY_KEEP_CONNECTIONS};
+static struct h1_client_options client_options_of(const struct router_config *o) {
+    return (struct h1_client_options){.connect_ms = o->connect_timeout,
+                                      .head_ms = o->answer_timeout,
+                                      .idle_ms = o->silence_timeout,
+                                      .keep_ms = PROXY_KEEP_MS,
+                                      .keep_most = PROXY_KEEP_CONNECTIONS};
 }
 
 struct router_proxy *router_proxy_new(struct router *r) {
     static const struct timeval every = {PROXY_TICK_MS / 1000, PROXY_TICK_MS % 1000 * 1000};
-    struct upstream_options o = upstream_options_of(&r->options);
+    struct h1_client_options o = client_options_of(&r->config);
     struct router_proxy *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->router = r;
     p->enter = enter;
-    p->budget = r->options.retry_burst;
+    p->budget = r->config.retry_burst;
     kvr_list_init(&p->requests);
     evutil_secure_rng_get_bytes(&p->random, sizeof p->random);
-    p->upstream = upstream_new(r->base, &o);
+    p->upstream = h1_client_new(r->base, &o);
     p->circuits = p->upstream ? router_circuits_new(r, p->upstream) : NULL;
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
     p->out = evbuffer_new();
@@ -169,14 +170,14 @@ struct router_proxy *router_proxy_new(struct router *r) {
 }
 
 void router_proxy_reload(struct router_proxy *p) {
-    struct upstream_options o = upstream_options_of(&p->router->options);
-    upstream_change(p->upstream, &o);
+    struct h1_client_options o = client_options_of(&p->router->config);
+    h1_client_configure(p->upstream, &o);
 }
 
 void router_proxy_free(struct router_proxy *p) {
     if (!p) return;
     router_circuits_free(p->circuits);
-    upstream_free(p->upstream);
+    h1_client_free(p->upstream);
     if (p->tick) event_free(p->tick);
     if (p->out) evbuffer_free(p->out);
     free(p);

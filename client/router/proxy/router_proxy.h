@@ -11,7 +11,7 @@
 #define ROUTER_PROXY_H
 
 struct router;
-struct exchange;
+struct router_exchange;
 struct router_proxy;
 
 // NULL: no memory.
@@ -22,8 +22,8 @@ void router_proxy_free(struct router_proxy *p);
 void router_proxy_reload(struct router_proxy *p); // after the router's options were replaced
 
 // Handlers of routes.
-void router_proxy_chat(struct exchange *x);
-void router_proxy_completion(struct exchange *x);
-void router_proxy_embedding(struct exchange *x);
+void router_proxy_chat(struct router_exchange *x);
+void router_proxy_completion(struct router_exchange *x);
+void router_proxy_embedding(struct router_exchange *x);
 
 #endif

@@ -5,21 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "client/router/metrics.h"
+#include "client/common/clock.h"
+#include "client/router/router_metrics.h"
 #include "router_blame.h"
 #include "router_booking.h"
 #include "router_headers.h"
 #include "router_request.h"
 
 void router_relay_enter(struct router_request *r) {
-    struct exchange *x = r->x;
-    const struct reply *reply = r->reply;
+    struct router_exchange *x = r->x;
+    const struct h1_head *reply = r->reply;
     router_headers_to_client(x, reply);
     r->status = reply->status;
     bool bodiless = r->status == 204 || r->status == 304;
-    exchange_start(x, r->status, reply_find(reply, "Content-Type"), bodiless ? 0 : reply->length);
+    h1_exchange_start(&x->h1, r->status, h1_find_header(reply, "Content-Type"),
+                      bodiless ? 0 : reply->length);
     // From here on it can't go elsewhere: what was kept for that isn't needed any more.
-    exchange_drop_body(x);
+    h1_exchange_drop_body(&x->h1);
     router_prompt_free(&r->prompt);
     free(r->session);
     free(r->headers);
@@ -30,18 +32,19 @@ void router_relay_enter(struct router_request *r) {
 // A stream's first event comes with the first token. What may come before it are comments, which keep a
 // connection alive and teach nothing.
 static void look_for_token(struct router_request *r) {
-    struct record *record = &r->x->record;
+    struct router_record *record = &r->x->record;
     if (record->first_us >= 0 || r->status >= 300 || !r->stream.events || !r->stream.n_events)
         return;
-    int64_t now = now_us();
-    record->first_us = now - record->began_us;
+    int64_t now = kvr_clock_us();
+    record->first_us = now - r->x->h1.began_us;
     record->booked_us = now - r->booked_us;
     router_booking_update(r, true);
 }
 
 static void note_piece(struct router_request *r) {
-    int64_t now = now_us();
-    if (r->piece_us && r->stream.events) metrics_gap(r->proxy->router->metrics, now - r->piece_us);
+    int64_t now = kvr_clock_us();
+    if (r->piece_us && r->stream.events)
+        router_metrics_gap(r->proxy->router->metrics, now - r->piece_us);
     r->piece_us = now;
 }
 
@@ -55,13 +58,13 @@ bool router_relay_data(struct router_request *r, struct evbuffer *bytes) {
     if (r->state == ROUTER_HEAD) router_request_move(r, ROUTER_RELAY);
     look_for_token(r);
     note_piece(r);
-    if (!exchange_data(r->x, out)) upstream_pause(r->call);
+    if (!h1_exchange_data(&r->x->h1, out)) h1_call_pause(r->call);
     return true;
 }
 
-void router_relay_room(struct exchange *x) {
+void router_relay_room(struct h1_exchange *x) {
     struct router_request *r = x->arg;
-    if (r->call) upstream_resume(r->call);
+    if (r->call) h1_call_resume(r->call);
 }
 
 void router_relay_end(struct router_request *r) {
@@ -69,8 +72,8 @@ void router_relay_end(struct router_request *r) {
     if (r->state == ROUTER_HEAD) router_request_move(r, ROUTER_RELAY);
     router_stream_end(&r->stream, out);
     look_for_token(r); // its line had no end
-    if (evbuffer_get_length(out)) exchange_data(r->x, out);
-    exchange_end(router_request_end(r));
+    if (evbuffer_get_length(out)) h1_exchange_data(&r->x->h1, out);
+    h1_exchange_end(&router_request_end(r)->h1);
 }
 
 void router_relay_break(struct router_request *r) {
@@ -79,13 +82,13 @@ void router_relay_break(struct router_request *r) {
     if (said) {
         router_stream_break(&r->stream, out, "ENGINE",
                             "the engine broke off in the middle of its answer");
-        exchange_data(r->x, out);
+        h1_exchange_data(&r->x->h1, out);
     }
     if (out) evbuffer_free(out);
-    struct exchange *x = router_request_end(r);
+    struct router_exchange *x = router_request_end(r);
     snprintf(x->record.code, sizeof x->record.code, "ENGINE");
     if (said)
-        exchange_end(x);
+        h1_exchange_end(&x->h1);
     else
-        exchange_abort(x);
+        h1_exchange_abort(&x->h1);
 }

@@ -6,7 +6,7 @@
 #include <event2/buffer.h>
 #include <stdbool.h>
 
-struct exchange;
+struct h1_exchange;
 struct router_request;
 
 void router_relay_enter(struct router_request *r); // the head
@@ -14,6 +14,6 @@ void router_relay_enter(struct router_request *r); // the head
 bool router_relay_data(struct router_request *r, struct evbuffer *bytes);
 void router_relay_end(struct router_request *r);   // the engine has said all; *r is over
 void router_relay_break(struct router_request *r); // it broke off; *r is over
-void router_relay_room(struct exchange *x);        // the client takes more
+void router_relay_room(struct h1_exchange *x);     // the client takes more
 
 #endif

@@ -32,7 +32,7 @@ void router_request_move(struct router_request *r, enum router_state to) {
     if (r->proxy->enter[to]) r->proxy->enter[to](r);
 }
 
-struct router_request *router_request_new(struct router_proxy *p, struct exchange *x,
+struct router_request *router_request_new(struct router_proxy *p, struct router_exchange *x,
                                           struct router_pool *pool, enum router_prompt_kind kind) {
     struct router_request *r = calloc(1, sizeof *r);
     if (!r) return NULL;
@@ -59,13 +59,13 @@ void router_request_blocks_known(struct router_request *r) {
     router_request_move(r, ROUTER_CHOOSE);
 }
 
-struct exchange *router_request_end(struct router_request *r) {
-    struct exchange *x = r->x;
+struct router_exchange *router_request_end(struct router_request *r) {
+    struct router_exchange *x = r->x;
     router_request_move(r, ROUTER_DONE);
     return x;
 }
 
 void router_request_refuse(struct router_request *r, int status, const char *code,
                            const char *message) {
-    exchange_error(router_request_end(r), status, code, message);
+    router_error(router_request_end(r), status, code, message);
 }

@@ -28,12 +28,12 @@
 #include <kvroute/client.h>
 
 #include "client/common/list.h"
+#include "client/http1/h1_client.h"
 #include "client/router/pools/router_circuit.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/router.h"
-#include "client/router/server.h"
-#include "client/router/upstream.h"
+#include "client/router/router_exchange.h"
 #include "router_retry.h"
 #include "router_stream.h"
 
@@ -56,7 +56,7 @@ struct router_request;
 // What requests share.
 struct router_proxy {
     struct router *router;
-    struct upstream *upstream;
+    struct h1_client *upstream;
     struct router_circuits *circuits;
     void (*const *enter)(struct router_request *r); // by state; NULL: nothing is done
     struct kvr_list_item requests;                  // under way
@@ -75,7 +75,7 @@ struct router_name {
 struct router_request {
     struct kvr_list_item link; // of the proxy's requests
     struct router_proxy *proxy;
-    struct exchange *x; // NULL in ABANDONED
+    struct router_exchange *x; // NULL in ABANDONED
     struct router_pool *pool;
     enum router_state state;
     enum router_prompt_kind kind;
@@ -103,9 +103,9 @@ struct router_request {
     bool accused_reached;
 
     // TOKENIZE, SEND, HEAD, RELAY: the call to an engine.
-    struct upstream_call *call; // NULL: it is over
-    const struct reply *reply;  // its head has come
-    bool fresh;                 // on a new connection, since a kept one was over
+    struct h1_call *call;        // NULL: it is over
+    const struct h1_head *reply; // its head has come
+    bool fresh;                  // on a new connection, since a kept one was over
 
     // SEND, HEAD, RELAY: the choice.
     char id[KVR_MAX_ID]; // of the booking
@@ -136,13 +136,13 @@ static inline struct kvr_bytes router_request_worker(const struct router_request
 }
 
 // It is in no state where it waits for anything: READ. NULL: no memory.
-struct router_request *router_request_new(struct router_proxy *p, struct exchange *x,
+struct router_request *router_request_new(struct router_proxy *p, struct router_exchange *x,
                                           struct router_pool *pool, enum router_prompt_kind kind);
 void router_request_move(struct router_request *r, enum router_state to);
 // From READ or TOKENIZE to CHOOSE: the blocks are known, or can't be.
 void router_request_blocks_known(struct router_request *r);
 // To DONE. Returns the exchange, which is to be ended.
-struct exchange *router_request_end(struct router_request *r);
+struct router_exchange *router_request_end(struct router_request *r);
 // The same, and answers with an error.
 void router_request_refuse(struct router_request *r, int status, const char *code,
                            const char *message);

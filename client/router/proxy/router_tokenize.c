@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/common/log.h"
-#include "client/router/bytes.h"
-#include "client/router/metrics.h"
+#include "client/http1/h1_buffer.h"
 #include "client/router/prompt/router_json.h"
+#include "client/router/router_metrics.h"
 #include "router_headers.h"
 #include "router_request.h"
 
@@ -31,7 +32,7 @@ static bool is_askable(const struct router_request *r, const struct router_worke
 
 static struct router_worker *next_askable(const struct router_request *r) {
     const struct router_pool *pool = r->pool;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < pool->n_workers; i++) {
         struct router_worker *w = &pool->workers[r->proxy->turn++ % pool->n_workers];
         if (is_askable(r, w, now)) return w;
@@ -40,7 +41,7 @@ static struct router_worker *next_askable(const struct router_request *r) {
 }
 
 bool router_tokenize_can(const struct router_request *r) {
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < r->pool->n_workers; i++)
         if (is_askable(r, &r->pool->workers[i], now)) return true;
     return false;
@@ -48,15 +49,15 @@ bool router_tokenize_can(const struct router_request *r) {
 
 static void leave_alone(const struct router_request *r, int64_t ms) {
     struct router_worker *w = router_pool_worker(r->pool, kvr_text(r->asked));
-    if (w) w->here.mute_us = now_us() + ms * 1000;
+    if (w) w->here.mute_us = kvr_clock_us() + ms * 1000;
 }
 
 // ---- What comes ----------------------------------------------------------------------------------
 
 static void ask(struct router_request *r, bool again);
 
-static void count(const struct router_request *r, enum tokens_outcome how) {
-    metrics_tokens(r->proxy->router->metrics, how);
+static void count(const struct router_request *r, enum router_tokens_outcome how) {
+    router_metrics_tokens(r->proxy->router->metrics, how);
 }
 
 // This one didn't say; another may.
@@ -70,18 +71,18 @@ static void ask_another(struct router_request *r) {
         router_request_blocks_known(r);
 }
 
-static void on_head(void *ctx, const struct reply *reply) {
+static void on_head(void *ctx, const struct h1_head *reply) {
     ((struct router_request *)ctx)->reply = reply;
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct router_request *r = ctx;
-    bytes_move(bytes, r->response, evbuffer_get_length(bytes));
+    h1_buffer_move(bytes, r->response, evbuffer_get_length(bytes));
     if (evbuffer_get_length(r->response) <= TOKENIZE_MAX_RESPONSE) return;
-    upstream_cancel(r->call);
+    h1_call_cancel(r->call);
     r->call = NULL;
     r->reply = NULL;
-    count(r, TOKENS_REFUSED);
+    count(r, ROUTER_TOKENS_REFUSED);
     router_request_blocks_known(r);
 }
 
@@ -110,31 +111,31 @@ static void on_end(void *ctx) {
         kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize",
                      r->pool->options.name, r->asked);
         leave_alone(r, (int64_t)TOKENIZE_NONE_S * 1000);
-        count(r, TOKENS_NONE);
+        count(r, ROUTER_TOKENS_NONE);
         ask_another(r);
     } else if (status >= 500) {
         leave_alone(r, TOKENIZE_MUTE_MS);
-        count(r, TOKENS_FAILED);
+        count(r, ROUTER_TOKENS_FAILED);
         ask_another(r);
     } else {
         bool good = status == 200 &&
                     router_prompt_tokenize_response(&r->prompt, r->response, r->json, &how);
-        count(r, good ? TOKENS_OK : TOKENS_REFUSED);
+        count(r, good ? ROUTER_TOKENS_OK : ROUTER_TOKENS_REFUSED);
         router_request_blocks_known(r);
     }
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct router_request *r = ctx;
     r->call = NULL;
     r->reply = NULL;
-    if (why == UPSTREAM_STALE && !r->fresh) {
+    if (why == H1_STALE && !r->fresh) {
         r->fresh = true;
         ask(r, true);
         return;
     }
     leave_alone(r, TOKENIZE_MUTE_MS);
-    count(r, TOKENS_FAILED);
+    count(r, ROUTER_TOKENS_FAILED);
     ask_another(r);
 }
 
@@ -152,7 +153,7 @@ static void make_question(struct router_request *r) {
 
 // again: the same engine, on a new connection.
 static void ask(struct router_request *r, bool again) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
     struct router_worker *w =
         again ? router_pool_worker(r->pool, kvr_text(r->asked)) : next_askable(r);
     char *key = router_headers_authorization(r->x), *lines = NULL;
@@ -161,19 +162,19 @@ static void ask(struct router_request *r, bool again) {
         memcpy(lines, type, sizeof type);
         strcat(lines, key);
     }
-    struct upstream_request request = {.address = w ? w->addr : NULL,
-                                       .method = "POST",
-                                       .path = "/tokenize",
-                                       .headers = lines ? lines : type,
-                                       .body = r->question,
-                                       .fresh = r->fresh,
-                                       .head_ms = ROUTER_TOKENIZE_MS};
+    struct h1_request request = {.address = w ? w->addr : NULL,
+                                 .method = "POST",
+                                 .path = "/tokenize",
+                                 .headers = lines ? lines : type,
+                                 .body = r->question,
+                                 .fresh = r->fresh,
+                                 .head_ms = ROUTER_TOKENIZE_MS};
     if (w && !again) {
         snprintf(r->asked, sizeof r->asked, "%s", w->name);
         r->n_asked++;
     }
     if (w && r->question && r->response)
-        r->call = upstream_start(r->proxy->upstream, &request, &port, r, NULL);
+        r->call = h1_call_start(r->proxy->upstream, &request, &port, r, NULL);
     free(lines);
     free(key);
     if (!r->call) router_request_blocks_known(r);

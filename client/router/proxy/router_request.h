@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request on its way through the proxy: a state machine.
 //
-//             ┌── the body has the blocks ──┐   ┌─1─┐  ┌─2─┐
-//             │                             v   v   │  v   │
-//   READ ─────┴──────> TOKENIZE ─────────> CHOOSE ──┴─> SEND ─────> HEAD ─────> RELAY ─────> DONE
-//                                           │   ^        │           │
-//                                           4   └───3────┴─────3─────┘
-//                                           v
-//                                       ABANDONED ─────────────────────────────────────────> DONE
+//                               ┌───────3────┬──────────┐
+//                               v            │          │
+//   READ ─────> TOKENIZE ────> CHOOSE ────> SEND ────> HEAD ────> RELAY ────> DONE
+//     │                        ^ │ └┘1       └┘2
+//     └───────────0────────────┘ 4
+//                                v
+//                            ABANDONED ─────────────────────────────────────> DONE
 //
+//   0  The body has the blocks, or nobody can be asked for them.
 //   1  Nobody but suspects is left: they may be chosen, too.
 //   2  A kept connection turned out to be over: the same engine, on a new one.
 //   3  The engine failed, and the client has seen nothing of it: another one (router_retry.h).
 //   4  The client left while the pool was choosing: what the pool books is still to be released.
 //   From each state to DONE: the client has its answer, or has left.
 //
-// What is done in a state stands in the file named after it; the table in router_proxy.c has the functions.
-// A state is left by router_request_move() and by nothing else; that checks the table of what may follow
-// what, and then calls the function of the new state. That may end the request, so nothing may be done
-// with a request after its move. One struct owns all that a request has, and one function frees it, on
-// entering DONE (router_cleanup.c).
+// router_request_move() changes the state, and nothing else does: it checks the table of what may follow
+// what (router_request.c), and calls what is done on entering the new state (the table in router_proxy.c).
+// That may end the request, so nobody touches a request after he has moved it.
+//
+//   READ              router_proxy.c       SEND, HEAD        router_attempt.c
+//   TOKENIZE          router_tokenize.c    RELAY             router_relay.c
+//   CHOOSE            router_choice.c      ABANDONED, DONE   router_cleanup.c: frees all that it has
 #ifndef ROUTER_REQUEST_H
 #define ROUTER_REQUEST_H
 
@@ -135,7 +138,7 @@ static inline struct kvr_bytes router_request_worker(const struct router_request
     return router_name_bytes(&r->worker);
 }
 
-// It is in no state where it waits for anything: READ. NULL: no memory.
+// In READ. NULL: no memory.
 struct router_request *router_request_new(struct router_proxy *p, struct router_exchange *x,
                                           struct router_pool *pool, enum router_prompt_kind kind);
 void router_request_move(struct router_request *r, enum router_state to);

@@ -29,14 +29,6 @@ static struct bufferevent *open_stream; // of an answer that goes on
 #define STREAM_USAGE                                                                               \
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":37}}\n\n"
 
-static void say_chunk(struct bufferevent *to, const char *text) {
-    char size[20];
-    snprintf(size, sizeof size, "%zx\r\n", strlen(text));
-    server_say(to, size);
-    server_say(to, text);
-    server_say(to, "\r\n");
-}
-
 static void plain(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
@@ -49,9 +41,9 @@ static void stream(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
     server_say(to, STREAM_CHUNKED);
-    say_chunk(to, STREAM_PIECE);
-    say_chunk(to, STREAM_PIECE STREAM_PIECE);
-    say_chunk(to, STREAM_USAGE "data: [DONE]\n\n");
+    server_say_chunk(to, STREAM_PIECE);
+    server_say_chunk(to, STREAM_PIECE STREAM_PIECE);
+    server_say_chunk(to, STREAM_USAGE "data: [DONE]\n\n");
     server_say(to, "0\r\n\r\n");
 }
 
@@ -60,8 +52,8 @@ static void goes_on(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
     server_say(to, STREAM_CHUNKED);
-    say_chunk(to, STREAM_PIECE);
-    say_chunk(to, STREAM_PIECE STREAM_PIECE);
+    server_say_chunk(to, STREAM_PIECE);
+    server_say_chunk(to, STREAM_PIECE STREAM_PIECE);
     open_stream = to;
 }
 
@@ -70,7 +62,7 @@ static void is_alive(struct server *e, size_t n, struct bufferevent *to) {
     (void)e;
     (void)n;
     server_say(to, STREAM_CHUNKED);
-    say_chunk(to, ": alive\n\n");
+    server_say_chunk(to, ": alive\n\n");
     open_stream = to;
 }
 
@@ -279,7 +271,7 @@ Test(booking, a_comment_is_no_token, .fini = down) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !c.heard; rtest_clients_run(&crowd, 5))
         cr_assert(kvr_clock_ms() < end, "the comment doesn't come");
     cr_assert_str_empty(said("KVROUTE.UPDATE"));
-    say_chunk(open_stream, STREAM_PIECE);
+    server_say_chunk(open_stream, STREAM_PIECE);
     await_said("KVROUTE.UPDATE", " PREFILLED OUTPUT 1");
     rtest_client_leave(&c);
     await_end();

@@ -143,14 +143,6 @@ Test(engine, ranks_are_said, .fini = down) {
 
 // ---- Bodies --------------------------------------------------------------------------------------
 
-static void piece(const char *text) {
-    char size[20];
-    snprintf(size, sizeof size, "%zx\r\n", strlen(text));
-    server_say(line, size);
-    server_say(line, text);
-    server_say(line, "\r\n");
-}
-
 Test(engine, pieces_come_at_once, .fini = down) {
     struct rtest_client who;
     up(remember, "", NULL);
@@ -158,14 +150,14 @@ Test(engine, pieces_come_at_once, .fini = down) {
     await_request(1);
     server_say(line, RESPONSE_EVENTS);
     for (int i = 0; i < 5; i++) {
-        piece("data: {}\n\n");
+        server_say_chunk(line, "data: {}\n\n");
         await_bytes(&who, (size_t)(i + 1) * 10); // before the next one is sent
         cr_assert(evbuffer_get_length(who.answer) == (size_t)(i + 1) * 10);
     }
-    piece("data: {\"half");
+    server_say_chunk(line, "data: {\"half");
     rtest_clients_run(&crowd, 50);
     cr_assert(evbuffer_get_length(who.answer) == 50);
-    piece("\":1}\n\n");
+    server_say_chunk(line, "\":1}\n\n");
     server_say(line, "0\r\n\r\n");
     rtest_clients_finish(&crowd);
     cr_assert(who.complete && text_is(&who, "data: {}\n\ndata: {}\n\ndata: {}\n\ndata: {}\n\ndata: "
@@ -385,7 +377,7 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
     server_say(line, RESPONSE_EVENTS);
     rtest_clients_run(&crowd, 800);
     cr_assert(who.call);
-    piece("data: {}\n\n");
+    server_say_chunk(line, "data: {}\n\n");
     await_bytes(&who, 1);
     rtest_clients_finish(&crowd); // the next one doesn't come
     cr_assert(who.complete && text_is(&who, "data: {}\n\n" BREAK_EVENT));

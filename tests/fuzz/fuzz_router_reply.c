@@ -79,11 +79,11 @@ static void try_body(const char *bytes, size_t n) {
             must(router_prompt_read(&p, (enum router_prompt_kind)kind, body, &how),
                  "out of memory");
             must(p.isl >= 0 && p.osl >= 0 && p.isl <= KVR_MAX_TOKENS, "a length that is none");
-            must(!p.untold || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
-            if (p.untold) {
-                struct evbuffer *q = router_tokenize_request((enum router_prompt_kind)kind, body);
+            must(!p.tokenize || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
+            if (p.tokenize) {
+                struct evbuffer *q = router_prompt_tokenize_request((enum router_prompt_kind)kind, body);
                 must(q != NULL, "no question");
-                router_tokenize_response(&p, q, body, &how);
+                router_prompt_tokenize_response(&p, q, body, &how);
                 evbuffer_free(q);
             }
             router_prompt_free(&p);

@@ -81,7 +81,8 @@ static void try_body(const char *bytes, size_t n) {
             must(p.isl >= 0 && p.osl >= 0 && p.isl <= KVR_MAX_TOKENS, "a length that is none");
             must(!p.tokenize || way == ROUTER_PROMPT_TOKENIZE, "asked for nothing");
             if (p.tokenize) {
-                struct evbuffer *q = router_prompt_tokenize_request((enum router_prompt_kind)kind, body);
+                struct evbuffer *q =
+                    router_prompt_tokenize_request((enum router_prompt_kind)kind, body);
                 must(q != NULL, "no question");
                 router_prompt_tokenize_response(&p, q, body, &how);
                 evbuffer_free(q);

@@ -160,7 +160,7 @@ static bool read_field(struct router_advice_body *a, const struct advice_field *
     case FORM_FLAG:
         if (!json_is_boolean(value)) return refuse(why, "%s is true or false", f->name);
         *(bool *)at = json_is_true(value);
-        if (at == &a->ok) a->told = true;
+        if (at == &a->ok) a->has_ok = true;
         return true;
     case FORM_WEIGHT:
         weight = json_number_value(value);
@@ -196,7 +196,7 @@ static bool read_object(struct router_advice_body *a, enum router_advice_kind ki
     if ((a->lora.n || a->space.n) && a->hashes)
         return refuse(why, "lora and namespace are in the hashes already");
     if (kind == ROUTER_ADVICE_UPDATE && !a->request.n) return refuse(why, "request is missing");
-    if (kind == ROUTER_ADVICE_REPORT && (!a->worker.n || !a->told))
+    if (kind == ROUTER_ADVICE_REPORT && (!a->worker.n || !a->has_ok))
         return refuse(why, "worker or ok is missing");
     if (kind == ROUTER_ADVICE_RELEASE && !a->request.n && !a->requests.n)
         return refuse(why, "request or requests is missing");

@@ -30,8 +30,8 @@ struct router_advice_body {
     uint64_t *hashes;
     size_t n_tokens, n_hashes;
     int64_t isl, osl, output, lease;
-    bool prefilled, ok, told; // told: ok was there
-    unsigned weigh;           // KVR_WEIGH_… of these
+    bool prefilled, ok, has_ok; // has_ok: ok was there
+    unsigned weigh;             // KVR_WEIGH_… of these
     double overlap, prefill, requests_weight, temperature;
 };
 

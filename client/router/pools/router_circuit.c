@@ -9,7 +9,6 @@
 #include "client/common/log.h"
 #include "client/http1/h1_client.h"
 #include "client/router/router.h"
-#include "client/router/router_exchange.h"
 #include "router_pools.h"
 
 enum { CIRCUIT_MAX_SUSPECTS = 1024, CIRCUIT_PROBE_MS = 2000, CIRCUIT_FORGET_S = 600 };

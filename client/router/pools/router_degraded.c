@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "client/router/router_exchange.h"
 #include "router_circuit.h"
 #include "router_pools.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Choosing when the pool can't, and libkvroute doesn't either: Redis is there but refuses (it is full,
 // the user may not, the key is something else), or hasn't been there since the start. Nothing is booked
-// then. Of the workers that are known (from the last look, or from the settings) it is the one with the
+// then. Of the workers that are known (from the last refresh, or from the settings) it is the one with the
 // fewest requests of this router; of equals, the one that was chosen longest ago.
 #ifndef ROUTER_DEGRADED_H
 #define ROUTER_DEGRADED_H

@@ -11,7 +11,6 @@
 #include "client/common/log.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/router.h"
-#include "client/router/router_exchange.h"
 
 enum { POOL_TROUBLE_S = 5 }; // a refusal that isn't repeated for so long is over
 

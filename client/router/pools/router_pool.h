@@ -13,27 +13,28 @@
 
 struct router;
 
-// What this router has seen of a worker by itself; it lasts from look to look.
+// What this router itself knows of a worker. It is kept when the list of workers is replaced.
 struct router_worker_local {
-    int64_t full_us;   // until then it isn't chosen if another can be: it had too much to do
-    int64_t heard_us;  // when it last said something; 0: never
-    int64_t chosen_us; // last, without the pool
-    uint32_t turn;     // of its ranks, then
-    unsigned live;     // requests of this router's
-    int64_t mute_us;   // until then it isn't asked for tokens: it didn't answer, or can't
+    int64_t full_us;  // until then another is chosen if there is one: its queue was full
+    int64_t mute_us;  // until then it isn't asked for token ids: it didn't answer, or can't
+    int64_t heard_us; // when it last sent anything; 0: never
+    unsigned live;    // requests of this router
+    // For choices without the pool (router_degraded.h).
+    int64_t chosen_us; // when the last one was
+    uint32_t turn;     // its next rank
 };
 
 struct router_worker {
     char name[KVR_MAX_NAME + 1], addr[KVR_MAX_ADDR + 1];
     enum kvr_state state;
     enum kvr_circuit circuit;
-    int64_t failures; // since it last was good
+    int64_t failures; // since its last good answer
     uint32_t ranks;
     int64_t capacity; // blocks an instance; 0: unknown
     int64_t ttl_left; // ms; −1: for ever
     int64_t held[KVR_TIERS], requests, prefill_tokens, decode_blocks; // of all ranks
     double ttft, tpot; // ms, means of ranks; −1: unknown
-    double speed;      // 0: learnt
+    double speed;      // 0: the pool measures it
     json_t *labels;    // texts; NULL: none
     struct router_worker_local here;
 };
@@ -42,11 +43,11 @@ enum router_pool_act { ROUTER_POOL_BOOKINGS, ROUTER_POOL_REGISTRATIONS };
 
 struct router_pool {
     struct router_pool *next;
-    struct router_pool_config options; // of its own
+    struct router_pool_config options; // its own copy
     struct kvr_client *client;
     uint32_t block_size;           // 0: not known yet
     int64_t predict, lease;        // ms, of the pool; 0: none
-    bool has_sessions;             // its module knows what they are
+    bool has_sessions;             // its module knows sessions
     struct router_worker *workers; // by name, as of seen_us; may be old when Redis is away
     size_t n_workers;
     size_t failing;  // of these, the ones with failures
@@ -56,7 +57,7 @@ struct router_pool {
     // By enum router_pool_act: what it last said to such a command, OK if it takes them, and when.
     enum kvr_code refuses[2];
     int64_t refused_us[2];
-    enum kvr_code last; // of the last look
+    enum kvr_code last; // what the last refresh said
     // Bookkeeping.
     struct router_releases releases; // that the handle didn't take
     uint64_t unsent;                 // calls that it didn't take

@@ -62,7 +62,7 @@ struct h1_exchange {
     void (*handle)(struct h1_exchange *x);
     size_t body_size;
     struct h1_body reading; // of the request's body
-    char *more; // header lines set before the start
+    char *more;             // header lines set before the start
     size_t more_size, more_room;
     bool started, chunked, silent; // silent: HEAD, nothing of a body is sent
     bool full;                     // h1_exchange_data said false

@@ -216,8 +216,7 @@ Test(h1_response, extensions_of_many_chunks) {
 Test(h1_response, headers_are_found_whatever_their_case) {
     struct reading r;
     reading_open(&r);
-    evbuffer_add_printf(r.in,
-                        HEAD "Content-Type: text/event-stream \r\nContent-Length: 0\r\n\r\n");
+    evbuffer_add_printf(r.in, HEAD "Content-Type: text/event-stream \r\nContent-Length: 0\r\n\r\n");
     cr_assert(read_head(&r, false) == H1_DONE);
     cr_assert_str_eq(h1_find_header(&r.head, "content-TYPE"), "text/event-stream");
     cr_assert_null(h1_find_header(&r.head, "Content"));

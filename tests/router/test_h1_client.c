@@ -134,7 +134,7 @@ static void three_kinds(struct server *s, size_t n, struct bufferevent *to) {
     if (n % 4 == 3) server_end(to, false);
 }
 
-Test(upstream, one_connection_for_many_answers) {
+Test(h1_client, one_connection_for_many_answers) {
     static const char *const bodies[] = {"hello", "abcd", "", "to the end"};
     static const int statuses[] = {200, 201, 404, 200};
     set_up(three_kinds, &usual);
@@ -161,7 +161,7 @@ static void ok(struct server *s, size_t n, struct bufferevent *to) {
 }
 
 // The body is only referred to, so it can be sent again.
-Test(upstream, one_body_for_several_calls) {
+Test(h1_client, one_body_for_several_calls) {
     size_t n = 3 << 20;
     char *text = malloc(n);
     struct evbuffer *body = evbuffer_new();
@@ -183,7 +183,7 @@ Test(upstream, one_body_for_several_calls) {
     take_down();
 }
 
-Test(upstream, addresses) {
+Test(h1_client, addresses) {
     static const char *const wrong[] = {
         "",           "127.0.0.1:80",      "https://127.0.0.1",      "http://",
         "http://a b", "http://a:b@c",      "http://127.0.0.1:99999", "http://a?b",
@@ -227,7 +227,7 @@ static void bad_kinds(struct server *s, size_t n, struct bufferevent *to) {
     if (n % 5 < 4) server_end(to, n >= 5 && n % 5 == 0);
 }
 
-Test(upstream, what_is_cut_is_a_reset) {
+Test(h1_client, what_is_cut_is_a_reset) {
     static const enum h1_failure want[] = {H1_RESET, H1_RESET, H1_RESET, H1_RESET, H1_MALFORMED};
     set_up(bad_kinds, &usual);
     for (size_t i = 0; i < 10; i++)
@@ -245,7 +245,7 @@ static void half(struct server *s, size_t n, struct bufferevent *to) {
     server_end(to, n == 0);
 }
 
-Test(upstream, a_reset_is_no_end) {
+Test(h1_client, a_reset_is_no_end) {
     set_up(half, &usual);
     cr_assert_eq(failure(srv.address), H1_RESET);
     struct heard h = get(srv.address, false);
@@ -254,7 +254,7 @@ Test(upstream, a_reset_is_no_end) {
     take_down();
 }
 
-Test(upstream, nobody_is_there) {
+Test(h1_client, nobody_is_there) {
     char address[64];
     set_up(ok, &usual);
     snprintf(address, sizeof address, "%s", srv.address);
@@ -274,7 +274,7 @@ static void once(struct server *s, size_t n, struct bufferevent *to) {
         ok(s, n, to);
 }
 
-Test(upstream, a_kept_connection_that_is_over_says_nothing_of_the_engine) {
+Test(h1_client, a_kept_connection_that_is_over_says_nothing_of_the_engine) {
     set_up(once, &usual);
     struct heard h = get(srv.address, false);
     cr_assert(h.ends);
@@ -291,7 +291,7 @@ static void silent(struct server *s, size_t n, struct bufferevent *to) {
     if (n == 1) server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
 }
 
-Test(upstream, silence_has_an_end) {
+Test(h1_client, silence_has_an_end) {
     struct h1_client_options o = usual;
     o.head_ms = o.idle_ms = 300;
     set_up(silent, &o);
@@ -304,7 +304,7 @@ Test(upstream, silence_has_an_end) {
 }
 
 // The answer is there while this process stands still, and is taken when it goes on.
-Test(upstream, time_that_we_stand_still_is_not_the_engine_s) {
+Test(h1_client, time_that_we_stand_still_is_not_the_engine_s) {
     struct h1_client_options o = usual;
     o.connect_ms = o.head_ms = 400;
     set_up(ok, &o);
@@ -325,7 +325,7 @@ static void refuse(struct server *s, size_t n, struct bufferevent *to) {
     server_say(to, "HTTP/1.1 413 Too large\r\nContent-Length: 3\r\n\r\nno!");
 }
 
-Test(upstream, an_answer_before_the_body_is_read) {
+Test(h1_client, an_answer_before_the_body_is_read) {
     struct evbuffer *body = evbuffer_new();
     char *text = calloc(1, 32 << 20);
     struct heard h = {0};
@@ -342,7 +342,7 @@ Test(upstream, an_answer_before_the_body_is_read) {
     take_down();
 }
 
-Test(upstream, unused_connections_end) {
+Test(h1_client, unused_connections_end) {
     struct h1_client_options o = usual;
     o.keep_ms = 200;
     o.keep_most = 2;
@@ -401,15 +401,15 @@ static void paused(int then) {
     take_down();
 }
 
-Test(upstream, paused_at_the_head) {
+Test(h1_client, paused_at_the_head) {
     paused(PAUSE_AT_HEAD);
 }
 
-Test(upstream, paused_in_the_body) {
+Test(h1_client, paused_in_the_body) {
     paused(PAUSE_AT_DATA);
 }
 
-Test(upstream, cancelled_anywhere) {
+Test(h1_client, cancelled_anywhere) {
     set_up(large, &usual);
     for (int then = CANCEL_AT_HEAD; then <= CANCEL_AT_DATA; then++) {
         struct heard h = {.then = (int)then};
@@ -436,7 +436,7 @@ Test(upstream, cancelled_anywhere) {
     take_down();
 }
 
-Test(upstream, all_end_with_it) {
+Test(h1_client, all_end_with_it) {
     struct heard h[3] = {0};
     set_up(large, &usual);
     for (int i = 0; i < 3; i++) {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the router reads of engines: heads, bodies in every form, events on their way, and what
-// is taken out of a request's body.
+// The bodies that the router reads: the JSON of its own calls, what is taken out of the requests that it
+// passes on, and engines' events on their way; on any bytes.
 //
-//   input   a byte, then
-//           0 or 1 of it modulo 4: an answer, which comes in pieces of as many bytes, and at once
-//           2: the body of a request, as each kind and in each way
-//           3: events, in pieces and at once
+//     input   a byte, then
+//             0 or 1 of it modulo 4: the body of the call that the byte chooses
+//             2: the body of a request to engines, as each kind and in each way
+//             3: events, in pieces of as many bytes as the byte says, and at once
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/http1/h1_response.h"
+#include "client/router/api/router_advice_body.h"
+#include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/proxy/router_stream.h"
 
@@ -28,41 +29,20 @@ static bool equal(struct evbuffer *a, struct evbuffer *b) {
     return !n || !memcmp(evbuffer_pullup(a, -1), evbuffer_pullup(b, -1), n);
 }
 
-// What an answer comes out as, read `step` bytes at a time.
-static enum reply_step read_reply(const char *bytes, size_t n, size_t step, struct evbuffer *out,
-                                  int *status) {
-    struct evbuffer *in = evbuffer_new();
-    struct reply r;
-    enum reply_step s = REPLY_MORE;
-    reply_begin(&r, false);
-    for (size_t at = 0; at < n && s == REPLY_MORE; at += step) {
-        evbuffer_add(in, bytes + at, n - at < step ? n - at : step);
-        if (!r.head.status) s = reply_head(&r, in);
-        if (r.head.status && s != REPLY_BAD) s = reply_body(&r, in, out);
+static void try_call(const char *bytes, size_t n, enum router_advice_kind kind) {
+    struct evbuffer *body = evbuffer_new();
+    char why[160] = "";
+    struct router_advice_body a;
+    must(body != NULL, "the fuzzer is out of memory");
+    evbuffer_add(body, bytes, n);
+    bool good = router_advice_body_read(&a, kind, body, why, sizeof why);
+    must(good == !*why, "refused without a reason");
+    if (good) {
+        must(a.request.n <= KVR_MAX_ID && a.n_hashes <= KVR_MAX_BLOCKS, "more than may be");
+        must(!(a.tokens && a.hashes), "tokens and hashes");
     }
-    *status = r.head.status;
-    for (size_t i = 0; i < r.head.n_headers; i++)
-        must(!strpbrk(r.head.headers[i].value, "\r\n") && *r.head.headers[i].name,
-             "a header that is none");
-    if (s == REPLY_MORE && r.head.status)
-        s = reply_closed(&r) == REPLY_DONE ? REPLY_DONE : REPLY_MORE;
-    reply_forget(&r);
-    evbuffer_free(in);
-    return s;
-}
-
-static void try_reply(const char *bytes, size_t n, size_t step) {
-    struct evbuffer *a = evbuffer_new(), *b = evbuffer_new();
-    int status, other;
-    enum reply_step one = read_reply(bytes, n, step, a, &status);
-    enum reply_step two = read_reply(bytes, n, n ? n : 1, b, &other);
-    // A head that is too long is seen sooner when it comes in pieces.
-    if (n <= REPLY_MAX_HEAD) {
-        must(one == two && status == other, "pieces make another answer");
-        if (one != REPLY_BAD) must(equal(a, b), "pieces make another body");
-    }
-    evbuffer_free(a);
-    evbuffer_free(b);
+    router_advice_body_free(&a);
+    evbuffer_free(body);
 }
 
 static void try_body(const char *bytes, size_t n) {
@@ -120,16 +100,15 @@ static void try_stream(const char *bytes, size_t n, size_t step) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     const char *bytes = (const char *)data + 1;
-    size_t step = 1u + (data[0] >> 2);
     switch (data[0] % 4) {
     case 2:
         try_body(bytes, size - 1);
         break;
     case 3:
-        try_stream(bytes, size - 1, step);
+        try_stream(bytes, size - 1, 1u + (data[0] >> 2));
         break;
     default:
-        try_reply(bytes, size - 1, step);
+        try_call(bytes, size - 1, (enum router_advice_kind)(1 << data[0] / 4 % 4));
     }
     return 0;
 }

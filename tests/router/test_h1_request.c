@@ -2,25 +2,23 @@
 // The reader of requests, alone: what is taken, what is refused, and that it makes no difference in
 // which pieces the bytes come.
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/http1/h1_parse.h"
 
-// The status that a head gets; −1: it isn't complete. What it was read as is in *h.
+// The status that a head gets, its bytes coming one at a time; H1_INCOMPLETE: not all of it is there.
 static int read_head(struct h1_head *h, const char *bytes, size_t n) {
-    static char text[1 << 16];
     const char *reason = NULL;
+    struct evbuffer *in = evbuffer_new();
     size_t seen = 0;
-    int64_t end = 0;
-    for (size_t i = 1; i <= n && !end; i++)
-        end = h1_head_end(bytes, i, &seen);
-    if (end <= 0) return end ? 400 : -1;
+    int status = H1_INCOMPLETE;
     h1_head_free(h);
-    memcpy(text, bytes, (size_t)end);
-    text[end] = 0;
-    int status = h1_head_read(h, text, (size_t)end, &reason);
-    cr_assert_eq(status != 0, reason != NULL);
+    for (size_t i = 0; i < n && status == H1_INCOMPLETE; i++) {
+        evbuffer_add(in, bytes + i, 1);
+        status = h1_head_take(h, H1_REQUEST, in, 1 << 16, &seen, &reason);
+    }
+    cr_assert_eq(status > 0, reason != NULL);
+    evbuffer_free(in);
     return status;
 }
 
@@ -30,7 +28,7 @@ static int read_text(struct h1_head *h, const char *text) {
 
 #define LINE "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
 
-Test(http, takes) {
+Test(h1_request, takes) {
     struct h1_head h = {.length = 0};
     cr_assert_eq(read_text(&h, "GET /a/b?c=%20d HTTP/1.1\r\nHost: a\r\nX-Y:  z \t\r\nE:\r\n\r\n"),
                  0);
@@ -61,15 +59,15 @@ Test(http, takes) {
     h1_head_free(&h);
 }
 
-Test(http, waits_for_the_rest) {
+Test(h1_request, waits_for_the_rest) {
     struct h1_head h = {.length = 0};
     static const char head[] = LINE "Content-Length: 12\r\n\r\n";
     for (size_t n = 0; n < sizeof head - 1; n++)
-        cr_assert_eq(read_head(&h, head, n), -1);
+        cr_assert_eq(read_head(&h, head, n), H1_INCOMPLETE);
     h1_head_free(&h);
 }
 
-Test(http, refuses) {
+Test(h1_request, refuses) {
     static const struct {
         const char *head;
         int status;
@@ -139,7 +137,7 @@ Test(http, refuses) {
     h1_head_free(&h);
 }
 
-Test(http, counts_headers) {
+Test(h1_request, counts_headers) {
     static char head[16384] = "GET / HTTP/1.1\r\nHost: a\r\n";
     struct h1_head h = {.length = 0};
     for (int i = 1; i < 200; i++)
@@ -154,28 +152,30 @@ Test(http, counts_headers) {
 
 // ---- Chunks --------------------------------------------------------------------------------------
 
-// What h1_chunks_read said at last, the bytes coming `step` at a time. *left: what it didn't take.
-static int read_chunks(const char *raw, size_t step, struct evbuffer *out, size_t *left) {
-    struct h1_chunks c = {0};
+// What h1_body_read said at last, the bytes coming `step` at a time. *left: what it didn't take.
+static enum h1_step read_chunks(const char *raw, size_t step, struct evbuffer *out, size_t *left) {
+    struct h1_head head = {.kind = H1_REQUEST, .chunked = true};
+    struct h1_body body;
     struct evbuffer *in = evbuffer_new();
-    int done = 0;
+    enum h1_step done = H1_MORE;
     size_t n = strlen(raw);
-    for (size_t at = 0; at < n && !done; at += step) {
+    h1_body_begin(&body, &head, false);
+    for (size_t at = 0; at < n && done == H1_MORE; at += step) {
         evbuffer_add(in, raw + at, n - at < step ? n - at : step);
-        done = h1_chunks_read(&c, in, out);
+        done = h1_body_read(&body, in, out);
         if (left) *left = evbuffer_get_length(in) + (n - at > step ? n - at - step : 0);
     }
     evbuffer_free(in);
     return done;
 }
 
-Test(http, puts_chunks_together) {
+Test(h1_request, puts_chunks_together) {
     static const char raw[] = "4\r\nabcd\r\n1\r\ne\r\n0000000a\r\n0123456789\r\nA\r\nABCDEFGHIJ\r\n"
                               "0\r\n\r\nGET /next";
     for (size_t step = 1; step < sizeof raw; step++) {
         struct evbuffer *out = evbuffer_new();
         size_t left = 0;
-        cr_assert_eq(read_chunks(raw, step, out, &left), 1);
+        cr_assert_eq(read_chunks(raw, step, out, &left), H1_DONE);
         cr_assert_eq(left, 9);
         cr_assert_eq(evbuffer_get_length(out), 25);
         cr_assert_eq(memcmp(evbuffer_pullup(out, -1), "abcde0123456789ABCDEFGHIJ", 25), 0);
@@ -183,7 +183,7 @@ Test(http, puts_chunks_together) {
     }
 }
 
-Test(http, refuses_chunks) {
+Test(h1_request, refuses_chunks) {
     static const char *const raws[] = {
         "\r\n",
         "x\r\n",
@@ -206,7 +206,7 @@ Test(http, refuses_chunks) {
     for (size_t i = 0; i < sizeof raws / sizeof *raws; i++)
         for (size_t step = 1; step < 8; step++) {
             struct evbuffer *out = evbuffer_new();
-            cr_assert_eq(read_chunks(raws[i], step, out, NULL), -1, "%s", raws[i]);
+            cr_assert_eq(read_chunks(raws[i], step, out, NULL), H1_BAD, "%s", raws[i]);
             evbuffer_free(out);
         }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See status.h. The page is page.html, put into the program by cmake/embed.cmake.
-#include "status.h"
+// See router_status.h. The page is router_page.html, put into the program by cmake/embed.cmake.
+#include "router_status.h"
 
 #include <jansson.h>
 
@@ -10,14 +10,13 @@
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
-#include "page.h"
+#include "router_page.h"
 
 void router_status(struct router_exchange *x) {
     const struct router *r = x->router;
-    struct router_metrics_sums sums;
+    const struct router_metrics *m = r->metrics;
     struct h1_server_stats st;
     json_t *pools = json_array();
-    router_metrics_sums(r->metrics, &sums);
     h1_server_stats(r->server, &st); // one of the requests is this
     for (const struct router_pool *p = router_pools_first(r->pools); p; p = p->next)
         json_array_append_new(pools, router_workers_pool(p));
@@ -27,9 +26,9 @@ void router_status(struct router_exchange *x) {
                           "uptime_ms", (json_int_t)((kvr_clock_us() - r->began_us) / 1000),
                           "draining", r->draining, "connections", (json_int_t)st.connections,
                           "requests", (json_int_t)st.requests - 1, "requests_total",
-                          (json_int_t)sums.requests, "selects_total", (json_int_t)sums.selects,
-                          "degraded_total", (json_int_t)sums.degraded, "retries_total",
-                          (json_int_t)sums.retries, "pools", pools));
+                          (json_int_t)m->requests, "selects_total", (json_int_t)m->select.n,
+                          "degraded_total", (json_int_t)m->degraded, "retries_total",
+                          (json_int_t)m->retries, "pools", pools));
 }
 
 void router_page(struct router_exchange *x) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of page.html, in a file that the build makes of it.
+// The bytes of router_page.html, in a file that the build makes of it.
 #ifndef ROUTER_PAGE_H
 #define ROUTER_PAGE_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See health.h.
-#include "health.h"
+// See router_health.h.
+#include "router_health.h"
 
 #include <jansson.h>
 

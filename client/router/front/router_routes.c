@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// See routes.h.
-#include "routes.h"
+// See router_routes.h.
+#include "router_routes.h"
 
 #include "client/router/api/router_advice.h"
 #include "client/router/api/router_workers.h"
 #include "client/router/proxy/router_models.h"
 #include "client/router/proxy/router_proxy.h"
-#include "client/router/router_metrics.h"
-#include "health.h"
-#include "status.h"
+#include "router_health.h"
+#include "router_metrics_page.h"
+#include "router_status.h"
 
 const struct router_route router_routes[] = {
     {"/v1/select", H1_POST, router_advice_select, "select", 0},
@@ -22,7 +22,7 @@ const struct router_route router_routes[] = {
     {"/healthz", H1_GET, router_healthz, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
     {"/health", H1_GET, router_healthz, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
     {"/readyz", H1_GET, router_readyz, "readyz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
-    {"/metrics", H1_GET, router_metrics_handle, "metrics", ROUTER_ROUTE_DRAINING},
+    {"/metrics", H1_GET, router_metrics_page, "metrics", ROUTER_ROUTE_DRAINING},
     {"/v1/chat/completions", H1_POST, router_proxy_chat, "chat", 0},
     {"/v1/completions", H1_POST, router_proxy_completion, "completions", 0},
     {"/v1/embeddings", H1_POST, router_proxy_embedding, "embeddings", 0},

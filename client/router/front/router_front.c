@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// See front.h.
-#include "front.h"
+// See router_front.h.
+#include "router_front.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
-#include "access.h"
-#include "bearer.h"
 #include "client/common/clock.h"
 #include "client/common/hex.h"
 #include "client/common/random.h"
@@ -16,7 +14,9 @@
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
-#include "routes.h"
+#include "router_access.h"
+#include "router_bearer.h"
+#include "router_routes.h"
 
 struct router_front {
     struct router *router;
@@ -102,7 +102,7 @@ static void on_error(struct h1_exchange *h1, int status, const char *code, const
 
 static void on_done(struct h1_exchange *h1) {
     struct router_exchange *x = router_exchange(h1);
-    router_metrics_done(x->router, x);
+    router_metrics_exchange(x->router->metrics, x, x->route ? x->route->name : NULL);
     router_access_done(x->router, x);
     router_pools_give_back(x);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See bearer.h.
-#include "bearer.h"
+// See router_bearer.h.
+#include "router_bearer.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// See access.h.
+// See router_access.h.
 //
 // Lines are gathered and written a few times a second, or when there are many. A log that can't be
 // written (a full disk, a pipe that nobody reads) never holds up a request: lines wait while there is
 // room, then they are lost. How many is a metric.
-#include "access.h"
+#include "router_access.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -20,7 +20,7 @@
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
-#include "routes.h"
+#include "router_routes.h"
 
 enum { ROOM = 64 << 10, MAX_LINE = 4096, FLUSH_MS = 200 };
 
@@ -195,7 +195,7 @@ void router_access_done(struct router *r, const struct router_exchange *x) {
     l.text[l.n++] = '\n';
     if (a->n + l.n > ROOM) write_out(a);
     if (a->n + l.n > ROOM) {
-        router_metrics_lost_line(r->metrics);
+        r->metrics->lost_lines++;
         return;
     }
     memcpy(a->lines + a->n, l.text, l.n);

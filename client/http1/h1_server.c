@@ -113,7 +113,9 @@ static bool admit(struct h1_connection *c) {
     struct h1_exchange *x = c->x;
     const struct h1_server *s = c->server;
     const struct h1_server_options *o = options(c);
-    if (!(x->handle = o->route(x))) return false;
+    h1_handler *handle = o->route(x);
+    if (!handle) return false; // and x is no more
+    x->handle = handle;
     if (x->head.length > o->max_body)
         refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
     else if (x->exempt)

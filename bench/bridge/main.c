@@ -29,7 +29,7 @@
 #include "bench/common/random.h"
 #include "bench/common/server.h"
 #include "bench/common/stop.h"
-#include "client/bridge/map.h"
+#include "client/bridge/block_map.h"
 
 enum { SIZE = 16, PER_EVENT = 16, EVENTS = 4, CHAIN = 256, MOST_PROBES = 2000, ROOM = 1 << 17 };
 
@@ -157,27 +157,27 @@ static bool parent_of(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
 
 struct flow {
     struct maker maker;
-    struct decoder *decoder;
-    struct map map;
+    struct bridge_decoder *decoder;
+    struct bridge_map map;
     double making; // s of CPU spent on payloads
 };
 
 static void apply(struct flow *w) {
-    struct batch b;
+    struct bridge_batch b;
     struct event e;
-    if (!decode_batch(w->maker.bytes, w->maker.n, &b)) fail("a payload is refused");
-    while (decode_event(w->decoder, &b, &e) != EVENT_END)
-        map_event(&w->map, &e);
+    if (!bridge_decode_batch(w->maker.bytes, w->maker.n, &b)) fail("a payload is refused");
+    while (bridge_decode_event(w->decoder, &b, &e) != BRIDGE_EVENT_END)
+        bridge_map_event(&w->map, &e);
 }
 
 static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t blocks) {
     struct flow *w = calloc(1, sizeof *w);
     struct kvr_publisher_options po = {.ring_bytes = 1 << 20}; // as the bridge has it
     struct kvr_publisher *p = c ? kvr_publisher_new(c, kvr_text("w"), 0, &po) : NULL;
-    struct map_options o = {.block_size = SIZE, .secret = 7};
-    struct map_sink sink = {p, stored, taken, cleared, parent_of};
-    if (!w || (c && !p) || !(w->decoder = decoder_new())) fail("no memory");
-    map_init(&w->map, &o, &sink);
+    struct bridge_map_options o = {.block_size = SIZE, .secret = 7};
+    struct bridge_map_sink sink = {p, stored, taken, cleared, parent_of};
+    if (!w || (c && !p) || !(w->decoder = bridge_decoder_new())) fail("no memory");
+    bridge_map_init(&w->map, &o, &sink);
     w->maker.most = most;
     int64_t start = clock_ns(), making = 0;
     double cpu = cpu_s();
@@ -200,14 +200,14 @@ static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t 
     if (p) {
         struct kvr_publisher_stats st;
         kvr_publisher_stats(p, &st);
-        double map = (double)map_bytes(&w->map) / (double)map_blocks(&w->map);
+        double map = (double)bridge_map_bytes(&w->map) / (double)bridge_map_blocks(&w->map);
         double truth = (double)st.memory_bytes / (double)st.holdings;
         printf("%-16s %.1f bytes a block: map %.1f, publisher %.1f; %zu blocks held\n", "memory",
-               map + truth, map, truth, map_blocks(&w->map));
+               map + truth, map, truth, bridge_map_blocks(&w->map));
     }
     kvr_publisher_free(p);
-    map_free(&w->map);
-    decoder_free(w->decoder);
+    bridge_map_free(&w->map);
+    bridge_decoder_free(w->decoder);
     free(w);
 }
 
@@ -285,10 +285,10 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     bool waiting = false;
     static struct path now, probe;
     struct flow *w = calloc(1, sizeof *w);
-    struct map_options o = {.block_size = SIZE, .secret = 7};
-    struct map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
-    if (!w || !(w->decoder = decoder_new())) fail("no memory");
-    map_init(&w->map, &o, &sink);
+    struct bridge_map_options o = {.block_size = SIZE, .secret = 7};
+    struct bridge_map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
+    if (!w || !(w->decoder = bridge_decoder_new())) fail("no memory");
+    bridge_map_init(&w->map, &o, &sink);
     w->maker.most = 1u << 17;
     w->maker.state = 99;
     void *zmq = zmq_ctx_new(), *pub = zmq_socket(zmq, ZMQ_PUB);
@@ -329,8 +329,8 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     zmq_setsockopt(pub, ZMQ_LINGER, &zero, sizeof zero);
     zmq_close(pub);
     zmq_ctx_term(zmq);
-    map_free(&w->map);
-    decoder_free(w->decoder);
+    bridge_map_free(&w->map);
+    bridge_decoder_free(w->decoder);
     free(w);
 }
 

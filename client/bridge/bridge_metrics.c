@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// See bridge_metrics.h. What is told of each rank is a table: a name, its kind, and where the number is.
+#include "bridge_metrics.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/common/prometheus.h"
+
+struct bridge_metrics {
+    const struct bridge *bridge;
+    struct evhttp *http;
+};
+
+// All numbers of one rank at one moment.
+struct rank_numbers {
+    struct bridge_order_stats order;
+    struct bridge_map_stats map;
+    struct bridge_feed_stats feed;
+    struct kvr_publisher_stats publisher;
+    uint64_t connected, in_order, settled, blocks, bridge_map_bytes, waiting, bad_events, unknown_events,
+        other_rank;
+};
+
+#define NUMBER(field) offsetof(struct rank_numbers, field)
+
+static const struct {
+    const char *name, *help;
+    enum kvr_prom_type type;
+    size_t at;
+} rank_metrics[] = {
+    {"connected", "whether the subscription is connected", KVR_PROM_GAUGE, NUMBER(connected)},
+    {"in_order", "whether no batch is missing", KVR_PROM_GAUGE, NUMBER(in_order)},
+    {"settled", "whether the pool has acknowledged all", KVR_PROM_GAUGE, NUMBER(settled)},
+    {"blocks", "engine blocks known", KVR_PROM_GAUGE, NUMBER(blocks)},
+    {"map_bytes", "memory of the mapping", KVR_PROM_GAUGE, NUMBER(bridge_map_bytes)},
+    {"publisher_bytes", "memory of what is published", KVR_PROM_GAUGE, NUMBER(publisher.memory_bytes)},
+    {"waiting_batches", "batches that wait for an earlier one", KVR_PROM_GAUGE, NUMBER(waiting)},
+    {"live_batches", "batches received live", KVR_PROM_COUNTER, NUMBER(order.live)},
+    {"replayed_batches", "batches received in replays", KVR_PROM_COUNTER, NUMBER(order.replayed)},
+    {"applied_batches", "batches applied", KVR_PROM_COUNTER, NUMBER(order.applied)},
+    {"repeated_batches", "batches that came again", KVR_PROM_COUNTER, NUMBER(order.repeats)},
+    {"bad_batches", "payloads that couldn't be read", KVR_PROM_COUNTER, NUMBER(order.bad)},
+    {"dropped_batches", "batches without room to wait", KVR_PROM_COUNTER, NUMBER(order.dropped)},
+    {"gaps", "times when a batch was missing", KVR_PROM_COUNTER, NUMBER(order.gaps)},
+    {"lost_batches", "batches that nothing brought back", KVR_PROM_COUNTER, NUMBER(order.lost)},
+    {"lives", "new lives of the engine noticed", KVR_PROM_COUNTER, NUMBER(order.lives)},
+    {"replays", "replays asked for", KVR_PROM_COUNTER, NUMBER(order.requests)},
+    {"unanswered_replays", "of these without an answer", KVR_PROM_COUNTER, NUMBER(order.quiet)},
+    {"bad_messages", "messages of a wrong form", KVR_PROM_COUNTER, NUMBER(feed.bad_frames)},
+    {"foreign_messages", "messages of another topic", KVR_PROM_COUNTER, NUMBER(feed.foreign)},
+    {"connects", "connections to the engine", KVR_PROM_COUNTER, NUMBER(feed.connects)},
+    {"received_bytes", "payload received", KVR_PROM_COUNTER, NUMBER(feed.bytes)},
+    {"bad_events", "events of a wrong shape", KVR_PROM_COUNTER, NUMBER(bad_events)},
+    {"unknown_events", "events of an unknown type", KVR_PROM_COUNTER, NUMBER(unknown_events)},
+    {"other_rank_batches", "batches that name another rank", KVR_PROM_COUNTER, NUMBER(other_rank)},
+    {"stored_blocks", "blocks stored", KVR_PROM_COUNTER, NUMBER(map.stored)},
+    {"removed_blocks", "blocks removed", KVR_PROM_COUNTER, NUMBER(map.removed)},
+    {"cleared", "times the engine cleared its cache", KVR_PROM_COUNTER, NUMBER(map.cleared)},
+    {"orphan_blocks", "blocks under an unknown parent", KVR_PROM_COUNTER, NUMBER(map.orphans)},
+    {"wrong_size_blocks", "blocks of another size", KVR_PROM_COUNTER, NUMBER(map.wrong_size)},
+    {"other_group_events", "events of groups not indexed", KVR_PROM_COUNTER, NUMBER(map.other_groups)},
+    {"other_medium_events", "events of media not indexed", KVR_PROM_COUNTER, NUMBER(map.other_media)},
+    {"placeholder_blocks", "blocks in one more medium", KVR_PROM_COUNTER, NUMBER(map.placeholders)},
+    {"unknown_blocks", "removals of unknown blocks", KVR_PROM_COUNTER, NUMBER(map.unknown)},
+    {"refused_blocks", "blocks there was no room for", KVR_PROM_COUNTER, NUMBER(map.refused)},
+    {"collapses", "times copies were counted anew", KVR_PROM_COUNTER, NUMBER(map.collapsed)},
+    {"published_events", "events acknowledged by the pool", KVR_PROM_COUNTER, NUMBER(publisher.events)},
+    {"published_blocks", "blocks in these", KVR_PROM_COUNTER, NUMBER(publisher.event_blocks)},
+    {"pool_gaps", "answers GAP of the pool", KVR_PROM_COUNTER, NUMBER(publisher.gaps)},
+    {"resent_events", "events sent to the pool again", KVR_PROM_COUNTER, NUMBER(publisher.resent)},
+    {"republished", "new epochs", KVR_PROM_COUNTER, NUMBER(publisher.republished)},
+    {"badchains", "blocks refused by the pool", KVR_PROM_COUNTER, NUMBER(publisher.badchains)},
+};
+
+static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
+    memset(n, 0, sizeof *n);
+    n->order = r->order.stats;
+    n->map = r->map.stats;
+    bridge_feed_stats(r->feed, &n->feed);
+    kvr_publisher_stats(r->publisher, &n->publisher);
+    n->connected = n->feed.connected;
+    n->in_order = bridge_order_complete(&r->order);
+    n->settled = kvr_publisher_settled(r->publisher);
+    n->blocks = bridge_map_blocks(&r->map);
+    n->bridge_map_bytes = bridge_map_bytes(&r->map);
+    n->waiting = r->order.n_held;
+    n->bad_events = r->bad_events;
+    n->unknown_events = r->unknown_events;
+    n->other_rank = r->other_rank;
+}
+
+static void put_engines(const struct bridge *b, struct kvr_prom *p) {
+    static const char *const names[] = {"up", "registered", "refused", "capacity_blocks"};
+    for (unsigned k = 0; k < 4; k++) {
+        kvr_prom_family(p, names[k], KVR_PROM_GAUGE, k < 3 ? "of an engine" : "a rank has; 0: unknown");
+        for (size_t i = 0; i < b->config.n_engines; i++) {
+            const struct bridge_engine *g = b->engines[i];
+            if (!g) continue;
+            const int64_t values[] = {g->up, g->registered, g->refused, bridge_engine_capacity(g)};
+            const struct kvr_prom_label worker = {"worker", g->config->name};
+            kvr_prom_sample(p, KVR_PROM_GAUGE, &worker, 1, values[k]);
+        }
+    }
+}
+
+static void put_rank(const struct bridge_rank *r, struct kvr_prom *p, size_t metric) {
+    struct rank_numbers n;
+    uint64_t value;
+    char number[16];
+    collect(r, &n);
+    memcpy(&value, (const char *)&n + rank_metrics[metric].at, sizeof value);
+    snprintf(number, sizeof number, "%" PRIu32, r->number);
+    const struct kvr_prom_label labels[] = {{"worker", r->config->name}, {"rank", number}};
+    kvr_prom_sample(p, rank_metrics[metric].type, labels, 2, (int64_t)value);
+}
+
+static void put_ranks(const struct bridge *b, struct kvr_prom *p) {
+    for (size_t k = 0; k < sizeof rank_metrics / sizeof *rank_metrics; k++) {
+        kvr_prom_family(p, rank_metrics[k].name, rank_metrics[k].type, rank_metrics[k].help);
+        for (size_t i = 0; i < b->config.n_engines; i++)
+            for (uint32_t j = 0; b->engines[i] && j < b->engines[i]->n_ranks; j++)
+                put_rank(b->engines[i]->ranks[j], p, k);
+    }
+}
+
+static void put_pool(const struct bridge *b, struct kvr_prom *p) {
+    struct kvr_client_stats st;
+    kvr_client_stats(b->context.client, &st);
+    kvr_prom_one(p, "redis_connected", KVR_PROM_GAUGE, "whether a primary is known", st.connected);
+    kvr_prom_one(p, "redis_connects", KVR_PROM_COUNTER, "primaries reached", (int64_t)st.connects);
+    kvr_prom_one(p, "redis_losses", KVR_PROM_COUNTER, "times when Redis had lost writes",
+                 (int64_t)st.losses);
+}
+
+static void reply(struct evhttp_request *r, int code, const char *reason, const char *type,
+                  struct evbuffer *body) {
+    evhttp_add_header(evhttp_request_get_output_headers(r), "Content-Type", type);
+    evhttp_send_reply(r, code, reason, body);
+    if (body) evbuffer_free(body);
+}
+
+static void on_metrics(struct evhttp_request *r, void *arg) {
+    const struct bridge_metrics *m = arg;
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
+    struct kvr_prom p = {evbuffer_new(), "kvroute_bridge_", kvr_prom_wants_open(accept), NULL};
+    if (!p.out) {
+        reply(r, 500, "no memory", "text/plain", NULL);
+        return;
+    }
+    put_pool(m->bridge, &p);
+    put_engines(m->bridge, &p);
+    put_ranks(m->bridge, &p);
+    const char *type = kvr_prom_end(&p);
+    reply(r, 200, "OK", type, p.out);
+}
+
+static void on_health(struct evhttp_request *r, void *arg) {
+    const struct bridge *b = ((const struct bridge_metrics *)arg)->bridge;
+    struct evbuffer *out = evbuffer_new();
+    struct kvr_client_stats st;
+    kvr_client_stats(b->context.client, &st);
+    bool good = out && st.connected && b->context.block_size && !b->leaving;
+    if (out && !good) evbuffer_add_printf(out, "%s\n", b->leaving ? "leaving" : "no pool");
+    for (size_t i = 0; out && i < b->config.n_engines; i++) {
+        const struct bridge_engine *g = b->engines[i];
+        const char *what = !g                     ? "can't be opened"
+                           : g->refused           ? "refused"
+                           : !g->up               ? "doesn't answer"
+                           : !g->registered       ? "isn't registered"
+                           : !bridge_engine_connected(g) ? "isn't connected"
+                           : bridge_engine_settled(g)    ? NULL
+                                                  : "is catching up";
+        good = good && g && !g->refused;
+        evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, what ? what : "ok");
+    }
+    reply(r, good ? 200 : 503, good ? "OK" : "Service Unavailable", "text/plain", out);
+}
+
+struct bridge_metrics *bridge_metrics_new(const struct bridge *b, const char *listen, char *error,
+                            size_t error_size) {
+    char host[128];
+    const char *colon = strrchr(listen, ':');
+    unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
+    snprintf(host, sizeof host, "%.*s", colon ? (int)(colon - listen) : 0, listen);
+    struct bridge_metrics *m = port > 0 && port < 65536 ? calloc(1, sizeof *m) : NULL;
+    if (m) m->http = evhttp_new(b->context.base);
+    if (!m || !m->http || evhttp_bind_socket(m->http, *host ? host : "0.0.0.0", (uint16_t)port)) {
+        snprintf(error, error_size, "can't listen at %.100s", listen);
+        bridge_metrics_free(m);
+        return NULL;
+    }
+    m->bridge = b;
+    evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+    evhttp_set_timeout(m->http, 10);
+    evhttp_set_cb(m->http, "/metrics", on_metrics, m);
+    evhttp_set_cb(m->http, "/healthz", on_health, m);
+    return m;
+}
+
+void bridge_metrics_free(struct bridge_metrics *m) {
+    if (!m) return;
+    if (m->http) evhttp_free(m->http);
+    free(m);
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers in what engines say of themselves, wherever they stand; and engines at all kinds of address.
+#include <criterion/criterion.h>
+#include <event2/http.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/bridge/engine_probe.h"
+
+static const struct {
+    const char *text;
+    uint32_t number; // of block_size
+} answers[] = {
+    {"{\"block_size\":16}", 16},
+    {"{\"a\":{\"block_size\": 32 }}", 32},
+    {"CacheConfig(block_size=64, swap=4)", 64},
+    {"{'block_size': 8}", 8},
+    {"{\"config\":\"{\\\"block_size\\\": 128}\"}", 128}, // text within text
+    {"{\"hash_block_size\": 5, \"block_size\": 7}", 7},
+    {"{\"block_size_bytes\": 5, \"block_size\": 7}", 7},
+    {"{\"block_size\": null, \"x\": {\"block_size\": 9}}", 9},
+    {"{\"block_size\": 0}", 0},
+    {"{\"block_size\": -4}", 0},
+    {"{\"block_size\": \"16\"}", 0}, // a text is no number
+    {"the block_size is 16", 0},
+    {"block_size", 0},
+    {"block_size=", 0},
+    {"block_size = 12", 12},
+    {"block_size=12", 12},
+    {"", 0},
+};
+
+Test(health, numbers_by_name) {
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        // Nothing stands behind it that may be read.
+        size_t n = strlen(answers[i].text);
+        char *copy = malloc(n ? n : 1);
+        memcpy(copy, answers[i].text, n);
+        cr_expect_eq(bridge_probe_number(copy, n, "block_size"), answers[i].number, "%s: %u",
+                     answers[i].text, bridge_probe_number(copy, n, "block_size"));
+        free(copy);
+    }
+    // However long it is.
+    static const char many[] = "block_size=99999999999999999999999999999";
+    cr_expect_leq(bridge_probe_number(many, sizeof many - 1, "block_size"), 1000000000u);
+}
+
+#define INFO "vllm:cache_config_info{"
+static const struct {
+    const char *text;
+    uint32_t number; // the least of num_gpu_blocks in lines of vllm:cache_config_info
+} pages[] = {
+    {INFO "block_size=\"16\",num_gpu_blocks=\"27000\"} 1.0\n", 27000},
+    {"# HELP x\n" INFO "a=\"\\\"}{,\",num_gpu_blocks=\"7\",b=\"\"} 1.0", 7},
+    {INFO "engine=\"0\",num_gpu_blocks=\"9\"} 1\n" INFO "engine=\"1\",num_gpu_blocks=\"8\"} 1\n",
+     8},
+    {INFO "num_gpu_blocks=\"None\"} 1\n" INFO "num_gpu_blocks=\"8\"} 1\n", 8},
+    {INFO "num_gpu_blocks_override=\"5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=\"-5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=\"5.5\"} 1\n", 0},
+    {INFO "num_gpu_blocks=5} 1\n", 0},
+    {INFO "num_gpu_blocks=\"", 0},
+    {INFO "num_gpu_blocks", 0},
+    {INFO, 0},
+    {"vllm:cache_config_info 1\nvllm:cache_config_info", 0},
+    {"x" INFO "num_gpu_blocks=\"5\"} 1\n", 0},
+    {"vllm:cache_config_info_of_old{num_gpu_blocks=\"5\"} 1\n", 0},
+    {"", 0},
+};
+
+Test(health, labels_by_name) {
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        size_t n = strlen(pages[i].text);
+        char *copy = malloc(n ? n : 1);
+        memcpy(copy, pages[i].text, n);
+        uint32_t found = bridge_probe_label(copy, n, "vllm:cache_config_info", "num_gpu_blocks");
+        cr_expect_eq(found, pages[i].number, "%s: %u", pages[i].text, found);
+        free(copy);
+    }
+}
+
+// ---- Reaching them -------------------------------------------------------------------------------
+
+struct asked {
+    struct event_base *base;
+    int answers;
+    bool up;
+};
+
+static void on_answer(void *ctx, bool up) {
+    struct asked *a = ctx;
+    a->answers++;
+    a->up = up;
+    event_base_loopbreak(a->base);
+}
+
+static void on_learned(void *ctx, const struct bridge_probe_facts *facts) {
+    (void)ctx;
+    (void)facts;
+}
+
+static void say_well(struct evhttp_request *r, void *ctx) {
+    (void)ctx;
+    evhttp_send_reply(r, 200, "OK", NULL);
+}
+
+static bool has_address(const char *host, int family) {
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    bool has = getaddrinfo(host, NULL, &hints, &found) == 0;
+    if (has) freeaddrinfo(found);
+    return has;
+}
+
+// Whether an engine that listens at this address alone is up for who asks under that name. Where the
+// machine has no such address, it is.
+static bool is_up(const char *address, const char *host) {
+    struct asked asked = {.base = event_base_new()};
+    struct evhttp *engine = evhttp_new(asked.base);
+    evhttp_set_gencb(engine, say_well, NULL);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(engine, address, 0);
+    if (bound) {
+        struct sockaddr_storage at;
+        socklen_t n = sizeof at;
+        char url[100], error[200];
+        cr_assert(!getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &n));
+        int port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                                  : ((struct sockaddr_in *)&at)->sin_port);
+        snprintf(url, sizeof url, "http://%s:%d", host, port);
+        struct bridge_probe_port ears = {&asked, on_answer, on_learned};
+        struct bridge_probe *h = bridge_probe_new(asked.base, url, "/health", &ears, error, sizeof error);
+        cr_assert(h, "%s", error);
+        bridge_probe_check(h);
+        event_base_dispatch(asked.base);
+        cr_assert(asked.answers == 1);
+        bridge_probe_free(h);
+    }
+    evhttp_free(engine);
+    event_base_free(asked.base);
+    return !bound || asked.up;
+}
+
+Test(health, engines_on_ipv6) {
+    cr_expect(is_up("::1", "[::1]"));
+}
+
+// Whichever of its addresses a name has first.
+Test(health, engines_on_one_address_of_a_name) {
+    if (has_address("localhost", AF_INET)) cr_expect(is_up("127.0.0.1", "localhost"));
+    if (has_address("localhost", AF_INET6)) cr_expect(is_up("::1", "localhost"));
+    if (has_address("ip6-localhost", AF_INET6)) cr_expect(is_up("::1", "ip6-localhost"));
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mem.h"
+#include "alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,25 +11,25 @@ static void *resize(void *ctx, void *p, size_t size) {
     return NULL;
 }
 
-const struct kvr_alloc mem_malloc = {resize, NULL};
+const struct kvr_alloc kvr_alloc_default = {resize, NULL};
 
-void *mem_take(const struct kvr_alloc *a, size_t size) {
+void *kvr_alloc_zeroed(const struct kvr_alloc *a, size_t size) {
     void *p = a->resize(a->ctx, NULL, size);
     if (p) memset(p, 0, size);
     return p;
 }
 
-void *mem_copy(const struct kvr_alloc *a, const void *bytes, size_t size) {
+void *kvr_alloc_copy(const struct kvr_alloc *a, const void *bytes, size_t size) {
     void *p = a->resize(a->ctx, NULL, size ? size : 1);
     if (p && size) memcpy(p, bytes, size);
     return p;
 }
 
-void mem_give(const struct kvr_alloc *a, void *p) {
+void kvr_alloc_free(const struct kvr_alloc *a, void *p) {
     if (p) a->resize(a->ctx, p, 0);
 }
 
-int mem_grow(const struct kvr_alloc *a, void *p, size_t *cap, size_t need, size_t width) {
+int kvr_alloc_grow(const struct kvr_alloc *a, void *p, size_t *cap, size_t need, size_t width) {
     if (need <= *cap) return 0;
     size_t want = *cap ? *cap * 2 : 8;
     if (want < need) want = need;

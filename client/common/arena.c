@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arena.h"
 
-struct arena_chunk {
-    struct arena_chunk *next;
+struct kvr_arena_chunk {
+    struct kvr_arena_chunk *next;
     size_t used, size;
     _Alignas(max_align_t) char bytes[];
 };
 
 enum { CHUNK = 4096, KEEP = 16 * CHUNK };
 
-void arena_init(struct arena *a, const struct kvr_alloc *alloc) {
-    *a = (struct arena){.alloc = alloc};
+void kvr_arena_init(struct kvr_arena *a, const struct kvr_alloc *alloc) {
+    *a = (struct kvr_arena){.alloc = alloc};
 }
 
-static void pop(struct arena *a) {
-    struct arena_chunk *next = a->chunks->next;
-    mem_give(a->alloc, a->chunks);
+static void pop(struct kvr_arena *a) {
+    struct kvr_arena_chunk *next = a->chunks->next;
+    kvr_alloc_free(a->alloc, a->chunks);
     a->chunks = next;
 }
 
-void arena_free(struct arena *a) {
+void kvr_arena_free(struct kvr_arena *a) {
     while (a->chunks)
         pop(a);
     a->bytes = 0;
 }
 
-void *arena_take(struct arena *a, size_t n) {
+void *kvr_arena_take(struct kvr_arena *a, size_t n) {
     if (n > SIZE_MAX / 4) return NULL;
     n = (n + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-    struct arena_chunk *c = a->chunks;
+    struct kvr_arena_chunk *c = a->chunks;
     if (!c || c->size - c->used < n) {
         size_t size = n > CHUNK / 4 ? n + CHUNK : CHUNK;
         c = a->alloc->resize(a->alloc->ctx, NULL, sizeof *c + size);
@@ -44,7 +44,7 @@ void *arena_take(struct arena *a, size_t n) {
     return at;
 }
 
-void arena_empty(struct arena *a) {
+void kvr_arena_empty(struct kvr_arena *a) {
     while (a->chunks && (a->chunks->next || a->chunks->size > KEEP))
         pop(a);
     if (a->chunks) a->chunks->used = 0;

@@ -164,7 +164,7 @@ struct flow {
 
 static void apply(struct flow *w) {
     struct bridge_batch b;
-    struct event e;
+    struct bridge_event e;
     if (!bridge_decode_batch(w->maker.bytes, w->maker.n, &b)) fail("a payload is refused");
     while (bridge_decode_event(w->decoder, &b, &e) != BRIDGE_EVENT_END)
         bridge_map_event(&w->map, &e);

@@ -11,7 +11,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static void note(struct bridge_order *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct bridge_order *s, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void note(struct bridge_order *s, const char *format, ...) {
     char line[200];
@@ -27,7 +28,7 @@ static int64_t or_default(int64_t value, int64_t otherwise) {
 }
 
 void bridge_order_init(struct bridge_order *s, const struct bridge_order_options *options,
-                 const struct bridge_order_port *port) {
+                       const struct bridge_order_port *port) {
     memset(s, 0, sizeof *s);
     s->options = *options;
     s->port = *port;
@@ -107,7 +108,8 @@ static bool apply(struct bridge_order *s, const void *payload, size_t n, bool li
     if (!good && live && s->options.replay) return false;
     s->digests[s->next % BRIDGE_ORDER_DIGESTS] = digest(payload, n);
     s->next++;
-    if (s->next - s->first_known > BRIDGE_ORDER_DIGESTS) s->first_known = s->next - BRIDGE_ORDER_DIGESTS;
+    if (s->next - s->first_known > BRIDGE_ORDER_DIGESTS)
+        s->first_known = s->next - BRIDGE_ORDER_DIGESTS;
     if (s->top < s->next) s->top = s->next;
     s->stats.applied += good;
     if (!good) lose(s, 1);
@@ -346,11 +348,13 @@ void bridge_order_live(struct bridge_order *s, uint64_t seq, const void *payload
         return;
     }
     if (seq >= s->top) s->top = seq + 1;
-    if (s->state == BRIDGE_ORDER_FRESH && !s->options.replay) { // what was before we came is unknown
+    if (s->state == BRIDGE_ORDER_FRESH &&
+        !s->options.replay) { // what was before we came is unknown
         s->next = s->first_known = seq;
         s->state = BRIDGE_ORDER_LIVE;
     }
-    bool trusted = s->state == BRIDGE_ORDER_LIVE || (s->state == BRIDGE_ORDER_CHECK && s->same_life);
+    bool trusted =
+        s->state == BRIDGE_ORDER_LIVE || (s->state == BRIDGE_ORDER_CHECK && s->same_life);
     if (seq != s->next || !trusted) {
         hold(s, seq, payload, n, true);
         expect_missing(s);

@@ -46,7 +46,7 @@
 
 enum {
     BRIDGE_ORDER_MAX_WAITING = 4096, // batches that wait for one before them
-    BRIDGE_ORDER_DIGESTS = 1024, // last batches that are known again
+    BRIDGE_ORDER_DIGESTS = 1024,     // last batches that are known again
     BRIDGE_ORDER_TRIES = 4,
     BRIDGE_ORDER_FIRST_AUDIT_MS = 500, // ms after the first replay
 };
@@ -58,8 +58,9 @@ struct bridge_order_port {
     void (*forget)(void *ctx, bool new_life);  // all that the rank holds
     void (*request)(void *ctx, uint64_t from); // a replay; replaces one that is under way
     void (*cancel)(void *ctx);                 // it is no longer wanted
-    void (*wake)(void *ctx, int64_t ms); // bridge_order_woken after so long; replaces; -1: no longer
-    int64_t (*now)(void *ctx);           // ms
+    void (*wake)(void *ctx,
+                 int64_t ms);  // bridge_order_woken after so long; replaces; -1: no longer
+    int64_t (*now)(void *ctx); // ms
     void (*note)(void *ctx, const char *line); // for the log
 };
 
@@ -91,11 +92,11 @@ struct bridge_order {
     struct bridge_order_options options;
     struct bridge_order_port port;
     enum bridge_order_state state;
-    uint64_t next;                    // seq of the batch to be applied next
+    uint64_t next;                          // seq of the batch to be applied next
     uint64_t digests[BRIDGE_ORDER_DIGESTS]; // of seq next − k at (next − k) % BRIDGE_ORDER_DIGESTS
-    uint64_t first_known;             // digests of first_known … next − 1 are there
-    struct bridge_order_held
-        held[BRIDGE_ORDER_MAX_WAITING]; // seq at seq % BRIDGE_ORDER_MAX_WAITING; next < seq < next + WAITING
+    uint64_t first_known;                   // digests of first_known … next − 1 are there
+    struct bridge_order_held held
+        [BRIDGE_ORDER_MAX_WAITING]; // seq at seq % BRIDGE_ORDER_MAX_WAITING; next < seq < next + WAITING
     size_t n_held, held_bytes;
     uint64_t top; // highest seq heard of + 1
     // The replay.
@@ -108,7 +109,7 @@ struct bridge_order {
 };
 
 void bridge_order_init(struct bridge_order *s, const struct bridge_order_options *options,
-                 const struct bridge_order_port *port);
+                       const struct bridge_order_port *port);
 void bridge_order_free(struct bridge_order *s);
 
 void bridge_order_connected(struct bridge_order *s); // also again: it may be another engine
@@ -116,7 +117,8 @@ void bridge_order_live(struct bridge_order *s, uint64_t seq, const void *payload
 void bridge_order_reply(struct bridge_order *s, uint64_t seq, const void *payload, size_t n);
 void bridge_order_end(struct bridge_order *s); // the replay's end marker
 void bridge_order_woken(struct bridge_order *s);
-void bridge_order_restart(struct bridge_order *s); // forgets all and builds it up anew, as far as a replay goes
+void bridge_order_restart(
+    struct bridge_order *s); // forgets all and builds it up anew, as far as a replay goes
 
 // Whether all that was heard of is applied and no question is open.
 bool bridge_order_complete(const struct bridge_order *s);

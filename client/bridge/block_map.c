@@ -17,7 +17,8 @@ static uint8_t with_copies(uint8_t byte, int tier, unsigned copies) {
     return (uint8_t)((byte & ~(3u << (2 * tier))) | copies << (2 * tier));
 }
 
-void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *options, const struct bridge_map_sink *sink) {
+void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *options,
+                     const struct bridge_map_sink *sink) {
     *m = (struct bridge_map){.options = *options, .sink = *sink};
     bridge_table_init(&m->spaces, options->secret);
 }
@@ -113,24 +114,26 @@ static int tier_of(struct bridge_map *m, const struct bridge_event *e) {
 }
 
 // The entry of this hash in the group, or in another indexed one.
-static bool find_anywhere(const struct bridge_map *m, const struct bridge_map_group *g, uint64_t hash,
-                          struct bridge_table_entry *place) {
+static bool find_anywhere(const struct bridge_map *m, const struct bridge_map_group *g,
+                          uint64_t hash, struct bridge_table_entry *place) {
     if (g->blocks && bridge_table_find(g->blocks, hash, place)) return true;
     for (size_t i = 0; i < BRIDGE_MAX_GROUPS; i++) {
         const struct bridge_map_group *other = &m->groups[i];
-        if (other != g && other->used && other->blocks && bridge_table_find(other->blocks, hash, place))
+        if (other != g && other->used && other->blocks &&
+            bridge_table_find(other->blocks, hash, place))
             return true;
     }
     return false;
 }
 
-static bool held_elsewhere(const struct bridge_map *m, const struct bridge_map_group *g, uint64_t hash,
-                           int tier) {
+static bool held_elsewhere(const struct bridge_map *m, const struct bridge_map_group *g,
+                           uint64_t hash, int tier) {
     for (size_t i = 0; i < BRIDGE_MAX_GROUPS; i++) {
         const struct bridge_map_group *other = &m->groups[i];
         struct bridge_table_entry place;
         if (other == g || !other->used || !other->blocks) continue;
-        if (bridge_table_find(other->blocks, hash, &place) && copies_in(*place.byte, tier)) return true;
+        if (bridge_table_find(other->blocks, hash, &place) && copies_in(*place.byte, tier))
+            return true;
     }
     return false;
 }
@@ -161,7 +164,8 @@ static uint64_t read_keys(struct bridge_msgpack *s, const struct bridge_event *e
     uint64_t x = 0;
     bool lora = false;
     bridge_msgpack_next(s, &list);
-    if (list.kind == BRIDGE_MSGPACK_STR || list.kind == BRIDGE_MSGPACK_BIN) return mix_key(0, &list, 0);
+    if (list.kind == BRIDGE_MSGPACK_STR || list.kind == BRIDGE_MSGPACK_BIN)
+        return mix_key(0, &list, 0);
     if (list.kind == BRIDGE_MSGPACK_MAP)
         for (uint32_t i = 0; i < 2 * list.n; i++)
             bridge_msgpack_skip(s);
@@ -174,7 +178,8 @@ static uint64_t read_keys(struct bridge_msgpack *s, const struct bridge_event *e
             uint32_t n = key.n;
             struct bridge_msgpack_value first_of = {.kind = BRIDGE_MSGPACK_NIL};
             if (n) bridge_msgpack_next(s, &first_of);
-            if (n > 1 && (first_of.kind == BRIDGE_MSGPACK_STR || first_of.kind == BRIDGE_MSGPACK_BIN)) {
+            if (n > 1 &&
+                (first_of.kind == BRIDGE_MSGPACK_STR || first_of.kind == BRIDGE_MSGPACK_BIN)) {
                 bridge_msgpack_next(s, &offset);
                 if (offset.kind == BRIDGE_MSGPACK_INT) at = offset.number;
             }
@@ -196,9 +201,11 @@ static uint64_t read_keys(struct bridge_msgpack *s, const struct bridge_event *e
                 continue;
             }
         }
-        if (key.kind == BRIDGE_MSGPACK_STR || key.kind == BRIDGE_MSGPACK_BIN) x = mix_key(x, &key, at);
+        if (key.kind == BRIDGE_MSGPACK_STR || key.kind == BRIDGE_MSGPACK_BIN)
+            x = mix_key(x, &key, at);
     }
-    if (held.kind == BRIDGE_MSGPACK_STR) *salt = (struct kvr_bytes){(const char *)held.bytes, held.n};
+    if (held.kind == BRIDGE_MSGPACK_STR)
+        *salt = (struct kvr_bytes){(const char *)held.bytes, held.n};
     return x;
 }
 
@@ -222,8 +229,8 @@ struct block_origin { // of a stored event's first block
     uint64_t space;  // what the namespace adds to seeds
 };
 
-static bool find_origin(struct bridge_map *m, const struct bridge_map_group *g, const struct bridge_event *e,
-                        struct block_origin *o) {
+static bool find_origin(struct bridge_map *m, const struct bridge_map_group *g,
+                        const struct bridge_event *e, struct block_origin *o) {
     struct bridge_table_entry place;
     *o = (struct block_origin){.has_parent = e->has_parent};
     if (e->has_parent) {
@@ -236,7 +243,8 @@ static bool find_origin(struct bridge_map *m, const struct bridge_map_group *g, 
     return true;
 }
 
-static void hash_blocks(struct bridge_map *m, const struct bridge_event *e, struct block_origin *o) {
+static void hash_blocks(struct bridge_map *m, const struct bridge_event *e,
+                        struct block_origin *o) {
     struct bridge_msgpack extra = e->extra;
     uint64_t lora = lora_part(e), prefix = o->parent;
     for (size_t i = 0; i < e->n_hashes; i++) {
@@ -290,8 +298,8 @@ static void collapse(struct bridge_map *m) {
 }
 
 // Notes one more copy. The room for a new entry is there.
-static void note(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash, uint64_t prefix, int tier,
-                 uint64_t space) {
+static void note(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash, uint64_t prefix,
+                 int tier, uint64_t space) {
     struct bridge_table_entry place;
     if (!bridge_table_find(g->blocks, hash, &place)) {
         bool salted = space && bridge_table_reserve(&m->spaces, hash);
@@ -311,7 +319,8 @@ static void note(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash
     m->copies += tier == KVR_DEVICE;
 }
 
-static void store(struct bridge_map *m, struct bridge_map_group *g, const struct bridge_event *e, int tier) {
+static void store(struct bridge_map *m, struct bridge_map_group *g, const struct bridge_event *e,
+                  int tier) {
     struct block_origin o;
     struct bridge_table_entry place;
     if (e->block_size != m->options.block_size) {
@@ -354,7 +363,8 @@ static void store(struct bridge_map *m, struct bridge_map_group *g, const struct
 }
 
 // Blocks said to be in one more medium, without their tokens.
-static void place_again(struct bridge_map *m, struct bridge_map_group *g, const struct bridge_event *e, int tier) {
+static void place_again(struct bridge_map *m, struct bridge_map_group *g,
+                        const struct bridge_event *e, int tier) {
     for (size_t i = 0; i < e->n_hashes; i++) {
         struct bridge_table_entry place;
         uint64_t hash = e->hashes[i], prefix, parent, space = 0;
@@ -364,7 +374,8 @@ static void place_again(struct bridge_map *m, struct bridge_map_group *g, const 
             continue;
         }
         prefix = *place.value;
-        if ((*place.byte & SALTED) && bridge_table_find(&m->spaces, hash, &place)) space = *place.value;
+        if ((*place.byte & SALTED) && bridge_table_find(&m->spaces, hash, &place))
+            space = *place.value;
         if (!bridge_table_reserve(g->blocks, hash) ||
             !m->sink.parent(m->sink.ctx, prefix, &parent, &has_parent) ||
             m->sink.stored(m->sink.ctx, (enum kvr_tier)tier, has_parent ? &parent : NULL, &prefix,
@@ -380,7 +391,8 @@ static void place_again(struct bridge_map *m, struct bridge_map_group *g, const 
 
 // ---- Removals ------------------------------------------------------------------------------------
 
-static void take_away(struct bridge_map *m, struct bridge_map_group *g, const struct bridge_event *e, int tier) {
+static void take_away(struct bridge_map *m, struct bridge_map_group *g,
+                      const struct bridge_event *e, int tier) {
     for (size_t i = 0; i < e->n_hashes; i++) {
         struct bridge_table_entry place;
         uint64_t hash = e->hashes[i];

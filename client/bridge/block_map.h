@@ -47,8 +47,8 @@
 
 #include <kvroute/client.h>
 
-#include "event_decode.h"
 #include "block_table.h"
+#include "event_decode.h"
 
 enum { BRIDGE_MAX_GROUPS = 16 }; // more than any model has of indexed ones; others are left out
 
@@ -86,8 +86,8 @@ struct bridge_map_stats {
 
 struct bridge_map_group {
     uint32_t number;
-    bool used, known, indexed; // known: the kind was said
-    struct bridge_table *blocks;      // NULL: none yet
+    bool used, known, indexed;   // known: the kind was said
+    struct bridge_table *blocks; // NULL: none yet
 };
 
 struct bridge_map {
@@ -95,16 +95,18 @@ struct bridge_map {
     struct bridge_map_sink sink;
     struct bridge_map_group groups[BRIDGE_MAX_GROUPS];
     struct bridge_table spaces; // engine's hash → what the namespace adds to the seed
-    size_t copies;       // in the device tier, counted
-    uint64_t *prefixes;  // of the event at hand
+    size_t copies;              // in the device tier, counted
+    uint64_t *prefixes;         // of the event at hand
     size_t cap_prefixes;
     struct bridge_map_stats stats;
 };
 
-void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *options, const struct bridge_map_sink *sink);
+void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *options,
+                     const struct bridge_map_sink *sink);
 void bridge_map_free(struct bridge_map *m);
 
-void bridge_map_event(struct bridge_map *m, const struct bridge_event *e); // STORED, REMOVED or CLEARED
+void bridge_map_event(struct bridge_map *m,
+                      const struct bridge_event *e); // STORED, REMOVED or CLEARED
 // Forgets everything, kinds of groups too: another life of the engine. The sink hears CLEARED.
 void bridge_map_reset(struct bridge_map *m);
 // Whether more blocks are held in the device tier than the engine can have.

@@ -38,7 +38,8 @@ void bridge_table_free(struct bridge_table *t) {
     bridge_table_init(t, t->secret);
 }
 
-bool bridge_table_find(const struct bridge_table *t, uint64_t key, struct bridge_table_entry *place) {
+bool bridge_table_find(const struct bridge_table *t, uint64_t key,
+                       struct bridge_table_entry *place) {
     uint64_t mixed = mix(t, key);
     const struct bridge_table_segment *s = &t->segments[mixed >> 56];
     if (!s->used) return false;
@@ -69,8 +70,8 @@ bool bridge_table_reserve(struct bridge_table *t, uint64_t key) {
     uint32_t size = old.size < FIRST_SIZE ? FIRST_SIZE : old.size + old.size / 10 + 1;
     uint64_t *piece = malloc((size_t)size * WIDTH);
     if (!piece) return false;
-    *s =
-        (struct bridge_table_segment){piece, piece + size, (uint8_t *)(piece + 2 * (size_t)size), size, 0};
+    *s = (struct bridge_table_segment){piece, piece + size, (uint8_t *)(piece + 2 * (size_t)size),
+                                       size, 0};
     memset(s->bytes, 0, size);
     for (uint32_t i = 0; i < old.size; i++)
         if (old.bytes[i]) put(s, mix(t, old.keys[i]), old.keys[i], old.values[i], old.bytes[i]);
@@ -106,7 +107,8 @@ void bridge_table_remove(struct bridge_table *t, uint64_t key) {
 }
 
 void bridge_table_each(const struct bridge_table *t,
-                void (*each)(void *ctx, uint64_t key, uint64_t value, uint8_t *byte), void *ctx) {
+                       void (*each)(void *ctx, uint64_t key, uint64_t value, uint8_t *byte),
+                       void *ctx) {
     for (size_t k = 0; k < BRIDGE_TABLE_SEGMENTS; k++) {
         const struct bridge_table_segment *s = &t->segments[k];
         for (uint32_t i = 0; i < s->size; i++)

@@ -37,7 +37,8 @@ struct bridge_table_entry { // of an entry; until the table is changed
 void bridge_table_init(struct bridge_table *t, uint64_t secret);
 void bridge_table_free(struct bridge_table *t); // and empty again
 // False: not here.
-bool bridge_table_find(const struct bridge_table *t, uint64_t key, struct bridge_table_entry *place);
+bool bridge_table_find(const struct bridge_table *t, uint64_t key,
+                       struct bridge_table_entry *place);
 // Takes the memory for one more. False: there is none.
 bool bridge_table_reserve(struct bridge_table *t, uint64_t key);
 // The key isn't here, there is room for it, byte isn't 0.
@@ -46,6 +47,7 @@ void bridge_table_remove(struct bridge_table *t, uint64_t key); // it is here
 
 // Calls each(ctx, key, value, byte) for all, in no order. Nothing may be changed meanwhile but the byte.
 void bridge_table_each(const struct bridge_table *t,
-                void (*each)(void *ctx, uint64_t key, uint64_t value, uint8_t *byte), void *ctx);
+                       void (*each)(void *ctx, uint64_t key, uint64_t value, uint8_t *byte),
+                       void *ctx);
 
 #endif

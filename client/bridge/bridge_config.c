@@ -40,47 +40,55 @@ const char bridge_config_usage[] =
     "  gaps HOW         clear (default) or keep what is known when events are lost for good\n"
     "  copies HOW       count (default) or set, see docs/bridge.md\n";
 
+#define BRIDGE_AT(field) KVR_SETTING_AT(bridge_config, field)
+#define ENGINE_AT(field) KVR_SETTING_AT(bridge_engine_config, field)
+
 static const struct kvr_setting bridge_settings[] = {
-    {"redis", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_config, redis)},
-    {"pool", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_config, pool)},
-    {"create", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_config, create)},
-    {"listen", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_config, listen)},
-    {"ttl", KVR_SETTING_I64, KVR_SETTING_AT(bridge_config, ttl), NULL, (int64_t)1 << 40, 0},
-    {"exit", KVR_SETTING_CHOICE, KVR_SETTING_AT(bridge_config, exit), "drain remove leave"},
-    {"debug", KVR_SETTING_YES, KVR_SETTING_AT(bridge_config, debug), "no yes"},
+    {"redis", KVR_SETTING_TEXT, BRIDGE_AT(redis), NULL, 0, 0},
+    {"pool", KVR_SETTING_TEXT, BRIDGE_AT(pool), NULL, 0, 0},
+    {"create", KVR_SETTING_TEXT, BRIDGE_AT(create), NULL, 0, 0},
+    {"listen", KVR_SETTING_TEXT, BRIDGE_AT(listen), NULL, 0, 0},
+    {"ttl", KVR_SETTING_I64, BRIDGE_AT(ttl), NULL, (int64_t)1 << 40, 0},
+    {"exit", KVR_SETTING_CHOICE, BRIDGE_AT(exit), "drain remove leave", 0, 0},
+    {"debug", KVR_SETTING_YES, BRIDGE_AT(debug), "no yes", 0, 0},
 };
 
 static const struct kvr_setting engine_settings[] = {
-    {"http", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, http)},
-    {"address", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, address)},
-    {"health", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, health)},
-    {"events", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, events)},
-    {"replay", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, replay)},
-    {"topic", KVR_SETTING_TEXT, KVR_SETTING_AT(bridge_engine_config, topic)},
-    {"mode", KVR_SETTING_YES, KVR_SETTING_AT(bridge_engine_config, bind), "connect bind"},
-    {"kind", KVR_SETTING_CHOICE, KVR_SETTING_AT(bridge_engine_config, kind), "vllm sglang other"},
-    {"ranks", KVR_SETTING_U32, KVR_SETTING_AT(bridge_engine_config, ranks), NULL, 1024, 0},
-    {"block_size", KVR_SETTING_U32, KVR_SETTING_AT(bridge_engine_config, block_size), NULL, 4096, 0},
-    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, capacity), NULL, (int64_t)1 << 40, 0},
-    {"audit", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, audit), NULL, (int64_t)1 << 40, 0},
-    {"down", KVR_SETTING_CHOICE, KVR_SETTING_AT(bridge_engine_config, down), "expire drain remove"},
-    {"gaps", KVR_SETTING_YES, KVR_SETTING_AT(bridge_engine_config, keep), "clear keep"},
-    {"copies", KVR_SETTING_YES, KVR_SETTING_AT(bridge_engine_config, set), "count set"},
+    {"http", KVR_SETTING_TEXT, ENGINE_AT(http), NULL, 0, 0},
+    {"address", KVR_SETTING_TEXT, ENGINE_AT(address), NULL, 0, 0},
+    {"health", KVR_SETTING_TEXT, ENGINE_AT(health), NULL, 0, 0},
+    {"events", KVR_SETTING_TEXT, ENGINE_AT(events), NULL, 0, 0},
+    {"replay", KVR_SETTING_TEXT, ENGINE_AT(replay), NULL, 0, 0},
+    {"topic", KVR_SETTING_TEXT, ENGINE_AT(topic), NULL, 0, 0},
+    {"mode", KVR_SETTING_YES, ENGINE_AT(bind), "connect bind", 0, 0},
+    {"kind", KVR_SETTING_CHOICE, ENGINE_AT(kind), "vllm sglang other", 0, 0},
+    {"ranks", KVR_SETTING_U32, ENGINE_AT(ranks), NULL, 1024, 0},
+    {"block_size", KVR_SETTING_U32, KVR_SETTING_AT(bridge_engine_config, block_size), NULL, 4096,
+     0},
+    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, capacity), NULL,
+     (int64_t)1 << 40, 0},
+    {"audit", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, audit), NULL, (int64_t)1 << 40,
+     0},
+    {"down", KVR_SETTING_CHOICE, ENGINE_AT(down), "expire drain remove", 0, 0},
+    {"gaps", KVR_SETTING_YES, ENGINE_AT(keep), "clear keep", 0, 0},
+    {"copies", KVR_SETTING_YES, ENGINE_AT(set), "count set", 0, 0},
 };
 
 static bool set_bridge(struct bridge_config *c, const char *name, const char *value,
                        struct kvr_config_error *e) {
-    return kvr_config_set(c, bridge_settings, sizeof bridge_settings / sizeof *bridge_settings, name, value, e);
+    return kvr_config_set(c, bridge_settings, sizeof bridge_settings / sizeof *bridge_settings,
+                          name, value, e);
 }
 
 static bool set_engine(struct bridge_engine_config *g, const char *name, const char *value,
                        struct kvr_config_error *e) {
-    return kvr_config_set(g, engine_settings, sizeof engine_settings / sizeof *engine_settings, name, value, e);
+    return kvr_config_set(g, engine_settings, sizeof engine_settings / sizeof *engine_settings,
+                          name, value, e);
 }
 
 // The engine of that name, made if it isn't there.
 static struct bridge_engine_config *engine_named(struct bridge_config *c, const char *name,
-                                          struct kvr_config_error *e) {
+                                                 struct kvr_config_error *e) {
     for (size_t i = 0; i < c->n_engines; i++)
         if (strcmp(c->engines[i].name, name) == 0) return &c->engines[i];
     struct bridge_engine_config *all = realloc(c->engines, (c->n_engines + 1) * sizeof *all);
@@ -101,10 +109,11 @@ static struct bridge_engine_config *engine_named(struct bridge_config *c, const 
 }
 
 static bool on_setting(void *ctx, const char *section, const char *name, const char *value,
-                    struct kvr_config_error *e) {
+                       struct kvr_config_error *e) {
     struct bridge_config *c = ctx;
     if (strcmp(section, "bridge") == 0) return !name || set_bridge(c, name, value, e);
-    if (strncmp(section, "engine ", 7) != 0) return kvr_config_fail(e, "no section [%.60s]", section);
+    if (strncmp(section, "engine ", 7) != 0)
+        return kvr_config_fail(e, "no section [%.60s]", section);
     struct bridge_engine_config *g = engine_named(c, section + 7 + strspn(section + 7, " \t"), e);
     return g && (!name || set_engine(g, name, value, e));
 }
@@ -124,7 +133,7 @@ static bool check(const struct bridge_config *c, struct kvr_config_error *e) {
 }
 
 bool bridge_config_read(struct bridge_config *c, int argc, char **argv, bool *help, char *error,
-                 size_t error_size) {
+                        size_t error_size) {
     static const char *const kinds[] = {"engine", NULL};
     struct kvr_config_error e = {error, error_size};
     *c = (struct bridge_config){.redis = "redis://127.0.0.1:6379", .pool = "kvroute", .ttl = 15000};

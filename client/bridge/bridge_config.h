@@ -32,14 +32,14 @@ struct bridge_engine_config {
     char health[128];  // path; /health
     char events[256], replay[256], topic[256];
     enum bridge_engine_kind kind;
-    enum bridge_on_down down;   // what becomes of the worker when the engine doesn't answer
-    bool bind;           // the subscription binds and the engine connects
-    bool keep;           // what is known stays when batches are lost for good
-    bool set;            // copies aren't counted; always so for SGLang
-    uint32_t ranks;      // 0: asked of the engine
-    uint32_t block_size; // 0: asked of the engine, or the pool's
-    int64_t capacity;    // blocks a rank, of the pool's size; 0: asked of the engine
-    int64_t audit;       // ms between two looks at the engine's last batch; 0: 10,000
+    enum bridge_on_down down; // what becomes of the worker when the engine doesn't answer
+    bool bind;                // the subscription binds and the engine connects
+    bool keep;                // what is known stays when batches are lost for good
+    bool set;                 // copies aren't counted; always so for SGLang
+    uint32_t ranks;           // 0: asked of the engine
+    uint32_t block_size;      // 0: asked of the engine, or the pool's
+    int64_t capacity;         // blocks a rank, of the pool's size; 0: asked of the engine
+    int64_t audit;            // ms between two looks at the engine's last batch; 0: 10,000
 };
 
 struct bridge_config {
@@ -55,7 +55,7 @@ struct bridge_config {
 // False with a reason: a word that isn't known, a value out of range, a file that can't be read. `help`:
 // it was asked for.
 bool bridge_config_read(struct bridge_config *c, int argc, char **argv, bool *help, char *error,
-                 size_t error_size);
+                        size_t error_size);
 void bridge_config_free(struct bridge_config *c);
 extern const char bridge_config_usage[];
 

@@ -8,7 +8,9 @@
 #include "client/common/clock.h"
 #include "client/common/log.h"
 
-enum { MAX_UNHEARD = 3 }; // times that an engine is asked what it is before it is registered without an answer
+enum {
+    MAX_UNHEARD = 3
+}; // times that an engine is asked what it is before it is registered without an answer
 
 // ---- Ranks ---------------------------------------------------------------------------------------
 
@@ -42,7 +44,7 @@ static void on_registered(void *ctx, const struct kvr_result *r) {
         g->registered = true;
     } else if (r->code != KVR_CODE_CLOSED) {
         kvr_log_line(KVR_LOG_WARNING, "%s can't be registered: %s %s", g->config->name,
-                       kvr_code_name(r->code), r->message);
+                     kvr_code_name(r->code), r->message);
     }
 }
 
@@ -82,11 +84,12 @@ void bridge_engine_update(struct bridge_engine *g) {
     if (!a->block_size) return;
     bool contradicts = g->block_size && g->block_size != a->block_size;
     if (contradicts && !g->refused) {
-        kvr_log_line(KVR_LOG_ERROR,
-               "%s is refused: its blocks have %" PRIu32 " tokens, those of pool %s have %" PRIu32
-               ". Start the engine with that block size, or use a pool created with BLOCKSIZE "
-               "%" PRIu32,
-               g->config->name, g->block_size, a->config->pool, a->block_size, g->block_size);
+        kvr_log_line(
+            KVR_LOG_ERROR,
+            "%s is refused: its blocks have %" PRIu32 " tokens, those of pool %s have %" PRIu32
+            ". Start the engine with that block size, or use a pool created with BLOCKSIZE "
+            "%" PRIu32,
+            g->config->name, g->block_size, a->config->pool, a->block_size, g->block_size);
         stop_ranks(g);
     }
     g->refused = contradicts;
@@ -98,7 +101,7 @@ static void on_taken_out(void *ctx, const struct kvr_result *r) {
     struct bridge_engine *g = ctx;
     if (r->code == KVR_CODE_OK || r->code == KVR_CODE_CLOSED) return;
     kvr_log_line(KVR_LOG_WARNING, "%s can't be taken out: %s %s", g->config->name,
-                   kvr_code_name(r->code), r->message);
+                 kvr_code_name(r->code), r->message);
     g->taken_out = false; // again at the next check
 }
 
@@ -123,7 +126,7 @@ static void on_health(void *ctx, bool up) {
     g->failures += !up;
     if (up != g->up)
         kvr_log_line(up ? KVR_LOG_INFO : KVR_LOG_WARNING, "%s %s", g->config->name,
-                       up ? "is up" : "doesn't answer");
+                     up ? "is up" : "doesn't answer");
     if (!up) g->informed = false; // it may come back as another
     g->up = up;
     if (!up) {
@@ -150,7 +153,7 @@ static void on_learned(void *ctx, const struct bridge_probe_facts *facts) {
     if (ranks > KVR_MAX_RANKS) ranks = KVR_MAX_RANKS;
     if (!g->config->ranks && ranks && g->wanted && ranks != g->wanted) {
         kvr_log_line(KVR_LOG_WARNING, "%s had %" PRIu32 " ranks, now %" PRIu32, g->config->name,
-                       g->wanted, ranks);
+                     g->wanted, ranks);
         stop_ranks(g);
         g->wanted = ranks;
     }
@@ -172,7 +175,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         renew(g);
 }
 
-struct bridge_engine *bridge_engine_new(const struct bridge_context *context, const struct bridge_engine_config *config) {
+struct bridge_engine *bridge_engine_new(const struct bridge_context *context,
+                                        const struct bridge_engine_config *config) {
     char error[200] = "no memory";
     struct bridge_engine *g = calloc(1, sizeof *g);
     if (!g) return NULL;
@@ -184,8 +188,8 @@ struct bridge_engine *bridge_engine_new(const struct bridge_context *context, co
     g->tick = event_new(context->base, -1, 0, on_tick, g);
     struct bridge_probe_port port = {g, on_health, on_learned};
     if (*config->http)
-        g->probe =
-            bridge_probe_new(context->base, config->http, config->probe, &port, error, sizeof error);
+        g->probe = bridge_probe_new(context->base, config->http, config->health, &port, error,
+                                    sizeof error);
     if (!g->tick || (*config->http && !g->probe)) {
         kvr_log_line(KVR_LOG_ERROR, "%s: %s", config->name, error);
         bridge_engine_free(g);

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <zmq.h>
 
-#include "client/common/log.h"
 #include "bridge_metrics.h"
+#include "client/common/log.h"
 
 enum { LOOK_MS = 10000, LOOK_SOON_MS = 500, LEAVE_MS = 3000 };
 
@@ -44,20 +44,20 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     struct timeval t = bridge_timeval(size ? LOOK_MS : LOOK_SOON_MS);
     event_add(p->look, &t);
     if (r->code != p->complained && r->code != KVR_CODE_OK)
-        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool, kvr_code_name(r->code),
-                 r->message);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool,
+                     kvr_code_name(r->code), r->message);
     p->complained = r->code;
     if (!size) return;
     if (a->block_size && a->block_size != size) {
         kvr_log_line(KVR_LOG_ERROR, "pool %s had blocks of %u tokens, now of %lld: leaving",
-                 p->bridge.config.pool, (unsigned)a->block_size, (long long)size);
+                     p->bridge.config.pool, (unsigned)a->block_size, (long long)size);
         p->exit_code = 1;
         event_base_loopbreak(a->base);
         return;
     }
     if (!a->block_size)
         kvr_log_line(KVR_LOG_INFO, "pool %s: blocks of %lld tokens", p->bridge.config.pool,
-                 (long long)size);
+                     (long long)size);
     a->block_size = (uint32_t)size;
     update_engines(p);
 }
@@ -128,8 +128,9 @@ static bool open_all(struct bridge_program *p) {
     }
     zmq_ctx_set(a->zmq, ZMQ_MAX_SOCKETS, 65535 / 4);
     struct kvr_loop loop = kvr_libevent(a->base);
-    struct kvr_client_options o = {
-        .create = *b->config.create ? b->config.create : NULL, .log = kvr_log_client, .loop = &loop};
+    struct kvr_client_options o = {.create = *b->config.create ? b->config.create : NULL,
+                                   .log = kvr_log_client,
+                                   .loop = &loop};
     a->client = kvr_client_open(b->config.redis, b->config.pool, &o, error, sizeof error);
     if (a->client && *b->config.listen) {
         b->metrics = bridge_metrics_new(b, b->config.listen, error, sizeof error);

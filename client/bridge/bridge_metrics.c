@@ -22,8 +22,8 @@ struct rank_numbers {
     struct bridge_map_stats map;
     struct bridge_feed_stats feed;
     struct kvr_publisher_stats publisher;
-    uint64_t connected, in_order, settled, blocks, bridge_map_bytes, waiting, bad_events, unknown_events,
-        other_rank;
+    uint64_t connected, in_order, settled, blocks, bridge_map_bytes, waiting, bad_events,
+        unknown_events, other_rank;
 };
 
 #define NUMBER(field) offsetof(struct rank_numbers, field)
@@ -38,7 +38,8 @@ static const struct {
     {"settled", "whether the pool has acknowledged all", KVR_PROM_GAUGE, NUMBER(settled)},
     {"blocks", "engine blocks known", KVR_PROM_GAUGE, NUMBER(blocks)},
     {"map_bytes", "memory of the mapping", KVR_PROM_GAUGE, NUMBER(bridge_map_bytes)},
-    {"publisher_bytes", "memory of what is published", KVR_PROM_GAUGE, NUMBER(publisher.memory_bytes)},
+    {"publisher_bytes", "memory of what is published", KVR_PROM_GAUGE,
+     NUMBER(publisher.memory_bytes)},
     {"waiting_batches", "batches that wait for an earlier one", KVR_PROM_GAUGE, NUMBER(waiting)},
     {"live_batches", "batches received live", KVR_PROM_COUNTER, NUMBER(order.live)},
     {"replayed_batches", "batches received in replays", KVR_PROM_COUNTER, NUMBER(order.replayed)},
@@ -63,13 +64,16 @@ static const struct {
     {"cleared", "times the engine cleared its cache", KVR_PROM_COUNTER, NUMBER(map.cleared)},
     {"orphan_blocks", "blocks under an unknown parent", KVR_PROM_COUNTER, NUMBER(map.orphans)},
     {"wrong_size_blocks", "blocks of another size", KVR_PROM_COUNTER, NUMBER(map.wrong_size)},
-    {"other_group_events", "events of groups not indexed", KVR_PROM_COUNTER, NUMBER(map.other_groups)},
-    {"other_medium_events", "events of media not indexed", KVR_PROM_COUNTER, NUMBER(map.other_media)},
+    {"other_group_events", "events of groups not indexed", KVR_PROM_COUNTER,
+     NUMBER(map.other_groups)},
+    {"other_medium_events", "events of media not indexed", KVR_PROM_COUNTER,
+     NUMBER(map.other_media)},
     {"placeholder_blocks", "blocks in one more medium", KVR_PROM_COUNTER, NUMBER(map.placeholders)},
     {"unknown_blocks", "removals of unknown blocks", KVR_PROM_COUNTER, NUMBER(map.unknown)},
     {"refused_blocks", "blocks there was no room for", KVR_PROM_COUNTER, NUMBER(map.refused)},
     {"collapses", "times copies were counted anew", KVR_PROM_COUNTER, NUMBER(map.collapsed)},
-    {"published_events", "events acknowledged by the pool", KVR_PROM_COUNTER, NUMBER(publisher.events)},
+    {"published_events", "events acknowledged by the pool", KVR_PROM_COUNTER,
+     NUMBER(publisher.events)},
     {"published_blocks", "blocks in these", KVR_PROM_COUNTER, NUMBER(publisher.event_blocks)},
     {"pool_gaps", "answers GAP of the pool", KVR_PROM_COUNTER, NUMBER(publisher.gaps)},
     {"resent_events", "events sent to the pool again", KVR_PROM_COUNTER, NUMBER(publisher.resent)},
@@ -97,7 +101,8 @@ static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
 static void put_engines(const struct bridge *b, struct kvr_prom *p) {
     static const char *const names[] = {"up", "registered", "refused", "capacity_blocks"};
     for (unsigned k = 0; k < 4; k++) {
-        kvr_prom_family(p, names[k], KVR_PROM_GAUGE, k < 3 ? "of an engine" : "a rank has; 0: unknown");
+        kvr_prom_family(p, names[k], KVR_PROM_GAUGE,
+                        k < 3 ? "of an engine" : "a rank has; 0: unknown");
         for (size_t i = 0; i < b->config.n_engines; i++) {
             const struct bridge_engine *g = b->engines[i];
             if (!g) continue;
@@ -168,13 +173,13 @@ static void on_health(struct evhttp_request *r, void *arg) {
     if (out && !good) evbuffer_add_printf(out, "%s\n", b->leaving ? "leaving" : "no pool");
     for (size_t i = 0; out && i < b->config.n_engines; i++) {
         const struct bridge_engine *g = b->engines[i];
-        const char *what = !g                     ? "can't be opened"
-                           : g->refused           ? "refused"
-                           : !g->up               ? "doesn't answer"
-                           : !g->registered       ? "isn't registered"
+        const char *what = !g                            ? "can't be opened"
+                           : g->refused                  ? "refused"
+                           : !g->up                      ? "doesn't answer"
+                           : !g->registered              ? "isn't registered"
                            : !bridge_engine_connected(g) ? "isn't connected"
                            : bridge_engine_settled(g)    ? NULL
-                                                  : "is catching up";
+                                                         : "is catching up";
         good = good && g && !g->refused;
         evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, what ? what : "ok");
     }
@@ -182,7 +187,7 @@ static void on_health(struct evhttp_request *r, void *arg) {
 }
 
 struct bridge_metrics *bridge_metrics_new(const struct bridge *b, const char *listen, char *error,
-                            size_t error_size) {
+                                          size_t error_size) {
     char host[128];
     const char *colon = strrchr(listen, ':');
     unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;

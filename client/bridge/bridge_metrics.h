@@ -18,7 +18,7 @@ struct bridge {
 
 // Listens at ADDRESS:PORT. NULL with a reason.
 struct bridge_metrics *bridge_metrics_new(const struct bridge *b, const char *listen, char *error,
-                            size_t error_size);
+                                          size_t error_size);
 void bridge_metrics_free(struct bridge_metrics *m);
 
 #endif

@@ -37,10 +37,9 @@ static void warn_of_size(struct bridge_rank *r) {
     if (r->warned_size || !r->map.stats.wrong_size) return;
     r->warned_size = true;
     kvr_log_line(KVR_LOG_ERROR,
-                           "%s:%" PRIu32 ": its blocks have %" PRIu32
-                           " tokens, the pool's have %" PRIu32 "; they are left out",
-                           r->config->name, r->number, r->map.stats.seen_size,
-                           r->context->block_size);
+                 "%s:%" PRIu32 ": its blocks have %" PRIu32 " tokens, the pool's have %" PRIu32
+                 "; they are left out",
+                 r->config->name, r->number, r->map.stats.seen_size, r->context->block_size);
 }
 
 // A batch may name a rank. Where engines are spread over machines it is counted over all of them, and
@@ -52,9 +51,9 @@ static void warn_of_rank(struct bridge_rank *r, const struct bridge_batch *b) {
     if (r->warned_rank) return;
     r->warned_rank = true;
     kvr_log_line(KVR_LOG_WARNING,
-                           "%s:%" PRIu32 ": its batches call it rank %" PRIu32
-                           "; if that isn't as it should be, look at the endpoints",
-                           r->config->name, r->number, b->rank);
+                 "%s:%" PRIu32 ": its batches call it rank %" PRIu32
+                 "; if that isn't as it should be, look at the endpoints",
+                 r->config->name, r->number, b->rank);
 }
 
 static bool apply(void *ctx, const void *payload, size_t n) {
@@ -65,7 +64,8 @@ static bool apply(void *ctx, const void *payload, size_t n) {
     if (!bridge_decode_batch(payload, n, &b)) return false;
     warn_of_rank(r, &b);
     while (bridge_decode_event(d, &b, &e) != BRIDGE_EVENT_END) {
-        if (e.type == BRIDGE_EVENT_STORED || e.type == BRIDGE_EVENT_REMOVED || e.type == BRIDGE_EVENT_CLEARED)
+        if (e.type == BRIDGE_EVENT_STORED || e.type == BRIDGE_EVENT_REMOVED ||
+            e.type == BRIDGE_EVENT_CLEARED)
             bridge_map_event(&r->map, &e);
         else if (e.type == BRIDGE_EVENT_UNKNOWN)
             r->unknown_events++;
@@ -111,16 +111,14 @@ static int64_t order_now(void *ctx) {
 
 static void note(void *ctx, const char *line) {
     struct bridge_rank *r = ctx;
-    kvr_log_line(KVR_LOG_WARNING, "%s:%" PRIu32 ": %s", r->config->name,
-                           r->number, line);
+    kvr_log_line(KVR_LOG_WARNING, "%s:%" PRIu32 ": %s", r->config->name, r->number, line);
 }
 
 // ---- From the sockets to the order --------------------------------------------------------------
 
 static void on_connected(void *ctx) {
     struct bridge_rank *r = ctx;
-    kvr_log_line(KVR_LOG_INFO, "%s:%" PRIu32 ": connected", r->config->name,
-                           r->number);
+    kvr_log_line(KVR_LOG_INFO, "%s:%" PRIu32 ": connected", r->config->name, r->number);
     r->connected(r->engine);
     bridge_order_connected(&r->order);
 }
@@ -198,14 +196,16 @@ struct bridge_rank *bridge_rank_new(const struct bridge_context *context,
     r->number = number;
     r->rebuilt = kvr_clock_ms() - REBUILD_AFTER_MS;
     struct bridge_map_options mo = {.block_size = context->block_size,
-                             .as_set = config->set || config->kind == BRIDGE_ENGINE_SGLANG,
-                             .capacity = (size_t)config->capacity,
-                             .secret = context->secret};
-    struct bridge_order_options so = {.replay = *config->replay != 0, .keep = config->keep, .audit = config->audit};
+                                    .as_set = config->set || config->kind == BRIDGE_ENGINE_SGLANG,
+                                    .capacity = (size_t)config->capacity,
+                                    .secret = context->secret};
+    struct bridge_order_options so = {
+        .replay = *config->replay != 0, .keep = config->keep, .audit = config->audit};
     struct bridge_order_port sp = {r, apply, forget, request, cancel, wake, order_now, note};
     r->publisher = kvr_publisher_new(context->client, kvr_text(config->name), number,
                                      &(struct kvr_publisher_options){.ring_bytes = RING_BYTES});
-    struct bridge_map_sink sink = {r->publisher, sink_stored, sink_removed, sink_cleared, sink_parent};
+    struct bridge_map_sink sink = {r->publisher, sink_stored, sink_removed, sink_cleared,
+                                   sink_parent};
     bridge_map_init(&r->map, &mo, &sink);
     bridge_order_init(&r->order, &so, &sp);
     r->timer = event_new(context->base, -1, 0, on_timer, r);

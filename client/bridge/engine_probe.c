@@ -240,7 +240,8 @@ void bridge_probe_learn(struct bridge_probe *h, bool cache) {
 }
 
 struct bridge_probe *bridge_probe_new(struct event_base *base, const char *url, const char *path,
-                          const struct bridge_probe_port *port, char *error, size_t error_size) {
+                                      const struct bridge_probe_port *port, char *error,
+                                      size_t error_size) {
     struct bridge_probe *h = calloc(1, sizeof *h);
     if (h) h->uri = evhttp_uri_parse(url);
     const char *host = h && h->uri ? evhttp_uri_get_host(h->uri) : NULL;

@@ -32,7 +32,8 @@ struct bridge_probe_port {
 
 // NULL with a reason: the URL isn't one, or no memory.
 struct bridge_probe *bridge_probe_new(struct event_base *base, const char *url, const char *path,
-                          const struct bridge_probe_port *port, char *error, size_t error_size);
+                                      const struct bridge_probe_port *port, char *error,
+                                      size_t error_size);
 void bridge_probe_free(struct bridge_probe *h);
 void bridge_probe_check(struct bridge_probe *h); // unless one is under way
 // The same. cache: also of the size of the cache; that may be one more question.

@@ -39,10 +39,12 @@ size_t bridge_decoder_bytes(const struct bridge_decoder *d) {
 // ---- Batches -------------------------------------------------------------------------------------
 
 static bool is_key(const struct bridge_msgpack_value *v, const char *word) {
-    return v->kind == BRIDGE_MSGPACK_STR && bridge_text_is((struct kvr_bytes){(const char *)v->bytes, v->n}, word);
+    return v->kind == BRIDGE_MSGPACK_STR &&
+           bridge_text_is((struct kvr_bytes){(const char *)v->bytes, v->n}, word);
 }
 
-static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsigned field, unsigned *had) {
+static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsigned field,
+                        unsigned *had) {
     struct bridge_msgpack start = *s;
     struct bridge_msgpack_value v;
     bridge_msgpack_next(s, &v);
@@ -60,7 +62,8 @@ static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsign
     default:
         b->has_rank = v.kind == BRIDGE_MSGPACK_INT;
         b->rank = (uint32_t)v.number;
-        return v.kind == BRIDGE_MSGPACK_NIL || (b->has_rank && !v.negative && v.number <= UINT32_MAX);
+        return v.kind == BRIDGE_MSGPACK_NIL ||
+               (b->has_rank && !v.negative && v.number <= UINT32_MAX);
     }
 }
 
@@ -123,8 +126,8 @@ static const char *const field_names[FIELDS] = {
 
 // Where the fields stand in an event that is an array, the tag at 0; those after them are ignored.
 static const enum event_field stored_places[] = {F_TYPE,       F_HASHES,  F_PARENT, F_TOKENS,
-                                           F_BLOCK_SIZE, F_LORA_ID, F_MEDIUM, F_LORA_NAME,
-                                           F_EXTRA,      F_GROUP,   F_KIND};
+                                                 F_BLOCK_SIZE, F_LORA_ID, F_MEDIUM, F_LORA_NAME,
+                                                 F_EXTRA,      F_GROUP,   F_KIND};
 static const enum event_field removed_places[] = {F_TYPE, F_HASHES, F_MEDIUM, F_GROUP};
 
 // The values of an event's fields, found but not read yet: at NULL, it isn't there.
@@ -163,7 +166,9 @@ static bool read_hash(struct bridge_msgpack *s, uint64_t *hash) {
 
 static bool read_hashes(struct bridge_decoder *d, struct bridge_msgpack s, struct bridge_event *e) {
     struct bridge_msgpack_value v;
-    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) || v.n > BRIDGE_MAX_HASHES) return false;
+    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) ||
+        v.n > BRIDGE_MAX_HASHES)
+        return false;
     void *p = d->hashes;
     bool room = grow(d, &p, &d->cap_hashes, v.n, sizeof *d->hashes);
     d->hashes = p;
@@ -192,7 +197,9 @@ static bool read_token(struct bridge_msgpack *s, uint32_t *token) {
 
 static bool read_tokens(struct bridge_decoder *d, struct bridge_msgpack s, struct bridge_event *e) {
     struct bridge_msgpack_value v;
-    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) || v.n > BRIDGE_MAX_TOKENS) return false;
+    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) ||
+        v.n > BRIDGE_MAX_TOKENS)
+        return false;
     void *p = d->tokens;
     bool room = grow(d, &p, &d->cap_tokens, v.n, sizeof *d->tokens);
     d->tokens = p;
@@ -332,7 +339,8 @@ static bool read_parent(struct bridge_msgpack s, struct bridge_event *e) {
     return !e->has_parent || read_hash(&s, &e->parent);
 }
 
-static bool read_stored(struct bridge_decoder *d, const struct event_fields *f, struct bridge_event *e) {
+static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
+                        struct bridge_event *e) {
     bool has_size, good;
     good = f->at[F_TOKENS].at && f->at[F_BLOCK_SIZE].at && read_hashes(d, f->at[F_HASHES], e) &&
            read_parent(f->at[F_PARENT], e) && read_tokens(d, f->at[F_TOKENS], e) &&
@@ -350,7 +358,8 @@ static bool read_stored(struct bridge_decoder *d, const struct event_fields *f, 
     return !repeats(d, e);
 }
 
-static enum bridge_event_type read_event(struct bridge_decoder *d, const struct event_fields *f, struct bridge_event *e) {
+static enum bridge_event_type read_event(struct bridge_decoder *d, const struct event_fields *f,
+                                         struct bridge_event *e) {
     struct kvr_bytes type = {0};
     if (!f->at[F_TYPE].at || !read_string(f->at[F_TYPE], &type) || !type.p) return BRIDGE_EVENT_BAD;
     if (bridge_text_is(type, "AllBlocksCleared")) return BRIDGE_EVENT_CLEARED;
@@ -394,7 +403,8 @@ static void find_by_name(struct bridge_msgpack *s, uint32_t n, struct event_fiel
     }
 }
 
-enum bridge_event_type bridge_decode_event(struct bridge_decoder *d, struct bridge_batch *b, struct bridge_event *e) {
+enum bridge_event_type bridge_decode_event(struct bridge_decoder *d, struct bridge_batch *b,
+                                           struct bridge_event *e) {
     struct event_fields f = {0};
     struct bridge_msgpack_value v;
     *e = (struct bridge_event){0};

@@ -72,7 +72,8 @@ void bridge_decoder_free(struct bridge_decoder *d);
 size_t bridge_decoder_bytes(const struct bridge_decoder *d);
 
 bool bridge_decode_batch(const void *payload, size_t n, struct bridge_batch *b);
-enum bridge_event_type bridge_decode_event(struct bridge_decoder *d, struct bridge_batch *b, struct bridge_event *e);
+enum bridge_event_type bridge_decode_event(struct bridge_decoder *d, struct bridge_batch *b,
+                                           struct bridge_event *e);
 
 // Whether the kind of attention is one whose blocks make prefixes. Not said: it isn't known here.
 bool bridge_kind_indexed(struct kvr_bytes kind);

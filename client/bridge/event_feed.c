@@ -303,8 +303,10 @@ static bool open_sub(struct bridge_feed *f, const struct bridge_feed_options *o)
            (f->sub_event = watch(f, f->sub, on_sub));
 }
 
-struct bridge_feed *bridge_feed_new(void *zmq, struct event_base *base, const struct bridge_feed_options *options,
-                      const struct bridge_feed_port *port, char *error, size_t error_size) {
+struct bridge_feed *bridge_feed_new(void *zmq, struct event_base *base,
+                                    const struct bridge_feed_options *options,
+                                    const struct bridge_feed_port *port, char *error,
+                                    size_t error_size) {
     struct bridge_feed *f = calloc(1, sizeof *f);
     if (f) {
         f->port = *port;

@@ -42,8 +42,10 @@ struct bridge_feed_stats {
 };
 
 // NULL with a reason: an endpoint that isn't one or can't be bound, or no memory. Options are copied.
-struct bridge_feed *bridge_feed_new(void *zmq, struct event_base *base, const struct bridge_feed_options *options,
-                      const struct bridge_feed_port *port, char *error, size_t error_size);
+struct bridge_feed *bridge_feed_new(void *zmq, struct event_base *base,
+                                    const struct bridge_feed_options *options,
+                                    const struct bridge_feed_port *port, char *error,
+                                    size_t error_size);
 void bridge_feed_free(struct bridge_feed *f);
 void bridge_feed_request(struct bridge_feed *f, uint64_t from); // instead of one that is under way
 void bridge_feed_cancel(struct bridge_feed *f);

@@ -18,7 +18,8 @@ static bool take(struct bridge_msgpack *s, unsigned width, uint64_t *x) {
     return true;
 }
 
-static bool take_bytes(struct bridge_msgpack *s, struct bridge_msgpack_value *v, enum bridge_msgpack_kind kind, uint64_t n) {
+static bool take_bytes(struct bridge_msgpack *s, struct bridge_msgpack_value *v,
+                       enum bridge_msgpack_kind kind, uint64_t n) {
     if ((uint64_t)(s->end - s->at) < n) return false;
     v->kind = kind;
     v->bytes = s->at;
@@ -28,7 +29,8 @@ static bool take_bytes(struct bridge_msgpack *s, struct bridge_msgpack_value *v,
 }
 
 // Every element takes a byte at least, every pair two.
-static bool take_container(struct bridge_msgpack *s, struct bridge_msgpack_value *v, enum bridge_msgpack_kind kind, uint64_t n) {
+static bool take_container(struct bridge_msgpack *s, struct bridge_msgpack_value *v,
+                           enum bridge_msgpack_kind kind, uint64_t n) {
     uint64_t left = (uint64_t)(s->end - s->at);
     if (n > (kind == BRIDGE_MSGPACK_MAP ? left / 2 : left)) return false;
     v->kind = kind;
@@ -36,7 +38,8 @@ static bool take_container(struct bridge_msgpack *s, struct bridge_msgpack_value
     return true;
 }
 
-static bool take_int(struct bridge_msgpack *s, struct bridge_msgpack_value *v, unsigned width, bool is_signed) {
+static bool take_int(struct bridge_msgpack *s, struct bridge_msgpack_value *v, unsigned width,
+                     bool is_signed) {
     if (!take(s, width, &v->number)) return false;
     v->kind = BRIDGE_MSGPACK_INT;
     v->negative = is_signed && v->number >> (8 * width - 1);
@@ -59,11 +62,14 @@ static bool take_float(struct bridge_msgpack *s, struct bridge_msgpack_value *v,
     return true;
 }
 
-static bool take_sized(struct bridge_msgpack *s, struct bridge_msgpack_value *v, enum bridge_msgpack_kind kind, unsigned width) {
+static bool take_sized(struct bridge_msgpack *s, struct bridge_msgpack_value *v,
+                       enum bridge_msgpack_kind kind, unsigned width) {
     uint64_t n;
     if (!take(s, width, &n)) return false;
-    if (kind == BRIDGE_MSGPACK_ARRAY || kind == BRIDGE_MSGPACK_MAP) return take_container(s, v, kind, n);
-    return take_bytes(s, v, kind, kind == BRIDGE_MSGPACK_EXT ? n + 1 : n); // an ext's type is a byte more
+    if (kind == BRIDGE_MSGPACK_ARRAY || kind == BRIDGE_MSGPACK_MAP)
+        return take_container(s, v, kind, n);
+    return take_bytes(s, v, kind,
+                      kind == BRIDGE_MSGPACK_EXT ? n + 1 : n); // an ext's type is a byte more
 }
 
 bool bridge_msgpack_next(struct bridge_msgpack *s, struct bridge_msgpack_value *v) {

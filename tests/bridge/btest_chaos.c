@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See storm.h.
-#include "storm.h"
+#include "btest_chaos.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -13,9 +13,9 @@
 #include "bench/common/process.h"
 #include "bench/common/random.h"
 #include "bench/common/stop.h"
-#include "world.h"
+#include "btest_fleet.h"
 
-enum { REST_MS = 60000, REST_EVERY = 25 /* blows */, HTTP_MS = 20000, THREADS = 3 };
+enum { REST_MS = 60000, REST_EVERY = 25 /* disturbances */, HTTP_MS = 20000, THREADS = 3 };
 
 static const struct {
     const char *options, *bridge;
@@ -29,23 +29,23 @@ static const struct {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-struct storm {
-    struct world world;
-    struct load load;
-    struct storm_result *out;
-    const struct storm_plan *plan;
-    uint64_t dice;
+struct btest_chaos {
+    struct btest_fleet world;
+    struct btest_load load;
+    struct btest_chaos_result *out;
+    const struct btest_chaos_plan *plan;
+    uint64_t random;
     size_t counted[KINDS]; // batches of engines' lives that are over
 };
 
-static unsigned below(struct storm *s, unsigned n) {
-    return (unsigned)(random_next(&s->dice) % n);
+static unsigned below(struct btest_chaos *s, unsigned n) {
+    return (unsigned)(random_next(&s->random) % n);
 }
 
 // ---- How far it is -------------------------------------------------------------------------------
 
-static size_t batches_of(struct storm *s, size_t engine) {
-    struct http_answer a = world_call(&s->world, engine, "GET", "/mock/cache", NULL);
+static size_t batches_of(struct btest_chaos *s, size_t engine) {
+    struct http_answer a = btest_fleet_call(&s->world, engine, "GET", "/mock/cache", NULL);
     json_t *cache = json_loads(a.body, 0, NULL), *row;
     size_t i, n = 0;
     json_array_foreach(json_object_get(cache, "ranks"), i, row) n +=
@@ -55,7 +55,7 @@ static size_t batches_of(struct storm *s, size_t engine) {
     return n;
 }
 
-static size_t all_batches(struct storm *s) {
+static size_t all_batches(struct btest_chaos *s) {
     size_t n = 0;
     for (size_t i = 0; i < KINDS; i++)
         n += s->counted[i] + batches_of(s, i);
@@ -64,28 +64,28 @@ static size_t all_batches(struct storm *s) {
 
 // ---- Blows ---------------------------------------------------------------------------------------
 
-static void kill_bridge(struct storm *s) {
+static void kill_bridge(struct btest_chaos *s) {
     size_t i = below(s, (unsigned)s->world.n_bridges);
     process_end(&s->world.bridges[i].pid, SIGKILL);
     clock_sleep_ms((int)below(s, 300));
-    world_bridge_again(&s->world, i);
+    btest_fleet_restart_bridge(&s->world, i);
     s->out->bridges++;
 }
 
-static void kill_engine(struct storm *s) {
+static void kill_engine(struct btest_chaos *s) {
     size_t i = below(s, KINDS);
     s->counted[i] += batches_of(s, i);
     process_end(&s->world.engines[i].pid, SIGKILL);
     clock_sleep_ms((int)below(s, 300));
-    world_engine_again(&s->world, i);
+    btest_fleet_restart_engine(&s->world, i);
     s->out->engines++;
 }
 
-static void restart_engine(struct storm *s) {
+static void restart_engine(struct btest_chaos *s) {
     static const char *const ways[] = {"restart", "restart&cleared=1", "restart&rebind=1"};
     size_t i = below(s, KINDS);
     s->counted[i] += batches_of(s, i);
-    world_fault(&s->world, i, ways[below(s, 3)]);
+    btest_fleet_fault(&s->world, i, ways[below(s, 3)]);
     s->out->restarts++;
 }
 
@@ -97,7 +97,7 @@ static void empty(const struct server *server) {
     process_wait(&pid, HTTP_MS);
 }
 
-static void kill_server(struct storm *s) {
+static void kill_server(struct btest_chaos *s) {
     struct server *server = &s->world.server;
     server_kill(server);
     unsigned how = below(s, 4);
@@ -109,20 +109,20 @@ static void kill_server(struct storm *s) {
     }
     clock_sleep_ms((int)below(s, 300));
     if (!server_start(server) || !server_open(server))
-        world_fail(&s->world, "the server doesn't come back");
+        btest_fleet_fail(&s->world, "the server doesn't come back");
     s->out->servers++;
 }
 
-static void spoil(struct storm *s) {
+static void spoil(struct btest_chaos *s) {
     static const char *const faults[] = {
         "drop&n=3",        "duplicate&n=5",   "reorder&n=4",        "malformed&n=2",
         "replay-mute&n=1", "replay-gap&n=1",  "replay-unended&n=1", "hang-events&ms=300",
         "refuse&ms=200",   "hang-http&ms=200"};
-    world_fault(&s->world, below(s, KINDS), faults[below(s, sizeof faults / sizeof *faults)]);
+    btest_fleet_fault(&s->world, below(s, KINDS), faults[below(s, sizeof faults / sizeof *faults)]);
     s->out->faults++;
 }
 
-static void strike(struct storm *s) {
+static void disturb(struct btest_chaos *s) {
     unsigned draw = below(s, 100);
     if (draw < 30)
         kill_bridge(s);
@@ -138,27 +138,27 @@ static void strike(struct storm *s) {
 
 // ---- Rest ----------------------------------------------------------------------------------------
 
-static void begin(struct storm *s) {
-    s->load = (struct load){
-        .world = &s->world, .seed = random_next(&s->dice) % 1000, .families = 12, .longest = 60};
-    load_begin(&s->load, THREADS);
+static void begin(struct btest_chaos *s) {
+    s->load = (struct btest_load){
+        .world = &s->world, .seed = random_next(&s->random) % 1000, .families = 12, .longest = 60};
+    btest_load_begin(&s->load, THREADS);
 }
 
-static void rest(struct storm *s) {
-    load_end(&s->load);
+static void rest(struct btest_chaos *s) {
+    btest_load_end(&s->load);
     s->out->requests += atomic_load(&s->load.answered);
     s->out->tokens += atomic_load(&s->load.tokens);
     for (size_t i = 0; i < KINDS; i++)
-        world_fault(&s->world, i, "clear");
+        btest_fleet_fault(&s->world, i, "clear");
     int64_t start = clock_ns();
-    struct engines_difference d = world_becomes_true(&s->world, REST_MS, "a storm");
+    struct engines_difference d = btest_fleet_becomes_true(&s->world, REST_MS, "a storm");
     double seconds = (double)(clock_ns() - start) / 1e9;
     if (seconds > s->out->longest_rest) s->out->longest_rest = seconds;
     s->out->rests++;
     s->out->compared += d.held;
 }
 
-static bool goes_on(struct storm *s, int64_t start, size_t wanted) {
+static bool goes_on(struct btest_chaos *s, int64_t start, size_t wanted) {
     size_t n = all_batches(s);
     s->out->batches = n;
     if (!s->plan->quiet)
@@ -171,35 +171,35 @@ static bool goes_on(struct storm *s, int64_t start, size_t wanted) {
     return n < wanted && !stop_asked();
 }
 
-void storm_run(const struct storm_plan *plan, struct storm_result *out) {
-    struct storm *s = calloc(1, sizeof *s);
+void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_result *out) {
+    struct btest_chaos *s = calloc(1, sizeof *s);
     if (!s) abort();
-    *out = (struct storm_result){0};
+    *out = (struct btest_chaos_result){0};
     s->out = out;
     s->plan = plan;
-    s->dice = random_mix(plan->seed + 1);
-    world_open(&s->world, true);
+    s->random = random_mix(plan->seed + 1);
+    btest_fleet_open(&s->world, true);
     for (size_t i = 0; i < KINDS; i++) {
         char options[200], bridge[100];
         // With a buffer that has all of a life, nothing is lost for good.
         snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s", kinds[i].options);
         snprintf(bridge, sizeof bridge, "audit=1000 %s", kinds[i].bridge);
-        world_engine(&s->world, options, bridge, kinds[i].ranks, kinds[i].connects);
+        btest_fleet_engine(&s->world, options, bridge, kinds[i].ranks, kinds[i].connects);
         out->ranks += kinds[i].ranks;
     }
-    world_bridges(&s->world, 2, "--ttl 900");
+    btest_fleet_bridges(&s->world, 2, "--ttl 900");
     int64_t start = clock_ns();
-    size_t wanted = (size_t)(plan->minutes * 60 * STORM_BATCHES * (double)out->ranks), blows = 0;
+    size_t wanted = (size_t)(plan->minutes * 60 * BTEST_CHAOS_BATCHES * (double)out->ranks), disturbances = 0;
     for (begin(s); goes_on(s, start, wanted);) {
         clock_sleep_ms((int)below(s, 250));
-        strike(s);
-        if (++blows % REST_EVERY) continue;
+        disturb(s);
+        if (++disturbances % REST_EVERY) continue;
         rest(s);
         begin(s);
     }
     rest(s);
     out->seconds = (double)(clock_ns() - start) / 1e9;
     if (!plan->quiet) putchar('\n');
-    world_close(&s->world);
+    btest_fleet_close(&s->world);
     free(s);
 }

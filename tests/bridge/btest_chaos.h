@@ -9,15 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STORM_BATCHES = 50 }; // what a busy rank of an engine publishes in a second: one a step
+enum { BTEST_CHAOS_BATCHES = 50 }; // what a busy rank of an engine publishes in a second: one a step
 
-struct storm_plan {
-    double minutes; // worth of events: so many times 60 · STORM_BATCHES batches of each rank
+struct btest_chaos_plan {
+    double minutes; // worth of events: so many times 60 · BTEST_CHAOS_BATCHES batches of each rank
     uint64_t seed;
     bool quiet;
 };
 
-struct storm_result {
+struct btest_chaos_result {
     size_t ranks, batches, requests, tokens;
     size_t bridges, engines, restarts, faults; // killed; restarted in place; streams gone wrong
     size_t servers, torn, emptied; // Redis killed; of these with less, with nothing left
@@ -26,6 +26,6 @@ struct storm_result {
 };
 
 // Any difference that stays ends the program with a message.
-void storm_run(const struct storm_plan *plan, struct storm_result *out);
+void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_result *out);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bench/common/stop.h"
-#include "storm.h"
+#include "btest_chaos.h"
 
 static const char usage[] =
     "usage: kvroute-bridge-storm [--minutes N] [--seed S]\n"
@@ -18,8 +18,8 @@ static const char usage[] =
     "  --seed S      of what is killed when (1)\n";
 
 int main(int argc, char **argv) {
-    struct storm_plan plan = {.minutes = 30, .seed = 1};
-    struct storm_result r;
+    struct btest_chaos_plan plan = {.minutes = 30, .seed = 1};
+    struct btest_chaos_result r;
     for (int i = 1; i < argc; i += 2) {
         char *end = NULL;
         if (!strcmp(argv[i], "--minutes") && argv[i + 1])
@@ -32,9 +32,9 @@ int main(int argc, char **argv) {
         }
     }
     stop_watch();
-    storm_run(&plan, &r);
+    btest_chaos_run(&plan, &r);
     printf("%zu batches of %zu ranks (%.1f minutes' worth) in %.0f s; %zu requests, %zu tokens\n",
-           r.batches, r.ranks, (double)r.batches / (double)r.ranks / STORM_BATCHES / 60, r.seconds,
+           r.batches, r.ranks, (double)r.batches / (double)r.ranks / BTEST_CHAOS_BATCHES / 60, r.seconds,
            r.requests, r.tokens);
     printf("killed: bridges %zu times, engines %zu, Redis %zu (%zu with its file torn, %zu with "
            "nothing "

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See fake.h. Lives differ in form: arrays or maps, integers or digests, replies with or without a
 // topic.
-#include "fake.h"
+#include "btest_engine.h"
 
 #include <criterion/criterion.h>
 #include <kvroute/hash.h>
@@ -14,18 +14,18 @@
 
 #include "tests/support/home.h"
 
-unsigned fake_below(struct fake *f, unsigned n) {
-    f->dice ^= f->dice << 13, f->dice ^= f->dice >> 7, f->dice ^= f->dice << 17;
-    return (unsigned)((f->dice >> 20) % n);
+unsigned btest_engine_below(struct btest_engine *f, unsigned n) {
+    f->random ^= f->random << 13, f->random ^= f->random >> 7, f->random ^= f->random << 17;
+    return (unsigned)((f->random >> 20) % n);
 }
 
-static bool chance(struct fake *f, unsigned percent) {
-    return fake_below(f, 100) < percent;
+static bool chance(struct btest_engine *f, unsigned percent) {
+    return btest_engine_below(f, 100) < percent;
 }
 
 // ---- Sockets -------------------------------------------------------------------------------------
 
-static void *open_socket(struct fake *f, int type, int *port) {
+static void *open_socket(struct btest_engine *f, int type, int *port) {
     char endpoint[40];
     int zero = 0;
     void *s = zmq_socket(f->zmq, type);
@@ -41,12 +41,12 @@ static void *open_socket(struct fake *f, int type, int *port) {
     return NULL;
 }
 
-static void open_sockets(struct fake *f) {
+static void open_sockets(struct btest_engine *f) {
     f->pub = open_socket(f, ZMQ_PUB, &f->events_port);
     if (f->has_replay) f->router = open_socket(f, ZMQ_ROUTER, &f->replay_port);
 }
 
-static void close_sockets(struct fake *f) {
+static void close_sockets(struct btest_engine *f) {
     zmq_close(f->pub);
     if (f->router) zmq_close(f->router);
     f->router = NULL;
@@ -57,17 +57,17 @@ static void put_seq(uint8_t out[8], uint64_t seq) {
         out[i] = (uint8_t)(seq >> (56 - 8 * i));
 }
 
-static void send_live(struct fake *f, uint64_t seq) {
+static void send_live(struct btest_engine *f, uint64_t seq) {
     uint8_t head[8];
-    const struct fake_batch *b = &f->buffer[seq];
+    const struct btest_engine_batch *b = &f->buffer[seq];
     put_seq(head, seq);
     zmq_send(f->pub, "kv@w@model", 10, ZMQ_SNDMORE);
     zmq_send(f->pub, head, sizeof head, ZMQ_SNDMORE);
     zmq_send(f->pub, b->payload, chance(f, f->faults.damage) ? b->n / 2 : b->n, 0);
 }
 
-static void publish(struct fake *f, msgpack_sbuffer *b) {
-    cr_assert(f->seq < FAKE_BUFFER);
+static void publish(struct btest_engine *f, msgpack_sbuffer *b) {
+    cr_assert(f->seq < BTEST_ENGINE_BUFFER);
     f->buffer[f->seq].payload = malloc(b->size);
     f->buffer[f->seq].n = b->size;
     memcpy(f->buffer[f->seq].payload, b->data, b->size);
@@ -79,11 +79,11 @@ static void publish(struct fake *f, msgpack_sbuffer *b) {
         f->late = (int)seq;
     else if (!chance(f, f->faults.drop))
         send_live(f, seq);
-    if (chance(f, f->faults.repeat)) send_live(f, seq - fake_below(f, seq < 3 ? 1 : 3));
+    if (chance(f, f->faults.repeat)) send_live(f, seq - btest_engine_below(f, seq < 3 ? 1 : 3));
     if (late >= 0) send_live(f, (uint64_t)late);
 }
 
-static void reply(struct fake *f, zmq_msg_t *to, uint64_t seq, const void *payload, size_t n) {
+static void reply(struct btest_engine *f, zmq_msg_t *to, uint64_t seq, const void *payload, size_t n) {
     uint8_t head[8];
     zmq_msg_t copy;
     if (chance(f, f->faults.lossy)) return;
@@ -97,7 +97,7 @@ static void reply(struct fake *f, zmq_msg_t *to, uint64_t seq, const void *paylo
     zmq_send(f->router, payload, n, 0);
 }
 
-static void answer(struct fake *f) {
+static void answer(struct btest_engine *f) {
     zmq_msg_t parts[3];
     uint64_t from = 0;
     for (int i = 0; i < 3; i++) {
@@ -116,7 +116,7 @@ static void answer(struct fake *f) {
         zmq_msg_close(&parts[i]);
 }
 
-void fake_serve(struct fake *f, int ms) {
+void btest_engine_serve(struct btest_engine *f, int ms) {
     int64_t end = now_ms() + ms;
     do {
         int64_t left = end - now_ms();
@@ -136,11 +136,11 @@ static void word(msgpack_packer *pk, const char *s) {
     msgpack_pack_str_body(pk, s, strlen(s));
 }
 
-static uint64_t hash_of(const struct fake *f, int block) {
+static uint64_t hash_of(const struct btest_engine *f, int block) {
     return XXH3_64bits_withSeed(&block, sizeof block, f->life * 0x9e3779b97f4a7c15u);
 }
 
-static void pack_hash(const struct fake *f, msgpack_packer *pk, int block) {
+static void pack_hash(const struct btest_engine *f, msgpack_packer *pk, int block) {
     uint64_t h = hash_of(f, block);
     char digest[32] = {1, 2, 3};
     if (f->life % 3) {
@@ -153,15 +153,15 @@ static void pack_hash(const struct fake *f, msgpack_packer *pk, int block) {
     msgpack_pack_bin_body(pk, digest, sizeof digest);
 }
 
-static bool is_map(const struct fake *f) {
+static bool is_map(const struct btest_engine *f) {
     return f->life / 2 % 2;
 }
 
-static void name(const struct fake *f, msgpack_packer *pk, const char *s) {
+static void name(const struct btest_engine *f, msgpack_packer *pk, const char *s) {
     if (is_map(f)) word(pk, s);
 }
 
-static void open_event(const struct fake *f, msgpack_packer *pk, const char *type, unsigned n) {
+static void open_event(const struct btest_engine *f, msgpack_packer *pk, const char *type, unsigned n) {
     if (is_map(f))
         msgpack_pack_map(pk, n);
     else
@@ -170,7 +170,7 @@ static void open_event(const struct fake *f, msgpack_packer *pk, const char *typ
     word(pk, type);
 }
 
-static void pack_store(const struct fake *f, msgpack_packer *pk, const int *chain, size_t n) {
+static void pack_store(const struct btest_engine *f, msgpack_packer *pk, const int *chain, size_t n) {
     int parent = f->blocks[chain[0]].parent;
     open_event(f, pk, "BlockStored", 7);
     name(f, pk, "block_hashes");
@@ -195,7 +195,7 @@ static void pack_store(const struct fake *f, msgpack_packer *pk, const int *chai
     word(pk, "GPU");
 }
 
-static void pack_remove(const struct fake *f, msgpack_packer *pk, int block) {
+static void pack_remove(const struct btest_engine *f, msgpack_packer *pk, int block) {
     open_event(f, pk, "BlockRemoved", 3);
     name(f, pk, "block_hashes");
     msgpack_pack_array(pk, 1);
@@ -204,7 +204,7 @@ static void pack_remove(const struct fake *f, msgpack_packer *pk, int block) {
     word(pk, "GPU");
 }
 
-static void begin_batch(struct fake *f, msgpack_sbuffer *b, msgpack_packer *pk, size_t events) {
+static void begin_batch(struct btest_engine *f, msgpack_sbuffer *b, msgpack_packer *pk, size_t events) {
     msgpack_sbuffer_init(b);
     msgpack_packer_init(pk, b, msgpack_sbuffer_write);
     msgpack_pack_array(pk, 3);
@@ -214,18 +214,18 @@ static void begin_batch(struct fake *f, msgpack_sbuffer *b, msgpack_packer *pk, 
 
 // ---- The cache -----------------------------------------------------------------------------------
 
-static void hold(struct fake *f, int k) {
-    struct fake_block *b = &f->blocks[k];
+static void hold(struct btest_engine *f, int k) {
+    struct btest_engine_block *b = &f->blocks[k];
     if (b->copies++ == 0 && b->parent >= 0) f->blocks[b->parent].children++;
 }
 
-static void let_go(struct fake *f, int k) {
-    struct fake_block *b = &f->blocks[k];
+static void let_go(struct btest_engine *f, int k) {
+    struct btest_engine_block *b = &f->blocks[k];
     if (--b->copies == 0 && b->parent >= 0) f->blocks[b->parent].children--;
 }
 
-static void step_store(struct fake *f, msgpack_packer *pk) {
-    int chain[FAKE_DEPTH], k = (int)fake_below(f, FAKE_BLOCKS), last = k;
+static void step_store(struct btest_engine *f, msgpack_packer *pk) {
+    int chain[BTEST_ENGINE_DEPTH], k = (int)btest_engine_below(f, BTEST_ENGINE_BLOCKS), last = k;
     size_t n = 0;
     // What is held already is not told again, but for a copy now and then.
     bool copy = f->blocks[k].copies == 1;
@@ -245,21 +245,21 @@ static void step_store(struct fake *f, msgpack_packer *pk) {
         hold(f, chain[i]);
 }
 
-static void step_remove(struct fake *f, msgpack_packer *pk) {
-    int k = (int)fake_below(f, FAKE_BLOCKS);
-    for (unsigned i = 0; i < FAKE_BLOCKS; i++, k = (k + 1) % FAKE_BLOCKS)
+static void step_remove(struct btest_engine *f, msgpack_packer *pk) {
+    int k = (int)btest_engine_below(f, BTEST_ENGINE_BLOCKS);
+    for (unsigned i = 0; i < BTEST_ENGINE_BLOCKS; i++, k = (k + 1) % BTEST_ENGINE_BLOCKS)
         if (f->blocks[k].copies && !f->blocks[k].children) break;
     pack_remove(f, pk, k);
     if (f->blocks[k].copies && !f->blocks[k].children) let_go(f, k);
 }
 
-void fake_step(struct fake *f) {
+void btest_engine_step(struct btest_engine *f) {
     msgpack_sbuffer b;
     msgpack_packer pk;
-    unsigned n = fake_below(f, 4);
+    unsigned n = btest_engine_below(f, 4);
     begin_batch(f, &b, &pk, n);
     for (unsigned i = 0; i < n; i++)
-        if (fake_below(f, 100) < (fake_held(f) < FAKE_BLOCKS / 2 ? 70 : 35))
+        if (btest_engine_below(f, 100) < (btest_engine_held(f) < BTEST_ENGINE_BLOCKS / 2 ? 70 : 35))
             step_store(f, &pk);
         else
             step_remove(f, &pk);
@@ -267,12 +267,12 @@ void fake_step(struct fake *f) {
     publish(f, &b);
 }
 
-static void empty(struct fake *f) {
-    for (int k = 0; k < FAKE_BLOCKS; k++)
+static void empty(struct btest_engine *f) {
+    for (int k = 0; k < BTEST_ENGINE_BLOCKS; k++)
         f->blocks[k].copies = f->blocks[k].children = 0;
 }
 
-void fake_clear(struct fake *f) {
+void btest_engine_clear(struct btest_engine *f) {
     msgpack_sbuffer b;
     msgpack_packer pk;
     begin_batch(f, &b, &pk, 1);
@@ -282,14 +282,14 @@ void fake_clear(struct fake *f) {
     publish(f, &b);
 }
 
-static void drop_buffer(struct fake *f) {
+static void drop_buffer(struct btest_engine *f) {
     for (uint64_t i = 0; i < f->seq; i++)
         free(f->buffer[i].payload);
     f->seq = 0;
     f->late = -1;
 }
 
-void fake_restart(struct fake *f) {
+void btest_engine_restart(struct btest_engine *f) {
     close_sockets(f);
     drop_buffer(f);
     empty(f);
@@ -297,43 +297,43 @@ void fake_restart(struct fake *f) {
     open_sockets(f);
 }
 
-struct fake *fake_new(uint64_t seed, bool replay) {
-    struct fake *f = calloc(1, sizeof *f);
+struct btest_engine *btest_engine_new(uint64_t seed, bool replay) {
+    struct btest_engine *f = calloc(1, sizeof *f);
     cr_assert(f);
-    f->dice = seed * 7919 + 1;
+    f->random = seed * 7919 + 1;
     f->life = seed;
     f->late = -1;
     f->has_replay = replay;
     f->zmq = zmq_ctx_new();
-    for (int k = 0; k < FAKE_BLOCKS; k++) {
-        struct fake_block *b = &f->blocks[k];
-        b->parent = k && fake_below(f, 8) ? (int)fake_below(f, (unsigned)k) : -1;
-        if (b->parent >= 0 && f->blocks[b->parent].depth == FAKE_DEPTH - 1) b->parent = -1;
-        const struct fake_block *p = b->parent < 0 ? NULL : &f->blocks[b->parent];
+    for (int k = 0; k < BTEST_ENGINE_BLOCKS; k++) {
+        struct btest_engine_block *b = &f->blocks[k];
+        b->parent = k && btest_engine_below(f, 8) ? (int)btest_engine_below(f, (unsigned)k) : -1;
+        if (b->parent >= 0 && f->blocks[b->parent].depth == BTEST_ENGINE_DEPTH - 1) b->parent = -1;
+        const struct btest_engine_block *p = b->parent < 0 ? NULL : &f->blocks[b->parent];
         b->depth = p ? p->depth + 1 : 0;
         for (unsigned i = 0; i < 4; i++)
-            b->tokens[i] = fake_below(f, 150000);
+            b->tokens[i] = btest_engine_below(f, 150000);
         kvr_hash_tokens(b->tokens, 4, 4, KVR_HASH_SEED, p ? &p->prefix : NULL, &b->prefix);
     }
     open_sockets(f);
     return f;
 }
 
-void fake_free(struct fake *f) {
+void btest_engine_free(struct btest_engine *f) {
     close_sockets(f);
     drop_buffer(f);
     zmq_ctx_term(f->zmq);
     free(f);
 }
 
-size_t fake_held(const struct fake *f) {
+size_t btest_engine_held(const struct btest_engine *f) {
     size_t n = 0;
-    for (int k = 0; k < FAKE_BLOCKS; k++)
+    for (int k = 0; k < BTEST_ENGINE_BLOCKS; k++)
         n += f->blocks[k].copies > 0;
     return n;
 }
 
-size_t fake_path(const struct fake *f, int block, uint64_t out[FAKE_DEPTH], size_t *held) {
+size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH], size_t *held) {
     size_t n = f->blocks[block].depth + 1;
     *held = 0;
     for (size_t i = n; i-- > 0; block = f->blocks[block].parent) {

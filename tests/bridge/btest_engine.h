@@ -9,44 +9,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAKE_BLOCKS = 600, FAKE_DEPTH = 16, FAKE_BUFFER = 20000 };
+enum { BTEST_ENGINE_BLOCKS = 600, BTEST_ENGINE_DEPTH = 16, BTEST_ENGINE_BUFFER = 20000 };
 
-struct fake_block {
+struct btest_engine_block {
     int parent;                       // -1: a start
     unsigned depth, copies, children; // children: those held
     uint32_t tokens[4];
     uint64_t prefix;
 };
 
-struct fake_faults { // percent of the batches
+struct btest_engine_faults { // percent of the batches
     unsigned drop, repeat, reorder, damage;
     unsigned lossy; // of the replies, the end marker too
 };
 
-struct fake {
+struct btest_engine {
     void *zmq, *pub, *router;
     int events_port, replay_port;
     bool has_replay;
-    uint64_t dice, life, seq;
-    struct fake_faults faults;
-    struct fake_block blocks[FAKE_BLOCKS];
-    struct fake_batch {
+    uint64_t random, life, seq;
+    struct btest_engine_faults faults;
+    struct btest_engine_block blocks[BTEST_ENGINE_BLOCKS];
+    struct btest_engine_batch {
         void *payload;
         size_t n;
-    } buffer[FAKE_BUFFER]; // by seq
+    } buffer[BTEST_ENGINE_BUFFER]; // by seq
     int late;              // a batch that is sent after the next; -1: none
     uint64_t replays;
 };
 
-struct fake *fake_new(uint64_t seed, bool replay);
-void fake_free(struct fake *f);
-unsigned fake_below(struct fake *f, unsigned n);
-void fake_restart(struct fake *f); // another life: empty, from 0, with other hashes
-void fake_step(struct fake *f);    // one batch of a few events
-void fake_clear(struct fake *f);
-void fake_serve(struct fake *f, int ms); // answers replays for so long
-size_t fake_held(const struct fake *f);
+struct btest_engine *btest_engine_new(uint64_t seed, bool replay);
+void btest_engine_free(struct btest_engine *f);
+unsigned btest_engine_below(struct btest_engine *f, unsigned n);
+void btest_engine_restart(struct btest_engine *f); // another life: empty, from 0, with other hashes
+void btest_engine_step(struct btest_engine *f);    // one batch of a few events
+void btest_engine_clear(struct btest_engine *f);
+void btest_engine_serve(struct btest_engine *f, int ms); // answers replays for so long
+size_t btest_engine_held(const struct btest_engine *f);
 // The prefix hashes from the start down to a block, and how many of the first of these are held.
-size_t fake_path(const struct fake *f, int block, uint64_t out[FAKE_DEPTH], size_t *held);
+size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH], size_t *held);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See world.h.
-#include "world.h"
+#include "btest_fleet.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 enum { HTTP_MS = 20000 };
 
-static void show_log(const struct world *w) {
+static void show_log(const struct btest_fleet *w) {
     char text[12000];
     FILE *log = fopen(w->log, "r");
     if (!log) return;
@@ -26,7 +26,7 @@ static void show_log(const struct world *w) {
 }
 
 // What the bridges count, but for what is 0.
-static void show_metrics(const struct world *w) {
+static void show_metrics(const struct btest_fleet *w) {
     for (size_t i = 0; i < w->n_bridges; i++) {
         struct http_answer a =
             http_call(w->bridges[i].listen, "GET", "/metrics", "", NULL, HTTP_MS);
@@ -41,7 +41,7 @@ static void show_metrics(const struct world *w) {
     }
 }
 
-void world_fail(const struct world *w, const char *format, ...) {
+void btest_fleet_fail(const struct btest_fleet *w, const char *format, ...) {
     va_list args;
     va_start(args, format);
     show_log(w);
@@ -49,76 +49,76 @@ void world_fail(const struct world *w, const char *format, ...) {
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
-    world_close((struct world *)w);
+    btest_fleet_close((struct btest_fleet *)w);
     abort();
 }
 
 // ---- Processes -----------------------------------------------------------------------------------
 
-void world_open(struct world *w, bool aof) {
-    *w = (struct world){.server.plan = {.module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+void btest_fleet_open(struct btest_fleet *w, bool aof) {
+    *w = (struct btest_fleet){.server.plan = {.module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
                                         .server = home_setting("REDIS_SERVER", REDIS_SERVER),
                                         .aof = aof}};
-    if (!server_start(&w->server) || !server_open(&w->server)) world_fail(w, "no server");
-    redisReply *r = server_words(&w->server, "KVROUTE.CREATE pool " WORLD_CREATE);
-    if (!r) world_fail(w, "no pool");
+    if (!server_start(&w->server) || !server_open(&w->server)) btest_fleet_fail(w, "no server");
+    redisReply *r = server_words(&w->server, "KVROUTE.CREATE pool " BTEST_CREATE);
+    if (!r) btest_fleet_fail(w, "no pool");
     freeReplyObject(r);
     snprintf(w->url, sizeof w->url, "redis://127.0.0.1:%d", w->server.port);
     snprintf(w->log, sizeof w->log, "%s/bridge.log", w->server.dir);
 }
 
-struct engine_process *world_engine(struct world *w, const char *options, const char *bridge,
+struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options, const char *bridge,
                                     unsigned ranks, bool connects) {
     struct engine_process *e = &w->engines[w->n_engines];
     *e = (struct engine_process){.ranks = ranks, .connects = connects};
     snprintf(e->name, sizeof e->name, "e%zu", w->n_engines);
-    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=%d %s", WORLD_BLOCK,
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=%d %s", BTEST_BLOCK_SIZE,
              options);
     snprintf(e->bridge, sizeof e->bridge, "%s", bridge);
-    world_engine_again(w, w->n_engines++);
+    btest_fleet_restart_engine(w, w->n_engines++);
     return e;
 }
 
-void world_engine_again(struct world *w, size_t i) {
+void btest_fleet_restart_engine(struct btest_fleet *w, size_t i) {
     process_end(&w->engines[i].pid, SIGKILL);
     if (!engine_start(&w->engines[i], home_setting("KVROUTE_MOCK", KVROUTE_MOCK)))
-        world_fail(w, "no engine");
+        btest_fleet_fail(w, "no engine");
 }
 
-static size_t first_engine(const struct world *w, size_t bridge) {
+static size_t first_engine(const struct btest_fleet *w, size_t bridge) {
     return w->n_engines * bridge / w->n_bridges;
 }
 
-void world_bridge_again(struct world *w, size_t i) {
+void btest_fleet_restart_bridge(struct btest_fleet *w, size_t i) {
     size_t first = first_engine(w, i), end = first_engine(w, i + 1);
     process_end(&w->bridges[i].pid, SIGKILL);
     bridge_start(&w->bridges[i], w->engines + first, end - first);
 }
 
-void world_bridges(struct world *w, size_t n, const char *more) {
+void btest_fleet_bridges(struct btest_fleet *w, size_t n, const char *more) {
     w->n_bridges = n;
     for (size_t i = 0; i < n; i++) {
         w->bridges[i] =
             (struct bridge_process){.program = home_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
                                     .url = w->url,
                                     .pool = "pool",
-                                    .create = WORLD_CREATE,
+                                    .create = BTEST_CREATE,
                                     .log = w->log,
                                     .more = more,
                                     .listen = process_ports(1)};
-        world_bridge_again(w, i);
+        btest_fleet_restart_bridge(w, i);
     }
 }
 
-void world_settles(const struct world *w) {
+void btest_fleet_settles(const struct btest_fleet *w) {
     int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000);
     for (size_t i = 0; i < w->n_bridges; clock_sleep_ms(10)) {
-        if (clock_ns() > end) world_fail(w, "a bridge doesn't settle");
+        if (clock_ns() > end) btest_fleet_fail(w, "a bridge doesn't settle");
         i += bridge_settled(&w->bridges[i]);
     }
 }
 
-void world_close(struct world *w) {
+void btest_fleet_close(struct btest_fleet *w) {
     for (size_t i = 0; i < w->n_bridges; i++)
         process_end(&w->bridges[i].pid, SIGKILL);
     for (size_t i = 0; i < w->n_engines; i++)
@@ -129,7 +129,7 @@ void world_close(struct world *w) {
 // ---- Engines -------------------------------------------------------------------------------------
 
 // An engine may be refusing connections for a moment, because it was told to.
-struct http_answer world_call(const struct world *w, size_t engine, const char *method,
+struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
                               const char *path, const char *body) {
     struct http_answer a = {0};
     for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
@@ -138,16 +138,16 @@ struct http_answer world_call(const struct world *w, size_t engine, const char *
         if (a.status == 200) return a;
         free(a.body);
     }
-    world_fail(w, "%s was answered %d", path, a.status);
+    btest_fleet_fail(w, "%s was answered %d", path, a.status);
 }
 
-void world_fault(const struct world *w, size_t engine, const char *query) {
+void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query) {
     char path[160];
     snprintf(path, sizeof path, "/mock/fault?kind=%s", query);
-    free(world_call(w, engine, "POST", path, "").body);
+    free(btest_fleet_call(w, engine, "POST", path, "").body);
 }
 
-void world_reset(const struct world *w, size_t engine) {
+void btest_fleet_reset(const struct btest_fleet *w, size_t engine) {
     for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(5)) {
         struct http_answer a =
@@ -156,27 +156,27 @@ void world_reset(const struct world *w, size_t engine) {
         free(a.body);
         if (done) return;
     }
-    world_fail(w, "an engine is never done");
+    btest_fleet_fail(w, "an engine is never done");
 }
 
 // ---- The truth -----------------------------------------------------------------------------------
 
-static struct engines_difference wait_for(struct world *w, int ms, const char *after, bool all) {
+static struct engines_difference wait_for(struct btest_fleet *w, int ms, const char *after, bool all) {
     struct engines_difference d = {-1, -1, 0, ""};
     bool read = false;
     for (int64_t end = clock_ns() + ms * INT64_C(1000000); clock_ns() < end; clock_sleep_ms(20)) {
         read = engines_compare(w->server.control, "pool", w->engines, w->n_engines, &d);
         if (read && (all ? d.blocks : d.vain) == 0) return d;
-        if (w->server.control->err) world_fail(w, "Redis: %s", w->server.control->errstr);
+        if (w->server.control->err) btest_fleet_fail(w, "Redis: %s", w->server.control->errstr);
     }
-    world_fail(w, "after %s: %s%ld blocks differ, %ld of them the engines don't hold, of %zu: %s",
+    btest_fleet_fail(w, "after %s: %s%ld blocks differ, %ld of them the engines don't hold, of %zu: %s",
                after, read ? "" : "(not all answered) ", d.blocks, d.vain, d.held, d.first);
 }
 
-struct engines_difference world_becomes_true(struct world *w, int ms, const char *after) {
+struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms, const char *after) {
     return wait_for(w, ms, after, true);
 }
 
-struct engines_difference world_is_never_wrong(struct world *w, int ms, const char *after) {
+struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after) {
     return wait_for(w, ms, after, false);
 }

@@ -13,44 +13,44 @@
 #include "bench/common/http.h"
 #include "bench/common/server.h"
 
-#define WORLD_CREATE "BLOCKSIZE 4"
-enum { WORLD_BLOCK = 4, WORLD_BRIDGES = 4, WORLD_THREADS = 4 };
+#define BTEST_CREATE "BLOCKSIZE 4"
+enum { BTEST_BLOCK_SIZE = 4, BTEST_MAX_BRIDGES = 4, BTEST_MAX_THREADS = 4 };
 
-struct world {
+struct btest_fleet {
     struct server server;
     struct engine_process engines[ENGINES_MOST];
     size_t n_engines, n_bridges;
-    struct bridge_process bridges[WORLD_BRIDGES]; // each has a stretch of the engines
+    struct bridge_process bridges[BTEST_MAX_BRIDGES]; // each has a stretch of the engines
     char url[64], log[256];
 };
 
-void world_open(struct world *w, bool aof); // Redis alone
+void btest_fleet_open(struct btest_fleet *w, bool aof); // Redis alone
 // More engines, each with its options and its bridge's; started at once.
-struct engine_process *world_engine(struct world *w, const char *options, const char *bridge,
+struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options, const char *bridge,
                                     unsigned ranks, bool connects);
-void world_bridges(struct world *w, size_t n,
+void btest_fleet_bridges(struct btest_fleet *w, size_t n,
                    const char *more);      // bridges for all engines there are
-void world_settles(const struct world *w); // waits until every bridge says that all is well
-void world_bridge_again(struct world *w, size_t i);
-void world_engine_again(struct world *w, size_t i);
-void world_close(struct world *w);
-_Noreturn void world_fail(const struct world *w, const char *format, ...)
+void btest_fleet_settles(const struct btest_fleet *w); // waits until every bridge says that all is well
+void btest_fleet_restart_bridge(struct btest_fleet *w, size_t i);
+void btest_fleet_restart_engine(struct btest_fleet *w, size_t i);
+void btest_fleet_close(struct btest_fleet *w);
+_Noreturn void btest_fleet_fail(const struct btest_fleet *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-void world_fault(const struct world *w, size_t engine, const char *query);
+void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query);
 // Asks until it is answered 200; body may be NULL. The answer's body is to be freed.
-struct http_answer world_call(const struct world *w, size_t engine, const char *method,
+struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
                               const char *path, const char *body);
-void world_reset(const struct world *w, size_t engine); // its prefix cache, once nothing uses it
+void btest_fleet_reset(const struct btest_fleet *w, size_t engine); // its prefix cache, once nothing uses it
 // Waits until there is no difference. Fails after so long.
-struct engines_difference world_becomes_true(struct world *w, int ms, const char *after);
+struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms, const char *after);
 // The same, with blocks missing but none in vain.
-struct engines_difference world_is_never_wrong(struct world *w, int ms, const char *after);
+struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after);
 
 // Clients: threads that ask engines and ranks by chance, with prompts that share beginnings. What
 // fails is left.
-struct load {
-    const struct world *world;
+struct btest_load {
+    const struct btest_fleet *world;
     uint64_t seed;
     size_t requests;                               // in all; 0: until stopped
     unsigned families;                             // of prompts
@@ -58,15 +58,15 @@ struct load {
     atomic_size_t begun, answered, failed, tokens; // tokens: of prompts and answers
     atomic_bool stop;
     unsigned n_threads;
-    pthread_t threads[WORLD_THREADS];
+    pthread_t threads[BTEST_MAX_THREADS];
     atomic_uint ready;
 };
 
-void load_begin(struct load *l, unsigned threads);
-void load_end(struct load *l);  // stops
-void load_wait(struct load *l); // until all requests have been made
+void btest_load_begin(struct btest_load *l, unsigned threads);
+void btest_load_end(struct btest_load *l);  // stops
+void btest_load_wait(struct btest_load *l); // until all requests have been made
 // The prefix hashes of a family's first n blocks.
-void load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n);
-void load_run(struct world *w, uint64_t seed, size_t requests); // begins and waits
+void btest_load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n);
+void btest_load_run(struct btest_fleet *w, uint64_t seed, size_t requests); // begins and waits
 
 #endif

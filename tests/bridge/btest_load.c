@@ -12,7 +12,7 @@
 #include "bench/common/http.h"
 #include "bench/common/memory.h"
 #include "bench/common/random.h"
-#include "world.h"
+#include "btest_fleet.h"
 
 enum { OWN = 40, MOST_ANSWER = 12, DIGITS = 8, HTTP_MS = 3000, LEAVE = 3 /* % of the clients */ };
 
@@ -20,11 +20,11 @@ static uint32_t token_of(uint64_t family, unsigned i) {
     return 256 + (uint32_t)(random_mix(family << 20 | i) % 100000);
 }
 
-void load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n) {
-    uint32_t *tokens = memory_take(n * WORLD_BLOCK, sizeof *tokens);
-    for (size_t i = 0; i < n * WORLD_BLOCK; i++)
+void btest_load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n) {
+    uint32_t *tokens = memory_take(n * BTEST_BLOCK_SIZE, sizeof *tokens);
+    for (size_t i = 0; i < n * BTEST_BLOCK_SIZE; i++)
         tokens[i] = token_of(seed * 1000 + family, (unsigned)i);
-    kvr_hash_tokens(tokens, n * WORLD_BLOCK, WORLD_BLOCK, KVR_HASH_SEED, NULL, hashes);
+    kvr_hash_tokens(tokens, n * BTEST_BLOCK_SIZE, BTEST_BLOCK_SIZE, KVR_HASH_SEED, NULL, hashes);
     free(tokens);
 }
 
@@ -36,13 +36,13 @@ static const char *extra_of(const struct engine_process *e, uint64_t draw) {
     return "";
 }
 
-static void ask(struct load *l, uint64_t *dice) {
-    const struct world *w = l->world;
-    const struct engine_process *e = &w->engines[random_next(dice) % w->n_engines];
-    uint64_t family = l->seed * 1000 + random_next(dice) % l->families, own = random_next(dice);
-    unsigned n = 1 + (unsigned)(random_next(dice) % (l->longest * WORLD_BLOCK));
+static void ask(struct btest_load *l, uint64_t *random) {
+    const struct btest_fleet *w = l->world;
+    const struct engine_process *e = &w->engines[random_next(random) % w->n_engines];
+    uint64_t family = l->seed * 1000 + random_next(random) % l->families, own = random_next(random);
+    unsigned n = 1 + (unsigned)(random_next(random) % (l->longest * BTEST_BLOCK_SIZE));
     unsigned more = own % 2 ? (unsigned)(own >> 8) % OWN : 0;
-    unsigned answer = 1 + (unsigned)(random_next(dice) % MOST_ANSWER);
+    unsigned answer = 1 + (unsigned)(random_next(random) % MOST_ANSWER);
     char *body = memory_take((n + more) * DIGITS + 200, 1), header[60];
     size_t len = (size_t)sprintf(body, "{\"prompt\":[");
     for (unsigned i = 0; i < n + more; i++)
@@ -50,10 +50,10 @@ static void ask(struct load *l, uint64_t *dice) {
                                i < n ? token_of(family, i) : token_of(own >> 12, i));
     sprintf(body + len, "],\"max_tokens\":%u%s}", answer, extra_of(e, own >> 40));
     snprintf(header, sizeof header, "X-data-parallel-rank: %u\r\n",
-             (unsigned)(random_next(dice) % e->ranks));
+             (unsigned)(random_next(random) % e->ranks));
     int fd = http_begin(e->http, "POST", "/v1/completions", header, body, HTTP_MS);
     free(body);
-    if (fd >= 0 && random_next(dice) % 100 < LEAVE) { // the client goes before it has an answer
+    if (fd >= 0 && random_next(random) % 100 < LEAVE) { // the client goes before it has an answer
         close(fd);
         return;
     }
@@ -69,34 +69,34 @@ static void ask(struct load *l, uint64_t *dice) {
 }
 
 static void *client(void *arg) {
-    struct load *l = arg;
-    uint64_t dice = random_mix(l->seed * 64 + atomic_fetch_add(&l->ready, 1) + 1);
+    struct btest_load *l = arg;
+    uint64_t random = random_mix(l->seed * 64 + atomic_fetch_add(&l->ready, 1) + 1);
     while (!atomic_load(&l->stop)) {
         if (l->requests && atomic_fetch_add(&l->begun, 1) >= l->requests) break;
-        ask(l, &dice);
+        ask(l, &random);
     }
     return NULL;
 }
 
-void load_begin(struct load *l, unsigned threads) {
-    l->n_threads = threads < WORLD_THREADS ? threads : WORLD_THREADS;
+void btest_load_begin(struct btest_load *l, unsigned threads) {
+    l->n_threads = threads < BTEST_MAX_THREADS ? threads : BTEST_MAX_THREADS;
     for (unsigned i = 0; i < l->n_threads; i++)
         if (pthread_create(&l->threads[i], NULL, client, l)) abort();
 }
 
-void load_wait(struct load *l) {
+void btest_load_wait(struct btest_load *l) {
     for (unsigned i = 0; i < l->n_threads; i++)
         pthread_join(l->threads[i], NULL);
     l->n_threads = 0;
 }
 
-void load_end(struct load *l) {
+void btest_load_end(struct btest_load *l) {
     atomic_store(&l->stop, true);
-    load_wait(l);
+    btest_load_wait(l);
 }
 
-void load_run(struct world *w, uint64_t seed, size_t requests) {
-    struct load l = {.world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
-    load_begin(&l, 3);
-    load_wait(&l);
+void btest_load_run(struct btest_fleet *w, uint64_t seed, size_t requests) {
+    struct btest_load l = {.world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
+    btest_load_begin(&l, 3);
+    btest_load_wait(&l);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See stand.h.
-#include "stand.h"
+#include "btest_redis.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -15,18 +15,18 @@
 #include "tests/support/program.h"
 #include "tests/support/redis.h"
 
-int stand_wait(pid_t *pid) {
+int btest_redis_wait(pid_t *pid) {
     int status = 0;
-    cr_assert(program_ends(pid, PATIENCE_MS, &status), "a process doesn't end");
+    cr_assert(program_ends(pid, BTEST_PATIENCE_MS, &status), "a process doesn't end");
     return status;
 }
 
-void stand_server(struct stand *s) {
+void btest_redis_start(struct btest_redis *s) {
     bool again = s->port != 0;
     for (int tries = 0; tries < 5; tries++) {
         if (!again) s->port = home_port();
         s->server = redis_start(s->port, (const char *[]){NULL});
-        for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; sleep_ms(10)) {
+        for (int64_t end = now_ms() + BTEST_PATIENCE_MS; now_ms() < end; sleep_ms(10)) {
             if (waitpid(s->server, NULL, WNOHANG) == s->server) break;
             if (redis_answers(&s->look, s->port)) return;
         }
@@ -34,7 +34,7 @@ void stand_server(struct stand *s) {
     cr_assert_fail("no server");
 }
 
-void stand_bridge(struct stand *s, const char *const *more) {
+void btest_redis_bridge(struct btest_redis *s, const char *const *more) {
     char url[60], listen[40];
     const char *argv[40] = {KVROUTE_BRIDGE, "--redis", url,   "--pool",   "pool", "--create",
                             "BLOCKSIZE 4",  "--ttl",   "900", "--listen", listen};
@@ -50,7 +50,7 @@ void stand_bridge(struct stand *s, const char *const *more) {
     close(log);
 }
 
-void stand_down(struct stand *s) {
+void btest_redis_stop(struct btest_redis *s) {
     program_end(&s->bridge, SIGKILL);
     program_end(&s->server, SIGKILL);
     if (s->look) redisFree(s->look);
@@ -59,7 +59,7 @@ void stand_down(struct stand *s) {
 
 // ---- The pool ------------------------------------------------------------------------------------
 
-redisReply *stand_say(struct stand *s, const char *format, ...) {
+redisReply *btest_redis_command(struct btest_redis *s, const char *format, ...) {
     va_list args;
     if (!redis_answers(&s->look, s->port)) return NULL;
     va_start(args, format);
@@ -74,8 +74,8 @@ static const redisReply *field(const redisReply *map, const char *name) {
     return NULL;
 }
 
-long long stand_overlap(struct stand *s, const uint64_t *hashes, size_t n) {
-    redisReply *r = stand_say(s, "KVROUTE.SCORE pool HASHES %b AMONG 1 w", hashes, n * 8);
+long long btest_redis_overlap(struct btest_redis *s, const uint64_t *hashes, size_t n) {
+    redisReply *r = btest_redis_command(s, "KVROUTE.SCORE pool HASHES %b AMONG 1 w", hashes, n * 8);
     const redisReply *v =
         r && r->type == REDIS_REPLY_ARRAY && r->elements ? field(r->element[0], "overlap") : NULL;
     long long overlap = v ? v->integer : -1;
@@ -83,8 +83,8 @@ long long stand_overlap(struct stand *s, const uint64_t *hashes, size_t n) {
     return overlap;
 }
 
-long long stand_held(struct stand *s, const char *tier_field) {
-    redisReply *r = stand_say(s, "KVROUTE.WORKER GET pool w");
+long long btest_redis_held(struct btest_redis *s, const char *tier_field) {
+    redisReply *r = btest_redis_command(s, "KVROUTE.WORKER GET pool w");
     const redisReply *ranks = r && r->type == REDIS_REPLY_ARRAY ? field(r, "ranks") : NULL;
     const redisReply *v = ranks && ranks->elements ? field(ranks->element[0], tier_field) : NULL;
     long long held = v ? v->integer : -1;

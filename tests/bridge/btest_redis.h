@@ -7,25 +7,25 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { BLOCK = 4, PATIENCE_MS = 60000 }; // tokens a block of the pool
+enum { BTEST_BLOCK = 4, BTEST_PATIENCE_MS = 60000 }; // tokens a block of the pool
 
-struct stand {
+struct btest_redis {
     pid_t server, bridge;
     int port, metrics;
     redisContext *look;
     char log[300]; // the bridge's
 };
 
-void stand_server(struct stand *s); // on a new port, or, after a kill, empty on the same
+void btest_redis_start(struct btest_redis *s); // on a new port, or, after a kill, empty on the same
 // `more`: flags after those of the pool, NULL at the end.
-void stand_bridge(struct stand *s, const char *const *more);
-int stand_wait(pid_t *pid); // its exit code; the test fails after PATIENCE_MS
-void stand_down(struct stand *s);
+void btest_redis_bridge(struct btest_redis *s, const char *const *more);
+int btest_redis_wait(pid_t *pid); // its exit code; the test fails after BTEST_PATIENCE_MS
+void btest_redis_stop(struct btest_redis *s);
 
 // What the pool says of rank 0 of worker w: its overlap with these blocks, and how many it holds;
 // -1: not known, or Redis isn't there.
-long long stand_overlap(struct stand *s, const uint64_t *hashes, size_t n);
-long long stand_held(struct stand *s, const char *tier_field);
-redisReply *stand_say(struct stand *s, const char *format, ...); // hiredis's formats
+long long btest_redis_overlap(struct btest_redis *s, const uint64_t *hashes, size_t n);
+long long btest_redis_held(struct btest_redis *s, const char *tier_field);
+redisReply *btest_redis_command(struct btest_redis *s, const char *format, ...); // hiredis's formats
 
 #endif

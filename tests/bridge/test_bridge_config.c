@@ -43,7 +43,8 @@ Test(config, flags) {
     cr_expect(c.ttl == 500 && c.exit == BRIDGE_EXIT_LEAVE && !c.debug);
     cr_assert(c.n_engines == 2);
     cr_expect_str_eq(c.engines[0].name, "a");
-    cr_expect(c.engines[0].ranks == 1 && c.engines[0].kind == BRIDGE_ENGINE_VLLM && !c.engines[0].bind);
+    cr_expect(c.engines[0].ranks == 1 && c.engines[0].kind == BRIDGE_ENGINE_VLLM &&
+              !c.engines[0].bind);
     cr_expect_str_eq(c.engines[0].health, "/health");
     const struct bridge_engine_config *b = &c.engines[1];
     cr_expect_str_eq(b->replay, "tcp://h:4");

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "client/bridge/event_decode.h"
-#include "vectors.h"
+#include "tests/mock-engine/mock_vectors.h"
 
 struct text {
     char s[4096];
@@ -75,48 +75,48 @@ static void tell(struct bridge_decoder *d, const void *payload, size_t n, struct
 
 Test(decode, accepts) {
     struct bridge_decoder *d = bridge_decoder_new();
-    for (size_t i = 0; i < n_accepted; i++) {
-        uint8_t bytes[VECTOR_MOST];
+    for (size_t i = 0; i < mock_n_accepted; i++) {
+        uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         struct text t;
-        tell(d, bytes, vector_bytes(&accepted[i], bytes), &t);
-        cr_expect_str_eq(t.s, accepted[i].events, "%s: %s", accepted[i].name, t.s);
+        tell(d, bytes, mock_vector_bytes(&mock_vectors_accepted[i], bytes), &t);
+        cr_expect_str_eq(t.s, mock_vectors_accepted[i].events, "%s: %s", mock_vectors_accepted[i].name, t.s);
     }
     bridge_decoder_free(d);
 }
 
 Test(decode, refuses_batches) {
     struct bridge_decoder *d = bridge_decoder_new();
-    for (size_t i = 0; i < n_rejected; i++) {
-        uint8_t bytes[VECTOR_MOST];
+    for (size_t i = 0; i < mock_n_rejected; i++) {
+        uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         struct text t;
-        tell(d, bytes, vector_bytes(&rejected[i], bytes), &t);
-        cr_expect_str_eq(t.s, "refused", "%s: %s", rejected[i].name, t.s);
+        tell(d, bytes, mock_vector_bytes(&mock_vectors_rejected[i], bytes), &t);
+        cr_expect_str_eq(t.s, "refused", "%s: %s", mock_vectors_rejected[i].name, t.s);
     }
     bridge_decoder_free(d);
 }
 
 Test(decode, one_bad_event_costs_itself) {
     struct bridge_decoder *d = bridge_decoder_new();
-    for (size_t i = 0; i < n_half_bad; i++) {
-        uint8_t bytes[VECTOR_MOST];
+    for (size_t i = 0; i < mock_n_half_bad; i++) {
+        uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         struct text t;
-        tell(d, bytes, vector_bytes(&half_bad[i], bytes), &t);
+        tell(d, bytes, mock_vector_bytes(&mock_vectors_half_bad[i], bytes), &t);
         const char *events = strchr(t.s, ';');
         events = strncmp(t.s, "rank", 4) == 0 && events ? events + 1 : t.s;
-        cr_expect_str_eq(events, half_bad[i].events, "%s: %s", half_bad[i].name, t.s);
+        cr_expect_str_eq(events, mock_vectors_half_bad[i].events, "%s: %s", mock_vectors_half_bad[i].name, t.s);
     }
     bridge_decoder_free(d);
 }
 
 Test(decode, refuses_every_beginning) {
     struct bridge_decoder *d = bridge_decoder_new();
-    for (size_t i = 0; i < n_accepted; i++) {
-        uint8_t bytes[VECTOR_MOST];
-        size_t n = vector_bytes(&accepted[i], bytes);
+    for (size_t i = 0; i < mock_n_accepted; i++) {
+        uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
+        size_t n = mock_vector_bytes(&mock_vectors_accepted[i], bytes);
         for (size_t cut = 0; cut < n; cut++) {
             struct text t;
             tell(d, bytes, cut, &t);
-            cr_expect_str_eq(t.s, "refused", "%s cut to %zu", accepted[i].name, cut);
+            cr_expect_str_eq(t.s, "refused", "%s cut to %zu", mock_vectors_accepted[i].name, cut);
         }
     }
     bridge_decoder_free(d);
@@ -126,8 +126,8 @@ Test(decode, damaged_bytes) {
     struct bridge_decoder *d = bridge_decoder_new();
     uint64_t x = 88172645463325252u;
     for (size_t round = 0; round < 60000; round++) {
-        uint8_t bytes[VECTOR_MOST];
-        size_t n = vector_bytes(&accepted[round % n_accepted], bytes);
+        uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
+        size_t n = mock_vector_bytes(&mock_vectors_accepted[round % mock_n_accepted], bytes);
         struct text t;
         for (unsigned k = 0; k <= round % 4; k++) {
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
@@ -277,6 +277,7 @@ Test(decode, depth) {
             bytes[n++] = 0x91;
         bytes[n++] = 0xc0;
         struct bridge_batch b;
-        cr_expect_eq(bridge_decode_batch(bytes, n, &b), depth + 1 <= BRIDGE_MSGPACK_MAX_DEPTH, "%u", depth);
+        cr_expect_eq(bridge_decode_batch(bytes, n, &b), depth + 1 <= BRIDGE_MSGPACK_MAX_DEPTH, "%u",
+                     depth);
     }
 }

@@ -9,12 +9,12 @@
 
 #include "bench/common/clock.h"
 #include "bench/common/process.h"
-#include "world.h"
+#include "btest_fleet.h"
 
 enum { LONG_MS = 20000, RANKS = 1 };
 
 // A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
-static void worker_field(struct world *w, const char *name, const char *field, char out[40]) {
+static void worker_field(struct btest_fleet *w, const char *name, const char *field, char out[40]) {
     redisReply *r = server_command(&w->server, "KVROUTE.WORKER GET pool %s", name);
     cr_assert(r);
     snprintf(out, 40, "none");
@@ -31,21 +31,21 @@ static void worker_field(struct world *w, const char *name, const char *field, c
     freeReplyObject(r);
 }
 
-static void becomes(struct world *w, const char *name, const char *field, const char *value) {
+static void becomes(struct btest_fleet *w, const char *name, const char *field, const char *value) {
     char now[40] = "";
     for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(10)) {
         worker_field(w, name, field, now);
         if (strcmp(now, value) == 0) return;
     }
-    world_fail(w, "%s: %s is %s, not %s", name, field, now, value);
+    btest_fleet_fail(w, "%s: %s is %s, not %s", name, field, now, value);
 }
 
-static struct http_answer look(const struct world *w, const char *path) {
+static struct http_answer look(const struct btest_fleet *w, const char *path) {
     return http_call(w->bridges[0].listen, "GET", path, "", NULL, LONG_MS);
 }
 
-static void says(struct world *w, const char *path, int status, const char *text) {
+static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
     struct http_answer a = {0};
     for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(10)) {
@@ -57,10 +57,10 @@ static void says(struct world *w, const char *path, int status, const char *text
         free(a.body);
     }
     a = look(w, path);
-    world_fail(w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
+    btest_fleet_fail(w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
 }
 
-static void logs(struct world *w, const char *text) {
+static void logs(struct btest_fleet *w, const char *text) {
     for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(20)) {
         char line[700];
@@ -71,7 +71,7 @@ static void logs(struct world *w, const char *text) {
         if (log) fclose(log);
         if (found) return;
     }
-    world_fail(w, "the log never says: %s", text);
+    btest_fleet_fail(w, "the log never says: %s", text);
 }
 
 // ---- There or not --------------------------------------------------------------------------------
@@ -80,86 +80,86 @@ Test(engine, that_does_not_answer, .timeout = 120) {
     static const struct {
         const char *words, *state;
     } ways[] = {{"", "expired"}, {"down=drain", "draining"}, {"down=remove", "none"}};
-    static struct world w;
-    world_open(&w, false);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
     for (size_t i = 0; i < 3; i++)
-        world_engine(&w, "--blocks=100", ways[i].words, 1, false);
-    world_bridges(&w, 1, "--ttl 600");
-    load_run(&w, 1, 60);
+        btest_fleet_engine(&w, "--blocks=100", ways[i].words, 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
     for (size_t i = 0; i < 3; i++)
         becomes(&w, w.engines[i].name, "state", "ready");
-    world_becomes_true(&w, LONG_MS, "the beginning");
+    btest_fleet_becomes_true(&w, LONG_MS, "the beginning");
     for (unsigned round = 0; round < 2; round++) {
         // Once only its health, once all of it.
         for (size_t i = 0; i < 3; i++)
             if (round)
                 process_end(&w.engines[i].pid, SIGKILL);
             else
-                world_fault(&w, i, "unhealthy");
+                btest_fleet_fault(&w, i, "unhealthy");
         for (size_t i = 0; i < 3; i++)
             becomes(&w, w.engines[i].name, "state", ways[i].state);
         says(&w, "/healthz", 200, "e2 doesn't answer\n");
         for (size_t i = 0; i < 3; i++)
             if (round)
-                world_engine_again(&w, i);
+                btest_fleet_restart_engine(&w, i);
             else
-                world_fault(&w, i, "clear");
+                btest_fleet_fault(&w, i, "clear");
         for (size_t i = 0; i < 3; i++)
             becomes(&w, w.engines[i].name, "state", "ready");
-        load_run(&w, 2 + round, 60);
-        world_becomes_true(&w, LONG_MS, "its absence");
+        btest_load_run(&w, 2 + round, 60);
+        btest_fleet_becomes_true(&w, LONG_MS, "its absence");
     }
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 Test(engine, a_state_set_by_hand_stays, .timeout = 60) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "", "down=drain", 1, false);
-    world_bridges(&w, 1, "--ttl 300");
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "down=drain", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 300");
     becomes(&w, "e0", "state", "ready");
     redisReply *r = server_command(&w.server, "KVROUTE.WORKER SET pool e0 STATE draining");
     cr_assert(r);
     freeReplyObject(r);
     clock_sleep_ms(800);
     becomes(&w, "e0", "state", "draining");
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 // ---- What it is ----------------------------------------------------------------------------------
 
 Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "", "ranks=0", 3, false);
-    world_engine(&w, "", "ranks=0 kind=sglang copies=set", 2, false);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "ranks=0", 3, false);
+    btest_fleet_engine(&w, "", "ranks=0 kind=sglang copies=set", 2, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
-    world_engine_again(&w, 1);
-    world_bridges(&w, 1, "--ttl 600");
+    btest_fleet_restart_engine(&w, 1);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
     becomes(&w, "e0", "ranks", "3");
     becomes(&w, "e1", "ranks", "2");
-    load_run(&w, 1, 100);
-    world_becomes_true(&w, LONG_MS, "learning");
+    btest_load_run(&w, 1, 100);
+    btest_fleet_becomes_true(&w, LONG_MS, "learning");
     w.engines[0].ranks = 2; // comes back with fewer
-    world_engine_again(&w, 0);
+    btest_fleet_restart_engine(&w, 0);
     becomes(&w, "e0", "ranks", "2");
-    load_run(&w, 2, 100);
-    world_becomes_true(&w, LONG_MS, "learning again");
-    world_close(&w);
+    btest_load_run(&w, 2, 100);
+    btest_fleet_becomes_true(&w, LONG_MS, "learning again");
+    btest_fleet_close(&w);
 }
 
 // vLLM tells it among its metrics, SGLang in what it says of itself; a setting goes before both.
 Test(engine, capacity_is_learned, .timeout = 120) {
-    static struct world w;
-    world_open(&w, false);
-    struct engine_process *e = world_engine(&w, "--blocks=300", "", 2, false);
-    world_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    struct engine_process *e = btest_fleet_engine(&w, "--blocks=300", "", 2, false);
+    btest_fleet_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
-    world_engine_again(&w, 1);
-    world_engine(&w, "--blocks=200", "capacity=77", 1, false);
+    btest_fleet_restart_engine(&w, 1);
+    btest_fleet_engine(&w, "--blocks=200", "capacity=77", 1, false);
     // In blocks of the pool's size, whatever the engine's are.
-    world_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
-    world_bridges(&w, 1, "--ttl 600");
+    btest_fleet_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
     becomes(&w, "e0", "capacity", "300");
     becomes(&w, "e1", "capacity", "150");
     becomes(&w, "e2", "capacity", "77");
@@ -167,47 +167,47 @@ Test(engine, capacity_is_learned, .timeout = 120) {
     says(&w, "/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
     // It comes back with more memory.
     snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4 --blocks=400");
-    world_engine_again(&w, 0);
+    btest_fleet_restart_engine(&w, 0);
     becomes(&w, "e0", "capacity", "400");
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 Test(engine, of_another_block_size_is_refused, .timeout = 120) {
-    static struct world w;
-    world_open(&w, false);
-    struct engine_process *e = world_engine(&w, "--block-size=8", "", 1, false);
-    world_engine(&w, "", "", 1, false);
-    world_bridges(&w, 1, "--ttl 600");
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    struct engine_process *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
+    btest_fleet_engine(&w, "", "", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
     says(&w, "/healthz", 503, "e0 refused\n");
     logs(&w, "e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
              "with that block size, or use a pool created with BLOCKSIZE 8");
-    load_run(&w, 1, 60);
+    btest_load_run(&w, 1, 60);
     becomes(&w, "e0", "state", "none");
     becomes(&w, "e1", "state", "ready");
     says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e0\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e1\"} 0\n");
     // It comes back as it should be.
     snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4");
-    world_engine_again(&w, 0);
+    btest_fleet_restart_engine(&w, 0);
     becomes(&w, "e0", "state", "ready");
-    load_run(&w, 2, 60);
-    world_becomes_true(&w, LONG_MS, "another block size");
+    btest_load_run(&w, 2, 60);
+    btest_fleet_becomes_true(&w, LONG_MS, "another block size");
     says(&w, "/healthz", 200, "e0 ok\n");
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 // An engine that doesn't tell its block size tells it with every block.
 Test(engine, of_another_block_size_in_its_events, .timeout = 60) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "--block-size=8", "block_size=4", 1, false);
-    world_bridges(&w, 1, "--ttl 600");
-    load_run(&w, 1, 60);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--block-size=8", "block_size=4", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
     logs(&w, "e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
     char held[40];
     worker_field(&w, "e0", "state", held);
     cr_expect_str_eq(held, "ready");
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 // ---- The end -------------------------------------------------------------------------------------
@@ -218,14 +218,14 @@ Test(engine, leaves_as_told, .timeout = 120) {
     } ways[] = {{"--ttl 60000 --exit drain", "draining"},
                 {"--ttl 60000 --exit remove", "none"},
                 {"--ttl 60000 --exit leave", "ready"}};
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "", "", 1, false);
-    world_engine(&w, "", "", 1, true);
-    world_bridges(&w, 1, ways[0].words);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "", 1, false);
+    btest_fleet_engine(&w, "", "", 1, true);
+    btest_fleet_bridges(&w, 1, ways[0].words);
     for (size_t i = 0; i < 3; i++) {
         w.bridges[0].more = ways[i].words;
-        world_bridge_again(&w, 0);
+        btest_fleet_restart_bridge(&w, 0);
         becomes(&w, "e0", "state", "ready");
         becomes(&w, "e1", "state", "ready");
         kill(w.bridges[0].pid, SIGTERM);
@@ -234,12 +234,12 @@ Test(engine, leaves_as_told, .timeout = 120) {
             becomes(&w, w.engines[k].name, "state", ways[i].state);
     }
     // Without Redis it ends as well, and soon.
-    world_bridge_again(&w, 0);
+    btest_fleet_restart_bridge(&w, 0);
     says(&w, "/healthz", 200, "e1 ok\n");
     server_kill(&w.server);
     kill(w.bridges[0].pid, SIGTERM);
     cr_expect_eq(process_wait(&w.bridges[0].pid, LONG_MS), 0);
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
 // ---- /metrics ------------------------------------------------------------------------------------
@@ -310,14 +310,14 @@ static void check_metrics(const char *text, bool open) {
 }
 
 Test(engine, metrics, .timeout = 60) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "--blocks=100", "", 2, false);
-    world_engine(&w, "--schema=sglang", "kind=sglang", 1, false);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--blocks=100", "", 2, false);
+    btest_fleet_engine(&w, "--schema=sglang", "kind=sglang", 1, false);
     snprintf(w.engines[1].name, sizeof w.engines[1].name, "a\"b\\c");
-    world_bridges(&w, 1, "--ttl 600");
-    load_run(&w, 1, 60);
-    world_becomes_true(&w, LONG_MS, "traffic");
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
+    btest_fleet_becomes_true(&w, LONG_MS, "traffic");
     says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
     struct http_answer a = look(&w, "/metrics");
@@ -333,5 +333,5 @@ Test(engine, metrics, .timeout = 60) {
     free(post.body);
     server_kill(&w.server);
     says(&w, "/healthz", 503, "no pool\n");
-    world_close(&w);
+    btest_fleet_close(&w);
 }

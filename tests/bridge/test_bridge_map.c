@@ -22,7 +22,7 @@ struct block {
 };
 
 struct bridge_engine {
-    uint64_t dice;
+    uint64_t random;
     struct block blocks[BLOCKS];
     bool held[KVR_TIERS][BLOCKS]; // what the sink was told
     bool set;
@@ -30,8 +30,8 @@ struct bridge_engine {
 };
 
 static unsigned below(struct bridge_engine *g, unsigned n) {
-    g->dice ^= g->dice << 13, g->dice ^= g->dice >> 7, g->dice ^= g->dice << 17;
-    return (unsigned)((g->dice >> 20) % n);
+    g->random ^= g->random << 13, g->random ^= g->random >> 7, g->random ^= g->random << 17;
+    return (unsigned)((g->random >> 20) % n);
 }
 
 static uint64_t image_part(const char *image) {
@@ -40,7 +40,7 @@ static uint64_t image_part(const char *image) {
 
 static void make(struct bridge_engine *g, uint64_t seed, bool set) {
     static const char *const salts[] = {NULL, NULL, "tenant a", "tenant b"};
-    *g = (struct bridge_engine){.dice = seed, .set = set};
+    *g = (struct bridge_engine){.random = seed, .set = set};
     for (int i = 0; i < BLOCKS; i++) {
         struct block *b = &g->blocks[i];
         b->parent = i > 0 && below(g, 4) ? (int)below(g, (unsigned)i) : -1;
@@ -127,8 +127,8 @@ static void put_str(uint8_t *at, size_t *n, const char *s) {
 }
 
 // A chain of blocks, told from `from` down to `last`.
-static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned group, int tier, int last,
-                       unsigned n) {
+static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned group, int tier,
+                       int last, unsigned n) {
     int chain[MOST_DEPTH + 1];
     uint64_t hashes[MOST_DEPTH + 1];
     uint32_t tokens[(MOST_DEPTH + 1) * SIZE];
@@ -137,7 +137,8 @@ static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned g
     int k = last;
     for (unsigned i = n; i-- > 0; k = g->blocks[k].parent)
         chain[i] = k;
-    struct bridge_event e = {.type = BRIDGE_EVENT_STORED, .hashes = hashes, .n_hashes = n, .tokens = tokens};
+    struct bridge_event e = {
+        .type = BRIDGE_EVENT_STORED, .hashes = hashes, .n_hashes = n, .tokens = tokens};
     e.has_parent = k >= 0;
     e.parent = k >= 0 ? g->blocks[k].hash : 0;
     for (unsigned i = 0; i < n; i++) {
@@ -186,10 +187,10 @@ static void step(struct bridge_engine *g, struct bridge_map *m) {
     int tier = below(g, 3) ? 0 : 1 + (int)below(g, 2);
     struct block *b = &g->blocks[k];
     struct bridge_event e = {.hashes = &b->hash,
-                      .n_hashes = 1,
-                      .medium = medium(tier),
-                      .has_group = group > 0,
-                      .group = group * 2};
+                             .n_hashes = 1,
+                             .medium = medium(tier),
+                             .has_group = group > 0,
+                             .group = group * 2};
     unsigned what = below(g, 1000);
     if (what == 0) {
         e.type = BRIDGE_EVENT_CLEARED;
@@ -269,11 +270,11 @@ Test(map, leaves_out) {
     bridge_map_init(&m, &o, &sink);
     const struct block *b = &g->blocks[0];
     struct bridge_event good = {.type = BRIDGE_EVENT_STORED,
-                         .hashes = &b->hash,
-                         .n_hashes = 1,
-                         .tokens = b->tokens,
-                         .n_tokens = SIZE,
-                         .block_size = SIZE};
+                                .hashes = &b->hash,
+                                .n_hashes = 1,
+                                .tokens = b->tokens,
+                                .n_tokens = SIZE,
+                                .block_size = SIZE};
     struct bridge_event e = good;
     e.has_group = true, e.group = 1;
     bridge_map_event(&m, &e); // its kind isn't known
@@ -315,14 +316,14 @@ Test(map, salts_are_those_of_hash_h) {
     bridge_map_init(&m, &o, &sink);
     kvr_hash_tokens(tokens, 8, SIZE, kvr_hash_salt("ad", 2, "s", 1), NULL, expected);
     struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
-                      .hashes = hashes,
-                      .n_hashes = 2,
-                      .tokens = tokens,
-                      .n_tokens = 8,
-                      .block_size = SIZE,
-                      .lora = kvr_text("ad"),
-                      .extra = {extra, extra + sizeof extra},
-                      .n_extra = 2};
+                             .hashes = hashes,
+                             .n_hashes = 2,
+                             .tokens = tokens,
+                             .n_tokens = 8,
+                             .block_size = SIZE,
+                             .lora = kvr_text("ad"),
+                             .extra = {extra, extra + sizeof extra},
+                             .n_extra = 2};
     bridge_map_event(&m, &e);
     for (int i = 0; i < 2; i++) {
         struct bridge_table_entry place;
@@ -353,11 +354,11 @@ Test(map, more_copies_than_there_can_be) {
     bridge_map_init(&m, &o, &sink);
     const struct block *b = &g->blocks[0];
     struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
-                      .hashes = &b->hash,
-                      .n_hashes = 1,
-                      .tokens = b->tokens,
-                      .n_tokens = SIZE,
-                      .block_size = SIZE};
+                             .hashes = &b->hash,
+                             .n_hashes = 1,
+                             .tokens = b->tokens,
+                             .n_tokens = SIZE,
+                             .block_size = SIZE};
     for (int i = 0; i < 3; i++)
         bridge_map_event(&m, &e);
     cr_expect_eq(m.stats.collapsed, 1u);

@@ -9,12 +9,12 @@
 
 #include "bench/common/clock.h"
 #include "bench/common/process.h"
-#include "world.h"
+#include "btest_fleet.h"
 
 enum { LONG_MS = 30000 };
 
 // What engines of all versions have in common: a small cache, so that it evicts.
-static void every_schema(struct world *w) {
+static void every_schema(struct btest_fleet *w) {
     static const struct {
         const char *options, *bridge;
         unsigned ranks;
@@ -36,7 +36,7 @@ static void every_schema(struct world *w) {
         char options[200], bridge[160];
         snprintf(options, sizeof options, "--blocks=160 %s", kinds[i].options);
         snprintf(bridge, sizeof bridge, "audit=300 %s", kinds[i].bridge);
-        world_engine(w, options, bridge, kinds[i].ranks, kinds[i].connects);
+        btest_fleet_engine(w, options, bridge, kinds[i].ranks, kinds[i].connects);
     }
 }
 
@@ -68,104 +68,104 @@ static const struct fault {
     {"poison&n=1", true, false},
 };
 
-static void under(struct world *w, const struct fault *f, uint64_t seed) {
-    struct load l = {
+static void under(struct btest_fleet *w, const struct fault *f, uint64_t seed) {
+    struct btest_load l = {
         .world = w, .seed = seed, .requests = 40 * w->n_engines, .families = 6, .longest = 24};
     // A fault of replays needs a reason to ask for one.
     bool of_replays = strncmp(f->query, "replay", 6) == 0;
-    load_begin(&l, 3);
+    btest_load_begin(&l, 3);
     while (atomic_load(&l.begun) < l.requests / 3)
         clock_sleep_ms(1);
     for (size_t i = 0; i < w->n_engines; i++) {
         if (f->exits) {
-            world_engine_again(w, i);
+            btest_fleet_restart_engine(w, i);
             continue;
         }
-        if (of_replays) world_fault(w, i, "drop&n=2");
-        world_fault(w, i, f->query);
+        if (of_replays) btest_fleet_fault(w, i, "drop&n=2");
+        btest_fleet_fault(w, i, f->query);
     }
-    load_wait(&l);
+    btest_load_wait(&l);
     for (size_t i = 0; i < w->n_engines; i++)
-        world_fault(w, i, "clear");
+        btest_fleet_fault(w, i, "clear");
     if (f->loses) {
-        world_is_never_wrong(w, LONG_MS, f->query);
+        btest_fleet_never_wrong(w, LONG_MS, f->query);
         for (size_t i = 0; i < w->n_engines; i++)
-            world_reset(w, i);
-        load_run(w, seed + 1, 10 * w->n_engines);
+            btest_fleet_reset(w, i);
+        btest_load_run(w, seed + 1, 10 * w->n_engines);
     }
-    world_becomes_true(w, LONG_MS, f->query);
+    btest_fleet_becomes_true(w, LONG_MS, f->query);
 }
 
 // What a router would find for these prompts.
-static void scores_are_true(struct world *w, uint64_t seed) {
+static void scores_are_true(struct btest_fleet *w, uint64_t seed) {
     uint64_t hashes[24];
     for (unsigned family = 0; family < 6; family++) {
-        load_hashes(seed, family, hashes, 24);
+        btest_load_hashes(seed, family, hashes, 24);
         cr_expect_eq(engines_score(w->server.control, "pool", w->engines, w->n_engines, hashes, 24),
                      0, "of family %u", family);
     }
 }
 
 Test(mock, every_fault_in_every_schema, .timeout = 300) {
-    static struct world w;
-    world_open(&w, false);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
     every_schema(&w);
-    load_run(&w, 1, 100); // before anybody listens
-    world_bridges(&w, 2, "--ttl 900");
-    load_run(&w, 2, 300);
-    struct engines_difference d = world_becomes_true(&w, LONG_MS, "the beginning");
+    btest_load_run(&w, 1, 100); // before anybody listens
+    btest_fleet_bridges(&w, 2, "--ttl 900");
+    btest_load_run(&w, 2, 300);
+    struct engines_difference d = btest_fleet_becomes_true(&w, LONG_MS, "the beginning");
     cr_assert_gt(d.held, 1000);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         under(&w, &faults[i], 10 + 2 * i);
-    load_run(&w, 60, 300);
-    world_becomes_true(&w, LONG_MS, "all of it");
+    btest_load_run(&w, 60, 300);
+    btest_fleet_becomes_true(&w, LONG_MS, "all of it");
     scores_are_true(&w, 60);
-    world_close(&w);
+    btest_fleet_close(&w);
 }
 
-static void all_anew(struct world *w, uint64_t seed) {
+static void all_anew(struct btest_fleet *w, uint64_t seed) {
     for (size_t i = 0; i < w->n_engines; i++)
-        world_reset(w, i);
-    load_run(w, seed, 60 * w->n_engines);
+        btest_fleet_reset(w, i);
+    btest_load_run(w, seed, 60 * w->n_engines);
 }
 
 // Bridges that come late: to engines that published before anybody could have subscribed, in both
 // directions of connecting; to a replay that is longer than its queue, so that each answer lacks some;
 // to a buffer that no longer has the beginning.
 Test(mock, late, .timeout = 120) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "--publish-at-start=60 --blocks=100", "audit=300", 2, false);
-    world_engine(&w, "--publish-at-start=60", "audit=300", 1, true);
-    world_engine(&w, "--replay-hwm=100 --blocks=500", "audit=300", 1, false);
-    load_run(&w, 1, 2500);
-    world_bridges(&w, 1, "--ttl 900");
-    world_becomes_true(&w, LONG_MS, "coming late");
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--publish-at-start=60 --blocks=100", "audit=300", 2, false);
+    btest_fleet_engine(&w, "--publish-at-start=60", "audit=300", 1, true);
+    btest_fleet_engine(&w, "--replay-hwm=100 --blocks=500", "audit=300", 1, false);
+    btest_load_run(&w, 1, 2500);
+    btest_fleet_bridges(&w, 1, "--ttl 900");
+    btest_fleet_becomes_true(&w, LONG_MS, "coming late");
     for (size_t i = 0; i < w.n_engines; i++) {
-        world_engine_again(&w, i); // and each begins before the bridge has noticed
-        world_becomes_true(&w, LONG_MS, "a new beginning");
+        btest_fleet_restart_engine(&w, i); // and each begins before the bridge has noticed
+        btest_fleet_becomes_true(&w, LONG_MS, "a new beginning");
     }
-    load_run(&w, 2, 100);
-    world_becomes_true(&w, LONG_MS, "traffic");
-    world_close(&w);
+    btest_load_run(&w, 2, 100);
+    btest_fleet_becomes_true(&w, LONG_MS, "traffic");
+    btest_fleet_close(&w);
 }
 
 Test(mock, without_the_beginning, .timeout = 120) {
-    static struct world w;
-    world_open(&w, false);
-    world_engine(&w, "--buffer=10 --blocks=200", "audit=300", 1, false);
-    world_engine(&w, "--no-replay --blocks=200", "audit=300", 1, false);
-    load_run(&w, 1, 200);
-    world_bridges(&w, 1, "--ttl 900");
-    world_settles(&w);
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--buffer=10 --blocks=200", "audit=300", 1, false);
+    btest_fleet_engine(&w, "--no-replay --blocks=200", "audit=300", 1, false);
+    btest_load_run(&w, 1, 200);
+    btest_fleet_bridges(&w, 1, "--ttl 900");
+    btest_fleet_settles(&w);
     for (unsigned round = 0; round < 3; round++) {
-        load_run(&w, 2 + 2 * round, 60);
-        world_settles(&w);
-        world_is_never_wrong(&w, LONG_MS, "lost beginnings");
+        btest_load_run(&w, 2 + 2 * round, 60);
+        btest_fleet_settles(&w);
+        btest_fleet_never_wrong(&w, LONG_MS, "lost beginnings");
         all_anew(&w, 3 + 2 * round);
-        world_becomes_true(&w, LONG_MS, "a new beginning");
-        world_fault(&w, 0, "drop&n=15");
-        world_fault(&w, 1, "drop&n=2");
+        btest_fleet_becomes_true(&w, LONG_MS, "a new beginning");
+        btest_fleet_fault(&w, 0, "drop&n=15");
+        btest_fleet_fault(&w, 1, "drop&n=2");
     }
-    world_close(&w);
+    btest_fleet_close(&w);
 }

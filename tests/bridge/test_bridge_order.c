@@ -87,7 +87,7 @@ static struct stand *stand_new(bool replay, bool keep) {
     struct stand *s = calloc(1, sizeof *s);
     struct bridge_order_options o = {.replay = replay, .keep = keep};
     struct bridge_order_port port = {s,         on_apply, on_forget, on_request,
-                               on_cancel, on_wake,  on_now,    on_note};
+                                     on_cancel, on_wake,  on_now,    on_note};
     cr_assert(s);
     *s = (struct stand){.wake_at = -1, .life = 1, .buffer = MOST};
     bridge_order_init(&s->stream, &o, &port);
@@ -373,7 +373,7 @@ Test(stream, what_waits_is_bounded) {
 // Everything that can happen between an engine and the stream, in any order; then it becomes quiet.
 
 struct chance {
-    uint64_t dice;
+    uint64_t random;
     struct {
         uint64_t life, seq;
     } late[LIVE_QUEUE]; // batches under way
@@ -381,8 +381,8 @@ struct chance {
 };
 
 static unsigned below(struct chance *c, unsigned n) {
-    c->dice ^= c->dice << 13, c->dice ^= c->dice >> 7, c->dice ^= c->dice << 17;
-    return (unsigned)((c->dice >> 20) % n);
+    c->random ^= c->random << 13, c->random ^= c->random >> 7, c->random ^= c->random << 17;
+    return (unsigned)((c->random >> 20) % n);
 }
 
 static void publish(struct stand *s, struct chance *c) {
@@ -413,7 +413,7 @@ static void restart(struct stand *s, struct chance *c) {
 
 static void play(uint64_t seed) {
     struct stand *s = stand_new(true, false);
-    struct chance c = {.dice = seed * 7919 + 1};
+    struct chance c = {.random = seed * 7919 + 1};
     bridge_order_connected(&s->stream);
     for (unsigned i = 0; i < 3000 && s->seq < MOST - 100; i++) {
         unsigned draw = below(&c, 100);

@@ -130,7 +130,8 @@ static bool is_up(const char *address, const char *host) {
                                                   : ((struct sockaddr_in *)&at)->sin_port);
         snprintf(url, sizeof url, "http://%s:%d", host, port);
         struct bridge_probe_port ears = {&asked, on_answer, on_learned};
-        struct bridge_probe *h = bridge_probe_new(asked.base, url, "/health", &ears, error, sizeof error);
+        struct bridge_probe *h =
+            bridge_probe_new(asked.base, url, "/health", &ears, error, sizeof error);
         cr_assert(h, "%s", error);
         bridge_probe_check(h);
         event_base_dispatch(asked.base);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "stand.h"
+#include "btest_redis.h"
 #include "tests/support/home.h"
 #include "tests/support/needs.h"
 #include "tests/support/program.h"
@@ -27,25 +27,25 @@ static void read_held(FILE *f, struct held *h) {
         size_t n = 0;
         for (char *at = line; *at && *at != '\n' && n < MOST_TOKENS;)
             tokens[n++] = (uint32_t)strtoul(at, &at, 10);
-        cr_assert(h->n < MOST_HELD && n % BLOCK == 0 && n);
-        uint64_t *path = calloc(n / BLOCK, sizeof *path);
-        h->depth[h->n] = kvr_hash_tokens(tokens, n, BLOCK, KVR_HASH_SEED, NULL, path);
+        cr_assert(h->n < MOST_HELD && n % BTEST_BLOCK == 0 && n);
+        uint64_t *path = calloc(n / BTEST_BLOCK, sizeof *path);
+        h->depth[h->n] = kvr_hash_tokens(tokens, n, BTEST_BLOCK, KVR_HASH_SEED, NULL, path);
         h->paths[h->n++] = path;
     }
     cr_assert_str_eq(line, "end\n", "the publisher has died");
 }
 
-static bool is_true(struct stand *s, const struct held *h) {
-    if (stand_held(s, "device_blocks") != (long long)h->n) return false;
+static bool is_true(struct btest_redis *s, const struct held *h) {
+    if (btest_redis_held(s, "device_blocks") != (long long)h->n) return false;
     for (size_t i = 0; i < h->n; i++)
-        if (stand_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i]) return false;
+        if (btest_redis_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i]) return false;
     return true;
 }
 
 Test(python, a_publisher_of_pyzmq_and_msgpack) {
     needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");
     static struct held held;
-    struct stand s = {0};
+    struct btest_redis s = {0};
     int events_port = 0, replay_port = 0, in[2], out[2];
     char events[12], replay[12], engine[200];
     events_port = home_port();
@@ -57,8 +57,8 @@ Test(python, a_publisher_of_pyzmq_and_msgpack) {
              replay_port);
     const char *flags[] = {"--engine", engine, NULL};
     const char *argv[] = {"/usr/bin/python3", KVROUTE_PUBLISHER_PY, events, replay, "5", NULL};
-    stand_server(&s);
-    stand_bridge(&s, flags);
+    btest_redis_start(&s);
+    btest_redis_bridge(&s, flags);
     cr_assert(pipe(in) == 0 && pipe(out) == 0);
     fcntl(in[1], F_SETFD, FD_CLOEXEC);
     pid_t python = program_start(argv, in[0], out[1], out[1]);
@@ -67,14 +67,14 @@ Test(python, a_publisher_of_pyzmq_and_msgpack) {
     FILE *f = fdopen(out[0], "r");
     read_held(f, &held);
     bool good = false;
-    for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end && !(good = is_true(&s, &held));)
+    for (int64_t end = now_ms() + BTEST_PATIENCE_MS; now_ms() < end && !(good = is_true(&s, &held));)
         sleep_ms(50);
     cr_expect(good, "the publisher holds %zu, the pool says %lld", held.n,
-              stand_held(&s, "device_blocks"));
+              btest_redis_held(&s, "device_blocks"));
     close(in[1]);
-    cr_expect_eq(stand_wait(&python), 0);
+    cr_expect_eq(btest_redis_wait(&python), 0);
     fclose(f);
     for (size_t i = 0; i < held.n; i++)
         free(held.paths[i]);
-    stand_down(&s);
+    btest_redis_stop(&s);
 }

@@ -71,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct bridge_event e;
         if (bridge_decode_batch(payload, n, &b))
             while (bridge_decode_event(d, &b, &e) != BRIDGE_EVENT_END)
-                if (e.type == BRIDGE_EVENT_STORED || e.type == BRIDGE_EVENT_REMOVED || e.type == BRIDGE_EVENT_CLEARED)
+                if (e.type == BRIDGE_EVENT_STORED || e.type == BRIDGE_EVENT_REMOVED ||
+                    e.type == BRIDGE_EVENT_CLEARED)
                     bridge_map_event(&m, &e);
         free(payload);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // See vectors.h. Written down as they came out of engines' own encoder.
-#include "vectors.h"
+#include "mock_vectors.h"
 
-const struct vector accepted[] = {
+const struct mock_vector mock_vectors_accepted[] = {
     {"A1",
      "92cb3ff80000000000009396ab426c6f636b53746f72656491fec0940102030404c092ac426c6f636b52"
      "656d6f76656491fe91b0416c6c426c6f636b73436c6561726564",
@@ -75,9 +75,9 @@ const struct vector accepted[] = {
      "rank 0;store 1 tokens 1 2 size 2 in GPU;"},
     {"A21", "93cb3ff80000000000009000", "rank 0;"},
 };
-const size_t n_accepted = sizeof accepted / sizeof *accepted;
+const size_t mock_n_accepted = sizeof mock_vectors_accepted / sizeof *mock_vectors_accepted;
 
-const struct vector rejected[] = {
+const struct mock_vector mock_vectors_rejected[] = {
     {"M1", "", NULL},
     {"M2", "c0", NULL},
     {"M3", "81a27473cb3ff8000000000000", NULL},
@@ -93,10 +93,10 @@ const struct vector rejected[] = {
     {"M14", "93cb3ff800000000000090a178", NULL},
     {"M15", "93cb3ff800000000000090ff", NULL},
 };
-const size_t n_rejected = sizeof rejected / sizeof *rejected;
+const size_t mock_n_rejected = sizeof mock_vectors_rejected / sizeof *mock_vectors_rejected;
 
 // Each has one bad event and then a clear.
-const struct vector half_bad[] = {
+const struct mock_vector mock_vectors_half_bad[] = {
     {"E1", "93cb3ff8000000000000920791b0416c6c426c6f636b73436c656172656400", "bad;clear;"},
     {"E2", "93cb3ff8000000000000929091b0416c6c426c6f636b73436c656172656400", "bad;clear;"},
     {"E3", "93cb3ff8000000000000928091b0416c6c426c6f636b73436c656172656400", "bad;clear;"},
@@ -138,15 +138,15 @@ const struct vector half_bad[] = {
      "6172656400",
      "unknown;clear;"},
 };
-const size_t n_half_bad = sizeof half_bad / sizeof *half_bad;
+const size_t mock_n_half_bad = sizeof mock_vectors_half_bad / sizeof *mock_vectors_half_bad;
 
 static unsigned digit(char c) {
     return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-size_t vector_bytes(const struct vector *v, uint8_t out[VECTOR_MOST]) {
+size_t mock_vector_bytes(const struct mock_vector *v, uint8_t out[MOCK_VECTOR_MAX_BYTES]) {
     size_t n = 0;
-    for (const char *h = v->hex; *h && n < VECTOR_MOST; h += 2)
+    for (const char *h = v->hex; *h && n < MOCK_VECTOR_MAX_BYTES; h += 2)
         out[n++] = (uint8_t)(digit(h[0]) << 4 | digit(h[1]));
     return n;
 }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payloads as engines of all versions send them, and such as must be refused.
-#ifndef BRIDGE_VECTORS_H
-#define BRIDGE_VECTORS_H
+#ifndef MOCK_VECTORS_H
+#define MOCK_VECTORS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct vector {
+struct mock_vector {
     const char *name, *hex;
     const char *events; // what they are, see tell(); NULL: the batch is refused
 };
 
-extern const struct vector accepted[], rejected[], half_bad[];
-extern const size_t n_accepted, n_rejected, n_half_bad;
+extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[], mock_vectors_half_bad[];
+extern const size_t mock_n_accepted, mock_n_rejected, mock_n_half_bad;
 
-enum { VECTOR_MOST = 1024 };
-size_t vector_bytes(const struct vector *v, uint8_t out[VECTOR_MOST]);
+enum { MOCK_VECTOR_MAX_BYTES = 1024 };
+size_t mock_vector_bytes(const struct mock_vector *v, uint8_t out[MOCK_VECTOR_MAX_BYTES]);
 
 #endif

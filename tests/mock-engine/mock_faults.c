@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// Faults on request; see faults.h.
+//
+// Two sorts: those that happen to the next n batches or requests, and those that last, for ms
+// milliseconds or until they are cleared. A row of the table names each.
+#include "mock_faults.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mock_call.h"
+#include "mock_memory.h"
+#include "mock_routes.h"
+
+// What a request asks for, with what is assumed where it says nothing.
+struct fault_request {
+    uint64_t n, ms, status, tokens, rank, cleared, rebind, gently;
+};
+
+enum { EVERY_RANK = MOCK_MAX_RANKS };
+
+static const struct {
+    const char *name;
+    size_t offset;
+    uint64_t least, most, usual;
+} parameters[] = {
+    {"n", offsetof(struct fault_request, n), 0, 1000000, 1},
+    {"ms", offsetof(struct fault_request, ms), 0, 86400000, 0},
+    {"status", offsetof(struct fault_request, status), 400, 599, 503},
+    {"tokens", offsetof(struct fault_request, tokens), 1, 1000000, 1},
+    {"rank", offsetof(struct fault_request, rank), 0, EVERY_RANK, EVERY_RANK},
+    {"cleared", offsetof(struct fault_request, cleared), 0, 1, 0},
+    {"rebind", offsetof(struct fault_request, rebind), 0, 1, 0},
+    {"gently", offsetof(struct fault_request, gently), 0, 1, 0},
+};
+enum { N_PARAMETERS = sizeof parameters / sizeof *parameters };
+
+// ---- What lasts ----------------------------------------------------------------------------------
+
+static void apply_lasting(struct mock_engine *m, enum mock_lasting which, uint64_t rank) {
+    bool on = m->lasting[which].on;
+    for (size_t i = 0; i < m->options->ranks; i++) {
+        if (rank != EVERY_RANK && rank != i) continue;
+        if (which == MOCK_HANG_EVENTS && m->publishers[i]) mock_publisher_hang(m->publishers[i], on);
+        if (which == MOCK_HANG_ENGINE) mock_scheduler_hang(m->engines[i], on);
+    }
+    if (which == MOCK_HANG_HTTP && !on) mock_routes_resume(m);
+    if (which == MOCK_REFUSE && on) mock_engine_refuse(m);
+}
+
+static void end_lasting(struct mock_engine *m, enum mock_lasting which) {
+    struct mock_lasting_fault *f = &m->lasting[which];
+    static const struct timeval soon = {.tv_usec = 50000};
+    event_del(f->timer);
+    if (!f->on) return;
+    // Somebody else may have the port for the moment.
+    if (which == MOCK_REFUSE && !mock_engine_listen(m)) {
+        event_add(f->timer, &soon);
+        return;
+    }
+    f->on = false;
+    apply_lasting(m, which, EVERY_RANK);
+}
+
+static void on_over(evutil_socket_t fd, short what, void *ctx) {
+    struct mock_lasting_fault *f = ctx;
+    (void)fd;
+    (void)what;
+    end_lasting(f->mock, (enum mock_lasting)(f - f->mock->lasting));
+}
+
+void mock_faults_init(struct mock_engine *m) {
+    for (size_t i = 0; i < MOCK_N_LASTING; i++) {
+        struct mock_lasting_fault *f = &m->lasting[i];
+        f->mock = m;
+        f->timer = evtimer_new(m->base, on_over, f);
+    }
+}
+
+void mock_faults_free(struct mock_engine *m) {
+    for (size_t i = 0; i < MOCK_N_LASTING; i++)
+        event_free(m->lasting[i].timer);
+}
+
+// ---- The kinds -----------------------------------------------------------------------------------
+
+static void last(struct mock_engine *m, int which, const struct fault_request *ask) {
+    struct mock_lasting_fault *f = &m->lasting[which];
+    struct timeval t = {.tv_sec = (time_t)(ask->ms / 1000),
+                        .tv_usec = (suseconds_t)(ask->ms % 1000 * 1000)};
+    f->on = true;
+    event_del(f->timer);
+    // Whom nobody can reach, nobody can ask to end it.
+    if (which == MOCK_REFUSE && !ask->ms) t.tv_sec = 1;
+    if (t.tv_sec || t.tv_usec) event_add(f->timer, &t);
+    apply_lasting(m, (enum mock_lasting)which, ask->rank);
+}
+
+static void spoil(struct mock_engine *m, int fault, const struct fault_request *ask) {
+    for (size_t i = 0; i < m->options->ranks; i++)
+        if (m->publishers[i] && (ask->rank == EVERY_RANK || ask->rank == i))
+            mock_publisher_fault(m->publishers[i], (enum mock_publish_fault)fault, ask->n);
+}
+
+static void fail(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    m->faults.fail = ask->n;
+    m->faults.status = (int)ask->status;
+}
+
+static void reset(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    m->faults.reset = ask->n;
+    m->faults.gently = ask->gently;
+}
+
+static void cut(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    m->faults.cut = ask->n;
+    m->faults.cut_after = ask->tokens;
+    m->faults.gently = ask->gently;
+}
+
+static void restart(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    mock_engine_restart(m, ask->cleared, ask->rebind);
+}
+
+static void clear(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    (void)ask;
+    m->faults = (struct mock_http_faults){0};
+    for (size_t i = 0; i < m->options->ranks; i++)
+        if (m->publishers[i]) mock_publisher_settle(m->publishers[i]);
+    for (size_t i = 0; i < MOCK_N_LASTING; i++)
+        end_lasting(m, (enum mock_lasting)i);
+}
+
+static void end_process(struct mock_engine *m, int status, const struct fault_request *ask) {
+    (void)m;
+    (void)ask;
+    _exit(status);
+}
+
+static const struct {
+    const char *name;
+    void (*apply)(struct mock_engine *, int, const struct fault_request *);
+    int which;
+} kinds[] = {
+    {"drop", spoil, MOCK_FAULT_DROP},
+    {"duplicate", spoil, MOCK_FAULT_DUPLICATE},
+    {"reorder", spoil, MOCK_FAULT_REORDER},
+    {"hole", spoil, MOCK_FAULT_HOLE},
+    {"malformed", spoil, MOCK_FAULT_MALFORMED},
+    {"poison", spoil, MOCK_FAULT_POISON},
+    {"replay-mute", spoil, MOCK_FAULT_REPLAY_MUTE},
+    {"replay-gap", spoil, MOCK_FAULT_REPLAY_GAP},
+    {"replay-unended", spoil, MOCK_FAULT_REPLAY_UNENDED},
+    {"hang-events", last, MOCK_HANG_EVENTS},
+    {"hang-http", last, MOCK_HANG_HTTP},
+    {"hang-engine", last, MOCK_HANG_ENGINE},
+    {"unhealthy", last, MOCK_UNHEALTHY},
+    {"refuse", last, MOCK_REFUSE},
+    {"fail", fail, 0},
+    {"reset", reset, 0},
+    {"cut", cut, 0},
+    {"restart", restart, 0},
+    {"exit", end_process, 1},
+    {"clear", clear, 0},
+};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+// ---- Asking --------------------------------------------------------------------------------------
+
+static bool read_number(const char *text, uint64_t least, uint64_t most, uint64_t *out) {
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && !errno && *out >= least && *out <= most;
+}
+
+// Returns the parameter that is wrong, or NULL.
+static const char *read_ask(struct fault_request *ask, const struct evkeyvalq *query) {
+    for (size_t i = 0; i < N_PARAMETERS; i++)
+        *(uint64_t *)((char *)ask + parameters[i].offset) = parameters[i].usual;
+    for (const struct evkeyval *q = query->tqh_first; q; q = q->next.tqe_next) {
+        bool known = !strcmp(q->key, "kind");
+        for (size_t i = 0; i < N_PARAMETERS; i++) {
+            if (strcmp(q->key, parameters[i].name) != 0) continue;
+            known = read_number(q->value, parameters[i].least, parameters[i].most,
+                                (uint64_t *)((char *)ask + parameters[i].offset));
+        }
+        if (!known) return q->key;
+    }
+    return NULL;
+}
+
+static void read_query(struct evhttp_request *request, struct evkeyvalq *query) {
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+    const char *text = uri ? evhttp_uri_get_query(uri) : NULL;
+    // Parsing fails as a whole, and leaves what came before unfreed unless the list is cleared.
+    query->tqh_first = NULL;
+    query->tqh_last = &query->tqh_first;
+    if (text) evhttp_parse_query_str(text, query);
+}
+
+static void answer_kinds(struct evhttp_request *request) {
+    json_t *names = json_array();
+    for (size_t i = 0; i < N_KINDS; i++)
+        json_array_append_new(names, json_string(kinds[i].name));
+    mock_reply_json(request, 400, json_pack("{s:s,s:o}", "error", "no such kind", "kinds", names));
+}
+
+void mock_serve_fault(struct mock_engine *m, struct evhttp_request *request) {
+    struct evkeyvalq query;
+    struct fault_request ask;
+    read_query(request, &query);
+    const char *name = evhttp_find_header(&query, "kind");
+    const char *wrong = read_ask(&ask, &query);
+    size_t i = 0;
+    while (i < N_KINDS && (!name || strcmp(name, kinds[i].name) != 0))
+        i++;
+    if (i == N_KINDS) {
+        answer_kinds(request);
+    } else if (wrong) {
+        mock_reply_error(request, 400, "no such parameter, or out of range: %s", wrong);
+    } else {
+        kinds[i].apply(m, kinds[i].which, &ask);
+        mock_reply_json(request, 200, json_pack("{s:s}", "kind", kinds[i].name));
+    }
+    evhttp_clear_headers(&query);
+}
+
+// Publishes the body as a batch, whatever it is.
+void mock_serve_batch(struct mock_engine *m, struct evhttp_request *request) {
+    struct evkeyvalq query;
+    struct fault_request ask;
+    read_query(request, &query);
+    const char *wrong = read_ask(&ask, &query);
+    size_t rank = ask.rank == EVERY_RANK ? 0 : ask.rank;
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t len = evbuffer_get_length(in);
+    if (wrong || rank >= m->options->ranks || !m->publishers[rank]) {
+        mock_reply_error(request, 400, "no such rank, or no events");
+    } else {
+        uint64_t seq = mock_publisher_next(m->publishers[rank]);
+        mock_publisher_send(m->publishers[rank], len ? evbuffer_pullup(in, -1) : (void *)"", len);
+        mock_reply_json(request, 200, json_pack("{s:I}", "seq", (json_int_t)seq));
+    }
+    evhttp_clear_headers(&query);
+}

@@ -189,7 +189,8 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
     }
     btest_fleet_bridges(&s->world, 2, "--ttl 900");
     int64_t start = clock_ns();
-    size_t wanted = (size_t)(plan->minutes * 60 * BTEST_CHAOS_BATCHES * (double)out->ranks), disturbances = 0;
+    size_t wanted = (size_t)(plan->minutes * 60 * BTEST_CHAOS_BATCHES * (double)out->ranks),
+           disturbances = 0;
     for (begin(s); goes_on(s, start, wanted);) {
         clock_sleep_ms((int)below(s, 250));
         disturb(s);

@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BTEST_CHAOS_BATCHES = 50 }; // what a busy rank of an engine publishes in a second: one a step
+enum {
+    BTEST_CHAOS_BATCHES = 50
+}; // what a busy rank of an engine publishes in a second: one a step
 
 struct btest_chaos_plan {
     double minutes; // worth of events: so many times 60 · BTEST_CHAOS_BATCHES batches of each rank

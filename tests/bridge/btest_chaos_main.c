@@ -34,8 +34,8 @@ int main(int argc, char **argv) {
     stop_watch();
     btest_chaos_run(&plan, &r);
     printf("%zu batches of %zu ranks (%.1f minutes' worth) in %.0f s; %zu requests, %zu tokens\n",
-           r.batches, r.ranks, (double)r.batches / (double)r.ranks / BTEST_CHAOS_BATCHES / 60, r.seconds,
-           r.requests, r.tokens);
+           r.batches, r.ranks, (double)r.batches / (double)r.ranks / BTEST_CHAOS_BATCHES / 60,
+           r.seconds, r.requests, r.tokens);
     printf("killed: bridges %zu times, engines %zu, Redis %zu (%zu with its file torn, %zu with "
            "nothing "
            "left)\n",

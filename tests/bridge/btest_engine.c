@@ -83,7 +83,8 @@ static void publish(struct btest_engine *f, msgpack_sbuffer *b) {
     if (late >= 0) send_live(f, (uint64_t)late);
 }
 
-static void reply(struct btest_engine *f, zmq_msg_t *to, uint64_t seq, const void *payload, size_t n) {
+static void reply(struct btest_engine *f, zmq_msg_t *to, uint64_t seq, const void *payload,
+                  size_t n) {
     uint8_t head[8];
     zmq_msg_t copy;
     if (chance(f, f->faults.lossy)) return;
@@ -161,7 +162,8 @@ static void name(const struct btest_engine *f, msgpack_packer *pk, const char *s
     if (is_map(f)) word(pk, s);
 }
 
-static void open_event(const struct btest_engine *f, msgpack_packer *pk, const char *type, unsigned n) {
+static void open_event(const struct btest_engine *f, msgpack_packer *pk, const char *type,
+                       unsigned n) {
     if (is_map(f))
         msgpack_pack_map(pk, n);
     else
@@ -170,7 +172,8 @@ static void open_event(const struct btest_engine *f, msgpack_packer *pk, const c
     word(pk, type);
 }
 
-static void pack_store(const struct btest_engine *f, msgpack_packer *pk, const int *chain, size_t n) {
+static void pack_store(const struct btest_engine *f, msgpack_packer *pk, const int *chain,
+                       size_t n) {
     int parent = f->blocks[chain[0]].parent;
     open_event(f, pk, "BlockStored", 7);
     name(f, pk, "block_hashes");
@@ -204,7 +207,8 @@ static void pack_remove(const struct btest_engine *f, msgpack_packer *pk, int bl
     word(pk, "GPU");
 }
 
-static void begin_batch(struct btest_engine *f, msgpack_sbuffer *b, msgpack_packer *pk, size_t events) {
+static void begin_batch(struct btest_engine *f, msgpack_sbuffer *b, msgpack_packer *pk,
+                        size_t events) {
     msgpack_sbuffer_init(b);
     msgpack_packer_init(pk, b, msgpack_sbuffer_write);
     msgpack_pack_array(pk, 3);
@@ -333,7 +337,8 @@ size_t btest_engine_held(const struct btest_engine *f) {
     return n;
 }
 
-size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH], size_t *held) {
+size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH],
+                         size_t *held) {
     size_t n = f->blocks[block].depth + 1;
     *held = 0;
     for (size_t i = n; i-- > 0; block = f->blocks[block].parent) {

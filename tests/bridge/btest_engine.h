@@ -34,7 +34,7 @@ struct btest_engine {
         void *payload;
         size_t n;
     } buffer[BTEST_ENGINE_BUFFER]; // by seq
-    int late;              // a batch that is sent after the next; -1: none
+    int late;                      // a batch that is sent after the next; -1: none
     uint64_t replays;
 };
 
@@ -47,6 +47,7 @@ void btest_engine_clear(struct btest_engine *f);
 void btest_engine_serve(struct btest_engine *f, int ms); // answers replays for so long
 size_t btest_engine_held(const struct btest_engine *f);
 // The prefix hashes from the start down to a block, and how many of the first of these are held.
-size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH], size_t *held);
+size_t btest_engine_path(const struct btest_engine *f, int block, uint64_t out[BTEST_ENGINE_DEPTH],
+                         size_t *held);
 
 #endif

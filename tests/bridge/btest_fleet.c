@@ -56,9 +56,10 @@ void btest_fleet_fail(const struct btest_fleet *w, const char *format, ...) {
 // ---- Processes -----------------------------------------------------------------------------------
 
 void btest_fleet_open(struct btest_fleet *w, bool aof) {
-    *w = (struct btest_fleet){.server.plan = {.module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
-                                        .server = home_setting("REDIS_SERVER", REDIS_SERVER),
-                                        .aof = aof}};
+    *w = (struct btest_fleet){
+        .server.plan = {.module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE),
+                        .server = home_setting("REDIS_SERVER", REDIS_SERVER),
+                        .aof = aof}};
     if (!server_start(&w->server) || !server_open(&w->server)) btest_fleet_fail(w, "no server");
     redisReply *r = server_words(&w->server, "KVROUTE.CREATE pool " BTEST_CREATE);
     if (!r) btest_fleet_fail(w, "no pool");
@@ -67,8 +68,8 @@ void btest_fleet_open(struct btest_fleet *w, bool aof) {
     snprintf(w->log, sizeof w->log, "%s/bridge.log", w->server.dir);
 }
 
-struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options, const char *bridge,
-                                    unsigned ranks, bool connects) {
+struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options,
+                                          const char *bridge, unsigned ranks, bool connects) {
     struct engine_process *e = &w->engines[w->n_engines];
     *e = (struct engine_process){.ranks = ranks, .connects = connects};
     snprintf(e->name, sizeof e->name, "e%zu", w->n_engines);
@@ -130,7 +131,7 @@ void btest_fleet_close(struct btest_fleet *w) {
 
 // An engine may be refusing connections for a moment, because it was told to.
 struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
-                              const char *path, const char *body) {
+                                    const char *path, const char *body) {
     struct http_answer a = {0};
     for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(20)) {
@@ -161,7 +162,8 @@ void btest_fleet_reset(const struct btest_fleet *w, size_t engine) {
 
 // ---- The truth -----------------------------------------------------------------------------------
 
-static struct engines_difference wait_for(struct btest_fleet *w, int ms, const char *after, bool all) {
+static struct engines_difference wait_for(struct btest_fleet *w, int ms, const char *after,
+                                          bool all) {
     struct engines_difference d = {-1, -1, 0, ""};
     bool read = false;
     for (int64_t end = clock_ns() + ms * INT64_C(1000000); clock_ns() < end; clock_sleep_ms(20)) {
@@ -169,14 +171,17 @@ static struct engines_difference wait_for(struct btest_fleet *w, int ms, const c
         if (read && (all ? d.blocks : d.vain) == 0) return d;
         if (w->server.control->err) btest_fleet_fail(w, "Redis: %s", w->server.control->errstr);
     }
-    btest_fleet_fail(w, "after %s: %s%ld blocks differ, %ld of them the engines don't hold, of %zu: %s",
-               after, read ? "" : "(not all answered) ", d.blocks, d.vain, d.held, d.first);
+    btest_fleet_fail(
+        w, "after %s: %s%ld blocks differ, %ld of them the engines don't hold, of %zu: %s", after,
+        read ? "" : "(not all answered) ", d.blocks, d.vain, d.held, d.first);
 }
 
-struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms, const char *after) {
+struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms,
+                                                   const char *after) {
     return wait_for(w, ms, after, true);
 }
 
-struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after) {
+struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms,
+                                                  const char *after) {
     return wait_for(w, ms, after, false);
 }

@@ -26,11 +26,12 @@ struct btest_fleet {
 
 void btest_fleet_open(struct btest_fleet *w, bool aof); // Redis alone
 // More engines, each with its options and its bridge's; started at once.
-struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options, const char *bridge,
-                                    unsigned ranks, bool connects);
+struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options,
+                                          const char *bridge, unsigned ranks, bool connects);
 void btest_fleet_bridges(struct btest_fleet *w, size_t n,
-                   const char *more);      // bridges for all engines there are
-void btest_fleet_settles(const struct btest_fleet *w); // waits until every bridge says that all is well
+                         const char *more); // bridges for all engines there are
+void btest_fleet_settles(
+    const struct btest_fleet *w); // waits until every bridge says that all is well
 void btest_fleet_restart_bridge(struct btest_fleet *w, size_t i);
 void btest_fleet_restart_engine(struct btest_fleet *w, size_t i);
 void btest_fleet_close(struct btest_fleet *w);
@@ -40,10 +41,12 @@ _Noreturn void btest_fleet_fail(const struct btest_fleet *w, const char *format,
 void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query);
 // Asks until it is answered 200; body may be NULL. The answer's body is to be freed.
 struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
-                              const char *path, const char *body);
-void btest_fleet_reset(const struct btest_fleet *w, size_t engine); // its prefix cache, once nothing uses it
+                                    const char *path, const char *body);
+void btest_fleet_reset(const struct btest_fleet *w,
+                       size_t engine); // its prefix cache, once nothing uses it
 // Waits until there is no difference. Fails after so long.
-struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms, const char *after);
+struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms,
+                                                   const char *after);
 // The same, with blocks missing but none in vain.
 struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after);
 

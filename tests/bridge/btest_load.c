@@ -96,7 +96,8 @@ void btest_load_end(struct btest_load *l) {
 }
 
 void btest_load_run(struct btest_fleet *w, uint64_t seed, size_t requests) {
-    struct btest_load l = {.world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
+    struct btest_load l = {
+        .world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
     btest_load_begin(&l, 3);
     btest_load_wait(&l);
 }

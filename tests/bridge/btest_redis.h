@@ -26,6 +26,7 @@ void btest_redis_stop(struct btest_redis *s);
 // -1: not known, or Redis isn't there.
 long long btest_redis_overlap(struct btest_redis *s, const uint64_t *hashes, size_t n);
 long long btest_redis_held(struct btest_redis *s, const char *tier_field);
-redisReply *btest_redis_command(struct btest_redis *s, const char *format, ...); // hiredis's formats
+redisReply *btest_redis_command(struct btest_redis *s, const char *format,
+                                ...); // hiredis's formats
 
 #endif

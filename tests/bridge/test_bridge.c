@@ -42,8 +42,8 @@ static void becomes_true(struct btest_redis *s, struct btest_engine *f) {
         if ((n = differences(s, f)) == 0) return;
     }
     show_log(s);
-    cr_assert_fail("%zu differences; the engine holds %zu, the pool says %lld", n, btest_engine_held(f),
-                   btest_redis_held(s, "device_blocks"));
+    cr_assert_fail("%zu differences; the engine holds %zu, the pool says %lld", n,
+                   btest_engine_held(f), btest_redis_held(s, "device_blocks"));
 }
 
 static void run_bridge(struct btest_redis *s, const struct btest_engine *f, const char *more) {

@@ -79,7 +79,8 @@ Test(decode, accepts) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         struct text t;
         tell(d, bytes, mock_vector_bytes(&mock_vectors_accepted[i], bytes), &t);
-        cr_expect_str_eq(t.s, mock_vectors_accepted[i].events, "%s: %s", mock_vectors_accepted[i].name, t.s);
+        cr_expect_str_eq(t.s, mock_vectors_accepted[i].events, "%s: %s",
+                         mock_vectors_accepted[i].name, t.s);
     }
     bridge_decoder_free(d);
 }
@@ -103,7 +104,8 @@ Test(decode, one_bad_event_costs_itself) {
         tell(d, bytes, mock_vector_bytes(&mock_vectors_half_bad[i], bytes), &t);
         const char *events = strchr(t.s, ';');
         events = strncmp(t.s, "rank", 4) == 0 && events ? events + 1 : t.s;
-        cr_expect_str_eq(events, mock_vectors_half_bad[i].events, "%s: %s", mock_vectors_half_bad[i].name, t.s);
+        cr_expect_str_eq(events, mock_vectors_half_bad[i].events, "%s: %s",
+                         mock_vectors_half_bad[i].name, t.s);
     }
     bridge_decoder_free(d);
 }

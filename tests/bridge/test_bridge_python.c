@@ -38,7 +38,8 @@ static void read_held(FILE *f, struct held *h) {
 static bool is_true(struct btest_redis *s, const struct held *h) {
     if (btest_redis_held(s, "device_blocks") != (long long)h->n) return false;
     for (size_t i = 0; i < h->n; i++)
-        if (btest_redis_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i]) return false;
+        if (btest_redis_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i])
+            return false;
     return true;
 }
 
@@ -67,7 +68,8 @@ Test(python, a_publisher_of_pyzmq_and_msgpack) {
     FILE *f = fdopen(out[0], "r");
     read_held(f, &held);
     bool good = false;
-    for (int64_t end = now_ms() + BTEST_PATIENCE_MS; now_ms() < end && !(good = is_true(&s, &held));)
+    for (int64_t end = now_ms() + BTEST_PATIENCE_MS;
+         now_ms() < end && !(good = is_true(&s, &held));)
         sleep_ms(50);
     cr_expect(good, "the publisher holds %zu, the pool says %lld", held.n,
               btest_redis_held(&s, "device_blocks"));

@@ -17,7 +17,7 @@ struct block_node {
 
 struct mock_blocks {
     struct block_node *nodes; // 1..capacity
-    uint32_t *table;    // by hash, linear probing: the oldest block of each content
+    uint32_t *table;          // by hash, linear probing: the oldest block of each content
     size_t mask;
     struct mock_blocks_count count;
 };

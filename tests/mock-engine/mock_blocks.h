@@ -33,7 +33,8 @@ bool mock_blocks_idle(const struct mock_blocks *b, uint32_t block); // used by n
 void mock_blocks_use(struct mock_blocks *b, uint32_t block);
 // Takes a free block for new content; there must be one. True: *evicted is what it contained.
 bool mock_blocks_take(struct mock_blocks *b, uint32_t *block, uint64_t *evicted);
-void mock_blocks_name(struct mock_blocks *b, uint32_t block, uint64_t hash); // its content is complete
+void mock_blocks_name(struct mock_blocks *b, uint32_t block,
+                      uint64_t hash); // its content is complete
 void mock_blocks_leave(struct mock_blocks *b, uint32_t block);
 void mock_blocks_clear(struct mock_blocks *b); // all content is forgotten; what is used stays used
 // Every content once, in ascending order; returns how many. out has room for `cached`.

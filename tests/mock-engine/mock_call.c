@@ -56,10 +56,11 @@ static void on_kill(evutil_socket_t fd, short what, void *ctx) {
     event_add(c->kill, &soon);
 }
 
-struct mock_call *mock_call_open(struct mock_engine *m, struct evhttp_request *request, void (*gone)(struct mock_call *),
-                       void *work) {
+struct mock_call *mock_call_open(struct mock_engine *m, struct evhttp_request *request,
+                                 void (*gone)(struct mock_call *), void *work) {
     struct mock_call *c = mock_take(1, sizeof *c);
-    *c = (struct mock_call){.mock = m, .request = request, .gone = gone, .work = work, .next = m->calls};
+    *c = (struct mock_call){
+        .mock = m, .request = request, .gone = gone, .work = work, .next = m->calls};
     if (m->calls) m->calls->prev = c;
     m->calls = c;
     struct bufferevent *stream = stream_of(c);

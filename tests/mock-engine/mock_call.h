@@ -14,13 +14,14 @@ struct mock_call {
     struct evhttp_request *request;
     struct event *closed, *kill;
     struct mock_call *prev, *next;
-    void (*gone)(struct mock_call *); // the client went, or the call was killed: ends what works for it
+    void (*gone)(
+        struct mock_call *); // the client went, or the call was killed: ends what works for it
     void *work;
     bool gently;
 };
 
-struct mock_call *mock_call_open(struct mock_engine *m, struct evhttp_request *request, void (*gone)(struct mock_call *),
-                       void *work);
+struct mock_call *mock_call_open(struct mock_engine *m, struct evhttp_request *request,
+                                 void (*gone)(struct mock_call *), void *work);
 // The answer is about to be finished: only the request is left, with whoever calls.
 struct evhttp_request *mock_call_close(struct mock_call *c);
 // Ends the connection soon, after all that was written has left. gently: closed instead of reset.

@@ -54,8 +54,8 @@ static bool open_publishers(struct mock_engine *m, int events_port, int replay_p
         snprintf(events, sizeof events, "tcp://%s:%d", o->host, events_port + (int)i);
         if (o->connect) endpoint_of_rank(events, sizeof events, o->connect, i);
         snprintf(replay, sizeof replay, "tcp://%s:%d", o->host, replay_port + (int)i);
-        m->publishers[i] = mock_publisher_new(m->base, m->zmq, &o->publish, events, o->connect != NULL,
-                                         o->no_replay ? NULL : replay);
+        m->publishers[i] = mock_publisher_new(m->base, m->zmq, &o->publish, events,
+                                              o->connect != NULL, o->no_replay ? NULL : replay);
         if (m->publishers[i]) continue;
         int error = errno;
         free_publishers(m);
@@ -124,7 +124,8 @@ static void publish_at_start(struct mock_engine *m) {
     mock_tokens_free(&t);
 }
 
-struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options, const char **why) {
+struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
+                                    const char **why) {
     struct mock_engine *m = mock_take(1, sizeof *m);
     *m = (struct mock_engine){.options = options, .base = base, .zmq = zmq_ctx_new()};
     mock_faults_init(m);
@@ -139,7 +140,8 @@ struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_o
         return NULL;
     }
     for (uint32_t i = 0; i < options->ranks; i++)
-        m->engines[i] = mock_scheduler_new(base, &options->engine, i, m->publishers[i], life_of(m, i));
+        m->engines[i] =
+            mock_scheduler_new(base, &options->engine, i, m->publishers[i], life_of(m, i));
     publish_at_start(m);
     return m;
 }

@@ -9,9 +9,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "mock_scheduler.h"
 #include "mock_options.h"
 #include "mock_publish.h"
+#include "mock_scheduler.h"
 
 struct mock_call;
 
@@ -24,7 +24,14 @@ struct mock_http_faults {
 };
 
 // Faults that last until they are cleared, or for a time.
-enum mock_lasting { MOCK_HANG_EVENTS, MOCK_HANG_HTTP, MOCK_HANG_ENGINE, MOCK_UNHEALTHY, MOCK_REFUSE, MOCK_N_LASTING };
+enum mock_lasting {
+    MOCK_HANG_EVENTS,
+    MOCK_HANG_HTTP,
+    MOCK_HANG_ENGINE,
+    MOCK_UNHEALTHY,
+    MOCK_REFUSE,
+    MOCK_N_LASTING
+};
 
 struct mock_lasting_fault {
     struct mock_engine *mock;
@@ -48,10 +55,12 @@ struct mock_engine {
 };
 
 // NULL: *why says what was in the way.
-struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options, const char **why);
+struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
+                                    const char **why);
 void mock_engine_free(struct mock_engine *m);
-json_t *mock_engine_describe(const struct mock_engine *m); // its ports, as the first line tells them
-bool mock_engine_listen(struct mock_engine *m);         // again, after it was refused
+json_t *
+mock_engine_describe(const struct mock_engine *m); // its ports, as the first line tells them
+bool mock_engine_listen(struct mock_engine *m);    // again, after it was refused
 void mock_engine_refuse(struct mock_engine *m);
 // As if the process had died and come back: connections reset, caches empty, numbers from 0.
 void mock_engine_restart(struct mock_engine *m, bool cleared, bool rebind);

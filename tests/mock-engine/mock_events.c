@@ -129,7 +129,8 @@ struct event_writer {
     msgpack_packer packer;
 };
 
-static void open_event(struct event_writer *w, struct mock_events *e, const char *type, size_t fields) {
+static void open_event(struct event_writer *w, struct mock_events *e, const char *type,
+                       size_t fields) {
     *w = (struct event_writer){.e = e};
     msgpack_packer_init(&w->packer, &e->body, msgpack_sbuffer_write);
     e->n++;
@@ -192,8 +193,9 @@ struct stored_fields {
     size_t n;
 };
 
-static struct stored_fields fields_of(const struct mock_schema *schema, const struct mock_events_names *names,
-                               const struct block_place *where) {
+static struct stored_fields fields_of(const struct mock_schema *schema,
+                                      const struct mock_events_names *names,
+                                      const struct block_place *where) {
     bool keys = names->lora || names->salt;
     struct stored_fields f = {
         .lora_name = schema->lora_name && !(schema->sglang && !names->lora),
@@ -209,7 +211,8 @@ static struct stored_fields fields_of(const struct mock_schema *schema, const st
     return f;
 }
 
-static void store(struct mock_events *e, const struct mock_events_stored *s, const struct block_place *where) {
+static void store(struct mock_events *e, const struct mock_events_stored *s,
+                  const struct block_place *where) {
     const struct mock_schema *schema = e->schema;
     struct stored_fields f = fields_of(schema, &s->names, where);
     struct event_writer w;

@@ -61,7 +61,8 @@ void mock_events_remove(struct mock_events *e, uint64_t hash);
 void mock_events_offload(struct mock_events *e, uint64_t hash);
 void mock_events_unload(struct mock_events *e, uint64_t hash);
 void mock_events_clear(struct mock_events *e);
-void mock_events_join(struct mock_events *e, struct mock_events *after); // takes over what is in the other
+void mock_events_join(struct mock_events *e,
+                      struct mock_events *after); // takes over what is in the other
 // What a consumer has to pass over: a type nobody knows, and blocks of a sliding window.
 void mock_events_noise(struct mock_events *e);
 // The envelope around the events, which are gone then. The caller destroys *out.

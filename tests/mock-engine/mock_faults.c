@@ -44,7 +44,8 @@ static void apply_lasting(struct mock_engine *m, enum mock_lasting which, uint64
     bool on = m->lasting[which].on;
     for (size_t i = 0; i < m->options->ranks; i++) {
         if (rank != EVERY_RANK && rank != i) continue;
-        if (which == MOCK_HANG_EVENTS && m->publishers[i]) mock_publisher_hang(m->publishers[i], on);
+        if (which == MOCK_HANG_EVENTS && m->publishers[i])
+            mock_publisher_hang(m->publishers[i], on);
         if (which == MOCK_HANG_ENGINE) mock_scheduler_hang(m->engines[i], on);
     }
     if (which == MOCK_HANG_HTTP && !on) mock_routes_resume(m);

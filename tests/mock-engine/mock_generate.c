@@ -187,8 +187,8 @@ static const char *read_length(struct generation *a, const json_t *body, size_t 
     return a->max_tokens > room ? "prompt and max_tokens are longer than max_model_len" : NULL;
 }
 
-static const char *read_request(struct generation *a, struct mock_tokens *prompt, const json_t *body,
-                                const struct mock_options *o) {
+static const char *read_request(struct generation *a, struct mock_tokens *prompt,
+                                const json_t *body, const struct mock_options *o) {
     const json_t *salt = json_object_get(body, "cache_salt"), *n = json_object_get(body, "n");
     const char *wrong = a->chat ? mock_prompt_read_chat(prompt, json_object_get(body, "messages"))
                                 : mock_prompt_read(prompt, json_object_get(body, "prompt"));

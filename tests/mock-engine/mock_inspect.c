@@ -178,8 +178,8 @@ void mock_serve_cache(struct mock_engine *m, struct evhttp_request *request) {
     for (size_t i = 0; i < m->options->ranks; i++)
         json_array_append_new(ranks, rank_row(m, i));
     mock_reply_json(request, 200,
-                json_pack("{s:I,s:I,s:o}", "life", (json_int_t)m->lives, "block_size",
-                          (json_int_t)m->options->engine.block_size, "ranks", ranks));
+                    json_pack("{s:I,s:I,s:o}", "life", (json_int_t)m->lives, "block_size",
+                              (json_int_t)m->options->engine.block_size, "ranks", ranks));
 }
 
 void mock_serve_reset(struct mock_engine *m, struct evhttp_request *request) {

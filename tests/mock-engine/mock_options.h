@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mock_scheduler.h"
 #include "mock_publish.h"
+#include "mock_scheduler.h"
 
 enum { MOCK_MAX_LORAS = 8, MOCK_MAX_RANKS = 64 };
 

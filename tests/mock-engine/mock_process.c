@@ -146,7 +146,7 @@ static void parse(struct mock_response *r) {
 }
 
 struct mock_response mock_http(const struct mock_process *p, const char *method, const char *path,
-                     const char *headers, const char *body) {
+                               const char *headers, const char *body) {
     struct mock_response r = {0};
     char *head;
     int fd = mock_http_open(p);
@@ -164,7 +164,8 @@ struct mock_response mock_http(const struct mock_process *p, const char *method,
     return r;
 }
 
-struct mock_response mock_http_post(const struct mock_process *p, const char *path, const char *body) {
+struct mock_response mock_http_post(const struct mock_process *p, const char *path,
+                                    const char *body) {
     return mock_http(p, "POST", path, "Content-Type: application/json\r\n", body);
 }
 
@@ -177,7 +178,8 @@ void mock_response_free(struct mock_response *r) {
     *r = (struct mock_response){0};
 }
 
-void mock_http_expect(const struct mock_process *p, const char *path, const char *body, int status) {
+void mock_http_expect(const struct mock_process *p, const char *path, const char *body,
+                      int status) {
     struct mock_response r = mock_http_post(p, path, body);
     cr_assert(r.status == status, "%s: %d instead of %d: %s", path, r.status, status, r.body);
     mock_response_free(&r);

@@ -34,16 +34,17 @@ struct mock_response {
 
 // One request on a connection of its own. body may be NULL. headers: whole lines with their ends.
 struct mock_response mock_http(const struct mock_process *p, const char *method, const char *path,
-                     const char *headers, const char *body);
-struct mock_response mock_http_post(const struct mock_process *p, const char *path, const char *body);
+                               const char *headers, const char *body);
+struct mock_response mock_http_post(const struct mock_process *p, const char *path,
+                                    const char *body);
 struct mock_response mock_http_get(const struct mock_process *p, const char *path);
 void mock_response_free(struct mock_response *r);
 // Posts and forgets the answer, which must have this status.
 void mock_http_expect(const struct mock_process *p, const char *path, const char *body, int status);
 json_t *mock_http_json(const struct mock_process *p,
-                  const char *path); // GET; fails the test if it isn't JSON
+                       const char *path); // GET; fails the test if it isn't JSON
 void mock_order_fault(const struct mock_process *p, const char *query); // kind=…
-double mock_metric(const struct mock_process *p, const char *name);  // of rank 0
+double mock_metric(const struct mock_process *p, const char *name);     // of rank 0
 
 int mock_http_open(const struct mock_process *p); // a socket, or -1 and errno
 void mock_http_write(int fd, const void *bytes, size_t len);

@@ -68,7 +68,8 @@ const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *messages)
     return NULL;
 }
 
-const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id, bool *known) {
+const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id,
+                             bool *known) {
     const struct mock_options *o = m->options;
     const char *name = json_string_value(model);
     *id = 0;
@@ -98,8 +99,8 @@ void mock_serve_tokenize(struct mock_engine *m, struct evhttp_request *request) 
         for (size_t i = 0; i < t.n; i++)
             json_array_append_new(ids, json_integer(t.ids[i]));
         mock_reply_json(request, 200,
-                    json_pack("{s:I,s:I,s:o}", "count", (json_int_t)t.n, "max_model_len",
-                              (json_int_t)m->options->max_model_len, "tokens", ids));
+                        json_pack("{s:I,s:I,s:o}", "count", (json_int_t)t.n, "max_model_len",
+                                  (json_int_t)m->options->max_model_len, "tokens", ids));
     }
     mock_tokens_free(&t);
     json_decref(body);
@@ -145,9 +146,9 @@ void mock_serve_embeddings(struct mock_engine *m, struct evhttp_request *request
         json_decref(data);
     } else {
         mock_reply_json(request, 200,
-                    json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model",
-                              m->options->model, "usage", "prompt_tokens", (json_int_t)n,
-                              "total_tokens", (json_int_t)n));
+                        json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data,
+                                  "model", m->options->model, "usage", "prompt_tokens",
+                                  (json_int_t)n, "total_tokens", (json_int_t)n));
     }
     json_decref(body);
 }

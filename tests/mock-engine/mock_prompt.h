@@ -11,6 +11,7 @@ const char *mock_prompt_read(struct mock_tokens *t, const json_t *prompt);
 // Adds the tokens of a chat, and of the mark that begins the answer.
 const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *messages);
 // The adapter of that name; *known: whether the engine serves the model at all. NULL: the model itself.
-const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id, bool *known);
+const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id,
+                             bool *known);
 
 #endif

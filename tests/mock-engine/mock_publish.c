@@ -99,8 +99,8 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx) {
 }
 
 struct mock_publisher *mock_publisher_new(struct event_base *base, void *zmq,
-                                const struct mock_publish_config *config, const char *endpoint,
-                                bool connect, const char *replay) {
+                                          const struct mock_publish_config *config,
+                                          const char *endpoint, bool connect, const char *replay) {
     struct mock_publisher *p = mock_take(1, sizeof *p);
     *p = (struct mock_publisher){
         .base = base,
@@ -223,8 +223,8 @@ size_t mock_publisher_held(const struct mock_publisher *p) {
 
 // ---- Replay --------------------------------------------------------------------------------------
 
-static void send_reply(struct mock_publisher *p, zmq_msg_t *client, uint64_t seq, const void *payload,
-                       size_t len) {
+static void send_reply(struct mock_publisher *p, zmq_msg_t *client, uint64_t seq,
+                       const void *payload, size_t len) {
     unsigned char number[SEQ_SIZE];
     const char *topic = p->config->topic;
     put_number(number, seq);

@@ -38,8 +38,8 @@ struct mock_publisher;
 // Endpoints are complete, with the rank's port; replay may be NULL. NULL: errno says why not.
 // config must outlive the publisher, which copies the endpoints.
 struct mock_publisher *mock_publisher_new(struct event_base *base, void *zmq,
-                                const struct mock_publish_config *config, const char *endpoint,
-                                bool connect, const char *replay);
+                                          const struct mock_publish_config *config,
+                                          const char *endpoint, bool connect, const char *replay);
 void mock_publisher_free(struct mock_publisher *p);
 // The payload is copied.
 void mock_publisher_send(struct mock_publisher *p, const void *payload, size_t len);
@@ -48,7 +48,8 @@ size_t mock_publisher_held(const struct mock_publisher *p);   // batches made an
 void mock_publisher_fault(struct mock_publisher *p, enum mock_publish_fault fault, size_t n);
 // Nothing is sent and no replay answered until it ends; then all that has been waiting.
 void mock_publisher_hang(struct mock_publisher *p, bool hangs);
-void mock_publisher_settle(struct mock_publisher *p); // no fault is due any more; what is held is sent
+void mock_publisher_settle(
+    struct mock_publisher *p); // no fault is due any more; what is held is sent
 // As a new process: the next number is 0, the buffer empty, what was held gone. rebind: the sockets
 // are closed and opened anew, which subscribers see as a connection lost.
 void mock_publisher_restart(struct mock_publisher *p, bool rebind);

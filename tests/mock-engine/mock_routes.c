@@ -39,7 +39,8 @@ enum { N_ROUTES = sizeof routes / sizeof *routes };
 
 // ---- Answers -------------------------------------------------------------------------------------
 
-void mock_reply_text(struct evhttp_request *request, int status, const char *type, const char *text) {
+void mock_reply_text(struct evhttp_request *request, int status, const char *type,
+                     const char *text) {
     evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
     evbuffer_add(evhttp_request_get_output_buffer(request), text, strlen(text));
     evhttp_send_reply(request, status, NULL, NULL);
@@ -64,9 +65,9 @@ void mock_reply_error(struct evhttp_request *request, int status, const char *fo
     // What a client sent may be cut inside a character, and then isn't text any more.
     json_t *text = json_string(message);
     mock_reply_json(request, status,
-                json_pack("{s:{s:o,s:s,s:n,s:i}}", "error", "message",
-                          text ? text : json_string("not UTF-8"), "type", type, "param", "code",
-                          status));
+                    json_pack("{s:{s:o,s:s,s:n,s:i}}", "error", "message",
+                              text ? text : json_string("not UTF-8"), "type", type, "param", "code",
+                              status));
 }
 
 json_t *mock_body_object(struct evhttp_request *request) {
@@ -77,7 +78,7 @@ json_t *mock_body_object(struct evhttp_request *request) {
         json_loadb(len ? (const char *)evbuffer_pullup(in, -1) : "", len, JSON_ALLOW_NUL, &error);
     if (json_is_object(body)) return body;
     mock_reply_error(request, 400, "the body is no JSON object: %s",
-                 body ? "another value" : error.text);
+                     body ? "another value" : error.text);
     json_decref(body);
     return NULL;
 }
@@ -136,7 +137,8 @@ void mock_routes_serve(struct evhttp_request *request, void *mock) {
     send_at_once(request);
     const struct mock_route *r = route_of(request, &known);
     if (!r) {
-        mock_reply_error(request, known ? 405 : 404, known ? "not with this method" : "no such path");
+        mock_reply_error(request, known ? 405 : 404,
+                         known ? "not with this method" : "no such path");
         return;
     }
     // A hanging engine still listens to those that made it hang.

@@ -10,7 +10,8 @@ void mock_routes_resume(struct mock_engine *m); // serves what arrived while not
 
 // Each answers once; body is taken over.
 void mock_reply_json(struct evhttp_request *request, int status, json_t *body);
-void mock_reply_text(struct evhttp_request *request, int status, const char *type, const char *text);
+void mock_reply_text(struct evhttp_request *request, int status, const char *type,
+                     const char *text);
 void mock_reply_error(struct evhttp_request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // The body as a JSON object, or NULL, and an error has been answered. The caller drops it.

@@ -33,11 +33,12 @@ struct mock_scheduler {
     uint32_t rank;
     struct mock_publisher *publisher;
     uint64_t life;
-    struct mock_blocks *blocks, *cpu;  // cpu: the second tier, or NULL
+    struct mock_blocks *blocks, *cpu; // cpu: the second tier, or NULL
     struct job_list waiting, running; // those that run: in the order they began
     size_t reserved;
-    struct mock_events events, later; // later: of the second tier, which come after the others of a step
-    uint64_t *names;             // the engine's names of the blocks of one event
+    struct mock_events events,
+        later;       // later: of the second tier, which come after the others of a step
+    uint64_t *names; // the engine's names of the blocks of one event
     size_t room_names;
     struct event *timer;
     bool stepping, hangs, overdue; // overdue: the step's time was over while it hung
@@ -68,8 +69,9 @@ static void unlink_job(struct job_list *l, struct mock_job *j) {
     l->n--;
 }
 
-struct mock_scheduler *mock_scheduler_new(struct event_base *base, const struct mock_scheduler_config *config,
-                          uint32_t rank, struct mock_publisher *publisher, uint64_t life) {
+struct mock_scheduler *mock_scheduler_new(struct event_base *base,
+                                          const struct mock_scheduler_config *config, uint32_t rank,
+                                          struct mock_publisher *publisher, uint64_t life) {
     struct mock_scheduler *e = mock_take(1, sizeof *e);
     *e = (struct mock_scheduler){
         .config = config,
@@ -159,7 +161,8 @@ static bool is_copy(const struct mock_scheduler *e, uint64_t hash) {
     return e->config->schema->merges && mock_blocks_find(e->blocks, hash) != MOCK_NO_BLOCK;
 }
 
-static void tell_stored(struct mock_scheduler *e, const struct mock_job *j, size_t from, size_t to) {
+static void tell_stored(struct mock_scheduler *e, const struct mock_job *j, size_t from,
+                        size_t to) {
     size_t n = to - from, size = e->config->block_size;
     if (!e->publisher || !n) return;
     e->names = mock_grow(e->names, &e->room_names, n + 1, sizeof *e->names);
@@ -167,11 +170,11 @@ static void tell_stored(struct mock_scheduler *e, const struct mock_job *j, size
         e->names[i] = name_of(e, j->hashes[from + i]);
     if (from) e->names[n] = name_of(e, j->hashes[from - 1]);
     struct mock_events_stored s = {.hashes = e->names,
-                              .parent = from ? &e->names[n] : NULL,
-                              .n = n,
-                              .block_size = size,
-                              .tokens = j->tokens.ids + from * size,
-                              .names = j->names};
+                                   .parent = from ? &e->names[n] : NULL,
+                                   .n = n,
+                                   .block_size = size,
+                                   .tokens = j->tokens.ids + from * size,
+                                   .names = j->names};
     mock_events_store(&e->events, &s);
 }
 
@@ -206,12 +209,14 @@ static void take_blocks(struct mock_scheduler *e, struct mock_job *j, size_t upt
 
 // ---- Beginning and ending a request --------------------------------------------------------------
 
-static size_t blocks_for(const struct mock_scheduler *e, size_t prompt_tokens, uint64_t max_tokens) {
+static size_t blocks_for(const struct mock_scheduler *e, size_t prompt_tokens,
+                         uint64_t max_tokens) {
     size_t size = e->config->block_size;
     return (prompt_tokens + max_tokens - 1 + size - 1) / size;
 }
 
-bool mock_scheduler_fits(const struct mock_scheduler *e, size_t prompt_tokens, uint64_t max_tokens) {
+bool mock_scheduler_fits(const struct mock_scheduler *e, size_t prompt_tokens,
+                         uint64_t max_tokens) {
     return max_tokens < UINT32_MAX && blocks_for(e, prompt_tokens, max_tokens) <= e->config->blocks;
 }
 
@@ -229,7 +234,8 @@ static struct mock_job *new_job(struct mock_scheduler *e, const struct mock_requ
         .ctx = r->ctx,
         .reserved = blocks_for(e, r->prompt->n, r->max_tokens),
     };
-    j->tokens.ids = mock_grow(NULL, &j->tokens.room, r->prompt->n + r->max_tokens, sizeof(uint32_t));
+    j->tokens.ids =
+        mock_grow(NULL, &j->tokens.room, r->prompt->n + r->max_tokens, sizeof(uint32_t));
     memcpy(j->tokens.ids, r->prompt->ids, r->prompt->n * sizeof(uint32_t));
     j->tokens.n = r->prompt->n;
     j->hashes = mock_take(j->reserved, sizeof *j->hashes);
@@ -308,7 +314,8 @@ static double compose(struct mock_scheduler *e) {
     for (struct mock_job *j = e->running.first; j; j = j->next)
         if (is_prefill(j)) budget -= give_chunk(j, budget);
     // What waits is looked up in the cache when something of it is computed, and not before.
-    for (struct mock_job *j; budget && (j = e->waiting.first) && e->running.n < e->config->max_running;
+    for (struct mock_job *j;
+         budget && (j = e->waiting.first) && e->running.n < e->config->max_running;
          budget -= give_chunk(j, budget)) {
         if (!begin_job(e, j)) break;
         unlink_job(&e->waiting, j);

@@ -41,7 +41,7 @@ typedef void mock_token_callback(void *ctx, uint64_t i, bool last);
 
 struct mock_request {
     const struct mock_tokens *prompt; // copied; at least one
-    uint64_t max_tokens;         // at least one
+    uint64_t max_tokens;              // at least one
     struct mock_events_names names;   // must outlive the job
     mock_token_callback *token;
     void *ctx;
@@ -59,8 +59,9 @@ struct mock_scheduler_count {
 };
 
 // publisher may be NULL. life: of the engine's hashes, another for each life.
-struct mock_scheduler *mock_scheduler_new(struct event_base *base, const struct mock_scheduler_config *config,
-                          uint32_t rank, struct mock_publisher *publisher, uint64_t life);
+struct mock_scheduler *mock_scheduler_new(struct event_base *base,
+                                          const struct mock_scheduler_config *config, uint32_t rank,
+                                          struct mock_publisher *publisher, uint64_t life);
 void mock_scheduler_free(struct mock_scheduler *e); // without telling those that run
 bool mock_scheduler_fits(const struct mock_scheduler *e, size_t prompt_tokens, uint64_t max_tokens);
 struct mock_job *mock_scheduler_submit(struct mock_scheduler *e, const struct mock_request *r);
@@ -68,7 +69,8 @@ size_t mock_job_cached(const struct mock_job *j); // tokens of the prompt found 
 void mock_scheduler_cancel(struct mock_scheduler *e, struct mock_job *j);
 // Puts a prompt into the cache and publishes at once, as if it had been computed.
 void mock_scheduler_warm(struct mock_scheduler *e, const struct mock_tokens *prompt);
-bool mock_scheduler_reset(struct mock_scheduler *e); // vLLM's reset_prefix_cache; false: blocks are in use
+bool mock_scheduler_reset(
+    struct mock_scheduler *e); // vLLM's reset_prefix_cache; false: blocks are in use
 // A new life: nothing is cached, another name for every block. Nothing may be running.
 // cleared: says so in its first batch.
 void mock_scheduler_restart(struct mock_scheduler *e, uint64_t life, bool cleared);

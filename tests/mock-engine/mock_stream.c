@@ -294,7 +294,8 @@ static void fold_next(struct mock_fold *f, struct mock_message *m) {
     mock_message_free(m);
 }
 
-void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct mock_process *p, size_t rank) {
+void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct mock_process *p,
+                      size_t rank) {
     int64_t deadline = now_ms() + MOCK_PATIENCE_MS;
     while (mock_rank_number(p, rank, "pending") + mock_rank_number(p, rank, "running") > 0) {
         cr_assert(now_ms() < deadline, "the engine is never done");

@@ -45,14 +45,17 @@ struct mock_fold {
     size_t cleared, unknown;
 };
 
-bool mock_fold_batch(struct mock_fold *f, const char *payload, size_t len); // false: it isn't well-formed
+bool mock_fold_batch(struct mock_fold *f, const char *payload,
+                     size_t len); // false: it isn't well-formed
 void mock_fold_free(struct mock_fold *f);
 // Reads the stream up to the engine's last batch, every number of which must come in its turn.
-void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct mock_process *p, size_t rank);
+void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct mock_process *p,
+                      size_t rank);
 // The same by a replay from f->next.
 void mock_fold_replay(struct mock_fold *f, struct mock_stream *s);
 // Fails the test unless the rank holds exactly this.
 void mock_fold_check(const struct mock_fold *f, const struct mock_process *p, size_t rank);
-uint64_t mock_rank_number(const struct mock_process *p, size_t rank, const char *name); // of /mock/cache
+uint64_t mock_rank_number(const struct mock_process *p, size_t rank,
+                          const char *name); // of /mock/cache
 
 #endif

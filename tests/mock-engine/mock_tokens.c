@@ -41,7 +41,8 @@ void mock_tokens_text(struct mock_tokens *t, const char *text, size_t len) {
 
 void mock_tokens_role(struct mock_tokens *t, const char *role) {
     uint64_t h = XXH3_64bits_withSeed(role, strlen(role), 1);
-    mock_tokens_add(t, MOCK_END_OF_MESSAGE + 1 + (uint32_t)(h % (MOCK_FIRST_WORD - MOCK_END_OF_MESSAGE - 1)));
+    mock_tokens_add(t, MOCK_END_OF_MESSAGE + 1 +
+                           (uint32_t)(h % (MOCK_FIRST_WORD - MOCK_END_OF_MESSAGE - 1)));
 }
 
 void mock_tokens_message(struct mock_tokens *t, const char *role, const char *content, size_t len) {

@@ -34,7 +34,8 @@ static void finish(int fd) {
 }
 
 // A prompt of one of a few families, cut somewhere: all of a family begin alike.
-static int begin_some(const struct mock_process *p, const struct mock_traffic *t, unsigned *random) {
+static int begin_some(const struct mock_process *p, const struct mock_traffic *t,
+                      unsigned *random) {
     char prompt[(LONGEST + 2) * MOCK_WORD_SIZE], *body;
     unsigned family = rand_r(random) % FAMILIES, r = rand_r(random);
     size_t n = 1 + rand_r(random) % LONGEST, len = (size_t)sprintf(prompt, "f%u", family);

@@ -12,8 +12,9 @@ struct mock_traffic {
     bool salts, lora; // some bring a salt; some ask for the adapter "ad"
 };
 
-void mock_traffic_run(const struct mock_process *p, const struct mock_traffic *t); // all are answered
+void mock_traffic_run(const struct mock_process *p,
+                      const struct mock_traffic *t); // all are answered
 void mock_traffic_one(const struct mock_process *p, size_t rank,
-                 const char *prompt); // makes one batch or none
+                      const char *prompt); // makes one batch or none
 
 #endif

@@ -11,7 +11,8 @@ struct mock_vector {
     const char *events; // what they are, see tell(); NULL: the batch is refused
 };
 
-extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[], mock_vectors_half_bad[];
+extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[],
+    mock_vectors_half_bad[];
 extern const size_t mock_n_accepted, mock_n_rejected, mock_n_half_bad;
 
 enum { MOCK_VECTOR_MAX_BYTES = 1024 };

@@ -69,7 +69,7 @@ Test(events, a_second_tier) {
 
 Test(events, a_cache_under_pressure) {
     struct mock_process p = mock_process_start("--blocks=64 --block-size=2 --max-running=6 "
-                                     "--max-batch-tokens=24 --cpu-blocks=100");
+                                               "--max-batch-tokens=24 --cpu-blocks=100");
     struct mock_stream s = mock_stream_open(&p, 0, true);
     struct mock_fold f = fold_from(&s);
     for (unsigned i = 0; i < 12; i++) {
@@ -85,12 +85,14 @@ Test(events, a_cache_under_pressure) {
 }
 
 Test(events, what_is_left_by_those_who_go) {
-    struct mock_process p = mock_process_start("--blocks=40 --block-size=4 --max-running=5 --time-scale=100 "
-                                     "--max-batch-tokens=32 --cpu-blocks=60");
+    struct mock_process p =
+        mock_process_start("--blocks=40 --block-size=4 --max-running=5 --time-scale=100 "
+                           "--max-batch-tokens=32 --cpu-blocks=60");
     struct mock_stream s = mock_stream_open(&p, 0, true);
     struct mock_fold f = fold_from(&s);
     for (unsigned i = 0; i < 10; i++) {
-        mock_traffic_run(&p, &(struct mock_traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
+        mock_traffic_run(
+            &p, &(struct mock_traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
         sleep_ms(20); // the engine may not have seen the last of them yet
         mock_fold_follow(&f, &s, &p, 0);
         mock_fold_check(&f, &p, 0);

@@ -157,9 +157,11 @@ Test(faults, a_stream_that_hangs) {
     mock_order_fault(&p, "kind=hang-events");
     make_batches(&p, 0, 4);
     mock_stream_ask(&s, 0);
-    struct mock_message live = mock_stream_next(&s, QUIET_MS), reply = mock_stream_reply(&s, QUIET_MS);
+    struct mock_message live = mock_stream_next(&s, QUIET_MS),
+                        reply = mock_stream_reply(&s, QUIET_MS);
     cr_assert(!live.got && !reply.got);
-    cr_assert(mock_rank_number(&p, 0, "held") == 4 && mock_rank_number(&p, 0, "next_seq") == f.next);
+    cr_assert(mock_rank_number(&p, 0, "held") == 4 &&
+              mock_rank_number(&p, 0, "next_seq") == f.next);
     mock_order_fault(&p, "kind=clear");
     mock_fold_follow(&f, &s, &p, 0);
     mock_fold_check(&f, &p, 0);
@@ -186,7 +188,8 @@ static void check_restart(const char *query, bool cleared, bool rebound) {
     mock_fold_follow(&old, &s, &p, 0);
     uint64_t name = old.blocks[0].name;
     mock_order_fault(&p, query);
-    cr_assert(mock_rank_number(&p, 0, "next_seq") == cleared && mock_rank_number(&p, 0, "copies") == 0);
+    cr_assert(mock_rank_number(&p, 0, "next_seq") == cleared &&
+              mock_rank_number(&p, 0, "copies") == 0);
     if (rebound) {
         mock_stream_close(&s);
         s = mock_stream_open(&p, 0, true);
@@ -315,7 +318,8 @@ Test(faults, streams_cut_after_some_tokens) {
         check_answers(&p);
     }
     mock_order_fault(&p, "kind=cut&tokens=3");
-    struct mock_response r = mock_http_post(&p, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":8}");
+    struct mock_response r =
+        mock_http_post(&p, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":8}");
     cr_assert(r.len == 0 && r.reset);
     mock_response_free(&r);
     cr_assert(mock_metric(&p, "num_requests_running") == 0);

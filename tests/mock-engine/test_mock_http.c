@@ -12,8 +12,8 @@
 
 #include "mock_memory.h"
 #include "mock_process.h"
-#include "tests/support/home.h"
 #include "mock_tokens.h"
+#include "tests/support/home.h"
 
 // A text of n words, each a token, that begins with the given one.
 static char *words(const char *first, size_t n) {
@@ -104,9 +104,10 @@ Test(http, a_whole_answer_has_the_stream_s_words) {
 // The next turn of a chat finds the last one in the cache, the answer included.
 Test(http, a_chat_goes_on_where_it_was) {
     struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_response r = mock_http_post(&p, "/v1/chat/completions",
-                                  "{\"messages\":[{\"role\":\"user\",\"content\":\"a b c d e f\"}],"
-                                  "\"max_tokens\":21,\"model\":\"mock\"}");
+    struct mock_response r =
+        mock_http_post(&p, "/v1/chat/completions",
+                       "{\"messages\":[{\"role\":\"user\",\"content\":\"a b c d e f\"}],"
+                       "\"max_tokens\":21,\"model\":\"mock\"}");
     json_t *answer = json_loads(r.body, 0, NULL);
     const char *text = NULL;
     char *body;
@@ -126,9 +127,10 @@ Test(http, a_chat_goes_on_where_it_was) {
 
 Test(http, chat_streams_begin_with_the_role_and_end_with_usage) {
     struct mock_process p = mock_process_start("");
-    struct mock_response r = mock_http_post(&p, "/v1/chat/completions",
-                                  "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
-                                  "\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+    struct mock_response r =
+        mock_http_post(&p, "/v1/chat/completions",
+                       "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                       "\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
     cr_assert(r.status == 200);
     cr_assert(strstr(r.body, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}") <
               strstr(r.body, "\n"));
@@ -241,10 +243,11 @@ Test(http, what_waits_is_looked_up_when_it_begins) {
 
 // For who measures: which engine it was, and how long its steps took.
 Test(http, tells_its_name_and_its_pace) {
-    struct mock_process p = mock_process_start("--fingerprint=e7 --time-scale=10 --decode-speed=100");
+    struct mock_process p =
+        mock_process_start("--fingerprint=e7 --time-scale=10 --decode-speed=100");
     struct mock_response r = mock_http_post(&p, "/v1/completions",
-                                  "{\"prompt\":\"x\",\"max_tokens\":11,\"stream\":true,"
-                                  "\"stream_options\":{\"include_usage\":true}}");
+                                            "{\"prompt\":\"x\",\"max_tokens\":11,\"stream\":true,"
+                                            "\"stream_options\":{\"include_usage\":true}}");
     cr_assert(r.status == 200 && strstr(r.body, "],\"system_fingerprint\":\"e7\",\"usage\""));
     mock_response_free(&r);
     r = mock_http_get(&p, "/metrics");
@@ -294,11 +297,12 @@ Test(http, who_goes_in_the_middle_is_forgotten) {
 
 Test(http, ranks_are_chosen_by_header_or_load) {
     struct mock_process p = mock_process_start("--ranks=3");
-    struct mock_response r =
-        mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 2\r\n", "{\"prompt\":\"x\"}");
+    struct mock_response r = mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 2\r\n",
+                                       "{\"prompt\":\"x\"}");
     cr_assert(r.status == 200);
     mock_response_free(&r);
-    r = mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 3\r\n", "{\"prompt\":\"x\"}");
+    r = mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 3\r\n",
+                  "{\"prompt\":\"x\"}");
     cr_assert(r.status == 400);
     mock_response_free(&r);
     json_t *cache = mock_http_json(&p, "/mock/cache");
@@ -489,7 +493,8 @@ Test(http, bytes_that_come_during_an_answer_wait) {
 }
 
 Test(http, steps_take_their_time) {
-    struct mock_process p = mock_process_start("--time-scale=1 --decode-speed=100 --prefill-speed=1000");
+    struct mock_process p =
+        mock_process_start("--time-scale=1 --decode-speed=100 --prefill-speed=1000");
     int64_t start = now_ms();
     char *prompt = words("slow", 100), *body = completion_body(prompt, 11, "");
     mock_http_expect(&p, "/v1/completions", body, 200);

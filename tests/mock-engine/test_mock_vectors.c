@@ -73,11 +73,11 @@ static void add(struct mock_events *e, const struct vector_step *s) {
     if (s->what == OFFLOAD) mock_events_offload(e, s->hash);
     if (s->what != STORE) return;
     mock_events_store(e, &(struct mock_events_stored){.hashes = &s->hash,
-                                            .parent = s->parent,
-                                            .n = 1,
-                                            .block_size = s->n_tokens,
-                                            .tokens = s->tokens,
-                                            .names = s->names});
+                                                      .parent = s->parent,
+                                                      .n = 1,
+                                                      .block_size = s->n_tokens,
+                                                      .tokens = s->tokens,
+                                                      .names = s->names});
 }
 
 Test(vectors, batches_are_written_as_the_engines_write_them) {

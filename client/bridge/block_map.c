@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See map.h. An entry's byte: two bits for each tier, how often it is held there; SALTED, if its
+// See map.h. An entry's byte: two bits for each tier, how often it is held there; SALTED_BIT, if its
 // namespace is in `spaces`.
 #include "block_map.h"
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_COPIES = 3, SALTED = 64, COUNTS = 63 };
+enum { MAX_COUNTED_COPIES = 3, SALTED_BIT = 64, COPY_BITS = 63 };
 
 static unsigned copies_in(uint8_t byte, int tier) {
     return byte >> (2 * tier) & 3u;
@@ -236,7 +236,7 @@ static bool find_origin(struct bridge_map *m, const struct bridge_map_group *g,
     if (e->has_parent) {
         if (!find_anywhere(m, g, e->parent, &place)) return false;
         o->parent = *place.value;
-        if ((*place.byte & SALTED) && bridge_table_find(&m->spaces, e->parent, &place))
+        if ((*place.byte & SALTED_BIT) && bridge_table_find(&m->spaces, e->parent, &place))
             o->space = *place.value;
     }
     if (e->salt.n) o->space = space_part(e->salt);
@@ -262,7 +262,7 @@ static void hash_blocks(struct bridge_map *m, const struct bridge_event *e,
 static void drop(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash, uint8_t byte) {
     bridge_table_remove(g->blocks, hash);
     struct bridge_table_entry place;
-    if ((byte & SALTED) && !find_anywhere(m, g, hash, &place) &&
+    if ((byte & SALTED_BIT) && !find_anywhere(m, g, hash, &place) &&
         bridge_table_find(&m->spaces, hash, &place))
         bridge_table_remove(&m->spaces, hash);
 }
@@ -303,7 +303,7 @@ static void note(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash
     struct bridge_table_entry place;
     if (!bridge_table_find(g->blocks, hash, &place)) {
         bool salted = space && bridge_table_reserve(&m->spaces, hash);
-        uint8_t byte = (uint8_t)(with_copies(0, tier, 1) | (salted ? SALTED : 0));
+        uint8_t byte = (uint8_t)(with_copies(0, tier, 1) | (salted ? SALTED_BIT : 0));
         bridge_table_add(g->blocks, hash, prefix, byte);
         if (salted && bridge_table_find(&m->spaces, hash, &place))
             *place.value = space;
@@ -313,7 +313,7 @@ static void note(struct bridge_map *m, struct bridge_map_group *g, uint64_t hash
         return;
     }
     unsigned copies = copies_in(*place.byte, tier);
-    unsigned most = m->options.as_set || tier != KVR_DEVICE ? 1 : MAX_COPIES;
+    unsigned most = m->options.as_set || tier != KVR_DEVICE ? 1 : MAX_COUNTED_COPIES;
     if (copies >= most) return;
     *place.byte = with_copies(*place.byte, tier, copies + 1);
     m->copies += tier == KVR_DEVICE;
@@ -374,7 +374,7 @@ static void place_again(struct bridge_map *m, struct bridge_map_group *g,
             continue;
         }
         prefix = *place.value;
-        if ((*place.byte & SALTED) && bridge_table_find(&m->spaces, hash, &place))
+        if ((*place.byte & SALTED_BIT) && bridge_table_find(&m->spaces, hash, &place))
             space = *place.value;
         if (!bridge_table_reserve(g->blocks, hash) ||
             !m->sink.parent(m->sink.ctx, prefix, &parent, &has_parent) ||
@@ -408,10 +408,10 @@ static void take_away(struct bridge_map *m, struct bridge_map_group *g,
         uint64_t prefix = *place.value;
         if (!held_elsewhere(m, g, hash, tier))
             m->sink.removed(m->sink.ctx, (enum kvr_tier)tier, &prefix, 1);
-        if (*place.byte & COUNTS) continue;
+        if (*place.byte & COPY_BITS) continue;
         uint8_t byte = *place.byte;
         // A place whose byte is 0 is free, and bridge_table_remove looks for a taken one.
-        *place.byte |= SALTED;
+        *place.byte |= SALTED_BIT;
         drop(m, g, hash, byte);
     }
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SIZE = 8, WIDTH = 2 * sizeof(uint64_t) + 1 };
+enum { FIRST_SEGMENT_SIZE = 8, ENTRY_BYTES = 2 * sizeof(uint64_t) + 1 };
 
 static uint64_t mix(const struct bridge_table *t, uint64_t key) {
     uint64_t x = (key ^ t->secret) * (t->secret | 1);
@@ -67,8 +67,9 @@ bool bridge_table_reserve(struct bridge_table *t, uint64_t key) {
     struct bridge_table_segment *s = &t->segments[mix(t, key) >> 56], old = *s;
     if ((uint64_t)(old.used + 1) * 8 <= (uint64_t)old.size * 7) return true;
     if (old.size > UINT32_MAX / 2) return false;
-    uint32_t size = old.size < FIRST_SIZE ? FIRST_SIZE : old.size + old.size / 10 + 1;
-    uint64_t *piece = malloc((size_t)size * WIDTH);
+    uint32_t size =
+        old.size < FIRST_SEGMENT_SIZE ? FIRST_SEGMENT_SIZE : old.size + old.size / 10 + 1;
+    uint64_t *piece = malloc((size_t)size * ENTRY_BYTES);
     if (!piece) return false;
     *s = (struct bridge_table_segment){piece, piece + size, (uint8_t *)(piece + 2 * (size_t)size),
                                        size, 0};
@@ -76,7 +77,7 @@ bool bridge_table_reserve(struct bridge_table *t, uint64_t key) {
     for (uint32_t i = 0; i < old.size; i++)
         if (old.bytes[i]) put(s, mix(t, old.keys[i]), old.keys[i], old.values[i], old.bytes[i]);
     free(old.keys);
-    t->memory += (size_t)(size - old.size) * WIDTH;
+    t->memory += (size_t)(size - old.size) * ENTRY_BYTES;
     return true;
 }
 

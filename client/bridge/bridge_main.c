@@ -17,11 +17,11 @@
 #include "bridge_metrics.h"
 #include "client/common/log.h"
 
-enum { LOOK_MS = 10000, LOOK_SOON_MS = 500, LEAVE_MS = 3000 };
+enum { POOL_POLL_MS = 10000, POOL_RETRY_MS = 500, MAX_LEAVE_MS = 3000 };
 
 struct bridge_program {
     struct bridge bridge;
-    struct event *look, *leave, *signals[2];
+    struct event *poll, *leave, *signals[2];
     size_t left_to_leave;
     enum kvr_code complained;
     int exit_code;
@@ -41,8 +41,8 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     struct bridge_context *a = &p->bridge.context;
     if (r->code == KVR_CODE_CLOSED) return;
     int64_t size = r->code == KVR_CODE_OK ? kvr_info_int(r, "block_size", 0) : 0;
-    struct timeval t = bridge_timeval(size ? LOOK_MS : LOOK_SOON_MS);
-    event_add(p->look, &t);
+    struct timeval t = bridge_timeval(size ? POOL_POLL_MS : POOL_RETRY_MS);
+    event_add(p->poll, &t);
     if (r->code != p->complained && r->code != KVR_CODE_OK)
         kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool,
                      kvr_code_name(r->code), r->message);
@@ -62,13 +62,13 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     update_engines(p);
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg) {
+static void on_poll(evutil_socket_t fd, short what, void *arg) {
     struct bridge_program *p = arg;
     (void)fd;
     (void)what;
     if (kvr_client_info_async(p->bridge.context.client, on_info, p) == KVR_CODE_OK) return;
-    struct timeval t = bridge_timeval(LOOK_SOON_MS);
-    event_add(p->look, &t);
+    struct timeval t = bridge_timeval(POOL_RETRY_MS);
+    event_add(p->poll, &t);
 }
 
 // ---- Leaving -------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ static void on_too_long(evutil_socket_t fd, short what, void *arg) {
 // The second signal doesn't wait.
 static void on_signal(evutil_socket_t fd, short what, void *arg) {
     struct bridge_program *p = arg;
-    struct timeval t = bridge_timeval(LEAVE_MS);
+    struct timeval t = bridge_timeval(MAX_LEAVE_MS);
     (void)fd;
     (void)what;
     if (p->bridge.leaving) {
@@ -143,14 +143,14 @@ static bool open_all(struct bridge_program *p) {
         kvr_log_line(KVR_LOG_ERROR, "redis: %s", error); // the URL may have a password in it
         return false;
     }
-    p->look = event_new(a->base, -1, 0, on_look, p);
+    p->poll = event_new(a->base, -1, 0, on_poll, p);
     p->leave = event_new(a->base, -1, 0, on_too_long, p);
     p->signals[0] = evsignal_new(a->base, SIGTERM, on_signal, p);
     p->signals[1] = evsignal_new(a->base, SIGINT, on_signal, p);
-    if (!p->look || !p->leave || !p->signals[0] || !p->signals[1]) return false;
+    if (!p->poll || !p->leave || !p->signals[0] || !p->signals[1]) return false;
     event_add(p->signals[0], NULL);
     event_add(p->signals[1], NULL);
-    event_active(p->look, EV_TIMEOUT, 0);
+    event_active(p->poll, EV_TIMEOUT, 0);
     for (size_t i = 0; i < b->config.n_engines; i++)
         if (!(b->engines[i] = bridge_engine_new(a, &b->config.engines[i]))) return false;
     return true;
@@ -159,7 +159,7 @@ static bool open_all(struct bridge_program *p) {
 static void close_all(struct bridge_program *p) {
     struct bridge *b = &p->bridge;
     struct bridge_context *a = &b->context;
-    struct event *events[] = {p->look, p->leave, p->signals[0], p->signals[1]};
+    struct event *events[] = {p->poll, p->leave, p->signals[0], p->signals[1]};
     bridge_metrics_free(b->metrics);
     for (size_t i = 0; b->engines && i < b->config.n_engines; i++)
         bridge_engine_free(b->engines[i]);

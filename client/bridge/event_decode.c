@@ -100,23 +100,23 @@ bool bridge_decode_batch(const void *payload, size_t n, struct bridge_batch *b) 
 // ---- Fields --------------------------------------------------------------------------------------
 
 enum event_field {
-    F_TYPE,
-    F_HASHES,
-    F_PARENT,
-    F_TOKENS,
-    F_BLOCK_SIZE,
-    F_LORA_ID,
-    F_MEDIUM,
-    F_LORA_NAME,
-    F_EXTRA,
-    F_GROUP,
-    F_KIND,
-    F_LOCALITY,
-    F_SALT,
-    FIELDS,
+    FIELD_TYPE,
+    FIELD_HASHES,
+    FIELD_PARENT,
+    FIELD_TOKENS,
+    FIELD_BLOCK_SIZE,
+    FIELD_LORA_ID,
+    FIELD_MEDIUM,
+    FIELD_LORA_NAME,
+    FIELD_EXTRA,
+    FIELD_GROUP,
+    FIELD_KIND,
+    FIELD_LOCALITY,
+    FIELD_SALT,
+    N_EVENT_FIELDS,
 };
 
-static const char *const field_names[FIELDS] = {
+static const char *const field_names[N_EVENT_FIELDS] = {
     "type",       "block_hashes",       "parent_block_hash",
     "token_ids",  "block_size",         "lora_id",
     "medium",     "lora_name",          "extra_keys",
@@ -125,14 +125,15 @@ static const char *const field_names[FIELDS] = {
 };
 
 // Where the fields stand in an event that is an array, the tag at 0; those after them are ignored.
-static const enum event_field stored_places[] = {F_TYPE,       F_HASHES,  F_PARENT, F_TOKENS,
-                                                 F_BLOCK_SIZE, F_LORA_ID, F_MEDIUM, F_LORA_NAME,
-                                                 F_EXTRA,      F_GROUP,   F_KIND};
-static const enum event_field removed_places[] = {F_TYPE, F_HASHES, F_MEDIUM, F_GROUP};
+static const enum event_field stored_places[] = {
+    FIELD_TYPE,   FIELD_HASHES,    FIELD_PARENT, FIELD_TOKENS, FIELD_BLOCK_SIZE, FIELD_LORA_ID,
+    FIELD_MEDIUM, FIELD_LORA_NAME, FIELD_EXTRA,  FIELD_GROUP,  FIELD_KIND};
+static const enum event_field removed_places[] = {FIELD_TYPE, FIELD_HASHES, FIELD_MEDIUM,
+                                                  FIELD_GROUP};
 
 // The values of an event's fields, found but not read yet: at NULL, it isn't there.
 struct event_fields {
-    struct bridge_msgpack at[FIELDS];
+    struct bridge_msgpack at[N_EVENT_FIELDS];
 };
 
 static bool grow(struct bridge_decoder *d, void **p, size_t *cap, size_t need, size_t width) {
@@ -342,12 +343,13 @@ static bool read_parent(struct bridge_msgpack s, struct bridge_event *e) {
 static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
                         struct bridge_event *e) {
     bool has_size, good;
-    good = f->at[F_TOKENS].at && f->at[F_BLOCK_SIZE].at && read_hashes(d, f->at[F_HASHES], e) &&
-           read_parent(f->at[F_PARENT], e) && read_tokens(d, f->at[F_TOKENS], e) &&
-           read_number(f->at[F_BLOCK_SIZE], BRIDGE_MAX_TOKENS, &has_size, &e->block_size) &&
-           has_size && read_lora_id(f->at[F_LORA_ID], e) && read_string(f->at[F_SALT], &e->salt) &&
-           read_lora_name(f->at[F_LORA_NAME], e) && read_extra(f->at[F_EXTRA], e) &&
-           read_string(f->at[F_KIND], &e->kind);
+    good = f->at[FIELD_TOKENS].at && f->at[FIELD_BLOCK_SIZE].at &&
+           read_hashes(d, f->at[FIELD_HASHES], e) && read_parent(f->at[FIELD_PARENT], e) &&
+           read_tokens(d, f->at[FIELD_TOKENS], e) &&
+           read_number(f->at[FIELD_BLOCK_SIZE], BRIDGE_MAX_TOKENS, &has_size, &e->block_size) &&
+           has_size && read_lora_id(f->at[FIELD_LORA_ID], e) &&
+           read_string(f->at[FIELD_SALT], &e->salt) && read_lora_name(f->at[FIELD_LORA_NAME], e) &&
+           read_extra(f->at[FIELD_EXTRA], e) && read_string(f->at[FIELD_KIND], &e->kind);
     if (!good) return false;
     // Groups that aren't indexed leave blocks out. Of others each block's tokens must be there, or
     // none at all.
@@ -361,15 +363,16 @@ static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
 static enum bridge_event_type read_event(struct bridge_decoder *d, const struct event_fields *f,
                                          struct bridge_event *e) {
     struct kvr_bytes type = {0};
-    if (!f->at[F_TYPE].at || !read_string(f->at[F_TYPE], &type) || !type.p) return BRIDGE_EVENT_BAD;
+    if (!f->at[FIELD_TYPE].at || !read_string(f->at[FIELD_TYPE], &type) || !type.p)
+        return BRIDGE_EVENT_BAD;
     if (bridge_text_is(type, "AllBlocksCleared")) return BRIDGE_EVENT_CLEARED;
     bool stored = bridge_text_is(type, "BlockStored");
     if (!stored && !bridge_text_is(type, "BlockRemoved")) return BRIDGE_EVENT_UNKNOWN;
     d->no_memory = false;
-    bool good = read_string(f->at[F_MEDIUM], &e->medium) &&
-                read_number(f->at[F_GROUP], INT32_MAX, &e->has_group, &e->group) &&
-                read_string(f->at[F_LOCALITY], &e->locality) &&
-                (stored ? read_stored(d, f, e) : read_hashes(d, f->at[F_HASHES], e));
+    bool good = read_string(f->at[FIELD_MEDIUM], &e->medium) &&
+                read_number(f->at[FIELD_GROUP], INT32_MAX, &e->has_group, &e->group) &&
+                read_string(f->at[FIELD_LOCALITY], &e->locality) &&
+                (stored ? read_stored(d, f, e) : read_hashes(d, f->at[FIELD_HASHES], e));
     if (d->no_memory) return BRIDGE_EVENT_NOMEM;
     return !good ? BRIDGE_EVENT_BAD : stored ? BRIDGE_EVENT_STORED : BRIDGE_EVENT_REMOVED;
 }
@@ -397,7 +400,7 @@ static void find_by_name(struct bridge_msgpack *s, uint32_t n, struct event_fiel
         bridge_msgpack_next(s, &key);
         *s = whole;
         bridge_msgpack_skip(s);
-        for (unsigned k = 0; k < FIELDS; k++)
+        for (unsigned k = 0; k < N_EVENT_FIELDS; k++)
             if (is_key(&key, field_names[k])) f->at[k] = *s;
         bridge_msgpack_skip(s);
     }

@@ -10,15 +10,15 @@
 #include <zmq.h>
 
 enum {
-    MOST_FRAMES = 5, // one more than anything has
-    AT_ONCE = 256,   // messages a turn of the loop
-    MOST_BYTES = 64 << 20,
-    HWM = 100000,
-    RETRY_MS = 100,
-    RETRY_MOST_MS = 1000,
-    MOVE_MS = 500,  // between two kinds of address of a name
-    PING_MS = 2000, // a peer that is silent for three of these is gone
-    TOPIC_MOST = 256,
+    MAX_EVENT_FRAMES = 5, // one more than anything has
+    MAX_PER_TURN = 256,   // messages a turn of the loop
+    MAX_MESSAGE_BYTES = 64 << 20,
+    RECEIVE_HWM = 100000,
+    RECONNECT_MS = 100,
+    MAX_RECONNECT_MS = 1000,
+    OTHER_FAMILY_MS = 500, // between two kinds of address of a name
+    HEARTBEAT_MS = 2000,   // a peer that is silent for three of these is gone
+    MAX_TOPIC = 256,
 };
 
 struct bridge_feed {
@@ -30,17 +30,17 @@ struct bridge_feed {
     char *replay;
     uint64_t round; // counts the dealers
     uint64_t requests;
-    int64_t moved_at;         // ms, monotonic; 0: never
-    bool plain, plain_replay; // names are taken for IPv4 only
-    bool replied;             // to the last request
-    bool has_topic;           // the stream's, taken from its first message
-    char topic[TOPIC_MOST];
+    int64_t switched_at;              // ms, monotonic; 0: never
+    bool ipv4_only, replay_ipv4_only; // names are taken for IPv4 only
+    bool replied;                     // to the last request
+    bool has_topic;                   // the stream's, taken from its first message
+    char topic[MAX_TOPIC];
     size_t topic_n;
     struct bridge_feed_stats stats;
 };
 
 struct zmq_frames {
-    zmq_msg_t frames[MOST_FRAMES];
+    zmq_msg_t frames[MAX_EVENT_FRAMES];
     unsigned n; // of the frames kept
     unsigned all;
 };
@@ -53,7 +53,7 @@ static bool readable(void *socket) {
     return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &n) == 0 && (events & ZMQ_POLLIN);
 }
 
-// All frames of a message arrive together. Those beyond MOST_FRAMES are only counted.
+// All frames of a message arrive together. Those beyond MAX_EVENT_FRAMES are only counted.
 static bool receive(void *socket, struct zmq_frames *m) {
     m->n = m->all = 0;
     for (bool more = true; more;) {
@@ -65,7 +65,7 @@ static bool receive(void *socket, struct zmq_frames *m) {
         }
         more = zmq_msg_more(&frame);
         m->all++;
-        if (m->n < MOST_FRAMES) {
+        if (m->n < MAX_EVENT_FRAMES) {
             zmq_msg_init(&m->frames[m->n]);
             zmq_msg_move(&m->frames[m->n++], &frame);
         }
@@ -95,9 +95,9 @@ static bool seq_of(struct zmq_frames *m, unsigned i, uint64_t *seq) {
 // Messages of two publishers on one socket have nothing to do with each other: the first one's stay.
 // Each would need a replay and a rank of its own, and a topic doesn't say which; so where publishers
 // share an endpoint, each is an engine of its own in the settings, with its topic.
-static bool is_ours(struct bridge_feed *f, struct zmq_frames *m) {
+static bool is_same_publisher(struct bridge_feed *f, struct zmq_frames *m) {
     size_t n = size_of(m, 0);
-    if (n > TOPIC_MOST) return false;
+    if (n > MAX_TOPIC) return false;
     if (!f->has_topic) {
         memcpy(f->topic, zmq_msg_data(&m->frames[0]), n);
         f->topic_n = n;
@@ -110,7 +110,7 @@ static void take_live(struct bridge_feed *f, struct zmq_frames *m) {
     uint64_t seq;
     if (m->all != 3 || !seq_of(m, 1, &seq) || seq == UINT64_MAX || size_of(m, 2) == 0) {
         f->stats.bad_frames++;
-    } else if (!is_ours(f, m)) {
+    } else if (!is_same_publisher(f, m)) {
         f->stats.foreign++;
     } else {
         f->stats.bytes += size_of(m, 2);
@@ -142,8 +142,8 @@ static void set_int(void *socket, int option, int value) {
 
 // libzmq tries one address of a name: with ZMQ_IPV6 its IPv6 one, if it has any. An engine that listens
 // on IPv4 only (`localhost`, where that is ::1, too) is reached without. So the two take turns.
-static void set_kind(void *socket, const char *endpoint, bool plain) {
-    set_int(socket, ZMQ_IPV6, !plain || strncmp(endpoint, "tcp://[", 7) == 0);
+static void set_family(void *socket, const char *endpoint, bool ipv4_only) {
+    set_int(socket, ZMQ_IPV6, !ipv4_only || strncmp(endpoint, "tcp://[", 7) == 0);
 }
 
 static bool is_name(const char *endpoint) {
@@ -159,13 +159,15 @@ static int64_t now_ms(void) {
 }
 
 // After a connect that failed. Not too often: libzmq's own pauses between two tries go with it.
-static void connect_elsewhere(struct bridge_feed *f) {
+static void connect_other_family(struct bridge_feed *f) {
     int64_t now = now_ms();
-    if (!f->events || !is_name(f->events) || (f->moved_at && now - f->moved_at < MOVE_MS)) return;
-    f->moved_at = now;
-    f->plain = !f->plain;
+    if (!f->events || !is_name(f->events) ||
+        (f->switched_at && now - f->switched_at < OTHER_FAMILY_MS))
+        return;
+    f->switched_at = now;
+    f->ipv4_only = !f->ipv4_only;
     zmq_disconnect(f->sub, f->events);
-    set_kind(f->sub, f->events, f->plain);
+    set_family(f->sub, f->events, f->ipv4_only);
     zmq_connect(f->sub, f->events); // it was one before
 }
 
@@ -178,7 +180,7 @@ static void read_monitor(struct bridge_feed *f) {
         if (m.n && size_of(&m, 0) >= sizeof event)
             memcpy(&event, zmq_msg_data(&m.frames[0]), sizeof event);
         release(&m);
-        if (event == ZMQ_EVENT_CONNECT_RETRIED) connect_elsewhere(f);
+        if (event == ZMQ_EVENT_CONNECT_RETRIED) connect_other_family(f);
         f->stats.connected = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
         if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) continue;
         f->stats.connects++;
@@ -198,7 +200,7 @@ static void on_sub(evutil_socket_t fd, short what, void *arg) {
     struct zmq_frames m;
     (void)fd;
     (void)what;
-    for (unsigned i = 0; i < AT_ONCE; i++) {
+    for (unsigned i = 0; i < MAX_PER_TURN; i++) {
         if (!readable(f->sub) || !receive(f->sub, &m)) return;
         read_monitor(f);
         take_live(f, &m);
@@ -213,7 +215,7 @@ static void on_dealer(evutil_socket_t fd, short what, void *arg) {
     uint64_t round = f->round;
     (void)fd;
     (void)what;
-    for (unsigned i = 0; i < AT_ONCE; i++) {
+    for (unsigned i = 0; i < MAX_PER_TURN; i++) {
         if (!readable(f->dealer) || !receive(f->dealer, &m)) return;
         take_reply(f, &m);
         release(&m);
@@ -233,7 +235,7 @@ static struct event *watch(struct bridge_feed *f, void *socket, event_callback_f
     return e;
 }
 
-static void put_away(struct event **e, void **socket) {
+static void close_socket(struct event **e, void **socket) {
     if (*e) event_free(*e);
     if (*socket) zmq_close(*socket);
     *e = NULL;
@@ -241,20 +243,20 @@ static void put_away(struct event **e, void **socket) {
 }
 
 static void set_common(void *socket) {
-    int64_t most = MOST_BYTES;
+    int64_t most = MAX_MESSAGE_BYTES;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most);
     set_int(socket, ZMQ_LINGER, 0);
-    set_int(socket, ZMQ_RCVHWM, HWM);
+    set_int(socket, ZMQ_RCVHWM, RECEIVE_HWM);
     set_int(socket, ZMQ_IPV6, 1);
-    set_int(socket, ZMQ_RECONNECT_IVL, RETRY_MS);
-    set_int(socket, ZMQ_RECONNECT_IVL_MAX, RETRY_MOST_MS);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, PING_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * PING_MS);
+    set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_int(socket, ZMQ_RECONNECT_IVL_MAX, MAX_RECONNECT_MS);
+    set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS);
 }
 
 void bridge_feed_cancel(struct bridge_feed *f) {
     f->round++;
-    put_away(&f->dealer_event, &f->dealer);
+    close_socket(&f->dealer_event, &f->dealer);
 }
 
 // A request that can't be sent is like one that isn't answered: it is made again.
@@ -266,12 +268,12 @@ void bridge_feed_request(struct bridge_feed *f, uint64_t from) {
     for (unsigned i = 0; i < 8; i++)
         seq[i] = (uint8_t)(from >> (56 - 8 * i));
     if (!f->requests++)
-        f->plain_replay = f->plain;
+        f->replay_ipv4_only = f->ipv4_only;
     else if (!f->replied && is_name(f->replay))
-        f->plain_replay = !f->plain_replay;
+        f->replay_ipv4_only = !f->replay_ipv4_only;
     f->replied = false;
     set_common(f->dealer);
-    set_kind(f->dealer, f->replay, f->plain_replay);
+    set_family(f->dealer, f->replay, f->replay_ipv4_only);
     if (zmq_connect(f->dealer, f->replay) ||
         zmq_send(f->dealer, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(f->dealer, seq, sizeof seq, ZMQ_DONTWAIT) < 0 ||
@@ -326,8 +328,8 @@ void bridge_feed_free(struct bridge_feed *f) {
     if (!f) return;
     bridge_feed_cancel(f);
     if (f->sub) zmq_socket_monitor(f->sub, NULL, 0);
-    put_away(&f->monitor_event, &f->monitor);
-    put_away(&f->sub_event, &f->sub);
+    close_socket(&f->monitor_event, &f->monitor);
+    close_socket(&f->sub_event, &f->sub);
     free(f->replay);
     free(f->events);
     free(f);

@@ -15,19 +15,19 @@
 #include "bench/common/stop.h"
 #include "btest_fleet.h"
 
-enum { REST_MS = 60000, REST_EVERY = 25 /* disturbances */, HTTP_MS = 20000, THREADS = 3 };
+enum { REST_MS = 60000, REST_EVERY = 25 /* disturbances */, EMPTY_MS = 20000, LOAD_THREADS = 3 };
 
 static const struct {
     const char *options, *bridge;
     unsigned ranks;
     bool connects;
-} kinds[] = {
+} engine_options[] = {
     {"--schema=0.28 --lora=ad --cpu-blocks=600 --noise", "", 2, false},
     {"--schema=0.22 --binary-hashes", "down=remove", 1, true},
     {"--schema=0.9.1 --topic=kv@x@m", "down=drain", 1, false},
     {"--schema=sglang-map", "kind=sglang", 1, false},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { N_ENGINES = sizeof engine_options / sizeof *engine_options };
 
 struct btest_chaos {
     struct btest_fleet world;
@@ -35,7 +35,7 @@ struct btest_chaos {
     struct btest_chaos_result *out;
     const struct btest_chaos_plan *plan;
     uint64_t random;
-    size_t counted[KINDS]; // batches of engines' lives that are over
+    size_t counted[N_ENGINES]; // batches of engines' lives that are over
 };
 
 static unsigned below(struct btest_chaos *s, unsigned n) {
@@ -57,7 +57,7 @@ static size_t batches_of(struct btest_chaos *s, size_t engine) {
 
 static size_t all_batches(struct btest_chaos *s) {
     size_t n = 0;
-    for (size_t i = 0; i < KINDS; i++)
+    for (size_t i = 0; i < N_ENGINES; i++)
         n += s->counted[i] + batches_of(s, i);
     return n;
 }
@@ -73,7 +73,7 @@ static void kill_bridge(struct btest_chaos *s) {
 }
 
 static void kill_engine(struct btest_chaos *s) {
-    size_t i = below(s, KINDS);
+    size_t i = below(s, N_ENGINES);
     s->counted[i] += batches_of(s, i);
     process_end(&s->world.engines[i].pid, SIGKILL);
     clock_sleep_ms((int)below(s, 300));
@@ -83,7 +83,7 @@ static void kill_engine(struct btest_chaos *s) {
 
 static void restart_engine(struct btest_chaos *s) {
     static const char *const ways[] = {"restart", "restart&cleared=1", "restart&rebind=1"};
-    size_t i = below(s, KINDS);
+    size_t i = below(s, N_ENGINES);
     s->counted[i] += batches_of(s, i);
     btest_fleet_fault(&s->world, i, ways[below(s, 3)]);
     s->out->restarts++;
@@ -94,7 +94,7 @@ static void empty(const struct server *server) {
     snprintf(path, sizeof path, "%s/appendonlydir", server->dir);
     const char *argv[] = {"rm", "-rf", path, NULL};
     pid_t pid = process_start(argv, NULL, -1);
-    process_wait(&pid, HTTP_MS);
+    process_wait(&pid, EMPTY_MS);
 }
 
 static void kill_server(struct btest_chaos *s) {
@@ -118,7 +118,8 @@ static void spoil(struct btest_chaos *s) {
         "drop&n=3",        "duplicate&n=5",   "reorder&n=4",        "malformed&n=2",
         "replay-mute&n=1", "replay-gap&n=1",  "replay-unended&n=1", "hang-events&ms=300",
         "refuse&ms=200",   "hang-http&ms=200"};
-    btest_fleet_fault(&s->world, below(s, KINDS), faults[below(s, sizeof faults / sizeof *faults)]);
+    btest_fleet_fault(&s->world, below(s, N_ENGINES),
+                      faults[below(s, sizeof faults / sizeof *faults)]);
     s->out->faults++;
 }
 
@@ -141,14 +142,14 @@ static void disturb(struct btest_chaos *s) {
 static void begin(struct btest_chaos *s) {
     s->load = (struct btest_load){
         .world = &s->world, .seed = random_next(&s->random) % 1000, .families = 12, .longest = 60};
-    btest_load_begin(&s->load, THREADS);
+    btest_load_begin(&s->load, LOAD_THREADS);
 }
 
 static void rest(struct btest_chaos *s) {
     btest_load_end(&s->load);
     s->out->requests += atomic_load(&s->load.answered);
     s->out->tokens += atomic_load(&s->load.tokens);
-    for (size_t i = 0; i < KINDS; i++)
+    for (size_t i = 0; i < N_ENGINES; i++)
         btest_fleet_fault(&s->world, i, "clear");
     int64_t start = clock_ns();
     struct engines_difference d = btest_fleet_becomes_true(&s->world, REST_MS, "a storm");
@@ -179,13 +180,15 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
     s->plan = plan;
     s->random = random_mix(plan->seed + 1);
     btest_fleet_open(&s->world, true);
-    for (size_t i = 0; i < KINDS; i++) {
+    for (size_t i = 0; i < N_ENGINES; i++) {
         char options[200], bridge[100];
         // With a buffer that has all of a life, nothing is lost for good.
-        snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s", kinds[i].options);
-        snprintf(bridge, sizeof bridge, "audit=1000 %s", kinds[i].bridge);
-        btest_fleet_engine(&s->world, options, bridge, kinds[i].ranks, kinds[i].connects);
-        out->ranks += kinds[i].ranks;
+        snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s",
+                 engine_options[i].options);
+        snprintf(bridge, sizeof bridge, "audit=1000 %s", engine_options[i].bridge);
+        btest_fleet_engine(&s->world, options, bridge, engine_options[i].ranks,
+                           engine_options[i].connects);
+        out->ranks += engine_options[i].ranks;
     }
     btest_fleet_bridges(&s->world, 2, "--ttl 900");
     int64_t start = clock_ns();

@@ -14,7 +14,7 @@
 #include "bench/common/process.h"
 #include "tests/support/home.h"
 
-enum { HTTP_MS = 20000 };
+enum { FLEET_HTTP_MS = 20000 };
 
 static void show_log(const struct btest_fleet *w) {
     char text[12000];
@@ -29,7 +29,7 @@ static void show_log(const struct btest_fleet *w) {
 static void show_metrics(const struct btest_fleet *w) {
     for (size_t i = 0; i < w->n_bridges; i++) {
         struct http_answer a =
-            http_call(w->bridges[i].listen, "GET", "/metrics", "", NULL, HTTP_MS);
+            http_call(w->bridges[i].listen, "GET", "/metrics", "", NULL, FLEET_HTTP_MS);
         char *rest = NULL;
         for (char *line = a.body ? strtok_r(a.body, "\n", &rest) : NULL; line;
              line = strtok_r(NULL, "\n", &rest)) {
@@ -112,7 +112,7 @@ void btest_fleet_bridges(struct btest_fleet *w, size_t n, const char *more) {
 }
 
 void btest_fleet_settles(const struct btest_fleet *w) {
-    int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000);
+    int64_t end = clock_ns() + FLEET_HTTP_MS * INT64_C(1000000);
     for (size_t i = 0; i < w->n_bridges; clock_sleep_ms(10)) {
         if (clock_ns() > end) btest_fleet_fail(w, "a bridge doesn't settle");
         i += bridge_settled(&w->bridges[i]);
@@ -133,9 +133,9 @@ void btest_fleet_close(struct btest_fleet *w) {
 struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
                                     const char *path, const char *body) {
     struct http_answer a = {0};
-    for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
+    for (int64_t end = clock_ns() + FLEET_HTTP_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(20)) {
-        a = http_call(w->engines[engine].http, method, path, "", body, HTTP_MS);
+        a = http_call(w->engines[engine].http, method, path, "", body, FLEET_HTTP_MS);
         if (a.status == 200) return a;
         free(a.body);
     }
@@ -149,10 +149,10 @@ void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *q
 }
 
 void btest_fleet_reset(const struct btest_fleet *w, size_t engine) {
-    for (int64_t end = clock_ns() + HTTP_MS * INT64_C(1000000); clock_ns() < end;
+    for (int64_t end = clock_ns() + FLEET_HTTP_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(5)) {
-        struct http_answer a =
-            http_call(w->engines[engine].http, "POST", "/reset_prefix_cache", "", NULL, HTTP_MS);
+        struct http_answer a = http_call(w->engines[engine].http, "POST", "/reset_prefix_cache", "",
+                                         NULL, FLEET_HTTP_MS);
         bool done = a.status == 200 && strstr(a.body, "true");
         free(a.body);
         if (done) return;

@@ -14,7 +14,13 @@
 #include "bench/common/random.h"
 #include "btest_fleet.h"
 
-enum { OWN = 40, MOST_ANSWER = 12, DIGITS = 8, HTTP_MS = 3000, LEAVE = 3 /* % of the clients */ };
+enum {
+    MAX_OWN_TOKENS = 40,
+    MAX_ANSWER_TOKENS = 12,
+    TOKEN_DIGITS = 8,
+    LOAD_HTTP_MS = 3000,
+    LEAVE_PERCENT = 3 /* % of the clients */
+};
 
 static uint32_t token_of(uint64_t family, unsigned i) {
     return 256 + (uint32_t)(random_mix(family << 20 | i) % 100000);
@@ -41,9 +47,9 @@ static void ask(struct btest_load *l, uint64_t *random) {
     const struct engine_process *e = &w->engines[random_next(random) % w->n_engines];
     uint64_t family = l->seed * 1000 + random_next(random) % l->families, own = random_next(random);
     unsigned n = 1 + (unsigned)(random_next(random) % (l->longest * BTEST_BLOCK_SIZE));
-    unsigned more = own % 2 ? (unsigned)(own >> 8) % OWN : 0;
-    unsigned answer = 1 + (unsigned)(random_next(random) % MOST_ANSWER);
-    char *body = memory_take((n + more) * DIGITS + 200, 1), header[60];
+    unsigned more = own % 2 ? (unsigned)(own >> 8) % MAX_OWN_TOKENS : 0;
+    unsigned answer = 1 + (unsigned)(random_next(random) % MAX_ANSWER_TOKENS);
+    char *body = memory_take((n + more) * TOKEN_DIGITS + 200, 1), header[60];
     size_t len = (size_t)sprintf(body, "{\"prompt\":[");
     for (unsigned i = 0; i < n + more; i++)
         len += (size_t)sprintf(body + len, "%s%u", i ? "," : "",
@@ -51,9 +57,10 @@ static void ask(struct btest_load *l, uint64_t *random) {
     sprintf(body + len, "],\"max_tokens\":%u%s}", answer, extra_of(e, own >> 40));
     snprintf(header, sizeof header, "X-data-parallel-rank: %u\r\n",
              (unsigned)(random_next(random) % e->ranks));
-    int fd = http_begin(e->http, "POST", "/v1/completions", header, body, HTTP_MS);
+    int fd = http_begin(e->http, "POST", "/v1/completions", header, body, LOAD_HTTP_MS);
     free(body);
-    if (fd >= 0 && random_next(random) % 100 < LEAVE) { // the client goes before it has an answer
+    if (fd >= 0 &&
+        random_next(random) % 100 < LEAVE_PERCENT) { // the client goes before it has an answer
         close(fd);
         return;
     }

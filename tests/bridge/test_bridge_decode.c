@@ -11,12 +11,12 @@
 #include "client/bridge/event_decode.h"
 #include "tests/mock-engine/mock_vectors.h"
 
-struct text {
+struct decoded_text {
     char s[4096];
     size_t n;
 };
 
-static void say(struct text *t, const char *format, ...) {
+static void say(struct decoded_text *t, const char *format, ...) {
     va_list args;
     va_start(args, format);
     int n = vsnprintf(t->s + t->n, sizeof t->s - t->n, format, args);
@@ -24,11 +24,11 @@ static void say(struct text *t, const char *format, ...) {
     if (n > 0 && t->n + (size_t)n < sizeof t->s) t->n += (size_t)n;
 }
 
-static void say_bytes(struct text *t, const char *what, struct kvr_bytes b) {
+static void say_bytes(struct decoded_text *t, const char *what, struct kvr_bytes b) {
     if (b.p) say(t, " %s %.*s", what, (int)b.n, b.p);
 }
 
-static void tell_event(struct text *t, const struct bridge_event *e) {
+static void tell_event(struct decoded_text *t, const struct bridge_event *e) {
     static const char *const names[] = {"end",     "store", "remove", "clear",
                                         "unknown", "bad",   "nomem"};
     say(t, "%s", names[e->type]);
@@ -56,7 +56,7 @@ static void tell_event(struct text *t, const struct bridge_event *e) {
 
 // What a payload says; "refused" for a batch that is. The bytes are copied to where nothing follows
 // them, so that a sanitizer sees whoever reads on.
-static void tell(struct bridge_decoder *d, const void *payload, size_t n, struct text *t) {
+static void tell(struct bridge_decoder *d, const void *payload, size_t n, struct decoded_text *t) {
     uint8_t *copy = malloc(n ? n : 1);
     struct bridge_batch b;
     struct bridge_event e;
@@ -77,7 +77,7 @@ Test(decode, accepts) {
     struct bridge_decoder *d = bridge_decoder_new();
     for (size_t i = 0; i < mock_n_accepted; i++) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
-        struct text t;
+        struct decoded_text t;
         tell(d, bytes, mock_vector_bytes(&mock_vectors_accepted[i], bytes), &t);
         cr_expect_str_eq(t.s, mock_vectors_accepted[i].events, "%s: %s",
                          mock_vectors_accepted[i].name, t.s);
@@ -89,7 +89,7 @@ Test(decode, refuses_batches) {
     struct bridge_decoder *d = bridge_decoder_new();
     for (size_t i = 0; i < mock_n_rejected; i++) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
-        struct text t;
+        struct decoded_text t;
         tell(d, bytes, mock_vector_bytes(&mock_vectors_rejected[i], bytes), &t);
         cr_expect_str_eq(t.s, "refused", "%s: %s", mock_vectors_rejected[i].name, t.s);
     }
@@ -100,7 +100,7 @@ Test(decode, one_bad_event_costs_itself) {
     struct bridge_decoder *d = bridge_decoder_new();
     for (size_t i = 0; i < mock_n_half_bad; i++) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
-        struct text t;
+        struct decoded_text t;
         tell(d, bytes, mock_vector_bytes(&mock_vectors_half_bad[i], bytes), &t);
         const char *events = strchr(t.s, ';');
         events = strncmp(t.s, "rank", 4) == 0 && events ? events + 1 : t.s;
@@ -116,7 +116,7 @@ Test(decode, refuses_every_beginning) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         size_t n = mock_vector_bytes(&mock_vectors_accepted[i], bytes);
         for (size_t cut = 0; cut < n; cut++) {
-            struct text t;
+            struct decoded_text t;
             tell(d, bytes, cut, &t);
             cr_expect_str_eq(t.s, "refused", "%s cut to %zu", mock_vectors_accepted[i].name, cut);
         }
@@ -130,7 +130,7 @@ Test(decode, damaged_bytes) {
     for (size_t round = 0; round < 60000; round++) {
         uint8_t bytes[MOCK_VECTOR_MAX_BYTES];
         size_t n = mock_vector_bytes(&mock_vectors_accepted[round % mock_n_accepted], bytes);
-        struct text t;
+        struct decoded_text t;
         for (unsigned k = 0; k <= round % 4; k++) {
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
             bytes[x % n] = (uint8_t)(x >> 40);
@@ -154,7 +154,7 @@ static void word(msgpack_packer *pk, const char *s) {
 
 static void check(msgpack_sbuffer *b, const char *expected) {
     struct bridge_decoder *d = bridge_decoder_new();
-    struct text t;
+    struct decoded_text t;
     tell(d, b->data, b->size, &t);
     cr_expect_str_eq(t.s, expected, "%s", t.s);
     bridge_decoder_free(d);

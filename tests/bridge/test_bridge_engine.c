@@ -11,7 +11,7 @@
 #include "bench/common/process.h"
 #include "btest_fleet.h"
 
-enum { LONG_MS = 20000, RANKS = 1 };
+enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 
 // A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
 static void worker_field(struct btest_fleet *w, const char *name, const char *field, char out[40]) {
@@ -33,7 +33,7 @@ static void worker_field(struct btest_fleet *w, const char *name, const char *fi
 
 static void becomes(struct btest_fleet *w, const char *name, const char *field, const char *value) {
     char now[40] = "";
-    for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
+    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(10)) {
         worker_field(w, name, field, now);
         if (strcmp(now, value) == 0) return;
@@ -42,12 +42,12 @@ static void becomes(struct btest_fleet *w, const char *name, const char *field, 
 }
 
 static struct http_answer look(const struct btest_fleet *w, const char *path) {
-    return http_call(w->bridges[0].listen, "GET", path, "", NULL, LONG_MS);
+    return http_call(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
 }
 
 static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
     struct http_answer a = {0};
-    for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
+    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(10)) {
         a = look(w, path);
         if (a.status == status && strstr(a.body, text)) {
@@ -61,7 +61,7 @@ static void says(struct btest_fleet *w, const char *path, int status, const char
 }
 
 static void logs(struct btest_fleet *w, const char *text) {
-    for (int64_t end = clock_ns() + LONG_MS * INT64_C(1000000); clock_ns() < end;
+    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
          clock_sleep_ms(20)) {
         char line[700];
         bool found = false;
@@ -88,7 +88,7 @@ Test(engine, that_does_not_answer, .timeout = 120) {
     btest_load_run(&w, 1, 60);
     for (size_t i = 0; i < 3; i++)
         becomes(&w, w.engines[i].name, "state", "ready");
-    btest_fleet_becomes_true(&w, LONG_MS, "the beginning");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "the beginning");
     for (unsigned round = 0; round < 2; round++) {
         // Once only its health, once all of it.
         for (size_t i = 0; i < 3; i++)
@@ -107,7 +107,7 @@ Test(engine, that_does_not_answer, .timeout = 120) {
         for (size_t i = 0; i < 3; i++)
             becomes(&w, w.engines[i].name, "state", "ready");
         btest_load_run(&w, 2 + round, 60);
-        btest_fleet_becomes_true(&w, LONG_MS, "its absence");
+        btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "its absence");
     }
     btest_fleet_close(&w);
 }
@@ -139,12 +139,12 @@ Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
     becomes(&w, "e0", "ranks", "3");
     becomes(&w, "e1", "ranks", "2");
     btest_load_run(&w, 1, 100);
-    btest_fleet_becomes_true(&w, LONG_MS, "learning");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning");
     w.engines[0].ranks = 2; // comes back with fewer
     btest_fleet_restart_engine(&w, 0);
     becomes(&w, "e0", "ranks", "2");
     btest_load_run(&w, 2, 100);
-    btest_fleet_becomes_true(&w, LONG_MS, "learning again");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning again");
     btest_fleet_close(&w);
 }
 
@@ -191,7 +191,7 @@ Test(engine, of_another_block_size_is_refused, .timeout = 120) {
     btest_fleet_restart_engine(&w, 0);
     becomes(&w, "e0", "state", "ready");
     btest_load_run(&w, 2, 60);
-    btest_fleet_becomes_true(&w, LONG_MS, "another block size");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "another block size");
     says(&w, "/healthz", 200, "e0 ok\n");
     btest_fleet_close(&w);
 }
@@ -229,7 +229,7 @@ Test(engine, leaves_as_told, .timeout = 120) {
         becomes(&w, "e0", "state", "ready");
         becomes(&w, "e1", "state", "ready");
         kill(w.bridges[0].pid, SIGTERM);
-        cr_expect_eq(process_wait(&w.bridges[0].pid, LONG_MS), 0);
+        cr_expect_eq(process_wait(&w.bridges[0].pid, ENGINE_WAIT_MS), 0);
         for (size_t k = 0; k < 2; k++)
             becomes(&w, w.engines[k].name, "state", ways[i].state);
     }
@@ -238,7 +238,7 @@ Test(engine, leaves_as_told, .timeout = 120) {
     says(&w, "/healthz", 200, "e1 ok\n");
     server_kill(&w.server);
     kill(w.bridges[0].pid, SIGTERM);
-    cr_expect_eq(process_wait(&w.bridges[0].pid, LONG_MS), 0);
+    cr_expect_eq(process_wait(&w.bridges[0].pid, ENGINE_WAIT_MS), 0);
     btest_fleet_close(&w);
 }
 
@@ -317,18 +317,19 @@ Test(engine, metrics, .timeout = 60) {
     snprintf(w.engines[1].name, sizeof w.engines[1].name, "a\"b\\c");
     btest_fleet_bridges(&w, 1, "--ttl 600");
     btest_load_run(&w, 1, 60);
-    btest_fleet_becomes_true(&w, LONG_MS, "traffic");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
     says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
     struct http_answer a = look(&w, "/metrics");
     check_metrics(a.body, false);
     free(a.body);
     a = http_call(w.bridges[0].listen, "GET", "/metrics",
-                  "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, LONG_MS);
+                  "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, ENGINE_WAIT_MS);
     check_metrics(a.body, true);
     free(a.body);
     says(&w, "/nothing", 404, "");
-    struct http_answer post = http_call(w.bridges[0].listen, "POST", "/metrics", "", "x", LONG_MS);
+    struct http_answer post =
+        http_call(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
     cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
     free(post.body);
     server_kill(&w.server);

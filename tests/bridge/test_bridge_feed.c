@@ -9,15 +9,15 @@
 #include "client/bridge/event_feed.h"
 #include "tests/support/home.h"
 
-enum { FRAMES = 6, PATIENCE_MS = 20000 };
+enum { MAX_FORM_FRAMES = 6, FEED_WAIT_MS = 20000 };
 
 // A frame as text; in front of it "=N" stands for a number of 8 bytes, "#N" for N bytes, "!" for 2^64 − 1.
-struct form {
-    const char *name, *frames[FRAMES];
+struct feed_message {
+    const char *name, *frames[MAX_FORM_FRAMES];
     const char *heard; // "": it is counted as bad
 };
 
-static const struct form live_forms[] = {
+static const struct feed_message live_forms[] = {
     {"as it should be", {"t", "=7", "payload"}, "live 7 payload;"},
     {"an empty topic is another one", {"", "=8", "payload"}, "foreign;"},
     {"one frame", {"payload"}, ""},
@@ -33,7 +33,7 @@ static const struct form live_forms[] = {
     {"and good again", {"t", "=10", "x"}, "live 10 x;"},
 };
 
-static const struct form reply_forms[] = {
+static const struct feed_message reply_forms[] = {
     {"without a topic", {"", "=3", "payload"}, "reply 3 payload;"},
     {"with a topic", {"", "t", "=4", "payload"}, "reply 4 payload;"},
     {"with an empty topic", {"", "", "=5", "payload"}, "reply 5 payload;"},
@@ -50,18 +50,18 @@ static const struct form reply_forms[] = {
     {"the end with a topic", {"", "", "!", ""}, "end;"},
 };
 
-struct hearer {
+struct feed_heard {
     char text[400];
     size_t n, connected;
 };
 
-static void hear(struct hearer *h, const char *what, uint64_t seq, const void *p, size_t n) {
+static void hear(struct feed_heard *h, const char *what, uint64_t seq, const void *p, size_t n) {
     h->n += (size_t)snprintf(h->text + h->n, sizeof h->text - h->n, "%s %llu %.*s;", what,
                              (unsigned long long)seq, (int)n, (const char *)p);
 }
 
 static void on_connected(void *ctx) {
-    ((struct hearer *)ctx)->connected++;
+    ((struct feed_heard *)ctx)->connected++;
 }
 
 static void on_live(void *ctx, uint64_t seq, const void *p, size_t n) {
@@ -73,23 +73,23 @@ static void on_reply(void *ctx, uint64_t seq, const void *p, size_t n) {
 }
 
 static void on_end(void *ctx) {
-    struct hearer *h = ctx;
+    struct feed_heard *h = ctx;
     h->n += (size_t)snprintf(h->text + h->n, sizeof h->text - h->n, "end;");
 }
 
-struct stand {
+struct feed_test {
     void *zmq, *pub, *router;
     struct event_base *base;
     struct bridge_feed *feed;
-    struct hearer hearer;
+    struct feed_heard hearer;
 };
 
-static void turn(struct stand *s) {
+static void turn(struct feed_test *s) {
     event_base_loop(s->base, EVLOOP_NONBLOCK);
     sleep_ms(1);
 }
 
-static void *bound(struct stand *s, int type, char endpoint[60]) {
+static void *bound(struct feed_test *s, int type, char endpoint[60]) {
     size_t n = 60;
     void *socket = zmq_socket(s->zmq, type);
     cr_assert(socket && zmq_bind(socket, "tcp://127.0.0.1:*") == 0 &&
@@ -97,20 +97,20 @@ static void *bound(struct stand *s, int type, char endpoint[60]) {
     return socket;
 }
 
-static void stand_up(struct stand *s) {
+static void test_open(struct feed_test *s) {
     char events[60], replay[60], error[200];
-    *s = (struct stand){.zmq = zmq_ctx_new(), .base = event_base_new()};
+    *s = (struct feed_test){.zmq = zmq_ctx_new(), .base = event_base_new()};
     s->pub = bound(s, ZMQ_PUB, events);
     s->router = bound(s, ZMQ_ROUTER, replay);
     struct bridge_feed_options o = {.events = events, .replay = replay};
     struct bridge_feed_port port = {&s->hearer, on_connected, on_live, on_reply, on_end};
     s->feed = bridge_feed_new(s->zmq, s->base, &o, &port, error, sizeof error);
     cr_assert(s->feed, "%s", error);
-    for (int64_t end = now_ms() + PATIENCE_MS; !s->hearer.connected; turn(s))
+    for (int64_t end = now_ms() + FEED_WAIT_MS; !s->hearer.connected; turn(s))
         cr_assert(now_ms() < end);
 }
 
-static void stand_down(struct stand *s) {
+static void test_close(struct feed_test *s) {
     int zero = 0;
     bridge_feed_free(s->feed);
     zmq_setsockopt(s->pub, ZMQ_LINGER, &zero, sizeof zero);
@@ -135,9 +135,9 @@ static size_t bytes_of(const char *frame, uint8_t out[64]) {
     return 8;
 }
 
-static void send_form(void *socket, const struct form *f) {
+static void send_form(void *socket, const struct feed_message *f) {
     unsigned n = 0;
-    while (n < FRAMES && f->frames[n])
+    while (n < MAX_FORM_FRAMES && f->frames[n])
         n++;
     for (unsigned i = 0; i < n; i++) {
         uint8_t bytes[64];
@@ -146,10 +146,11 @@ static void send_form(void *socket, const struct form *f) {
     }
 }
 
-static void expect(struct stand *s, const struct form *f, struct bridge_feed_stats before) {
+static void expect(struct feed_test *s, const struct feed_message *f,
+                   struct bridge_feed_stats before) {
     struct bridge_feed_stats now;
     bool bad = !*f->heard, foreign = strcmp(f->heard, "foreign;") == 0;
-    for (int64_t end = now_ms() + PATIENCE_MS;; turn(s)) {
+    for (int64_t end = now_ms() + FEED_WAIT_MS;; turn(s)) {
         bridge_feed_stats(s->feed, &now);
         if (s->hearer.n || now.bad_frames > before.bad_frames || now.foreign > before.foreign)
             break;
@@ -159,14 +160,14 @@ static void expect(struct stand *s, const struct form *f, struct bridge_feed_sta
                      s->hearer.text);
     cr_expect_eq(now.bad_frames - before.bad_frames, bad, "%s", f->name);
     cr_expect_eq(now.foreign - before.foreign, foreign, "%s", f->name);
-    s->hearer = (struct hearer){.connected = s->hearer.connected};
+    s->hearer = (struct feed_heard){.connected = s->hearer.connected};
 }
 
 Test(feed, live_messages) {
-    struct stand s;
-    stand_up(&s);
+    struct feed_test s;
+    test_open(&s);
     // The handshake comes before the subscription: what is sent until that is heard is lost.
-    for (int64_t end = now_ms() + PATIENCE_MS; !s.hearer.n; turn(&s)) {
+    for (int64_t end = now_ms() + FEED_WAIT_MS; !s.hearer.n; turn(&s)) {
         send_form(s.pub, &live_forms[0]);
         cr_assert(now_ms() < end);
     }
@@ -179,15 +180,15 @@ Test(feed, live_messages) {
         send_form(s.pub, &live_forms[i]);
         expect(&s, &live_forms[i], before);
     }
-    stand_down(&s);
+    test_close(&s);
 }
 
 // Takes a request as engines do: an identity, an empty frame, 8 bytes.
-static void take_request(struct stand *s, uint64_t from, uint8_t identity[16], size_t *n) {
+static void take_request(struct feed_test *s, uint64_t from, uint8_t identity[16], size_t *n) {
     uint8_t seq[16];
     bridge_feed_request(s->feed, from);
     zmq_pollitem_t item = {s->router, 0, ZMQ_POLLIN, 0};
-    for (int64_t end = now_ms() + PATIENCE_MS; zmq_poll(&item, 1, 1) <= 0; turn(s))
+    for (int64_t end = now_ms() + FEED_WAIT_MS; zmq_poll(&item, 1, 1) <= 0; turn(s))
         cr_assert(now_ms() < end);
     int len = zmq_recv(s->router, identity, 16, 0);
     cr_assert(len > 0);
@@ -198,10 +199,10 @@ static void take_request(struct stand *s, uint64_t from, uint8_t identity[16], s
 }
 
 Test(feed, replies) {
-    struct stand s;
+    struct feed_test s;
     uint8_t identity[16];
     size_t n;
-    stand_up(&s);
+    test_open(&s);
     take_request(&s, 3, identity, &n);
     for (size_t i = 0; i < sizeof reply_forms / sizeof *reply_forms; i++) {
         struct bridge_feed_stats before;
@@ -224,7 +225,7 @@ Test(feed, replies) {
     bridge_feed_stats(s.feed, &before);
     send_form(s.router, &reply_forms[1]);
     expect(&s, &reply_forms[1], before);
-    stand_down(&s);
+    test_close(&s);
 }
 
 Test(feed, endpoints_of_ranks) {

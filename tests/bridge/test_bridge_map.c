@@ -10,26 +10,26 @@
 
 #include "client/bridge/block_map.h"
 
-enum { BLOCKS = 300, SIZE = 4, GROUPS = 2, STEPS = 30000, MOST_DEPTH = 12 };
+enum { N_BLOCKS = 300, BLOCK_TOKENS = 4, N_GROUPS = 2, N_STEPS = 30000, MAX_CHAIN = 12 };
 
-struct block {
+struct plain_block {
     int parent; // -1: a start
     unsigned depth;
     uint64_t hash, prefix; // the engine's; the pool's
-    uint32_t tokens[SIZE];
+    uint32_t tokens[BLOCK_TOKENS];
     const char *salt, *image; // the salt is the start's
-    unsigned copies[GROUPS][KVR_TIERS];
+    unsigned copies[N_GROUPS][KVR_TIERS];
 };
 
-struct bridge_engine {
+struct plain_engine {
     uint64_t random;
-    struct block blocks[BLOCKS];
-    bool held[KVR_TIERS][BLOCKS]; // what the sink was told
+    struct plain_block blocks[N_BLOCKS];
+    bool held[KVR_TIERS][N_BLOCKS]; // what the sink was told
     bool set;
     size_t bad; // words of the sink that make no sense
 };
 
-static unsigned below(struct bridge_engine *g, unsigned n) {
+static unsigned below(struct plain_engine *g, unsigned n) {
     g->random ^= g->random << 13, g->random ^= g->random >> 7, g->random ^= g->random << 17;
     return (unsigned)((g->random >> 20) % n);
 }
@@ -38,29 +38,29 @@ static uint64_t image_part(const char *image) {
     return image ? XXH3_64bits_withSeed(image, strlen(image), 2) + 7 : 0;
 }
 
-static void make(struct bridge_engine *g, uint64_t seed, bool set) {
+static void make(struct plain_engine *g, uint64_t seed, bool set) {
     static const char *const salts[] = {NULL, NULL, "tenant a", "tenant b"};
-    *g = (struct bridge_engine){.random = seed, .set = set};
-    for (int i = 0; i < BLOCKS; i++) {
-        struct block *b = &g->blocks[i];
+    *g = (struct plain_engine){.random = seed, .set = set};
+    for (int i = 0; i < N_BLOCKS; i++) {
+        struct plain_block *b = &g->blocks[i];
         b->parent = i > 0 && below(g, 4) ? (int)below(g, (unsigned)i) : -1;
-        if (b->parent >= 0 && g->blocks[b->parent].depth == MOST_DEPTH) b->parent = -1;
-        const struct block *p = b->parent < 0 ? NULL : &g->blocks[b->parent];
+        if (b->parent >= 0 && g->blocks[b->parent].depth == MAX_CHAIN) b->parent = -1;
+        const struct plain_block *p = b->parent < 0 ? NULL : &g->blocks[b->parent];
         b->depth = p ? p->depth + 1 : 0;
         b->hash = XXH3_64bits_withSeed(&i, sizeof i, seed);
-        for (int k = 0; k < SIZE; k++)
+        for (int k = 0; k < BLOCK_TOKENS; k++)
             b->tokens[k] = below(g, 1u << 31);
         b->salt = p ? p->salt : salts[below(g, 4)];
         b->image = below(g, 8) ? NULL : "image";
         uint64_t block = kvr_hash_block(
-            b->tokens, SIZE,
+            b->tokens, BLOCK_TOKENS,
             kvr_hash_salt(NULL, 0, b->salt, b->salt ? strlen(b->salt) : 0) + image_part(b->image));
         b->prefix = p ? kvr_hash_chain(p->prefix, block) : block;
     }
 }
 
-static int find(const struct bridge_engine *g, uint64_t prefix) {
-    for (int i = 0; i < BLOCKS; i++)
+static int find(const struct plain_engine *g, uint64_t prefix) {
+    for (int i = 0; i < N_BLOCKS; i++)
         if (g->blocks[i].prefix == prefix) return i;
     return -1;
 }
@@ -69,7 +69,7 @@ static int find(const struct bridge_engine *g, uint64_t prefix) {
 
 static enum kvr_code on_stored(void *ctx, enum kvr_tier tier, const uint64_t *parent,
                                const uint64_t *hashes, size_t n) {
-    struct bridge_engine *g = ctx;
+    struct plain_engine *g = ctx;
     for (size_t i = 0; i < n; i++) {
         int k = find(g, hashes[i]);
         if (k < 0) {
@@ -85,7 +85,7 @@ static enum kvr_code on_stored(void *ctx, enum kvr_tier tier, const uint64_t *pa
 }
 
 static enum kvr_code on_removed(void *ctx, enum kvr_tier tier, const uint64_t *hashes, size_t n) {
-    struct bridge_engine *g = ctx;
+    struct plain_engine *g = ctx;
     for (size_t i = 0; i < n; i++) {
         int k = find(g, hashes[i]);
         if (k < 0 || !g->held[tier][k])
@@ -97,14 +97,14 @@ static enum kvr_code on_removed(void *ctx, enum kvr_tier tier, const uint64_t *h
 }
 
 static enum kvr_code on_cleared(void *ctx, int tier) {
-    struct bridge_engine *g = ctx;
+    struct plain_engine *g = ctx;
     g->bad += tier != -1;
     memset(g->held, 0, sizeof g->held);
     return KVR_CODE_OK;
 }
 
 static bool on_parent(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
-    struct bridge_engine *g = ctx;
+    struct plain_engine *g = ctx;
     int k = find(g, hash);
     if (k < 0) return false;
     int p = g->blocks[k].parent;
@@ -127,11 +127,11 @@ static void put_str(uint8_t *at, size_t *n, const char *s) {
 }
 
 // A chain of blocks, told from `from` down to `last`.
-static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned group, int tier,
+static void tell_store(struct plain_engine *g, struct bridge_map *m, unsigned group, int tier,
                        int last, unsigned n) {
-    int chain[MOST_DEPTH + 1];
-    uint64_t hashes[MOST_DEPTH + 1];
-    uint32_t tokens[(MOST_DEPTH + 1) * SIZE];
+    int chain[MAX_CHAIN + 1];
+    uint64_t hashes[MAX_CHAIN + 1];
+    uint32_t tokens[(MAX_CHAIN + 1) * BLOCK_TOKENS];
     uint8_t extra[512];
     size_t bytes = 0;
     int k = last;
@@ -142,10 +142,10 @@ static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned g
     e.has_parent = k >= 0;
     e.parent = k >= 0 ? g->blocks[k].hash : 0;
     for (unsigned i = 0; i < n; i++) {
-        const struct block *b = &g->blocks[chain[i]];
+        const struct plain_block *b = &g->blocks[chain[i]];
         bool salt = b->salt && b->parent < 0;
         hashes[i] = b->hash;
-        memcpy(tokens + i * SIZE, b->tokens, sizeof b->tokens);
+        memcpy(tokens + i * BLOCK_TOKENS, b->tokens, sizeof b->tokens);
         if (!salt && !b->image) {
             extra[bytes++] = 0xc0;
             continue;
@@ -160,8 +160,8 @@ static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned g
     }
     e.extra = (struct bridge_msgpack){extra, extra + bytes};
     e.n_extra = n;
-    e.n_tokens = (size_t)n * SIZE;
-    e.block_size = SIZE;
+    e.n_tokens = (size_t)n * BLOCK_TOKENS;
+    e.block_size = BLOCK_TOKENS;
     e.medium = medium(tier);
     e.has_group = group > 0 || below(g, 2);
     e.group = group * 2;
@@ -174,18 +174,18 @@ static void tell_store(struct bridge_engine *g, struct bridge_map *m, unsigned g
     }
 }
 
-static bool known(const struct bridge_engine *g, int k) {
-    for (int group = 0; group < GROUPS; group++)
+static bool known(const struct plain_engine *g, int k) {
+    for (int group = 0; group < N_GROUPS; group++)
         for (int tier = 0; tier < KVR_TIERS; tier++)
             if (g->blocks[k].copies[group][tier]) return true;
     return false;
 }
 
-static void step(struct bridge_engine *g, struct bridge_map *m) {
-    int k = (int)below(g, BLOCKS);
-    unsigned group = below(g, GROUPS);
+static void step(struct plain_engine *g, struct bridge_map *m) {
+    int k = (int)below(g, N_BLOCKS);
+    unsigned group = below(g, N_GROUPS);
     int tier = below(g, 3) ? 0 : 1 + (int)below(g, 2);
-    struct block *b = &g->blocks[k];
+    struct plain_block *b = &g->blocks[k];
     struct bridge_event e = {.hashes = &b->hash,
                              .n_hashes = 1,
                              .medium = medium(tier),
@@ -195,7 +195,7 @@ static void step(struct bridge_engine *g, struct bridge_map *m) {
     if (what == 0) {
         e.type = BRIDGE_EVENT_CLEARED;
         bridge_map_event(m, &e);
-        for (int i = 0; i < BLOCKS; i++)
+        for (int i = 0; i < N_BLOCKS; i++)
             memset(g->blocks[i].copies, 0, sizeof g->blocks[i].copies);
     } else if (what < 500) { // with as many of those before it as is needed, or more
         unsigned n = 1;
@@ -216,41 +216,42 @@ static void step(struct bridge_engine *g, struct bridge_map *m) {
     }
 }
 
-static void compare(const struct bridge_engine *g, const struct bridge_map *m, unsigned at) {
+static void compare(const struct plain_engine *g, const struct bridge_map *m, unsigned at) {
     size_t entries = 0;
     cr_assert_eq(g->bad, 0, "step %u", at);
-    for (int i = 0; i < BLOCKS; i++)
+    for (int i = 0; i < N_BLOCKS; i++)
         for (int tier = 0; tier < KVR_TIERS; tier++) {
             bool held = false;
-            for (int group = 0; group < GROUPS; group++)
+            for (int group = 0; group < N_GROUPS; group++)
                 held |= g->blocks[i].copies[group][tier] > 0;
             cr_assert_eq(held, g->held[tier][i], "step %u block %d tier %d", at, i, tier);
         }
-    for (int i = 0; i < BLOCKS; i++)
-        for (int group = 0; group < GROUPS; group++) {
+    for (int i = 0; i < N_BLOCKS; i++)
+        for (int group = 0; group < N_GROUPS; group++) {
             const unsigned *c = g->blocks[i].copies[group];
             entries += c[0] || c[1] || c[2];
         }
     cr_assert_eq(entries, bridge_map_blocks(m), "step %u", at);
 }
 
-static struct bridge_map_sink sink_of(struct bridge_engine *g) {
+static struct bridge_map_sink sink_of(struct plain_engine *g) {
     return (struct bridge_map_sink){g, on_stored, on_removed, on_cleared, on_parent};
 }
 
 Test(map, beside_plain_arrays) {
-    struct bridge_engine *g = malloc(sizeof *g);
+    struct plain_engine *g = malloc(sizeof *g);
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct bridge_map m;
         make(g, seed * 7919, seed % 3 == 0);
-        struct bridge_map_options o = {.block_size = SIZE, .as_set = g->set, .secret = seed};
+        struct bridge_map_options o = {
+            .block_size = BLOCK_TOKENS, .as_set = g->set, .secret = seed};
         struct bridge_map_sink sink = sink_of(g);
         bridge_map_init(&m, &o, &sink);
-        for (unsigned i = 0; i < STEPS; i++) {
+        for (unsigned i = 0; i < N_STEPS; i++) {
             step(g, &m);
             if (i % 16 == 0 || i < 500) compare(g, &m, i);
         }
-        compare(g, &m, STEPS);
+        compare(g, &m, N_STEPS);
         cr_expect(m.stats.moved == 0 && m.stats.refused == 0);
         cr_expect_gt(m.stats.placeholders, 0u);
         bridge_map_reset(&m);
@@ -262,19 +263,19 @@ Test(map, beside_plain_arrays) {
 
 // What isn't to be indexed, and what makes children orphans.
 Test(map, leaves_out) {
-    struct bridge_engine *g = malloc(sizeof *g);
+    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
     make(g, 5, false);
-    struct bridge_map_options o = {.block_size = SIZE};
+    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
     struct bridge_map_sink sink = sink_of(g);
     bridge_map_init(&m, &o, &sink);
-    const struct block *b = &g->blocks[0];
+    const struct plain_block *b = &g->blocks[0];
     struct bridge_event good = {.type = BRIDGE_EVENT_STORED,
                                 .hashes = &b->hash,
                                 .n_hashes = 1,
                                 .tokens = b->tokens,
-                                .n_tokens = SIZE,
-                                .block_size = SIZE};
+                                .n_tokens = BLOCK_TOKENS,
+                                .block_size = BLOCK_TOKENS};
     struct bridge_event e = good;
     e.has_group = true, e.group = 1;
     bridge_map_event(&m, &e); // its kind isn't known
@@ -307,20 +308,20 @@ Test(map, salts_are_those_of_hash_h) {
     static const uint32_t tokens[] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const uint64_t hashes[] = {100, 200};
     static const uint8_t extra[] = {0x92, 0xa2, 'a', 'd', 0xa1, 's', 0x91, 0xa2, 'a', 'd'};
-    struct bridge_engine *g = malloc(sizeof *g);
+    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
     uint64_t expected[2];
     make(g, 5, false);
-    struct bridge_map_options o = {.block_size = SIZE};
+    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
     struct bridge_map_sink sink = sink_of(g);
     bridge_map_init(&m, &o, &sink);
-    kvr_hash_tokens(tokens, 8, SIZE, kvr_hash_salt("ad", 2, "s", 1), NULL, expected);
+    kvr_hash_tokens(tokens, 8, BLOCK_TOKENS, kvr_hash_salt("ad", 2, "s", 1), NULL, expected);
     struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
                              .hashes = hashes,
                              .n_hashes = 2,
                              .tokens = tokens,
                              .n_tokens = 8,
-                             .block_size = SIZE,
+                             .block_size = BLOCK_TOKENS,
                              .lora = kvr_text("ad"),
                              .extra = {extra, extra + sizeof extra},
                              .n_extra = 2};
@@ -338,7 +339,7 @@ Test(map, salts_are_those_of_hash_h) {
     struct bridge_table_entry place;
     cr_assert(bridge_table_find(m.groups[0].blocks, 300, &place));
     uint64_t want;
-    kvr_hash_tokens(tokens, 4, SIZE, kvr_hash_salt("ad", 2, "s", 1), &expected[1], &want);
+    kvr_hash_tokens(tokens, 4, BLOCK_TOKENS, kvr_hash_salt("ad", 2, "s", 1), &expected[1], &want);
     cr_expect_eq(*place.value, want);
     bridge_map_free(&m);
     free(g);
@@ -346,19 +347,19 @@ Test(map, salts_are_those_of_hash_h) {
 
 // Stores repeated on request are no copies: with a capacity known, counting them ends.
 Test(map, more_copies_than_there_can_be) {
-    struct bridge_engine *g = malloc(sizeof *g);
+    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
     make(g, 9, false);
-    struct bridge_map_options o = {.block_size = SIZE, .capacity = 2};
+    struct bridge_map_options o = {.block_size = BLOCK_TOKENS, .capacity = 2};
     struct bridge_map_sink sink = sink_of(g);
     bridge_map_init(&m, &o, &sink);
-    const struct block *b = &g->blocks[0];
+    const struct plain_block *b = &g->blocks[0];
     struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
                              .hashes = &b->hash,
                              .n_hashes = 1,
                              .tokens = b->tokens,
-                             .n_tokens = SIZE,
-                             .block_size = SIZE};
+                             .n_tokens = BLOCK_TOKENS,
+                             .block_size = BLOCK_TOKENS};
     for (int i = 0; i < 3; i++)
         bridge_map_event(&m, &e);
     cr_expect_eq(m.stats.collapsed, 1u);

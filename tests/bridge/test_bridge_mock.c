@@ -11,7 +11,7 @@
 #include "bench/common/process.h"
 #include "btest_fleet.h"
 
-enum { LONG_MS = 30000 };
+enum { MOCK_WAIT_MS = 30000 };
 
 // What engines of all versions have in common: a small cache, so that it evicts.
 static void every_schema(struct btest_fleet *w) {
@@ -88,12 +88,12 @@ static void under(struct btest_fleet *w, const struct fault *f, uint64_t seed) {
     for (size_t i = 0; i < w->n_engines; i++)
         btest_fleet_fault(w, i, "clear");
     if (f->loses) {
-        btest_fleet_never_wrong(w, LONG_MS, f->query);
+        btest_fleet_never_wrong(w, MOCK_WAIT_MS, f->query);
         for (size_t i = 0; i < w->n_engines; i++)
             btest_fleet_reset(w, i);
         btest_load_run(w, seed + 1, 10 * w->n_engines);
     }
-    btest_fleet_becomes_true(w, LONG_MS, f->query);
+    btest_fleet_becomes_true(w, MOCK_WAIT_MS, f->query);
 }
 
 // What a router would find for these prompts.
@@ -113,12 +113,12 @@ Test(mock, every_fault_in_every_schema, .timeout = 300) {
     btest_load_run(&w, 1, 100); // before anybody listens
     btest_fleet_bridges(&w, 2, "--ttl 900");
     btest_load_run(&w, 2, 300);
-    struct engines_difference d = btest_fleet_becomes_true(&w, LONG_MS, "the beginning");
+    struct engines_difference d = btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "the beginning");
     cr_assert_gt(d.held, 1000);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         under(&w, &faults[i], 10 + 2 * i);
     btest_load_run(&w, 60, 300);
-    btest_fleet_becomes_true(&w, LONG_MS, "all of it");
+    btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "all of it");
     scores_are_true(&w, 60);
     btest_fleet_close(&w);
 }
@@ -140,13 +140,13 @@ Test(mock, late, .timeout = 120) {
     btest_fleet_engine(&w, "--replay-hwm=100 --blocks=500", "audit=300", 1, false);
     btest_load_run(&w, 1, 2500);
     btest_fleet_bridges(&w, 1, "--ttl 900");
-    btest_fleet_becomes_true(&w, LONG_MS, "coming late");
+    btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "coming late");
     for (size_t i = 0; i < w.n_engines; i++) {
         btest_fleet_restart_engine(&w, i); // and each begins before the bridge has noticed
-        btest_fleet_becomes_true(&w, LONG_MS, "a new beginning");
+        btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "a new beginning");
     }
     btest_load_run(&w, 2, 100);
-    btest_fleet_becomes_true(&w, LONG_MS, "traffic");
+    btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "traffic");
     btest_fleet_close(&w);
 }
 
@@ -161,9 +161,9 @@ Test(mock, without_the_beginning, .timeout = 120) {
     for (unsigned round = 0; round < 3; round++) {
         btest_load_run(&w, 2 + 2 * round, 60);
         btest_fleet_settles(&w);
-        btest_fleet_never_wrong(&w, LONG_MS, "lost beginnings");
+        btest_fleet_never_wrong(&w, MOCK_WAIT_MS, "lost beginnings");
         all_anew(&w, 3 + 2 * round);
-        btest_fleet_becomes_true(&w, LONG_MS, "a new beginning");
+        btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "a new beginning");
         btest_fleet_fault(&w, 0, "drop&n=15");
         btest_fleet_fault(&w, 1, "drop&n=2");
     }

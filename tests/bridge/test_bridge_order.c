@@ -8,19 +8,19 @@
 
 #include "client/bridge/batch_order.h"
 
-enum { MOST = 4000, LIVE_QUEUE = 64 };
+enum { MAX_BATCHES = 4000, MAX_LATE = 64 };
 
-struct payload {
+struct order_payload {
     uint64_t life, seq;
     bool bad;
 };
 
-struct stand {
+struct order_test {
     struct bridge_order stream;
     int64_t now, wake_at; // -1: not
     // The engine.
     uint64_t life, seq, buffer; // the last `buffer` batches can be replayed
-    bool hole[MOST];            // numbers without a batch
+    bool hole[MAX_BATCHES];     // numbers without a batch
     // A replay under way.
     bool asked;
     uint64_t from;
@@ -31,8 +31,8 @@ struct stand {
 };
 
 static bool on_apply(void *ctx, const void *bytes, size_t n) {
-    struct stand *s = ctx;
-    struct payload p;
+    struct order_test *s = ctx;
+    struct order_payload p;
     if (n != sizeof p) return false;
     memcpy(&p, bytes, n);
     if (p.bad) return false;
@@ -52,72 +52,72 @@ static bool on_apply(void *ctx, const void *bytes, size_t n) {
 }
 
 static void on_forget(void *ctx, bool new_life) {
-    struct stand *s = ctx;
+    struct order_test *s = ctx;
     s->has = false;
     s->forgotten++;
     s->lives += new_life;
 }
 
 static void on_request(void *ctx, uint64_t from) {
-    struct stand *s = ctx;
+    struct order_test *s = ctx;
     s->asked = true;
     s->from = from;
     s->requests++;
 }
 
 static void on_cancel(void *ctx) {
-    ((struct stand *)ctx)->asked = false;
+    ((struct order_test *)ctx)->asked = false;
 }
 
 static void on_wake(void *ctx, int64_t ms) {
-    struct stand *s = ctx;
+    struct order_test *s = ctx;
     s->wake_at = ms < 0 ? -1 : s->now + ms;
 }
 
 static int64_t on_now(void *ctx) {
-    return ((struct stand *)ctx)->now;
+    return ((struct order_test *)ctx)->now;
 }
 
 static void on_note(void *ctx, const char *line) {
     (void)line;
-    ((struct stand *)ctx)->notes++;
+    ((struct order_test *)ctx)->notes++;
 }
 
-static struct stand *stand_new(bool replay, bool keep) {
-    struct stand *s = calloc(1, sizeof *s);
+static struct order_test *test_new(bool replay, bool keep) {
+    struct order_test *s = calloc(1, sizeof *s);
     struct bridge_order_options o = {.replay = replay, .keep = keep};
     struct bridge_order_port port = {s,         on_apply, on_forget, on_request,
                                      on_cancel, on_wake,  on_now,    on_note};
     cr_assert(s);
-    *s = (struct stand){.wake_at = -1, .life = 1, .buffer = MOST};
+    *s = (struct order_test){.wake_at = -1, .life = 1, .buffer = MAX_BATCHES};
     bridge_order_init(&s->stream, &o, &port);
     return s;
 }
 
-static void stand_free(struct stand *s) {
+static void test_free(struct order_test *s) {
     bridge_order_free(&s->stream);
     free(s);
 }
 
-static void live(struct stand *s, uint64_t life, uint64_t seq, bool bad) {
-    struct payload p;
+static void live(struct order_test *s, uint64_t life, uint64_t seq, bool bad) {
+    struct order_payload p;
     memset(&p, 0, sizeof p);
     p.life = life, p.seq = seq, p.bad = bad;
     bridge_order_live(&s->stream, seq, &p, sizeof p);
 }
 
-static void batches(struct stand *s, uint64_t n) {
+static void batches(struct order_test *s, uint64_t n) {
     for (uint64_t i = 0; i < n; i++)
         live(s, s->life, s->seq++, false);
 }
 
 // Answers the request at hand, if there is one; every `lossy`th reply is lost, of 0 none.
-static void answer(struct stand *s, unsigned lossy, bool end) {
+static void answer(struct order_test *s, unsigned lossy, bool end) {
     uint64_t begin = s->seq > s->buffer ? s->seq - s->buffer : 0;
     size_t requests = s->requests;
     if (!s->asked) return;
     for (uint64_t seq = s->from > begin ? s->from : begin; seq < s->seq; seq++) {
-        struct payload p;
+        struct order_payload p;
         memset(&p, 0, sizeof p);
         p.life = s->life, p.seq = seq;
         if (s->hole[seq] || (lossy && (seq - s->from) % lossy == lossy - 1)) continue;
@@ -127,7 +127,7 @@ static void answer(struct stand *s, unsigned lossy, bool end) {
     if (end) bridge_order_end(&s->stream);
 }
 
-static void pass(struct stand *s, int64_t ms) {
+static void pass(struct order_test *s, int64_t ms) {
     for (int64_t end = s->now + ms; s->wake_at >= 0 && s->wake_at <= end;) {
         s->now = s->wake_at > s->now ? s->wake_at : s->now;
         s->wake_at = -1;
@@ -137,12 +137,12 @@ static void pass(struct stand *s, int64_t ms) {
     s->now += ms;
 }
 
-static void settle(struct stand *s) {
+static void settle(struct order_test *s) {
     for (unsigned i = 0; i < 200 && s->asked; i++)
         answer(s, 0, true);
 }
 
-static void is_true(struct stand *s, uint64_t first) {
+static void is_true(struct order_test *s, uint64_t first) {
     cr_assert(bridge_order_complete(&s->stream));
     cr_assert(s->has && s->its_life == s->life, "another life's");
     cr_assert(s->first == first && s->next == s->seq, "%llu to %llu, of %llu to %llu",
@@ -150,8 +150,8 @@ static void is_true(struct stand *s, uint64_t first) {
               (unsigned long long)s->seq);
 }
 
-static struct stand *connected(bool replay, bool keep, uint64_t n) {
-    struct stand *s = stand_new(replay, keep);
+static struct order_test *connected(bool replay, bool keep, uint64_t n) {
+    struct order_test *s = test_new(replay, keep);
     s->seq = replay ? n : 0;
     bridge_order_connected(&s->stream);
     settle(s);
@@ -161,7 +161,7 @@ static struct stand *connected(bool replay, bool keep, uint64_t n) {
 }
 
 Test(stream, begins_with_a_replay) {
-    struct stand *s = stand_new(true, false);
+    struct order_test *s = test_new(true, false);
     s->seq = 10;
     bridge_order_connected(&s->stream);
     cr_assert(s->asked && s->from == 0);
@@ -171,11 +171,11 @@ Test(stream, begins_with_a_replay) {
     is_true(s, 0);
     batches(s, 3);
     is_true(s, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, repeats_and_the_wrong_order) {
-    struct stand *s = connected(false, false, 4);
+    struct order_test *s = connected(false, false, 4);
     live(s, 1, 3, false);
     live(s, 1, 0, false);
     cr_expect_eq(s->stream.stats.repeats, 2);
@@ -187,11 +187,11 @@ Test(stream, repeats_and_the_wrong_order) {
     cr_expect_eq(s->forgotten, 0);
     pass(s, 1000); // and nothing is missed any more
     is_true(s, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_loss_without_a_replay) {
-    struct stand *s = connected(false, false, 4);
+    struct order_test *s = connected(false, false, 4);
     s->seq += 2;
     batches(s, 3);
     cr_expect_not(bridge_order_complete(&s->stream));
@@ -200,29 +200,29 @@ Test(stream, a_loss_without_a_replay) {
     pass(s, 20); // the grace is over
     is_true(s, 6);
     cr_expect_eq(s->stream.stats.lost, 2);
-    stand_free(s);
+    test_free(s);
     s = connected(false, true, 4);
     s->seq += 2;
     batches(s, 3);
     pass(s, 60);
     is_true(s, 0); // it keeps what it had
     cr_expect_eq(s->forgotten, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_gap_is_filled_by_a_replay) {
-    struct stand *s = connected(true, false, 4);
+    struct order_test *s = connected(true, false, 4);
     s->seq += 2;
     batches(s, 3);
     pass(s, 60);
     is_true(s, 0);
     cr_expect_eq(s->stream.stats.lost, 0);
     cr_expect_eq(s->forgotten, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_hole_is_given_up) {
-    struct stand *s = connected(true, false, 4);
+    struct order_test *s = connected(true, false, 4);
     s->hole[4] = s->hole[5] = true;
     s->seq += 2;
     batches(s, 3);
@@ -230,22 +230,22 @@ Test(stream, a_hole_is_given_up) {
     is_true(s, 6);
     cr_expect_eq(s->stream.stats.lost, 2);
     cr_expect_eq(s->lives, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_lost_end_is_found_by_an_audit) {
-    struct stand *s = connected(true, false, 4);
+    struct order_test *s = connected(true, false, 4);
     s->seq += 2; // the last of a burst, and nothing after
     pass(s, 1000);
     is_true(s, 0);
     s->seq++;
     pass(s, 11000);
     is_true(s, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_bad_batch_is_had_from_the_replay) {
-    struct stand *s = connected(true, false, 4);
+    struct order_test *s = connected(true, false, 4);
     live(s, 1, 4, true);
     s->seq = 5;
     batches(s, 2);
@@ -253,11 +253,11 @@ Test(stream, a_bad_batch_is_had_from_the_replay) {
     is_true(s, 0);
     cr_expect_eq(s->stream.stats.bad, 1);
     cr_expect_eq(s->forgotten, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, new_lives) {
-    struct stand *s = connected(true, false, 20);
+    struct order_test *s = connected(true, false, 20);
     s->life = 2, s->seq = 5; // a reconnect shows a shorter one
     bridge_order_connected(&s->stream);
     settle(s);
@@ -272,7 +272,7 @@ Test(stream, new_lives) {
     settle(s);
     is_true(s, 0);
     cr_expect_eq(s->lives, 3);
-    stand_free(s);
+    test_free(s);
     // The same life again is no new one.
     s = connected(true, false, 20);
     s->seq += 3;
@@ -280,19 +280,19 @@ Test(stream, new_lives) {
     settle(s);
     is_true(s, 0);
     cr_expect_eq(s->forgotten, 0);
-    stand_free(s);
+    test_free(s);
     // Without a replay nobody can tell, so it is.
     s = connected(false, false, 4);
     s->life = 2, s->seq = 0;
     bridge_order_connected(&s->stream);
     batches(s, 2);
     is_true(s, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, replies_that_nobody_asked_for) {
-    struct stand *s = connected(true, false, 10);
-    struct payload p;
+    struct order_test *s = connected(true, false, 10);
+    struct order_payload p;
     memset(&p, 0, sizeof p);
     p.life = 1, p.seq = 10;
     bridge_order_reply(&s->stream, 10, &p, sizeof p); // no replay is under way
@@ -310,11 +310,11 @@ Test(stream, replies_that_nobody_asked_for) {
     bridge_order_end(&s->stream);
     is_true(s, 0);
     cr_expect_eq(s->forgotten, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_buffer_without_the_beginning) {
-    struct stand *s = stand_new(true, false);
+    struct order_test *s = test_new(true, false);
     s->seq = 50, s->buffer = 10;
     bridge_order_connected(&s->stream);
     for (unsigned i = 0; i < 10 && s->asked; i++) {
@@ -328,11 +328,11 @@ Test(stream, a_buffer_without_the_beginning) {
     uint64_t first = s->first;
     batches(s, 9);
     is_true(s, first);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, a_replay_that_never_answers) {
-    struct stand *s = stand_new(true, false);
+    struct order_test *s = test_new(true, false);
     s->seq = 3;
     bridge_order_connected(&s->stream);
     batches(s, 3);
@@ -346,27 +346,27 @@ Test(stream, a_replay_that_never_answers) {
     }
     cr_expect(s->has && s->first == 3 && s->next == 6);
     cr_expect_gt(s->stream.stats.quiet, 3);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, what_waits_is_bounded) {
-    struct stand *s = stand_new(true, false);
+    struct order_test *s = test_new(true, false);
     bridge_order_connected(&s->stream);
     for (uint64_t seq = 1; seq < 3 * BRIDGE_ORDER_MAX_WAITING; seq++) {
         live(s, 1, seq, false);
         cr_assert(s->stream.n_held <= BRIDGE_ORDER_MAX_WAITING);
     }
     cr_expect_gt(s->stream.stats.dropped, 0);
-    stand_free(s);
+    test_free(s);
     // By bytes, too.
     static uint8_t large[1 << 20];
-    s = stand_new(true, false);
+    s = test_new(true, false);
     bridge_order_connected(&s->stream);
     for (uint64_t seq = 1; seq < 100; seq++)
         bridge_order_live(&s->stream, seq, large, sizeof large);
     cr_expect_leq(s->stream.held_bytes, (size_t)32 << 20);
     cr_expect_gt(s->stream.stats.dropped, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 // ---- By chance -----------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ struct chance {
     uint64_t random;
     struct {
         uint64_t life, seq;
-    } late[LIVE_QUEUE]; // batches under way
+    } late[MAX_LATE]; // batches under way
     size_t n;
 };
 
@@ -385,12 +385,12 @@ static unsigned below(struct chance *c, unsigned n) {
     return (unsigned)((c->random >> 20) % n);
 }
 
-static void publish(struct stand *s, struct chance *c) {
+static void publish(struct order_test *s, struct chance *c) {
     uint64_t seq = s->seq++;
     unsigned draw = below(c, 100);
     if (draw < 10) return; // lost
     for (unsigned copies = draw < 20 ? 2 : 1; copies; copies--) {
-        if (below(c, 10) || c->n == LIVE_QUEUE) {
+        if (below(c, 10) || c->n == MAX_LATE) {
             live(s, s->life, seq, below(c, 40) == 0);
         } else {
             c->late[c->n].life = s->life;
@@ -403,7 +403,7 @@ static void publish(struct stand *s, struct chance *c) {
     }
 }
 
-static void restart(struct stand *s, struct chance *c) {
+static void restart(struct order_test *s, struct chance *c) {
     s->life++;
     s->seq = 0;
     c->n = 0;                                // what was under way ends with the connection
@@ -412,10 +412,10 @@ static void restart(struct stand *s, struct chance *c) {
 }
 
 static void play(uint64_t seed) {
-    struct stand *s = stand_new(true, false);
+    struct order_test *s = test_new(true, false);
     struct chance c = {.random = seed * 7919 + 1};
     bridge_order_connected(&s->stream);
-    for (unsigned i = 0; i < 3000 && s->seq < MOST - 100; i++) {
+    for (unsigned i = 0; i < 3000 && s->seq < MAX_BATCHES - 100; i++) {
         unsigned draw = below(&c, 100);
         if (draw < 60)
             publish(s, &c);
@@ -432,7 +432,7 @@ static void play(uint64_t seed) {
         pass(s, 2000);
     is_true(s, 0);
     cr_assert_eq(s->stream.n_held, 0);
-    stand_free(s);
+    test_free(s);
 }
 
 Test(stream, by_chance) {

@@ -84,14 +84,14 @@ Test(health, labels_by_name) {
 
 // ---- Reaching them -------------------------------------------------------------------------------
 
-struct asked {
+struct probe_result {
     struct event_base *base;
     int answers;
     bool up;
 };
 
 static void on_answer(void *ctx, bool up) {
-    struct asked *a = ctx;
+    struct probe_result *a = ctx;
     a->answers++;
     a->up = up;
     event_base_loopbreak(a->base);
@@ -117,7 +117,7 @@ static bool has_address(const char *host, int family) {
 // Whether an engine that listens at this address alone is up for who asks under that name. Where the
 // machine has no such address, it is.
 static bool is_up(const char *address, const char *host) {
-    struct asked asked = {.base = event_base_new()};
+    struct probe_result asked = {.base = event_base_new()};
     struct evhttp *engine = evhttp_new(asked.base);
     evhttp_set_gencb(engine, say_well, NULL);
     struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(engine, address, 0);

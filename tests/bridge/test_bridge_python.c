@@ -13,21 +13,21 @@
 #include "tests/support/needs.h"
 #include "tests/support/program.h"
 
-enum { MOST_HELD = 4000, MOST_TOKENS = 1024 };
+enum { MAX_HELD = 4000, MAX_PATH_TOKENS = 1024 };
 
-struct held {
-    size_t n, depth[MOST_HELD];
-    uint64_t *paths[MOST_HELD]; // prefix hashes, to be freed
+struct held_paths {
+    size_t n, depth[MAX_HELD];
+    uint64_t *paths[MAX_HELD]; // prefix hashes, to be freed
 };
 
-static void read_held(FILE *f, struct held *h) {
-    static char line[MOST_TOKENS * 8];
+static void read_held(FILE *f, struct held_paths *h) {
+    static char line[MAX_PATH_TOKENS * 8];
     while (fgets(line, sizeof line, f) && strcmp(line, "end\n") != 0) {
-        uint32_t tokens[MOST_TOKENS];
+        uint32_t tokens[MAX_PATH_TOKENS];
         size_t n = 0;
-        for (char *at = line; *at && *at != '\n' && n < MOST_TOKENS;)
+        for (char *at = line; *at && *at != '\n' && n < MAX_PATH_TOKENS;)
             tokens[n++] = (uint32_t)strtoul(at, &at, 10);
-        cr_assert(h->n < MOST_HELD && n % BTEST_BLOCK == 0 && n);
+        cr_assert(h->n < MAX_HELD && n % BTEST_BLOCK == 0 && n);
         uint64_t *path = calloc(n / BTEST_BLOCK, sizeof *path);
         h->depth[h->n] = kvr_hash_tokens(tokens, n, BTEST_BLOCK, KVR_HASH_SEED, NULL, path);
         h->paths[h->n++] = path;
@@ -35,7 +35,7 @@ static void read_held(FILE *f, struct held *h) {
     cr_assert_str_eq(line, "end\n", "the publisher has died");
 }
 
-static bool is_true(struct btest_redis *s, const struct held *h) {
+static bool is_true(struct btest_redis *s, const struct held_paths *h) {
     if (btest_redis_held(s, "device_blocks") != (long long)h->n) return false;
     for (size_t i = 0; i < h->n; i++)
         if (btest_redis_overlap(s, h->paths[i], h->depth[i]) != (long long)h->depth[i])
@@ -45,7 +45,7 @@ static bool is_true(struct btest_redis *s, const struct held *h) {
 
 Test(python, a_publisher_of_pyzmq_and_msgpack) {
     needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");
-    static struct held held;
+    static struct held_paths held;
     struct btest_redis s = {0};
     int events_port = 0, replay_port = 0, in[2], out[2];
     char events[12], replay[12], engine[200];

@@ -12,12 +12,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct told {
+struct sink_calls {
     uint64_t sum;
     unsigned refusing, calls; // every so many calls
 };
 
-static enum kvr_code answer(struct told *t, int tier, const uint64_t *hashes, size_t n) {
+static enum kvr_code answer(struct sink_calls *t, int tier, const uint64_t *hashes, size_t n) {
     if (tier < 0 || tier >= KVR_TIERS) abort();
     for (size_t i = 0; i < n; i++)
         t->sum += hashes[i];
@@ -26,7 +26,7 @@ static enum kvr_code answer(struct told *t, int tier, const uint64_t *hashes, si
 
 static enum kvr_code on_stored(void *ctx, enum kvr_tier tier, const uint64_t *parent,
                                const uint64_t *hashes, size_t n) {
-    struct told *t = ctx;
+    struct sink_calls *t = ctx;
     if (parent) t->sum ^= *parent;
     return answer(t, (int)tier, hashes, n);
 }
@@ -50,7 +50,7 @@ static bool on_parent(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct told told = {0};
+    struct sink_calls told = {0};
     if (!size) return 0;
     struct bridge_map_options o = {
         .block_size = 1u + (data[0] & 3u), .as_set = data[0] & 4, .capacity = data[0] & 8 ? 3 : 0};

@@ -6,7 +6,7 @@
 
 #include "mock_memory.h"
 
-enum { ENDS = 0 }; // node 0 closes the ring of free blocks: its next is taken first
+enum { RING_END = 0 }; // node 0 closes the ring of free blocks: its next is taken first
 
 struct block_node {
     uint64_t hash;
@@ -45,7 +45,7 @@ struct mock_blocks *mock_blocks_new(size_t capacity) {
     b->mask = size - 1;
     b->count.capacity = capacity;
     for (size_t i = 1; i <= capacity; i++)
-        link_before(b, (uint32_t)i, ENDS);
+        link_before(b, (uint32_t)i, RING_END);
     return b;
 }
 
@@ -125,8 +125,8 @@ void mock_blocks_use(struct mock_blocks *b, uint32_t block) {
 }
 
 bool mock_blocks_take(struct mock_blocks *b, uint32_t *block, uint64_t *evicted) {
-    uint32_t at = *block = b->nodes[ENDS].next;
-    assert(at != ENDS);
+    uint32_t at = *block = b->nodes[RING_END].next;
+    assert(at != RING_END);
     bool had = b->nodes[at].named;
     *evicted = b->nodes[at].hash;
     if (had) unname(b, at);
@@ -139,7 +139,7 @@ void mock_blocks_leave(struct mock_blocks *b, uint32_t block) {
     assert(x->users);
     if (--x->users) return;
     b->count.used--;
-    link_before(b, block, x->named ? ENDS : b->nodes[ENDS].next);
+    link_before(b, block, x->named ? RING_END : b->nodes[RING_END].next);
 }
 
 void mock_blocks_clear(struct mock_blocks *b) {
@@ -177,7 +177,7 @@ const char *mock_blocks_validate(const struct mock_blocks *b) {
     }
     for (size_t i = 1; i <= b->count.capacity; i++)
         used += b->nodes[i].users > 0;
-    for (uint32_t at = b->nodes[ENDS].next; at != ENDS; at = b->nodes[at].next, idle++) {
+    for (uint32_t at = b->nodes[RING_END].next; at != RING_END; at = b->nodes[at].next, idle++) {
         if (idle > b->count.capacity) return "the free blocks go round in circles";
         if (b->nodes[at].users) return "free, and in use";
     }

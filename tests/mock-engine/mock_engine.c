@@ -15,7 +15,13 @@
 #include <kvroute/hash.h>
 
 // Ports are chosen below those that the kernel gives to outgoing connections.
-enum { FIRST_PORT = 12000, PORTS = 20000, TRIES = 2000, MAX_BODY = 64 << 20, MAX_HEADERS = 65536 };
+enum {
+    FIRST_CHOSEN_PORT = 12000,
+    N_CHOSEN_PORTS = 20000,
+    MAX_PORT_TRIES = 2000,
+    MAX_REQUEST_BODY = 64 << 20,
+    MAX_REQUEST_HEADERS = 65536
+};
 
 // An engine's names of blocks are others for every rank and in every life.
 static uint64_t life_of(const struct mock_engine *m, uint32_t rank) {
@@ -25,7 +31,7 @@ static uint64_t life_of(const struct mock_engine *m, uint32_t rank) {
 
 static int some_port(size_t try) {
     uint64_t words[] = {(uint64_t)getpid(), try};
-    return FIRST_PORT + (int)(XXH3_64bits(words, sizeof words) % PORTS);
+    return FIRST_CHOSEN_PORT + (int)(XXH3_64bits(words, sizeof words) % N_CHOSEN_PORTS);
 }
 
 // ---- Event streams -------------------------------------------------------------------------------
@@ -70,7 +76,7 @@ static bool open_publishers(struct mock_engine *m, int events_port, int replay_p
 static bool choose_publishers(struct mock_engine *m) {
     const struct mock_options *o = m->options;
     bool chosen = (!o->events_port && !o->connect) || (!o->replay_port && !o->no_replay);
-    for (size_t i = 0; i < TRIES; i++) {
+    for (size_t i = 0; i < MAX_PORT_TRIES; i++) {
         int events = o->events_port ? o->events_port : some_port(2 * i);
         int replay = o->replay_port ? o->replay_port : some_port(2 * i + 1);
         if (open_publishers(m, events, replay)) return true;
@@ -96,12 +102,12 @@ void mock_engine_refuse(struct mock_engine *m) {
 static bool choose_listener(struct mock_engine *m) {
     m->http = evhttp_new(m->base);
     if (!m->http) abort();
-    evhttp_set_max_body_size(m->http, MAX_BODY);
-    evhttp_set_max_headers_size(m->http, MAX_HEADERS);
+    evhttp_set_max_body_size(m->http, MAX_REQUEST_BODY);
+    evhttp_set_max_headers_size(m->http, MAX_REQUEST_HEADERS);
     evhttp_set_gencb(m->http, mock_routes_serve, m);
     m->http_port = m->options->http_port;
-    for (size_t i = 0; i < TRIES; i++) {
-        if (!m->options->http_port) m->http_port = some_port(2 * TRIES + i);
+    for (size_t i = 0; i < MAX_PORT_TRIES; i++) {
+        if (!m->options->http_port) m->http_port = some_port(2 * MAX_PORT_TRIES + i);
         if (mock_engine_listen(m)) return true;
         if (m->options->http_port || errno != EADDRINUSE) return false;
     }

@@ -26,7 +26,7 @@ static const struct {
     const char *name;
     size_t offset;
     uint64_t least, most, usual;
-} parameters[] = {
+} fault_parameters[] = {
     {"n", offsetof(struct fault_request, n), 0, 1000000, 1},
     {"ms", offsetof(struct fault_request, ms), 0, 86400000, 0},
     {"status", offsetof(struct fault_request, status), 400, 599, 503},
@@ -36,7 +36,7 @@ static const struct {
     {"rebind", offsetof(struct fault_request, rebind), 0, 1, 0},
     {"gently", offsetof(struct fault_request, gently), 0, 1, 0},
 };
-enum { N_PARAMETERS = sizeof parameters / sizeof *parameters };
+enum { N_FAULT_PARAMETERS = sizeof fault_parameters / sizeof *fault_parameters };
 
 // ---- What lasts ----------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ void mock_faults_free(struct mock_engine *m) {
         event_free(m->lasting[i].timer);
 }
 
-// ---- The kinds -----------------------------------------------------------------------------------
+// ---- The fault_kinds -----------------------------------------------------------------------------------
 
 static void last(struct mock_engine *m, int which, const struct fault_request *ask) {
     struct mock_lasting_fault *f = &m->lasting[which];
@@ -150,7 +150,7 @@ static const struct {
     const char *name;
     void (*apply)(struct mock_engine *, int, const struct fault_request *);
     int which;
-} kinds[] = {
+} fault_kinds[] = {
     {"drop", spoil, MOCK_FAULT_DROP},
     {"duplicate", spoil, MOCK_FAULT_DUPLICATE},
     {"reorder", spoil, MOCK_FAULT_REORDER},
@@ -172,7 +172,7 @@ static const struct {
     {"exit", end_process, 1},
     {"clear", clear, 0},
 };
-enum { N_KINDS = sizeof kinds / sizeof *kinds };
+enum { N_FAULT_KINDS = sizeof fault_kinds / sizeof *fault_kinds };
 
 // ---- Asking --------------------------------------------------------------------------------------
 
@@ -185,14 +185,14 @@ static bool read_number(const char *text, uint64_t least, uint64_t most, uint64_
 
 // Returns the parameter that is wrong, or NULL.
 static const char *read_ask(struct fault_request *ask, const struct evkeyvalq *query) {
-    for (size_t i = 0; i < N_PARAMETERS; i++)
-        *(uint64_t *)((char *)ask + parameters[i].offset) = parameters[i].usual;
+    for (size_t i = 0; i < N_FAULT_PARAMETERS; i++)
+        *(uint64_t *)((char *)ask + fault_parameters[i].offset) = fault_parameters[i].usual;
     for (const struct evkeyval *q = query->tqh_first; q; q = q->next.tqe_next) {
         bool known = !strcmp(q->key, "kind");
-        for (size_t i = 0; i < N_PARAMETERS; i++) {
-            if (strcmp(q->key, parameters[i].name) != 0) continue;
-            known = read_number(q->value, parameters[i].least, parameters[i].most,
-                                (uint64_t *)((char *)ask + parameters[i].offset));
+        for (size_t i = 0; i < N_FAULT_PARAMETERS; i++) {
+            if (strcmp(q->key, fault_parameters[i].name) != 0) continue;
+            known = read_number(q->value, fault_parameters[i].least, fault_parameters[i].most,
+                                (uint64_t *)((char *)ask + fault_parameters[i].offset));
         }
         if (!known) return q->key;
     }
@@ -210,8 +210,8 @@ static void read_query(struct evhttp_request *request, struct evkeyvalq *query) 
 
 static void answer_kinds(struct evhttp_request *request) {
     json_t *names = json_array();
-    for (size_t i = 0; i < N_KINDS; i++)
-        json_array_append_new(names, json_string(kinds[i].name));
+    for (size_t i = 0; i < N_FAULT_KINDS; i++)
+        json_array_append_new(names, json_string(fault_kinds[i].name));
     mock_reply_json(request, 400, json_pack("{s:s,s:o}", "error", "no such kind", "kinds", names));
 }
 
@@ -222,15 +222,15 @@ void mock_serve_fault(struct mock_engine *m, struct evhttp_request *request) {
     const char *name = evhttp_find_header(&query, "kind");
     const char *wrong = read_ask(&ask, &query);
     size_t i = 0;
-    while (i < N_KINDS && (!name || strcmp(name, kinds[i].name) != 0))
+    while (i < N_FAULT_KINDS && (!name || strcmp(name, fault_kinds[i].name) != 0))
         i++;
-    if (i == N_KINDS) {
+    if (i == N_FAULT_KINDS) {
         answer_kinds(request);
     } else if (wrong) {
         mock_reply_error(request, 400, "no such parameter, or out of range: %s", wrong);
     } else {
-        kinds[i].apply(m, kinds[i].which, &ask);
-        mock_reply_json(request, 200, json_pack("{s:s}", "kind", kinds[i].name));
+        fault_kinds[i].apply(m, fault_kinds[i].which, &ask);
+        mock_reply_json(request, 200, json_pack("{s:s}", "kind", fault_kinds[i].name));
     }
     evhttp_clear_headers(&query);
 }

@@ -13,7 +13,7 @@
 #include "mock_prompt.h"
 #include "mock_routes.h"
 
-enum { CREATED = 1700000000, USUAL_TOKENS = 16, USUAL_SPREAD = 48 };
+enum { CREATED_AT = 1700000000, DEFAULT_TOKENS = 16, DEFAULT_SPREAD = 48 };
 
 struct generation {
     struct mock_call *call;
@@ -59,7 +59,7 @@ static void put_head(struct evbuffer *out, const struct generation *a) {
     evbuffer_add_printf(
         out,
         "{\"id\":\"%s-%016" PRIx64 "\",\"object\":\"%s\",\"created\":%d,\"model\":%s,\"choices\":[",
-        a->chat ? "chatcmpl" : "cmpl", a->seed, objects[a->chat][a->stream], CREATED, a->model);
+        a->chat ? "chatcmpl" : "cmpl", a->seed, objects[a->chat][a->stream], CREATED_AT, a->model);
 }
 
 // A chunk with a choice. delta: what is in it, complete JSON.
@@ -175,7 +175,7 @@ static const char *read_length(struct generation *a, const json_t *body, size_t 
     if (a->n_prompt >= max_model_len) return "the prompt is longer than max_model_len";
     size_t room = max_model_len - a->n_prompt;
     if (!most || json_is_null(most)) {
-        uint64_t usual = USUAL_TOKENS + (a->chat ? a->seed % USUAL_SPREAD : 0);
+        uint64_t usual = DEFAULT_TOKENS + (a->chat ? a->seed % DEFAULT_SPREAD : 0);
         a->max_tokens = usual < room ? usual : room;
         a->finish = a->chat && usual <= room ? "stop" : "length";
         return NULL;

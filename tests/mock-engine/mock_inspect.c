@@ -33,49 +33,49 @@ void mock_serve_models(struct mock_engine *m, struct evhttp_request *request) {
 // ---- /metrics ------------------------------------------------------------------------------------
 
 enum mock_metric_row {
-    RUNNING,
-    WAITING,
-    USAGE,
-    QUERIES,
-    HITS,
-    PROMPT_TOKENS,
-    ANSWER_TOKENS,
-    STEP_PLANNED,
-    STEP_TAKEN,
+    METRIC_RUNNING,
+    METRIC_WAITING,
+    METRIC_USAGE,
+    METRIC_QUERIES,
+    METRIC_HITS,
+    METRIC_PROMPT_TOKENS,
+    METRIC_ANSWER_TOKENS,
+    METRIC_STEP_PLANNED,
+    METRIC_STEP_TAKEN,
     N_METRICS
 };
 
 static const struct {
     const char *name, *type;
 } metrics[N_METRICS] = {
-    [RUNNING] = {"vllm:num_requests_running", "gauge"},
-    [WAITING] = {"vllm:num_requests_waiting", "gauge"},
-    [USAGE] = {"vllm:kv_cache_usage_perc", "gauge"},
-    [QUERIES] = {"vllm:prefix_cache_queries_total", "counter"},
-    [HITS] = {"vllm:prefix_cache_hits_total", "counter"},
-    [PROMPT_TOKENS] = {"vllm:prompt_tokens_total", "counter"},
-    [ANSWER_TOKENS] = {"vllm:generation_tokens_total", "counter"},
-    [STEP_PLANNED] = {"mock:step_seconds_planned_total", "counter"},
-    [STEP_TAKEN] = {"mock:step_seconds_total", "counter"},
+    [METRIC_RUNNING] = {"vllm:num_requests_running", "gauge"},
+    [METRIC_WAITING] = {"vllm:num_requests_waiting", "gauge"},
+    [METRIC_USAGE] = {"vllm:kv_cache_usage_perc", "gauge"},
+    [METRIC_QUERIES] = {"vllm:prefix_cache_queries_total", "counter"},
+    [METRIC_HITS] = {"vllm:prefix_cache_hits_total", "counter"},
+    [METRIC_PROMPT_TOKENS] = {"vllm:prompt_tokens_total", "counter"},
+    [METRIC_ANSWER_TOKENS] = {"vllm:generation_tokens_total", "counter"},
+    [METRIC_STEP_PLANNED] = {"mock:step_seconds_planned_total", "counter"},
+    [METRIC_STEP_TAKEN] = {"mock:step_seconds_total", "counter"},
 };
 
 static double value_of(enum mock_metric_row metric, const struct mock_scheduler_count *c) {
     switch (metric) {
-    case RUNNING:
+    case METRIC_RUNNING:
         return (double)c->running;
-    case WAITING:
+    case METRIC_WAITING:
         return (double)c->waiting;
-    case USAGE:
+    case METRIC_USAGE:
         return (double)c->blocks.used / (double)c->blocks.capacity;
-    case QUERIES:
+    case METRIC_QUERIES:
         return (double)c->queries;
-    case HITS:
+    case METRIC_HITS:
         return (double)c->hits;
-    case PROMPT_TOKENS:
+    case METRIC_PROMPT_TOKENS:
         return (double)c->prompt_tokens;
-    case ANSWER_TOKENS:
+    case METRIC_ANSWER_TOKENS:
         return (double)c->answer_tokens;
-    case STEP_PLANNED:
+    case METRIC_STEP_PLANNED:
         return c->planned;
     default:
         return c->taken;

@@ -10,7 +10,18 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum option_kind { FLAG, TEXT, PORT, COUNT, SIZE, SPEED, NUMBER, LORA, SCHEMA, HELP };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_PORT,
+    OPTION_COUNT,
+    OPTION_SIZE,
+    OPTION_SPEED,
+    OPTION_NUMBER,
+    OPTION_LORA,
+    OPTION_SCHEMA,
+    OPTION_HELP
+};
 
 struct option_row {
     const char *name, *value, *help;
@@ -20,53 +31,56 @@ struct option_row {
 
 #define AT(field) offsetof(struct mock_options, field)
 static const struct option_row rows[] = {
-    {"host", "ADDRESS", "where to listen (127.0.0.1)", TEXT, AT(host)},
-    {"http-port", "PORT", "0: choose one (0)", PORT, AT(http_port)},
-    {"events-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", PORT, AT(events_port)},
-    {"replay-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", PORT, AT(replay_port)},
+    {"host", "ADDRESS", "where to listen (127.0.0.1)", OPTION_TEXT, AT(host)},
+    {"http-port", "PORT", "0: choose one (0)", OPTION_PORT, AT(http_port)},
+    {"events-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", OPTION_PORT,
+     AT(events_port)},
+    {"replay-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", OPTION_PORT,
+     AT(replay_port)},
     {"connect", "ENDPOINT", "event sockets connect to tcp://HOST:PORT+rank instead of binding",
-     TEXT, AT(connect)},
-    {"no-events", NULL, "publish nothing", FLAG, AT(no_events)},
-    {"no-replay", NULL, "without the replay sockets", FLAG, AT(no_replay)},
-    {"model", "NAME", "served under this name (mock)", TEXT, AT(model)},
-    {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", TEXT,
+     OPTION_TEXT, AT(connect)},
+    {"no-events", NULL, "publish nothing", OPTION_FLAG, AT(no_events)},
+    {"no-replay", NULL, "without the replay sockets", OPTION_FLAG, AT(no_replay)},
+    {"model", "NAME", "served under this name (mock)", OPTION_TEXT, AT(model)},
+    {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", OPTION_TEXT,
      AT(fingerprint)},
-    {"lora", "NAME", "an adapter, served as a model; up to 8", LORA, 0},
-    {"ranks", "N", "data-parallel ranks (1)", COUNT, AT(ranks)},
-    {"block-size", "N", "tokens in a block (16)", SIZE, AT(engine.block_size)},
-    {"blocks", "N", "blocks of each rank (4096)", SIZE, AT(engine.blocks)},
-    {"cpu-blocks", "N", "blocks of a second tier in the CPU's memory, of each rank (0)", SIZE,
-     AT(engine.cpu_blocks)},
-    {"max-model-len", "N", "tokens of prompt and answer (32768)", SIZE, AT(max_model_len)},
-    {"max-running", "N", "requests of a rank at a time; others wait (64)", SIZE,
+    {"lora", "NAME", "an adapter, served as a model; up to 8", OPTION_LORA, 0},
+    {"ranks", "N", "data-parallel ranks (1)", OPTION_COUNT, AT(ranks)},
+    {"block-size", "N", "tokens in a block (16)", OPTION_SIZE, AT(engine.block_size)},
+    {"blocks", "N", "blocks of each rank (4096)", OPTION_SIZE, AT(engine.blocks)},
+    {"cpu-blocks", "N", "blocks of a second tier in the CPU's memory, of each rank (0)",
+     OPTION_SIZE, AT(engine.cpu_blocks)},
+    {"max-model-len", "N", "tokens of prompt and answer (32768)", OPTION_SIZE, AT(max_model_len)},
+    {"max-running", "N", "requests of a rank at a time; others wait (64)", OPTION_SIZE,
      AT(engine.max_running)},
-    {"max-batch-tokens", "N", "tokens of a step (2048)", SIZE, AT(engine.max_batch_tokens)},
-    {"prefill-speed", "N", "tokens of prompts a second, of a rank (8000)", SPEED,
+    {"max-batch-tokens", "N", "tokens of a step (2048)", OPTION_SIZE, AT(engine.max_batch_tokens)},
+    {"prefill-speed", "N", "tokens of prompts a second, of a rank (8000)", OPTION_SPEED,
      AT(engine.prefill_speed)},
-    {"decode-speed", "N", "tokens a second of each answer (50)", SPEED, AT(engine.decode_speed)},
-    {"time-scale", "F", "so many times faster; 0: no waiting at all (1)", NUMBER,
+    {"decode-speed", "N", "tokens a second of each answer (50)", OPTION_SPEED,
+     AT(engine.decode_speed)},
+    {"time-scale", "F", "so many times faster; 0: no waiting at all (1)", OPTION_NUMBER,
      AT(engine.time_scale)},
-    {"schema", "NAME", "form of the events, see below (the last)", SCHEMA, 0},
-    {"binary-hashes", NULL, "hashes as 32 bytes", FLAG, AT(engine.binary)},
-    {"noise", NULL, "every batch also has events to be passed over", FLAG, AT(engine.noise)},
-    {"topic", "TEXT", "first frame of every batch (empty)", TEXT, AT(publish.topic)},
-    {"buffer", "N", "batches that can be replayed (10000)", SIZE, AT(publish.buffer)},
-    {"replay-hwm", "N", "replies queued for a client before some are lost (1000)", COUNT,
+    {"schema", "NAME", "form of the events, see below (the last)", OPTION_SCHEMA, 0},
+    {"binary-hashes", NULL, "hashes as 32 bytes", OPTION_FLAG, AT(engine.binary)},
+    {"noise", NULL, "every batch also has events to be passed over", OPTION_FLAG, AT(engine.noise)},
+    {"topic", "TEXT", "first frame of every batch (empty)", OPTION_TEXT, AT(publish.topic)},
+    {"buffer", "N", "batches that can be replayed (10000)", OPTION_SIZE, AT(publish.buffer)},
+    {"replay-hwm", "N", "replies queued for a client before some are lost (1000)", OPTION_COUNT,
      AT(publish.replay_hwm)},
-    {"publish-at-start", "N", "N batches at once, before anybody can have subscribed (0)", SIZE,
-     AT(publish_at_start)},
-    {"seed", "N", "of the engine's block names; else random, as without PYTHONHASHSEED", SIZE,
-     AT(seed)},
-    {"help", NULL, "this text", HELP, 0},
+    {"publish-at-start", "N", "N batches at once, before anybody can have subscribed (0)",
+     OPTION_SIZE, AT(publish_at_start)},
+    {"seed", "N", "of the engine's block names; else random, as without PYTHONHASHSEED",
+     OPTION_SIZE, AT(seed)},
+    {"help", NULL, "this text", OPTION_HELP, 0},
 };
 #undef AT
-enum { N_ROWS = sizeof rows / sizeof *rows };
+enum { N_OPTION_ROWS = sizeof rows / sizeof *rows };
 
 static void help(void) {
     printf("usage: kvroute-mock-engine [options]\n\n"
            "An inference engine for tests: OpenAI's API, a prefix cache, events over ZeroMQ.\n"
            "Prints one line of JSON that tells its ports, and serves until SIGTERM.\n\n");
-    for (size_t i = 0; i < N_ROWS; i++) {
+    for (size_t i = 0; i < N_OPTION_ROWS; i++) {
         char left[40];
         snprintf(left, sizeof left, "--%s %s", rows[i].name, rows[i].value ? rows[i].value : "");
         printf("  %-24s %s\n", left, rows[i].help);
@@ -92,17 +106,17 @@ static bool read_whole(const char *value, uint64_t most, uint64_t *out) {
 // The size of what each whole number may be, and where it goes.
 static bool set_whole(struct mock_options *o, const struct option_row *row, const char *value) {
     static const uint64_t most[] = {
-        [PORT] = 65535 - MOCK_MAX_RANKS, [COUNT] = 1000000, [SIZE] = 1u << 28};
+        [OPTION_PORT] = 65535 - MOCK_MAX_RANKS, [OPTION_COUNT] = 1000000, [OPTION_SIZE] = 1u << 28};
     void *to = (char *)o + row->offset;
     uint64_t n;
     bool is_seed = to == &o->seed;
     if (!read_whole(value, is_seed ? UINT64_MAX : most[row->kind], &n)) return false;
-    if (row->kind == PORT || to == &o->publish.replay_hwm)
+    if (row->kind == OPTION_PORT || to == &o->publish.replay_hwm)
         *(int *)to = (int)n;
     else
         *(uint64_t *)to = n;
     _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are 64 bits");
-    bool may_be_0 = row->kind == PORT || is_seed || to == &o->publish_at_start ||
+    bool may_be_0 = row->kind == OPTION_PORT || is_seed || to == &o->publish_at_start ||
                     to == &o->engine.cpu_blocks || to == &o->publish.replay_hwm;
     return n || may_be_0;
 }
@@ -111,27 +125,27 @@ static bool set_real(struct mock_options *o, const struct option_row *row, const
     char *end;
     double x = strtod(value, &end);
     if (end == value || *end || !isfinite(x) || x < 0) return false;
-    if (row->kind == SPEED && x < 0.001) return false;
+    if (row->kind == OPTION_SPEED && x < 0.001) return false;
     *(double *)((char *)o + row->offset) = x;
     return true;
 }
 
 static bool set(struct mock_options *o, const struct option_row *row, const char *value) {
     switch (row->kind) {
-    case FLAG:
+    case OPTION_FLAG:
         *(bool *)((char *)o + row->offset) = true;
         return true;
-    case TEXT:
+    case OPTION_TEXT:
         *(const char **)((char *)o + row->offset) = value;
         return true;
-    case SPEED:
-    case NUMBER:
+    case OPTION_SPEED:
+    case OPTION_NUMBER:
         return set_real(o, row, value);
-    case LORA:
+    case OPTION_LORA:
         if (o->n_loras == MOCK_MAX_LORAS) return false;
         o->loras[o->n_loras++] = value;
         return true;
-    case SCHEMA:
+    case OPTION_SCHEMA:
         return (o->engine.schema = mock_schema_find(value)) != NULL;
     default:
         return set_whole(o, row, value);
@@ -167,14 +181,14 @@ static void set_defaults(struct mock_options *o) {
 }
 
 int mock_options_read(struct mock_options *o, int argc, char **argv) {
-    struct option options[N_ROWS + 1] = {{0}};
-    for (size_t i = 0; i < N_ROWS; i++)
+    struct option options[N_OPTION_ROWS + 1] = {{0}};
+    for (size_t i = 0; i < N_OPTION_ROWS; i++)
         options[i] = (struct option){.name = rows[i].name,
                                      .has_arg = rows[i].value ? required_argument : no_argument};
     set_defaults(o);
     for (int i, c; (c = getopt_long(argc, argv, "", options, &i)) != -1;) {
         if (c == '?') return 2; // getopt_long has said why
-        if (rows[i].kind == HELP) {
+        if (rows[i].kind == OPTION_HELP) {
             help();
             return 0;
         }

@@ -19,7 +19,7 @@
 #include "tests/support/home.h"
 #include "tests/support/program.h"
 
-enum { MAX_WORDS = 40 };
+enum { MAX_MOCK_ARGS = 40 };
 
 // ---- Processes -----------------------------------------------------------------------------------
 
@@ -34,12 +34,12 @@ static void copy_endpoints(char out[][64], const json_t *endpoints) {
 
 struct mock_process mock_process_start(const char *options) {
     char *text = mock_copy_text(options);
-    const char *words[MAX_WORDS + 1] = {0};
+    const char *words[MAX_MOCK_ARGS + 1] = {0};
     size_t n = 0;
     words[n++] = home_setting("KVROUTE_MOCK", KVROUTE_MOCK);
     words[n++] = "--time-scale=0"; // a later one is what counts
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-        cr_assert(n < MAX_WORDS);
+        cr_assert(n < MAX_MOCK_ARGS);
         words[n++] = word;
     }
     int ends[2];

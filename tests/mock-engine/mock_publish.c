@@ -11,7 +11,7 @@
 
 #include "mock_memory.h"
 
-enum { LIVE_HWM = 100000, REBIND_MS = 5, MAX_FRAMES = 8, SEQ_SIZE = 8 };
+enum { LIVE_HWM = 100000, REBIND_MS = 5, MAX_REQUEST_FRAMES = 8, SEQ_SIZE = 8 };
 
 struct published_batch {
     uint64_t seq;
@@ -261,7 +261,7 @@ static uint64_t number_of(zmq_msg_t *m) {
 
 // Reads one request: identity, an empty frame, a number. Anything else gets no answer.
 static void read_request(struct mock_publisher *p) {
-    zmq_msg_t frames[MAX_FRAMES];
+    zmq_msg_t frames[MAX_REQUEST_FRAMES];
     size_t n = 0;
     bool complete = false;
     for (bool more = true; more;) {
@@ -273,7 +273,7 @@ static void read_request(struct mock_publisher *p) {
         }
         more = zmq_msg_more(&m);
         complete = !more;
-        if (n < MAX_FRAMES)
+        if (n < MAX_REQUEST_FRAMES)
             frames[n++] = m;
         else
             zmq_msg_close(&m);

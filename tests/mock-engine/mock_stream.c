@@ -13,7 +13,7 @@
 #include "tests/support/home.h"
 #include <kvroute/hash.h>
 
-enum { MAX_FRAMES = 5, TRY_MS = 20 };
+enum { MAX_REPLY_FRAMES = 5, SUBSCRIBE_RETRY_MS = 20 };
 
 // ---- Sockets -------------------------------------------------------------------------------------
 
@@ -28,12 +28,12 @@ static uint64_t number_of(const void *bytes) {
 // The last frame is the payload, the one before the number; *n is how many there were.
 static struct mock_message receive(void *socket, int ms, size_t *n) {
     struct mock_message m = {0};
-    zmq_msg_t frames[MAX_FRAMES];
+    zmq_msg_t frames[MAX_REPLY_FRAMES];
     zmq_pollitem_t wait = {.socket = socket, .events = ZMQ_POLLIN};
     *n = 0;
     if (zmq_poll(&wait, 1, ms) <= 0) return m;
     for (bool more = true; more; (*n)++) {
-        cr_assert(*n < MAX_FRAMES);
+        cr_assert(*n < MAX_REPLY_FRAMES);
         zmq_msg_init(&frames[*n]);
         cr_assert(zmq_msg_recv(&frames[*n], socket, 0) >= 0);
         more = zmq_msg_more(&frames[*n]);
@@ -101,7 +101,7 @@ struct mock_stream mock_stream_open(const struct mock_process *p, size_t rank, b
     while (!m.got) {
         cr_assert(now_ms() < deadline, "the subscription never stood");
         post_empty(p, rank);
-        m = mock_stream_next(&s, TRY_MS);
+        m = mock_stream_next(&s, SUBSCRIBE_RETRY_MS);
     }
     // More than one may be on its way.
     while (m.got) {

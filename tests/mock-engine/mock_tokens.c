@@ -7,7 +7,7 @@
 #include "mock_memory.h"
 #include <kvroute/hash.h>
 
-enum { LONGEST = 16, SYLLABLES = 4 };
+enum { MAX_TOKEN_BYTES = 16, MAX_SYLLABLES = 4 };
 
 void mock_tokens_add(struct mock_tokens *t, uint32_t id) {
     t->ids = mock_grow(t->ids, &t->room, t->n + 1, sizeof *t->ids);
@@ -31,7 +31,7 @@ static bool is_white(char c) {
 void mock_tokens_text(struct mock_tokens *t, const char *text, size_t len) {
     for (size_t at = 0; at < len;) {
         size_t word = at + (text[at] == ' '), end = word;
-        while (end < len && end - word < LONGEST && !is_white(text[end]))
+        while (end < len && end - word < MAX_TOKEN_BYTES && !is_white(text[end]))
             end++;
         if (end == word) end = at + 1;
         mock_tokens_add(t, token_of(text + at, end - at));
@@ -60,8 +60,8 @@ size_t mock_answer_word(uint64_t seed, uint64_t i, char out[MOCK_WORD_SIZE]) {
     uint64_t h = XXH3_64bits_withSeed(&i, sizeof i, seed);
     size_t n = 0;
     out[n++] = ' ';
-    for (size_t syllables = 1 + h % SYLLABLES; syllables > 0; syllables--) {
-        h /= SYLLABLES;
+    for (size_t syllables = 1 + h % MAX_SYLLABLES; syllables > 0; syllables--) {
+        h /= MAX_SYLLABLES;
         out[n++] = first[h % 16];
         out[n++] = second[h / 16 % 4];
         h /= 64;

@@ -11,7 +11,7 @@
 #include "mock_memory.h"
 #include "mock_tokens.h"
 
-enum { MOST_AT_ONCE = 16, FAMILIES = 5, LONGEST = 90 };
+enum { MAX_AT_ONCE = 16, N_PROMPT_FAMILIES = 5, MAX_PROMPT_WORDS = 90 };
 
 static int begin(const struct mock_process *p, size_t rank, const char *body) {
     char *text;
@@ -36,9 +36,9 @@ static void finish(int fd) {
 // A prompt of one of a few families, cut somewhere: all of a family begin alike.
 static int begin_some(const struct mock_process *p, const struct mock_traffic *t,
                       unsigned *random) {
-    char prompt[(LONGEST + 2) * MOCK_WORD_SIZE], *body;
-    unsigned family = rand_r(random) % FAMILIES, r = rand_r(random);
-    size_t n = 1 + rand_r(random) % LONGEST, len = (size_t)sprintf(prompt, "f%u", family);
+    char prompt[(MAX_PROMPT_WORDS + 2) * MOCK_WORD_SIZE], *body;
+    unsigned family = rand_r(random) % N_PROMPT_FAMILIES, r = rand_r(random);
+    size_t n = 1 + rand_r(random) % MAX_PROMPT_WORDS, len = (size_t)sprintf(prompt, "f%u", family);
     for (size_t i = 0; i < n; i++)
         len += mock_answer_word(t->seed * 100 + family, i, prompt + len);
     const char *salt = t->salts && r % 5 == 0 ? ",\"cache_salt\":\"pepper\"" : "";
@@ -53,9 +53,9 @@ static int begin_some(const struct mock_process *p, const struct mock_traffic *t
 void mock_traffic_run(const struct mock_process *p, const struct mock_traffic *t) {
     unsigned random = t->seed + 1;
     size_t at_once = t->at_once ? t->at_once : 1;
-    cr_assert(at_once <= MOST_AT_ONCE);
+    cr_assert(at_once <= MAX_AT_ONCE);
     for (size_t i = 0; i < t->requests; i += at_once) {
-        int fds[MOST_AT_ONCE];
+        int fds[MAX_AT_ONCE];
         unsigned again = random;
         for (size_t k = 0; k < at_once; k++) {
             if (k % 2) random = again; // every other one asks the same as the one before

@@ -6,7 +6,7 @@
 #include "mock_blocks.h"
 #include "mock_tokens.h"
 
-enum { CAPACITY = 24, KINDS = 60, STEPS = 20000, HELD = 40 };
+enum { PLAIN_CAPACITY = 24, PLAIN_CONTENTS = 60, PLAIN_STEPS = 20000, PLAIN_HELD = 40 };
 
 static uint64_t next_random(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
@@ -17,16 +17,16 @@ static uint64_t next_random(uint64_t *state) {
 
 // What the blocks are, in the plainest form: who is used, what is in it, and since when it is free.
 struct plain_blocks {
-    size_t users[CAPACITY + 1];
-    uint64_t content[CAPACITY + 1], since[CAPACITY + 1], now;
-    uint32_t held[HELD];
+    size_t users[PLAIN_CAPACITY + 1];
+    uint64_t content[PLAIN_CAPACITY + 1], since[PLAIN_CAPACITY + 1], now;
+    uint32_t held[PLAIN_HELD];
     size_t n_held;
 };
 
 // The block that has to be taken: one without content, else the one that has been free for longest.
 static uint64_t goes_first(const struct plain_blocks *p, bool *named) {
     uint32_t best = 0;
-    for (uint32_t i = 1; i <= CAPACITY; i++) {
+    for (uint32_t i = 1; i <= PLAIN_CAPACITY; i++) {
         if (p->users[i]) continue;
         if (!p->content[i]) {
             *named = false;
@@ -40,7 +40,7 @@ static uint64_t goes_first(const struct plain_blocks *p, bool *named) {
 
 static size_t copies_of(const struct plain_blocks *p, uint64_t content) {
     size_t n = 0;
-    for (size_t i = 1; i <= CAPACITY; i++)
+    for (size_t i = 1; i <= PLAIN_CAPACITY; i++)
         n += p->content[i] == content;
     return n;
 }
@@ -49,7 +49,7 @@ static void take_one(struct mock_blocks *b, struct plain_blocks *p, uint64_t con
     bool named;
     uint32_t block;
     uint64_t want = goes_first(p, &named), evicted;
-    if (p->n_held == HELD || mock_blocks_counts(b).used == CAPACITY) return;
+    if (p->n_held == PLAIN_HELD || mock_blocks_counts(b).used == PLAIN_CAPACITY) return;
     cr_assert(mock_blocks_take(b, &block, &evicted) == named);
     if (named) cr_assert(evicted == want);
     cr_assert(!p->users[block]);
@@ -62,7 +62,7 @@ static void take_one(struct mock_blocks *b, struct plain_blocks *p, uint64_t con
 static void use_one(struct mock_blocks *b, struct plain_blocks *p, uint64_t content) {
     uint32_t block = mock_blocks_find(b, content);
     cr_assert((block != MOCK_NO_BLOCK) == (copies_of(p, content) > 0));
-    if (!block || p->n_held == HELD) return;
+    if (!block || p->n_held == PLAIN_HELD) return;
     cr_assert(p->content[block] == content);
     cr_assert(mock_blocks_idle(b, block) == !p->users[block]);
     mock_blocks_use(b, block);
@@ -80,11 +80,11 @@ static void leave_one(struct mock_blocks *b, struct plain_blocks *p, size_t whic
 }
 
 Test(parts, blocks_as_a_plain_model_has_them) {
-    struct mock_blocks *b = mock_blocks_new(CAPACITY);
+    struct mock_blocks *b = mock_blocks_new(PLAIN_CAPACITY);
     struct plain_blocks p = {.now = 0};
     uint64_t random = 7;
-    for (size_t i = 0; i < STEPS; i++) {
-        uint64_t r = next_random(&random), content = 1 + (r >> 32) % KINDS;
+    for (size_t i = 0; i < PLAIN_STEPS; i++) {
+        uint64_t r = next_random(&random), content = 1 + (r >> 32) % PLAIN_CONTENTS;
         if (r % 100 < 35) take_one(b, &p, r % 7 ? content : 0);
         if (r % 100 >= 35 && r % 100 < 55) use_one(b, &p, content);
         if (r % 100 >= 55) leave_one(b, &p, r >> 40);
@@ -94,9 +94,9 @@ Test(parts, blocks_as_a_plain_model_has_them) {
         }
         const char *wrong = mock_blocks_validate(b);
         cr_assert(!wrong, "step %zu: %s", i, wrong);
-        cr_assert(mock_blocks_counts(b).cached <= CAPACITY);
+        cr_assert(mock_blocks_counts(b).cached <= PLAIN_CAPACITY);
     }
-    uint64_t list[CAPACITY];
+    uint64_t list[PLAIN_CAPACITY];
     size_t n = mock_blocks_list(b, list);
     for (size_t i = 0; i < n; i++) {
         cr_assert(copies_of(&p, list[i]) > 0);

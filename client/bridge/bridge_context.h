@@ -9,9 +9,12 @@
 #include "bridge_config.h"
 #include "event_decode.h"
 
+struct h1_client;
+
 struct bridge_context {
     struct event_base *base;
     void *zmq;
+    struct h1_client *http; // for probes
     struct kvr_client *client;
     struct bridge_decoder *decoder;
     const struct bridge_config *config;

@@ -188,7 +188,7 @@ struct bridge_engine *bridge_engine_new(const struct bridge_context *context,
     g->tick = event_new(context->base, -1, 0, on_tick, g);
     struct bridge_probe_port port = {g, on_health, on_learned};
     if (*config->http)
-        g->probe = bridge_probe_new(context->base, config->http, config->health, &port, error,
+        g->probe = bridge_probe_new(context->http, config->http, config->health, &port, error,
                                     sizeof error);
     if (!g->tick || (*config->http && !g->probe)) {
         kvr_log_line(KVR_LOG_ERROR, "%s: %s", config->name, error);

@@ -120,9 +120,10 @@ static bool open_all(struct bridge_program *p) {
         a->secret = (uint64_t)time(NULL);
     a->base = event_base_new();
     a->zmq = zmq_ctx_new();
+    a->http = a->base ? h1_client_new(a->base, &bridge_probe_client) : NULL;
     a->decoder = bridge_decoder_new();
     b->engines = calloc(b->config.n_engines, sizeof *b->engines);
-    if (!a->base || !a->zmq || !a->decoder || !b->engines) {
+    if (!a->base || !a->zmq || !a->http || !a->decoder || !b->engines) {
         kvr_log_line(KVR_LOG_ERROR, "no memory");
         return false;
     }
@@ -133,7 +134,7 @@ static bool open_all(struct bridge_program *p) {
                                    .loop = &loop};
     a->client = kvr_client_open(b->config.redis, b->config.pool, &o, error, sizeof error);
     if (a->client && *b->config.listen) {
-        b->metrics = bridge_metrics_new(b, b->config.listen, error, sizeof error);
+        b->metrics = bridge_metrics_serve(b, error, sizeof error);
         if (!b->metrics) {
             kvr_log_line(KVR_LOG_ERROR, "%s", error);
             return false;
@@ -160,12 +161,13 @@ static void close_all(struct bridge_program *p) {
     struct bridge *b = &p->bridge;
     struct bridge_context *a = &b->context;
     struct event *events[] = {p->poll, p->leave, p->signals[0], p->signals[1]};
-    bridge_metrics_free(b->metrics);
+    h1_server_free(b->metrics);
     for (size_t i = 0; b->engines && i < b->config.n_engines; i++)
         bridge_engine_free(b->engines[i]);
     free(b->engines);
     kvr_client_close(a->client);
     bridge_decoder_free(a->decoder);
+    h1_client_free(a->http);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i]) event_free(events[i]);
     if (a->zmq) zmq_ctx_term(a->zmq);

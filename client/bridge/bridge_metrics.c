@@ -2,19 +2,12 @@
 // See bridge_metrics.h. What is told of each rank is a table: a name, its kind, and where the number is.
 #include "bridge_metrics.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/common/prometheus.h"
-
-struct bridge_metrics {
-    const struct bridge *bridge;
-    struct evhttp *http;
-};
 
 // All numbers of one rank at one moment.
 struct rank_numbers {
@@ -93,7 +86,7 @@ static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
     memset(n, 0, sizeof *n);
     n->order = r->order.stats;
     n->map = r->map.stats;
-    bridge_feed_stats(r->feed, &n->feed);
+    bridge_feed_get_stats(r->feed, &n->feed);
     kvr_publisher_stats(r->publisher, &n->publisher);
     n->connected = n->feed.connected;
     n->in_order = bridge_order_complete(&r->order);
@@ -150,30 +143,36 @@ static void put_pool(const struct bridge *b, struct kvr_prom *p) {
                  (int64_t)st.losses);
 }
 
-static void reply(struct evhttp_request *r, int code, const char *reason, const char *type,
-                  struct evbuffer *body) {
-    evhttp_add_header(evhttp_request_get_output_headers(r), "Content-Type", type);
-    evhttp_send_reply(r, code, reason, body);
-    if (body) evbuffer_free(body);
-}
-
-static void on_metrics(struct evhttp_request *r, void *arg) {
-    const struct bridge_metrics *m = arg;
-    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
-    struct kvr_prom p = {evbuffer_new(), "kvroute_bridge_", kvr_prom_wants_open(accept), NULL};
+static void serve_metrics(struct h1_exchange *x) {
+    const struct bridge *b = x->ctx;
+    bool open = kvr_prom_wants_open(h1_find_header(&x->head, "Accept"));
+    struct kvr_prom p = {evbuffer_new(), "kvroute_bridge_", open, NULL};
     if (!p.out) {
-        reply(r, 500, "no memory", "text/plain", NULL);
+        h1_exchange_error(x, 500, "NOMEM", "no memory");
         return;
     }
-    put_pool(m->bridge, &p);
-    put_engines(m->bridge, &p);
-    put_ranks(m->bridge, &p);
+    put_pool(b, &p);
+    put_engines(b, &p);
+    put_ranks(b, &p);
     const char *type = kvr_prom_end(&p);
-    reply(r, 200, "OK", type, p.out);
+    h1_exchange_start(x, 200, type, (int64_t)evbuffer_get_length(p.out));
+    h1_exchange_data(x, p.out);
+    h1_exchange_end(x);
+    evbuffer_free(p.out);
 }
 
-static void on_health(struct evhttp_request *r, void *arg) {
-    const struct bridge *b = ((const struct bridge_metrics *)arg)->bridge;
+static const char *trouble_of(const struct bridge_engine *g) { // NULL: it is well
+    return !g                            ? "can't be opened"
+           : g->refused                  ? "refused"
+           : !g->up                      ? "doesn't answer"
+           : !g->registered              ? "isn't registered"
+           : !bridge_engine_connected(g) ? "isn't connected"
+           : !bridge_engine_settled(g)   ? "is catching up"
+                                         : NULL;
+}
+
+static void serve_health(struct h1_exchange *x) {
+    const struct bridge *b = x->ctx;
     struct evbuffer *out = evbuffer_new();
     struct kvr_client_stats st;
     kvr_client_stats(b->context.client, &st);
@@ -181,42 +180,37 @@ static void on_health(struct evhttp_request *r, void *arg) {
     if (out && !good) evbuffer_add_printf(out, "%s\n", b->leaving ? "leaving" : "no pool");
     for (size_t i = 0; out && i < b->config.n_engines; i++) {
         const struct bridge_engine *g = b->engines[i];
-        const char *what = !g                            ? "can't be opened"
-                           : g->refused                  ? "refused"
-                           : !g->up                      ? "doesn't answer"
-                           : !g->registered              ? "isn't registered"
-                           : !bridge_engine_connected(g) ? "isn't connected"
-                           : bridge_engine_settled(g)    ? NULL
-                                                         : "is catching up";
+        const char *trouble = trouble_of(g);
         good = good && g && !g->refused;
-        evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, what ? what : "ok");
+        evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, trouble ? trouble : "ok");
     }
-    reply(r, good ? 200 : 503, good ? "OK" : "Service Unavailable", "text/plain", out);
+    h1_exchange_start(x, good ? 200 : 503, "text/plain", out ? (int64_t)evbuffer_get_length(out) : 0);
+    if (out) h1_exchange_data(x, out);
+    h1_exchange_end(x);
+    if (out) evbuffer_free(out);
 }
 
-struct bridge_metrics *bridge_metrics_new(const struct bridge *b, const char *listen, char *error,
-                                          size_t error_size) {
-    char host[128];
-    const char *colon = strrchr(listen, ':');
-    unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
-    snprintf(host, sizeof host, "%.*s", colon ? (int)(colon - listen) : 0, listen);
-    struct bridge_metrics *m = port > 0 && port < 65536 ? calloc(1, sizeof *m) : NULL;
-    if (m) m->http = evhttp_new(b->context.base);
-    if (!m || !m->http || evhttp_bind_socket(m->http, *host ? host : "0.0.0.0", (uint16_t)port)) {
-        snprintf(error, error_size, "can't listen at %.100s", listen);
-        bridge_metrics_free(m);
-        return NULL;
-    }
-    m->bridge = b;
-    evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_timeout(m->http, 10);
-    evhttp_set_cb(m->http, "/metrics", on_metrics, m);
-    evhttp_set_cb(m->http, "/healthz", on_health, m);
-    return m;
+static h1_handler *route(struct h1_exchange *x) {
+    h1_handler *handle = !strcmp(x->head.path, "/metrics")   ? serve_metrics
+                         : !strcmp(x->head.path, "/healthz") ? serve_health
+                                                             : NULL;
+    if (handle && x->head.method & (H1_GET | H1_HEAD)) return handle;
+    if (handle)
+        h1_exchange_refuse(x, 405, "METHOD", "GET or HEAD");
+    else
+        h1_exchange_refuse(x, 404, "NOTFOUND", "/metrics or /healthz");
+    return NULL;
 }
 
-void bridge_metrics_free(struct bridge_metrics *m) {
-    if (!m) return;
-    if (m->http) evhttp_free(m->http);
-    free(m);
+struct h1_server *bridge_metrics_serve(struct bridge *b, char *error, size_t error_size) {
+    struct h1_server_options o = h1_server_defaults;
+    char listen[sizeof b->config.listen + 8];
+    bool anywhere = *b->config.listen == ':';
+    snprintf(listen, sizeof listen, "%s%s", anywhere ? "0.0.0.0" : "", b->config.listen);
+    o.base = b->context.base;
+    o.listen = listen;
+    o.idle_ms = 10000;
+    o.ctx = b;
+    o.route = route;
+    return h1_server_new(&o, error, error_size);
 }

@@ -5,20 +5,17 @@
 #define BRIDGE_METRICS_H
 
 #include "bridge_engine.h"
-
-struct bridge_metrics;
+#include "client/http1/h1_server.h"
 
 struct bridge {
     struct bridge_context context;
     struct bridge_config config;
     struct bridge_engine **engines; // as in the config; NULL: couldn't be opened
-    struct bridge_metrics *metrics;
+    struct h1_server *metrics; // NULL: none
     bool leaving;
 };
 
-// Listens at ADDRESS:PORT. NULL with a reason.
-struct bridge_metrics *bridge_metrics_new(const struct bridge *b, const char *listen, char *error,
-                                          size_t error_size);
-void bridge_metrics_free(struct bridge_metrics *m);
+// Listens where the config says. NULL with a reason.
+struct h1_server *bridge_metrics_serve(struct bridge *b, char *error, size_t error_size);
 
 #endif

@@ -218,7 +218,7 @@ struct bridge_rank *bridge_rank_new(const struct bridge_context *context,
 
 bool bridge_rank_connected(const struct bridge_rank *r) {
     struct bridge_feed_stats st;
-    bridge_feed_stats(r->feed, &st);
+    bridge_feed_get_stats(r->feed, &st);
     return st.connected;
 }
 

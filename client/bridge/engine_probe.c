@@ -1,48 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-// See health.h.
+// See engine_probe.h.
 #define _GNU_SOURCE // memmem
 #include "engine_probe.h"
 
 #include <ctype.h>
-#include <event2/buffer.h>
-#include <event2/http.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-enum { PATIENCE_S = 2, MOST_BODY = 4 << 20 };
+enum { PROBE_MS = 2000, MAX_PROBE_BODY = 4 << 20 };
 
-struct inquiry {
-    struct bridge_probe *health;
-    struct evhttp_connection *connection; // NULL: none under way
-    struct evhttp_connection *spent;      // to be freed
-    unsigned failures;                    // to connect, in a row
+// No connection is kept: between two checks an engine would close it.
+const struct h1_client_options bridge_probe_client = {
+    .connect_ms = PROBE_MS, .head_ms = PROBE_MS, .idle_ms = PROBE_MS};
+
+// One call at a time of each of the two kinds.
+struct probe_call {
+    struct bridge_probe *probe;
+    struct h1_call *call; // NULL: none under way
+    int status;           // 0: there was no answer
+    struct evbuffer *body;
+    void (*done)(struct bridge_probe *p, int status, const char *body, size_t n);
 };
 
 struct bridge_probe {
-    struct event_base *base;
-    struct evhttp_uri *uri;
+    struct h1_client *client;
     struct bridge_probe_port port;
-    char path[600], host[256];
-    char *name;      // of the host, or its address without brackets
-    bool fixed;      // it is an address
-    unsigned family; // of `families`, the one that did last
-    struct inquiry check, learn;
-    struct event *sweep;
+    char server[300]; // http://host[:port], without the rest of the URL
+    char path[600];   // of health
+    struct probe_call check, learn;
     unsigned asking; // which of the info paths
     bool cache;      // its size is asked, too
     struct bridge_probe_facts facts;
 };
 
-enum { METRICS = 2 };
 static const char *const info_paths[] = {"/server_info", "/get_server_info", "/metrics"};
-
-// libevent tries one address of a name, but an engine may listen on another kind only: `localhost` is
-// ::1 for one and 127.0.0.1 for the other. So after what the system prefers each kind has its turn.
-static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
-enum { FAMILIES = sizeof families / sizeof *families };
+enum { METRICS_PATH = 2 };
 
 // ---- Reading -------------------------------------------------------------------------------------
 
@@ -106,86 +99,71 @@ uint32_t bridge_probe_label(const char *text, size_t n, const char *metric, cons
     return least;
 }
 
-// ---- Asking --------------------------------------------------------------------------------------
+// ---- Calling -------------------------------------------------------------------------------------
 
-static void give_back(struct evhttp_connection **c) {
-    struct evhttp_connection *connection = *c;
-    *c = NULL;
-    if (connection) evhttp_connection_free(connection);
+static void finish(struct probe_call *c, int status) {
+    struct evbuffer *body = c->body;
+    c->call = NULL;
+    c->body = NULL;
+    size_t n = evbuffer_get_length(body);
+    c->done(c->probe, status, n ? (const char *)evbuffer_pullup(body, -1) : "", n);
+    evbuffer_free(body);
 }
 
-static bool ask(struct inquiry *q, const char *path,
-                void (*done)(struct evhttp_request *, void *)) {
-    struct bridge_probe *h = q->health;
-    int port = evhttp_uri_get_port(h->uri);
-    q->connection =
-        evhttp_connection_base_new(h->base, NULL, h->name, (uint16_t)(port > 0 ? port : 80));
-    if (!q->connection) return false;
-    evhttp_connection_set_family(q->connection, families[h->family]);
-    evhttp_connection_set_timeout(q->connection, PATIENCE_S);
-    evhttp_connection_set_max_body_size(q->connection, MOST_BODY);
-    struct evhttp_request *r = evhttp_request_new(done, q);
-    if (!r) {
-        give_back(&q->connection);
-        return false;
+static void on_head(void *ctx, const struct h1_head *response) {
+    ((struct probe_call *)ctx)->status = response->status;
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct probe_call *c = ctx;
+    if (evbuffer_get_length(c->body) + evbuffer_get_length(bytes) <= MAX_PROBE_BODY) {
+        evbuffer_add_buffer(c->body, bytes);
+        return;
     }
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(r);
-    evhttp_add_header(headers, "Host", h->host);
-    evhttp_add_header(headers, "Connection", "close");
-    if (evhttp_make_request(q->connection, r, EVHTTP_REQ_GET, path) == 0) return true;
-    q->connection = NULL; // it has gone with the request
+    h1_call_cancel(c->call);
+    finish(c, 0);
+}
+
+static void on_end(void *ctx) {
+    struct probe_call *c = ctx;
+    finish(c, c->status);
+}
+
+static void on_failed(void *ctx, enum h1_failure why) {
+    (void)why;
+    finish(ctx, 0);
+}
+
+static bool get(struct probe_call *c, const char *path) {
+    static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
+    struct h1_request request = {.address = c->probe->server,
+                                 .method = "GET",
+                                 .path = path,
+                                 .headers = "Connection: close\r\n",
+                                 .fresh = true,
+                                 .head_ms = PROBE_MS};
+    c->status = 0;
+    c->body = evbuffer_new();
+    if (c->body) c->call = h1_call_start(c->probe->client, &request, &callbacks, c, NULL);
+    if (c->call) return true;
+    if (c->body) evbuffer_free(c->body);
+    c->body = NULL;
     return false;
 }
 
-// A connection may not be freed inside its request's callback, and libevent's own way to have it freed
-// when that is over forgets those whose request has failed or was the last.
-static void let_go(struct inquiry *q) {
-    give_back(&q->spent); // of an earlier turn of the loop
-    q->spent = q->connection;
-    q->connection = NULL;
-    event_active(q->health->sweep, EV_TIMEOUT, 0);
+// ---- Health --------------------------------------------------------------------------------------
+
+static void on_checked(struct bridge_probe *p, int status, const char *body, size_t n) {
+    (void)body;
+    (void)n;
+    p->port.answer(p->port.ctx, status == 200);
 }
 
-static void on_sweep(evutil_socket_t fd, short what, void *arg) {
-    struct bridge_probe *h = arg;
-    (void)fd;
-    (void)what;
-    give_back(&h->check.spent);
-    give_back(&h->learn.spent);
+void bridge_probe_check(struct bridge_probe *p) {
+    if (!p->check.call && !get(&p->check, p->path)) p->port.answer(p->port.ctx, false);
 }
 
-static int code_of(struct evhttp_request *r) {
-    return r ? evhttp_request_get_response_code(r) : 0;
-}
-
-// After a question without an answer, and let_go(): whether it is asked once more, elsewhere.
-static bool ask_elsewhere(struct inquiry *q, const char *path,
-                          void (*done)(struct evhttp_request *, void *)) {
-    struct bridge_probe *h = q->health;
-    if (h->fixed || !h->port.answer || ++q->failures >= FAMILIES) {
-        q->failures = 0;
-        return false;
-    }
-    h->family = (h->family + 1) % FAMILIES;
-    return ask(q, path, done);
-}
-
-static void on_check(struct evhttp_request *r, void *arg) {
-    struct inquiry *q = arg;
-    int code = code_of(r);
-    bool up = code == 200;
-    let_go(q);
-    if (code)
-        q->failures = 0;
-    else if (ask_elsewhere(q, q->health->path, on_check))
-        return;
-    if (q->health->port.answer) q->health->port.answer(q->health->port.ctx, up);
-}
-
-void bridge_probe_check(struct bridge_probe *h) {
-    if (h->check.connection) return;
-    if (!ask(&h->check, h->path, on_check)) h->port.answer(h->port.ctx, false);
-}
+// ---- What it is ----------------------------------------------------------------------------------
 
 static void read_info(struct bridge_probe_facts *f, const char *text, size_t n) {
     f->block_size = bridge_probe_number(text, n, "block_size");
@@ -207,80 +185,57 @@ static void read_metrics(struct bridge_probe_facts *f, const char *text, size_t 
                           bridge_probe_label(text, n, metric, "block_size");
 }
 
-static void on_info(struct evhttp_request *r, void *arg) {
-    struct inquiry *q = arg;
-    struct bridge_probe *h = q->health;
-    int code = code_of(r);
-    struct evbuffer *b = code == 200 ? evhttp_request_get_input_buffer(r) : NULL;
-    size_t n = b ? evbuffer_get_length(b) : 0;
-    const char *text = n ? (const char *)evbuffer_pullup(b, -1) : NULL;
-    if (text) (h->asking == METRICS ? read_metrics : read_info)(&h->facts, text, n);
-    let_go(q);
-    if (code)
-        q->failures = 0;
-    else if (ask_elsewhere(q, info_paths[h->asking], on_info))
-        return;
-    if (!code && h->asking != METRICS) return; // nobody there: it is asked again
-    if (h->asking < METRICS) {
-        bool next = code != 200 && h->asking + 1 < METRICS;
-        h->asking = next ? h->asking + 1 : METRICS;
-        if ((next || (h->cache && !h->facts.cache_tokens)) &&
-            ask(q, info_paths[h->asking], on_info))
+static void on_learned(struct bridge_probe *p, int status, const char *body, size_t n) {
+    bool last = p->asking == METRICS_PATH;
+    if (status == 200 && n) (last ? read_metrics : read_info)(&p->facts, body, n);
+    if (!status && !last) return; // nobody there: it is asked again
+    if (!last) {
+        bool next = status != 200 && p->asking + 1 < METRICS_PATH;
+        p->asking = next ? p->asking + 1 : METRICS_PATH;
+        if ((next || (p->cache && !p->facts.cache_tokens)) && get(&p->learn, info_paths[p->asking]))
             return;
     }
-    h->port.learned(h->port.ctx, &h->facts);
+    p->port.learned(p->port.ctx, &p->facts);
 }
 
-void bridge_probe_learn(struct bridge_probe *h, bool cache) {
-    if (h->learn.connection) return;
-    h->asking = 0;
-    h->cache = cache;
-    h->facts = (struct bridge_probe_facts){0};
-    ask(&h->learn, info_paths[0], on_info);
+void bridge_probe_learn(struct bridge_probe *p, bool cache) {
+    if (p->learn.call) return;
+    p->asking = 0;
+    p->cache = cache;
+    p->facts = (struct bridge_probe_facts){0};
+    get(&p->learn, info_paths[0]);
 }
 
-struct bridge_probe *bridge_probe_new(struct event_base *base, const char *url, const char *path,
+// ---- Beginning and end ---------------------------------------------------------------------------
+
+struct bridge_probe *bridge_probe_new(struct h1_client *client, const char *url, const char *path,
                                       const struct bridge_probe_port *port, char *error,
                                       size_t error_size) {
-    struct bridge_probe *h = calloc(1, sizeof *h);
-    if (h) h->uri = evhttp_uri_parse(url);
-    const char *host = h && h->uri ? evhttp_uri_get_host(h->uri) : NULL;
-    if (h) h->sweep = event_new(base, -1, 0, on_sweep, h);
-    size_t len = host ? strlen(host) : 0;
-    bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
-    if (host) h->name = brackets ? strndup(host + 1, len - 2) : strdup(host);
-    if (h && (!h->sweep || !h->name)) host = NULL;
-    if (!host || !*host || strlen(host) > 200) {
+    struct bridge_probe *p = calloc(1, sizeof *p);
+    const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
+    size_t n = strcspn(host, "/") + (size_t)(host - url), end = strlen(url);
+    while (end > n && url[end - 1] == '/')
+        end--;
+    if (!p || !h1_is_url(url) || n >= sizeof p->server || end - n > 400) {
         snprintf(error, error_size, "%.100s is no URL of a server", url);
-        bridge_probe_free(h);
+        free(p);
         return NULL;
     }
-    struct in6_addr address;
-    h->fixed = brackets || evutil_inet_pton(AF_INET, host, &address) == 1;
-    h->base = base;
-    h->port = *port;
-    h->check.health = h->learn.health = h;
-    const char *prefix = evhttp_uri_get_path(h->uri);
-    size_t n = strlen(prefix);
-    while (n && prefix[n - 1] == '/')
-        n--;
-    snprintf(h->path, sizeof h->path, "%.*s%s", (int)(n < 400 ? n : 400), prefix, path);
-    snprintf(h->host, sizeof h->host, "%s:%d", host,
-             evhttp_uri_get_port(h->uri) > 0 ? evhttp_uri_get_port(h->uri) : 80);
-    return h;
+    memcpy(p->server, url, n);
+    snprintf(p->path, sizeof p->path, "%.*s%s", (int)(end - n), url + n, path);
+    p->client = client;
+    p->port = *port;
+    p->check = (struct probe_call){.probe = p, .done = on_checked};
+    p->learn = (struct probe_call){.probe = p, .done = on_learned};
+    return p;
 }
 
-void bridge_probe_free(struct bridge_probe *h) {
-    if (!h) return;
-    // Freeing a connection calls the request's callback with NULL: nobody is to hear of it.
-    h->port.answer = NULL;
-    struct inquiry *both[] = {&h->check, &h->learn};
+void bridge_probe_free(struct bridge_probe *p) {
+    if (!p) return;
+    struct probe_call *both[] = {&p->check, &p->learn};
     for (unsigned i = 0; i < 2; i++) {
-        give_back(&both[i]->connection);
-        give_back(&both[i]->spent);
+        h1_call_cancel(both[i]->call);
+        if (both[i]->body) evbuffer_free(both[i]->body);
     }
-    if (h->sweep) event_free(h->sweep);
-    if (h->uri) evhttp_uri_free(h->uri);
-    free(h->name);
-    free(h);
+    free(p);
 }

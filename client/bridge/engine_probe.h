@@ -6,15 +6,11 @@
 // tokens the cache has room for; vLLM's /metrics tell that last in the labels of
 // vllm:cache_config_info. Engines that don't have one of these answer 404, and then nothing is learned
 // from it. The answers are large and differ from version to version, so numbers are found by name
-// wherever they stand: a JSON parser would know no better where to look. Host names are resolved by the
-// C library, which waits: give addresses.
+// wherever they stand: a JSON parser would know no better where to look.
 #ifndef BRIDGE_ENGINE_PROBE_H
 #define BRIDGE_ENGINE_PROBE_H
 
-#include <event2/event.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "client/http1/h1_client.h"
 
 struct bridge_probe;
 
@@ -30,14 +26,16 @@ struct bridge_probe_port {
     void (*learned)(void *ctx, const struct bridge_probe_facts *facts);
 };
 
+extern const struct h1_client_options bridge_probe_client; // with which a client is made for probes
+
 // NULL with a reason: the URL isn't one, or no memory.
-struct bridge_probe *bridge_probe_new(struct event_base *base, const char *url, const char *path,
+struct bridge_probe *bridge_probe_new(struct h1_client *client, const char *url, const char *path,
                                       const struct bridge_probe_port *port, char *error,
                                       size_t error_size);
-void bridge_probe_free(struct bridge_probe *h);
-void bridge_probe_check(struct bridge_probe *h); // unless one is under way
+void bridge_probe_free(struct bridge_probe *p); // nothing is called any more
+void bridge_probe_check(struct bridge_probe *p); // unless one is under way
 // The same. cache: also of the size of the cache; that may be one more question.
-void bridge_probe_learn(struct bridge_probe *h, bool cache);
+void bridge_probe_learn(struct bridge_probe *p, bool cache);
 
 // The number that stands behind a name, as in "name": 16 or name=16; 0: nowhere.
 uint32_t bridge_probe_number(const char *text, size_t n, const char *name);

@@ -335,7 +335,7 @@ void bridge_feed_free(struct bridge_feed *f) {
     free(f);
 }
 
-void bridge_feed_stats(const struct bridge_feed *f, struct bridge_feed_stats *out) {
+void bridge_feed_get_stats(const struct bridge_feed *f, struct bridge_feed_stats *out) {
     *out = f->stats;
 }
 

@@ -49,7 +49,7 @@ struct bridge_feed *bridge_feed_new(void *zmq, struct event_base *base,
 void bridge_feed_free(struct bridge_feed *f);
 void bridge_feed_request(struct bridge_feed *f, uint64_t from); // instead of one that is under way
 void bridge_feed_cancel(struct bridge_feed *f);
-void bridge_feed_stats(const struct bridge_feed *f, struct bridge_feed_stats *out);
+void bridge_feed_get_stats(const struct bridge_feed *f, struct bridge_feed_stats *out);
 
 // The endpoint of a rank: of tcp:// the port is higher by the rank, inproc:// names get _dp<rank>.
 // False: it has no rank of that number.

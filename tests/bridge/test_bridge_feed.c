@@ -151,7 +151,7 @@ static void expect(struct feed_test *s, const struct feed_message *f,
     struct bridge_feed_stats now;
     bool bad = !*f->heard, foreign = strcmp(f->heard, "foreign;") == 0;
     for (int64_t end = now_ms() + FEED_WAIT_MS;; turn(s)) {
-        bridge_feed_stats(s->feed, &now);
+        bridge_feed_get_stats(s->feed, &now);
         if (s->hearer.n || now.bad_frames > before.bad_frames || now.foreign > before.foreign)
             break;
         cr_assert(now_ms() < end, "%s: nothing was heard", f->name);
@@ -176,7 +176,7 @@ Test(feed, live_messages) {
     s.hearer.n = 0, *s.hearer.text = 0;
     for (size_t i = 0; i < sizeof live_forms / sizeof *live_forms; i++) {
         struct bridge_feed_stats before;
-        bridge_feed_stats(s.feed, &before);
+        bridge_feed_get_stats(s.feed, &before);
         send_form(s.pub, &live_forms[i]);
         expect(&s, &live_forms[i], before);
     }
@@ -206,7 +206,7 @@ Test(feed, replies) {
     take_request(&s, 3, identity, &n);
     for (size_t i = 0; i < sizeof reply_forms / sizeof *reply_forms; i++) {
         struct bridge_feed_stats before;
-        bridge_feed_stats(s.feed, &before);
+        bridge_feed_get_stats(s.feed, &before);
         zmq_send(s.router, identity, n, ZMQ_SNDMORE);
         send_form(s.router, &reply_forms[i]);
         expect(&s, &reply_forms[i], before);
@@ -222,7 +222,7 @@ Test(feed, replies) {
     cr_expect_eq(s.hearer.n, 0);
     zmq_send(s.router, next, n_next, ZMQ_SNDMORE);
     struct bridge_feed_stats before;
-    bridge_feed_stats(s.feed, &before);
+    bridge_feed_get_stats(s.feed, &before);
     send_form(s.router, &reply_forms[1]);
     expect(&s, &reply_forms[1], before);
     test_close(&s);

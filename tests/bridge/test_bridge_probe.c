@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers in what engines say of themselves, wherever they stand; and engines at all kinds of address.
 #include <criterion/criterion.h>
-#include <event2/http.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/bridge/engine_probe.h"
+#include "client/http1/h1_server.h"
 
 static const struct {
     const char *text;
@@ -33,7 +32,7 @@ static const struct {
     {"", 0},
 };
 
-Test(health, numbers_by_name) {
+Test(probe, numbers_by_name) {
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         // Nothing stands behind it that may be read.
         size_t n = strlen(answers[i].text);
@@ -71,7 +70,7 @@ static const struct {
     {"", 0},
 };
 
-Test(health, labels_by_name) {
+Test(probe, labels_by_name) {
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         size_t n = strlen(pages[i].text);
         char *copy = malloc(n ? n : 1);
@@ -102,9 +101,12 @@ static void on_learned(void *ctx, const struct bridge_probe_facts *facts) {
     (void)facts;
 }
 
-static void say_well(struct evhttp_request *r, void *ctx) {
-    (void)ctx;
-    evhttp_send_reply(r, 200, "OK", NULL);
+static void say_well(struct h1_exchange *x) {
+    h1_exchange_send(x, 200, NULL, "", 0);
+}
+
+static h1_handler *route(struct h1_exchange *x) {
+    return strcmp(x->head.path, "/engine/health") == 0 ? say_well : NULL;
 }
 
 static bool has_address(const char *host, int family) {
@@ -117,39 +119,39 @@ static bool has_address(const char *host, int family) {
 // Whether an engine that listens at this address alone is up for who asks under that name. Where the
 // machine has no such address, it is.
 static bool is_up(const char *address, const char *host) {
-    struct probe_result asked = {.base = event_base_new()};
-    struct evhttp *engine = evhttp_new(asked.base);
-    evhttp_set_gencb(engine, say_well, NULL);
-    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(engine, address, 0);
-    if (bound) {
-        struct sockaddr_storage at;
-        socklen_t n = sizeof at;
-        char url[100], error[200];
-        cr_assert(!getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&at, &n));
-        int port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                                  : ((struct sockaddr_in *)&at)->sin_port);
-        snprintf(url, sizeof url, "http://%s:%d", host, port);
-        struct bridge_probe_port ears = {&asked, on_answer, on_learned};
-        struct bridge_probe *h =
-            bridge_probe_new(asked.base, url, "/health", &ears, error, sizeof error);
-        cr_assert(h, "%s", error);
-        bridge_probe_check(h);
-        event_base_dispatch(asked.base);
-        cr_assert(asked.answers == 1);
-        bridge_probe_free(h);
+    struct probe_result result = {.base = event_base_new()};
+    struct h1_server_options o = h1_server_defaults;
+    char listen[60], url[100], error[200];
+    snprintf(listen, sizeof listen, "%s:0", address);
+    o.base = result.base;
+    o.listen = listen;
+    o.route = route;
+    struct h1_server *engine = h1_server_new(&o, error, sizeof error);
+    if (engine) {
+        struct h1_client *client = h1_client_new(result.base, &bridge_probe_client);
+        snprintf(url, sizeof url, "http://%s:%d/engine/", host, h1_server_port(engine));
+        struct bridge_probe_port port = {&result, on_answer, on_learned};
+        struct bridge_probe *p =
+            bridge_probe_new(client, url, "/health", &port, error, sizeof error);
+        cr_assert(p, "%s", error);
+        bridge_probe_check(p);
+        event_base_dispatch(result.base);
+        cr_assert(result.answers == 1);
+        bridge_probe_free(p);
+        h1_client_free(client);
+        h1_server_free(engine);
     }
-    evhttp_free(engine);
-    event_base_free(asked.base);
-    return !bound || asked.up;
+    event_base_free(result.base);
+    return !engine || result.up;
 }
 
-Test(health, engines_on_ipv6) {
-    cr_expect(is_up("::1", "[::1]"));
+Test(probe, engines_on_ipv6) {
+    cr_expect(is_up("[::1]", "[::1]"));
 }
 
 // Whichever of its addresses a name has first.
-Test(health, engines_on_one_address_of_a_name) {
+Test(probe, engines_on_one_address_of_a_name) {
     if (has_address("localhost", AF_INET)) cr_expect(is_up("127.0.0.1", "localhost"));
-    if (has_address("localhost", AF_INET6)) cr_expect(is_up("::1", "localhost"));
-    if (has_address("ip6-localhost", AF_INET6)) cr_expect(is_up("::1", "ip6-localhost"));
+    if (has_address("localhost", AF_INET6)) cr_expect(is_up("[::1]", "localhost"));
+    if (has_address("ip6-localhost", AF_INET6)) cr_expect(is_up("[::1]", "ip6-localhost"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mock engine as a whole; see mock.h.
+// The mock engine as a whole; see mock_engine.h.
 #include "mock_engine.h"
 
 #include <errno.h>
@@ -8,10 +8,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "mock_call.h"
-#include "mock_faults.h"
 #include "mock_memory.h"
-#include "mock_routes.h"
 #include <kvroute/hash.h>
 
 // Ports are chosen below those that the kernel gives to outgoing connections.
@@ -19,7 +16,7 @@ enum {
     FIRST_CHOSEN_PORT = 12000,
     N_CHOSEN_PORTS = 20000,
     MAX_PORT_TRIES = 2000,
-    MAX_REQUEST_BODY = 64 << 20,
+    MAX_REQUEST_BODY = 64 << 20, MAX_QUEUED = 1 << 30,
     MAX_REQUEST_HEADERS = 65536
 };
 
@@ -88,23 +85,16 @@ static bool choose_publishers(struct mock_engine *m) {
 // ---- HTTP ----------------------------------------------------------------------------------------
 
 bool mock_engine_listen(struct mock_engine *m) {
-    if (!m->listener)
-        m->listener =
-            evhttp_bind_socket_with_handle(m->http, m->options->host, (ev_uint16_t)m->http_port);
-    return m->listener != NULL;
+    char where[300], error[400];
+    snprintf(where, sizeof where, "%s:%d", m->options->host, m->http_port);
+    return h1_server_listen(m->http, where, error, sizeof error);
 }
 
 void mock_engine_refuse(struct mock_engine *m) {
-    if (m->listener) evhttp_del_accept_socket(m->http, m->listener);
-    m->listener = NULL;
+    h1_server_unlisten(m->http);
 }
 
-static bool choose_listener(struct mock_engine *m) {
-    m->http = evhttp_new(m->base);
-    if (!m->http) abort();
-    evhttp_set_max_body_size(m->http, MAX_REQUEST_BODY);
-    evhttp_set_max_headers_size(m->http, MAX_REQUEST_HEADERS);
-    evhttp_set_gencb(m->http, mock_routes_serve, m);
+static bool choose_port(struct mock_engine *m) {
     m->http_port = m->options->http_port;
     for (size_t i = 0; i < MAX_PORT_TRIES; i++) {
         if (!m->options->http_port) m->http_port = some_port(2 * MAX_PORT_TRIES + i);
@@ -112,6 +102,70 @@ static bool choose_listener(struct mock_engine *m) {
         if (m->options->http_port || errno != EADDRINUSE) return false;
     }
     return false;
+}
+
+static struct mock_exchange *exchange_of(struct kvr_list_item *i) {
+    return (struct mock_exchange *)((char *)i - offsetof(struct mock_exchange, item));
+}
+
+static void on_begin(struct h1_exchange *x) {
+    kvr_list_init(&((struct mock_exchange *)x)->item);
+}
+
+static void on_done(struct h1_exchange *x) {
+    kvr_list_remove(&((struct mock_exchange *)x)->item);
+}
+
+static h1_handler *route(struct h1_exchange *x) {
+    return ((struct mock_engine *)x->ctx)->serve;
+}
+
+static bool open_http(struct mock_engine *m) {
+    char error[300];
+    struct h1_server_options o = h1_server_defaults;
+    o.base = m->base;
+    o.max_header = MAX_REQUEST_HEADERS;
+    o.max_body = MAX_REQUEST_BODY;
+    o.max_queued = MAX_QUEUED;
+    o.ctx = m;
+    o.exchange_size = sizeof(struct mock_exchange);
+    o.begin = on_begin;
+    o.route = route;
+    o.done = on_done;
+    m->http = h1_server_new(&o, error, sizeof error);
+    return m->http && choose_port(m);
+}
+
+void mock_engine_answering(struct mock_engine *m, struct h1_exchange *x) {
+    kvr_list_push(&m->answering, &((struct mock_exchange *)x)->item);
+}
+
+void mock_engine_park(struct mock_engine *m, struct h1_exchange *x) {
+    kvr_list_push(&m->parked, &((struct mock_exchange *)x)->item);
+}
+
+void mock_engine_resume(struct mock_engine *m) {
+    event_active(m->resume, EV_TIMEOUT, 0);
+}
+
+// Those that are parked again wait for the next time.
+static void on_resume(evutil_socket_t fd, short what, void *ctx) {
+    struct mock_engine *m = ctx;
+    struct kvr_list_item now, *i;
+    (void)fd;
+    (void)what;
+    kvr_list_init(&now);
+    kvr_list_splice(&now, &m->parked);
+    while ((i = kvr_list_pop(&now)))
+        m->serve(&exchange_of(i)->x);
+}
+
+static void reset_all(struct kvr_list_item *list) {
+    for (struct kvr_list_item *i; (i = kvr_list_pop(list));) {
+        struct h1_exchange *x = &exchange_of(i)->x;
+        if (x->on_gone) x->on_gone(x);
+        h1_exchange_reset(x);
+    }
 }
 
 // ---- Beginning and end ---------------------------------------------------------------------------
@@ -131,12 +185,15 @@ static void publish_at_start(struct mock_engine *m) {
 }
 
 struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
-                                    const char **why) {
+                                    h1_handler *serve, const char **why) {
     struct mock_engine *m = mock_take(1, sizeof *m);
-    *m = (struct mock_engine){.options = options, .base = base, .zmq = zmq_ctx_new()};
-    mock_faults_init(m);
+    *m = (struct mock_engine){
+        .options = options, .base = base, .serve = serve, .zmq = zmq_ctx_new()};
+    kvr_list_init(&m->answering);
+    kvr_list_init(&m->parked);
+    m->resume = evtimer_new(base, on_resume, m);
     *why = "no port for HTTP";
-    bool up = choose_listener(m);
+    bool up = open_http(m);
     if (up && !options->no_events) {
         *why = "no ports for events";
         up = choose_publishers(m);
@@ -153,18 +210,18 @@ struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_o
 }
 
 void mock_engine_free(struct mock_engine *m) {
-    mock_calls_end(m);
-    if (m->http) evhttp_free(m->http);
+    h1_server_free(m->http); // those that are being answered leave their schedulers
     for (size_t i = 0; i < MOCK_MAX_RANKS; i++)
         mock_scheduler_free(m->engines[i]);
     free_publishers(m);
-    mock_faults_free(m);
+    event_free(m->resume);
     zmq_ctx_term(m->zmq);
     free(m);
 }
 
 void mock_engine_restart(struct mock_engine *m, bool cleared, bool rebind) {
-    mock_calls_end(m);
+    reset_all(&m->answering);
+    reset_all(&m->parked);
     m->lives++;
     for (uint32_t i = 0; i < m->options->ranks; i++) {
         if (m->publishers[i]) mock_publisher_restart(m->publishers[i], rebind);

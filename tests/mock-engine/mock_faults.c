@@ -6,14 +6,11 @@
 #include "mock_faults.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/keyvalq_struct.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "mock_call.h"
 #include "mock_memory.h"
-#include "mock_routes.h"
+#include "mock_reply.h"
 
 // What a request asks for, with what is assumed where it says nothing.
 struct fault_request {
@@ -48,7 +45,7 @@ static void apply_lasting(struct mock_engine *m, enum mock_lasting which, uint64
             mock_publisher_hang(m->publishers[i], on);
         if (which == MOCK_HANG_ENGINE) mock_scheduler_hang(m->engines[i], on);
     }
-    if (which == MOCK_HANG_HTTP && !on) mock_routes_resume(m);
+    if (which == MOCK_HANG_HTTP && !on) mock_engine_resume(m);
     if (which == MOCK_REFUSE && on) mock_engine_refuse(m);
 }
 
@@ -183,73 +180,67 @@ static bool read_number(const char *text, uint64_t least, uint64_t most, uint64_
     return *text >= '0' && *text <= '9' && !*end && !errno && *out >= least && *out <= most;
 }
 
-// Returns the parameter that is wrong, or NULL.
-static const char *read_ask(struct fault_request *ask, const struct evkeyvalq *query) {
+// Reads "name=value&…". Returns the parameter that is wrong, or NULL; *kind is NULL if there is none.
+// The query is changed and pointed into.
+static const char *read_query(struct fault_request *ask, char *query, const char **kind) {
+    char *rest = NULL;
+    *kind = NULL;
     for (size_t i = 0; i < N_FAULT_PARAMETERS; i++)
         *(uint64_t *)((char *)ask + fault_parameters[i].offset) = fault_parameters[i].usual;
-    for (const struct evkeyval *q = query->tqh_first; q; q = q->next.tqe_next) {
-        bool known = !strcmp(q->key, "kind");
-        for (size_t i = 0; i < N_FAULT_PARAMETERS; i++) {
-            if (strcmp(q->key, fault_parameters[i].name) != 0) continue;
-            known = read_number(q->value, fault_parameters[i].least, fault_parameters[i].most,
+    for (char *name = strtok_r(query, "&", &rest); name; name = strtok_r(NULL, "&", &rest)) {
+        char *value = strchr(name, '=');
+        bool known = value && !strncmp(name, "kind=", 5);
+        if (value) *value++ = 0;
+        if (known) *kind = value;
+        for (size_t i = 0; value && i < N_FAULT_PARAMETERS; i++) {
+            if (strcmp(name, fault_parameters[i].name) != 0) continue;
+            known = read_number(value, fault_parameters[i].least, fault_parameters[i].most,
                                 (uint64_t *)((char *)ask + fault_parameters[i].offset));
         }
-        if (!known) return q->key;
+        if (!known) return name;
     }
     return NULL;
 }
 
-static void read_query(struct evhttp_request *request, struct evkeyvalq *query) {
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-    const char *text = uri ? evhttp_uri_get_query(uri) : NULL;
-    // Parsing fails as a whole, and leaves what came before unfreed unless the list is cleared.
-    query->tqh_first = NULL;
-    query->tqh_last = &query->tqh_first;
-    if (text) evhttp_parse_query_str(text, query);
-}
-
-static void answer_kinds(struct evhttp_request *request) {
+static void answer_kinds(struct h1_exchange *x) {
     json_t *names = json_array();
     for (size_t i = 0; i < N_FAULT_KINDS; i++)
         json_array_append_new(names, json_string(fault_kinds[i].name));
-    mock_reply_json(request, 400, json_pack("{s:s,s:o}", "error", "no such kind", "kinds", names));
+    mock_reply_json(x, 400, json_pack("{s:s,s:o}", "error", "no such kind", "kinds", names));
 }
 
-void mock_serve_fault(struct mock_engine *m, struct evhttp_request *request) {
-    struct evkeyvalq query;
+void mock_serve_fault(struct mock_engine *m, struct h1_exchange *x) {
     struct fault_request ask;
-    read_query(request, &query);
-    const char *name = evhttp_find_header(&query, "kind");
-    const char *wrong = read_ask(&ask, &query);
+    const char *name;
+    char *query = mock_copy_text(x->head.query ? x->head.query : "");
+    const char *wrong = read_query(&ask, query, &name);
     size_t i = 0;
     while (i < N_FAULT_KINDS && (!name || strcmp(name, fault_kinds[i].name) != 0))
         i++;
     if (i == N_FAULT_KINDS) {
-        answer_kinds(request);
+        answer_kinds(x);
     } else if (wrong) {
-        mock_reply_error(request, 400, "no such parameter, or out of range: %s", wrong);
+        mock_reply_error(x, 400, "no such parameter, or out of range: %s", wrong);
     } else {
         fault_kinds[i].apply(m, fault_kinds[i].which, &ask);
-        mock_reply_json(request, 200, json_pack("{s:s}", "kind", fault_kinds[i].name));
+        mock_reply_json(x, 200, json_pack("{s:s}", "kind", fault_kinds[i].name));
     }
-    evhttp_clear_headers(&query);
+    free(query);
 }
 
-// Publishes the body as a batch, whatever it is.
-void mock_serve_batch(struct mock_engine *m, struct evhttp_request *request) {
-    struct evkeyvalq query;
+void mock_serve_batch(struct mock_engine *m, struct h1_exchange *x) {
     struct fault_request ask;
-    read_query(request, &query);
-    const char *wrong = read_ask(&ask, &query);
-    size_t rank = ask.rank == EVERY_RANK ? 0 : ask.rank;
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t len = evbuffer_get_length(in);
+    const char *name;
+    char *query = mock_copy_text(x->head.query ? x->head.query : "");
+    const char *wrong = read_query(&ask, query, &name);
+    size_t rank = ask.rank == EVERY_RANK ? 0 : ask.rank, len = evbuffer_get_length(x->body);
     if (wrong || rank >= m->options->ranks || !m->publishers[rank]) {
-        mock_reply_error(request, 400, "no such rank, or no events");
+        mock_reply_error(x, 400, "no such rank, or no events");
     } else {
         uint64_t seq = mock_publisher_next(m->publishers[rank]);
-        mock_publisher_send(m->publishers[rank], len ? evbuffer_pullup(in, -1) : (void *)"", len);
-        mock_reply_json(request, 200, json_pack("{s:I}", "seq", (json_int_t)seq));
+        mock_publisher_send(m->publishers[rank], len ? evbuffer_pullup(x->body, -1) : (void *)"",
+                            len);
+        mock_reply_json(x, 200, json_pack("{s:I}", "seq", (json_int_t)seq));
     }
-    evhttp_clear_headers(&query);
+    free(query);
 }

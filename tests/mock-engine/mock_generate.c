@@ -4,22 +4,23 @@
 // Everything in an answer is a function of the prompt, the ids and times of it too, so that two
 // answers to one prompt are the same bytes; only usage tells how much was cached. The headers of a
 // stream leave with the first token.
-#include <event2/buffer.h>
+#include "mock_generate.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "mock_call.h"
 #include "mock_memory.h"
 #include "mock_prompt.h"
-#include "mock_routes.h"
+#include "mock_reply.h"
 
 enum { CREATED_AT = 1700000000, DEFAULT_TOKENS = 16, DEFAULT_SPREAD = 48 };
 
 struct generation {
-    struct mock_call *call;
+    struct mock_engine *mock;
+    struct h1_exchange *x;
     struct mock_scheduler *engine;
     struct mock_job *job; // NULL once the engine is done with it
-    bool chat, stream, usage, started;
+    bool chat, stream, usage;
     uint64_t seed, n, max_tokens;
     size_t n_prompt;
     const char *finish;
@@ -37,8 +38,8 @@ static void free_answer(struct generation *a) {
     free(a);
 }
 
-static void on_gone(struct mock_call *c) {
-    struct generation *a = c->work;
+static void on_gone(struct h1_exchange *x) {
+    struct generation *a = x->arg;
     if (a->job) mock_scheduler_cancel(a->engine, a->job);
     free_answer(a);
 }
@@ -75,32 +76,28 @@ static void put_chunk(struct evbuffer *out, const struct generation *a, const ch
 static void stream_word(struct generation *a, const char *word, bool last) {
     struct evbuffer *out = evbuffer_new();
     char delta[64];
-    if (!a->started) {
-        struct evkeyvalq *headers = evhttp_request_get_output_headers(a->call->request);
-        evhttp_add_header(headers, "Content-Type", "text/event-stream; charset=utf-8");
-        evhttp_send_reply_start(a->call->request, 200, NULL);
+    if (!a->x->started) {
+        h1_exchange_start(a->x, 200, "text/event-stream; charset=utf-8", -1);
         if (a->chat) put_chunk(out, a, "delta", "{\"role\":\"assistant\",\"content\":\"\"}", false);
     }
-    a->started = true;
     snprintf(delta, sizeof delta, a->chat ? "{\"content\":\"%s\"}" : "\"%s\"", word);
     put_chunk(out, a, a->chat ? "delta" : "text", delta, last);
     if (last && a->usage) {
         evbuffer_add_printf(out, "data: ");
         put_head(out, a);
         evbuffer_add_printf(out, "],");
-        const char *fingerprint = a->call->mock->options->fingerprint;
+        const char *fingerprint = a->mock->options->fingerprint;
         if (fingerprint) evbuffer_add_printf(out, "\"system_fingerprint\":\"%s\",", fingerprint);
         put_usage(out, a, mock_job_cached(a->job));
         evbuffer_add_printf(out, "}\n\n");
     }
     if (last) evbuffer_add_printf(out, "data: [DONE]\n\n");
-    evhttp_send_reply_chunk(a->call->request, out);
+    h1_exchange_data(a->x, out);
     evbuffer_free(out);
 }
 
 static void finish_whole(struct generation *a) {
-    struct evhttp_request *request = a->call->request;
-    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    struct evbuffer *out = evbuffer_new();
     put_head(out, a);
     evbuffer_add_printf(out, a->chat
                                  ? "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\""
@@ -110,9 +107,8 @@ static void finish_whole(struct generation *a) {
                         a->chat ? "}" : "", a->finish);
     put_usage(out, a, mock_job_cached(a->job));
     evbuffer_add_printf(out, "}");
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-                      "application/json");
-    evhttp_send_reply(mock_call_close(a->call), 200, NULL, NULL);
+    mock_reply_buffer(a->x, "application/json", out);
+    evbuffer_free(out);
 }
 
 // ---- Tokens --------------------------------------------------------------------------------------
@@ -130,23 +126,26 @@ static void on_token(void *ctx, uint64_t i, bool last) {
     if (cut) {
         if (!last) mock_scheduler_cancel(a->engine, a->job);
         a->job = NULL;
-        mock_call_kill(a->call, a->gently);
+        (a->gently ? h1_exchange_abort : h1_exchange_reset)(a->x);
+        free_answer(a);
         return;
     }
     if (!last) return;
+    a->mock->in_step = true;
     if (a->stream)
-        evhttp_send_reply_end(mock_call_close(a->call));
+        h1_exchange_end(a->x);
     else
         finish_whole(a);
+    a->mock->in_step = false;
+    mock_engine_resume(a->mock);
     free_answer(a);
 }
 
 // ---- Beginning -----------------------------------------------------------------------------------
 
 // The rank the header names, else the one with the fewest requests. -1: there is no such rank.
-static int choose_rank(const struct mock_engine *m, struct evhttp_request *request) {
-    const char *wish =
-        evhttp_find_header(evhttp_request_get_input_headers(request), "X-data-parallel-rank");
+static int choose_rank(const struct mock_engine *m, struct h1_exchange *x) {
+    const char *wish = h1_find_header(&x->head, "X-data-parallel-rank");
     if (wish) {
         char *end;
         long rank = strtol(wish, &end, 10);
@@ -210,7 +209,7 @@ static const char *read_request(struct generation *a, struct mock_tokens *prompt
     return read_length(a, body, o->max_model_len);
 }
 
-static void submit(struct mock_engine *m, struct generation *a, struct evhttp_request *request,
+static void submit(struct mock_engine *m, struct generation *a, struct h1_exchange *x,
                    const struct mock_tokens *prompt, struct mock_events_names names) {
     struct mock_request r = {
         .prompt = prompt, .max_tokens = a->max_tokens, .names = names, .token = on_token, .ctx = a};
@@ -219,12 +218,16 @@ static void submit(struct mock_engine *m, struct generation *a, struct evhttp_re
         a->cut_after = m->faults.cut_after;
         a->gently = m->faults.gently;
     }
-    a->call = mock_call_open(m, request, on_gone, a);
+    a->mock = m;
+    a->x = x;
+    x->arg = a;
+    x->on_gone = on_gone;
+    mock_engine_answering(m, x);
     a->job = mock_scheduler_submit(a->engine, &r);
 }
 
-static void serve(struct mock_engine *m, struct evhttp_request *request, bool chat) {
-    json_t *body = mock_body_object(request);
+static void serve(struct mock_engine *m, struct h1_exchange *x, bool chat) {
+    json_t *body = mock_body_object(x);
     if (!body) return;
     struct generation *a = mock_take(1, sizeof *a);
     struct mock_tokens prompt = {0};
@@ -232,7 +235,7 @@ static void serve(struct mock_engine *m, struct evhttp_request *request, bool ch
     bool known;
     struct mock_events_names names = {0};
     names.lora = mock_prompt_lora(m, model, &names.lora_id, &known);
-    int rank = choose_rank(m, request);
+    int rank = choose_rank(m, x);
     a->chat = chat;
     a->text = evbuffer_new();
     const char *wrong = read_request(a, &prompt, body, m->options);
@@ -240,9 +243,9 @@ static void serve(struct mock_engine *m, struct evhttp_request *request, bool ch
     if (!wrong && !mock_scheduler_fits(m->engines[rank], prompt.n, a->max_tokens))
         wrong = "prompt and answer need more blocks than there are";
     if (!known) {
-        mock_reply_error(request, 404, "no such model");
+        mock_reply_error(x, 404, "no such model");
     } else if (wrong) {
-        mock_reply_error(request, 400, "%s", wrong);
+        mock_reply_error(x, 400, "%s", wrong);
     } else {
         json_t *name = json_string(names.lora ? names.lora : m->options->model);
         char *text = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
@@ -250,7 +253,7 @@ static void serve(struct mock_engine *m, struct evhttp_request *request, bool ch
         json_decref(name);
         names.salt = a->salt;
         a->engine = m->engines[rank];
-        submit(m, a, request, &prompt, names);
+        submit(m, a, x, &prompt, names);
         a = NULL;
     }
     if (a) free_answer(a);
@@ -258,10 +261,10 @@ static void serve(struct mock_engine *m, struct evhttp_request *request, bool ch
     json_decref(body);
 }
 
-void mock_serve_completion(struct mock_engine *m, struct evhttp_request *request) {
-    serve(m, request, false);
+void mock_serve_completion(struct mock_engine *m, struct h1_exchange *x) {
+    serve(m, x, false);
 }
 
-void mock_serve_chat(struct mock_engine *m, struct evhttp_request *request) {
-    serve(m, request, true);
+void mock_serve_chat(struct mock_engine *m, struct h1_exchange *x) {
+    serve(m, x, true);
 }

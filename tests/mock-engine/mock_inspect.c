@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What there is to see of an engine without asking it for an answer.
-#include <event2/buffer.h>
-#include <event2/keyvalq_struct.h>
+#include "mock_inspect.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "mock_memory.h"
-#include "mock_routes.h"
+#include "mock_reply.h"
 
-void mock_serve_health(struct mock_engine *m, struct evhttp_request *request) {
+void mock_serve_health(struct mock_engine *m, struct h1_exchange *x) {
     if (m->lasting[MOCK_UNHEALTHY].on)
-        mock_reply_error(request, 503, "unhealthy on request");
+        mock_reply_error(x, 503, "unhealthy on request");
     else
-        mock_reply_text(request, 200, "text/plain", "");
+        mock_reply_text(x, 200, "text/plain", "");
 }
 
 static json_t *model_row(const struct mock_engine *m, const char *name) {
@@ -22,12 +22,12 @@ static json_t *model_row(const struct mock_engine *m, const char *name) {
                      (json_int_t)m->options->max_model_len);
 }
 
-void mock_serve_models(struct mock_engine *m, struct evhttp_request *request) {
+void mock_serve_models(struct mock_engine *m, struct h1_exchange *x) {
     json_t *data = json_array();
     json_array_append_new(data, model_row(m, m->options->model));
     for (size_t i = 0; i < m->options->n_loras; i++)
         json_array_append_new(data, model_row(m, m->options->loras[i]));
-    mock_reply_json(request, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
+    mock_reply_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
 }
 
 // ---- /metrics ------------------------------------------------------------------------------------
@@ -98,8 +98,8 @@ static void put_cache_config(const struct mock_engine *m, struct evbuffer *out) 
                             (size_t)m->options->engine.blocks);
 }
 
-void mock_serve_metrics(struct mock_engine *m, struct evhttp_request *request) {
-    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+void mock_serve_metrics(struct mock_engine *m, struct h1_exchange *x) {
+    struct evbuffer *out = evbuffer_new();
     json_t *name = json_string(m->options->model);
     char *model = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
     for (enum mock_metric_row i = 0; i < N_METRICS; i++) {
@@ -113,7 +113,8 @@ void mock_serve_metrics(struct mock_engine *m, struct evhttp_request *request) {
     if (!is_sglang(m)) put_cache_config(m, out);
     free(model);
     json_decref(name);
-    mock_reply_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", "");
+    mock_reply_buffer(x, "text/plain; version=0.0.4; charset=utf-8", out);
+    evbuffer_free(out);
 }
 
 // ---- /server_info --------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ static json_t *states_of(const struct mock_options *o) {
     return states;
 }
 
-void mock_serve_info(struct mock_engine *m, struct evhttp_request *request) {
+void mock_serve_info(struct mock_engine *m, struct h1_exchange *x) {
     const struct mock_options *o = m->options;
     json_t *info = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "engine", "kvroute-mock-engine",
                              "model_path", o->model, "block_size", (json_int_t)o->engine.block_size,
@@ -143,7 +144,7 @@ void mock_serve_info(struct mock_engine *m, struct evhttp_request *request) {
                            o->no_replay ? json_null() : json_integer(m->replay_port));
     if (info) json_object_set_new(info, "kv_events", events);
     if (info && is_sglang(m)) json_object_set_new(info, "internal_states", states_of(o));
-    mock_reply_json(request, 200, info);
+    mock_reply_json(x, 200, info);
 }
 
 // ---- /mock/cache, /reset_prefix_cache ------------------------------------------------------------
@@ -173,18 +174,18 @@ static json_t *rank_row(const struct mock_engine *m, size_t rank) {
                      "blocks", blocks, "cpu", hashes_of(mock_scheduler_cpu(e)));
 }
 
-void mock_serve_cache(struct mock_engine *m, struct evhttp_request *request) {
+void mock_serve_cache(struct mock_engine *m, struct h1_exchange *x) {
     json_t *ranks = json_array();
     for (size_t i = 0; i < m->options->ranks; i++)
         json_array_append_new(ranks, rank_row(m, i));
-    mock_reply_json(request, 200,
+    mock_reply_json(x, 200,
                     json_pack("{s:I,s:I,s:o}", "life", (json_int_t)m->lives, "block_size",
                               (json_int_t)m->options->engine.block_size, "ranks", ranks));
 }
 
-void mock_serve_reset(struct mock_engine *m, struct evhttp_request *request) {
+void mock_serve_reset(struct mock_engine *m, struct h1_exchange *x) {
     bool all = true;
     for (size_t i = 0; i < m->options->ranks; i++)
         all &= mock_scheduler_reset(m->engines[i]);
-    mock_reply_json(request, 200, json_pack("{s:b}", "reset", all));
+    mock_reply_json(x, 200, json_pack("{s:b}", "reset", all));
 }

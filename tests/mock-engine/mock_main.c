@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// kvroute-mock-engine: an inference engine for tests; see mock.h and docs/mock-engine.md.
+// kvroute-mock-engine: an inference engine for tests; see mock_engine.h and docs/mock-engine.md.
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mock_engine.h"
+#include "mock_faults.h"
+#include "mock_routes.h"
 
 static void on_signal(evutil_socket_t number, short what, void *base) {
     (void)number;
@@ -13,12 +14,10 @@ static void on_signal(evutil_socket_t number, short what, void *base) {
     event_base_loopbreak(base);
 }
 
-// A client that has gone is told apart from a silent one without reading, and steps are shorter than
-// a millisecond when time runs fast.
+// Steps are shorter than a millisecond when time runs fast.
 static struct event_base *new_base(void) {
     struct event_config *config = event_config_new();
     if (!config) return NULL;
-    event_config_require_features(config, EV_FEATURE_EARLY_CLOSE);
     event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
@@ -40,7 +39,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     struct event_base *base = new_base();
     const char *why = "no event loop";
-    struct mock_engine *m = base ? mock_engine_new(base, &options, &why) : NULL;
+    struct mock_engine *m = base ? mock_engine_new(base, &options, mock_routes_serve, &why) : NULL;
     if (!m) {
         fprintf(stderr, "kvroute-mock-engine: %s\n", why);
         if (base) event_base_free(base);
@@ -50,10 +49,12 @@ int main(int argc, char **argv) {
                             evsignal_new(base, SIGINT, on_signal, base)};
     for (size_t i = 0; i < 2; i++)
         event_add(ends[i], NULL);
+    mock_faults_init(m);
     announce(m);
     event_base_dispatch(base);
     for (size_t i = 0; i < 2; i++)
         event_free(ends[i]);
+    mock_faults_free(m);
     mock_engine_free(m);
     event_base_free(base);
     return 0;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "mock_routes.h"
+#include "mock_reply.h"
 #include <kvroute/hash.h>
 
 enum { DIMENSIONS = 8 };
@@ -85,20 +85,20 @@ const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, i
 
 // ---- /tokenize -----------------------------------------------------------------------------------
 
-void mock_serve_tokenize(struct mock_engine *m, struct evhttp_request *request) {
-    json_t *body = mock_body_object(request);
+void mock_serve_tokenize(struct mock_engine *m, struct h1_exchange *x) {
+    json_t *body = mock_body_object(x);
     if (!body) return;
     struct mock_tokens t = {0};
     const json_t *messages = json_object_get(body, "messages");
     const char *wrong = messages ? mock_prompt_read_chat(&t, messages)
                                  : mock_prompt_read(&t, json_object_get(body, "prompt"));
     if (wrong) {
-        mock_reply_error(request, 400, "%s", wrong);
+        mock_reply_error(x, 400, "%s", wrong);
     } else {
         json_t *ids = json_array();
         for (size_t i = 0; i < t.n; i++)
             json_array_append_new(ids, json_integer(t.ids[i]));
-        mock_reply_json(request, 200,
+        mock_reply_json(x, 200,
                         json_pack("{s:I,s:I,s:o}", "count", (json_int_t)t.n, "max_model_len",
                                   (json_int_t)m->options->max_model_len, "tokens", ids));
     }
@@ -129,8 +129,8 @@ static const char *embed(json_t *data, size_t *n_tokens, const json_t *input) {
     return wrong;
 }
 
-void mock_serve_embeddings(struct mock_engine *m, struct evhttp_request *request) {
-    json_t *body = mock_body_object(request);
+void mock_serve_embeddings(struct mock_engine *m, struct h1_exchange *x) {
+    json_t *body = mock_body_object(x);
     if (!body) return;
     const json_t *input = json_object_get(body, "input"), *first = json_array_get(input, 0);
     json_t *data = json_array(), *one;
@@ -142,10 +142,10 @@ void mock_serve_embeddings(struct mock_engine *m, struct evhttp_request *request
         wrong = embed(data, &n, input);
     }
     if (wrong) {
-        mock_reply_error(request, 400, "%s", wrong);
+        mock_reply_error(x, 400, "%s", wrong);
         json_decref(data);
     } else {
-        mock_reply_json(request, 200,
+        mock_reply_json(x, 200,
                         json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data,
                                   "model", m->options->model, "usage", "prompt_tokens",
                                   (json_int_t)n, "total_tokens", (json_int_t)n));

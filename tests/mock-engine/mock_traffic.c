@@ -18,7 +18,7 @@ static int begin(const struct mock_process *p, size_t rank, const char *body) {
     int fd = mock_http_open(p);
     cr_assert(fd >= 0);
     cr_assert(asprintf(&text,
-                       "POST /v1/completions HTTP/1.1\r\nX-data-parallel-rank: %zu\r\n"
+                       "POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-data-parallel-rank: %zu\r\n"
                        "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
                        rank, strlen(body), body) > 0);
     mock_http_write(fd, text, strlen(text));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See vectors.h. Written down as they came out of engines' own encoder.
+// See mock_vectors.h. Written down as they came out of engines' own encoder.
 #include "mock_vectors.h"
 
 const struct mock_vector mock_vectors_accepted[] = {
@@ -74,6 +74,10 @@ const struct mock_vector mock_vectors_accepted[] = {
      "000000000000",
      "rank 0;store 1 tokens 1 2 size 2 in GPU;"},
     {"A21", "93cb3ff80000000000009000", "rank 0;"},
+    {"A22",
+     "93cb3ff8000000000000929aab426c6f636b53746f7265649101c092010202c0a3475055c0c00094ac42"
+     "6c6f636b52656d6f7665649101a34750550000",
+     "rank 0;store 1 tokens 1 2 size 2 in GPU group 0;remove 1 in GPU group 0;"},
 };
 const size_t mock_n_accepted = sizeof mock_vectors_accepted / sizeof *mock_vectors_accepted;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payloads as engines of all versions send them, and such as must be refused.
+// Batches as engines of all versions send them, and such as must be refused. The mock engine writes some
+// of them, the bridge reads all.
 #ifndef MOCK_VECTORS_H
 #define MOCK_VECTORS_H
 
@@ -8,7 +9,7 @@
 
 struct mock_vector {
     const char *name, *hex;
-    const char *events; // what they are, see tell(); NULL: the batch is refused
+    const char *events; // what they are, as the bridge's test of its decoder writes them; NULL: the batch is refused
 };
 
 extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[],

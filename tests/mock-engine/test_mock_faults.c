@@ -217,7 +217,7 @@ Test(faults, a_restart_ends_what_runs) {
     mock_order_fault(&p, "kind=hang-engine");
     int fd = mock_http_open(&p);
     const char *text =
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}";
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}";
     mock_http_write(fd, text, strlen(text));
     while (mock_metric(&p, "num_requests_running") == 0)
         sleep_ms(2);
@@ -345,7 +345,7 @@ Test(faults, connections_refused_for_a_time) {
 Test(faults, no_answers_for_a_time) {
     struct mock_process p = mock_process_start("");
     mock_order_fault(&p, "kind=hang-http");
-    const char *text = "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n";
+    const char *text = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     int fds[2] = {mock_http_open(&p), mock_http_open(&p)}, gone = mock_http_open(&p);
     mock_http_write(gone, text, strlen(text));
     for (size_t i = 0; i < 2; i++)

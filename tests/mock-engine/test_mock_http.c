@@ -185,7 +185,7 @@ Test(http, never_more_blocks_than_there_are) {
 static int begin(const struct mock_process *p, const char *body) {
     char *head;
     int fd = mock_http_open(p);
-    cr_assert(asprintf(&head, "POST /v1/completions HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s",
+    cr_assert(asprintf(&head, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                        strlen(body), body) > 0);
     mock_http_write(fd, head, strlen(head));
     free(head);
@@ -410,16 +410,16 @@ Test(http, what_isnt_http_at_all) {
         "BREW /coffee HTTP/1.1\r\n\r\n",
         "\x16\x03\x01\x02",
         "GET http://[::1 HTTP/1.1\r\n\r\n",
-        "GET /health HTTP/1.1\r\nnot a header\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 500\r\n\r\n{\"prompt\":",
+        "GET /health HTTP/1.1\r\nHost: x\r\nnot a header\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{\"prompt\":",
         "CONNECT x:1 HTTP/1.1\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\n\r\n",
         // Two at once: the second comes while the first is being answered.
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}"
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"y\"}"
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}"
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"y\"}"
         "rubbish",
     };
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
@@ -438,11 +438,11 @@ Test(http, what_isnt_http_at_all) {
 Test(http, damaged_requests_end_nothing) {
     struct mock_process p = mock_process_start("--block-size=4 --blocks=50");
     static const char *const good[] = {
-        "POST /v1/completions HTTP/1.1\r\nContent-Length: 45\r\n\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 45\r\n\r\n"
         "{\"prompt\":\"x y z\",\"max_tokens\":3,\"stream\":true}",
-        "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 48\r\n\r\n"
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 48\r\n\r\n"
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}]}",
-        "POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         "10\r\n{\"prompt\":[1,2]}\r\n0\r\n\r\n",
         "POST /mock/fault?kind=duplicate&n=2&rank=0 HTTP/1.0\r\n\r\n",
         "GET /mock/cache HTTP/1.1\r\nHost: x\r\nX-data-parallel-rank: 0\r\n\r\n",
@@ -481,7 +481,7 @@ Test(http, bytes_that_come_during_an_answer_wait) {
     mock_order_fault(&p, "kind=hang-engine");
     int fd = begin(&p, "{\"prompt\":\"x\",\"max_tokens\":9,\"stream\":true}");
     wait_metric(&p, "num_requests_running", 1);
-    const char *second = "GET /v1/models HTTP/1.1\r\n\r\n";
+    const char *second = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
     mock_http_write(fd, second, strlen(second));
     sleep_ms(20);
     mock_order_fault(&p, "kind=clear");

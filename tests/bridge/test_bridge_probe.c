@@ -106,7 +106,9 @@ static void say_well(struct h1_exchange *x) {
 }
 
 static h1_handler *route(struct h1_exchange *x) {
-    return strcmp(x->head.path, "/engine/health") == 0 ? say_well : NULL;
+    if (strcmp(x->head.path, "/engine/health") == 0) return say_well;
+    h1_exchange_refuse(x, 404, "NOTFOUND", "");
+    return NULL;
 }
 
 static bool has_address(const char *host, int family) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See stream.h.
+// See batch_order.h.
 #include "batch_order.h"
 
 #include <inttypes.h>
@@ -178,7 +178,7 @@ static void start_over(struct bridge_order *s) {
     if (s->options.replay) ask(s, 0);
 }
 
-// Everything of the stream so far was another life's. With a replay the new one is had from its start.
+// All that came so far was of another life's. With a replay the new one is had from its start.
 static void begin_life(struct bridge_order *s) {
     note(s, "a new life of the engine, after batch %" PRIu64, s->next - 1);
     let_all_go(s);

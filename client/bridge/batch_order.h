@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank's stream of batches, put in order: live messages and replayed ones, through losses, repeats
-// and new lives of the engine.
+// The order of a rank's batches: live and replayed ones become one sequence, through losses, repeats and
+// new lives of the engine.
 //
 //   live ────┐            ┌── next: applied at once
 //            ├─ by seq ───┼── later: waits (bounded), and a replay is asked for
 //   replay ──┘            └── earlier: a repeat, or another life
 //
 // An engine numbers its batches from 0 in each of its lives, and says nothing else of a life. So the
-// stream keeps a digest of the last batches. A batch that comes again is compared with it: the same is
+// order keeps a digest of the last batches. A batch that comes again is compared with it: the same is
 // a repeat, another is a new life. After a reconnect, and whenever a batch is missing, the replay
 // starts at the last applied batch itself, which must come back the same: two lives are never spliced.
 //

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See map.h. An entry's byte: two bits for each tier, how often it is held there; SALTED_BIT, if its
-// namespace is in `spaces`.
+// See block_map.h. An entry's byte: two bits for each tier, how often it is held there; SALTED_BIT, if
+// its namespace is in `spaces`.
 #include "block_map.h"
 
 #include <kvroute/hash.h>
@@ -290,7 +290,7 @@ static void collapse_one(void *ctx, uint64_t key, uint64_t value, uint8_t *byte)
     *byte = with_copies(*byte, KVR_DEVICE, 1);
 }
 
-// More copies than the engine has blocks: some were repeats. See map.h.
+// More copies than the engine has blocks: some were repeats. See block_map.h.
 static void collapse(struct bridge_map *m) {
     for (size_t i = 0; i < BRIDGE_MAX_GROUPS; i++)
         if (m->groups[i].blocks) bridge_table_each(m->groups[i].blocks, collapse_one, m);

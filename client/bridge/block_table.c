@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See table.h.
+// See block_table.h.
 #include "block_table.h"
 
 #include <stdlib.h>

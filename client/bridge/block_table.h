@@ -6,8 +6,9 @@
 // no powers of two: a first place is found by multiplication. The byte is never 0 for what is here, so
 // it also says which places are taken. Keyed with a secret, because engines' hashes come from outside.
 //
-// A chain of nodes or a table of a power of two would take 30 to 50 bytes an entry; the publisher
-// already takes 40 for the same block, and all of it together is to stay below 64.
+// Why not client/common's table: chains of nodes, or a table whose size is a power of two, would take 30 to
+// 50 bytes an entry. The publisher already takes 40 for the same block, and all of it together is to stay
+// below 64.
 #ifndef BRIDGE_BLOCK_TABLE_H
 #define BRIDGE_BLOCK_TABLE_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the bridge is told: flags, and a file of the same words.
+// The bridge's configuration: flags, and a file of the same settings.
 //
 //     [bridge]                                  --config FILE
 //     redis = sentinel://s1,s2,s3/main          --redis URL

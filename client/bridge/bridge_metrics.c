@@ -184,7 +184,8 @@ static void serve_health(struct h1_exchange *x) {
         good = good && g && !g->refused;
         evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, trouble ? trouble : "ok");
     }
-    h1_exchange_start(x, good ? 200 : 503, "text/plain", out ? (int64_t)evbuffer_get_length(out) : 0);
+    h1_exchange_start(x, good ? 200 : 503, "text/plain",
+                      out ? (int64_t)evbuffer_get_length(out) : 0);
     if (out) h1_exchange_data(x, out);
     h1_exchange_end(x);
     if (out) evbuffer_free(out);

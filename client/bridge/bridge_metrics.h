@@ -11,7 +11,7 @@ struct bridge {
     struct bridge_context context;
     struct bridge_config config;
     struct bridge_engine **engines; // as in the config; NULL: couldn't be opened
-    struct h1_server *metrics; // NULL: none
+    struct h1_server *metrics;      // NULL: none
     bool leaving;
 };
 

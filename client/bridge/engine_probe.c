@@ -26,8 +26,7 @@ struct probe_call {
 struct bridge_probe {
     struct h1_client *client;
     struct bridge_probe_port port;
-    char server[300]; // http://host[:port], without the rest of the URL
-    char path[600];   // of health
+    char *url, *path; // path: of health, below the URL
     struct probe_call check, learn;
     unsigned asking; // which of the info paths
     bool cache;      // its size is asked, too
@@ -136,7 +135,7 @@ static void on_failed(void *ctx, enum h1_failure why) {
 
 static bool get(struct probe_call *c, const char *path) {
     static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
-    struct h1_request request = {.address = c->probe->server,
+    struct h1_request request = {.address = c->probe->url,
                                  .method = "GET",
                                  .path = path,
                                  .headers = "Connection: close\r\n",
@@ -211,18 +210,16 @@ void bridge_probe_learn(struct bridge_probe *p, bool cache) {
 struct bridge_probe *bridge_probe_new(struct h1_client *client, const char *url, const char *path,
                                       const struct bridge_probe_port *port, char *error,
                                       size_t error_size) {
-    struct bridge_probe *p = calloc(1, sizeof *p);
-    const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
-    size_t n = strcspn(host, "/") + (size_t)(host - url), end = strlen(url);
-    while (end > n && url[end - 1] == '/')
-        end--;
-    if (!p || !h1_is_url(url) || n >= sizeof p->server || end - n > 400) {
+    struct bridge_probe *p = h1_is_url(url) ? calloc(1, sizeof *p) : NULL;
+    if (p) {
+        p->url = strdup(url);
+        p->path = strdup(path);
+    }
+    if (!p || !p->url || !p->path) {
         snprintf(error, error_size, "%.100s is no URL of a server", url);
-        free(p);
+        bridge_probe_free(p);
         return NULL;
     }
-    memcpy(p->server, url, n);
-    snprintf(p->path, sizeof p->path, "%.*s%s", (int)(end - n), url + n, path);
     p->client = client;
     p->port = *port;
     p->check = (struct probe_call){.probe = p, .done = on_checked};
@@ -237,5 +234,7 @@ void bridge_probe_free(struct bridge_probe *p) {
         h1_call_cancel(both[i]->call);
         if (both[i]->body) evbuffer_free(both[i]->body);
     }
+    free(p->url);
+    free(p->path);
     free(p);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine says over HTTP: that it is there, and what it is.
 //
-// GET of the health path is the heartbeat: 200 is up, anything else is not. /server_info and
+// All paths are below the URL. GET of the health path is the heartbeat: 200 is up, anything else is not. /server_info and
 // /get_server_info (SGLang, newer vLLM in development mode) tell block size, ranks and, SGLang's, how many
 // tokens the cache has room for; vLLM's /metrics tell that last in the labels of
 // vllm:cache_config_info. Engines that don't have one of these answer 404, and then nothing is learned
@@ -32,7 +32,7 @@ extern const struct h1_client_options bridge_probe_client; // with which a clien
 struct bridge_probe *bridge_probe_new(struct h1_client *client, const char *url, const char *path,
                                       const struct bridge_probe_port *port, char *error,
                                       size_t error_size);
-void bridge_probe_free(struct bridge_probe *p); // nothing is called any more
+void bridge_probe_free(struct bridge_probe *p);  // nothing is called any more
 void bridge_probe_check(struct bridge_probe *p); // unless one is under way
 // The same. cache: also of the size of the cache; that may be one more question.
 void bridge_probe_learn(struct bridge_probe *p, bool cache);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See decode.h. The fields of all event types are in one table, so that the two forms of an event, by
+// See event_decode.h. The fields of all event types are in one table, so that the two forms of an event, by
 // place and by name, are read by the same code.
 #include "event_decode.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See feed.h.
+// See event_feed.h.
 #include "event_feed.h"
 
 #include <inttypes.h>

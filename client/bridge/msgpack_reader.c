@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See scan.h.
+// See msgpack_reader.h.
 #include "msgpack_reader.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // MessagePack, read in place: nothing is allocated, nothing is copied, nothing recurses.
 //
-// bridge_msgpack_valid() walks a whole payload once and says whether it is exactly one well-formed value whose lengths
-// are covered by the bytes that are there. What has passed may be read with bridge_msgpack_next() and
-// bridge_msgpack_skip(), which then can't fail.
+// bridge_msgpack_valid() walks a whole payload once and says whether it is exactly one well-formed value
+// whose lengths are covered by the bytes that are there. What has passed may be read with
+// bridge_msgpack_next() and bridge_msgpack_skip(), which then can't fail.
 //
 // Why not msgpack-c, which is at hand: it builds a tree of all values before anybody has asked for one
 // (24 bytes for each token id), takes memory for an announced length before it has seen the bytes, and

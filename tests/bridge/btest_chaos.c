@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See storm.h.
+// See btest_chaos.h.
 #include "btest_chaos.h"
 
 #include <jansson.h>
@@ -30,7 +30,7 @@ static const struct {
 enum { N_ENGINES = sizeof engine_options / sizeof *engine_options };
 
 struct btest_chaos {
-    struct btest_fleet world;
+    struct btest_fleet fleet;
     struct btest_load load;
     struct btest_chaos_result *out;
     const struct btest_chaos_plan *plan;
@@ -45,7 +45,7 @@ static unsigned below(struct btest_chaos *s, unsigned n) {
 // ---- How far it is -------------------------------------------------------------------------------
 
 static size_t batches_of(struct btest_chaos *s, size_t engine) {
-    struct http_answer a = btest_fleet_call(&s->world, engine, "GET", "/mock/cache", NULL);
+    struct http_answer a = btest_fleet_call(&s->fleet, engine, "GET", "/mock/cache", NULL);
     json_t *cache = json_loads(a.body, 0, NULL), *row;
     size_t i, n = 0;
     json_array_foreach(json_object_get(cache, "ranks"), i, row) n +=
@@ -65,19 +65,19 @@ static size_t all_batches(struct btest_chaos *s) {
 // ---- Blows ---------------------------------------------------------------------------------------
 
 static void kill_bridge(struct btest_chaos *s) {
-    size_t i = below(s, (unsigned)s->world.n_bridges);
-    process_end(&s->world.bridges[i].pid, SIGKILL);
+    size_t i = below(s, (unsigned)s->fleet.n_bridges);
+    process_end(&s->fleet.bridges[i].pid, SIGKILL);
     clock_sleep_ms((int)below(s, 300));
-    btest_fleet_restart_bridge(&s->world, i);
+    btest_fleet_restart_bridge(&s->fleet, i);
     s->out->bridges++;
 }
 
 static void kill_engine(struct btest_chaos *s) {
     size_t i = below(s, N_ENGINES);
     s->counted[i] += batches_of(s, i);
-    process_end(&s->world.engines[i].pid, SIGKILL);
+    process_end(&s->fleet.engines[i].pid, SIGKILL);
     clock_sleep_ms((int)below(s, 300));
-    btest_fleet_restart_engine(&s->world, i);
+    btest_fleet_restart_engine(&s->fleet, i);
     s->out->engines++;
 }
 
@@ -85,7 +85,7 @@ static void restart_engine(struct btest_chaos *s) {
     static const char *const ways[] = {"restart", "restart&cleared=1", "restart&rebind=1"};
     size_t i = below(s, N_ENGINES);
     s->counted[i] += batches_of(s, i);
-    btest_fleet_fault(&s->world, i, ways[below(s, 3)]);
+    btest_fleet_fault(&s->fleet, i, ways[below(s, 3)]);
     s->out->restarts++;
 }
 
@@ -98,7 +98,7 @@ static void empty(const struct server *server) {
 }
 
 static void kill_server(struct btest_chaos *s) {
-    struct server *server = &s->world.server;
+    struct server *server = &s->fleet.server;
     server_kill(server);
     unsigned how = below(s, 4);
     if (how == 0) {
@@ -109,7 +109,7 @@ static void kill_server(struct btest_chaos *s) {
     }
     clock_sleep_ms((int)below(s, 300));
     if (!server_start(server) || !server_open(server))
-        btest_fleet_fail(&s->world, "the server doesn't come back");
+        btest_fleet_fail(&s->fleet, "the server doesn't come back");
     s->out->servers++;
 }
 
@@ -118,7 +118,7 @@ static void spoil(struct btest_chaos *s) {
         "drop&n=3",        "duplicate&n=5",   "reorder&n=4",        "malformed&n=2",
         "replay-mute&n=1", "replay-gap&n=1",  "replay-unended&n=1", "hang-events&ms=300",
         "refuse&ms=200",   "hang-http&ms=200"};
-    btest_fleet_fault(&s->world, below(s, N_ENGINES),
+    btest_fleet_fault(&s->fleet, below(s, N_ENGINES),
                       faults[below(s, sizeof faults / sizeof *faults)]);
     s->out->faults++;
 }
@@ -141,7 +141,7 @@ static void disturb(struct btest_chaos *s) {
 
 static void begin(struct btest_chaos *s) {
     s->load = (struct btest_load){
-        .world = &s->world, .seed = random_next(&s->random) % 1000, .families = 12, .longest = 60};
+        .fleet = &s->fleet, .seed = random_next(&s->random) % 1000, .families = 12, .longest = 60};
     btest_load_begin(&s->load, LOAD_THREADS);
 }
 
@@ -150,9 +150,9 @@ static void rest(struct btest_chaos *s) {
     s->out->requests += atomic_load(&s->load.answered);
     s->out->tokens += atomic_load(&s->load.tokens);
     for (size_t i = 0; i < N_ENGINES; i++)
-        btest_fleet_fault(&s->world, i, "clear");
+        btest_fleet_fault(&s->fleet, i, "clear");
     int64_t start = clock_ns();
-    struct engines_difference d = btest_fleet_becomes_true(&s->world, REST_MS, "a storm");
+    struct engines_difference d = btest_fleet_becomes_true(&s->fleet, REST_MS, "chaos");
     double seconds = (double)(clock_ns() - start) / 1e9;
     if (seconds > s->out->longest_rest) s->out->longest_rest = seconds;
     s->out->rests++;
@@ -163,7 +163,7 @@ static bool goes_on(struct btest_chaos *s, int64_t start, size_t wanted) {
     size_t n = all_batches(s);
     s->out->batches = n;
     if (!s->plan->quiet)
-        printf("\r%5.1f %% after %4.0f s, %zu blows, %zu comparisons without a difference",
+        printf("\r%5.1f %% after %4.0f s, %zu disturbances, %zu comparisons without a difference",
                100.0 * (double)n / (double)wanted, (double)(clock_ns() - start) / 1e9,
                s->out->bridges + s->out->engines + s->out->restarts + s->out->servers +
                    s->out->faults,
@@ -179,18 +179,18 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
     s->out = out;
     s->plan = plan;
     s->random = random_mix(plan->seed + 1);
-    btest_fleet_open(&s->world, true);
+    btest_fleet_open(&s->fleet, true);
     for (size_t i = 0; i < N_ENGINES; i++) {
         char options[200], bridge[100];
         // With a buffer that has all of a life, nothing is lost for good.
         snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s",
                  engine_options[i].options);
         snprintf(bridge, sizeof bridge, "audit=1000 %s", engine_options[i].bridge);
-        btest_fleet_engine(&s->world, options, bridge, engine_options[i].ranks,
+        btest_fleet_engine(&s->fleet, options, bridge, engine_options[i].ranks,
                            engine_options[i].connects);
         out->ranks += engine_options[i].ranks;
     }
-    btest_fleet_bridges(&s->world, 2, "--ttl 900");
+    btest_fleet_bridges(&s->fleet, 2, "--ttl 900");
     int64_t start = clock_ns();
     size_t wanted = (size_t)(plan->minutes * 60 * BTEST_CHAOS_BATCHES * (double)out->ranks),
            disturbances = 0;
@@ -204,6 +204,6 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
     rest(s);
     out->seconds = (double)(clock_ns() - start) / 1e9;
     if (!plan->quiet) putchar('\n');
-    btest_fleet_close(&s->world);
+    btest_fleet_close(&s->fleet);
     free(s);
 }

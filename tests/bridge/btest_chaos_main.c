@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// kvroute-bridge-storm: the long form of the storm, see storm.h.
+// kvroute-bridge-chaos: the long form of the chaos test, see btest_chaos.h.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "btest_chaos.h"
 
 static const char usage[] =
-    "usage: kvroute-bridge-storm [--minutes N] [--seed S]\n"
+    "usage: kvroute-bridge-chaos [--minutes N] [--seed S]\n"
     "\n"
     "Real bridges between mock engines at full speed and a real Redis, all of them killed by "
     "chance.\n"

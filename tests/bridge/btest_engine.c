@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See fake.h. Lives differ in form: arrays or maps, integers or digests, replies with or without a
+// See btest_engine.h. Lives differ in form: arrays or maps, integers or digests, replies with or without a
 // topic.
 #include "btest_engine.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See world.h.
+// See btest_fleet.h.
 #include "btest_fleet.h"
 
 #include <signal.h>

@@ -2,7 +2,7 @@
 // A real Redis, mock engines and bridges, all of them processes; traffic for the engines; and the
 // question that everything here ends with: does the pool hold what the engines hold, block by block?
 //
-// What can't be set up ends the program with a message; so this serves tests and kvroute-bridge-storm.
+// What can't be set up ends the program with a message; so this serves tests and kvroute-bridge-chaos.
 #ifndef BTEST_FLEET_H
 #define BTEST_FLEET_H
 
@@ -53,7 +53,7 @@ struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms,
 // Clients: threads that ask engines and ranks by chance, with prompts that share beginnings. What
 // fails is left.
 struct btest_load {
-    const struct btest_fleet *world;
+    const struct btest_fleet *fleet;
     uint64_t seed;
     size_t requests;                               // in all; 0: until stopped
     unsigned families;                             // of prompts

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients of mock engines; see world.h. A prompt is the beginning of one of a few families of tokens,
+// Clients of mock engines; see btest_fleet.h. A prompt is the beginning of one of a few families of tokens,
 // with something of its own behind it or not; so prompts share beginnings of all lengths, caches fill
 // and evict, and some prompts are computed twice at once.
 #include <kvroute/hash.h>
@@ -43,7 +43,7 @@ static const char *extra_of(const struct engine_process *e, uint64_t draw) {
 }
 
 static void ask(struct btest_load *l, uint64_t *random) {
-    const struct btest_fleet *w = l->world;
+    const struct btest_fleet *w = l->fleet;
     const struct engine_process *e = &w->engines[random_next(random) % w->n_engines];
     uint64_t family = l->seed * 1000 + random_next(random) % l->families, own = random_next(random);
     unsigned n = 1 + (unsigned)(random_next(random) % (l->longest * BTEST_BLOCK_SIZE));
@@ -104,7 +104,7 @@ void btest_load_end(struct btest_load *l) {
 
 void btest_load_run(struct btest_fleet *w, uint64_t seed, size_t requests) {
     struct btest_load l = {
-        .world = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
+        .fleet = w, .seed = seed, .requests = requests, .families = 6, .longest = 24};
     btest_load_begin(&l, 3);
     btest_load_wait(&l);
 }

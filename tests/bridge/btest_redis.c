@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See stand.h.
+// See btest_redis.h.
 #include "btest_redis.h"
 
 #include <criterion/criterion.h>

@@ -70,7 +70,7 @@ static const struct fault {
 
 static void under(struct btest_fleet *w, const struct fault *f, uint64_t seed) {
     struct btest_load l = {
-        .world = w, .seed = seed, .requests = 40 * w->n_engines, .families = 6, .longest = 24};
+        .fleet = w, .seed = seed, .requests = 40 * w->n_engines, .families = 6, .longest = 24};
     // A fault of replays needs a reason to ask for one.
     bool of_replays = strncmp(f->query, "replay", 6) == 0;
     btest_load_begin(&l, 3);

@@ -56,7 +56,7 @@ struct mock_engine {
     struct kvr_list_item answering;
     struct kvr_list_item parked; // to be served later, the oldest first
     struct event *resume;        // serves them
-    bool in_step;                // a scheduler is within a step, and can't be changed: what comes is parked
+    bool in_step; // a scheduler is within a step, and can't be changed: what comes is parked
     struct mock_http_faults faults;
     struct mock_lasting_fault lasting[MOCK_N_LASTING];
     uint64_t lives;
@@ -66,7 +66,8 @@ struct mock_engine {
 struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
                                     h1_handler *serve, const char **why);
 void mock_engine_free(struct mock_engine *m);
-json_t *mock_engine_describe(const struct mock_engine *m); // its ports, as the first line tells them
+json_t *
+mock_engine_describe(const struct mock_engine *m); // its ports, as the first line tells them
 // As if the process had died and come back: connections reset, caches empty, numbers from 0.
 void mock_engine_restart(struct mock_engine *m, bool cleared, bool rebind);
 

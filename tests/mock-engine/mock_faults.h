@@ -9,6 +9,7 @@ void mock_faults_init(struct mock_engine *m);
 void mock_faults_free(struct mock_engine *m);
 
 void mock_serve_fault(struct mock_engine *m, struct h1_exchange *x);
-void mock_serve_batch(struct mock_engine *m, struct h1_exchange *x); // publishes the body as a batch
+void mock_serve_batch(struct mock_engine *m,
+                      struct h1_exchange *x); // publishes the body as a batch
 
 #endif

@@ -14,7 +14,6 @@ const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *messages)
 const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id,
                              bool *known);
 
-
 void mock_serve_tokenize(struct mock_engine *m, struct h1_exchange *x);
 void mock_serve_embeddings(struct mock_engine *m, struct h1_exchange *x);
 

@@ -37,15 +37,15 @@ void mock_reply_error(struct h1_exchange *x, int status, const char *format, ...
     json_t *text = json_string(message);
     mock_reply_json(x, status,
                     json_pack("{s:{s:o,s:s,s:n,s:i}}", "error", "message",
-                              text ? text : json_string("not UTF-8"), "type", type, "param",
-                              "code", status));
+                              text ? text : json_string("not UTF-8"), "type", type, "param", "code",
+                              status));
 }
 
 json_t *mock_body_object(struct h1_exchange *x) {
     size_t len = evbuffer_get_length(x->body);
     json_error_t error;
-    json_t *body =
-        json_loadb(len ? (const char *)evbuffer_pullup(x->body, -1) : "", len, JSON_ALLOW_NUL, &error);
+    json_t *body = json_loadb(len ? (const char *)evbuffer_pullup(x->body, -1) : "", len,
+                              JSON_ALLOW_NUL, &error);
     if (json_is_object(body)) return body;
     mock_reply_error(x, 400, "the body is no JSON object: %s", body ? "another value" : error.text);
     json_decref(body);

@@ -9,7 +9,8 @@
 
 struct mock_vector {
     const char *name, *hex;
-    const char *events; // what they are, as the bridge's test of its decoder writes them; NULL: the batch is refused
+    const char *
+        events; // what they are, as the bridge's test of its decoder writes them; NULL: the batch is refused
 };
 
 extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[],

@@ -185,7 +185,8 @@ Test(http, never_more_blocks_than_there_are) {
 static int begin(const struct mock_process *p, const char *body) {
     char *head;
     int fd = mock_http_open(p);
-    cr_assert(asprintf(&head, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+    cr_assert(asprintf(&head,
+                       "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                        strlen(body), body) > 0);
     mock_http_write(fd, head, strlen(head));
     free(head);

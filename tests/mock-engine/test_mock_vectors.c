@@ -59,10 +59,7 @@ static const struct written_batch {
       {.what = VECTOR_END}},
      0,
      "A9"},
-    {"0.24",
-     {{.what = VECTOR_OFFLOAD, .hash = 9}, {.what = VECTOR_END}},
-     0,
-     "A12"},
+    {"0.24", {{.what = VECTOR_OFFLOAD, .hash = 9}, {.what = VECTOR_END}}, 0, "A12"},
 };
 
 static void add(struct mock_events *e, const struct vector_step *s) {

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// See block_map.h. An entry's byte: two bits for each tier, how often it is held there; SALTED_BIT, if
-// its namespace is in `spaces`.
+// See block_map.h. An entry's byte:
+//
+//     7   6   5   4   3   2   1   0
+//   ┌───┬───┬───┬───┬───┴───┴───┴───┐
+//   │ 0 │ S │ K │ H │ copies, 0…15  │    device tier; H, K: in the host's, the disk's tier
+//   └───┴───┴───┴───┴───────────────┘    S: salted, its namespace is in `spaces`
 #include "block_map.h"
 
 #include <kvroute/hash.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_COUNTED_COPIES = 3, SALTED_BIT = 64, COPY_BITS = 63 };
+enum { MAX_COUNTED_COPIES = 15, SALTED_BIT = 64, COPY_BITS = 63 };
 
 static unsigned copies_in(uint8_t byte, int tier) {
-    return byte >> (2 * tier) & 3u;
+    return tier == KVR_DEVICE ? byte & 15u : byte >> (3 + tier) & 1u;
 }
 
 static uint8_t with_copies(uint8_t byte, int tier, unsigned copies) {
-    return (uint8_t)((byte & ~(3u << (2 * tier))) | copies << (2 * tier));
+    unsigned shift = tier == KVR_DEVICE ? 0 : 3 + (unsigned)tier;
+    unsigned mask = tier == KVR_DEVICE ? 15 : 1;
+    return (uint8_t)((byte & ~(mask << shift)) | copies << shift);
 }
 
 void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *options,

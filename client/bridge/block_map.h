@@ -24,13 +24,13 @@
 // one hash, and later removes each copy: as a set, the first removal would drop a block that is still
 // there and will not be announced again. But a store that is repeated on request ("full report") is no
 // copy, and counting it leaves a block that is never removed. The wire doesn't tell these apart. So:
-//   - in the device tier copies are counted, up to 3; other tiers, whose connectors repeat
+//   - in the device tier copies are counted, up to 15; other tiers, whose connectors repeat
 //     themselves, and engines known to announce once (SGLang) are sets;
 //   - where the engine's capacity is known, more copies than that can't be: all counts become 1, and
 //     if there still is more than the capacity, the caller is told to build it anew (bridge_map_overfull).
 //     Without a known capacity what is over-counted stays until the engine clears or restarts.
-// Errors so bounded: a fourth copy of a block is forgotten with the third removal (a hit missed);
-// over-counted blocks are less than one capacity.
+// Errors so bounded: a sixteenth copy of a block is forgotten with the fifteenth removal (a hit missed, and
+// what is stored below it); over-counted blocks are less than one capacity.
 //
 // Orphans. A block under a parent that isn't here has no prefix hash: only the tokens of all before it
 // would give one. It is counted and left out; its removal is a removal of nothing. Its children are

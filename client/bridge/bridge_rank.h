@@ -4,7 +4,8 @@
 //   feed ──> batch order ──> decoder ──> block map ──> publisher ──> the pool
 //
 // Nothing flows back but three requests: the order asks the feed for a replay; a new life of the engine
-// makes the publisher publish anew; and when the map holds more blocks than the engine has room for, the order begins again.
+// makes the publisher publish anew; and when the map holds more blocks than the engine has room for, the
+// order begins again.
 #ifndef BRIDGE_RANK_H
 #define BRIDGE_RANK_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine says over HTTP: that it is there, and what it is.
 //
-// All paths are below the URL. GET of the health path is the heartbeat: 200 is up, anything else is not. /server_info and
-// /get_server_info (SGLang, newer vLLM in development mode) tell block size, ranks and, SGLang's, how many
-// tokens the cache has room for; vLLM's /metrics tell that last in the labels of
+// All paths are below the URL. GET of the health path is the heartbeat: 200 is up, anything else is not.
+// /server_info and /get_server_info (SGLang, newer vLLM in development mode) tell block size, ranks and,
+// SGLang's, how many tokens the cache has room for; vLLM's /metrics tell that last in the labels of
 // vllm:cache_config_info. Engines that don't have one of these answer 404, and then nothing is learned
 // from it. The answers are large and differ from version to version, so numbers are found by name
 // wherever they stand: a JSON parser would know no better where to look.

@@ -169,7 +169,7 @@ static void tell_store(struct plain_engine *g, struct bridge_map *m, unsigned gr
     bridge_map_event(m, &e);
     for (unsigned i = 0; i < n; i++) {
         unsigned *copies = &g->blocks[chain[i]].copies[group][tier];
-        unsigned most = g->set || tier ? 1 : 3;
+        unsigned most = g->set || tier ? 1 : 15;
         if (*copies < most) ++*copies;
     }
 }
@@ -207,7 +207,7 @@ static void step(struct plain_engine *g, struct bridge_map *m) {
         e.type = BRIDGE_EVENT_STORED;
         bool was = known(g, k);
         bridge_map_event(m, &e);
-        unsigned most = g->set || tier ? 1 : 3;
+        unsigned most = g->set || tier ? 1 : 15;
         if (was && b->copies[group][tier] < most) b->copies[group][tier]++;
     } else {
         e.type = BRIDGE_EVENT_REMOVED;
@@ -368,6 +368,33 @@ Test(map, more_copies_than_there_can_be) {
     e.type = BRIDGE_EVENT_REMOVED;
     bridge_map_event(&m, &e);
     cr_expect_eq(bridge_map_blocks(&m), 0u);
+    bridge_map_free(&m);
+    free(g);
+}
+
+// As many requests for one prompt as an engine computes at once, each with a copy of its own: the block is
+// there until the last has gone.
+Test(map, many_copies) {
+    struct plain_engine *g = malloc(sizeof *g);
+    struct bridge_map m;
+    make(g, 9, false);
+    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
+    struct bridge_map_sink sink = sink_of(g);
+    bridge_map_init(&m, &o, &sink);
+    const struct plain_block *b = &g->blocks[0];
+    struct bridge_event e = {.hashes = &b->hash,
+                             .n_hashes = 1,
+                             .tokens = b->tokens,
+                             .n_tokens = BLOCK_TOKENS,
+                             .block_size = BLOCK_TOKENS};
+    for (int i = 0; i < 15 + 14; i++) {
+        e.type = i < 15 ? BRIDGE_EVENT_STORED : BRIDGE_EVENT_REMOVED;
+        bridge_map_event(&m, &e);
+        cr_assert_eq(bridge_map_blocks(&m), 1u, "after %d events", i + 1);
+    }
+    bridge_map_event(&m, &e);
+    cr_expect_eq(bridge_map_blocks(&m), 0u);
+    cr_expect_eq(m.copies, 0u);
     bridge_map_free(&m);
     free(g);
 }

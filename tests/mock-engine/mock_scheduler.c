@@ -302,7 +302,8 @@ static size_t give_chunk(struct mock_job *j, size_t budget) {
     return j->chunk = left < budget ? left : budget;
 }
 
-// Begins what there is room for and gives each request its tokens; returns how long that takes, in seconds, or less than 0: nothing to do.
+// Begins what there is room for and gives each request its tokens; returns how long that takes, in
+// seconds, or less than 0: nothing to do.
 static double compose(struct mock_scheduler *e) {
     size_t decoding = 0, prefill, budget = e->config->max_batch_tokens;
     for (struct mock_job *j = e->running.first; j; j = j->next) {

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/common/alloc.h"
+
 enum { MAX_COUNTED_COPIES = 15, SALTED_BIT = 64, COPY_BITS = 63 };
 
 static unsigned copies_in(uint8_t byte, int tier) {
@@ -217,18 +219,6 @@ static uint64_t read_keys(struct bridge_msgpack *s, const struct bridge_event *e
 
 // ---- Stores --------------------------------------------------------------------------------------
 
-static bool room_for_prefixes(struct bridge_map *m, size_t n) {
-    if (n <= m->cap_prefixes) return true;
-    size_t cap = m->cap_prefixes ? m->cap_prefixes : 256;
-    while (cap < n)
-        cap *= 2;
-    uint64_t *p = realloc(m->prefixes, cap * sizeof *p);
-    if (!p) return false;
-    m->prefixes = p;
-    m->cap_prefixes = cap;
-    return true;
-}
-
 struct block_origin { // of a stored event's first block
     bool has_parent;
     uint64_t parent; // prefix hash
@@ -340,7 +330,8 @@ static void store(struct bridge_map *m, struct bridge_map_group *g, const struct
         m->stats.orphans += e->n_hashes;
         return;
     }
-    if (!room_for_prefixes(m, e->n_hashes)) {
+    if (kvr_alloc_grow(&kvr_alloc_default, &m->prefixes, &m->cap_prefixes, e->n_hashes,
+                       sizeof *m->prefixes)) {
         m->stats.refused += e->n_hashes;
         return;
     }

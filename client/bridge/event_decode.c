@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/alloc.h"
+
 struct bridge_decoder {
     uint64_t *hashes;
     uint32_t *tokens;
@@ -136,19 +138,17 @@ struct event_fields {
     struct bridge_msgpack at[N_EVENT_FIELDS];
 };
 
-static bool grow(struct bridge_decoder *d, void **p, size_t *cap, size_t need, size_t width) {
-    if (need <= *cap) return true;
-    size_t room = *cap ? *cap : 256;
-    while (room < need)
-        room *= 2;
-    void *more = realloc(*p, room * width);
-    if (!more) {
-        d->no_memory = true;
-        return false;
-    }
-    *p = more;
-    *cap = room;
-    return true;
+// Steps into an array and makes room for its elements in *items.
+static bool open_array(struct bridge_decoder *d, struct bridge_msgpack *s, uint32_t max,
+                       void *items, size_t *cap, size_t width, uint32_t *n) {
+    struct bridge_msgpack_value v;
+    if (!s->at) return false;
+    bridge_msgpack_next(s, &v);
+    if (v.kind != BRIDGE_MSGPACK_ARRAY || v.n > max) return false;
+    *n = v.n;
+    if (kvr_alloc_grow(&kvr_alloc_default, items, cap, v.n, width) == 0) return true;
+    d->no_memory = true;
+    return false;
 }
 
 static bool read_hash(struct bridge_msgpack *s, uint64_t *hash) {
@@ -166,18 +166,13 @@ static bool read_hash(struct bridge_msgpack *s, uint64_t *hash) {
 }
 
 static bool read_hashes(struct bridge_decoder *d, struct bridge_msgpack s, struct bridge_event *e) {
-    struct bridge_msgpack_value v;
-    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) ||
-        v.n > BRIDGE_MAX_HASHES)
+    uint32_t n;
+    if (!open_array(d, &s, BRIDGE_MAX_HASHES, &d->hashes, &d->cap_hashes, sizeof *d->hashes, &n))
         return false;
-    void *p = d->hashes;
-    bool room = grow(d, &p, &d->cap_hashes, v.n, sizeof *d->hashes);
-    d->hashes = p;
-    if (!room) return false;
-    for (uint32_t i = 0; i < v.n; i++)
+    for (uint32_t i = 0; i < n; i++)
         if (!read_hash(&s, &d->hashes[i])) return false;
     e->hashes = d->hashes;
-    e->n_hashes = v.n;
+    e->n_hashes = n;
     return true;
 }
 
@@ -197,18 +192,13 @@ static bool read_token(struct bridge_msgpack *s, uint32_t *token) {
 }
 
 static bool read_tokens(struct bridge_decoder *d, struct bridge_msgpack s, struct bridge_event *e) {
-    struct bridge_msgpack_value v;
-    if (!s.at || (bridge_msgpack_next(&s, &v), v.kind != BRIDGE_MSGPACK_ARRAY) ||
-        v.n > BRIDGE_MAX_TOKENS)
+    uint32_t n;
+    if (!open_array(d, &s, BRIDGE_MAX_TOKENS, &d->tokens, &d->cap_tokens, sizeof *d->tokens, &n))
         return false;
-    void *p = d->tokens;
-    bool room = grow(d, &p, &d->cap_tokens, v.n, sizeof *d->tokens);
-    d->tokens = p;
-    if (!room) return false;
-    for (uint32_t i = 0; i < v.n; i++)
+    for (uint32_t i = 0; i < n; i++)
         if (!read_token(&s, &d->tokens[i])) return false;
     e->tokens = d->tokens;
-    e->n_tokens = v.n;
+    e->n_tokens = n;
     return true;
 }
 

@@ -16,8 +16,8 @@ enum {
     RECEIVE_HWM = 100000,
     RECONNECT_MS = 100,
     MAX_RECONNECT_MS = 1000,
-    OTHER_FAMILY_MS = 500, // between two kinds of address of a name
-    HEARTBEAT_MS = 2000,   // a peer that is silent for three of these is gone
+    OTHER_FAMILY_MS = 500,    // between two kinds of address of a name
+    FEED_HEARTBEAT_MS = 2000, // a peer that is silent for three of these is gone
     MAX_TOPIC = 256,
 };
 
@@ -250,8 +250,8 @@ static void set_common(void *socket) {
     set_int(socket, ZMQ_IPV6, 1);
     set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_int(socket, ZMQ_RECONNECT_IVL_MAX, MAX_RECONNECT_MS);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS);
+    set_int(socket, ZMQ_HEARTBEAT_IVL, FEED_HEARTBEAT_MS);
+    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * FEED_HEARTBEAT_MS);
 }
 
 void bridge_feed_cancel(struct bridge_feed *f) {

@@ -21,13 +21,13 @@ static const struct {
     const char *options, *bridge;
     unsigned ranks;
     bool connects;
-} engine_options[] = {
+} chaos_engines[] = {
     {"--schema=0.28 --lora=ad --cpu-blocks=600 --noise", "", 2, false},
     {"--schema=0.22 --binary-hashes", "down=remove", 1, true},
     {"--schema=0.9.1 --topic=kv@x@m", "down=drain", 1, false},
     {"--schema=sglang-map", "kind=sglang", 1, false},
 };
-enum { N_ENGINES = sizeof engine_options / sizeof *engine_options };
+enum { N_ENGINES = sizeof chaos_engines / sizeof *chaos_engines };
 
 struct btest_chaos {
     struct btest_fleet fleet;
@@ -184,11 +184,11 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
         char options[200], bridge[100];
         // With a buffer that has all of a life, nothing is lost for good.
         snprintf(options, sizeof options, "--blocks=700 --buffer=200000 %s",
-                 engine_options[i].options);
-        snprintf(bridge, sizeof bridge, "audit=1000 %s", engine_options[i].bridge);
-        btest_fleet_engine(&s->fleet, options, bridge, engine_options[i].ranks,
-                           engine_options[i].connects);
-        out->ranks += engine_options[i].ranks;
+                 chaos_engines[i].options);
+        snprintf(bridge, sizeof bridge, "audit=1000 %s", chaos_engines[i].bridge);
+        btest_fleet_engine(&s->fleet, options, bridge, chaos_engines[i].ranks,
+                           chaos_engines[i].connects);
+        out->ranks += chaos_engines[i].ranks;
     }
     btest_fleet_bridges(&s->fleet, 2, "--ttl 900");
     int64_t start = clock_ns();

@@ -9,13 +9,13 @@
 #include "client/bridge/bridge_config.h"
 #include "tests/support/home.h"
 
-enum { MAX_ARGS = 12 };
+enum { MAX_BRIDGE_ARGS = 12 };
 
 static bool read_words(struct bridge_config *c, const char *const *words, char error[400]) {
-    char *argv[MAX_ARGS + 2] = {(char *)"kvroute-bridge"};
+    char *argv[MAX_BRIDGE_ARGS + 2] = {(char *)"kvroute-bridge"};
     int n = 1;
     bool help;
-    while (n <= MAX_ARGS && words[n - 1]) {
+    while (n <= MAX_BRIDGE_ARGS && words[n - 1]) {
         argv[n] = (char *)words[n - 1];
         n++;
     }
@@ -34,9 +34,9 @@ Test(config, flags) {
     char error[400];
     static const char b_words[] = "b http=http://h:2 events=tcp://h:3 replay=tcp://h:4 mode=bind "
                                   "kind=sglang ranks=4 gaps=keep down=remove capacity=70";
-    const char *words[MAX_ARGS] = {"--pool", "p",     "--engine", "a events=tcp://h:1",
-                                   "--exit", "leave", "--engine", b_words,
-                                   "--ttl",  "500"};
+    const char *words[MAX_BRIDGE_ARGS] = {"--pool", "p",     "--engine", "a events=tcp://h:1",
+                                          "--exit", "leave", "--engine", b_words,
+                                          "--ttl",  "500"};
     cr_assert(read_words(&c, words, error), "%s", error);
     cr_expect_str_eq(c.redis, "redis://127.0.0.1:6379");
     cr_expect_str_eq(c.pool, "p");
@@ -56,7 +56,8 @@ Test(config, flags) {
 Test(config, flags_with_equals_signs) {
     struct bridge_config c;
     char error[400];
-    const char *words[MAX_ARGS] = {"--pool=a=b", "--engine=x events=tcp://h:1", "--ttl", "700"};
+    const char *words[MAX_BRIDGE_ARGS] = {"--pool=a=b", "--engine=x events=tcp://h:1", "--ttl",
+                                          "700"};
     cr_assert(read_words(&c, words, error), "%s", error);
     cr_expect_str_eq(c.pool, "a=b");
     cr_assert(c.n_engines == 1);
@@ -72,7 +73,7 @@ Test(config, a_file) {
     write_file("# a comment\n; another\n\n[bridge]\n pool = with spaces \nttl=900\n"
                "[engine a b]\nevents = tcp://h:1\naudit=7\n\n[bridge]\ndebug = yes\n",
                path);
-    const char *words[MAX_ARGS] = {"--ttl", "800", "--config", path};
+    const char *words[MAX_BRIDGE_ARGS] = {"--ttl", "800", "--config", path};
     cr_assert(read_words(&c, words, error), "%s", error);
     cr_expect_str_eq(c.pool, "with spaces");
     cr_expect(c.ttl == 800 && c.debug);
@@ -105,7 +106,7 @@ Test(config, what_a_file_may_not_say) {
         struct bridge_config c;
         char error[400], path[200];
         write_file(files[i].text, path);
-        const char *words[MAX_ARGS] = {"--config", path};
+        const char *words[MAX_BRIDGE_ARGS] = {"--config", path};
         cr_expect_not(read_words(&c, words, error), "%s", files[i].text);
         cr_expect(strstr(error, files[i].error), "%s\nis answered %s", files[i].text, error);
         bridge_config_free(&c);
@@ -114,7 +115,7 @@ Test(config, what_a_file_may_not_say) {
 
 Test(config, what_flags_may_not_say) {
     static const struct {
-        const char *words[MAX_ARGS], *error;
+        const char *words[MAX_BRIDGE_ARGS], *error;
     } lines[] = {
         {{"pool"}, "pool is no flag"},
         {{"--pool"}, "--pool needs a value"},
@@ -135,12 +136,12 @@ Test(config, what_flags_may_not_say) {
     char error[400], name[200], engine[2300];
     memset(name, 'n', 140);
     snprintf(name + 140, 60, " events=tcp://h:1");
-    const char *long_name[MAX_ARGS] = {"--engine", name};
+    const char *long_name[MAX_BRIDGE_ARGS] = {"--engine", name};
     cr_expect_not(read_words(&c, long_name, error));
     bridge_config_free(&c);
     memset(engine, 'x', sizeof engine);
     engine[sizeof engine - 1] = 0;
-    const char *long_engine[MAX_ARGS] = {"--engine", engine};
+    const char *long_engine[MAX_BRIDGE_ARGS] = {"--engine", engine};
     cr_expect_not(read_words(&c, long_engine, error));
     bridge_config_free(&c);
 }
@@ -148,7 +149,7 @@ Test(config, what_flags_may_not_say) {
 // The program: its help, and what it says when it is told nonsense.
 Test(config, the_program_says_what_is_wrong) {
     static const struct {
-        const char *words[MAX_ARGS];
+        const char *words[MAX_BRIDGE_ARGS];
         int status;
         const char *says;
     } runs[] = {
@@ -163,9 +164,9 @@ Test(config, the_program_says_what_is_wrong) {
         {{"--engine", "a events=tcp://127.0.0.1:1 http=http:///x"}, 1, "no URL of a server"},
     };
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-        const char *argv[MAX_ARGS + 2] = {KVROUTE_BRIDGE};
+        const char *argv[MAX_BRIDGE_ARGS + 2] = {KVROUTE_BRIDGE};
         char path[200], text[4000];
-        for (size_t k = 0; k < MAX_ARGS && runs[i].words[k]; k++)
+        for (size_t k = 0; k < MAX_BRIDGE_ARGS && runs[i].words[k]; k++)
             argv[k + 1] = runs[i].words[k];
         snprintf(path, sizeof path, "%s/said-%zu", home_path(), i);
         pid_t pid = process_start(argv, path, -1);

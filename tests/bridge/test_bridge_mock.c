@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bridge beside mock engines of all kinds: real processes, traffic over HTTP, each of the engine's
-// faults. In the end the pool holds what the engines say that they hold (GET /mock/cache), block by
+// fault_cases. In the end the pool holds what the engines say that they hold (GET /mock/cache), block by
 // block, in both tiers.
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -40,11 +40,11 @@ static void every_schema(struct btest_fleet *w) {
     }
 }
 
-static const struct fault {
+static const struct mock_fault_case {
     const char *query;
     bool loses; // batches that nothing can bring back
     bool exits;
-} faults[] = {
+} fault_cases[] = {
     {"drop&n=3", false, false},
     {"duplicate&n=5", false, false},
     {"reorder&n=4", false, false},
@@ -68,7 +68,7 @@ static const struct fault {
     {"poison&n=1", true, false},
 };
 
-static void under(struct btest_fleet *w, const struct fault *f, uint64_t seed) {
+static void under(struct btest_fleet *w, const struct mock_fault_case *f, uint64_t seed) {
     struct btest_load l = {
         .fleet = w, .seed = seed, .requests = 40 * w->n_engines, .families = 6, .longest = 24};
     // A fault of replays needs a reason to ask for one.
@@ -115,8 +115,8 @@ Test(mock, every_fault_in_every_schema, .timeout = 300) {
     btest_load_run(&w, 2, 300);
     struct engines_difference d = btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "the beginning");
     cr_assert_gt(d.held, 1000);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        under(&w, &faults[i], 10 + 2 * i);
+    for (size_t i = 0; i < sizeof fault_cases / sizeof *fault_cases; i++)
+        under(&w, &fault_cases[i], 10 + 2 * i);
     btest_load_run(&w, 60, 300);
     btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "all of it");
     scores_are_true(&w, 60);

@@ -12,7 +12,7 @@
 static const struct {
     const char *text;
     uint32_t number; // of block_size
-} answers[] = {
+} number_texts[] = {
     {"{\"block_size\":16}", 16},
     {"{\"a\":{\"block_size\": 32 }}", 32},
     {"CacheConfig(block_size=64, swap=4)", 64},
@@ -33,13 +33,13 @@ static const struct {
 };
 
 Test(probe, numbers_by_name) {
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+    for (size_t i = 0; i < sizeof number_texts / sizeof *number_texts; i++) {
         // Nothing stands behind it that may be read.
-        size_t n = strlen(answers[i].text);
+        size_t n = strlen(number_texts[i].text);
         char *copy = malloc(n ? n : 1);
-        memcpy(copy, answers[i].text, n);
-        cr_expect_eq(bridge_probe_number(copy, n, "block_size"), answers[i].number, "%s: %u",
-                     answers[i].text, bridge_probe_number(copy, n, "block_size"));
+        memcpy(copy, number_texts[i].text, n);
+        cr_expect_eq(bridge_probe_number(copy, n, "block_size"), number_texts[i].number, "%s: %u",
+                     number_texts[i].text, bridge_probe_number(copy, n, "block_size"));
         free(copy);
     }
     // However long it is.
@@ -51,7 +51,7 @@ Test(probe, numbers_by_name) {
 static const struct {
     const char *text;
     uint32_t number; // the least of num_gpu_blocks in lines of vllm:cache_config_info
-} pages[] = {
+} metric_pages[] = {
     {INFO "block_size=\"16\",num_gpu_blocks=\"27000\"} 1.0\n", 27000},
     {"# HELP x\n" INFO "a=\"\\\"}{,\",num_gpu_blocks=\"7\",b=\"\"} 1.0", 7},
     {INFO "engine=\"0\",num_gpu_blocks=\"9\"} 1\n" INFO "engine=\"1\",num_gpu_blocks=\"8\"} 1\n",
@@ -71,12 +71,12 @@ static const struct {
 };
 
 Test(probe, labels_by_name) {
-    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        size_t n = strlen(pages[i].text);
+    for (size_t i = 0; i < sizeof metric_pages / sizeof *metric_pages; i++) {
+        size_t n = strlen(metric_pages[i].text);
         char *copy = malloc(n ? n : 1);
-        memcpy(copy, pages[i].text, n);
+        memcpy(copy, metric_pages[i].text, n);
         uint32_t found = bridge_probe_label(copy, n, "vllm:cache_config_info", "num_gpu_blocks");
-        cr_expect_eq(found, pages[i].number, "%s: %u", pages[i].text, found);
+        cr_expect_eq(found, metric_pages[i].number, "%s: %u", metric_pages[i].text, found);
         free(copy);
     }
 }
@@ -85,13 +85,13 @@ Test(probe, labels_by_name) {
 
 struct probe_result {
     struct event_base *base;
-    int answers;
+    int replies;
     bool up;
 };
 
 static void on_answer(void *ctx, bool up) {
     struct probe_result *a = ctx;
-    a->answers++;
+    a->replies++;
     a->up = up;
     event_base_loopbreak(a->base);
 }
@@ -138,7 +138,7 @@ static bool is_up(const char *address, const char *host) {
         cr_assert(p, "%s", error);
         bridge_probe_check(p);
         event_base_dispatch(result.base);
-        cr_assert(result.answers == 1);
+        cr_assert(result.replies == 1);
         bridge_probe_free(p);
         h1_client_free(client);
         h1_server_free(engine);

@@ -30,7 +30,7 @@ void mock_serve_models(struct mock_engine *m, struct h1_exchange *x) {
     mock_reply_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
 }
 
-// ---- /metrics ------------------------------------------------------------------------------------
+// ---- /metric_rows ------------------------------------------------------------------------------------
 
 enum mock_metric_row {
     METRIC_RUNNING,
@@ -47,7 +47,7 @@ enum mock_metric_row {
 
 static const struct {
     const char *name, *type;
-} metrics[N_METRICS] = {
+} metric_rows[N_METRICS] = {
     [METRIC_RUNNING] = {"vllm:num_requests_running", "gauge"},
     [METRIC_WAITING] = {"vllm:num_requests_waiting", "gauge"},
     [METRIC_USAGE] = {"vllm:kv_cache_usage_perc", "gauge"},
@@ -103,11 +103,11 @@ void mock_serve_metrics(struct mock_engine *m, struct h1_exchange *x) {
     json_t *name = json_string(m->options->model);
     char *model = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
     for (enum mock_metric_row i = 0; i < N_METRICS; i++) {
-        evbuffer_add_printf(out, "# TYPE %s %s\n", metrics[i].name, metrics[i].type);
+        evbuffer_add_printf(out, "# TYPE %s %s\n", metric_rows[i].name, metric_rows[i].type);
         for (size_t rank = 0; rank < m->options->ranks; rank++) {
             struct mock_scheduler_count c = mock_scheduler_counts(m->engines[rank]);
-            evbuffer_add_printf(out, "%s{engine=\"%zu\",model_name=%s} %.17g\n", metrics[i].name,
-                                rank, model ? model : "\"\"", value_of(i, &c));
+            evbuffer_add_printf(out, "%s{engine=\"%zu\",model_name=%s} %.17g\n",
+                                metric_rows[i].name, rank, model ? model : "\"\"", value_of(i, &c));
         }
     }
     if (!is_sglang(m)) put_cache_config(m, out);

@@ -9,8 +9,7 @@
 
 struct mock_vector {
     const char *name, *hex;
-    const char *
-        events; // what they are, as the bridge's test of its decoder writes them; NULL: the batch is refused
+    const char *events; // what they are, in the words of the bridge's test; NULL: it is refused
 };
 
 extern const struct mock_vector mock_vectors_accepted[], mock_vectors_rejected[],

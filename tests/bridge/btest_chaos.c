@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/http.h"
-#include "bench/common/process.h"
-#include "bench/common/random.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_http.h"
 #include "btest_fleet.h"
+#include "client/common/clock.h"
+#include "client/common/random.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
 enum { REST_MS = 60000, REST_EVERY = 25 /* disturbances */, EMPTY_MS = 20000, LOAD_THREADS = 3 };
 
@@ -39,13 +40,13 @@ struct btest_chaos {
 };
 
 static unsigned below(struct btest_chaos *s, unsigned n) {
-    return (unsigned)(random_next(&s->random) % n);
+    return (unsigned)(kvr_random(&s->random) % n);
 }
 
 // ---- How far it is -------------------------------------------------------------------------------
 
 static size_t batches_of(struct btest_chaos *s, size_t engine) {
-    struct http_answer a = btest_fleet_call(&s->fleet, engine, "GET", "/mock/cache", NULL);
+    struct bench_answer a = btest_fleet_call(&s->fleet, engine, "GET", "/mock/cache", NULL);
     json_t *cache = json_loads(a.body, 0, NULL), *row;
     size_t i, n = 0;
     json_array_foreach(json_object_get(cache, "ranks"), i, row) n +=
@@ -62,12 +63,12 @@ static size_t all_batches(struct btest_chaos *s) {
     return n;
 }
 
-// ---- Blows ---------------------------------------------------------------------------------------
+// ---- Disturbances ---------------------------------------------------------------------------------------
 
 static void kill_bridge(struct btest_chaos *s) {
     size_t i = below(s, (unsigned)s->fleet.n_bridges);
-    process_end(&s->fleet.bridges[i].pid, SIGKILL);
-    clock_sleep_ms((int)below(s, 300));
+    support_end(&s->fleet.bridges[i].pid, SIGKILL);
+    support_sleep_ms((int)below(s, 300));
     btest_fleet_restart_bridge(&s->fleet, i);
     s->out->bridges++;
 }
@@ -75,8 +76,8 @@ static void kill_bridge(struct btest_chaos *s) {
 static void kill_engine(struct btest_chaos *s) {
     size_t i = below(s, N_ENGINES);
     s->counted[i] += batches_of(s, i);
-    process_end(&s->fleet.engines[i].pid, SIGKILL);
-    clock_sleep_ms((int)below(s, 300));
+    support_end(&s->fleet.engines[i].pid, SIGKILL);
+    support_sleep_ms((int)below(s, 300));
     btest_fleet_restart_engine(&s->fleet, i);
     s->out->engines++;
 }
@@ -89,27 +90,18 @@ static void restart_engine(struct btest_chaos *s) {
     s->out->restarts++;
 }
 
-static void empty(const struct server *server) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/appendonlydir", server->dir);
-    const char *argv[] = {"rm", "-rf", path, NULL};
-    pid_t pid = process_start(argv, NULL, -1);
-    process_wait(&pid, EMPTY_MS);
-}
-
 static void kill_server(struct btest_chaos *s) {
-    struct server *server = &s->fleet.server;
-    server_kill(server);
+    struct support_redis *redis = &s->fleet.redis;
+    support_redis_end(redis, SIGKILL);
     unsigned how = below(s, 4);
     if (how == 0) {
-        empty(server);
+        support_redis_forget(redis, true);
         s->out->emptied++;
     } else if (how == 1) {
-        s->out->torn += server_tear(server, 1 + below(s, 200000));
+        s->out->torn += support_redis_tear(redis, 1 + below(s, 200000));
     }
-    clock_sleep_ms((int)below(s, 300));
-    if (!server_start(server) || !server_open(server))
-        btest_fleet_fail(&s->fleet, "the server doesn't come back");
+    support_sleep_ms((int)below(s, 300));
+    if (!support_redis_restart(redis)) btest_fleet_fail(&s->fleet, "the server doesn't come back");
     s->out->servers++;
 }
 
@@ -141,7 +133,7 @@ static void disturb(struct btest_chaos *s) {
 
 static void begin(struct btest_chaos *s) {
     s->load = (struct btest_load){
-        .fleet = &s->fleet, .seed = random_next(&s->random) % 1000, .families = 12, .longest = 60};
+        .fleet = &s->fleet, .seed = kvr_random(&s->random) % 1000, .families = 12, .longest = 60};
     btest_load_begin(&s->load, LOAD_THREADS);
 }
 
@@ -151,9 +143,9 @@ static void rest(struct btest_chaos *s) {
     s->out->tokens += atomic_load(&s->load.tokens);
     for (size_t i = 0; i < N_ENGINES; i++)
         btest_fleet_fault(&s->fleet, i, "clear");
-    int64_t start = clock_ns();
-    struct engines_difference d = btest_fleet_becomes_true(&s->fleet, REST_MS, "chaos");
-    double seconds = (double)(clock_ns() - start) / 1e9;
+    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC);
+    struct bench_difference d = btest_fleet_becomes_true(&s->fleet, REST_MS, "chaos");
+    double seconds = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
     if (seconds > s->out->longest_rest) s->out->longest_rest = seconds;
     s->out->rests++;
     s->out->compared += d.held;
@@ -164,12 +156,13 @@ static bool goes_on(struct btest_chaos *s, int64_t start, size_t wanted) {
     s->out->batches = n;
     if (!s->plan->quiet)
         printf("\r%5.1f %% after %4.0f s, %zu disturbances, %zu comparisons without a difference",
-               100.0 * (double)n / (double)wanted, (double)(clock_ns() - start) / 1e9,
+               100.0 * (double)n / (double)wanted,
+               (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9,
                s->out->bridges + s->out->engines + s->out->restarts + s->out->servers +
                    s->out->faults,
                s->out->rests);
     fflush(stdout);
-    return n < wanted && !stop_asked();
+    return n < wanted;
 }
 
 void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_result *out) {
@@ -178,7 +171,7 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
     *out = (struct btest_chaos_result){0};
     s->out = out;
     s->plan = plan;
-    s->random = random_mix(plan->seed + 1);
+    s->random = kvr_random_mix(plan->seed + 1);
     btest_fleet_open(&s->fleet, true);
     for (size_t i = 0; i < N_ENGINES; i++) {
         char options[200], bridge[100];
@@ -191,18 +184,18 @@ void btest_chaos_run(const struct btest_chaos_plan *plan, struct btest_chaos_res
         out->ranks += chaos_engines[i].ranks;
     }
     btest_fleet_bridges(&s->fleet, 2, "--ttl 900");
-    int64_t start = clock_ns();
+    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC);
     size_t wanted = (size_t)(plan->minutes * 60 * BTEST_CHAOS_BATCHES * (double)out->ranks),
            disturbances = 0;
     for (begin(s); goes_on(s, start, wanted);) {
-        clock_sleep_ms((int)below(s, 250));
+        support_sleep_ms((int)below(s, 250));
         disturb(s);
         if (++disturbances % REST_EVERY) continue;
         rest(s);
         begin(s);
     }
     rest(s);
-    out->seconds = (double)(clock_ns() - start) / 1e9;
+    out->seconds = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
     if (!plan->quiet) putchar('\n');
     btest_fleet_close(&s->fleet);
     free(s);

@@ -12,7 +12,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
 
 unsigned btest_engine_below(struct btest_engine *f, unsigned n) {
     f->random ^= f->random << 13, f->random ^= f->random >> 7, f->random ^= f->random << 17;
@@ -32,10 +34,10 @@ static void *open_socket(struct btest_engine *f, int type, int *port) {
     cr_assert(s);
     zmq_setsockopt(s, ZMQ_LINGER, &zero, sizeof zero);
     for (int tries = 0; tries < 500; tries++) {
-        if (!*port) *port = home_port();
+        if (!*port) *port = support_port();
         snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", *port);
         if (zmq_bind(s, endpoint) == 0) return s;
-        sleep_ms(10); // the same port as before is not free at once
+        support_sleep_ms(10); // the same port as before is not free at once
     }
     cr_assert_fail("can't bind %s", endpoint);
     return NULL;
@@ -118,16 +120,16 @@ static void answer(struct btest_engine *f) {
 }
 
 void btest_engine_serve(struct btest_engine *f, int ms) {
-    int64_t end = now_ms() + ms;
+    int64_t end = kvr_clock_ms() + ms;
     do {
-        int64_t left = end - now_ms();
+        int64_t left = end - kvr_clock_ms();
         if (!f->router) {
-            sleep_ms(left > 0 ? (int)left : 0);
+            support_sleep_ms(left > 0 ? (int)left : 0);
             return;
         }
         zmq_pollitem_t item = {f->router, 0, ZMQ_POLLIN, 0};
         if (zmq_poll(&item, 1, left > 0 ? left : 0) > 0) answer(f);
-    } while (now_ms() < end);
+    } while (kvr_clock_ms() < end);
 }
 
 // ---- Words ---------------------------------------------------------------------------------------

@@ -9,25 +9,24 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "bench/common/engines.h"
-#include "bench/common/http.h"
-#include "bench/common/server.h"
+#include "bench/common/bench_compare.h"
+#include "bench/common/bench_http.h"
+#include "btest_bridge.h"
 
-#define BTEST_CREATE "BLOCKSIZE 4"
-enum { BTEST_BLOCK_SIZE = 4, BTEST_MAX_BRIDGES = 4, BTEST_MAX_THREADS = 4 };
+enum { BTEST_MAX_BRIDGES = 4, BTEST_MAX_THREADS = 4 };
 
 struct btest_fleet {
-    struct server server;
-    struct engine_process engines[ENGINES_MOST];
+    struct support_redis redis;
+    struct bench_engine engines[BENCH_MAX_ENGINES];
     size_t n_engines, n_bridges;
-    struct bridge_process bridges[BTEST_MAX_BRIDGES]; // each has a stretch of the engines
+    struct bench_bridge bridges[BTEST_MAX_BRIDGES]; // each has a stretch of the engines
     char url[64], log[256];
 };
 
 void btest_fleet_open(struct btest_fleet *w, bool aof); // Redis alone
 // More engines, each with its options and its bridge's; started at once.
-struct engine_process *btest_fleet_engine(struct btest_fleet *w, const char *options,
-                                          const char *bridge, unsigned ranks, bool connects);
+struct bench_engine *btest_fleet_engine(struct btest_fleet *w, const char *options,
+                                        const char *bridge, unsigned ranks, bool connects);
 void btest_fleet_bridges(struct btest_fleet *w, size_t n,
                          const char *more); // bridges for all engines there are
 void btest_fleet_settles(
@@ -40,15 +39,14 @@ _Noreturn void btest_fleet_fail(const struct btest_fleet *w, const char *format,
 
 void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query);
 // Asks until it is answered 200; body may be NULL. The answer's body is to be freed.
-struct http_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
-                                    const char *path, const char *body);
+struct bench_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
+                                     const char *path, const char *body);
 void btest_fleet_reset(const struct btest_fleet *w,
                        size_t engine); // its prefix cache, once nothing uses it
 // Waits until there is no difference. Fails after so long.
-struct engines_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms,
-                                                   const char *after);
-// The same, with blocks missing but none in vain.
-struct engines_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after);
+struct bench_difference btest_fleet_becomes_true(struct btest_fleet *w, int ms, const char *after);
+// The same, with blocks missing but none in surplus.
+struct bench_difference btest_fleet_never_wrong(struct btest_fleet *w, int ms, const char *after);
 
 // Clients: threads that ask engines and ranks by chance, with prompts that share beginnings. What
 // fails is left.

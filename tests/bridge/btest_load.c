@@ -8,11 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/http.h"
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_http.h"
+#include "bench/common/bench_memory.h"
 #include "btest_fleet.h"
+#include "client/common/clock.h"
+#include "client/common/random.h"
+#include "tests/support/support_home.h"
 
 enum {
     MAX_OWN_TOKENS = 40,
@@ -23,11 +24,11 @@ enum {
 };
 
 static uint32_t token_of(uint64_t family, unsigned i) {
-    return 256 + (uint32_t)(random_mix(family << 20 | i) % 100000);
+    return 256 + (uint32_t)(kvr_random_mix(family << 20 | i) % 100000);
 }
 
 void btest_load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t n) {
-    uint32_t *tokens = memory_take(n * BTEST_BLOCK_SIZE, sizeof *tokens);
+    uint32_t *tokens = bench_calloc(n * BTEST_BLOCK_SIZE, sizeof *tokens);
     for (size_t i = 0; i < n * BTEST_BLOCK_SIZE; i++)
         tokens[i] = token_of(seed * 1000 + family, (unsigned)i);
     kvr_hash_tokens(tokens, n * BTEST_BLOCK_SIZE, BTEST_BLOCK_SIZE, KVR_HASH_SEED, NULL, hashes);
@@ -35,7 +36,7 @@ void btest_load_hashes(uint64_t seed, unsigned family, uint64_t *hashes, size_t 
 }
 
 // Newer schemas tell of both.
-static const char *extra_of(const struct engine_process *e, uint64_t draw) {
+static const char *extra_of(const struct bench_engine *e, uint64_t draw) {
     bool names = strstr(e->options, "--lora") != NULL;
     if (names && draw % 5 == 0) return ",\"model\":\"ad\"";
     if (names && draw % 5 == 1) return ",\"cache_salt\":\"pepper\"";
@@ -44,40 +45,40 @@ static const char *extra_of(const struct engine_process *e, uint64_t draw) {
 
 static void ask(struct btest_load *l, uint64_t *random) {
     const struct btest_fleet *w = l->fleet;
-    const struct engine_process *e = &w->engines[random_next(random) % w->n_engines];
-    uint64_t family = l->seed * 1000 + random_next(random) % l->families, own = random_next(random);
-    unsigned n = 1 + (unsigned)(random_next(random) % (l->longest * BTEST_BLOCK_SIZE));
+    const struct bench_engine *e = &w->engines[kvr_random(random) % w->n_engines];
+    uint64_t family = l->seed * 1000 + kvr_random(random) % l->families, own = kvr_random(random);
+    unsigned n = 1 + (unsigned)(kvr_random(random) % (l->longest * BTEST_BLOCK_SIZE));
     unsigned more = own % 2 ? (unsigned)(own >> 8) % MAX_OWN_TOKENS : 0;
-    unsigned answer = 1 + (unsigned)(random_next(random) % MAX_ANSWER_TOKENS);
-    char *body = memory_take((n + more) * TOKEN_DIGITS + 200, 1), header[60];
+    unsigned answer = 1 + (unsigned)(kvr_random(random) % MAX_ANSWER_TOKENS);
+    char *body = bench_calloc((n + more) * TOKEN_DIGITS + 200, 1), header[60];
     size_t len = (size_t)sprintf(body, "{\"prompt\":[");
     for (unsigned i = 0; i < n + more; i++)
         len += (size_t)sprintf(body + len, "%s%u", i ? "," : "",
                                i < n ? token_of(family, i) : token_of(own >> 12, i));
     sprintf(body + len, "],\"max_tokens\":%u%s}", answer, extra_of(e, own >> 40));
     snprintf(header, sizeof header, "X-data-parallel-rank: %u\r\n",
-             (unsigned)(random_next(random) % e->ranks));
-    int fd = http_begin(e->http, "POST", "/v1/completions", header, body, LOAD_HTTP_MS);
+             (unsigned)(kvr_random(random) % e->ranks));
+    int fd = bench_http_send(e->http, "POST", "/v1/completions", header, body, LOAD_HTTP_MS);
     free(body);
     if (fd >= 0 &&
-        random_next(random) % 100 < LEAVE_PERCENT) { // the client goes before it has an answer
+        kvr_random(random) % 100 < LEAVE_PERCENT) { // the client goes before it has an answer
         close(fd);
         return;
     }
-    struct http_answer a = http_finish(fd);
+    struct bench_answer a = bench_http_read(fd);
     if (a.status == 200) {
         atomic_fetch_add(&l->answered, 1);
         atomic_fetch_add(&l->tokens, n + more + answer);
     } else {
         atomic_fetch_add(&l->failed, 1);
-        clock_sleep_ms(5);
+        support_sleep_ms(5);
     }
     free(a.body);
 }
 
 static void *client(void *arg) {
     struct btest_load *l = arg;
-    uint64_t random = random_mix(l->seed * 64 + atomic_fetch_add(&l->ready, 1) + 1);
+    uint64_t random = kvr_random_mix(l->seed * 64 + atomic_fetch_add(&l->ready, 1) + 1);
     while (!atomic_load(&l->stop)) {
         if (l->requests && atomic_fetch_add(&l->begun, 1) >= l->requests) break;
         ask(l, &random);

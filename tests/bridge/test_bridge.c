@@ -9,44 +9,38 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "btest_bridge.h"
 #include "btest_engine.h"
-#include "btest_redis.h"
-#include "tests/support/home.h"
-#include "tests/support/program.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
-static size_t differences(struct btest_redis *s, const struct btest_engine *f) {
+static size_t differences(struct btest_bridge *s, const struct btest_engine *f) {
     size_t n = 0;
-    long long count = btest_redis_held(s, "device_blocks");
+    long long count = btest_bridge_held(s, "device_blocks");
     if (count != (long long)btest_engine_held(f)) n++;
     for (int k = 0; k < BTEST_ENGINE_BLOCKS && count >= 0; k++) {
         uint64_t path[BTEST_ENGINE_DEPTH];
         size_t held, depth = btest_engine_path(f, k, path, &held);
-        n += btest_redis_overlap(s, path, depth) != (long long)held;
+        n += btest_bridge_overlap(s, path, depth) != (long long)held;
     }
     return count < 0 ? BTEST_ENGINE_BLOCKS : n;
 }
 
-static void show_log(const struct btest_redis *s) {
-    char line[300];
-    FILE *log = fopen(s->log, "r");
-    while (log && fgets(line, sizeof line, log))
-        cr_log_error("%s", line);
-    if (log) fclose(log);
-}
-
-static void becomes_true(struct btest_redis *s, struct btest_engine *f) {
+static void becomes_true(struct btest_bridge *s, struct btest_engine *f) {
     size_t n = BTEST_ENGINE_BLOCKS;
-    for (int64_t end = now_ms() + BTEST_PATIENCE_MS; now_ms() < end;) {
+    for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; kvr_clock_ms() < end;) {
         btest_engine_serve(f, 50);
-        if (btest_redis_held(s, "device_blocks") != (long long)btest_engine_held(f)) continue;
+        if (btest_bridge_held(s, "device_blocks") != (long long)btest_engine_held(f)) continue;
         if ((n = differences(s, f)) == 0) return;
     }
-    show_log(s);
+    support_log_show(s->log);
     cr_assert_fail("%zu differences; the engine holds %zu, the pool says %lld", n,
-                   btest_engine_held(f), btest_redis_held(s, "device_blocks"));
+                   btest_engine_held(f), btest_bridge_held(s, "device_blocks"));
 }
 
-static void run_bridge(struct btest_redis *s, const struct btest_engine *f, const char *more) {
+static void run_bridge(struct btest_bridge *s, const struct btest_engine *f, const char *more) {
     char engine[300];
     const char *flags[] = {"--engine", engine, NULL};
     int n = snprintf(engine, sizeof engine, "w events=tcp://127.0.0.1:%d audit=300 %s",
@@ -54,7 +48,7 @@ static void run_bridge(struct btest_redis *s, const struct btest_engine *f, cons
     if (f->has_replay)
         snprintf(engine + n, sizeof engine - (size_t)n, " replay=tcp://127.0.0.1:%d",
                  f->replay_port);
-    btest_redis_bridge(s, flags);
+    btest_bridge_start(s, flags);
 }
 
 static void steps(struct btest_engine *f, unsigned n) {
@@ -65,18 +59,18 @@ static void steps(struct btest_engine *f, unsigned n) {
 }
 
 // Waits until the bridge hears the engine: what it does before is lost without a replay.
-static void is_heard(struct btest_redis *s, struct btest_engine *f) {
-    for (int64_t end = now_ms() + BTEST_PATIENCE_MS; btest_redis_held(s, "device_blocks") < 0;) {
-        cr_assert(now_ms() < end, "the worker isn't registered");
+static void is_heard(struct btest_bridge *s, struct btest_engine *f) {
+    for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; btest_bridge_held(s, "device_blocks") < 0;) {
+        cr_assert(kvr_clock_ms() < end, "the worker isn't registered");
         btest_engine_serve(f, 20);
     }
     btest_engine_serve(f, 500);
 }
 
 Test(bridge, follows) {
-    struct btest_redis s = {0};
+    struct btest_bridge s = {0};
     struct btest_engine *f = btest_engine_new(1, true);
-    btest_redis_start(&s);
+    btest_bridge_redis(&s);
     steps(f, 50); // before anybody listens
     run_bridge(&s, f, "");
     steps(f, 300);
@@ -86,13 +80,13 @@ Test(bridge, follows) {
     steps(f, 100);
     becomes_true(&s, f);
     btest_engine_free(f);
-    btest_redis_stop(&s);
+    btest_bridge_stop(&s);
 }
 
 Test(bridge, without_replay) {
-    struct btest_redis s = {0};
+    struct btest_bridge s = {0};
     struct btest_engine *f = btest_engine_new(2, false);
-    btest_redis_start(&s);
+    btest_bridge_redis(&s);
     run_bridge(&s, f, "");
     is_heard(&s, f);
     steps(f, 300);
@@ -111,20 +105,20 @@ Test(bridge, without_replay) {
     for (int k = 0; k < BTEST_ENGINE_BLOCKS; k++) {
         uint64_t path[BTEST_ENGINE_DEPTH];
         size_t held, depth = btest_engine_path(f, k, path, &held);
-        cr_assert_leq(btest_redis_overlap(&s, path, depth), (long long)held);
+        cr_assert_leq(btest_bridge_overlap(&s, path, depth), (long long)held);
     }
     btest_engine_clear(f);
     steps(f, 100);
     becomes_true(&s, f);
     btest_engine_free(f);
-    btest_redis_stop(&s);
+    btest_bridge_stop(&s);
 }
 
 Test(bridge, every_fault_at_once) {
     for (uint64_t seed = 3; seed < 6; seed++) {
-        struct btest_redis s = {0};
+        struct btest_bridge s = {0};
         struct btest_engine *f = btest_engine_new(seed, true);
-        btest_redis_start(&s);
+        btest_bridge_redis(&s);
         run_bridge(&s, f, "");
         f->faults = (struct btest_engine_faults){10, 10, 10, 3, 8};
         for (unsigned round = 0; round < 6; round++) {
@@ -134,28 +128,28 @@ Test(bridge, every_fault_at_once) {
         steps(f, 40);
         becomes_true(&s, f);
         btest_engine_free(f);
-        btest_redis_stop(&s);
+        btest_bridge_stop(&s);
     }
 }
 
 Test(bridge, killed_in_any_order) {
-    struct btest_redis s = {0};
+    struct btest_bridge s = {0};
     struct btest_engine *f = btest_engine_new(7, true);
-    btest_redis_start(&s);
+    btest_bridge_redis(&s);
     run_bridge(&s, f, "");
     f->faults = (struct btest_engine_faults){5, 5, 5, 1, 3};
     for (unsigned round = 0; round < 12; round++) {
         steps(f, 20 + btest_engine_below(f, 80));
         switch (btest_engine_below(f, 3)) {
         case 0:
-            program_end(&s.bridge, SIGKILL);
+            support_end(&s.pid, SIGKILL);
             steps(f, 20);
             run_bridge(&s, f, "");
             break;
         case 1:
-            program_end(&s.server, SIGKILL);
+            support_redis_end(&s.redis, SIGKILL);
             steps(f, 20);
-            btest_redis_start(&s); // with nothing in it
+            btest_bridge_redis(&s); // with nothing in it
             break;
         default:
             btest_engine_restart(f);
@@ -164,21 +158,22 @@ Test(bridge, killed_in_any_order) {
     }
     becomes_true(&s, f);
     btest_engine_free(f);
-    btest_redis_stop(&s);
+    btest_bridge_stop(&s);
 }
 
 static void leaves(const char *how, const char *state) {
-    struct btest_redis s = {0};
+    struct btest_bridge s = {0};
     struct btest_engine *f = btest_engine_new(11, true);
     char engine[200];
+    int status;
     const char *flags[] = {"--exit", how, "--engine", engine, NULL};
     snprintf(engine, sizeof engine, "w events=tcp://127.0.0.1:%d", f->events_port);
-    btest_redis_start(&s);
-    btest_redis_bridge(&s, flags);
+    btest_bridge_redis(&s);
+    btest_bridge_start(&s, flags);
     is_heard(&s, f);
-    kill(s.bridge, SIGTERM);
-    cr_expect_eq(btest_redis_wait(&s.bridge), 0);
-    redisReply *r = btest_redis_command(&s, "KVROUTE.WORKER GET pool w");
+    kill(s.pid, SIGTERM);
+    cr_expect(support_ends(&s.pid, BTEST_WAIT_MS, &status) && status == 0);
+    redisReply *r = support_redis_command(&s.redis, "KVROUTE.WORKER GET pool w");
     cr_assert(r);
     if (!state)
         cr_expect_eq(r->type, REDIS_REPLY_NIL);
@@ -186,7 +181,7 @@ static void leaves(const char *how, const char *state) {
         cr_expect_str_eq(r->element[5]->str, state);
     freeReplyObject(r);
     btest_engine_free(f);
-    btest_redis_stop(&s);
+    btest_bridge_stop(&s);
 }
 
 Test(bridge, leaves_as_told) {
@@ -195,13 +190,13 @@ Test(bridge, leaves_as_told) {
 }
 
 Test(bridge, refuses_another_block_size) {
-    struct btest_redis s = {0};
+    struct btest_bridge s = {0};
     struct btest_engine *f = btest_engine_new(12, true);
-    btest_redis_start(&s);
+    btest_bridge_redis(&s);
     run_bridge(&s, f, "block_size=16");
     char text[4000] = "";
-    for (int64_t end = now_ms() + BTEST_PATIENCE_MS; !strstr(text, "is refused");) {
-        cr_assert(now_ms() < end, "%s", text);
+    for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; !strstr(text, "is refused");) {
+        cr_assert(kvr_clock_ms() < end, "%s", text);
         btest_engine_serve(f, 50);
         FILE *log = fopen(s.log, "r");
         size_t n = log ? fread(text, 1, sizeof text - 1, log) : 0;
@@ -209,7 +204,7 @@ Test(bridge, refuses_another_block_size) {
         if (log) fclose(log);
     }
     cr_expect_neq(strstr(text, "its blocks have 16 tokens, those of pool pool have 4"), NULL);
-    cr_expect_eq(btest_redis_held(&s, "device_blocks"), -1);
+    cr_expect_eq(btest_bridge_held(&s, "device_blocks"), -1);
     btest_engine_free(f);
-    btest_redis_stop(&s);
+    btest_bridge_stop(&s);
 }

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/common/process.h"
 #include "client/bridge/bridge_config.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
 enum { MAX_BRIDGE_ARGS = 12 };
 
@@ -24,7 +26,7 @@ static bool read_words(struct bridge_config *c, const char *const *words, char e
 }
 
 static void write_file(const char *text, char path[200]) {
-    snprintf(path, 200, "%s/bridge.ini", home_path());
+    snprintf(path, 200, "%s/bridge.ini", support_home());
     FILE *f = fopen(path, "w");
     cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
 }
@@ -165,16 +167,11 @@ Test(config, the_program_says_what_is_wrong) {
     };
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         const char *argv[MAX_BRIDGE_ARGS + 2] = {KVROUTE_BRIDGE};
-        char path[200], text[4000];
+        char text[4000];
         for (size_t k = 0; k < MAX_BRIDGE_ARGS && runs[i].words[k]; k++)
             argv[k + 1] = runs[i].words[k];
-        snprintf(path, sizeof path, "%s/said-%zu", home_path(), i);
-        pid_t pid = process_start(argv, path, -1);
-        cr_expect_eq(process_wait(&pid, 20000), runs[i].status, "%s", runs[i].says);
-        FILE *f = fopen(path, "r");
-        cr_assert(f);
-        text[fread(text, 1, sizeof text - 1, f)] = 0;
-        fclose(f);
+        cr_expect_eq(support_run(argv, 20000, text, sizeof text), runs[i].status, "%s",
+                     runs[i].says);
         cr_expect(strstr(text, runs[i].says), "%s: %s", runs[i].says, text);
     }
 }

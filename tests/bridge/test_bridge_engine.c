@@ -7,15 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/process.h"
 #include "btest_fleet.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
 enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 
 // A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
 static void worker_field(struct btest_fleet *w, const char *name, const char *field, char out[40]) {
-    redisReply *r = server_command(&w->server, "KVROUTE.WORKER GET pool %s", name);
+    redisReply *r = support_redis_command(&w->redis, "KVROUTE.WORKER GET pool %s", name);
     cr_assert(r);
     snprintf(out, 40, "none");
     for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
@@ -33,22 +35,22 @@ static void worker_field(struct btest_fleet *w, const char *name, const char *fi
 
 static void becomes(struct btest_fleet *w, const char *name, const char *field, const char *value) {
     char now[40] = "";
-    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
-         clock_sleep_ms(10)) {
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(10)) {
         worker_field(w, name, field, now);
         if (strcmp(now, value) == 0) return;
     }
     btest_fleet_fail(w, "%s: %s is %s, not %s", name, field, now, value);
 }
 
-static struct http_answer look(const struct btest_fleet *w, const char *path) {
-    return http_call(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
+static struct bench_answer look(const struct btest_fleet *w, const char *path) {
+    return bench_http(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
 }
 
 static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
-    struct http_answer a = {0};
-    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
-         clock_sleep_ms(10)) {
+    struct bench_answer a = {0};
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(10)) {
         a = look(w, path);
         if (a.status == status && strstr(a.body, text)) {
             free(a.body);
@@ -61,8 +63,8 @@ static void says(struct btest_fleet *w, const char *path, int status, const char
 }
 
 static void logs(struct btest_fleet *w, const char *text) {
-    for (int64_t end = clock_ns() + ENGINE_WAIT_MS * INT64_C(1000000); clock_ns() < end;
-         clock_sleep_ms(20)) {
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(20)) {
         char line[700];
         bool found = false;
         FILE *log = fopen(w->log, "r");
@@ -93,7 +95,7 @@ Test(engine, that_does_not_answer, .timeout = 120) {
         // Once only its health, once all of it.
         for (size_t i = 0; i < 3; i++)
             if (round)
-                process_end(&w.engines[i].pid, SIGKILL);
+                support_end(&w.engines[i].pid, SIGKILL);
             else
                 btest_fleet_fault(&w, i, "unhealthy");
         for (size_t i = 0; i < 3; i++)
@@ -118,10 +120,10 @@ Test(engine, a_state_set_by_hand_stays, .timeout = 60) {
     btest_fleet_engine(&w, "", "down=drain", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 300");
     becomes(&w, "e0", "state", "ready");
-    redisReply *r = server_command(&w.server, "KVROUTE.WORKER SET pool e0 STATE draining");
+    redisReply *r = support_redis_command(&w.redis, "KVROUTE.WORKER SET pool e0 STATE draining");
     cr_assert(r);
     freeReplyObject(r);
-    clock_sleep_ms(800);
+    support_sleep_ms(800);
     becomes(&w, "e0", "state", "draining");
     btest_fleet_close(&w);
 }
@@ -152,7 +154,7 @@ Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
 Test(engine, capacity_is_learned, .timeout = 120) {
     static struct btest_fleet w;
     btest_fleet_open(&w, false);
-    struct engine_process *e = btest_fleet_engine(&w, "--blocks=300", "", 2, false);
+    struct bench_engine *e = btest_fleet_engine(&w, "--blocks=300", "", 2, false);
     btest_fleet_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
     btest_fleet_restart_engine(&w, 1);
@@ -175,7 +177,7 @@ Test(engine, capacity_is_learned, .timeout = 120) {
 Test(engine, of_another_block_size_is_refused, .timeout = 120) {
     static struct btest_fleet w;
     btest_fleet_open(&w, false);
-    struct engine_process *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
+    struct bench_engine *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
     btest_fleet_engine(&w, "", "", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
     says(&w, "/healthz", 503, "e0 refused\n");
@@ -219,6 +221,7 @@ Test(engine, leaves_as_told, .timeout = 120) {
                 {"--ttl 60000 --exit remove", "none"},
                 {"--ttl 60000 --exit leave", "ready"}};
     static struct btest_fleet w;
+    int status;
     btest_fleet_open(&w, false);
     btest_fleet_engine(&w, "", "", 1, false);
     btest_fleet_engine(&w, "", "", 1, true);
@@ -229,16 +232,16 @@ Test(engine, leaves_as_told, .timeout = 120) {
         becomes(&w, "e0", "state", "ready");
         becomes(&w, "e1", "state", "ready");
         kill(w.bridges[0].pid, SIGTERM);
-        cr_expect_eq(process_wait(&w.bridges[0].pid, ENGINE_WAIT_MS), 0);
+        cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
         for (size_t k = 0; k < 2; k++)
             becomes(&w, w.engines[k].name, "state", ways[i].state);
     }
     // Without Redis it ends as well, and soon.
     btest_fleet_restart_bridge(&w, 0);
     says(&w, "/healthz", 200, "e1 ok\n");
-    server_kill(&w.server);
+    support_redis_end(&w.redis, SIGKILL);
     kill(w.bridges[0].pid, SIGTERM);
-    cr_expect_eq(process_wait(&w.bridges[0].pid, ENGINE_WAIT_MS), 0);
+    cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
     btest_fleet_close(&w);
 }
 
@@ -320,19 +323,19 @@ Test(engine, metrics, .timeout = 60) {
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
     says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
-    struct http_answer a = look(&w, "/metrics");
+    struct bench_answer a = look(&w, "/metrics");
     check_metrics(a.body, false);
     free(a.body);
-    a = http_call(w.bridges[0].listen, "GET", "/metrics",
-                  "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, ENGINE_WAIT_MS);
+    a = bench_http(w.bridges[0].listen, "GET", "/metrics",
+                   "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, ENGINE_WAIT_MS);
     check_metrics(a.body, true);
     free(a.body);
     says(&w, "/nothing", 404, "");
-    struct http_answer post =
-        http_call(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
+    struct bench_answer post =
+        bench_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
     cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
     free(post.body);
-    server_kill(&w.server);
+    support_redis_end(&w.redis, SIGKILL);
     says(&w, "/healthz", 503, "no pool\n");
     btest_fleet_close(&w);
 }

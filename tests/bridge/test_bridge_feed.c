@@ -7,7 +7,9 @@
 #include <zmq.h>
 
 #include "client/bridge/event_feed.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
 
 enum { MAX_FORM_FRAMES = 6, FEED_WAIT_MS = 20000 };
 
@@ -86,7 +88,7 @@ struct feed_test {
 
 static void turn(struct feed_test *s) {
     event_base_loop(s->base, EVLOOP_NONBLOCK);
-    sleep_ms(1);
+    support_sleep_ms(1);
 }
 
 static void *bound(struct feed_test *s, int type, char endpoint[60]) {
@@ -106,8 +108,8 @@ static void test_open(struct feed_test *s) {
     struct bridge_feed_port port = {&s->hearer, on_connected, on_live, on_reply, on_end};
     s->feed = bridge_feed_new(s->zmq, s->base, &o, &port, error, sizeof error);
     cr_assert(s->feed, "%s", error);
-    for (int64_t end = now_ms() + FEED_WAIT_MS; !s->hearer.connected; turn(s))
-        cr_assert(now_ms() < end);
+    for (int64_t end = kvr_clock_ms() + FEED_WAIT_MS; !s->hearer.connected; turn(s))
+        cr_assert(kvr_clock_ms() < end);
 }
 
 static void test_close(struct feed_test *s) {
@@ -150,11 +152,11 @@ static void expect(struct feed_test *s, const struct feed_message *f,
                    struct bridge_feed_stats before) {
     struct bridge_feed_stats now;
     bool bad = !*f->heard, foreign = strcmp(f->heard, "foreign;") == 0;
-    for (int64_t end = now_ms() + FEED_WAIT_MS;; turn(s)) {
+    for (int64_t end = kvr_clock_ms() + FEED_WAIT_MS;; turn(s)) {
         bridge_feed_get_stats(s->feed, &now);
         if (s->hearer.n || now.bad_frames > before.bad_frames || now.foreign > before.foreign)
             break;
-        cr_assert(now_ms() < end, "%s: nothing was heard", f->name);
+        cr_assert(kvr_clock_ms() < end, "%s: nothing was heard", f->name);
     }
     cr_expect_str_eq(s->hearer.text, bad || foreign ? "" : f->heard, "%s: %s", f->name,
                      s->hearer.text);
@@ -167,9 +169,9 @@ Test(feed, live_messages) {
     struct feed_test s;
     test_open(&s);
     // The handshake comes before the subscription: what is sent until that is heard is lost.
-    for (int64_t end = now_ms() + FEED_WAIT_MS; !s.hearer.n; turn(&s)) {
+    for (int64_t end = kvr_clock_ms() + FEED_WAIT_MS; !s.hearer.n; turn(&s)) {
         send_form(s.pub, &live_forms[0]);
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
     for (int i = 0; i < 50; i++)
         turn(&s);
@@ -188,8 +190,8 @@ static void take_request(struct feed_test *s, uint64_t from, uint8_t identity[16
     uint8_t seq[16];
     bridge_feed_request(s->feed, from);
     zmq_pollitem_t item = {s->router, 0, ZMQ_POLLIN, 0};
-    for (int64_t end = now_ms() + FEED_WAIT_MS; zmq_poll(&item, 1, 1) <= 0; turn(s))
-        cr_assert(now_ms() < end);
+    for (int64_t end = kvr_clock_ms() + FEED_WAIT_MS; zmq_poll(&item, 1, 1) <= 0; turn(s))
+        cr_assert(kvr_clock_ms() < end);
     int len = zmq_recv(s->router, identity, 16, 0);
     cr_assert(len > 0);
     *n = (size_t)len;

@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/process.h"
 #include "btest_fleet.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
 enum { MOCK_WAIT_MS = 30000 };
 
@@ -75,7 +77,7 @@ static void under(struct btest_fleet *w, const struct mock_fault_case *f, uint64
     bool of_replays = strncmp(f->query, "replay", 6) == 0;
     btest_load_begin(&l, 3);
     while (atomic_load(&l.begun) < l.requests / 3)
-        clock_sleep_ms(1);
+        support_sleep_ms(1);
     for (size_t i = 0; i < w->n_engines; i++) {
         if (f->exits) {
             btest_fleet_restart_engine(w, i);
@@ -101,7 +103,8 @@ static void scores_are_true(struct btest_fleet *w, uint64_t seed) {
     uint64_t hashes[24];
     for (unsigned family = 0; family < 6; family++) {
         btest_load_hashes(seed, family, hashes, 24);
-        cr_expect_eq(engines_score(w->server.control, "pool", w->engines, w->n_engines, hashes, 24),
+        cr_expect_eq(bench_compare_scores(support_redis_control(&w->redis), "pool", w->engines,
+                                          w->n_engines, hashes, 24),
                      0, "of family %u", family);
     }
 }
@@ -113,7 +116,7 @@ Test(mock, every_fault_in_every_schema, .timeout = 300) {
     btest_load_run(&w, 1, 100); // before anybody listens
     btest_fleet_bridges(&w, 2, "--ttl 900");
     btest_load_run(&w, 2, 300);
-    struct engines_difference d = btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "the beginning");
+    struct bench_difference d = btest_fleet_becomes_true(&w, MOCK_WAIT_MS, "the beginning");
     cr_assert_gt(d.held, 1000);
     for (size_t i = 0; i < sizeof fault_cases / sizeof *fault_cases; i++)
         under(&w, &fault_cases[i], 10 + 2 * i);

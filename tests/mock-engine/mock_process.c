@@ -15,9 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/common/clock.h"
 #include "mock_memory.h"
-#include "tests/support/home.h"
-#include "tests/support/program.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_process.h"
 
 enum { MAX_MOCK_ARGS = 40 };
 
@@ -36,21 +37,19 @@ struct mock_process mock_process_start(const char *options) {
     char *text = mock_copy_text(options);
     const char *words[MAX_MOCK_ARGS + 1] = {0};
     size_t n = 0;
-    words[n++] = home_setting("KVROUTE_MOCK", KVROUTE_MOCK);
+    words[n++] = support_setting("KVROUTE_MOCK", KVROUTE_MOCK);
     words[n++] = "--time-scale=0"; // a later one is what counts
-    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-        cr_assert(n < MAX_MOCK_ARGS);
-        words[n++] = word;
-    }
+    support_split(text, words, n, MAX_MOCK_ARGS + 1);
     int ends[2];
+    char line[2000];
     cr_assert(pipe(ends) == 0);
-    struct mock_process p = {.pid = program_start(words, -1, ends[1], 2)};
+    struct mock_process p = {.pid = support_fork(-1, ends[1], 2)};
+    if (!p.pid) support_exec(words);
     close(ends[1]);
     free(text);
-    FILE *f = fdopen(ends[0], "r");
-    char line[2000];
-    cr_assert(fgets(line, sizeof line, f), "the engine didn't start: %s", options);
-    fclose(f);
+    cr_assert(support_read_line(ends[0], line, sizeof line, MOCK_PATIENCE_MS),
+              "the engine didn't start: %s", options);
+    close(ends[0]);
     json_t *where = json_loads(line, 0, NULL);
     cr_assert(where, "%s", line);
     p.http_port = (int)json_integer_value(json_object_get(where, "http_port"));
@@ -63,9 +62,8 @@ struct mock_process mock_process_start(const char *options) {
 void mock_process_end(struct mock_process *p, int signal) {
     int status = 0;
     kill(p->pid, signal);
-    cr_assert(waitpid(p->pid, &status, 0) == p->pid);
+    cr_assert(support_ends(&p->pid, MOCK_PATIENCE_MS, &status));
     cr_assert(signal != SIGTERM || status == 0, "an engine ended badly: %d", status);
-    p->pid = 0;
 }
 
 // ---- HTTP ----------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <zmq.h>
 
+#include "client/common/clock.h"
 #include "mock_memory.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 #include <kvroute/hash.h>
 
 enum { MAX_REPLY_FRAMES = 5, SUBSCRIBE_RETRY_MS = 20 };
@@ -96,10 +97,10 @@ struct mock_stream mock_stream_open(const struct mock_process *p, size_t rank, b
     if (p->replay[rank][0]) s.dealer = open_socket(s.zmq, ZMQ_DEALER, p->replay[rank]);
     if (!live) return s;
     s.sub = open_socket(s.zmq, ZMQ_SUB, p->events[rank]);
-    int64_t deadline = now_ms() + MOCK_PATIENCE_MS;
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
     struct mock_message m = {0};
     while (!m.got) {
-        cr_assert(now_ms() < deadline, "the subscription never stood");
+        cr_assert(kvr_clock_ms() < deadline, "the subscription never stood");
         post_empty(p, rank);
         m = mock_stream_next(&s, SUBSCRIBE_RETRY_MS);
     }
@@ -296,10 +297,10 @@ static void fold_next(struct mock_fold *f, struct mock_message *m) {
 
 void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct mock_process *p,
                       size_t rank) {
-    int64_t deadline = now_ms() + MOCK_PATIENCE_MS;
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
     while (mock_rank_number(p, rank, "pending") + mock_rank_number(p, rank, "running") > 0) {
-        cr_assert(now_ms() < deadline, "the engine is never done");
-        sleep_ms(2);
+        cr_assert(kvr_clock_ms() < deadline, "the engine is never done");
+        support_sleep_ms(2);
     }
     for (uint64_t end = mock_rank_number(p, rank, "next_seq"); f->next < end;) {
         struct mock_message m = mock_stream_next(s, MOCK_PATIENCE_MS);

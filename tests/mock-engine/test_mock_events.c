@@ -6,11 +6,12 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "client/common/clock.h"
 #include "mock_events.h"
 #include "mock_process.h"
 #include "mock_stream.h"
 #include "mock_traffic.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
 static struct mock_fold fold_from(const struct mock_stream *s) {
     return (struct mock_fold){.next = s->seq + 1};
@@ -93,7 +94,7 @@ Test(events, what_is_left_by_those_who_go) {
     for (unsigned i = 0; i < 10; i++) {
         mock_traffic_run(
             &p, &(struct mock_traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
-        sleep_ms(20); // the engine may not have seen the last of them yet
+        support_sleep_ms(20); // the engine may not have seen the last of them yet
         mock_fold_follow(&f, &s, &p, 0);
         mock_fold_check(&f, &p, 0);
     }

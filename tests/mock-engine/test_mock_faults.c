@@ -8,10 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/common/clock.h"
 #include "mock_process.h"
 #include "mock_stream.h"
 #include "mock_traffic.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
 enum { QUIET_MS = 60 };
 
@@ -220,7 +221,7 @@ Test(faults, a_restart_ends_what_runs) {
         "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}";
     mock_http_write(fd, text, strlen(text));
     while (mock_metric(&p, "num_requests_running") == 0)
-        sleep_ms(2);
+        support_sleep_ms(2);
     mock_order_fault(&p, "kind=restart");
     bool was_reset;
     size_t len;
@@ -332,10 +333,10 @@ Test(faults, connections_refused_for_a_time) {
     mock_order_fault(&p, "kind=refuse&ms=200");
     int fd = mock_http_open(&p);
     cr_assert(fd < 0 && errno == ECONNREFUSED);
-    int64_t deadline = now_ms() + MOCK_PATIENCE_MS;
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
     while ((fd = mock_http_open(&p)) < 0) {
-        cr_assert(now_ms() < deadline);
-        sleep_ms(5);
+        cr_assert(kvr_clock_ms() < deadline);
+        support_sleep_ms(5);
     }
     close(fd);
     check_answers(&p);
@@ -350,7 +351,7 @@ Test(faults, no_answers_for_a_time) {
     mock_http_write(gone, text, strlen(text));
     for (size_t i = 0; i < 2; i++)
         mock_http_write(fds[i], text, strlen(text));
-    sleep_ms(QUIET_MS);
+    support_sleep_ms(QUIET_MS);
     close(gone);
     mock_order_fault(&p, "kind=clear");
     for (size_t i = 0; i < 2; i++) {

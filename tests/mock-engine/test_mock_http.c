@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/common/clock.h"
 #include "mock_memory.h"
 #include "mock_process.h"
 #include "mock_tokens.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
 // A text of n words, each a token, that begins with the given one.
 static char *words(const char *first, size_t n) {
@@ -194,10 +195,10 @@ static int begin(const struct mock_process *p, const char *body) {
 }
 
 static void wait_metric(const struct mock_process *p, const char *name, double value) {
-    int64_t deadline = now_ms() + MOCK_PATIENCE_MS;
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
     while (mock_metric(p, name) != value) {
-        cr_assert(now_ms() < deadline, "%s never was %g", name, value);
-        sleep_ms(2);
+        cr_assert(kvr_clock_ms() < deadline, "%s never was %g", name, value);
+        support_sleep_ms(2);
     }
 }
 
@@ -426,9 +427,9 @@ Test(http, what_isnt_http_at_all) {
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         int fd = mock_http_open(&p);
         mock_http_write(fd, garbage[i], strlen(garbage[i]));
-        sleep_ms(5);
+        support_sleep_ms(5);
         mock_http_write(fd, garbage[i], strlen(garbage[i]));
-        sleep_ms(5);
+        support_sleep_ms(5);
         close(fd);
         mock_http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
     }
@@ -458,7 +459,7 @@ Test(http, damaged_requests_end_nothing) {
         if (rand_r(&random) % 3 == 0) len = rand_r(&random) % len;
         int fd = mock_http_open(&p);
         mock_http_write(fd, text, len);
-        if (i % 5 == 4) sleep_ms(1);
+        if (i % 5 == 4) support_sleep_ms(1);
         close(fd);
     }
     mock_http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
@@ -484,7 +485,7 @@ Test(http, bytes_that_come_during_an_answer_wait) {
     wait_metric(&p, "num_requests_running", 1);
     const char *second = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
     mock_http_write(fd, second, strlen(second));
-    sleep_ms(20);
+    support_sleep_ms(20);
     mock_order_fault(&p, "kind=clear");
     char *text = mock_http_read(fd, "\"owned_by\"", NULL, NULL);
     cr_assert(strstr(text, "data: [DONE]"));
@@ -496,10 +497,11 @@ Test(http, bytes_that_come_during_an_answer_wait) {
 Test(http, steps_take_their_time) {
     struct mock_process p =
         mock_process_start("--time-scale=1 --decode-speed=100 --prefill-speed=1000");
-    int64_t start = now_ms();
+    int64_t start = kvr_clock_ms();
     char *prompt = words("slow", 100), *body = completion_body(prompt, 11, "");
     mock_http_expect(&p, "/v1/completions", body, 200);
-    cr_assert(now_ms() - start >= 190); // 100 ms for the prompt, 10 tokens of 10 ms after the first
+    cr_assert(kvr_clock_ms() - start >=
+              190); // 100 ms for the prompt, 10 tokens of 10 ms after the first
     free(prompt), free(body);
     mock_process_end(&p, SIGTERM);
 }

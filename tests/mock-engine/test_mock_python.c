@@ -7,10 +7,10 @@
 
 #include "mock_process.h"
 #include "mock_traffic.h"
-#include "tests/support/needs.h"
+#include "tests/support/support_needs.h"
 
 static void decode(const char *options) {
-    needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");
+    support_needs_python("zmq, msgpack", "python3-zmq and python3-msgpack");
     struct mock_process p = mock_process_start(options);
     char command[400], text[2000];
     mock_traffic_one(&p, 0, "x"); // 8 tokens: two blocks of 4

@@ -2,12 +2,14 @@
 // See event_feed.h.
 #include "event_feed.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zmq.h>
+
+#include "client/common/clock.h"
 
 enum {
     MAX_EVENT_FRAMES = 5, // one more than anything has
@@ -84,11 +86,9 @@ static size_t size_of(struct zmq_frames *m, unsigned i) {
 }
 
 static bool seq_of(struct zmq_frames *m, unsigned i, uint64_t *seq) {
-    const uint8_t *p = zmq_msg_data(&m->frames[i]);
-    if (size_of(m, i) != 8) return false;
-    *seq = 0;
-    for (unsigned k = 0; k < 8; k++)
-        *seq = *seq << 8 | p[k];
+    if (size_of(m, i) != sizeof *seq) return false;
+    memcpy(seq, zmq_msg_data(&m->frames[i]), sizeof *seq);
+    *seq = be64toh(*seq);
     return true;
 }
 
@@ -152,15 +152,9 @@ static bool is_name(const char *endpoint) {
            host[strspn(host, "0123456789.:")];
 }
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 // After a connect that failed. Not too often: libzmq's own pauses between two tries go with it.
 static void connect_other_family(struct bridge_feed *f) {
-    int64_t now = now_ms();
+    int64_t now = kvr_clock_ms();
     if (!f->events || !is_name(f->events) ||
         (f->switched_at && now - f->switched_at < OTHER_FAMILY_MS))
         return;
@@ -261,12 +255,10 @@ void bridge_feed_cancel(struct bridge_feed *f) {
 
 // A request that can't be sent is like one that isn't answered: it is made again.
 void bridge_feed_request(struct bridge_feed *f, uint64_t from) {
-    uint8_t seq[8];
+    uint64_t seq = htobe64(from);
     bridge_feed_cancel(f);
     f->dealer = zmq_socket(f->zmq, ZMQ_DEALER);
     if (!f->dealer) return;
-    for (unsigned i = 0; i < 8; i++)
-        seq[i] = (uint8_t)(from >> (56 - 8 * i));
     if (!f->requests++)
         f->replay_ipv4_only = f->ipv4_only;
     else if (!f->replied && is_name(f->replay))
@@ -276,7 +268,7 @@ void bridge_feed_request(struct bridge_feed *f, uint64_t from) {
     set_family(f->dealer, f->replay, f->replay_ipv4_only);
     if (zmq_connect(f->dealer, f->replay) ||
         zmq_send(f->dealer, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(f->dealer, seq, sizeof seq, ZMQ_DONTWAIT) < 0 ||
+        zmq_send(f->dealer, &seq, sizeof seq, ZMQ_DONTWAIT) < 0 ||
         !(f->dealer_event = watch(f, f->dealer, on_dealer)))
         bridge_feed_cancel(f);
 }

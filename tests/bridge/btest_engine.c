@@ -4,6 +4,7 @@
 #include "btest_engine.h"
 
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <kvroute/hash.h>
 #include <msgpack.h>
 #include <stdio.h>
@@ -54,17 +55,11 @@ static void close_sockets(struct btest_engine *f) {
     f->router = NULL;
 }
 
-static void put_seq(uint8_t out[8], uint64_t seq) {
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(seq >> (56 - 8 * i));
-}
-
 static void send_live(struct btest_engine *f, uint64_t seq) {
-    uint8_t head[8];
+    uint64_t head = htobe64(seq);
     const struct btest_engine_batch *b = &f->buffer[seq];
-    put_seq(head, seq);
     zmq_send(f->pub, "kv@w@model", 10, ZMQ_SNDMORE);
-    zmq_send(f->pub, head, sizeof head, ZMQ_SNDMORE);
+    zmq_send(f->pub, &head, sizeof head, ZMQ_SNDMORE);
     zmq_send(f->pub, b->payload, chance(f, f->faults.damage) ? b->n / 2 : b->n, 0);
 }
 
@@ -87,16 +82,15 @@ static void publish(struct btest_engine *f, msgpack_sbuffer *b) {
 
 static void reply(struct btest_engine *f, zmq_msg_t *to, uint64_t seq, const void *payload,
                   size_t n) {
-    uint8_t head[8];
+    uint64_t head = htobe64(seq);
     zmq_msg_t copy;
     if (chance(f, f->faults.lossy)) return;
-    put_seq(head, seq);
     zmq_msg_init(&copy);
     zmq_msg_copy(&copy, to);
     zmq_msg_send(&copy, f->router, ZMQ_SNDMORE);
     zmq_send(f->router, "", 0, ZMQ_SNDMORE);
     if (f->life % 2) zmq_send(f->router, "kv@w@model", 10, ZMQ_SNDMORE);
-    zmq_send(f->router, head, sizeof head, ZMQ_SNDMORE);
+    zmq_send(f->router, &head, sizeof head, ZMQ_SNDMORE);
     zmq_send(f->router, payload, n, 0);
 }
 

@@ -6,12 +6,13 @@
 // lags, and so does ROUTER for a client, as in the real publisher.
 #include "mock_publish.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <zmq.h>
 
 #include "mock_memory.h"
 
-enum { LIVE_HWM = 100000, REBIND_MS = 5, MAX_REQUEST_FRAMES = 8, SEQ_SIZE = 8 };
+enum { LIVE_HWM = 100000, REBIND_MS = 5, MAX_REQUEST_FRAMES = 8 };
 
 struct published_batch {
     uint64_t seq;
@@ -144,17 +145,11 @@ void mock_publisher_free(struct mock_publisher *p) {
 
 // ---- Live ----------------------------------------------------------------------------------------
 
-static void put_number(unsigned char out[SEQ_SIZE], uint64_t seq) {
-    for (size_t i = 0; i < SEQ_SIZE; i++)
-        out[i] = (unsigned char)(seq >> (56 - 8 * i));
-}
-
 static void emit(struct mock_publisher *p, uint64_t seq, const void *payload, size_t len) {
-    unsigned char number[SEQ_SIZE];
-    put_number(number, seq);
+    uint64_t number = htobe64(seq);
     if (!p->pub) return;
     zmq_send(p->pub, p->config->topic, strlen(p->config->topic), ZMQ_SNDMORE | ZMQ_DONTWAIT);
-    zmq_send(p->pub, number, sizeof number, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(p->pub, &number, sizeof number, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     zmq_send(p->pub, payload, len, ZMQ_DONTWAIT);
 }
 
@@ -225,14 +220,13 @@ size_t mock_publisher_held(const struct mock_publisher *p) {
 
 static void send_reply(struct mock_publisher *p, zmq_msg_t *client, uint64_t seq,
                        const void *payload, size_t len) {
-    unsigned char number[SEQ_SIZE];
+    uint64_t number = htobe64(seq);
     const char *topic = p->config->topic;
-    put_number(number, seq);
     zmq_send(p->router, zmq_msg_data(client), zmq_msg_size(client), ZMQ_SNDMORE | ZMQ_DONTWAIT);
     zmq_send(p->router, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     if (p->config->replay_topic)
         zmq_send(p->router, topic, len ? strlen(topic) : 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-    zmq_send(p->router, number, sizeof number, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(p->router, &number, sizeof number, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     zmq_send(p->router, payload, len, ZMQ_DONTWAIT);
 }
 

@@ -4,6 +4,7 @@
 #include "mock_stream.h"
 
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <inttypes.h>
 #include <msgpack.h>
 #include <stdio.h>
@@ -19,11 +20,9 @@ enum { MAX_REPLY_FRAMES = 5, SUBSCRIBE_RETRY_MS = 20 };
 // ---- Sockets -------------------------------------------------------------------------------------
 
 static uint64_t number_of(const void *bytes) {
-    const unsigned char *at = bytes;
-    uint64_t n = 0;
-    for (size_t i = 0; i < 8; i++)
-        n = n << 8 | at[i];
-    return n;
+    uint64_t n;
+    memcpy(&n, bytes, sizeof n);
+    return be64toh(n);
 }
 
 // The last frame is the payload, the one before the number; *n is how many there were.
@@ -121,11 +120,9 @@ void mock_stream_close(struct mock_stream *s) {
 }
 
 void mock_stream_ask(struct mock_stream *s, uint64_t from) {
-    unsigned char number[8];
-    for (size_t i = 0; i < 8; i++)
-        number[i] = (unsigned char)(from >> (56 - 8 * i));
+    uint64_t number = htobe64(from);
     zmq_send(s->dealer, "", 0, ZMQ_SNDMORE);
-    zmq_send(s->dealer, number, sizeof number, 0);
+    zmq_send(s->dealer, &number, sizeof number, 0);
 }
 
 uint64_t mock_rank_number(const struct mock_process *p, size_t rank, const char *name) {

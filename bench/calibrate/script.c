@@ -10,7 +10,7 @@
 
 #include "bench/common/memory.h"
 #include "bench/common/random.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 enum {
     SYSTEM_PROMPTS = 8,
@@ -32,7 +32,7 @@ struct growing {
     struct script *s;
     uint64_t rng;
     size_t room_bytes, room_requests, room_prompts, room_hashes;
-    struct tokens tokens;
+    struct mock_tokens tokens;
     size_t text;          // where its bytes begin
     size_t first, hashed; // its first hash; how many of its blocks have one
 };
@@ -63,7 +63,7 @@ static void say(struct growing *g, const char *bytes, size_t n) {
     s->bytes = memory_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
-    tokens_text(&g->tokens, bytes, n);
+    mock_tokens_text(&g->tokens, bytes, n);
 }
 
 static void say_words(struct growing *g, uint64_t seed, size_t words) {
@@ -78,10 +78,10 @@ static void say_words(struct growing *g, uint64_t seed, size_t words) {
 }
 
 static void say_answer(struct growing *g, size_t words) {
-    uint64_t seed = answer_seed(&g->tokens);
+    uint64_t seed = mock_answer_seed(&g->tokens);
     for (size_t i = 0; i < words; i++) {
-        char word[WORD_SIZE];
-        size_t n = answer_word(seed, i, word);
+        char word[MOCK_WORD_SIZE];
+        size_t n = mock_answer_word(seed, i, word);
         say(g, word, n);
     }
 }
@@ -196,7 +196,7 @@ void script_make(struct script *s, const struct script_plan *plan) {
     cut_text(s);
     snprintf(s->load.what, sizeof s->load.what, "conversations of some %d turns (seed %llu)", TURNS,
              (unsigned long long)plan->seed);
-    tokens_free(&g.tokens);
+    mock_tokens_free(&g.tokens);
 }
 
 void script_free(struct script *s) {

@@ -15,7 +15,7 @@
 
 #include "bench/common/memory.h"
 #include "bench/common/random.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 enum {
     SYSTEM_PROMPTS = 48,
@@ -70,11 +70,11 @@ static void say(struct chat *c, uint64_t seed, size_t n) {
 
 // What a mock engine answers to all that was said.
 static void answer(struct chat *c, size_t n) {
-    struct tokens prompt = {.ids = c->tokens, .n = c->n};
-    uint64_t seed = answer_seed(&prompt);
+    struct mock_tokens prompt = {.ids = c->tokens, .n = c->n};
+    uint64_t seed = mock_answer_seed(&prompt);
     c->tokens = memory_grow(c->tokens, &c->room, c->n + n, sizeof *c->tokens);
     for (size_t i = 0; i < n; i++)
-        c->tokens[c->n++] = answer_token(seed, i);
+        c->tokens[c->n++] = mock_answer_token(seed, i);
 }
 
 static int by_time(const void *left, const void *right) {

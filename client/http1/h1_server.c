@@ -359,7 +359,7 @@ void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls) {
 
 void h1_server_drain(struct h1_server *s) {
     s->draining = true;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     for (struct h1_connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         if (c->state == H1_CONNECTION_HEAD && !c->begun &&
@@ -406,7 +406,7 @@ struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, 
 
 void h1_server_free(struct h1_server *s) {
     if (!s) return;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     while (s->connections)
         lose(s->connections);
     if (s->sweep) event_free(s->sweep);

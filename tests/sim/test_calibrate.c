@@ -11,7 +11,7 @@
 #include "bench/calibrate/simulate.h"
 #include "bench/calibrate/sse.h"
 #include "bench/calibrate/tally.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 static struct script make(uint64_t seed) {
     struct script s;
@@ -43,15 +43,15 @@ Test(script, text_and_blocks_are_of_one_prompt) {
     struct script s = make(1);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct request *r = &s.load.requests[i], *text = &s.text.requests[i];
-        struct tokens t = {0};
+        struct mock_tokens t = {0};
         uint64_t hashes[4096];
-        tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
+        mock_tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
         cr_assert(t.n == r->isl && r->blocks == r->isl / 16 && r->blocks < 4096);
         kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, hashes);
         cr_assert(!memcmp(hashes, request_hashes(&s.load, i), r->blocks * sizeof *hashes));
         cr_assert(text->blocks == s.prompts[i].n / 64 && text->isl == s.prompts[i].n / 4);
         cr_assert(text->isl >= r->isl - 1 && text->at == r->at && text->osl == r->osl);
-        tokens_free(&t);
+        mock_tokens_free(&t);
     }
     script_free(&s);
 }
@@ -64,18 +64,18 @@ Test(script, turns_go_on_from_answers) {
         for (size_t k = i + 1; k < s.load.n; k++) {
             if (s.prompts[k].at != s.prompts[i].at) continue;
             const struct request *r = &s.load.requests[i], *next = &s.load.requests[k];
-            struct tokens t = {0};
+            struct mock_tokens t = {0};
             const char *at = script_prompt(&s, k) + s.prompts[i].n;
             cr_assert(next->session == r->session && s.prompts[k].n > s.prompts[i].n);
-            tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
-            for (uint64_t w = 0, seed = answer_seed(&t); w < r->osl; w++) {
-                char word[WORD_SIZE];
-                size_t n = answer_word(seed, w, word);
+            mock_tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
+            for (uint64_t w = 0, seed = mock_answer_seed(&t); w < r->osl; w++) {
+                char word[MOCK_WORD_SIZE];
+                size_t n = mock_answer_word(seed, w, word);
                 cr_assert(!memcmp(at, word, n));
                 at += n;
             }
             cr_assert(next->first == r->first && next->blocks >= r->known);
-            tokens_free(&t);
+            mock_tokens_free(&t);
             followed++;
             break;
         }

@@ -18,8 +18,8 @@
 #include "bench/common/memory.h"
 #include "bench/common/process.h"
 #include "bench/common/stop.h"
+#include "bench/load/player.h"
 #include "candidates.h"
-#include "player.h"
 #include "rig.h"
 #include "simulate.h"
 #include "tally.h"
@@ -32,6 +32,13 @@ struct level {
     double rate, seconds; // requests a second; how long
 };
 static const struct level levels[] = {{"below", 11, 30}, {"near", 20, 40}};
+static const struct bench_script_chats calibrate_chats = {.system_prompts = 8,
+                                                          .system_min = 200,
+                                                          .system_max = 800,
+                                                          .question = 40,
+                                                          .answer = 200,
+                                                          .turns = 4,
+                                                          .think = 4};
 enum { LEVELS = sizeof levels / sizeof *levels };
 
 struct program {
@@ -39,7 +46,7 @@ struct program {
     double seconds, rate, late; // late: of engines that are only simulated, a share
     uint64_t seed, slots, blocks;
     struct model model;
-    struct script script;
+    struct bench_script script;
     FILE *file; // of --each
 };
 
@@ -57,7 +64,7 @@ static void fail(const char *what) {
 // ---- The table -----------------------------------------------------------------------------------
 
 static void show_head(const struct program *p, const struct level *level) {
-    const struct script *s = &p->script;
+    const struct bench_script *s = &p->script;
     double isl = 0, osl = 0;
     for (size_t i = 0; i < s->load.n; i++) {
         isl += s->load.requests[i].isl;
@@ -81,11 +88,11 @@ static void show_row(const char *name, const char *kind, const struct tally *t, 
 }
 
 static void write_each(const struct program *p, const char *level, const char *router,
-                       const struct played *played, const struct life *given,
+                       const struct bench_played *played, const struct life *given,
                        const struct life *chosen) {
     for (size_t i = 0; p->file && i < p->script.load.n; i++) {
         const struct request *r = &p->script.load.requests[i];
-        const struct played *x = &played[i];
+        const struct bench_played *x = &played[i];
         fprintf(p->file, "%s\t%s\t%zu\t%.6f\t%u\t%u\t%s\t%lld\t%.6f\t%.6f\t%.6f", level, router, i,
                 r->at, r->isl, r->osl, *x->engine ? x->engine : "-", (long long)x->cached, x->sent,
                 x->first, x->last);
@@ -103,7 +110,8 @@ static void write_each(const struct program *p, const char *level, const char *r
 // ---- A candidate ---------------------------------------------------------------------------------
 
 // False: an engine isn't known for each request.
-static bool read_choices(const struct program *p, const struct played *played, uint32_t *engines) {
+static bool read_choices(const struct program *p, const struct bench_played *played,
+                         uint32_t *engines) {
     for (size_t i = 0; i < p->script.load.n; i++) {
         unsigned n;
         if (*played[i].why || sscanf(played[i].engine, "e%u", &n) != 1 || n >= RIG_ENGINES)
@@ -134,7 +142,7 @@ static void simulate(const struct program *p, const struct candidate *c, const u
 // The script to real processes. *failed: how many requests did; *late: by how much engines were late.
 // False: they don't come up.
 static bool play(const struct program *p, const struct candidate *c, const char *program,
-                 struct played *played, size_t *failed, double *late) {
+                 struct bench_played *played, size_t *failed, double *late) {
     rig = (struct rig){.model = &p->model,
                        .block_size = BLOCK_SIZE,
                        .logs = p->logs,
@@ -142,7 +150,9 @@ static bool play(const struct program *p, const struct candidate *c, const char 
                        .server.plan = {.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
                                        .server = process_setting("REDIS_SERVER", REDIS_SERVER)}};
     bool up = c->ours ? rig_ours(&rig, c->ours) : rig_theirs(&rig, program, c->verb);
-    if (up && !player_run(&p->script, rig.port, played)) fail(c->name);
+    struct bench_player_plan plan = {
+        .script = &p->script, .speed = 1, .targets = &rig.port, .n_targets = 1};
+    if (up && !bench_player_run(&plan, played)) fail(c->name);
     if (up) *late = rig_lateness(&rig);
     rig_end(&rig);
     if (stop_asked()) fail(c->name);
@@ -184,7 +194,7 @@ static void only_simulate(const struct program *p, const struct candidate *c) {
 }
 
 static void compare(const struct program *p, const char *level, const struct candidate *c,
-                    const struct played *played, size_t failed, double late) {
+                    const struct bench_played *played, size_t failed, double late) {
     uint32_t *engines = memory_take(p->script.load.n, sizeof *engines);
     struct tally real, simulated, given;
     struct stats stats, replayed;
@@ -207,7 +217,7 @@ static void compare(const struct program *p, const char *level, const struct can
 
 static void run_candidate(const struct program *p, const char *level, const struct candidate *c,
                           const char *program) {
-    struct played *played = memory_take(p->script.load.n, sizeof *played);
+    struct bench_played *played = memory_take(p->script.load.n, sizeof *played);
     size_t failed = 0;
     double late = 0;
     if (p->only)
@@ -273,14 +283,15 @@ static bool is_wanted(const struct program *p, const struct candidate *c) {
 static void run_level(struct program *p, struct level level, char programs[][PATH_MAX]) {
     if (p->rate > 0) level.rate = p->rate;
     if (p->seconds > 0) level.seconds = p->seconds;
-    script_make(&p->script, &(struct script_plan){BLOCK_SIZE, level.rate, level.seconds, p->seed});
+    bench_script_chat(&p->script, &(struct bench_script_plan){BLOCK_SIZE, level.rate, level.seconds,
+                                                              p->seed, calibrate_chats});
     show_head(p, &level);
     for (size_t i = 0; i < candidate_count; i++) {
         const struct candidate *c = &candidates[i];
         if (is_wanted(p, c) && (c->ours || *programs[i] || p->only))
             run_candidate(p, level.name, c, programs[i]);
     }
-    script_free(&p->script);
+    bench_script_free(&p->script);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ static const struct router router_given = {
     .close = close_given,
 };
 
-bool simulate_run(const struct script *s, const struct simulate_plan *plan, struct stats *out) {
+bool simulate_run(const struct bench_script *s, const struct simulate_plan *plan,
+                  struct stats *out) {
     struct kvr_options pool;
     kvr_options_default(&pool);
     decisions = plan->engines;

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/load/script.h"
 #include "bench/sim/fleet.h"
 #include "bench/sim/model.h"
 #include "bench/sim/stats.h"
-#include "script.h"
 
 struct simulate_plan {
     const struct router *kind; // NULL: each request goes where `engines` says
@@ -23,6 +23,7 @@ struct simulate_plan {
 };
 
 // Fills *out (stats_close it). False, with a message: something broke, or the program is being stopped.
-bool simulate_run(const struct script *s, const struct simulate_plan *plan, struct stats *out);
+bool simulate_run(const struct bench_script *s, const struct simulate_plan *plan,
+                  struct stats *out);
 
 #endif

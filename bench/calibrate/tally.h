@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/load/player.h"
+#include "bench/load/script.h"
 #include "bench/sim/stats.h"
-#include "player.h"
-#include "script.h"
 
 // One request's part in the figures. Seconds since the first request was due.
 struct tally_request {
@@ -27,8 +27,9 @@ struct tally {
 
 void tally_requests(const struct tally_request *all, size_t n, struct tally *out);
 // Of what was played; those that failed are left out.
-void tally_played(const struct script *s, const struct played *played, struct tally *out);
-void tally_lives(const struct script *s, const struct life *lives, struct tally *out);
+void tally_played(const struct bench_script *s, const struct bench_played *played,
+                  struct tally *out);
+void tally_lives(const struct bench_script *s, const struct life *lives, struct tally *out);
 // The median of each figure. n >= 1.
 void tally_medians(const struct tally *all, size_t n, struct tally *out);
 // Whether two runs agree as they should: hits within 2 points, TTFT's p50 within 15 % and p99 within

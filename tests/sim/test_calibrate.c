@@ -7,23 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/calibrate/script.h"
 #include "bench/calibrate/simulate.h"
-#include "bench/calibrate/sse.h"
 #include "bench/calibrate/tally.h"
+#include "bench/load/script.h"
+#include "bench/load/sse.h"
 #include "tests/mock-engine/tokens.h"
 
-static struct script make(uint64_t seed) {
-    struct script s;
-    script_make(&s,
-                &(struct script_plan){.block_size = 16, .rate = 10, .seconds = 40, .seed = seed});
+static struct bench_script make(uint64_t seed) {
+    struct bench_script s;
+    bench_script_chat(&s, &(struct bench_script_plan){.block_size = 16,
+                                                      .rate = 10,
+                                                      .seconds = 40,
+                                                      .seed = seed,
+                                                      .chats = {8, 200, 800, 40, 200, 4, 4}});
     return s;
 }
 
 // ---- The script ----------------------------------------------------------------------------------
 
 Test(script, the_same_for_a_seed_and_at_its_rate) {
-    struct script a = make(1), b = make(1), c = make(2);
+    struct bench_script a = make(1), b = make(1), c = make(2);
     cr_assert(a.load.n == b.load.n && a.n_bytes == b.n_bytes);
     cr_assert(!memcmp(a.bytes, b.bytes, a.n_bytes));
     cr_assert(c.n_bytes != a.n_bytes);
@@ -33,19 +36,19 @@ Test(script, the_same_for_a_seed_and_at_its_rate) {
         cr_assert(a.load.requests[i].at >= (i ? a.load.requests[i - 1].at : 0));
         cr_assert(a.load.requests[i].at < 40 && a.load.requests[i].after == NO_REQUEST);
     }
-    script_free(&a);
-    script_free(&b);
-    script_free(&c);
+    bench_script_free(&a);
+    bench_script_free(&b);
+    bench_script_free(&c);
 }
 
 // The simulator's tokens and blocks are those that a mock engine makes of the text.
 Test(script, text_and_blocks_are_of_one_prompt) {
-    struct script s = make(1);
+    struct bench_script s = make(1);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct request *r = &s.load.requests[i], *text = &s.text.requests[i];
         struct tokens t = {0};
         uint64_t hashes[4096];
-        tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
+        tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
         cr_assert(t.n == r->isl && r->blocks == r->isl / 16 && r->blocks < 4096);
         kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, hashes);
         cr_assert(!memcmp(hashes, request_hashes(&s.load, i), r->blocks * sizeof *hashes));
@@ -53,21 +56,21 @@ Test(script, text_and_blocks_are_of_one_prompt) {
         cr_assert(text->isl >= r->isl - 1 && text->at == r->at && text->osl == r->osl);
         tokens_free(&t);
     }
-    script_free(&s);
+    bench_script_free(&s);
 }
 
 // The next turn begins with this one's prompt and what a mock engine answers to it.
 Test(script, turns_go_on_from_answers) {
-    struct script s = make(1);
+    struct bench_script s = make(1);
     size_t followed = 0;
     for (size_t i = 0; i < s.load.n; i++)
         for (size_t k = i + 1; k < s.load.n; k++) {
             if (s.prompts[k].at != s.prompts[i].at) continue;
             const struct request *r = &s.load.requests[i], *next = &s.load.requests[k];
             struct tokens t = {0};
-            const char *at = script_prompt(&s, k) + s.prompts[i].n;
+            const char *at = bench_script_prompt(&s, k) + s.prompts[i].n;
             cr_assert(next->session == r->session && s.prompts[k].n > s.prompts[i].n);
-            tokens_text(&t, script_prompt(&s, i), s.prompts[i].n);
+            tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
             for (uint64_t w = 0, seed = answer_seed(&t); w < r->osl; w++) {
                 char word[WORD_SIZE];
                 size_t n = answer_word(seed, w, word);
@@ -80,7 +83,7 @@ Test(script, turns_go_on_from_answers) {
             break;
         }
     cr_assert(followed > s.load.n / 2);
-    script_free(&s);
+    bench_script_free(&s);
 }
 
 // ---- Answers -------------------------------------------------------------------------------------
@@ -107,45 +110,45 @@ Test(sse, however_it_is_cut) {
     make_answer();
     size_t n = strlen(answer);
     for (size_t cut = 0; cut <= n; cut++) {
-        struct sse s;
-        sse_begin(&s);
-        sse_take(&s, answer, cut);
-        sse_take(&s, answer + cut, n - cut);
-        cr_assert(s.state == SSE_DONE && s.ended && s.keeps, "cut at %zu: %s", cut, s.why);
+        struct bench_sse s;
+        bench_sse_begin(&s);
+        bench_sse_take(&s, answer, cut);
+        bench_sse_take(&s, answer + cut, n - cut);
+        cr_assert(s.state == BENCH_SSE_DONE && s.ended && s.keeps, "cut at %zu: %s", cut, s.why);
         cr_assert(s.tokens == 2 && s.cached == 32 && !strcmp(s.engine, "e3"));
     }
 }
 
 Test(sse, the_first_token_is_seen_when_it_is_there) {
-    struct sse s;
+    struct bench_sse s;
     make_answer();
-    sse_begin(&s);
+    bench_sse_begin(&s);
     const char *first = strstr(answer, "null}]}\n");
-    sse_take(&s, answer, (size_t)(first - answer));
+    bench_sse_take(&s, answer, (size_t)(first - answer));
     cr_assert(s.tokens == 0);
-    sse_take(&s, first, strlen("null}]}\n"));
-    cr_assert(s.tokens == 1 && s.state == SSE_CHUNK);
+    bench_sse_take(&s, first, strlen("null}]}\n"));
+    cr_assert(s.tokens == 1 && s.state == BENCH_SSE_CHUNK);
 }
 
-static struct sse all_of(const char *bytes) {
-    struct sse s;
-    sse_begin(&s);
-    sse_take(&s, bytes, strlen(bytes));
+static struct bench_sse all_of(const char *bytes) {
+    struct bench_sse s;
+    bench_sse_begin(&s);
+    bench_sse_take(&s, bytes, strlen(bytes));
     return s;
 }
 
 Test(sse, what_is_no_answer) {
-    struct sse s = all_of("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
-    cr_assert(s.state == SSE_WRONG && strstr(s.why, "503"));
+    struct bench_sse s = all_of("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    cr_assert(s.state == BENCH_SSE_WRONG && strstr(s.why, "503"));
     s = all_of("HTTP/1.1 200 OK\r\n\r\n");
-    cr_assert(s.state == SSE_WRONG);
+    cr_assert(s.state == BENCH_SSE_WRONG);
     s = all_of(
         "HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\ndata: {\"error\": {\"message\": \"no\"}}\n");
-    cr_assert(s.state == SSE_WRONG && strstr(s.why, "no"));
+    cr_assert(s.state == BENCH_SSE_WRONG && strstr(s.why, "no"));
     s = all_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n\n\n");
-    cr_assert(s.state == SSE_DONE && !s.keeps && !s.ended && s.tokens == 0 && s.cached == -1);
+    cr_assert(s.state == BENCH_SSE_DONE && !s.keeps && !s.ended && s.tokens == 0 && s.cached == -1);
     s = all_of("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\n\n");
-    cr_assert(s.state == SSE_WRONG);
+    cr_assert(s.state == BENCH_SSE_WRONG);
 }
 
 // ---- Figures -------------------------------------------------------------------------------------
@@ -189,15 +192,15 @@ Test(tally, what_is_apart) {
 
 // What failed isn't in the figures, and the others' times count from when they were due.
 Test(tally, played) {
-    struct script s = make(1);
-    struct played *played = calloc(s.load.n, sizeof *played);
+    struct bench_script s = make(1);
+    struct bench_played *played = calloc(s.load.n, sizeof *played);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct request *r = &s.load.requests[i];
-        played[i] = (struct played){.sent = r->at + 0.01,
-                                    .first = r->at + 0.2,
-                                    .last = r->at + 1.2,
-                                    .tokens = 11,
-                                    .cached = i ? (int64_t)r->isl : -1};
+        played[i] = (struct bench_played){.sent = r->at + 0.01,
+                                          .first = r->at + 0.2,
+                                          .last = r->at + 1.2,
+                                          .tokens = 11,
+                                          .cached = i ? (int64_t)r->isl : -1};
     }
     strcpy(played[1].why, "no connection");
     played[1].first = 1000;
@@ -206,13 +209,13 @@ Test(tally, played) {
     cr_assert(t.n == s.load.n - 1 && fabs(t.ttft_mean - 0.2) < 1e-6 && fabs(t.tbt - 0.1) < 1e-6);
     cr_assert(t.hits > 0.9 && t.hits < 1);
     free(played);
-    script_free(&s);
+    bench_script_free(&s);
 }
 
 // ---- The simulator with given choices ------------------------------------------------------------
 
 Test(simulate, goes_where_it_is_told) {
-    struct script s = make(1);
+    struct bench_script s = make(1);
     uint32_t *engines = calloc(s.load.n, sizeof *engines);
     for (size_t i = 0; i < s.load.n; i++)
         engines[i] = i % 7 % 4;
@@ -229,5 +232,5 @@ Test(simulate, goes_where_it_is_told) {
     cr_assert(t.n == s.load.n && t.hits > 0.1 && t.tbt >= m.batch);
     stats_close(&stats);
     free(engines);
-    script_free(&s);
+    bench_script_free(&s);
 }

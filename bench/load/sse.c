@@ -7,19 +7,18 @@
 #include <string.h>
 #include <strings.h>
 
-void sse_begin(struct sse *s) {
-    *s = (struct sse){.cached = -1, .keeps = true};
+void bench_sse_begin(struct bench_sse *s) {
+    *s = (struct bench_sse){.cached = -1, .keeps = true};
 }
 
-static void wrong(struct sse *s, const char *what) {
+static void wrong(struct bench_sse *s, const char *what) {
     snprintf(s->why, sizeof s->why, "%.*s", (int)sizeof s->why - 1, what);
-    s->state = SSE_WRONG;
+    s->state = BENCH_SSE_WRONG;
 }
 
 // ---- Events --------------------------------------------------------------------------------------
 
-// What follows "name" and its colon in a line of JSON; NULL if it isn't there.
-static const char *member(const char *line, const char *name) {
+const char *bench_sse_member(const char *line, const char *name) {
     size_t n = strlen(name);
     for (const char *at = line; (at = strstr(at, name)); at += n) {
         if (at == line || at[-1] != '"' || at[n] != '"') continue;
@@ -29,7 +28,7 @@ static const char *member(const char *line, const char *name) {
     return NULL;
 }
 
-static void take_event(struct sse *s) {
+static void take_event(struct bench_sse *s) {
     static const char mark[] = "data:";
     s->event[s->n_event] = 0;
     s->event[strcspn(s->event, "\r\n")] = 0;
@@ -38,19 +37,19 @@ static void take_event(struct sse *s) {
     const char *data = s->event + sizeof mark - 1, *value;
     data += strspn(data, " ");
     if (strcmp(data, "[DONE]") == 0) s->ended = true;
-    if ((value = member(data, "text")) && value[0] == '"' && value[1] != '"') s->tokens++;
-    if ((value = member(data, "cached_tokens"))) s->cached = strtoll(value, NULL, 10);
-    if ((value = member(data, "system_fingerprint")) && *value == '"') {
+    if ((value = bench_sse_member(data, "text")) && value[0] == '"' && value[1] != '"') s->tokens++;
+    if ((value = bench_sse_member(data, "cached_tokens"))) s->cached = strtoll(value, NULL, 10);
+    if ((value = bench_sse_member(data, "system_fingerprint")) && *value == '"') {
         int n = (int)strcspn(value + 1, "\"");
         snprintf(s->engine, sizeof s->engine, "%.*s", n, value + 1);
     }
-    if ((value = member(data, "error")) && *value == '{') wrong(s, data);
+    if ((value = bench_sse_member(data, "error")) && *value == '{') wrong(s, data);
 }
 
-static size_t take_body(struct sse *s, const char *b, size_t n) {
+static size_t take_body(struct bench_sse *s, const char *b, size_t n) {
     if (n > s->left) n = (size_t)s->left;
     s->left -= n;
-    for (size_t i = 0; i < n && s->state != SSE_WRONG; i++) {
+    for (size_t i = 0; i < n && s->state != BENCH_SSE_WRONG; i++) {
         if (s->n_event + 1 == sizeof s->event) {
             wrong(s, "an event without an end");
             return n;
@@ -58,14 +57,15 @@ static size_t take_body(struct sse *s, const char *b, size_t n) {
         s->event[s->n_event++] = b[i];
         if (b[i] == '\n') take_event(s);
     }
-    if (!s->left && s->state != SSE_WRONG)
-        s->state = s->state == SSE_PLAIN ? SSE_DONE : SSE_CHUNK_END;
+    if (s->n_event) s->event[s->n_event] = 0;
+    if (!s->left && s->state != BENCH_SSE_WRONG)
+        s->state = s->state == BENCH_SSE_PLAIN ? BENCH_SSE_DONE : BENCH_SSE_CHUNK_END;
     return n;
 }
 
 // ---- HTTP ----------------------------------------------------------------------------------------
 
-static void take_head(struct sse *s) {
+static void take_head(struct bench_sse *s) {
     const char *length = NULL;
     bool chunked = false;
     int status = strncmp(s->line, "HTTP/1.1 ", 9) == 0 ? atoi(s->line + 9) : 0;
@@ -79,35 +79,35 @@ static void take_head(struct sse *s) {
         s->line[strcspn(s->line, "\r\n")] = 0;
         wrong(s, s->line);
     } else if (chunked) {
-        s->state = SSE_SIZE;
+        s->state = BENCH_SSE_SIZE;
     } else if (length) {
         s->left = strtoull(length, NULL, 10);
-        s->state = s->left ? SSE_PLAIN : SSE_DONE;
+        s->state = s->left ? BENCH_SSE_PLAIN : BENCH_SSE_DONE;
     } else {
         wrong(s, "a body without a length");
     }
 }
 
-static void take_line(struct sse *s) {
-    if (s->state == SSE_HEAD) {
+static void take_line(struct bench_sse *s) {
+    if (s->state == BENCH_SSE_HEAD) {
         if (s->n_line < 4 || memcmp(s->line + s->n_line - 4, "\r\n\r\n", 4) != 0) return;
         take_head(s);
-    } else if (s->state == SSE_SIZE) {
+    } else if (s->state == BENCH_SSE_SIZE) {
         s->left = strtoull(s->line, NULL, 16);
-        s->state = s->left ? SSE_CHUNK : SSE_TRAILER;
-    } else if (s->state == SSE_CHUNK_END) {
-        s->state = SSE_SIZE;
+        s->state = s->left ? BENCH_SSE_CHUNK : BENCH_SSE_TRAILER;
+    } else if (s->state == BENCH_SSE_CHUNK_END) {
+        s->state = BENCH_SSE_SIZE;
     } else if (s->line[0] == '\r') { // the end of the trailers
-        s->state = SSE_DONE;
+        s->state = BENCH_SSE_DONE;
     }
     s->n_line = 0;
 }
 
-void sse_take(struct sse *s, const char *bytes, size_t n) {
-    for (size_t i = 0; i < n && s->state != SSE_WRONG;) {
-        if (s->state == SSE_DONE) {
+void bench_sse_take(struct bench_sse *s, const char *bytes, size_t n) {
+    for (size_t i = 0; i < n && s->state != BENCH_SSE_WRONG;) {
+        if (s->state == BENCH_SSE_DONE) {
             wrong(s, "more than was asked for");
-        } else if (s->state == SSE_PLAIN || s->state == SSE_CHUNK) {
+        } else if (s->state == BENCH_SSE_PLAIN || s->state == BENCH_SSE_CHUNK) {
             i += take_body(s, bytes + i, n - i);
         } else if (s->n_line + 1 == sizeof s->line) {
             wrong(s, "a line without an end");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The load of a calibration; see script.h.
+// What is played; see script.h.
 #include "script.h"
 
 #include <kvroute/hash.h>
@@ -13,23 +13,16 @@
 #include "tests/mock-engine/tokens.h"
 
 enum {
-    SYSTEM_PROMPTS = 8,
-    SYSTEM_MIN = 200, // tokens
-    SYSTEM_MAX = 800,
-    QUESTION = 40, // means
-    ANSWER = 200,
-    SHORTEST = 16,
-    TURNS = 4,
-    TURNS_MAX = 12,
+    SHORTEST = 16, // tokens, of a question or an answer
+    MAX_TURNS = 12,
     LETTERS = 3,
     PIECE = 4, // bytes of a token, as a router without tokens has it
 };
-static const double settled = 120, think = 4,
-                    pace = 0.025; // seconds; seconds a token of the answer
+static const double settled = 120, pace = 0.025; // seconds; seconds a token of the answer
 
 // A conversation as it grows.
 struct growing {
-    struct script *s;
+    struct bench_script *s;
     uint64_t rng;
     size_t room_bytes, room_requests, room_prompts, room_hashes;
     struct tokens tokens;
@@ -59,7 +52,7 @@ static unsigned pick(uint64_t *rng, unsigned n) {
 // ---- Text and tokens -----------------------------------------------------------------------------
 
 static void say(struct growing *g, const char *bytes, size_t n) {
-    struct script *s = g->s;
+    struct bench_script *s = g->s;
     s->bytes = memory_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
@@ -101,39 +94,44 @@ static void hash_blocks(struct growing *g) {
 
 // ---- Requests ------------------------------------------------------------------------------------
 
-// The last token of an answer is never computed, so no engine has it in a block.
-static void ask(struct growing *g, double at, uint32_t question, uint32_t answer) {
-    struct script *s = g->s;
+// A request whose prompt has been said. known: tokens of prompt and answer that engines will have in blocks.
+static void add_request(struct growing *g, double at, uint32_t answer, size_t known) {
+    struct bench_script *s = g->s;
     struct workload *w = &s->load;
-    say_words(g, random_next(&g->rng), question);
     struct request r = {.at = at,
                         .after = NO_REQUEST,
-                        .session = s->load.sessions,
+                        .session = w->sessions,
                         .isl = (uint32_t)g->tokens.n,
                         .osl = answer,
                         .blocks = (uint32_t)(g->tokens.n / w->block_size),
-                        .known = (uint32_t)((g->tokens.n + answer - 1) / w->block_size),
+                        .known = (uint32_t)(known / w->block_size),
                         .first = g->first,
                         .text = w->n};
     s->prompts = memory_grow(s->prompts, &g->room_prompts, w->n + 1, sizeof *s->prompts);
-    s->prompts[w->n] = (struct script_text){g->text, s->n_bytes - g->text};
+    s->prompts[w->n] = (struct bench_script_text){g->text, s->n_bytes - g->text};
     w->requests = memory_grow(w->requests, &g->room_requests, w->n + 1, sizeof r);
     w->requests[w->n++] = r;
+}
+
+// The last token of an answer is never computed, so no engine has it in a block.
+static void ask(struct growing *g, double at, uint32_t question, uint32_t answer) {
+    say_words(g, random_next(&g->rng), question);
+    add_request(g, at, answer, g->tokens.n + answer - 1);
     say_answer(g, answer);
     hash_blocks(g);
 }
 
-static void converse(struct growing *g, double at) {
-    uint64_t prompt = random_mix(pick(&g->rng, SYSTEM_PROMPTS) + 1);
-    unsigned turns = 1 + (unsigned)exponential(&g->rng, TURNS - 0.5);
+static void converse(struct growing *g, const struct bench_script_chats *c, double at) {
+    uint64_t prompt = random_mix(pick(&g->rng, c->system_prompts) + 1);
+    unsigned turns = 1 + (unsigned)exponential(&g->rng, c->turns - 0.5);
     g->tokens.n = g->hashed = 0;
     g->first = g->s->load.n_hashes;
     g->text = g->s->n_bytes;
-    say_words(g, prompt, SYSTEM_MIN + prompt % (SYSTEM_MAX - SYSTEM_MIN));
-    for (unsigned turn = 0; turn < turns && turn < TURNS_MAX; turn++) {
-        uint32_t question = length(&g->rng, QUESTION), answer = length(&g->rng, ANSWER);
+    say_words(g, prompt, c->system_min + prompt % (c->system_max - c->system_min));
+    for (unsigned turn = 0; turn < turns && turn < MAX_TURNS; turn++) {
+        uint32_t question = length(&g->rng, c->question), answer = length(&g->rng, c->answer);
         ask(g, at, question, answer);
-        at += 1 + answer * pace + exponential(&g->rng, think);
+        at += 1 + answer * pace + exponential(&g->rng, c->think);
     }
     g->s->load.sessions++;
 }
@@ -146,9 +144,9 @@ static int by_time(const void *left, const void *right) {
 
 // Keeps what arrives within the time, in order. Conversations have begun long before it, so that turns
 // of every number arrive from the first second on.
-static void settle(struct script *s, double seconds) {
+static void settle(struct bench_script *s, double seconds) {
     struct workload *w = &s->load;
-    struct script_text *prompts = memory_take(w->n + 1, sizeof *prompts);
+    struct bench_script_text *prompts = memory_take(w->n + 1, sizeof *prompts);
     size_t left = 0;
     qsort(w->requests, w->n, sizeof *w->requests, by_time);
     for (size_t i = 0; i < w->n; i++) {
@@ -165,7 +163,7 @@ static void settle(struct script *s, double seconds) {
 }
 
 // As kvroute-router does with blocks=text: pieces of four bytes a token.
-static void cut_text(struct script *s) {
+static void cut_text(struct bench_script *s) {
     const struct workload *w = &s->load;
     struct workload *t = &s->text;
     size_t room = 0, piece = (size_t)PIECE * w->block_size;
@@ -179,30 +177,52 @@ static void cut_text(struct script *s) {
         r->blocks = r->known = (uint32_t)(bytes / piece);
         r->first = t->n_hashes;
         t->hashes = memory_grow(t->hashes, &room, t->n_hashes + r->blocks + 1, sizeof *t->hashes);
-        kvr_hash_tokens(script_prompt(s, i), bytes / PIECE, w->block_size, KVR_HASH_SEED, NULL,
-                        t->hashes + t->n_hashes);
+        kvr_hash_tokens(bench_script_prompt(s, i), bytes / PIECE, w->block_size, KVR_HASH_SEED,
+                        NULL, t->hashes + t->n_hashes);
         t->n_hashes += r->blocks;
     }
 }
 
-void script_make(struct script *s, const struct script_plan *plan) {
-    *s = (struct script){.load = {.block_size = plan->block_size}};
+void bench_script_chat(struct bench_script *s, const struct bench_script_plan *plan) {
+    *s = (struct bench_script){.load = {.block_size = plan->block_size}};
     struct growing g = {.s = s, .rng = random_mix(plan->seed + 1)};
     for (double at = 0; at < settled + plan->seconds;) {
-        at += exponential(&g.rng, TURNS / plan->rate);
-        converse(&g, at);
+        at += exponential(&g.rng, plan->chats.turns / plan->rate);
+        converse(&g, &plan->chats, at);
     }
     settle(s, plan->seconds);
     cut_text(s);
-    snprintf(s->load.what, sizeof s->load.what, "conversations of some %d turns (seed %llu)", TURNS,
-             (unsigned long long)plan->seed);
+    snprintf(s->load.what, sizeof s->load.what, "conversations of some %u turns (seed %llu)",
+             plan->chats.turns, (unsigned long long)plan->seed);
     tokens_free(&g.tokens);
 }
 
-void script_free(struct script *s) {
+// A block's words are drawn by its prefix hash: equal where all before it is equal, too.
+void bench_script_trace(struct bench_script *s, const struct workload *trace) {
+    *s = (struct bench_script){.load = {.block_size = trace->block_size}};
+    struct growing g = {.s = s};
+    for (size_t i = 0; i < trace->n; i++) {
+        const struct request *r = &trace->requests[i];
+        const uint64_t *hashes = request_hashes(trace, i);
+        uint32_t rest = r->isl - r->blocks * trace->block_size;
+        g.tokens.n = g.hashed = 0;
+        g.first = s->load.n_hashes;
+        g.text = s->n_bytes;
+        for (uint32_t k = 0; k < r->blocks; k++)
+            say_words(&g, hashes[k], trace->block_size);
+        say_words(&g, random_mix(i + 1), rest ? rest : 1);
+        hash_blocks(&g);
+        add_request(&g, r->at, r->osl ? r->osl : 1, g.tokens.n);
+    }
+    snprintf(s->load.what, sizeof s->load.what, "%s", trace->what);
+    cut_text(s);
+    tokens_free(&g.tokens);
+}
+
+void bench_script_free(struct bench_script *s) {
     workload_free(&s->load);
     workload_free(&s->text);
     free(s->prompts);
     free(s->bytes);
-    *s = (struct script){0};
+    *s = (struct bench_script){0};
 }

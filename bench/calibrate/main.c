@@ -18,7 +18,7 @@
 #include "bench/common/memory.h"
 #include "bench/common/process.h"
 #include "bench/common/stop.h"
-#include "bench/load/player.h"
+#include "bench/load/load_client.h"
 #include "candidates.h"
 #include "rig.h"
 #include "simulate.h"
@@ -88,11 +88,11 @@ static void show_row(const char *name, const char *kind, const struct tally *t, 
 }
 
 static void write_each(const struct program *p, const char *level, const char *router,
-                       const struct bench_played *played, const struct life *given,
+                       const struct bench_outcome *played, const struct life *given,
                        const struct life *chosen) {
     for (size_t i = 0; p->file && i < p->script.load.n; i++) {
         const struct request *r = &p->script.load.requests[i];
-        const struct bench_played *x = &played[i];
+        const struct bench_outcome *x = &played[i];
         fprintf(p->file, "%s\t%s\t%zu\t%.6f\t%u\t%u\t%s\t%lld\t%.6f\t%.6f\t%.6f", level, router, i,
                 r->at, r->isl, r->osl, *x->engine ? x->engine : "-", (long long)x->cached, x->sent,
                 x->first, x->last);
@@ -110,7 +110,7 @@ static void write_each(const struct program *p, const char *level, const char *r
 // ---- A candidate ---------------------------------------------------------------------------------
 
 // False: an engine isn't known for each request.
-static bool read_choices(const struct program *p, const struct bench_played *played,
+static bool read_choices(const struct program *p, const struct bench_outcome *played,
                          uint32_t *engines) {
     for (size_t i = 0; i < p->script.load.n; i++) {
         unsigned n;
@@ -142,7 +142,7 @@ static void simulate(const struct program *p, const struct candidate *c, const u
 // The script to real processes. *failed: how many requests did; *late: by how much engines were late.
 // False: they don't come up.
 static bool play(const struct program *p, const struct candidate *c, const char *program,
-                 struct bench_played *played, size_t *failed, double *late) {
+                 struct bench_outcome *played, size_t *failed, double *late) {
     rig = (struct rig){.model = &p->model,
                        .block_size = BLOCK_SIZE,
                        .logs = p->logs,
@@ -150,9 +150,9 @@ static bool play(const struct program *p, const struct candidate *c, const char 
                        .server.plan = {.module = process_setting("KVROUTE_MODULE", KVROUTE_MODULE),
                                        .server = process_setting("REDIS_SERVER", REDIS_SERVER)}};
     bool up = c->ours ? rig_ours(&rig, c->ours) : rig_theirs(&rig, program, c->verb);
-    struct bench_player_plan plan = {
+    struct bench_load_plan plan = {
         .script = &p->script, .speed = 1, .targets = &rig.port, .n_targets = 1};
-    if (up && !bench_player_run(&plan, played)) fail(c->name);
+    if (up && !bench_load_run(&plan, played)) fail(c->name);
     if (up) *late = rig_lateness(&rig);
     rig_end(&rig);
     if (stop_asked()) fail(c->name);
@@ -194,7 +194,7 @@ static void only_simulate(const struct program *p, const struct candidate *c) {
 }
 
 static void compare(const struct program *p, const char *level, const struct candidate *c,
-                    const struct bench_played *played, size_t failed, double late) {
+                    const struct bench_outcome *played, size_t failed, double late) {
     uint32_t *engines = memory_take(p->script.load.n, sizeof *engines);
     struct tally real, simulated, given;
     struct stats stats, replayed;
@@ -217,7 +217,7 @@ static void compare(const struct program *p, const char *level, const struct can
 
 static void run_candidate(const struct program *p, const char *level, const struct candidate *c,
                           const char *program) {
-    struct bench_played *played = memory_take(p->script.load.n, sizeof *played);
+    struct bench_outcome *played = memory_take(p->script.load.n, sizeof *played);
     size_t failed = 0;
     double late = 0;
     if (p->only)

@@ -11,7 +11,7 @@
 #include "bench/common/http.h"
 #include "bench/common/process.h"
 #include "bench/common/stop.h"
-#include "bench/load/player.h"
+#include "bench/load/load_client.h"
 
 enum { PATIENCE_S = 60, CALL_MS = 5000 };
 #define POOL_NAME "calibrate"
@@ -79,7 +79,7 @@ static const char *log_path(const struct rig *r, const char *what, char out[256]
 // ---- Routers -------------------------------------------------------------------------------------
 
 static bool answers(const struct rig *r) {
-    return bench_player_try(r->port);
+    return bench_load_try(r->port);
 }
 
 static bool start_router(struct rig *r, const char *const *argv) {

@@ -35,12 +35,12 @@ void tally_requests(const struct tally_request *all, size_t n, struct tally *out
     free(ttft);
 }
 
-void tally_played(const struct bench_script *s, const struct bench_played *played,
+void tally_played(const struct bench_script *s, const struct bench_outcome *played,
                   struct tally *out) {
     struct tally_request *all = memory_take(s->load.n + 1, sizeof *all);
     size_t n = 0;
     for (size_t i = 0; i < s->load.n; i++) {
-        const struct bench_played *p = &played[i];
+        const struct bench_outcome *p = &played[i];
         const struct request *r = &s->load.requests[i];
         if (*p->why) continue;
         all[n++] = (struct tally_request){.at = r->at,

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/load/player.h"
+#include "bench/load/load_client.h"
 #include "bench/load/script.h"
 #include "bench/sim/stats.h"
 
@@ -27,7 +27,7 @@ struct tally {
 
 void tally_requests(const struct tally_request *all, size_t n, struct tally *out);
 // Of what was played; those that failed are left out.
-void tally_played(const struct bench_script *s, const struct bench_played *played,
+void tally_played(const struct bench_script *s, const struct bench_outcome *played,
                   struct tally *out);
 void tally_lives(const struct bench_script *s, const struct life *lives, struct tally *out);
 // The median of each figure. n >= 1.

@@ -17,7 +17,7 @@
 #include "bench/common/memory.h"
 #include "bench/common/progress.h"
 #include "bench/common/stop.h"
-#include "player.h"
+#include "load_client.h"
 
 enum { MAX_ROUTERS = 64, FIRST_READ = 256, MAX_TRACE = 1 << 20, COMPARE_S = 20 };
 
@@ -186,7 +186,7 @@ static double make_script(struct bench_script *s, const struct load_options *o) 
     return last > 0 ? last / o->seconds : 1;
 }
 
-static void show(void *ctx, const struct bench_player_count *c) {
+static void show(void *ctx, const struct bench_load_count *c) {
     progress_show(ctx, c->done, c->prompt ? 100.0 * (double)c->cached / (double)c->prompt : 0);
 }
 
@@ -200,14 +200,14 @@ static void say_times(const char *name, const double *v, size_t n) {
 }
 
 static void tell(const struct load_options *o, const struct bench_script *s, double speed,
-                 const struct bench_played *played) {
+                 const struct bench_outcome *played) {
     size_t n = s->load.n, whole = 0, repeats = 0, degraded = 0;
     uint64_t work[ENGINES_MOST] = {0}, prompt = 0, cached = 0;
     double *choices = memory_take(n + 1, sizeof *choices);
     double *firsts = memory_take(n + 1, sizeof *firsts);
     const char *why = "";
     for (size_t i = 0; i < n; i++) {
-        const struct bench_played *p = &played[i];
+        const struct bench_outcome *p = &played[i];
         const struct request *r = &s->load.requests[i];
         uint32_t found = p->cached > 0 ? (uint32_t)p->cached : 0;
         repeats += p->repeat;
@@ -263,8 +263,8 @@ int main(int argc, char **argv) {
     printf("load %zu requests of %.0f tokens on average, %.1f times as fast: %s\n", script.load.n,
            isl / (double)script.load.n, speed, script.load.what);
     fflush(stdout);
-    struct bench_played *played = memory_take(script.load.n + 1, sizeof *played);
-    struct bench_player_plan plan = {
+    struct bench_outcome *played = memory_take(script.load.n + 1, sizeof *played);
+    struct bench_load_plan plan = {
         .script = &script,
         .speed = speed,
         .targets = o.engine_ports,
@@ -275,7 +275,7 @@ int main(int argc, char **argv) {
         .ctx = &progress,
     };
     progress_begin(&progress, o.label, script.load.n);
-    bool ok = bench_player_run(&plan, played);
+    bool ok = bench_load_run(&plan, played);
     progress_end(&progress);
     if (ok) tell(&o, &script, speed, played);
     if (ok && o.redis) ok = compare(&o);

@@ -10,7 +10,7 @@
 #include "bench/calibrate/simulate.h"
 #include "bench/calibrate/tally.h"
 #include "bench/load/script.h"
-#include "bench/load/sse.h"
+#include "bench/load/completion.h"
 #include "tests/mock-engine/tokens.h"
 
 static struct bench_script make(uint64_t seed) {
@@ -193,10 +193,10 @@ Test(tally, what_is_apart) {
 // What failed isn't in the figures, and the others' times count from when they were due.
 Test(tally, played) {
     struct bench_script s = make(1);
-    struct bench_played *played = calloc(s.load.n, sizeof *played);
+    struct bench_outcome *played = calloc(s.load.n, sizeof *played);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct request *r = &s.load.requests[i];
-        played[i] = (struct bench_played){.sent = r->at + 0.01,
+        played[i] = (struct bench_outcome){.sent = r->at + 0.01,
                                           .first = r->at + 0.2,
                                           .last = r->at + 1.2,
                                           .tokens = 11,

@@ -11,22 +11,22 @@
 //       POST /v1/update (first token), /v1/update (length of the output), /v1/release ──▶ the same router
 //
 // A router that can't be reached or answers an error is left for the next one, until one answers.
-#ifndef BENCH_LOAD_PLAYER_H
-#define BENCH_LOAD_PLAYER_H
+#ifndef BENCH_LOAD_CLIENT_H
+#define BENCH_LOAD_CLIENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "script.h"
-#include "sse.h"
+#include "completion.h"
 
-struct bench_player_count {
+struct bench_load_count {
     size_t done;             // requests
     uint64_t prompt, cached; // tokens of these
 };
 
-struct bench_player_plan {
+struct bench_load_plan {
     const struct bench_script *script;
     double speed;       // seconds of the script in one of real time
     const int *targets; // ports; of no use if there are routers
@@ -34,12 +34,12 @@ struct bench_player_plan {
     const int *routers; // ports; none: no advice
     size_t n_routers;
     // Now and then; may be NULL.
-    void (*watch)(void *ctx, const struct bench_player_count *so_far);
+    void (*watch)(void *ctx, const struct bench_load_count *so_far);
     void *ctx;
 };
 
 // What became of a request. Times in seconds since the first was due; negative: never.
-struct bench_played {
+struct bench_outcome {
     double sent;        // when it went out; that it was late is in the other times, too
     double chosen;      // when a router had named an engine; without routers: sent
     double first, last; // when its first and last token came
@@ -48,13 +48,13 @@ struct bench_played {
     int port;       // that its stream came from
     bool repeat;    // the choice was one that had been booked before, and its answer lost
     bool degraded;  // a router chose without the pool
-    char engine[BENCH_SSE_NAME];
-    char why[BENCH_SSE_WHY]; // "": all is well
+    char engine[BENCH_MAX_ENGINE];
+    char why[BENCH_MAX_WHY]; // "": all is well
 };
 
 // out has room for each request. False: the program is being stopped.
-bool bench_player_run(const struct bench_player_plan *plan, struct bench_played *out);
+bool bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out);
 // One request for one token, to see whether somebody answers.
-bool bench_player_try(int port);
+bool bench_load_try(int port);
 
 #endif

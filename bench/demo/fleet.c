@@ -97,7 +97,7 @@ static struct due take_due(struct fleet *f) {
 // ---- Workers -------------------------------------------------------------------------------------
 
 static void store(struct fleet *f, unsigned w, uint32_t request, size_t n) {
-    const uint64_t *hashes = request_hashes(f->plan->load, request);
+    const uint64_t *hashes = bench_request_hashes(f->plan->load, request);
     size_t n_evicted, had = cache_store(f->caches[w], hashes, &n, f->evicted, &n_evicted);
     if (f->publisher)
         publisher_change(f->publisher, w, f->evicted, n_evicted, had ? &hashes[had - 1] : NULL,
@@ -108,14 +108,14 @@ static void store(struct fleet *f, unsigned w, uint32_t request, size_t n) {
 // arrived if the worker had nothing to do, even if the clock has gone on while a router found a worker
 // for it: how long that takes is measured in real time, and doesn't count in virtual time as well.
 static void start_prefill(struct fleet *f, unsigned w) {
-    const struct workload *load = f->plan->load;
+    const struct bench_workload *load = f->plan->load;
     struct board *b = f->plan->board;
     struct worker *x = &f->workers[w];
     uint32_t request;
     x->busy = queue_take(&x->waiting, &request);
     if (!x->busy) return;
-    const struct request *r = &load->requests[request];
-    size_t hits = cache_use(f->caches[w], request_hashes(load, request), r->blocks);
+    const struct bench_request *r = &load->requests[request];
+    size_t hits = cache_use(f->caches[w], bench_request_hashes(load, request), r->blocks);
     atomic_fetch_add(&b->hit_blocks, hits);
     atomic_fetch_add(&b->asked_blocks, r->blocks);
     uint64_t known = (uint64_t)hits * load->block_size;
@@ -131,11 +131,11 @@ static void tell(struct fleet *f, uint32_t request, enum wire_news what) {
 
 // Lets happen what falls due up to a time.
 static void advance(struct fleet *f, double until) {
-    const struct workload *load = f->plan->load;
+    const struct bench_workload *load = f->plan->load;
     struct board *b = f->plan->board;
     while (f->n_due && f->heap[0].at <= until) {
         struct due d = take_due(f);
-        const struct request *r = &load->requests[d.request];
+        const struct bench_request *r = &load->requests[d.request];
         unsigned w = f->worker_of[d.request];
         f->now = fmax(f->now, d.at);
         if (d.done) {

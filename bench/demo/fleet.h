@@ -22,14 +22,14 @@
 
 #include <stdbool.h>
 
-#include "bench/common/workload.h"
+#include "bench/common/bench_workload.h"
 #include "board.h"
 
 #define PREFILL_RATE 10000.0 // tokens a second
 #define DECODE_PACE 0.015    // seconds a token
 
 struct fleet_plan {
-    const struct workload *load;
+    const struct bench_workload *load;
     struct board *board;
     unsigned workers, routers;
     size_t capacity;    // blocks a worker

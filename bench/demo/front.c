@@ -59,14 +59,14 @@ static bool complain(const char *what) {
 // ---- Engines -------------------------------------------------------------------------------------
 
 static bool begin(struct front *f, unsigned router, const struct wire_call *call) {
-    const struct workload *load = f->plan->load;
+    const struct bench_workload *load = f->plan->load;
     struct board *b = f->plan->board;
     if (call->request >= load->n || call->worker >= f->plan->workers) return false;
     uint8_t *handed = &b->handed[call->request];
     if (*handed < UINT8_MAX) ++*handed;
     if (*handed > 1) return true; // counted, and the run fails for it
     if (f->n_answers == MOST) return complain("too many requests at once");
-    const struct request *r = &load->requests[call->request];
+    const struct bench_request *r = &load->requests[call->request];
     char *body = memory_take(r->isl * DIGITS + 200, 1);
     size_t len = (size_t)sprintf(body, "{\"prompt\":[");
     for (uint32_t i = 0; i < r->isl; i++)
@@ -99,7 +99,7 @@ static void tell(struct front *f, const struct answer *a, enum wire_news what) {
 // All of it is here: it must say so, and how much of the prompt was cached.
 static bool finish(struct front *f, struct answer *a) {
     static const char field[] = "\"cached_tokens\":";
-    const struct request *r = &f->plan->load->requests[a->request];
+    const struct bench_request *r = &f->plan->load->requests[a->request];
     struct board *b = f->plan->board;
     const char *cached = strstr(a->tail, field);
     if (!cached || !strstr(a->tail, "[DONE]")) return complain("an answer ends before its time");

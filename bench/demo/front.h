@@ -7,11 +7,11 @@
 #ifndef DEMO_FRONT_H
 #define DEMO_FRONT_H
 
-#include "bench/common/workload.h"
+#include "bench/common/bench_workload.h"
 #include "board.h"
 
 struct front_plan {
-    const struct workload *load;
+    const struct bench_workload *load;
     struct board *board;
     unsigned workers, routers;
     const int *sockets;   // to the routers

@@ -78,12 +78,12 @@ static void answer(struct chat *c, size_t n) {
 }
 
 static int by_time(const void *left, const void *right) {
-    const struct request *a = left, *b = right;
+    const struct bench_request *a = left, *b = right;
     if (a->at != b->at) return a->at < b->at ? -1 : 1;
     return a->first < b->first ? -1 : a->first > b->first;
 }
 
-void generate_chats(struct workload *w, const struct options *o) {
+void generate_chats(struct bench_workload *w, const struct options *o) {
     size_t usual = o->mock ? (o->quick ? MOCK_REQUESTS_QUICK : MOCK_REQUESTS)
                            : (o->quick ? REQUESTS_QUICK : REQUESTS);
     size_t want = o->requests ? o->requests : usual;
@@ -93,7 +93,7 @@ void generate_chats(struct workload *w, const struct options *o) {
            answer_mean = o->mock ? MOCK_ANSWER_MEAN : ANSWER_MEAN;
     double start = 0, pace = denser * arrivals_a_worker * o->workers / TURNS_MEAN;
     struct chat c = {0};
-    *w = (struct workload){.block_size = o->block_size};
+    *w = (struct bench_workload){.block_size = o->block_size};
     // Half as many again: those that later conversations overtake are cut off at the end.
     while (w->n < want + want / 2 + 100) {
         start += exponential(&rng, 1 / pace);
@@ -106,9 +106,9 @@ void generate_chats(struct workload *w, const struct options *o) {
         say(&c, prompt_seed, SYSTEM_MIN + prompt_seed % (SYSTEM_MAX - SYSTEM_MIN));
         for (unsigned turn = 0; turn < turns && turn < TURNS_MAX; turn++) {
             say(&c, random_next(&rng), length(&rng, QUESTION_MEAN));
-            struct request r = {
+            struct bench_request r = {
                 .at = at,
-                .after = NO_REQUEST,
+                .after = BENCH_NO_REQUEST,
                 .session = w->sessions,
                 .isl = (uint32_t)c.n,
                 .osl = length(&rng, answer_mean),

@@ -3,9 +3,9 @@
 #ifndef DEMO_GENERATE_H
 #define DEMO_GENERATE_H
 
-#include "bench/common/workload.h"
+#include "bench/common/bench_workload.h"
 #include "options.h"
 
-void generate_chats(struct workload *w, const struct options *o);
+void generate_chats(struct bench_workload *w, const struct options *o);
 
 #endif

@@ -31,7 +31,7 @@
 
 enum { TRACE_QUICK = 1500, TRACE_CAPACITY = 40000, CHAT_CAPACITY = 12000, MOCK_CAPACITY = 6000 };
 
-static void introduce(const struct workload *w, const struct options *o, size_t capacity) {
+static void introduce(const struct bench_workload *w, const struct options *o, size_t capacity) {
     size_t blocks = 0;
     for (size_t i = 0; i < w->n; i++)
         blocks += w->requests[i].blocks;
@@ -62,23 +62,23 @@ int main(int argc, char **argv) {
     if (status >= 0) return status;
     stop_watch();
     int64_t start = clock_ns();
-    struct workload w;
+    struct bench_workload w;
     if (o.trace)
-        workload_trace(&w, o.trace, o.block_size,
-                       o.requests ? o.requests
-                       : o.quick  ? TRACE_QUICK
-                                  : 0);
+        bench_trace_read(&w, o.trace, o.block_size,
+                         o.requests ? o.requests
+                         : o.quick  ? TRACE_QUICK
+                                    : 0);
     else
         generate_chats(&w, &o);
     if (w.closed) {
         fprintf(stderr, "kvroute-demo: a trace whose requests wait for others can't be replayed\n");
-        workload_free(&w);
+        bench_workload_free(&w);
         return 2;
     }
     if (w.n < o.routers * 8u) {
         fprintf(stderr, "kvroute-demo: %u routers need at least %u requests\n", o.routers,
                 o.routers * 8);
-        workload_free(&w);
+        bench_workload_free(&w);
         return 2;
     }
     // Blocks of 16 tokens: such that the caches are under pressure.
@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
         printf("\n%s, after %.0f s\n", ok ? "all as it should be" : "NOT as it should be",
                (double)(clock_ns() - start) / 1e9);
     }
-    workload_free(&w);
+    bench_workload_free(&w);
     if (stop_asked()) return 128 + stop_signal();
     return ok ? 0 : 1;
 }

@@ -49,23 +49,23 @@ static bool complain(const char *what, const redisReply *r) {
 // ---- Commands ------------------------------------------------------------------------------------
 
 static void append_select(struct router *r, uint32_t request) {
-    const struct request *q = &r->plan->load->requests[request];
+    const struct bench_request *q = &r->plan->load->requests[request];
     char id[24];
     request_id(id, request);
     redisAppendCommand(r->link.c, "KVROUTE.SELECT " POOL_KEY " %s HASHES %b ISL %u OSL %u", id,
-                       request_hashes(r->plan->load, request), q->blocks * sizeof(uint64_t), q->isl,
-                       q->osl);
+                       bench_request_hashes(r->plan->load, request), q->blocks * sizeof(uint64_t),
+                       q->isl, q->osl);
 }
 
 static void append_claim(struct router *r, const struct stream *s) {
-    const struct request *q = &r->plan->load->requests[s->request];
+    const struct bench_request *q = &r->plan->load->requests[s->request];
     char id[24], name[24];
     request_id(id, s->request);
     worker_name(s->worker, name);
     const char *format =
         s->prefilled ? "KVROUTE.CLAIM " POOL_KEY " %s %s 0 HASHES %b ISL %u CACHED %u PREFILLED"
                      : "KVROUTE.CLAIM " POOL_KEY " %s %s 0 HASHES %b ISL %u CACHED %u";
-    redisAppendCommand(r->link.c, format, id, name, request_hashes(r->plan->load, s->request),
+    redisAppendCommand(r->link.c, format, id, name, bench_request_hashes(r->plan->load, s->request),
                        q->blocks * sizeof(uint64_t), q->isl, s->cached);
 }
 

@@ -9,11 +9,11 @@
 #ifndef DEMO_ROUTER_H
 #define DEMO_ROUTER_H
 
-#include "bench/common/workload.h"
+#include "bench/common/bench_workload.h"
 #include "board.h"
 
 struct router_plan {
-    const struct workload *load;
+    const struct bench_workload *load;
     struct board *board;
     unsigned router, workers;
     int fleet;        // socket to the workers

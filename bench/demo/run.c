@@ -30,7 +30,7 @@ enum stage { RUNNING, CRASHED, RESUMED };
 
 struct run {
     const struct run_plan *plan;
-    const struct workload *load;
+    const struct bench_workload *load;
     const struct options *o;
     size_t capacity;
     struct server server;
@@ -296,8 +296,8 @@ static bool replay(struct run *r) {
     return !pool || compare(r);
 }
 
-bool run_replay(const struct run_plan *plan, const struct workload *w, const struct options *o,
-                size_t capacity, struct run_result *out) {
+bool run_replay(const struct run_plan *plan, const struct bench_workload *w,
+                const struct options *o, size_t capacity, struct run_result *out) {
     struct run r = {
         .plan = plan,
         .load = w,

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/common/workload.h"
+#include "bench/common/bench_workload.h"
 #include "pool.h"
 
 struct run_plan {
@@ -37,7 +37,7 @@ struct run_result {
 
 // False: something went wrong that makes the result worthless, and was said on stderr; or the demo is
 // being stopped.
-bool run_replay(const struct run_plan *plan, const struct workload *w, const struct options *o,
-                size_t capacity, struct run_result *out);
+bool run_replay(const struct run_plan *plan, const struct bench_workload *w,
+                const struct options *o, size_t capacity, struct run_result *out);
 
 #endif

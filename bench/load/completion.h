@@ -13,8 +13,8 @@ enum { BENCH_MAX_ENGINE = 24, BENCH_MAX_WHY = 100, BENCH_MAX_EVENT = 4096 };
 struct bench_completion {
     char event[BENCH_MAX_EVENT]; // the line that is under way
     size_t n_event;
-    uint32_t tokens;               // events with text so far
-    int64_t cached;                // tokens of the prompt that were in the cache; -1: it wasn't said
+    uint32_t tokens; // events with text so far
+    int64_t cached;  // tokens of the prompt that were in the cache; -1: it wasn't said
     char engine[BENCH_MAX_ENGINE]; // who answered; "": it wasn't said
     bool ended;                    // [DONE] has come
     char why[BENCH_MAX_WHY];       // what is wrong

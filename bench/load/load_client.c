@@ -37,8 +37,8 @@ struct load_client {
     struct upstream *http;
     struct event *timer, *look; // the next request; whether all is done
     int64_t start;
-    size_t next, open, calls;  // requests that have begun, that are under way; calls under way
-    unsigned *router;          // by request: the place in the plan of the router that it asks
+    size_t next, open, calls; // requests that have begun, that are under way; calls under way
+    unsigned *router;         // by request: the place in the plan of the router that it asks
     struct bench_load_count count;
 };
 
@@ -204,8 +204,8 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 
 static void write_body(const struct load_call *call, struct evbuffer *b) {
     const struct bench_script *s = call->client->script;
-    const struct request *r = &s->load.requests[call->request];
-    const uint64_t *hashes = request_hashes(&s->load, call->request);
+    const struct bench_request *r = &s->load.requests[call->request];
+    const uint64_t *hashes = bench_request_hashes(&s->load, call->request);
     switch (call->step) {
     case LOAD_CHOOSE:
         evbuffer_add_printf(b, "{\"request\":\"r%u\",\"isl\":%u,\"hashes\":[", call->request,

@@ -18,8 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "script.h"
 #include "completion.h"
+#include "script.h"
 
 struct bench_load_count {
     size_t done;             // requests

@@ -17,6 +17,7 @@
 #include "bench/common/memory.h"
 #include "bench/common/progress.h"
 #include "bench/common/stop.h"
+#include "bench/common/trace.h"
 #include "load_client.h"
 
 enum { MAX_ROUTERS = 64, FIRST_READ = 256, MAX_TRACE = 1 << 20, COMPARE_S = 20 };
@@ -131,11 +132,11 @@ static void raise_files(void) {
 
 // Leaves out what no engine has room for, and cuts outputs that would last longer than all the rest.
 // Returns the tokens of all prompts that are left.
-static double shorten(struct workload *w, const struct load_options *o) {
+static double shorten(struct bench_workload *w, const struct load_options *o) {
     double tokens = 0;
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
-        struct request r = w->requests[i];
+        struct bench_request r = w->requests[i];
         if (o->answer > 0 && r.osl > o->answer) r.osl = (uint32_t)o->answer;
         if (o->longest > 0 && r.isl + r.osl > o->longest) continue;
         tokens += r.isl;
@@ -146,14 +147,14 @@ static double shorten(struct workload *w, const struct load_options *o) {
 }
 
 // Reads no more of the file than is played, or twice that: a long trace takes its time.
-static void read_trace(struct workload *w, const struct load_options *o) {
+static void read_trace(struct bench_workload *w, const struct load_options *o) {
     for (size_t want = FIRST_READ;; want *= 2) {
-        workload_trace(w, o->trace, (unsigned)o->block_size, want);
+        bench_trace_read(w, o->trace, (unsigned)o->block_size, want);
         bool all = w->n < want || want == MAX_TRACE;
         if (w->closed) fail("a trace whose requests wait for others can't be played");
         if (shorten(w, o) >= o->work && o->work > 0) break;
         if (all) break;
-        workload_free(w);
+        bench_workload_free(w);
     }
     if (!w->n) fail("all of the trace's requests are too long");
     double tokens = 0, first = w->requests[0].at;
@@ -175,12 +176,12 @@ static double make_script(struct bench_script *s, const struct load_options *o) 
                                                          .chats = chats});
         return o->scale;
     }
-    struct workload w;
+    struct bench_workload w;
     const char *name = strrchr(o->trace, '/');
     read_trace(&w, o);
     double last = w.requests[w.n - 1].at;
     bench_script_trace(s, &w);
-    workload_free(&w);
+    bench_workload_free(&w);
     snprintf(s->load.what, sizeof s->load.what, "the first %.1f minutes of %.80s", last / 60,
              name ? name + 1 : o->trace);
     return last > 0 ? last / o->seconds : 1;
@@ -208,7 +209,7 @@ static void tell(const struct load_options *o, const struct bench_script *s, dou
     const char *why = "";
     for (size_t i = 0; i < n; i++) {
         const struct bench_outcome *p = &played[i];
-        const struct request *r = &s->load.requests[i];
+        const struct bench_request *r = &s->load.requests[i];
         uint32_t found = p->cached > 0 ? (uint32_t)p->cached : 0;
         repeats += p->repeat;
         degraded += p->degraded;

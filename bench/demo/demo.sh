@@ -33,7 +33,6 @@ holds. Under two minutes.
   --pool WORDS      options for KVROUTE.CREATE, for example --pool 'PREFILL 2 REQUESTS 4'
   --keep            leave the folder with all logs, and say where
   --help            this text
-  --routers http    the tour instead: ./dev tour
 TEXT
 }
 

@@ -107,8 +107,8 @@ static bool write_recovery(const struct sim_results *r, const char *folder) {
     struct chart_file f = open_file(r->n, r->n * n);
     f.charts[0] =
         (struct bench_chart){.title = "Blocks found in the engine's cache", .y_label = "%"};
-    f.charts[1] = (struct bench_chart){
-        .title = "Time to first token, mean", .y_label = "s", .log_y = true};
+    f.charts[1] =
+        (struct bench_chart){.title = "Time to first token, mean", .y_label = "s", .log_y = true};
     for (size_t c = 0; c < 2; c++) {
         f.charts[c].x_label = "time of arrival, s";
         if (!r->o->plan.n_incidents) continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one run is measured by; see stats.h.
+// What one run is measured by; see run_stats.h.
 #include "run_stats.h"
 
 #include <math.h>
@@ -117,30 +117,19 @@ void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *l
     free(by_e2e);
 }
 
-// Every figure is a number: both walk over them as an array.
-static size_t fields(struct sim_figures *x, double *out[]) {
-    double *all[] = {&x->requests,  &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
-                     &x->tbt_p99,   &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
-                     &x->hit,       &x->imbalance, &x->work,     &x->retried,  &x->loaded,
-                     &x->preempted, &x->error};
-    memcpy(out, all, sizeof all);
-    return sizeof all / sizeof *all;
-}
+_Static_assert(sizeof(struct sim_figures) == SIM_FIGURES * sizeof(double),
+               "figures are walked over as an array");
 
 void sim_figures_add(struct sim_figures *sum, const struct sim_figures *x) {
-    struct sim_figures copy = *x;
-    double *to[SIM_FIGURES], *from[SIM_FIGURES];
-    size_t n = fields(sum, to);
-    fields(&copy, from);
-    for (size_t i = 0; i < n; i++)
-        *to[i] += *from[i];
+    double *to = (double *)sum;
+    const double *from = (const double *)x;
+    for (size_t i = 0; i < SIM_FIGURES; i++)
+        to[i] += from[i];
 }
 
 void sim_figures_divide(struct sim_figures *sum, size_t n) {
-    double *all[SIM_FIGURES];
-    size_t fields_n = fields(sum, all);
-    for (size_t i = 0; i < fields_n; i++)
-        *all[i] /= (double)n;
+    for (size_t i = 0; i < SIM_FIGURES; i++)
+        ((double *)sum)[i] /= (double)n;
 }
 
 void sim_stats_stretches(const struct sim_stats *s, const struct bench_workload *load,

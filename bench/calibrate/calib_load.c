@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
 #include "bench/sim/loads/sequence.h"
+#include "client/common/random.h"
 #include "tests/mock-engine/tokens.h"
 
 enum {
@@ -40,7 +40,7 @@ struct conversation {
 
 static void say(struct conversation *g, const char *bytes, size_t n) {
     struct calib_load *s = g->s;
-    s->bytes = memory_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
+    s->bytes = bench_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
     tokens_text(&g->tokens, bytes, n);
@@ -49,7 +49,7 @@ static void say(struct conversation *g, const char *bytes, size_t n) {
 static void say_words(struct conversation *g, uint64_t seed, size_t words) {
     for (size_t i = 0; i < words; i++) {
         char word[1 + LETTERS] = {' '};
-        uint64_t h = random_mix(seed + i);
+        uint64_t h = kvr_random_mix(seed + i);
         for (int k = 1; k <= LETTERS; k++, h /= 26)
             word[k] = (char)('a' + h % 26);
         size_t skip = g->tokens.n == 0; // no space before the first
@@ -72,7 +72,7 @@ static void say_answer(struct conversation *g, size_t words) {
 static void ask(struct conversation *g, double at, uint32_t question, uint32_t answer) {
     struct calib_load *s = g->s;
     struct bench_workload *w = &s->load;
-    say_words(g, random_next(&g->rng), question);
+    say_words(g, kvr_random(&g->rng), question);
     struct bench_request r = {.at = at,
                               .after = BENCH_NO_REQUEST,
                               .session = s->load.sessions,
@@ -82,7 +82,7 @@ static void ask(struct conversation *g, double at, uint32_t question, uint32_t a
                               .known = (uint32_t)((g->tokens.n + answer - 1) / w->block_size),
                               .first = g->first,
                               .text = w->n};
-    s->prompts = memory_grow(s->prompts, &g->room_prompts, w->n + 1, sizeof *s->prompts);
+    s->prompts = bench_grow(s->prompts, &g->room_prompts, w->n + 1, sizeof *s->prompts);
     s->prompts[w->n] = (struct calib_text){g->text, s->n_bytes - g->text};
     bench_workload_add(w, &r);
     say_answer(g, answer);
@@ -90,7 +90,7 @@ static void ask(struct conversation *g, double at, uint32_t question, uint32_t a
 }
 
 static void add_conversation(struct conversation *g, double at) {
-    uint64_t prompt = random_mix(sim_draw_zipf(&g->rng, SYSTEM_PROMPTS));
+    uint64_t prompt = kvr_random_mix(sim_draw_zipf(&g->rng, SYSTEM_PROMPTS));
     unsigned turns = 1 + (unsigned)sim_draw_exponential(&g->rng, TURNS - 0.5);
     g->tokens.n = g->hashed = 0;
     g->first = g->s->load.n_hashes;
@@ -115,7 +115,7 @@ static int by_time(const void *left, const void *right) {
 // of every number arrive from the first second on.
 static void settle(struct calib_load *s, double seconds) {
     struct bench_workload *w = &s->load;
-    struct calib_text *prompts = memory_take(w->n + 1, sizeof *prompts);
+    struct calib_text *prompts = bench_calloc(w->n + 1, sizeof *prompts);
     size_t left = 0;
     qsort(w->requests, w->n, sizeof *w->requests, by_time);
     for (size_t i = 0; i < w->n; i++) {
@@ -137,7 +137,7 @@ static void cut_text(struct calib_load *s) {
     struct bench_workload *t = &s->text;
     size_t piece = (size_t)PIECE * w->block_size;
     *t = (struct bench_workload){.n = w->n, .sessions = w->sessions, .block_size = w->block_size};
-    t->requests = memory_take(w->n + 1, sizeof *t->requests);
+    t->requests = bench_calloc(w->n + 1, sizeof *t->requests);
     for (size_t i = 0; i < w->n; i++) {
         struct bench_request *r = &t->requests[i];
         size_t bytes = s->prompts[i].n;
@@ -154,7 +154,7 @@ static void cut_text(struct calib_load *s) {
 
 void calib_load_make(struct calib_load *s, const struct calib_load_plan *plan) {
     *s = (struct calib_load){.load = {.block_size = plan->block_size}};
-    struct conversation g = {.s = s, .rng = random_mix(plan->seed + 1)};
+    struct conversation g = {.s = s, .rng = kvr_random_mix(plan->seed + 1)};
     for (double at = 0; at < settled + plan->seconds;) {
         at += sim_draw_exponential(&g.rng, TURNS / plan->rate);
         add_conversation(&g, at);

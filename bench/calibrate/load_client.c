@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/http.h"
-#include "bench/common/memory.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_http.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/clock.h"
 #include "client/router/upstream.h"
 
 enum { SILENCE_MS = 60000, TRY_MS = 2000, LOOK_MS = 200 };
@@ -34,7 +33,7 @@ struct load_stream {
 };
 
 static double since(const struct load_client *c) {
-    return (double)(clock_ns() - c->start) / 1e9;
+    return (double)(kvr_clock_ns(CLOCK_MONOTONIC) - c->start) / 1e9;
 }
 
 static void end_stream(struct load_stream *s, const char *why) {
@@ -125,17 +124,17 @@ static void check_end(evutil_socket_t fd, short what, void *ctx) {
     struct load_client *c = ctx;
     (void)fd, (void)what;
     bool done = c->next == c->load->load.n && !c->open;
-    if (done || stop_asked()) event_base_loopbreak(c->base);
+    if (done) event_base_loopbreak(c->base);
 }
 
-bool calib_client_run(const struct calib_load *l, int port, struct calib_outcome *out) {
+void calib_client_run(const struct calib_load *l, int port, struct calib_outcome *out) {
     static const struct upstream_options options = {.connect_ms = SILENCE_MS,
                                                     .head_ms = SILENCE_MS,
                                                     .idle_ms = SILENCE_MS,
                                                     .keep_ms = SILENCE_MS,
                                                     .keep_most = 100000};
     struct load_client c = {
-        .load = l, .out = out, .streams = memory_take(l->load.n, sizeof *c.streams)};
+        .load = l, .out = out, .streams = bench_calloc(l->load.n, sizeof *c.streams)};
     for (size_t i = 0; i < l->load.n; i++)
         out[i] = (struct calib_outcome){
             .sent = -1, .first = -1, .last = -1, .cached = -1, .why = "not sent"};
@@ -148,7 +147,7 @@ bool calib_client_run(const struct calib_load *l, int port, struct calib_outcome
     c.timer = event_new(c.base, -1, 0, send_due, &c);
     c.look = event_new(c.base, -1, EV_PERSIST, check_end, &c);
     event_add(c.look, &(struct timeval){0, LOOK_MS * 1000});
-    c.start = clock_ns();
+    c.start = kvr_clock_ns(CLOCK_MONOTONIC);
     send_due(-1, 0, &c);
     event_base_dispatch(c.base);
     upstream_free(c.http);
@@ -156,13 +155,12 @@ bool calib_client_run(const struct calib_load *l, int port, struct calib_outcome
     event_free(c.look);
     event_base_free(c.base);
     free(c.streams);
-    return !stop_asked();
 }
 
 bool calib_client_try(int port) {
-    struct http_answer a =
-        http_call(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                  "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
+    struct bench_answer a =
+        bench_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
+                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
     bool ok = a.status == 200;
     free(a.body);
     return ok;

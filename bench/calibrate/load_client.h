@@ -17,8 +17,8 @@ struct calib_outcome {
     char why[CALIB_MAX_WHY]; // "": all is well
 };
 
-// Sends all requests to one port; out has room for each. False: the program is being stopped.
-bool calib_client_run(const struct calib_load *l, int port, struct calib_outcome *out);
+// Sends all requests to one port; out has room for each.
+void calib_client_run(const struct calib_load *l, int port, struct calib_outcome *out);
 // One request for one token, to see whether somebody answers.
 bool calib_client_try(int port);
 

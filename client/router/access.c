@@ -20,7 +20,7 @@
 #include "router.h"
 #include "server.h"
 
-enum { ROOM = 64 << 10, MOST_LINE = 4096, FLUSH_MS = 200 };
+enum { ROOM = 64 << 10, MAX_LINE = 4096, FLUSH_MS = 200 };
 
 struct access_log {
     struct router *router;
@@ -113,7 +113,7 @@ void access_free(struct access_log *a) {
 // ---- Lines ---------------------------------------------------------------------------------------
 
 struct line {
-    char text[MOST_LINE];
+    char text[MAX_LINE];
     size_t n;
 };
 
@@ -156,10 +156,10 @@ static void add_flag(struct line *l, const char *name, bool value) {
 void access_done(struct router *r, const struct exchange *x) {
     struct access_log *a = r->access;
     const struct record *c = &x->record;
-    char now[LOG_TIME];
+    char now[KVR_LOG_TIME_SIZE];
     struct line l = {.n = 0};
     if (!a || a->fd < 0) return;
-    log_time(now);
+    kvr_log_time(now);
     add(&l, "{\"time\":\"%s\"", now);
     add_text(&l, "id", c->id);
     add_text(&l, "method", x->head.verb ? x->head.verb : "");
@@ -187,7 +187,7 @@ void access_done(struct router *r, const struct exchange *x) {
     add_flag(&l, "degraded", c->degraded);
     add_flag(&l, "gone", c->gone);
     add_flag(&l, "cut", c->cut);
-    if (l.n > MOST_LINE - 3) l.n = MOST_LINE - 3;
+    if (l.n > MAX_LINE - 3) l.n = MAX_LINE - 3;
     l.text[l.n++] = '}';
     l.text[l.n++] = '\n';
     if (a->n + l.n > ROOM) write_out(a);

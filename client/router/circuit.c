@@ -78,7 +78,7 @@ static void wait_for_tick(struct circuits *c) {
 
 static void failed_again(struct suspect *s) {
     if (++s->failures == FAILURES_HERE)
-        log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
 }
 
 // NULL: there are too many, or no memory.
@@ -121,8 +121,8 @@ void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     struct pool_worker *w = pool_worker(p, worker);
     if (w) w->here.heard_us = now_us();
     if ((*at)->failures >= FAILURES_HERE)
-        log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
-                 (*at)->address);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
+                     (*at)->address);
     forget(c, at);
 }
 

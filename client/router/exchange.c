@@ -7,7 +7,7 @@
 
 #include "access.h"
 #include "bytes.h"
-#include "dice.h"
+#include "client/common/random.h"
 #include "metrics.h"
 #include "pools.h"
 #include "router.h"
@@ -80,8 +80,8 @@ void exchange_name(struct exchange *x) {
         memcpy(x->record.id, given, strlen(given) + 1);
         return;
     }
-    hex16(x->record.id, dice_draw(&s->dice[0]));
-    hex16(x->record.id + 16, dice_draw(&s->dice[1]));
+    hex16(x->record.id, kvr_random(&s->dice[0]));
+    hex16(x->record.id + 16, kvr_random(&s->dice[1]));
     x->record.id[32] = 0;
 }
 

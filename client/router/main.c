@@ -40,7 +40,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     if (p->router.server) server_stats(p->router.server, &st);
     if (!p->settled && (!st.connections || now >= p->until)) {
-        if (st.requests) log_line(KVR_LOG_WARNING, "%zu requests are cut off", st.requests);
+        if (st.requests) kvr_log_line(KVR_LOG_WARNING, "%zu requests are cut off", st.requests);
         server_free(p->router.server);
         p->router.server = NULL;
         p->settled = now + SETTLE_MS * 1000;
@@ -62,7 +62,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg) {
     }
     p->router.draining = true;
     p->until = now_us() + p->router.options.drain * 1000;
-    log_line(KVR_LOG_INFO, "leaving");
+    kvr_log_line(KVR_LOG_INFO, "leaving");
     server_drain(p->router.server);
     event_active(p->look, EV_TIMEOUT, 0);
 }
@@ -80,12 +80,13 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     if (r->draining) return;
     if (!options_read(&fresh, p->argc, p->argv, &help, error, sizeof error)) {
-        log_line(KVR_LOG_ERROR, "settings not changed: %s", error);
+        kvr_log_line(KVR_LOG_ERROR, "settings not changed: %s", error);
         return;
     }
     if (strcmp(fresh.listen, old.listen) != 0 || strcmp(fresh.tls_listen, old.tls_listen) != 0 ||
         fresh.reuse_port != old.reuse_port)
-        log_line(KVR_LOG_WARNING, "listen, tls_listen and reuse_port change with the next start");
+        kvr_log_line(KVR_LOG_WARNING,
+                     "listen, tls_listen and reuse_port change with the next start");
     memcpy(fresh.listen, old.listen, sizeof fresh.listen);
     memcpy(fresh.tls_listen, old.tls_listen, sizeof fresh.tls_listen);
     r->options = fresh;
@@ -94,17 +95,17 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
         pools_reload(r->pools, error, sizeof error)) {
         options_free(&old);
         proxy_reload(r->proxy);
-        log_debug(fresh.debug);
-        log_line(KVR_LOG_INFO, "settings read");
+        kvr_log_debug(fresh.debug);
+        kvr_log_line(KVR_LOG_INFO, "settings read");
         return;
     }
     // What was is there again; the file was good when it was read, so that nothing is lost by it.
     r->options = old;
     options_free(&fresh);
-    log_line(KVR_LOG_ERROR, "settings not changed: %s", error);
+    kvr_log_line(KVR_LOG_ERROR, "settings not changed: %s", error);
     if (!access_reload(r->access, error, sizeof error) ||
         !server_reload(r->server, error, sizeof error))
-        log_line(KVR_LOG_ERROR, "%s", error);
+        kvr_log_line(KVR_LOG_ERROR, "%s", error);
 }
 
 // ---- Beginning and ending ------------------------------------------------------------------------
@@ -112,7 +113,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
 static bool open_all(struct program *p, char *error, size_t error_size) {
     struct router *r = &p->router;
     static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
-    log_debug(r->options.debug);
+    kvr_log_debug(r->options.debug);
     r->began_us = now_us();
     r->base = event_base_new();
     r->metrics = r->base ? metrics_new() : NULL;
@@ -161,12 +162,12 @@ int main(int argc, char **argv) {
     }
     int code = 1;
     if (open_all(&p, error, sizeof error)) {
-        log_line(KVR_LOG_INFO, "listening at %s %s", p.router.options.listen,
-                 p.router.options.tls_listen);
+        kvr_log_line(KVR_LOG_INFO, "listening at %s %s", p.router.options.listen,
+                     p.router.options.tls_listen);
         event_base_dispatch(p.router.base);
         code = 0;
     } else {
-        log_line(KVR_LOG_ERROR, "%s", error);
+        kvr_log_line(KVR_LOG_ERROR, "%s", error);
     }
     close_all(&p);
     return code;

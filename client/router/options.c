@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/common/words.h"
+#include "client/common/config.h"
 
 const char options_usage[] =
     "usage: kvroute-router [--config FILE] [--WORD VALUE …] [--pool \"NAME WORD=VALUE …\"] …\n"
@@ -71,12 +71,12 @@ enum { MOST_N = 1 << 24 };
 
 // In the order of the struct.
 #define TEXT(word)                                                                                 \
-    { #word, WORD_TEXT, WORD_AT(options, word), NULL, 0, 0 }
+    { #word, KVR_SETTING_TEXT, KVR_SETTING_AT(options, word), NULL, 0, 0 }
 #define COUNT(word, least)                                                                         \
-    { #word, WORD_U32, WORD_AT(options, word), NULL, MOST_N, least }
+    { #word, KVR_SETTING_U32, KVR_SETTING_AT(options, word), NULL, MOST_N, least }
 #define LONG(word, least)                                                                          \
-    { #word, WORD_I64, WORD_AT(options, word), NULL, (int64_t)1 << 40, least }
-static const struct word router_words[] = {
+    { #word, KVR_SETTING_I64, KVR_SETTING_AT(options, word), NULL, (int64_t)1 << 40, least }
+static const struct kvr_setting router_words[] = {
     TEXT(redis),
     TEXT(listen),
     TEXT(tls_listen),
@@ -84,11 +84,11 @@ static const struct word router_words[] = {
     TEXT(tls_key),
     TEXT(token_file),
     TEXT(access_log),
-    {"reuse_port", WORD_YES, WORD_AT(options, reuse_port), "no yes", 0, 0},
-    {"debug", WORD_YES, WORD_AT(options, debug), "no yes", 0, 0},
+    {"reuse_port", KVR_SETTING_YES, KVR_SETTING_AT(options, reuse_port), "no yes", 0, 0},
+    {"debug", KVR_SETTING_YES, KVR_SETTING_AT(options, debug), "no yes", 0, 0},
     COUNT(max_connections, 1),
     COUNT(max_requests, 1),
-    {"max_header", WORD_I64, WORD_AT(options, max_header), NULL, 1 << 20, 256},
+    {"max_header", KVR_SETTING_I64, KVR_SETTING_AT(options, max_header), NULL, 1 << 20, 256},
     LONG(max_body, 0),
     LONG(max_queued, 0),
     LONG(header_timeout, 10),
@@ -100,7 +100,7 @@ static const struct word router_words[] = {
     LONG(refresh, 10),
     LONG(ttl, 300),
     LONG(retry_after, 0),
-    {"tries", WORD_U32, WORD_AT(options, tries), NULL, 8, 1},
+    {"tries", KVR_SETTING_U32, KVR_SETTING_AT(options, tries), NULL, 8, 1},
     COUNT(retry_percent, 0),
     COUNT(retry_burst, 0),
     LONG(connect_timeout, 1),
@@ -115,35 +115,38 @@ static const struct word router_words[] = {
 #undef COUNT
 #undef LONG
 
-static const struct word pool_words[] = {
-    {"key", WORD_TEXT, WORD_AT(pool_options, key), NULL, 0, 0},
-    {"models", WORD_TEXT, WORD_AT(pool_options, models), NULL, 0, 0},
-    {"create", WORD_TEXT, WORD_AT(pool_options, create), NULL, 0, 0},
-    {"blocks", WORD_CHOICE, WORD_AT(pool_options, blocks), "auto tokens tokenize text", 0, 0},
-    {"chunk", WORD_U32, WORD_AT(pool_options, chunk), NULL, 1 << 16, 0},
-    {"salt", WORD_TEXT, WORD_AT(pool_options, salt), NULL, 0, 0},
+static const struct kvr_setting pool_words[] = {
+    {"key", KVR_SETTING_TEXT, KVR_SETTING_AT(pool_options, key), NULL, 0, 0},
+    {"models", KVR_SETTING_TEXT, KVR_SETTING_AT(pool_options, models), NULL, 0, 0},
+    {"create", KVR_SETTING_TEXT, KVR_SETTING_AT(pool_options, create), NULL, 0, 0},
+    {"blocks", KVR_SETTING_CHOICE, KVR_SETTING_AT(pool_options, blocks),
+     "auto tokens tokenize text", 0, 0},
+    {"chunk", KVR_SETTING_U32, KVR_SETTING_AT(pool_options, chunk), NULL, 1 << 16, 0},
+    {"salt", KVR_SETTING_TEXT, KVR_SETTING_AT(pool_options, salt), NULL, 0, 0},
 };
 
-static const struct word engine_words[] = {
-    {"name", WORD_TEXT, WORD_AT(engine_options, name), NULL, 0, 0},
-    {"pool", WORD_TEXT, WORD_AT(engine_options, pool), NULL, 0, 0},
-    {"ranks", WORD_U32, WORD_AT(engine_options, ranks), NULL, 1024, 1},
-    {"capacity", WORD_I64, WORD_AT(engine_options, capacity), NULL, (int64_t)1 << 40, 0},
+static const struct kvr_setting engine_words[] = {
+    {"name", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_options, name), NULL, 0, 0},
+    {"pool", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_options, pool), NULL, 0, 0},
+    {"ranks", KVR_SETTING_U32, KVR_SETTING_AT(engine_options, ranks), NULL, 1024, 1},
+    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(engine_options, capacity), NULL, (int64_t)1 << 40,
+     0},
 };
 
 #define N_OF(words) (sizeof(words) / sizeof *(words))
 
 // The one of that name, made if it isn't there.
-static struct pool_options *pool_named(struct options *o, const char *name, struct words_error *e) {
+static struct pool_options *pool_named(struct options *o, const char *name,
+                                       struct kvr_config_error *e) {
     for (size_t i = 0; i < o->n_pools; i++)
         if (strcmp(o->pools[i].name, name) == 0) return &o->pools[i];
     if (!*name || strlen(name) >= sizeof o->pools->name) {
-        words_fail(e, "a pool's name has 1 to %zu bytes", sizeof o->pools->name - 1);
+        kvr_config_fail(e, "a pool's name has 1 to %zu bytes", sizeof o->pools->name - 1);
         return NULL;
     }
     struct pool_options *all = realloc(o->pools, (o->n_pools + 1) * sizeof *all);
     if (!all) {
-        words_fail(e, "no memory");
+        kvr_config_fail(e, "no memory");
         return NULL;
     }
     o->pools = all;
@@ -154,16 +157,16 @@ static struct pool_options *pool_named(struct options *o, const char *name, stru
 }
 
 static struct engine_options *engine_named(struct options *o, const char *url,
-                                           struct words_error *e) {
+                                           struct kvr_config_error *e) {
     for (size_t i = 0; i < o->n_engines; i++)
         if (strcmp(o->engines[i].url, url) == 0) return &o->engines[i];
     if (strncmp(url, "http://", 7) != 0 || strlen(url) >= sizeof o->engines->url) {
-        words_fail(e, "an engine is named by its URL, http://…");
+        kvr_config_fail(e, "an engine is named by its URL, http://…");
         return NULL;
     }
     struct engine_options *all = realloc(o->engines, (o->n_engines + 1) * sizeof *all);
     if (!all) {
-        words_fail(e, "no memory");
+        kvr_config_fail(e, "no memory");
         return NULL;
     }
     o->engines = all;
@@ -174,32 +177,32 @@ static struct engine_options *engine_named(struct options *o, const char *url,
 }
 
 static bool on_word(void *ctx, const char *section, const char *name, const char *value,
-                    struct words_error *e) {
+                    struct kvr_config_error *e) {
     struct options *o = ctx;
     const char *what = section + strcspn(section, " \t");
     size_t kind = (size_t)(what - section);
     what += strspn(what, " \t");
     if (strcmp(section, "router") == 0)
-        return !name || words_set(o, router_words, N_OF(router_words), name, value, e);
+        return !name || kvr_config_set(o, router_words, N_OF(router_words), name, value, e);
     if (kind == 4 && memcmp(section, "pool", kind) == 0) {
         struct pool_options *p = pool_named(o, what, e);
-        return p && (!name || words_set(p, pool_words, N_OF(pool_words), name, value, e));
+        return p && (!name || kvr_config_set(p, pool_words, N_OF(pool_words), name, value, e));
     }
     if (kind == 6 && memcmp(section, "engine", kind) == 0) {
         struct engine_options *g = engine_named(o, what, e);
-        return g && (!name || words_set(g, engine_words, N_OF(engine_words), name, value, e));
+        return g && (!name || kvr_config_set(g, engine_words, N_OF(engine_words), name, value, e));
     }
-    return words_fail(e, "no section [%.60s]", section);
+    return kvr_config_fail(e, "no section [%.60s]", section);
 }
 
 // What follows from the rest.
-static bool complete(struct options *o, struct words_error *e) {
+static bool complete(struct options *o, struct kvr_config_error *e) {
     if (!o->n_pools && !pool_named(o, "kvroute", e)) return false;
-    if (!*o->listen && !*o->tls_listen) return words_fail(e, "neither listen nor tls_listen");
+    if (!*o->listen && !*o->tls_listen) return kvr_config_fail(e, "neither listen nor tls_listen");
     if (*o->tls_listen && (!*o->tls_cert || !*o->tls_key))
-        return words_fail(e, "tls_listen needs tls_cert and tls_key");
+        return kvr_config_fail(e, "tls_listen needs tls_cert and tls_key");
     if (*o->health != '/' || strpbrk(o->health, " \t"))
-        return words_fail(e, "health %.60s: a path begins with /", o->health);
+        return kvr_config_fail(e, "health %.60s: a path begins with /", o->health);
     for (size_t i = 0; i < o->n_pools; i++) {
         struct pool_options *p = &o->pools[i];
         if (!*p->key) memcpy(p->key, p->name, strlen(p->name) + 1);
@@ -209,13 +212,13 @@ static bool complete(struct options *o, struct words_error *e) {
         const char *host = g->url + 7;
         size_t n = strcspn(host, "/");
         if (!n || (!*g->name && n >= sizeof g->name))
-            return words_fail(e, "engine %.60s: no host, or too long a one", g->url);
+            return kvr_config_fail(e, "engine %.60s: no host, or too long a one", g->url);
         if (!*g->name) memcpy(g->name, host, n);
         if (!*g->pool) memcpy(g->pool, o->pools[0].name, sizeof g->pool);
         bool known = false;
         for (size_t j = 0; j < o->n_pools; j++)
             known |= strcmp(o->pools[j].name, g->pool) == 0;
-        if (!known) return words_fail(e, "engine %.60s: no pool %.60s", g->url, g->pool);
+        if (!known) return kvr_config_fail(e, "engine %.60s: no pool %.60s", g->url, g->pool);
     }
     return true;
 }
@@ -223,7 +226,7 @@ static bool complete(struct options *o, struct words_error *e) {
 bool options_read(struct options *o, int argc, char **argv, bool *help, char *error,
                   size_t error_size) {
     static const char *const kinds[] = {"engine", "pool", NULL};
-    struct words_error e = {error, error_size};
+    struct kvr_config_error e = {error, error_size};
     *o = (struct options){
         .redis = "redis://127.0.0.1:6379",
         .listen = "127.0.0.1:8080",
@@ -253,9 +256,9 @@ bool options_read(struct options *o, int argc, char **argv, bool *help, char *er
             "X-Session-ID X-SMG-Routing-Key X-Conversation-ID session_id conversation_id",
         .session_fields = "session_id prompt_cache_key user",
     };
-    *help = words_help(argc, argv);
+    *help = kvr_config_help(argc, argv);
     if (*help) return true;
-    if (words_command_line(argc, argv, "router", kinds, on_word, o, &e) && complete(o, &e))
+    if (kvr_config_command_line(argc, argv, "router", kinds, on_word, o, &e) && complete(o, &e))
         return true;
     options_free(o);
     return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the router is told: flags, and a file of the same words (the forms of client/common/words.h).
+// What the router is told: flags, and a file of the same words (the forms of client/common/config.h).
 //
 //     [router]                                  --config FILE
 //     redis = sentinel://s1,s2,s3/main          --redis URL

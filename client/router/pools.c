@@ -82,8 +82,8 @@ static void forget_workers(struct pool *p) {
 
 static void note(struct pool *p, const struct kvr_result *r) {
     if (r->code != p->last && r->code != KVR_CODE_OK)
-        log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->options.name, kvr_code_name(r->code),
-                 r->message);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->options.name, kvr_code_name(r->code),
+                     r->message);
     p->last = r->code;
 }
 
@@ -167,7 +167,7 @@ static void close_retired(struct pools *s) {
             continue;
         }
         *at = p->next;
-        log_line(KVR_LOG_INFO, "pool %s: closed", p->options.name);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: closed", p->options.name);
         pool_free(p);
     }
 }
@@ -268,7 +268,7 @@ static struct pool *pool_new(struct pools *s, const struct pool_options *po, cha
                                     .degrade = true,
                                     .max_live = (size_t)o->max_requests * 8,
                                     .refresh = o->refresh,
-                                    .log = log_client,
+                                    .log = kvr_log_client,
                                     .loop = &loop};
     snprintf(url, sizeof url, "%s", o->redis);
     if (!strstr(url, "deadline="))
@@ -421,10 +421,10 @@ void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r
     p->refused_us[act] = now_us();
     if (code == old) return;
     if (code == KVR_CODE_OK)
-        log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
     else
-        log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
-                 kvr_code_name(code), r->message);
+        kvr_log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
+                     kvr_code_name(code), r->message);
 }
 
 const char *pool_trouble(const struct pool *p) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "answer.h"
-#include "dice.h"
+#include "client/common/random.h"
 #include "hints.h"
 #include "metrics.h"
 #include "owed.h"
@@ -132,7 +132,7 @@ void proxy_release(struct forwarded *f) {
 // Each try has an id of its own: what was released doesn't come back.
 static void new_id(struct forwarded *f) {
     f->id_size = (size_t)snprintf(f->id, sizeof f->id, "%s/%016" PRIx64, f->x->record.id,
-                                  dice_draw(&f->proxy->dice));
+                                  kvr_random(&f->proxy->dice));
 }
 
 static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {

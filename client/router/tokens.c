@@ -104,8 +104,8 @@ static void told_end(void *ctx) {
     f->call = NULL;
     f->reply = NULL;
     if (has_no_path(f, status)) {
-        log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize", f->pool->options.name,
-                 f->asked);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize",
+                     f->pool->options.name, f->asked);
         leave_alone(f, (int64_t)NONE_S * 1000);
         count(f, TOKENS_NONE);
         ask_another(f);

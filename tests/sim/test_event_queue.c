@@ -2,15 +2,15 @@
 // The queue of what is to happen.
 #include <criterion/criterion.h>
 
-#include "bench/common/random.h"
 #include "bench/sim/fleet/event_queue.h"
+#include "client/common/random.h"
 
 Test(queue, in_order_of_time_then_of_planning) {
     struct sim_queue q = {0};
     uint64_t rng = 1;
     enum { N = 5000 };
     for (uint32_t i = 0; i < N; i++)
-        sim_queue_put(&q, (double)(random_next(&rng) % 100), NULL, NULL, i, 0);
+        sim_queue_put(&q, (double)(kvr_random(&rng) % 100), NULL, NULL, i, 0);
     struct sim_event d, last = {.at = -1};
     for (uint32_t i = 0; i < N; i++) {
         cr_assert(sim_queue_take(&q, &d));

@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/progress.h"
-#include "bench/common/random.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_progress.h"
+#include "client/common/random.h"
 
 struct sim_worker {
     struct sim_engine *engine; // NULL: not there
@@ -41,7 +40,7 @@ struct sim_fleet {
     size_t arrived;        // of those that are measured
     size_t done, left_out; // left_out: were to arrive when nobody does any more
     void *self;            // of the kind of router
-    struct progress progress;
+    struct bench_progress progress;
     bool broken;
 };
 
@@ -111,8 +110,8 @@ static void publish(struct sim_fleet *f, uint32_t w, const struct sim_step *s) {
     uint64_t number = ++f->worker[w].changes;
     if (!f->plan->kind->cached) return;
     struct sim_change *c =
-        memory_take(1, sizeof *c + s->n_removed * sizeof *s->removed +
-                           s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
+        bench_calloc(1, sizeof *c + s->n_removed * sizeof *s->removed +
+                            s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
     char *at = (char *)(c + 1); // the widest first
     c->fleet = f;
     c->worker = w;
@@ -187,7 +186,7 @@ static void open_engine(struct sim_fleet *f, uint32_t w) {
 static uint32_t find_router(const struct sim_fleet *f, uint32_t request) {
     unsigned n = f->plan->routers;
     uint32_t key = f->plan->together ? f->load->requests[request].session : request;
-    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
+    uint32_t r = (uint32_t)(kvr_random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
     for (unsigned i = 0; i < n; i++, r = (r + 1) % n)
         if (f->up[r]) return r;
     return SIM_NOBODY;
@@ -302,7 +301,7 @@ static void worker_dies(struct sim_fleet *f, uint32_t w) {
     struct sim_worker *x = &f->worker[w];
     if (!x->engine) return;
     size_t n = sim_engine_requests(x->engine, NULL);
-    uint32_t *requests = memory_take(n, sizeof *requests);
+    uint32_t *requests = bench_calloc(n, sizeof *requests);
     sim_engine_requests(x->engine, requests);
     for (size_t i = 0; i < n; i++) {
         f->stats->lives[requests[i]].first = -1; // all over again
@@ -402,19 +401,17 @@ static bool run(struct sim_fleet *f) {
     plan_arrival(f, 0);
     for (uint32_t i = 0; i < plan->n_incidents; i++)
         later(f, plan->incidents[i].at, incident_begins, i, 0);
-    progress_begin(&f->progress, plan->title, f->load->n);
+    bench_progress_begin(&f->progress, plan->title, f->load->n);
     for (uint64_t n = 0; f->done + f->left_out < f->load->n && !f->broken; n++) {
-        if (n % 4096 == 0) {
-            if (stop_asked()) return false;
-            progress_show(&f->progress, f->done + f->left_out,
-                          f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks
-                                           : 0);
-        }
+        if (n % 4096 == 0)
+            bench_progress_show(
+                &f->progress, f->done + f->left_out,
+                f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks : 0);
         if (!sim_queue_take(&f->queue, &d)) break;
         f->now = d.at;
         d.call(d.self, d.a, d.b);
     }
-    progress_end(&f->progress);
+    bench_progress_end(&f->progress);
     return check(f);
 }
 
@@ -451,8 +448,8 @@ static bool all_fit(struct sim_fleet *f, unsigned workers) {
 // Who waits for whom, in the order of the requests.
 static void link_followers(struct sim_fleet *f) {
     size_t n = f->load->n;
-    f->follower = memory_take(n, sizeof *f->follower);
-    f->sibling = memory_take(n, sizeof *f->sibling);
+    f->follower = bench_calloc(n, sizeof *f->follower);
+    f->sibling = bench_calloc(n, sizeof *f->sibling);
     memset(f->follower, 0xff, n * sizeof *f->follower);
     for (size_t i = n; i-- > 0;) {
         uint32_t after = f->load->requests[i].after;
@@ -465,7 +462,7 @@ static void link_followers(struct sim_fleet *f) {
 
 bool sim_run(const struct sim_plan *plan, struct sim_stats *out) {
     static const size_t unknown[SIM_MAX_WORKERS]; // 0: unknown
-    struct sim_fleet *f = memory_take(1, sizeof *f);
+    struct sim_fleet *f = bench_calloc(1, sizeof *f);
     unsigned workers = plan->workers;
     for (size_t i = 0; i < plan->n_incidents; i++)
         if (plan->incidents[i].kind == SIM_WORKERS_JOIN) workers += plan->incidents[i].which;
@@ -473,8 +470,8 @@ bool sim_run(const struct sim_plan *plan, struct sim_stats *out) {
     sim_stats_open(out, plan->load->n, workers);
     *f = (struct sim_fleet){
         .plan = plan, .load = plan->load, .stats = out, .workers = plan->workers};
-    f->router_of = memory_take(plan->load->n, sizeof *f->router_of);
-    f->memory_of = memory_take(plan->load->n, sizeof *f->memory_of);
+    f->router_of = bench_calloc(plan->load->n, sizeof *f->router_of);
+    f->memory_of = bench_calloc(plan->load->n, sizeof *f->memory_of);
     link_followers(f);
     plan_engines(f);
     for (unsigned r = 0; r < plan->routers; r++)

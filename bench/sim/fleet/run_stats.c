@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_quantile.h"
 #include "bench/common/bench_workload.h"
-#include "bench/common/measure.h"
-#include "bench/common/memory.h"
 
 // Bin 0 ends at 10 µs, the last begins above an hour.
 static const double least = 1e-5, width = 0.00995033085316808; // ln 1.01
@@ -39,8 +39,8 @@ double sim_durations_quantile(const struct sim_durations *s, double q) {
 void sim_stats_open(struct sim_stats *s, size_t requests, unsigned workers) {
     *s = (struct sim_stats){
         .n = requests,
-        .lives = memory_take(requests, sizeof *s->lives),
-        .work = memory_take(workers, sizeof *s->work),
+        .lives = bench_calloc(requests, sizeof *s->lives),
+        .work = bench_calloc(workers, sizeof *s->work),
         .workers = workers,
         .until = INFINITY,
     };
@@ -61,7 +61,7 @@ static bool keeps(const struct sim_life *l, const struct bench_request *r,
 }
 
 static double median_error(const struct sim_stats *s) {
-    double *errors = memory_take(s->n, sizeof *errors);
+    double *errors = bench_calloc(s->n, sizeof *errors);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct sim_life *l = &s->lives[i];
@@ -69,14 +69,14 @@ static double median_error(const struct sim_stats *s) {
         if (sim_stats_within(s, l->arrived) && l->predicted >= 0 && took > 0)
             errors[n++] = fabs(l->predicted - took) / took;
     }
-    double median = n ? measure_median(errors, n) : NAN;
+    double median = n ? bench_median(errors, n) : NAN;
     free(errors);
     return median;
 }
 
 void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *load,
                        const struct sim_slo *slo, struct sim_figures *out) {
-    double *ttft = memory_take(s->n, sizeof *ttft), *e2e = memory_take(s->n, sizeof *e2e);
+    double *ttft = bench_calloc(s->n, sizeof *ttft), *e2e = bench_calloc(s->n, sizeof *e2e);
     double sum = 0, work = 0, most = 0;
     size_t kept = 0, n = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -90,17 +90,17 @@ void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *l
         work += s->work[w];
         if (s->work[w] > most) most = s->work[w];
     }
-    double *by_ttft = measure_sorted(ttft, n), *by_e2e = measure_sorted(e2e, n);
+    double *by_ttft = bench_sorted(ttft, n), *by_e2e = bench_sorted(e2e, n);
     double lasted = fmin(s->until, s->ended) - s->began;
     *out = (struct sim_figures){
         .requests = (double)n,
         .ttft_mean = n ? sum / (double)n : 0,
-        .ttft_p50 = measure_quantile(by_ttft, n, 0.5),
-        .ttft_p99 = measure_quantile(by_ttft, n, 0.99),
+        .ttft_p50 = bench_quantile(by_ttft, n, 0.5),
+        .ttft_p99 = bench_quantile(by_ttft, n, 0.99),
         .tbt_mean = sim_durations_mean(&s->tbt),
         .tbt_p99 = sim_durations_quantile(&s->tbt, 0.99),
-        .e2e_p50 = measure_quantile(by_e2e, n, 0.5),
-        .e2e_p99 = measure_quantile(by_e2e, n, 0.99),
+        .e2e_p50 = bench_quantile(by_e2e, n, 0.5),
+        .e2e_p99 = bench_quantile(by_e2e, n, 0.99),
         .goodput = lasted > 0 ? (double)kept / lasted : 0,
         .kept = n ? (double)kept / (double)n : 0,
         .hit = s->blocks ? (double)s->hits / (double)s->blocks : 0,

@@ -5,13 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "bench/common/measure.h"
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_quantile.h"
 
 static const double hits_apart = 0.02, median_apart = 0.15, tail_apart = 0.35;
 
 void calib_figures_of(const struct calib_request *all, size_t n, struct calib_figures *out) {
-    double *ttft = memory_take(n + 1, sizeof *ttft), gaps = 0, sum = 0;
+    double *ttft = bench_calloc(n + 1, sizeof *ttft), gaps = 0, sum = 0;
     uint64_t prompt = 0, cached = 0, between = 0;
     for (size_t i = 0; i < n; i++) {
         const struct calib_request *r = &all[i];
@@ -22,13 +22,13 @@ void calib_figures_of(const struct calib_request *all, size_t n, struct calib_fi
         gaps += r->last - r->first;
         between += r->tokens - 1;
     }
-    double *sorted = measure_sorted(ttft, n);
+    double *sorted = bench_sorted(ttft, n);
     *out = (struct calib_figures){
         .n = n,
         .hits = prompt ? (double)cached / (double)prompt : 0,
         .ttft_mean = n ? sum / (double)n : 0,
-        .ttft_p50 = measure_quantile(sorted, n, 0.5),
-        .ttft_p99 = measure_quantile(sorted, n, 0.99),
+        .ttft_p50 = bench_quantile(sorted, n, 0.5),
+        .ttft_p99 = bench_quantile(sorted, n, 0.99),
         .tbt = between ? gaps / (double)between : 0,
     };
     free(sorted);
@@ -37,7 +37,7 @@ void calib_figures_of(const struct calib_request *all, size_t n, struct calib_fi
 
 void calib_figures_played(const struct bench_script *s, const struct bench_outcome *played,
                           struct calib_figures *out) {
-    struct calib_request *all = memory_take(s->load.n + 1, sizeof *all);
+    struct calib_request *all = bench_calloc(s->load.n + 1, sizeof *all);
     size_t n = 0;
     for (size_t i = 0; i < s->load.n; i++) {
         const struct bench_outcome *p = &played[i];
@@ -56,7 +56,7 @@ void calib_figures_played(const struct bench_script *s, const struct bench_outco
 
 void calib_figures_simulated(const struct bench_script *s, const struct sim_life *lives,
                              struct calib_figures *out) {
-    struct calib_request *all = memory_take(s->load.n + 1, sizeof *all);
+    struct calib_request *all = bench_calloc(s->load.n + 1, sizeof *all);
     for (size_t i = 0; i < s->load.n; i++) {
         const struct bench_request *r = &s->load.requests[i];
         all[i] = (struct calib_request){.at = lives[i].arrived,
@@ -71,10 +71,10 @@ void calib_figures_simulated(const struct bench_script *s, const struct sim_life
 }
 
 static double median_of(const struct calib_figures *all, size_t n, size_t field) {
-    double *v = memory_take(n, sizeof *v);
+    double *v = bench_calloc(n, sizeof *v);
     for (size_t i = 0; i < n; i++)
         v[i] = *(const double *)((const char *)&all[i] + field);
-    double median = measure_median(v, n);
+    double median = bench_median(v, n);
     free(v);
     return median;
 }

@@ -22,7 +22,7 @@ struct calib_simulation {
     uint64_t seed;
 };
 
-// Fills *out (sim_stats_close it). False, with a message: something broke, or the program is being stopped.
+// Fills *out (sim_stats_close it). False, with a message: something broke.
 bool calib_simulate(const struct bench_script *s, const struct calib_simulation *plan,
                     struct sim_stats *out);
 

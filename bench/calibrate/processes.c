@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The processes that a script is played to; see rig.h.
+// The processes that a load is sent to; see processes.h.
 #include "processes.h"
 
 #include <signal.h>
@@ -7,25 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/http.h"
-#include "bench/common/process.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_http.h"
 #include "bench/load/load_client.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
-enum { PATIENCE_S = 60, CALL_MS = 5000 };
+enum { PATIENCE_MS = 60000, CALL_MS = 5000 };
 #define POOL_NAME "calibrate"
 
 static bool fail(const char *what) {
-    if (!stop_asked()) fprintf(stderr, "kvroute-bench-calibrate: %s\n", what);
-    return false;
-}
-
-static bool wait_until(bool (*true_of)(const struct calib_processes *),
-                       const struct calib_processes *r) {
-    for (int64_t end = clock_ns() + PATIENCE_S * INT64_C(1000000000);
-         clock_ns() < end && !stop_asked(); clock_sleep_ms(100))
-        if (true_of(r)) return true;
+    fprintf(stderr, "kvroute-bench-calibrate: %s\n", what);
     return false;
 }
 
@@ -34,8 +27,8 @@ static bool wait_until(bool (*true_of)(const struct calib_processes *),
 static bool start_engines(struct calib_processes *r, bool events) {
     const struct sim_model *m = r->model;
     for (int i = 0; i < CALIB_ENGINES; i++) {
-        struct engine_process *e = &r->engines[i];
-        *e = (struct engine_process){.ranks = 1};
+        struct bench_engine *e = &r->engines[i];
+        *e = (struct bench_engine){.ranks = 1};
         snprintf(e->name, sizeof e->name, "e%d", i);
         snprintf(e->options, sizeof e->options,
                  "--model=mock --fingerprint=e%d --block-size=%u --blocks=%llu --max-running=%u "
@@ -44,7 +37,7 @@ static bool start_engines(struct calib_processes *r, bool events) {
                  m->budget, 1 / m->prefill, 1 / m->batch, events ? "" : " --no-events");
         snprintf(e->bridge, sizeof e->bridge, "capacity=%llu",
                  (unsigned long long)(m->capacity / r->block_size));
-        if (!engine_start(e, process_setting("KVROUTE_MOCK_ENGINE", KVROUTE_MOCK_ENGINE)))
+        if (!bench_engine_start(e, support_setting("KVROUTE_MOCK_ENGINE", KVROUTE_MOCK_ENGINE)))
             return false;
     }
     return true;
@@ -61,7 +54,8 @@ static double metric(const char *text, const char *name) {
 double calib_processes_lateness(const struct calib_processes *r) {
     double planned = 0, taken = 0;
     for (int i = 0; i < CALIB_ENGINES; i++) {
-        struct http_answer a = http_call(r->engines[i].http, "GET", "/metrics", "", NULL, CALL_MS);
+        struct bench_answer a =
+            bench_http(r->engines[i].http, "GET", "/metrics", "", NULL, CALL_MS);
         if (a.status == 200) {
             planned += metric(a.body, "\nmock:step_seconds_planned_total");
             taken += metric(a.body, "\nmock:step_seconds_total");
@@ -79,31 +73,32 @@ static const char *log_path(const struct calib_processes *r, const char *what, c
 
 // ---- Routers -------------------------------------------------------------------------------------
 
-static bool answers(const struct calib_processes *r) {
+static bool answers(void *ctx) {
+    const struct calib_processes *r = ctx;
     return bench_load_try(r->port);
 }
 
 static bool start_router(struct calib_processes *r, const char *const *argv) {
     char log[256];
-    r->router = process_start(argv, log_path(r, "router", log), -1);
-    return wait_until(answers, r) || fail("the router doesn't answer");
+    r->router = support_start(argv, log_path(r, "router", log));
+    return support_wait(answers, r, PATIENCE_MS) || fail("the router doesn't answer");
 }
 
-static bool bridge_is_up(const struct calib_processes *r) {
-    return bridge_settled(&r->bridge);
+static bool bridge_is_up(void *ctx) {
+    const struct calib_processes *r = ctx;
+    return bench_bridge_settled(&r->bridge);
 }
 
 static bool start_bridge(struct calib_processes *r) {
     char url[64], log[256];
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", r->server.port);
-    r->bridge =
-        (struct bridge_process){.program = process_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
-                                .url = url,
-                                .pool = POOL_NAME,
-                                .log = log_path(r, "bridge", log),
-                                .listen = process_ports(1)};
-    bridge_start(&r->bridge, r->engines, CALIB_ENGINES);
-    return wait_until(bridge_is_up, r) || fail("the bridge doesn't settle");
+    r->bridge = (struct bench_bridge){.program = support_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
+                                      .url = url,
+                                      .pool = POOL_NAME,
+                                      .log = log_path(r, "bridge", log),
+                                      .listen = support_port()};
+    bench_bridge_start(&r->bridge, r->engines, CALIB_ENGINES);
+    return support_wait(bridge_is_up, r, PATIENCE_MS) || fail("the bridge doesn't settle");
 }
 
 static bool write_settings(const struct calib_processes *r, const struct calib_setup *how,
@@ -125,7 +120,7 @@ static bool make_pool(struct calib_processes *r, const char *create) {
     char words[200];
     snprintf(words, sizeof words, "KVROUTE.CREATE " POOL_NAME " BLOCKSIZE %u %s", r->block_size,
              create);
-    redisReply *reply = server_words(&r->server, words);
+    redisReply *reply = support_redis_words(&r->server, words);
     if (!reply) return false;
     freeReplyObject(reply);
     return true;
@@ -134,12 +129,12 @@ static bool make_pool(struct calib_processes *r, const char *create) {
 bool calib_start_ours(struct calib_processes *r, const struct calib_setup *how) {
     char path[256];
     if (!start_engines(r, how->bridge)) return false;
-    if (!server_start(&r->server) || !server_open(&r->server)) return fail("no server");
+    if (!support_redis_start(&r->server)) return false;
     if (!make_pool(r, how->create) || (how->bridge && !start_bridge(r))) return false;
     snprintf(path, sizeof path, "%s/router.conf", r->server.dir);
-    r->port = process_ports(1);
+    r->port = support_port();
     if (!write_settings(r, how, path)) return false;
-    const char *argv[] = {process_setting("KVROUTE_ROUTER", KVROUTE_ROUTER), "--config", path,
+    const char *argv[] = {support_setting("KVROUTE_ROUTER", KVROUTE_ROUTER), "--config", path,
                           NULL};
     return start_router(r, argv);
 }
@@ -149,7 +144,7 @@ bool calib_start_theirs(struct calib_processes *r, const char *program, const ch
     const char *argv[16] = {program};
     size_t n = 1;
     if (!start_engines(r, false)) return false;
-    r->port = process_ports(2);
+    r->port = support_ports(2);
     snprintf(port, sizeof port, "--port=%d", r->port);
     snprintf(metrics, sizeof metrics, "--prometheus-port=%d", r->port + 1);
     if (verb) argv[n++] = verb;
@@ -165,9 +160,9 @@ bool calib_start_theirs(struct calib_processes *r, const char *program, const ch
 }
 
 void calib_processes_end(struct calib_processes *r) {
-    process_end(&r->router, SIGKILL);
-    process_end(&r->bridge.pid, SIGKILL);
+    support_end(&r->router, SIGKILL);
+    support_end(&r->bridge.pid, SIGKILL);
     for (int i = 0; i < CALIB_ENGINES; i++)
-        process_end(&r->engines[i].pid, SIGKILL);
-    server_remove(&r->server);
+        support_end(&r->engines[i].pid, SIGKILL);
+    support_redis_end(&r->server, SIGKILL);
 }

@@ -5,16 +5,16 @@
 #include <kvroute/hash.h>
 #include <stdlib.h>
 
+#include "bench_memory.h"
 #include "hashmap.h"
-#include "memory.h"
 
 void bench_workload_add(struct bench_workload *w, const struct bench_request *r) {
-    w->requests = memory_grow(w->requests, &w->room, w->n + 1, sizeof *r);
+    w->requests = bench_grow(w->requests, &w->room, w->n + 1, sizeof *r);
     w->requests[w->n++] = *r;
 }
 
 uint64_t *bench_workload_more_hashes(struct bench_workload *w, size_t n) {
-    w->hashes = memory_grow(w->hashes, &w->room_hashes, w->n_hashes + n, sizeof *w->hashes);
+    w->hashes = bench_grow(w->hashes, &w->room_hashes, w->n_hashes + n, sizeof *w->hashes);
     return w->hashes + w->n_hashes;
 }
 
@@ -43,9 +43,9 @@ static int by_time(const void *left, const void *right) {
 }
 
 void bench_workload_sort(struct bench_workload *w) {
-    struct request_place *order = memory_take(w->n, sizeof *order);
-    struct bench_request *sorted = memory_take(w->n, sizeof *sorted);
-    uint32_t *place = memory_take(w->n, sizeof *place);
+    struct request_place *order = bench_calloc(w->n, sizeof *order);
+    struct bench_request *sorted = bench_calloc(w->n, sizeof *sorted);
+    uint32_t *place = bench_calloc(w->n, sizeof *place);
     for (uint32_t i = 0; i < w->n; i++)
         order[i] = (struct request_place){w->requests[i].at, i};
     qsort(order, w->n, sizeof *order, by_time);

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real time, and sleeping in it.
-#ifndef COMMON_CLOCK_H
-#define COMMON_CLOCK_H
-
-#include <stdint.h>
-
-int64_t clock_ns(void); // monotonic
-void clock_sleep_ms(int ms);
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#define clock_ns() kvr_clock_ns(CLOCK_MONOTONIC)
+#define clock_sleep_ms support_sleep_ms

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
-#include "memory.h"
+#include "bench_memory.h"
 
 static size_t slot_of(const struct bench_map *m, uint64_t key) {
-    size_t i = random_mix(key) & m->mask;
+    size_t i = kvr_random_mix(key) & m->mask;
     while (m->slots[i].value && m->slots[i].key != key)
         i = (i + 1) & m->mask;
     return i;
@@ -20,7 +20,7 @@ uint64_t bench_map_get(const struct bench_map *m, uint64_t key) {
 static void grow(struct bench_map *m) {
     struct bench_map old = *m;
     m->mask = old.slots ? 2 * old.mask + 1 : 1023;
-    m->slots = memory_take(m->mask + 1, sizeof *m->slots);
+    m->slots = bench_calloc(m->mask + 1, sizeof *m->slots);
     for (size_t i = 0; old.slots && i <= old.mask; i++)
         if (old.slots[i].value) m->slots[slot_of(m, old.slots[i].key)] = old.slots[i];
     free(old.slots);
@@ -40,7 +40,7 @@ void bench_map_remove(struct bench_map *m, uint64_t key) {
     m->n--;
     m->slots[i].value = 0;
     for (size_t j = (i + 1) & m->mask; m->slots[j].value; j = (j + 1) & m->mask) {
-        size_t home = random_mix(m->slots[j].key) & m->mask;
+        size_t home = kvr_random_mix(m->slots[j].key) & m->mask;
         if (((j - home) & m->mask) < ((j - i) & m->mask)) continue;
         m->slots[i] = m->slots[j];
         m->slots[j].value = 0;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bench/common/random.h"
+#include "client/common/random.h"
 
 struct bench_map_slot {
     uint64_t key, value; // value 0: empty
@@ -25,7 +25,7 @@ void bench_map_free(struct bench_map *m);
 
 // Whoever looks up many keys in a row asks for the memory of one that comes later.
 static inline void bench_map_prefetch(const struct bench_map *m, uint64_t key) {
-    if (m->slots) __builtin_prefetch(&m->slots[random_mix(key) & m->mask]);
+    if (m->slots) __builtin_prefetch(&m->slots[kvr_random_mix(key) & m->mask]);
 }
 
 #endif

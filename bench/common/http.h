@@ -1,22 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP request to a server on 127.0.0.1, on a connection of its own, waiting for the answer.
-#ifndef COMMON_HTTP_H
-#define COMMON_HTTP_H
-
-#include <stddef.h>
-
-struct http_answer {
-    int status; // 0: there was no complete answer
-    char *body; // with a NUL behind it; as it came, in chunks if it was so. To be freed
-    size_t n;
-};
-
-// extra: header lines with their ends, or "". body may be NULL.
-struct http_answer http_call(int port, const char *method, const char *path, const char *extra,
-                             const char *body, int ms);
-// Sends the same and doesn't read: a descriptor, -1 if it can't.
-int http_begin(int port, const char *method, const char *path, const char *extra, const char *body,
-               int ms);
-struct http_answer http_finish(int fd); // reads to the end and closes
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "bench/common/bench_http.h"
+#define http_answer bench_answer
+#define http_call bench_http
+#define http_begin bench_http_send
+#define http_finish bench_http_read

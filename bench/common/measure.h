@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantiles and imbalance.
-#ifndef COMMON_MEASURE_H
-#define COMMON_MEASURE_H
-
-#include <stddef.h>
-#include <stdint.h>
-
-// Sorted copies, to be freed; the first multiplies by scale.
-double *measure_sorted_u64(const uint64_t *v, size_t n, double scale);
-double *measure_sorted(const double *v, size_t n);
-double measure_quantile(const double *sorted, size_t n, double q); // 0 <= q <= 1; 0 of nothing
-double measure_median(const double *v, size_t n); // of an even number, the greater of the two
-// The largest ÷ the mean; 1 when all are equal.
-double measure_imbalance(const uint64_t *v, size_t n);
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "bench/common/bench_quantile.h"
+#define measure_sorted_u64 bench_sorted_u64
+#define measure_sorted bench_sorted
+#define measure_quantile bench_quantile
+#define measure_median bench_median
+#define measure_imbalance bench_imbalance

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory, or the end: a bench program has no use for going on without.
-#ifndef COMMON_MEMORY_H
-#define COMMON_MEMORY_H
-
-#include <stddef.h>
-
-void *memory_take(size_t n, size_t width); // zeroed
-// Grows an array of *room elements to at least need; doubles.
-void *memory_grow(void *p, size_t *room, size_t need, size_t width);
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "bench/common/bench_memory.h"
+#define memory_take bench_calloc
+#define memory_grow bench_grow

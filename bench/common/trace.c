@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_memory.h"
 #include "hashmap.h"
-#include "memory.h"
 
 enum {
     ID_TOKENS = 512,
@@ -26,7 +26,7 @@ static void refuse(const char *path, size_t line, const char *what) {
 
 static void expand(uint64_t id, uint32_t tokens[ID_TOKENS]) {
     for (unsigned i = 0; i < ID_TOKENS; i++)
-        tokens[i] = (uint32_t)(random_mix(id * ID_TOKENS + i) % 128000);
+        tokens[i] = (uint32_t)(kvr_random_mix(id * ID_TOKENS + i) % 128000);
 }
 
 // A file that is being read.
@@ -55,7 +55,7 @@ static uint32_t session_of(struct trace_reading *r, const json_t *line) {
     json_t *known = key ? json_object_get(r->sessions, key) : NULL;
     if (known) return (uint32_t)json_integer_value(known);
     uint32_t session = r->w->sessions++;
-    r->last = memory_grow(r->last, &r->room_last, session + 1u, sizeof *r->last);
+    r->last = bench_grow(r->last, &r->room_last, session + 1u, sizeof *r->last);
     r->last[session] = BENCH_NO_REQUEST;
     if (key) json_object_set_new(r->sessions, key, json_integer(session));
     return session;
@@ -86,7 +86,8 @@ static bool time_of(struct trace_reading *r, const json_t *line, struct bench_re
 static void add_piece(struct trace_reading *r, uint64_t id, size_t tokens, bool root) {
     struct bench_workload *w = r->w;
     uint64_t *to = w->hashes + w->n_hashes, parent = root ? 0 : to[-1];
-    uint64_t key = random_mix(parent + random_mix(id + 1)), known = bench_map_get(&r->pieces, key);
+    uint64_t key = kvr_random_mix(parent + kvr_random_mix(id + 1)),
+             known = bench_map_get(&r->pieces, key);
     if (known) {
         memcpy(to, w->hashes + known - 1, tokens / w->block_size * sizeof *to);
     } else {

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process has used, as the kernel counts it. 0 of one that is gone.
-#ifndef COMMON_USAGE_H
-#define COMMON_USAGE_H
-
-#include <sys/types.h>
-
-double usage_cpu_s(pid_t pid);     // user and system time so far
-double usage_rss_bytes(pid_t pid); // resident now
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "bench/common/bench_usage.h"
+#define usage_cpu_s bench_cpu_s
+#define usage_rss_bytes bench_rss_bytes

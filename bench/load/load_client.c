@@ -14,11 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/http.h"
-#include "bench/common/memory.h"
-#include "bench/common/stop.h"
-#include "client/router/upstream.h"
+#include "bench/common/bench_http.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/clock.h"
+#include "client/http1/h1_client.h"
 
 enum { SILENCE_MS = 60000, TRY_MS = 2000, LOOK_MS = 100, RETRY_MS = 20, MAX_ATTEMPTS = 500 };
 
@@ -34,7 +33,7 @@ struct load_client {
     const struct bench_script *script;
     struct bench_outcome *out;
     struct event_base *base;
-    struct upstream *http;
+    struct h1_client *http;
     struct event *timer, *look; // the next request; whether all is done
     int64_t start;
     size_t next, open, calls; // requests that have begun, that are under way; calls under way
@@ -55,7 +54,7 @@ struct load_call {
 };
 
 static double since(const struct load_client *c) {
-    return (double)(clock_ns() - c->start) / 1e9;
+    return (double)(kvr_clock_ns(CLOCK_MONOTONIC) - c->start) / 1e9;
 }
 
 static void start_call(struct load_client *c, enum load_step step, uint32_t request);
@@ -159,7 +158,7 @@ static void end_call(struct load_call *call) {
 
 // ---- Answers -------------------------------------------------------------------------------------
 
-static void on_head(void *ctx, const struct reply *head) {
+static void on_head(void *ctx, const struct h1_head *head) {
     struct load_call *call = ctx;
     char why[40];
     snprintf(why, sizeof why, "status %d", head->status);
@@ -189,14 +188,14 @@ static void on_end(void *ctx) {
 }
 
 // A kept connection that the other side has closed meanwhile is no failure.
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct load_call *call = ctx;
-    if (why == UPSTREAM_STALE) {
+    if (why == H1_STALE) {
         call->fresh = true;
         send_call(call);
         return;
     }
-    bench_completion_fail(&call->answer, upstream_failure_name(why));
+    bench_completion_fail(&call->answer, h1_failure_name(why));
     end_call(call);
 }
 
@@ -237,7 +236,7 @@ static void write_body(const struct load_call *call, struct evbuffer *b) {
 }
 
 static void send_call(struct load_call *call) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
     struct load_client *c = call->client;
     char address[40];
     bool wrong;
@@ -248,14 +247,14 @@ static void send_call(struct load_call *call) {
     snprintf(address, sizeof address, "http://127.0.0.1:%d", call->port);
     struct evbuffer *body = evbuffer_new();
     write_body(call, body);
-    struct upstream_request q = {.address = address,
-                                 .method = "POST",
-                                 .path = paths[call->step],
-                                 .headers = "Content-Type: application/json\r\n",
-                                 .body = body,
-                                 .fresh = call->fresh};
+    struct h1_request q = {.address = address,
+                           .method = "POST",
+                           .path = paths[call->step],
+                           .headers = "Content-Type: application/json\r\n",
+                           .body = body,
+                           .fresh = call->fresh};
     call->fresh = false;
-    bool ok = upstream_start(c->http, &q, &port, call, &wrong);
+    bool ok = h1_call_start(c->http, &q, &port, call, &wrong);
     evbuffer_free(body);
     if (ok) return;
     bench_completion_fail(&call->answer, "no call can be made");
@@ -263,7 +262,7 @@ static void send_call(struct load_call *call) {
 }
 
 static void start_call(struct load_client *c, enum load_step step, uint32_t request) {
-    struct load_call *call = memory_take(1, sizeof *call);
+    struct load_call *call = bench_calloc(1, sizeof *call);
     *call = (struct load_call){.client = c, .step = step, .request = request};
     c->calls++;
     if (step != LOAD_STREAM) call->body = evbuffer_new();
@@ -302,44 +301,43 @@ static void on_look(evutil_socket_t fd, short what, void *ctx) {
     (void)fd, (void)what;
     if (c->plan->watch) c->plan->watch(c->plan->ctx, &c->count);
     bool done = c->next == c->script->load.n && !c->open && !c->calls;
-    if (done || stop_asked()) event_base_loopbreak(c->base);
+    if (done) event_base_loopbreak(c->base);
 }
 
-bool bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out) {
-    static const struct upstream_options options = {.connect_ms = SILENCE_MS,
-                                                    .head_ms = SILENCE_MS,
-                                                    .idle_ms = SILENCE_MS,
-                                                    .keep_ms = SILENCE_MS,
-                                                    .keep_most = 100000};
+void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out) {
+    static const struct h1_client_options options = {.connect_ms = SILENCE_MS,
+                                                     .head_ms = SILENCE_MS,
+                                                     .idle_ms = SILENCE_MS,
+                                                     .keep_ms = SILENCE_MS,
+                                                     .keep_most = 100000};
     size_t n = plan->script->load.n;
     struct load_client c = {.plan = plan, .script = plan->script, .out = out};
     for (size_t i = 0; i < n; i++)
         out[i] = (struct bench_outcome){
             .sent = -1, .chosen = -1, .first = -1, .last = -1, .cached = -1, .why = "not sent"};
-    c.router = memory_take(n + 1, sizeof *c.router);
+    c.router = bench_calloc(n + 1, sizeof *c.router);
     struct event_config *precise = event_config_new(); // epoll's own clock ticks in ms
     event_config_set_flag(precise, EVENT_BASE_FLAG_PRECISE_TIMER);
     c.base = event_base_new_with_config(precise);
     event_config_free(precise);
-    c.http = upstream_new(c.base, &options);
+    c.http = h1_client_new(c.base, &options);
     c.timer = event_new(c.base, -1, 0, on_timer, &c);
     c.look = event_new(c.base, -1, EV_PERSIST, on_look, &c);
     event_add(c.look, &(struct timeval){0, LOOK_MS * 1000});
-    c.start = clock_ns();
+    c.start = kvr_clock_ns(CLOCK_MONOTONIC);
     on_timer(-1, 0, &c);
     event_base_dispatch(c.base);
-    upstream_free(c.http);
+    h1_client_free(c.http);
     event_free(c.timer);
     event_free(c.look);
     event_base_free(c.base);
     free(c.router);
-    return !stop_asked();
 }
 
 bool bench_load_try(int port) {
-    struct http_answer a =
-        http_call(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                  "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
+    struct bench_answer a =
+        bench_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
+                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
     bool ok = a.status == 200;
     free(a.body);
     return ok;

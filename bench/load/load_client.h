@@ -52,8 +52,8 @@ struct bench_outcome {
     char why[BENCH_MAX_WHY]; // "": all is well
 };
 
-// out has room for each request. False: the program is being stopped.
-bool bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out);
+// out has room for each request.
+void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out);
 // One request for one token, to see whether somebody answers.
 bool bench_load_try(int port);
 

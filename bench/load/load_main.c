@@ -11,14 +11,14 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/engines.h"
-#include "bench/common/measure.h"
-#include "bench/common/memory.h"
-#include "bench/common/progress.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_compare.h"
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_progress.h"
+#include "bench/common/bench_quantile.h"
 #include "bench/common/trace.h"
+#include "client/common/clock.h"
 #include "load_client.h"
+#include "tests/support/support_home.h"
 
 enum { MAX_ROUTERS = 64, FIRST_READ = 256, MAX_TRACE = 1 << 20, COMPARE_S = 20 };
 
@@ -32,8 +32,8 @@ static const struct bench_script_chats chats = {.system_prompts = 48,
                                                 .think = 15};
 
 struct load_options {
-    struct engine_process engines[ENGINES_MOST];
-    int engine_ports[ENGINES_MOST], routers[MAX_ROUTERS];
+    struct bench_engine engines[BENCH_MAX_ENGINES];
+    int engine_ports[BENCH_MAX_ENGINES], routers[MAX_ROUTERS];
     size_t n_engines, n_routers;
     const char *label, *trace, *pool;
     double rate, seconds, scale, work, longest, answer;
@@ -64,24 +64,19 @@ static const char usage[] =
     "                   what they hold\n"
     "  --help\n";
 
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "kvroute-load: %s\n", what);
-    exit(2);
-}
-
 // ---- Options -------------------------------------------------------------------------------------
 
 static void add_engine(struct load_options *o, const char *text) {
     const char *equals = strchr(text, '=');
-    if (!equals || o->n_engines == ENGINES_MOST) fail("--engine takes NAME=PORT");
-    struct engine_process *e = &o->engines[o->n_engines];
-    *e = (struct engine_process){.ranks = 1, .http = atoi(equals + 1)};
+    if (!equals || o->n_engines == BENCH_MAX_ENGINES) support_fail("--engine takes NAME=PORT");
+    struct bench_engine *e = &o->engines[o->n_engines];
+    *e = (struct bench_engine){.ranks = 1, .http = atoi(equals + 1)};
     snprintf(e->name, sizeof e->name, "%.*s", (int)(equals - text), text);
     o->engine_ports[o->n_engines++] = e->http;
 }
 
 static void add_router(struct load_options *o, const char *text) {
-    if (o->n_routers == MAX_ROUTERS) fail("too many routers");
+    if (o->n_routers == MAX_ROUTERS) support_fail("too many routers");
     o->routers[o->n_routers++] = atoi(text);
 }
 
@@ -109,7 +104,7 @@ static void read_options(struct load_options *o, int argc, char **argv) {
         }
         while (k < N_OPTIONS && strcmp(options[k].name, argv[i]) != 0)
             k++;
-        if (k == N_OPTIONS || i + 1 == argc) fail("an option that isn't known; see --help");
+        if (k == N_OPTIONS || i + 1 == argc) support_fail("an option that isn't known; see --help");
         if (options[k].text) *options[k].text = argv[i + 1];
         if (options[k].whole) *options[k].whole = strtoull(argv[i + 1], NULL, 10);
         if (options[k].real) *options[k].real = strtod(argv[i + 1], NULL);
@@ -117,7 +112,7 @@ static void read_options(struct load_options *o, int argc, char **argv) {
     }
     if (!o->n_engines || !(o->seconds > 0 && o->seconds <= 3600) || !(o->scale > 0) ||
         !(o->rate > 0 && o->rate <= 1000) || !o->block_size || o->block_size > 4096)
-        fail("a value out of range, or no engine; see --help");
+        support_fail("a value out of range, or no engine; see --help");
 }
 
 // As many descriptors as there may be streams.
@@ -151,12 +146,12 @@ static void read_trace(struct bench_workload *w, const struct load_options *o) {
     for (size_t want = FIRST_READ;; want *= 2) {
         bench_trace_read(w, o->trace, (unsigned)o->block_size, want);
         bool all = w->n < want || want == MAX_TRACE;
-        if (w->closed) fail("a trace whose requests wait for others can't be played");
+        if (w->closed) support_fail("a trace whose requests wait for others can't be played");
         if (shorten(w, o) >= o->work && o->work > 0) break;
         if (all) break;
         bench_workload_free(w);
     }
-    if (!w->n) fail("all of the trace's requests are too long");
+    if (!w->n) support_fail("all of the trace's requests are too long");
     double tokens = 0, first = w->requests[0].at;
     size_t n = 0;
     for (; n < w->n && (tokens < o->work || !(o->work > 0)); n++) {
@@ -188,24 +183,25 @@ static double make_script(struct bench_script *s, const struct load_options *o) 
 }
 
 static void show(void *ctx, const struct bench_load_count *c) {
-    progress_show(ctx, c->done, c->prompt ? 100.0 * (double)c->cached / (double)c->prompt : 0);
+    bench_progress_show(ctx, c->done,
+                        c->prompt ? 100.0 * (double)c->cached / (double)c->prompt : 0);
 }
 
 // ---- What came of it -----------------------------------------------------------------------------
 
 static void say_times(const char *name, const double *v, size_t n) {
-    double *sorted = measure_sorted(v, n);
-    printf("%s_p50 %.6f\n%s_p99 %.6f\n%s_max %.6f\n", name, measure_quantile(sorted, n, 0.5), name,
-           measure_quantile(sorted, n, 0.99), name, measure_quantile(sorted, n, 1));
+    double *sorted = bench_sorted(v, n);
+    printf("%s_p50 %.6f\n%s_p99 %.6f\n%s_max %.6f\n", name, bench_quantile(sorted, n, 0.5), name,
+           bench_quantile(sorted, n, 0.99), name, bench_quantile(sorted, n, 1));
     free(sorted);
 }
 
 static void tell(const struct load_options *o, const struct bench_script *s, double speed,
                  const struct bench_outcome *played) {
     size_t n = s->load.n, whole = 0, repeats = 0, degraded = 0;
-    uint64_t work[ENGINES_MOST] = {0}, prompt = 0, cached = 0;
-    double *choices = memory_take(n + 1, sizeof *choices);
-    double *firsts = memory_take(n + 1, sizeof *firsts);
+    uint64_t work[BENCH_MAX_ENGINES] = {0}, prompt = 0, cached = 0;
+    double *choices = bench_calloc(n + 1, sizeof *choices);
+    double *firsts = bench_calloc(n + 1, sizeof *firsts);
     const char *why = "";
     for (size_t i = 0; i < n; i++) {
         const struct bench_outcome *p = &played[i];
@@ -225,7 +221,7 @@ static void tell(const struct load_options *o, const struct bench_script *s, dou
             if (o->engine_ports[e] == p->port) work[e] += r->isl - found + r->osl;
     }
     printf("requests %zu\nwhole %zu\nhit %.4f\nimbalance %.3f\n", n, whole,
-           prompt ? (double)cached / (double)prompt : 0, measure_imbalance(work, o->n_engines));
+           prompt ? (double)cached / (double)prompt : 0, bench_imbalance(work, o->n_engines));
     printf("repeats %zu\ndegraded %zu\n", repeats, degraded);
     say_times("choice_ms", choices, whole);
     say_times("first_s", firsts, whole);
@@ -237,11 +233,11 @@ static void tell(const struct load_options *o, const struct bench_script *s, dou
 // Bridges may be a little behind, so it is asked until it is so.
 static bool compare(const struct load_options *o) {
     redisContext *c = redisConnect("127.0.0.1", (int)o->redis);
-    struct engines_difference d = {.blocks = -1};
+    struct bench_difference d = {.blocks = -1};
     bool read = false;
-    for (int64_t end = clock_ns() + COMPARE_S * INT64_C(1000000000);
-         c && !c->err && clock_ns() < end && !stop_asked(); clock_sleep_ms(50)) {
-        read = engines_compare(c, o->pool, o->engines, o->n_engines, &d);
+    for (int64_t end = kvr_clock_ns(CLOCK_MONOTONIC) + COMPARE_S * INT64_C(1000000000);
+         c && !c->err && kvr_clock_ns(CLOCK_MONOTONIC) < end; support_sleep_ms(50)) {
+        read = bench_compare(c, o->pool, o->engines, o->n_engines, &d);
         if (read && !d.blocks) break;
     }
     if (c) redisFree(c);
@@ -254,9 +250,8 @@ int main(int argc, char **argv) {
     struct load_options o = {
         .label = "", .rate = 10, .seconds = 10, .scale = 1, .seed = 1, .block_size = 16};
     struct bench_script script;
-    struct progress progress;
+    struct bench_progress progress;
     read_options(&o, argc, argv);
-    stop_watch();
     raise_files();
     double speed = make_script(&script, &o), isl = 0;
     for (size_t i = 0; i < script.load.n; i++)
@@ -264,7 +259,7 @@ int main(int argc, char **argv) {
     printf("load %zu requests of %.0f tokens on average, %.1f times as fast: %s\n", script.load.n,
            isl / (double)script.load.n, speed, script.load.what);
     fflush(stdout);
-    struct bench_outcome *played = memory_take(script.load.n + 1, sizeof *played);
+    struct bench_outcome *played = bench_calloc(script.load.n + 1, sizeof *played);
     struct bench_load_plan plan = {
         .script = &script,
         .speed = speed,
@@ -275,13 +270,12 @@ int main(int argc, char **argv) {
         .watch = show,
         .ctx = &progress,
     };
-    progress_begin(&progress, o.label, script.load.n);
-    bool ok = bench_load_run(&plan, played);
-    progress_end(&progress);
-    if (ok) tell(&o, &script, speed, played);
-    if (ok && o.redis) ok = compare(&o);
+    bench_progress_begin(&progress, o.label, script.load.n);
+    bench_load_run(&plan, played);
+    bench_progress_end(&progress);
+    tell(&o, &script, speed, played);
+    bool ok = !o.redis || compare(&o);
     free(played);
     bench_script_free(&script);
-    if (stop_asked()) return 128 + stop_signal();
     return ok ? 0 : 1;
 }

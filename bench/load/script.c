@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
 #include "bench/sim/loads/sequence.h"
+#include "client/common/random.h"
 #include "tests/mock-engine/tokens.h"
 
 enum {
@@ -33,7 +33,7 @@ struct conversation {
 
 static void say(struct conversation *g, const char *bytes, size_t n) {
     struct bench_script *s = g->s;
-    s->bytes = memory_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
+    s->bytes = bench_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
     tokens_text(&g->tokens, bytes, n);
@@ -42,7 +42,7 @@ static void say(struct conversation *g, const char *bytes, size_t n) {
 static void say_words(struct conversation *g, uint64_t seed, size_t words) {
     for (size_t i = 0; i < words; i++) {
         char word[1 + LETTERS] = {' '};
-        uint64_t h = random_mix(seed + i);
+        uint64_t h = kvr_random_mix(seed + i);
         for (int k = 1; k <= LETTERS; k++, h /= 26)
             word[k] = (char)('a' + h % 26);
         size_t skip = g->tokens.n == 0; // no space before the first
@@ -74,7 +74,7 @@ static void add_request(struct conversation *g, double at, uint32_t answer, size
                               .known = (uint32_t)(known / w->block_size),
                               .first = g->first,
                               .text = w->n};
-    s->prompts = memory_grow(s->prompts, &g->room_prompts, w->n + 1, sizeof *s->prompts);
+    s->prompts = bench_grow(s->prompts, &g->room_prompts, w->n + 1, sizeof *s->prompts);
     s->prompts[w->n] = (struct bench_script_text){g->text, s->n_bytes - g->text};
     bench_workload_add(w, &r);
 }
@@ -85,7 +85,7 @@ static void hash_blocks(struct conversation *g) {
 
 // The last token of an answer is never computed, so no engine has it in a block.
 static void ask(struct conversation *g, double at, uint32_t question, uint32_t answer) {
-    say_words(g, random_next(&g->rng), question);
+    say_words(g, kvr_random(&g->rng), question);
     add_request(g, at, answer, g->tokens.n + answer - 1);
     say_answer(g, answer);
     hash_blocks(g);
@@ -99,7 +99,7 @@ static void begin_prompt(struct conversation *g) {
 
 static void add_conversation(struct conversation *g, const struct bench_script_chats *c,
                              double at) {
-    uint64_t prompt = random_mix(sim_draw_zipf(&g->rng, c->system_prompts));
+    uint64_t prompt = kvr_random_mix(sim_draw_zipf(&g->rng, c->system_prompts));
     unsigned turns = 1 + (unsigned)sim_draw_exponential(&g->rng, c->turns - 0.5);
     begin_prompt(g);
     say_words(g, prompt, c->system_min + prompt % (c->system_max - c->system_min));
@@ -122,7 +122,7 @@ static int by_time(const void *left, const void *right) {
 // of every number arrive from the first second on.
 static void settle(struct bench_script *s, double seconds) {
     struct bench_workload *w = &s->load;
-    struct bench_script_text *prompts = memory_take(w->n + 1, sizeof *prompts);
+    struct bench_script_text *prompts = bench_calloc(w->n + 1, sizeof *prompts);
     size_t left = 0;
     qsort(w->requests, w->n, sizeof *w->requests, by_time);
     for (size_t i = 0; i < w->n; i++) {
@@ -144,7 +144,7 @@ static void cut_text(struct bench_script *s) {
     struct bench_workload *t = &s->text;
     size_t piece = (size_t)PIECE * w->block_size;
     *t = (struct bench_workload){.n = w->n, .sessions = w->sessions, .block_size = w->block_size};
-    t->requests = memory_take(w->n + 1, sizeof *t->requests);
+    t->requests = bench_calloc(w->n + 1, sizeof *t->requests);
     for (size_t i = 0; i < w->n; i++) {
         struct bench_request *r = &t->requests[i];
         size_t bytes = s->prompts[i].n;
@@ -161,7 +161,7 @@ static void cut_text(struct bench_script *s) {
 
 void bench_script_chat(struct bench_script *s, const struct bench_script_plan *plan) {
     *s = (struct bench_script){.load = {.block_size = plan->block_size}};
-    struct conversation g = {.s = s, .rng = random_mix(plan->seed + 1)};
+    struct conversation g = {.s = s, .rng = kvr_random_mix(plan->seed + 1)};
     for (double at = 0; at < settled + plan->seconds;) {
         at += sim_draw_exponential(&g.rng, plan->chats.turns / plan->rate);
         add_conversation(&g, &plan->chats, at);
@@ -184,7 +184,7 @@ void bench_script_trace(struct bench_script *s, const struct bench_workload *tra
         begin_prompt(&g);
         for (uint32_t k = 0; k < r->blocks; k++)
             say_words(&g, hashes[k], trace->block_size);
-        say_words(&g, random_mix(i + 1), rest ? rest : 1);
+        say_words(&g, kvr_random_mix(i + 1), rest ? rest : 1);
         hash_blocks(&g);
         add_request(&g, r->at, r->osl ? r->osl : 1, g.tokens.n);
     }

@@ -10,16 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/clock.h"
-#include "bench/common/memory.h"
-#include "bench/common/stop.h"
+#include "bench/common/bench_memory.h"
 #include "bench/common/trace.h"
 #include "bench/sim/compare/results.h"
 #include "bench/sim/compare/search.h"
-#include "bench/sim/routers/routers.h"
 #include "bench/sim/compare/sim_options.h"
 #include "bench/sim/loads/users.h"
 #include "bench/sim/routers/pool_server.h"
+#include "bench/sim/routers/routers.h"
+#include "client/common/clock.h"
 
 struct sim_program {
     struct sim_options o;
@@ -163,7 +162,7 @@ static bool run_seed(struct sim_program *p, struct sim_row *row, uint64_t i) {
         sim_stats_figures(&stats, load, &o->slo, &f);
         sim_figures_add(&row->figures, &f);
         if (row->series == SIM_COMPARED && o->stretches && i == 0) {
-            row->stretches = memory_take(o->stretches, sizeof *row->stretches);
+            row->stretches = bench_calloc(o->stretches, sizeof *row->stretches);
             sim_stats_stretches(&stats, load, &o->slo, row->stretches, o->stretches);
         }
     }
@@ -173,7 +172,7 @@ static bool run_seed(struct sim_program *p, struct sim_row *row, uint64_t i) {
 
 static bool run_one(struct sim_program *p, enum sim_series series, struct sim_spec spec,
                     double factor) {
-    int64_t start = clock_ns();
+    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC);
     struct sim_row row = {.series = series, .spec = spec, .factor = factor, .fixed = p->o.fixed};
     name_row(&row);
     make_loads(p, factor);
@@ -183,7 +182,7 @@ static bool run_one(struct sim_program *p, enum sim_series series, struct sim_sp
     *sim_results_add(&p->results) = row;
     sim_table_row(stdout, &row);
     fprintf(stderr, "%-28s %4.2f x: %.1f s\n", row.name, factor,
-            (double)(clock_ns() - start) / 1e9);
+            (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9);
     return true;
 }
 
@@ -303,17 +302,17 @@ static bool scale(struct sim_program *p) {
 }
 
 int main(int argc, char **argv) {
-    struct sim_program *p = memory_take(1, sizeof *p);
+    struct sim_program *p = bench_calloc(1, sizeof *p);
     int status = sim_options_parse(&p->o, argc, argv);
     if (status < 0) {
-        stop_watch();
-        p->server.server.plan =
-            (struct server_plan){.module = p->o.module, .server = p->o.server, .clock = p->o.clock};
+        p->server.redis.module = p->o.module;
+        p->server.redis.program = p->o.server;
+        p->server.clock = p->o.clock;
         bool ok = compare(p) && sweep(p) && scale(p);
         if (ok && p->o.json) ok = sim_results_json(&p->results, p->o.json);
         if (ok && p->o.plots) ok = sim_results_plots(&p->results, p->o.plots);
         sim_server_stop(&p->server);
-        status = stop_asked() ? 128 + stop_signal() : !ok;
+        status = !ok;
     }
     sim_results_free(&p->results);
     for (size_t i = 0; i < SIM_MAX_SEEDS; i++) {

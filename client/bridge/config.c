@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/common/words.h"
+#include "client/common/config.h"
 
 const char config_usage[] =
     "usage: kvroute-bridge [--config FILE] [--WORD VALUE …] [--engine \"NAME WORD=VALUE …\"] …\n"
@@ -40,59 +40,62 @@ const char config_usage[] =
     "  gaps HOW         clear (default) or keep what is known when events are lost for good\n"
     "  copies HOW       count (default) or set, see docs/bridge.md\n";
 
-static const struct word bridge_words[] = {
-    {"redis", WORD_TEXT, WORD_AT(config, redis), NULL, 0, 0},
-    {"pool", WORD_TEXT, WORD_AT(config, pool), NULL, 0, 0},
-    {"create", WORD_TEXT, WORD_AT(config, create), NULL, 0, 0},
-    {"listen", WORD_TEXT, WORD_AT(config, listen), NULL, 0, 0},
-    {"ttl", WORD_I64, WORD_AT(config, ttl), NULL, (int64_t)1 << 40, 0},
-    {"exit", WORD_CHOICE, WORD_AT(config, exit), "drain remove leave", 0, 0},
-    {"debug", WORD_YES, WORD_AT(config, debug), "no yes", 0, 0},
+static const struct kvr_setting bridge_words[] = {
+    {"redis", KVR_SETTING_TEXT, KVR_SETTING_AT(config, redis), NULL, 0, 0},
+    {"pool", KVR_SETTING_TEXT, KVR_SETTING_AT(config, pool), NULL, 0, 0},
+    {"create", KVR_SETTING_TEXT, KVR_SETTING_AT(config, create), NULL, 0, 0},
+    {"listen", KVR_SETTING_TEXT, KVR_SETTING_AT(config, listen), NULL, 0, 0},
+    {"ttl", KVR_SETTING_I64, KVR_SETTING_AT(config, ttl), NULL, (int64_t)1 << 40, 0},
+    {"exit", KVR_SETTING_CHOICE, KVR_SETTING_AT(config, exit), "drain remove leave", 0, 0},
+    {"debug", KVR_SETTING_YES, KVR_SETTING_AT(config, debug), "no yes", 0, 0},
 };
 
-static const struct word engine_words[] = {
-    {"http", WORD_TEXT, WORD_AT(engine_config, http), NULL, 0, 0},
-    {"address", WORD_TEXT, WORD_AT(engine_config, address), NULL, 0, 0},
-    {"health", WORD_TEXT, WORD_AT(engine_config, health), NULL, 0, 0},
-    {"events", WORD_TEXT, WORD_AT(engine_config, events), NULL, 0, 0},
-    {"replay", WORD_TEXT, WORD_AT(engine_config, replay), NULL, 0, 0},
-    {"topic", WORD_TEXT, WORD_AT(engine_config, topic), NULL, 0, 0},
-    {"mode", WORD_YES, WORD_AT(engine_config, bind), "connect bind", 0, 0},
-    {"kind", WORD_CHOICE, WORD_AT(engine_config, kind), "vllm sglang other", 0, 0},
-    {"ranks", WORD_U32, WORD_AT(engine_config, ranks), NULL, 1024, 0},
-    {"block_size", WORD_U32, WORD_AT(engine_config, block_size), NULL, 4096, 0},
-    {"capacity", WORD_I64, WORD_AT(engine_config, capacity), NULL, (int64_t)1 << 40, 0},
-    {"audit", WORD_I64, WORD_AT(engine_config, audit), NULL, (int64_t)1 << 40, 0},
-    {"down", WORD_CHOICE, WORD_AT(engine_config, down), "expire drain remove", 0, 0},
-    {"gaps", WORD_YES, WORD_AT(engine_config, keep), "clear keep", 0, 0},
-    {"copies", WORD_YES, WORD_AT(engine_config, set), "count set", 0, 0},
+static const struct kvr_setting engine_words[] = {
+    {"http", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, http), NULL, 0, 0},
+    {"address", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, address), NULL, 0, 0},
+    {"health", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, health), NULL, 0, 0},
+    {"events", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, events), NULL, 0, 0},
+    {"replay", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, replay), NULL, 0, 0},
+    {"topic", KVR_SETTING_TEXT, KVR_SETTING_AT(engine_config, topic), NULL, 0, 0},
+    {"mode", KVR_SETTING_YES, KVR_SETTING_AT(engine_config, bind), "connect bind", 0, 0},
+    {"kind", KVR_SETTING_CHOICE, KVR_SETTING_AT(engine_config, kind), "vllm sglang other", 0, 0},
+    {"ranks", KVR_SETTING_U32, KVR_SETTING_AT(engine_config, ranks), NULL, 1024, 0},
+    {"block_size", KVR_SETTING_U32, KVR_SETTING_AT(engine_config, block_size), NULL, 4096, 0},
+    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(engine_config, capacity), NULL, (int64_t)1 << 40,
+     0},
+    {"audit", KVR_SETTING_I64, KVR_SETTING_AT(engine_config, audit), NULL, (int64_t)1 << 40, 0},
+    {"down", KVR_SETTING_CHOICE, KVR_SETTING_AT(engine_config, down), "expire drain remove", 0, 0},
+    {"gaps", KVR_SETTING_YES, KVR_SETTING_AT(engine_config, keep), "clear keep", 0, 0},
+    {"copies", KVR_SETTING_YES, KVR_SETTING_AT(engine_config, set), "count set", 0, 0},
 };
 
 static bool set_bridge(struct config *c, const char *name, const char *value,
-                       struct words_error *e) {
-    return words_set(c, bridge_words, sizeof bridge_words / sizeof *bridge_words, name, value, e);
+                       struct kvr_config_error *e) {
+    return kvr_config_set(c, bridge_words, sizeof bridge_words / sizeof *bridge_words, name, value,
+                          e);
 }
 
 static bool set_engine(struct engine_config *g, const char *name, const char *value,
-                       struct words_error *e) {
-    return words_set(g, engine_words, sizeof engine_words / sizeof *engine_words, name, value, e);
+                       struct kvr_config_error *e) {
+    return kvr_config_set(g, engine_words, sizeof engine_words / sizeof *engine_words, name, value,
+                          e);
 }
 
 // The engine of that name, made if it isn't there.
 static struct engine_config *engine_named(struct config *c, const char *name,
-                                          struct words_error *e) {
+                                          struct kvr_config_error *e) {
     for (size_t i = 0; i < c->n_engines; i++)
         if (strcmp(c->engines[i].name, name) == 0) return &c->engines[i];
     struct engine_config *all = realloc(c->engines, (c->n_engines + 1) * sizeof *all);
     if (!all) {
-        words_fail(e, "no memory");
+        kvr_config_fail(e, "no memory");
         return NULL;
     }
     c->engines = all;
     struct engine_config *g = &all[c->n_engines];
     *g = (struct engine_config){.ranks = 1, .health = "/health"};
     if (!*name || strlen(name) >= sizeof g->name) {
-        words_fail(e, "an engine's name has 1 to %zu bytes", sizeof g->name - 1);
+        kvr_config_fail(e, "an engine's name has 1 to %zu bytes", sizeof g->name - 1);
         return NULL;
     }
     memcpy(g->name, name, strlen(name) + 1);
@@ -101,24 +104,25 @@ static struct engine_config *engine_named(struct config *c, const char *name,
 }
 
 static bool on_word(void *ctx, const char *section, const char *name, const char *value,
-                    struct words_error *e) {
+                    struct kvr_config_error *e) {
     struct config *c = ctx;
     if (strcmp(section, "bridge") == 0) return !name || set_bridge(c, name, value, e);
-    if (strncmp(section, "engine ", 7) != 0) return words_fail(e, "no section [%.60s]", section);
+    if (strncmp(section, "engine ", 7) != 0)
+        return kvr_config_fail(e, "no section [%.60s]", section);
     struct engine_config *g = engine_named(c, section + 7 + strspn(section + 7, " \t"), e);
     return g && (!name || set_engine(g, name, value, e));
 }
 
-static bool check(const struct config *c, struct words_error *e) {
-    if (!c->n_engines) return words_fail(e, "no engines");
-    if (c->ttl < 100) return words_fail(e, "ttl is at least 100 ms");
+static bool check(const struct config *c, struct kvr_config_error *e) {
+    if (!c->n_engines) return kvr_config_fail(e, "no engines");
+    if (c->ttl < 100) return kvr_config_fail(e, "ttl is at least 100 ms");
     for (size_t i = 0; i < c->n_engines; i++) {
         const struct engine_config *g = &c->engines[i];
-        if (!*g->events) return words_fail(e, "engine %s has no events endpoint", g->name);
+        if (!*g->events) return kvr_config_fail(e, "engine %s has no events endpoint", g->name);
         if (*g->http && strncmp(g->http, "http://", 7) != 0)
-            return words_fail(e, "engine %s: http begins with http://", g->name);
+            return kvr_config_fail(e, "engine %s: http begins with http://", g->name);
         if (!g->ranks && !*g->http)
-            return words_fail(e, "engine %s: without http, ranks must be given", g->name);
+            return kvr_config_fail(e, "engine %s: without http, ranks must be given", g->name);
     }
     return true;
 }
@@ -126,11 +130,11 @@ static bool check(const struct config *c, struct words_error *e) {
 bool config_read(struct config *c, int argc, char **argv, bool *help, char *error,
                  size_t error_size) {
     static const char *const kinds[] = {"engine", NULL};
-    struct words_error e = {error, error_size};
+    struct kvr_config_error e = {error, error_size};
     *c = (struct config){.redis = "redis://127.0.0.1:6379", .pool = "kvroute", .ttl = 15000};
-    *help = words_help(argc, argv);
+    *help = kvr_config_help(argc, argv);
     if (*help) return true;
-    return words_command_line(argc, argv, "bridge", kinds, on_word, c, &e) && check(c, &e);
+    return kvr_config_command_line(argc, argv, "bridge", kinds, on_word, c, &e) && check(c, &e);
 }
 
 void config_free(struct config *c) {

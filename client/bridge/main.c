@@ -48,20 +48,20 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     struct timeval t = ms(size ? LOOK_MS : LOOK_SOON_MS);
     event_add(p->look, &t);
     if (r->code != p->complained && r->code != KVR_CODE_OK)
-        log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool, kvr_code_name(r->code),
-                 r->message);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool,
+                     kvr_code_name(r->code), r->message);
     p->complained = r->code;
     if (!size) return;
     if (a->block_size && a->block_size != size) {
-        log_line(KVR_LOG_ERROR, "pool %s had blocks of %u tokens, now of %lld: leaving",
-                 p->bridge.config.pool, (unsigned)a->block_size, (long long)size);
+        kvr_log_line(KVR_LOG_ERROR, "pool %s had blocks of %u tokens, now of %lld: leaving",
+                     p->bridge.config.pool, (unsigned)a->block_size, (long long)size);
         p->exit_code = 1;
         event_base_loopbreak(a->base);
         return;
     }
     if (!a->block_size)
-        log_line(KVR_LOG_INFO, "pool %s: blocks of %lld tokens", p->bridge.config.pool,
-                 (long long)size);
+        kvr_log_line(KVR_LOG_INFO, "pool %s: blocks of %lld tokens", p->bridge.config.pool,
+                     (long long)size);
     a->block_size = (uint32_t)size;
     consider_all(p);
 }
@@ -86,7 +86,7 @@ static void on_too_long(evutil_socket_t fd, short what, void *arg) {
     struct program *p = arg;
     (void)fd;
     (void)what;
-    log_line(KVR_LOG_WARNING, "the pool doesn't answer; leaving without a word");
+    kvr_log_line(KVR_LOG_WARNING, "the pool doesn't answer; leaving without a word");
     event_base_loopbreak(p->bridge.around.base);
 }
 
@@ -101,7 +101,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg) {
         return;
     }
     p->bridge.leaving = true;
-    log_line(KVR_LOG_INFO, "leaving");
+    kvr_log_line(KVR_LOG_INFO, "leaving");
     event_add(p->leave, &t);
     p->left_to_leave = 1;
     for (size_t i = 0; i < p->bridge.config.n_engines; i++) {
@@ -118,9 +118,9 @@ static bool open_all(struct program *p) {
     char error[300] = "no memory";
     struct bridge *b = &p->bridge;
     struct surroundings *a = &b->around;
-    log_debug(b->config.debug);
+    kvr_log_debug(b->config.debug);
     a->config = &b->config;
-    a->log = log_line;
+    a->log = kvr_log_line;
     if (getrandom(&a->secret, sizeof a->secret, 0) != sizeof a->secret)
         a->secret = (uint64_t)time(NULL);
     a->base = event_base_new();
@@ -128,23 +128,24 @@ static bool open_all(struct program *p) {
     a->decoder = decoder_new();
     b->engines = calloc(b->config.n_engines, sizeof *b->engines);
     if (!a->base || !a->zmq || !a->decoder || !b->engines) {
-        log_line(KVR_LOG_ERROR, "no memory");
+        kvr_log_line(KVR_LOG_ERROR, "no memory");
         return false;
     }
     zmq_ctx_set(a->zmq, ZMQ_MAX_SOCKETS, 65535 / 4);
     struct kvr_loop loop = kvr_libevent(a->base);
-    struct kvr_client_options o = {
-        .create = *b->config.create ? b->config.create : NULL, .log = log_client, .loop = &loop};
+    struct kvr_client_options o = {.create = *b->config.create ? b->config.create : NULL,
+                                   .log = kvr_log_client,
+                                   .loop = &loop};
     a->client = kvr_client_open(b->config.redis, b->config.pool, &o, error, sizeof error);
     if (a->client && *b->config.listen) {
         b->metrics = metrics_new(b, b->config.listen, error, sizeof error);
         if (!b->metrics) {
-            log_line(KVR_LOG_ERROR, "%s", error);
+            kvr_log_line(KVR_LOG_ERROR, "%s", error);
             return false;
         }
     }
     if (!a->client) {
-        log_line(KVR_LOG_ERROR, "redis: %s", error); // the URL may have a password in it
+        kvr_log_line(KVR_LOG_ERROR, "redis: %s", error); // the URL may have a password in it
         return false;
     }
     p->look = event_new(a->base, -1, 0, on_look, p);

@@ -89,7 +89,7 @@ const redisReply *answer_field(const redisReply *map, const char *name) {
 // ---- Values --------------------------------------------------------------------------------------
 
 struct reading {
-    struct arena *arena;
+    struct kvr_arena *arena;
     enum kvr_code code; // of the first thing that went wrong
 };
 
@@ -98,7 +98,7 @@ static void fail(struct reading *in, enum kvr_code code) {
 }
 
 static void *take(struct reading *in, size_t n) {
-    void *p = arena_take(in->arena, n ? n : 1);
+    void *p = kvr_arena_take(in->arena, n ? n : 1);
     if (!p) fail(in, KVR_CODE_NOMEM);
     return p;
 }
@@ -356,7 +356,7 @@ static void read_fields(struct reading *in, const redisReply *r, struct kvr_resu
     out->n = n;
 }
 
-enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct arena *a,
+enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct kvr_arena *a,
                           struct kvr_result *out) {
     struct reading in = {a, KVR_CODE_OK};
     const void *rows = NULL;

@@ -7,7 +7,7 @@
 #include <hiredis/hiredis.h>
 #include <kvroute/client.h>
 
-#include "arena.h"
+#include "client/common/arena.h"
 
 enum answer_action {
     ANSWER_TELL,      // it is the caller's
@@ -44,7 +44,7 @@ enum answer_form {
 
 // Fills in what the form holds; strings and arrays come out of the arena. KVR_CODE_OK, NOMEM, or
 // PROTOCOL: the reply isn't of that form.
-enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct arena *a,
+enum kvr_code answer_read(enum answer_form form, const redisReply *r, struct kvr_arena *a,
                           struct kvr_result *out);
 
 // The value of a field in a flat array of pairs; NULL: not there.

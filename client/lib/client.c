@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "client/common/random.h"
 #include "tls.h"
 
 #define TEXT_OF(x) #x
@@ -26,10 +27,7 @@ const char *kvr_client_library(void) {
 // ---- Small means ---------------------------------------------------------------------------------
 
 uint64_t client_random(struct kvr_client *c) {
-    uint64_t x = c->random += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
+    return kvr_random(&c->random);
 }
 
 int64_t client_jitter(struct kvr_client *c, int64_t ms) {
@@ -100,7 +98,7 @@ static void sooner(int64_t *at, int64_t candidate) {
 
 static void set_timer(struct kvr_client *c, int64_t now) {
     int64_t at = c->next_deadline;
-    for (const struct item *i = c->later.next; i != &c->later; i = i->next)
+    for (const struct kvr_list_item *i = c->later.next; i != &c->later; i = i->next)
         sooner(&at, ((const struct op *)(const void *)i)->not_before);
     for (const struct follower *f = c->followers.next; f != &c->followers; f = f->next)
         sooner(&at, f->wake_at);
@@ -177,7 +175,7 @@ static void link_changed(struct link *l) {
 // ---- Opening and closing -------------------------------------------------------------------------
 
 static char *copy_text(struct kvr_client *c, const char *text) {
-    return text ? mem_copy(&c->alloc, text, strlen(text) + 1) : NULL;
+    return text ? kvr_alloc_copy(&c->alloc, text, strlen(text) + 1) : NULL;
 }
 
 static const char *open_parts(struct kvr_client *c, const struct kvr_client_options *o) {
@@ -214,8 +212,8 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
     if (!wrong && !pool) wrong = "no pool";
     if (!wrong && where.tls && !tls_built()) wrong = "this library was built without TLS";
     if (!wrong) {
-        const struct kvr_alloc *a = o->alloc ? o->alloc : &mem_malloc;
-        c = mem_take(a, sizeof *c);
+        const struct kvr_alloc *a = o->alloc ? o->alloc : &kvr_alloc_default;
+        c = kvr_alloc_zeroed(a, sizeof *c);
         if (!c) wrong = "out of memory";
         if (c) c->alloc = *a;
     }
@@ -229,17 +227,17 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
         c->refresh = o->refresh > 0 ? o->refresh : 1000;
         c->log = o->log;
         c->log_ctx = o->log_ctx;
-        struct item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
+        struct kvr_list_item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-            list_init(lists[i]);
+            kvr_list_init(lists[i]);
         c->followers.prev = c->followers.next = &c->followers;
         c->timer_at = c->next_deadline = c->repair_at = NEVER;
         c->version = -1;
         c->lease = 300000; // what CREATE takes unless told otherwise
         c->down_since = clock_ms();
         snprintf(c->why, sizeof c->why, "no primary has been reached yet");
-        arena_init(&c->passing, &c->alloc);
-        arena_init(&c->kept, &c->alloc);
+        kvr_arena_init(&c->passing, &c->alloc);
+        kvr_arena_init(&c->kept, &c->alloc);
         link_init(&c->primary, &c->alloc, c, greet_opened, link_changed);
         link_init(&c->guide, &c->alloc, c, find_guide_opened, link_changed);
         find_init(c);
@@ -268,11 +266,11 @@ static void destroy(struct kvr_client *c) {
     if (c->timer) c->loop.timer_free(c->timer);
     poll_loop_free(c->own);
     tls_free(c->tls);
-    arena_free(&c->passing);
-    arena_free(&c->kept);
-    mem_give(&a, c->greet_info.base);
-    mem_give(&a, c->pool);
-    mem_give(&a, c->create);
+    kvr_arena_free(&c->passing);
+    kvr_arena_free(&c->kept);
+    kvr_alloc_free(&a, c->greet_info.base);
+    kvr_alloc_free(&a, c->pool);
+    kvr_alloc_free(&a, c->create);
     a.resize(a.ctx, c, 0);
 }
 
@@ -338,9 +336,9 @@ void kvr_client_stats(const struct kvr_client *c, struct kvr_client_stats *out) 
     out->live = c->memory.live_table.count;
     out->live_bytes = c->memory.live_bytes;
     const struct memory_lists *l = &c->memory.live;
-    const struct item *heads[] = {&l->waiting, &l->checking};
+    const struct kvr_list_item *heads[] = {&l->waiting, &l->checking};
     for (size_t k = 0; k < 2; k++)
-        for (const struct item *i = heads[k]->next; i != heads[k]; i = i->next)
+        for (const struct kvr_list_item *i = heads[k]->next; i != heads[k]; i = i->next)
             out->unconfirmed++;
 }
 
@@ -386,9 +384,9 @@ enum kvr_code handle_send(struct kvr_client *c, struct command *command, kvr_don
 }
 
 void handle_detach(struct kvr_client *c, void *ctx) {
-    struct item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
+    struct kvr_list_item *lists[] = {&c->queue, &c->sent, &c->returned, &c->later};
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
-        for (struct item *i = lists[k]->next, *next; i != lists[k]; i = next) {
+        for (struct kvr_list_item *i = lists[k]->next, *next; i != lists[k]; i = next) {
             struct op *o = (struct op *)(void *)i;
             next = i->next;
             if (o->answered || o->ctx != ctx) continue;
@@ -396,7 +394,7 @@ void handle_detach(struct kvr_client *c, void *ctx) {
             o->done = NULL;
             c->pending--;
             if (lists[k] == &c->sent) continue; // its reply is still to come
-            list_remove(i);
+            kvr_list_remove(i);
             op_free(o);
         }
     }

@@ -18,9 +18,9 @@
 #include <kvroute/client.h>
 
 #include "answer.h"
+#include "client/common/list.h"
 #include "handle.h"
 #include "link.h"
-#include "list.h"
 #include "memory.h"
 #include "poll_loop.h"
 #include "url.h"
@@ -63,7 +63,7 @@ enum op_kind {
 // A call under way. It is in one list: queue, sent, returned or later; after its caller has had an
 // answer (`answered`) only in sent, because the reply is still to come.
 struct op {
-    struct item in;
+    struct kvr_list_item in;
     struct kvr_client *client;
     enum op_kind kind;
     struct command command;
@@ -150,7 +150,7 @@ struct kvr_client {
     char why[160];             // the last reason for having no primary
     bool denied;               // that reason is a matter of users and passwords
 
-    struct item queue, sent, returned, later;
+    struct kvr_list_item queue, sent, returned, later;
     size_t pending; // callers without an answer
     size_t sent_count, sent_bytes;
     size_t unwritten_count, unwritten_bytes; // handed to hiredis since the loop last turned
@@ -173,8 +173,8 @@ struct kvr_client {
     struct follower followers; // the head
     bool tell_followers;       // of another history
 
-    struct arena passing, kept; // strings of results: of callbacks; of the last blocking call
-    struct kvr_result result;   // of the last blocking call
+    struct kvr_arena passing, kept; // strings of results: of callbacks; of the last blocking call
+    struct kvr_result result;       // of the last blocking call
     bool has_result;
     unsigned depth; // callers' callbacks under way
     unsigned turns; // blocking calls, runs and drains on the stack: they outlast a close

@@ -59,7 +59,7 @@ static bool better(const struct instance *a, const struct instance *b) {
 bool degrade_choose(struct op *o, struct kvr_result *r) {
     struct memory *m = &o->client->memory;
     struct instance *best = NULL;
-    for (struct item *i = m->instances.next; i != &m->instances; i = i->next) {
+    for (struct kvr_list_item *i = m->instances.next; i != &m->instances; i = i->next) {
         struct instance *at =
             (struct instance *)(void *)((char *)i - offsetof(struct instance, in));
         if (!at->listed || at->state != KVR_READY || !better(at, best)) continue;
@@ -105,7 +105,7 @@ static void list_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     c->refreshing = false;
     if (!link_heard(&c->primary, reply, clock_ms()) || r->type == REDIS_REPLY_ERROR) return;
     struct kvr_result result = result_of(KVR_CODE_OK, "");
-    arena_empty(&c->passing);
+    kvr_arena_empty(&c->passing);
     // A pool that has just come back empty says nothing about who is there.
     if (answer_read(ANSWER_WORKERS, r, &c->passing, &result) == KVR_CODE_OK &&
         (result.n || !c->lost_at || clock_ms() - c->lost_at > RECOVERING))

@@ -91,7 +91,7 @@ int link_words(struct link *l, redisCallbackFn *fn, void *ctx, const char *words
         if (more[i][0]) wire_word(&w, more[i]);
     if (!wire_end(&w, &command)) return -1;
     int failed = link_send(l, command.at, command.n, fn, ctx);
-    mem_give(w.alloc, command.base);
+    kvr_alloc_free(w.alloc, command.base);
     return failed;
 }
 

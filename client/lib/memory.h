@@ -17,8 +17,8 @@
 
 #include <kvroute/client.h>
 
-#include "list.h"
-#include "table.h"
+#include "client/common/list.h"
+#include "client/common/table.h"
 #include "wire.h"
 
 // Encoded arguments inside a command's buffer.
@@ -28,14 +28,14 @@ struct fragment {
 };
 
 struct memory_lists {
-    struct item confirmed; // of live requests: by last word, the oldest first
-    struct item waiting, checking;
+    struct kvr_list_item confirmed; // of live requests: by last word, the oldest first
+    struct kvr_list_item waiting, checking;
 };
 
 // One (worker, rank) that we have heard of.
 struct instance {
-    struct table_item item;        // key: the name, and the rank as 4 bytes
-    struct item in;                // memory.instances
+    struct kvr_table_item item;    // key: the name, and the rank as 4 bytes
+    struct kvr_list_item in;       // memory.instances
     struct kvr_bytes worker, addr; // addr: own allocation of addr_size bytes
     size_t addr_size;
     char *labels; // of its worker, in the last WORKER LIST: each a byte for its length, then itself
@@ -49,8 +49,8 @@ struct instance {
 };
 
 struct live {
-    struct item in; // one of memory.live's lists
-    struct table_item item;
+    struct kvr_list_item in; // one of memory.live's lists
+    struct kvr_table_item item;
     struct memory *memory;
     char *base;               // what holds the id and the blocks; own allocation
     struct fragment blocks;   // as the command had them, salts included
@@ -68,8 +68,8 @@ struct live {
 };
 
 struct released {
-    struct item in; // one of memory.released's lists
-    struct table_item item;
+    struct kvr_list_item in; // one of memory.released's lists
+    struct kvr_table_item item;
     struct memory *memory;
     bool acknowledged; // a primary has released it once
     bool gone;
@@ -79,8 +79,8 @@ struct released {
 
 // What was last said of a worker.
 struct registered {
-    struct item in; // one of memory.registered's lists
-    struct table_item item;
+    struct kvr_list_item in; // one of memory.registered's lists
+    struct kvr_table_item item;
     struct memory *memory;
     bool deleted, departed;      // departed: it is in memory.departed
     struct kvr_worker_call said; // merged; addr, labels: own allocations
@@ -101,11 +101,11 @@ enum {
 struct memory {
     const struct kvr_alloc *alloc;
     size_t max_live, max_live_bytes, max_released;
-    struct table live_table, released_table, registered_table, instance_table;
+    struct kvr_table live_table, released_table, registered_table, instance_table;
     struct memory_lists live, released, registered;
-    struct item departed; // of registered: deletions that are confirmed, the oldest first
+    struct kvr_list_item departed; // of registered: deletions that are confirmed, the oldest first
     size_t n_departed;
-    struct item instances;
+    struct kvr_list_item instances;
     size_t sweep_at; // so many instances: who is of no use to anybody goes before another comes
     size_t live_bytes;
     uint64_t choices; // degraded, so far
@@ -132,8 +132,8 @@ bool live_keep(struct live *l, char *base, struct kvr_bytes id, size_t size,
                int64_t now);
 struct live *live_find(const struct memory *m, struct kvr_bytes id);
 void live_forget(struct live *l);
-void live_move(struct live *l, struct item *list); // of memory.live
-void live_look_ended(struct live *l);              // may free it
+void live_move(struct live *l, struct kvr_list_item *list); // of memory.live
+void live_look_ended(struct live *l);                       // may free it
 
 // ---- Releases ------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ struct released *released_add(struct memory *m, struct kvr_bytes id, bool *was_l
 void released_hold(struct released *r);
 struct released *released_find(const struct memory *m, struct kvr_bytes id);
 void released_forget(struct released *r);
-void released_move(struct released *r, struct item *list);
+void released_move(struct released *r, struct kvr_list_item *list);
 void released_look_ended(struct released *r);
 
 // ---- Workers -------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ void released_look_ended(struct released *r);
 struct registered *registered_say(struct memory *m, const struct kvr_worker_call *call,
                                   bool deleted);
 // A deletion that is moved to `confirmed` joins the departed, and the oldest of too many are forgotten.
-void registered_move(struct registered *r, struct item *list);
+void registered_move(struct registered *r, struct kvr_list_item *list);
 // Forgets whom the pool has let go: its TTL was over long ago without a word.
 void registered_forget_silent(struct memory *m, int64_t now);
 void registered_free(struct registered *r); // one that is in no list any more

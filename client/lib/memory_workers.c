@@ -7,7 +7,7 @@
 // ---- What was said -------------------------------------------------------------------------------
 
 struct registered *registered_find(const struct memory *m, struct kvr_bytes worker) {
-    struct table_item *i = table_find(&m->registered_table, worker);
+    struct kvr_table_item *i = kvr_table_find(&m->registered_table, worker);
     return i ? (struct registered *)(void *)((char *)i - offsetof(struct registered, item)) : NULL;
 }
 
@@ -17,7 +17,7 @@ static struct kvr_bytes *copy_labels(const struct kvr_alloc *a, const struct kvr
     size_t size = n * sizeof *labels + 1; // none is a list, too
     for (size_t i = 0; i < n; i++)
         size += labels[i].n;
-    struct kvr_bytes *copy = mem_take(a, size);
+    struct kvr_bytes *copy = kvr_alloc_zeroed(a, size);
     char *at = copy ? (char *)(copy + n) : NULL;
     for (size_t i = 0; copy && i < n; i++) {
         memcpy(at, labels[i].p, labels[i].n);
@@ -28,12 +28,12 @@ static struct kvr_bytes *copy_labels(const struct kvr_alloc *a, const struct kvr
 }
 
 static void set_addr(struct registered *r, char *addr, size_t n) {
-    mem_give(r->memory->alloc, (char *)(void *)r->said.addr.p);
+    kvr_alloc_free(r->memory->alloc, (char *)(void *)r->said.addr.p);
     r->said.addr = (struct kvr_bytes){addr, n};
 }
 
 static void set_labels(struct registered *r, struct kvr_bytes *labels, size_t n) {
-    mem_give(r->memory->alloc, (void *)r->said.labels);
+    kvr_alloc_free(r->memory->alloc, (void *)r->said.labels);
     r->said.labels = labels;
     r->said.n_labels = n;
 }
@@ -41,20 +41,20 @@ static void set_labels(struct registered *r, struct kvr_bytes *labels, size_t n)
 void registered_free(struct registered *r) {
     set_addr(r, NULL, 0);
     set_labels(r, NULL, 0);
-    mem_give(r->memory->alloc, r);
+    kvr_alloc_free(r->memory->alloc, r);
 }
 
 static void forget(struct registered *r) {
     struct memory *m = r->memory;
     if (r->departed) m->n_departed--;
-    table_remove(&m->registered_table, &r->item);
-    list_remove(&r->in);
+    kvr_table_remove(&m->registered_table, &r->item);
+    kvr_list_remove(&r->in);
     registered_free(r);
 }
 
 // The first of the list that nobody is looking at. NULL: none.
-static struct registered *oldest(const struct item *list) {
-    for (struct item *i = list->next; i != list; i = i->next)
+static struct registered *oldest(const struct kvr_list_item *list) {
+    for (struct kvr_list_item *i = list->next; i != list; i = i->next)
         if (!((struct registered *)(void *)i)->looks) return (struct registered *)(void *)i;
     return NULL;
 }
@@ -71,23 +71,23 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
                                   bool deleted) {
     struct registered *r = registered_find(m, call->worker);
     bool has_addr = call->set & KVR_WORKER_ADDR, has_labels = call->set & KVR_WORKER_LABELS;
-    char *addr = has_addr ? mem_copy(m->alloc, call->addr.p, call->addr.n) : NULL;
+    char *addr = has_addr ? kvr_alloc_copy(m->alloc, call->addr.p, call->addr.n) : NULL;
     struct kvr_bytes *labels =
         has_labels ? copy_labels(m->alloc, call->labels, call->n_labels) : NULL;
     bool short_of = (has_addr && !addr) || (has_labels && !labels);
     bool fresh = !r && !short_of && make_room(m);
-    if (fresh) r = mem_take(m->alloc, sizeof *r + call->worker.n);
+    if (fresh) r = kvr_alloc_zeroed(m->alloc, sizeof *r + call->worker.n);
     if (!r || short_of) {
-        mem_give(m->alloc, addr);
-        mem_give(m->alloc, labels);
+        kvr_alloc_free(m->alloc, addr);
+        kvr_alloc_free(m->alloc, labels);
         return NULL;
     }
     if (fresh) {
         r->memory = m;
         memcpy(r->name, call->worker.p, call->worker.n);
         r->said.worker = (struct kvr_bytes){r->name, call->worker.n};
-        list_push(&m->registered.waiting, &r->in);
-        table_add(&m->registered_table, &r->item, r->said.worker);
+        kvr_list_push(&m->registered.waiting, &r->in);
+        kvr_table_add(&m->registered_table, &r->item, r->said.worker);
     }
     if (deleted || r->deleted) { // a worker that comes anew has what is said now, and no more
         set_addr(r, NULL, 0);
@@ -106,20 +106,20 @@ struct registered *registered_say(struct memory *m, const struct kvr_worker_call
     return r;
 }
 
-void registered_move(struct registered *r, struct item *list) {
+void registered_move(struct registered *r, struct kvr_list_item *list) {
     struct memory *m = r->memory;
     if (r->departed) m->n_departed--;
     r->departed = r->deleted && list == &m->registered.confirmed;
-    list_remove(&r->in);
-    list_push(r->departed ? &m->departed : list, &r->in);
+    kvr_list_remove(&r->in);
+    kvr_list_push(r->departed ? &m->departed : list, &r->in);
     if (!r->departed || ++m->n_departed <= MAX_DEPARTED) return;
     struct registered *first = oldest(&m->departed);
     if (first) forget(first);
 }
 
 void registered_forget_silent(struct memory *m, int64_t now) {
-    for (struct item *i = m->registered.confirmed.next, *next; i != &m->registered.confirmed;
-         i = next) {
+    for (struct kvr_list_item *i = m->registered.confirmed.next, *next;
+         i != &m->registered.confirmed; i = next) {
         struct registered *r = (struct registered *)(void *)i;
         next = i->next;
         if (r->said.ttl > 0 && !r->looks && now - r->word_at - SILENCE > 2 * r->said.ttl) forget(r);
@@ -128,7 +128,7 @@ void registered_forget_silent(struct memory *m, int64_t now) {
 
 // ---- Instances -----------------------------------------------------------------------------------
 
-static struct instance *instance_of(struct item *i) {
+static struct instance *instance_of(struct kvr_list_item *i) {
     return (struct instance *)(void *)((char *)i - offsetof(struct instance, in));
 }
 
@@ -144,7 +144,8 @@ struct instance *instance_find(const struct memory *m, struct kvr_bytes worker, 
     char key[INSTANCE_KEY];
     if (worker.n > KVR_MAX_NAME) return NULL;
     size_t n = instance_key(key, worker, rank);
-    return (struct instance *)(void *)table_find(&m->instance_table, (struct kvr_bytes){key, n});
+    return (struct instance *)(void *)kvr_table_find(&m->instance_table,
+                                                     (struct kvr_bytes){key, n});
 }
 
 struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_t rank) {
@@ -156,23 +157,23 @@ struct instance *instance_get(struct memory *m, struct kvr_bytes worker, uint32_
         if (m->sweep_at < MIN_SWEEP) m->sweep_at = MIN_SWEEP;
     }
     if (m->instance_table.count > (size_t)KVR_MAX_INSTANCES + m->max_live) return NULL;
-    i = mem_take(m->alloc, sizeof *i + INSTANCE_KEY);
+    i = kvr_alloc_zeroed(m->alloc, sizeof *i + INSTANCE_KEY);
     if (!i) return NULL;
     char *own = (char *)(i + 1);
     size_t n = instance_key(own, worker, rank);
     i->worker = (struct kvr_bytes){own, worker.n};
     i->rank = rank;
-    table_add(&m->instance_table, &i->item, (struct kvr_bytes){own, n});
-    list_push(&m->instances, &i->in);
+    kvr_table_add(&m->instance_table, &i->item, (struct kvr_bytes){own, n});
+    kvr_list_push(&m->instances, &i->in);
     return i;
 }
 
 void instance_addr(struct memory *m, struct instance *i, struct kvr_bytes addr) {
     if (addr.n == i->addr.n && (!addr.n || !memcmp(addr.p, i->addr.p, addr.n))) return;
     if (addr.n > i->addr_size) {
-        char *grown = mem_take(m->alloc, addr.n);
+        char *grown = kvr_alloc_zeroed(m->alloc, addr.n);
         if (!grown) return; // the old one serves until there is memory
-        mem_give(m->alloc, (char *)(void *)i->addr.p);
+        kvr_alloc_free(m->alloc, (char *)(void *)i->addr.p);
         i->addr.p = grown;
         i->addr_size = addr.n;
     }
@@ -186,9 +187,9 @@ void instance_labels(struct memory *m, struct instance *i, const struct kvr_byte
     for (size_t k = 0; k < n; k++)
         size += 1 + labels[k].n;
     if (size > i->labels_size) {
-        char *grown = mem_take(m->alloc, size);
+        char *grown = kvr_alloc_zeroed(m->alloc, size);
         if (!grown) return; // the old ones serve until there is memory
-        mem_give(m->alloc, i->labels);
+        kvr_alloc_free(m->alloc, i->labels);
         i->labels = grown;
         i->labels_size = size;
     }
@@ -211,35 +212,35 @@ bool instance_has_label(const struct instance *i, struct kvr_bytes label) {
 }
 
 void instances_unlist(struct memory *m) {
-    for (struct item *i = m->instances.next; i != &m->instances; i = i->next)
+    for (struct kvr_list_item *i = m->instances.next; i != &m->instances; i = i->next)
         instance_of(i)->listed = false;
 }
 
 void instances_sweep(struct memory *m) {
-    for (struct item *i = m->instances.next, *next; i != &m->instances; i = next) {
+    for (struct kvr_list_item *i = m->instances.next, *next; i != &m->instances; i = next) {
         struct instance *at = instance_of(i);
         next = i->next;
         if (at->listed || at->requests) continue;
-        table_remove(&m->instance_table, &at->item);
-        list_remove(i);
-        mem_give(m->alloc, (char *)(void *)at->addr.p);
-        mem_give(m->alloc, at->labels);
-        mem_give(m->alloc, at);
+        kvr_table_remove(&m->instance_table, &at->item);
+        kvr_list_remove(i);
+        kvr_alloc_free(m->alloc, (char *)(void *)at->addr.p);
+        kvr_alloc_free(m->alloc, at->labels);
+        kvr_alloc_free(m->alloc, at);
     }
 }
 
 // ---- Invariants ----------------------------------------------------------------------------------
 
 const char *memory_validate(const struct memory *m) {
-    const struct item *heads[] = {&m->live.confirmed, &m->live.waiting, &m->live.checking};
+    const struct kvr_list_item *heads[] = {&m->live.confirmed, &m->live.waiting, &m->live.checking};
     size_t count = 0, bytes = 0, requests = 0;
     for (size_t k = 0; k < 3; k++) {
-        for (const struct item *i = heads[k]->next; i != heads[k]; i = i->next) {
+        for (const struct kvr_list_item *i = heads[k]->next; i != heads[k]; i = i->next) {
             const struct live *l = (const struct live *)(const void *)i;
             if (l->gone) return "a request that is gone is in a list";
-            if (table_find(&m->live_table, l->item.key) != &l->item)
+            if (kvr_table_find(&m->live_table, l->item.key) != &l->item)
                 return "a live request isn't found by its id";
-            if (table_find(&m->released_table, l->item.key))
+            if (kvr_table_find(&m->released_table, l->item.key))
                 return "a request is live and released";
             count++;
             bytes += l->size;
@@ -248,8 +249,8 @@ const char *memory_validate(const struct memory *m) {
     if (count != m->live_table.count) return "the live lists and their table differ";
     if (bytes != m->live_bytes) return "live_bytes is off";
     if (count > m->max_live || bytes > m->max_live_bytes) return "more than there is room for";
-    for (const struct item *i = m->instances.next; i != &m->instances; i = i->next)
-        requests += instance_of((struct item *)(void *)i)->requests;
+    for (const struct kvr_list_item *i = m->instances.next; i != &m->instances; i = i->next)
+        requests += instance_of((struct kvr_list_item *)(void *)i)->requests;
     if (requests != count) return "the instances' requests are off";
     if (m->released_table.count > m->max_released) return "more releases than there is room for";
     return NULL;

@@ -37,9 +37,9 @@ struct kvr_result result_of(enum kvr_code code, const char *message) {
 
 struct op *op_new(struct kvr_client *c, enum op_kind kind, int64_t deadline, kvr_done *done,
                   void *ctx) {
-    struct op *o = mem_take(&c->alloc, sizeof *o);
+    struct op *o = kvr_alloc_zeroed(&c->alloc, sizeof *o);
     if (!o) return NULL;
-    list_init(&o->in);
+    kvr_list_init(&o->in);
     o->client = c;
     o->kind = kind;
     o->done = done;
@@ -51,8 +51,8 @@ struct op *op_new(struct kvr_client *c, enum op_kind kind, int64_t deadline, kvr
 
 void op_free(struct op *o) {
     live_drop(o->live);
-    mem_give(&o->client->alloc, o->command.base);
-    mem_give(&o->client->alloc, o);
+    kvr_alloc_free(&o->client->alloc, o->command.base);
+    kvr_alloc_free(&o->client->alloc, o);
 }
 
 void op_answer(struct op *o, struct kvr_result *r) {
@@ -90,7 +90,7 @@ static bool send_op(struct op *o) {
     c->sent_bytes += o->command.n;
     c->unwritten_count++;
     c->unwritten_bytes += o->command.n;
-    list_push(&c->sent, &o->in);
+    kvr_list_push(&c->sent, &o->in);
     return true;
 }
 
@@ -101,10 +101,10 @@ static bool has_room(const struct kvr_client *c) {
 
 void op_pump(struct kvr_client *c, int64_t now) {
     (void)now;
-    while (has_room(c) && !list_empty(&c->queue)) {
-        struct op *o = (struct op *)(void *)list_pop(&c->queue);
+    while (has_room(c) && !kvr_list_empty(&c->queue)) {
+        struct op *o = (struct op *)(void *)kvr_list_pop(&c->queue);
         if (send_op(o)) continue;
-        list_unshift(&c->queue, &o->in);
+        kvr_list_unshift(&c->queue, &o->in);
         link_doom(&c->primary, "sending failed");
     }
 }
@@ -131,8 +131,8 @@ enum kvr_code op_submit(struct op *o) {
     struct kvr_client *c = o->client;
     c->pending++;
     c->stats.calls++;
-    list_push(&c->queue, &o->in);
-    if (list_first(&c->queue) == &o->in) op_pump(c, 0);
+    kvr_list_push(&c->queue, &o->in);
+    if (kvr_list_first(&c->queue) == &o->in) op_pump(c, 0);
     write_early(c);
     int64_t due = due_at(o);
     if (due < c->next_deadline) c->next_deadline = due;
@@ -146,12 +146,12 @@ static void come_back(struct op *o) {
     if (o->answered)
         op_free(o);
     else
-        list_push(&o->client->returned, &o->in);
+        kvr_list_push(&o->client->returned, &o->in);
 }
 
 static void send_later(struct op *o, int64_t now) {
     o->not_before = now + AGAIN; // the same for all, so that they stay in order
-    list_push(&o->client->later, &o->in);
+    kvr_list_push(&o->client->later, &o->in);
     client_wake(o->client, o->not_before);
 }
 
@@ -171,7 +171,7 @@ static bool recovering(const struct op *o, enum kvr_code code, int64_t now) {
     if (code == KVR_CODE_NOPOOL || o->kind == OP_UPDATE_CLAIM) return true;
     if (code != KVR_CODE_NOWORKER) return false;
     if (o->kind == OP_CLAIM) return instance_find(&c->memory, o->worker, o->rank) != NULL;
-    return o->kind == OP_SELECT && !list_empty(&c->memory.instances);
+    return o->kind == OP_SELECT && !kvr_list_empty(&c->memory.instances);
 }
 
 static void pool_is_gone(struct kvr_client *c) {
@@ -220,7 +220,7 @@ static void op_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     const redisReply *r = reply;
     int64_t now = clock_ms();
     (void)ac;
-    list_remove(&o->in);
+    kvr_list_remove(&o->in);
     c->sent_count--;
     c->sent_bytes -= o->command.n;
     c->unwritten_count = c->unwritten_bytes = 0; // it has been round the loop since
@@ -236,8 +236,8 @@ static void op_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         if (e->code == KVR_CODE_GAP || e->code == KVR_CODE_STALE)
             result.number = answer_number(r->str, r->len);
     } else if (!o->answered) {
-        struct arena *a = o->blocking ? &c->kept : &c->passing;
-        arena_empty(a);
+        struct kvr_arena *a = o->blocking ? &c->kept : &c->passing;
+        kvr_arena_empty(a);
         result.code = answer_read(forms[o->kind], r, a, &result);
         if (result.code != KVR_CODE_OK) result.message = "the answer can't be read";
     }
@@ -251,18 +251,18 @@ static void op_reply(redisAsyncContext *ac, void *reply, void *ctx) {
 }
 
 void op_connection_lost(struct kvr_client *c) {
-    list_splice(&c->queue, &c->returned);
+    kvr_list_splice(&c->queue, &c->returned);
 }
 
 // ---- Giving up -----------------------------------------------------------------------------------
 
-static void take_due(struct item *from, struct item *due, int64_t now) {
-    for (struct item *i = from->next, *next; i != from; i = next) {
+static void take_due(struct kvr_list_item *from, struct kvr_list_item *due, int64_t now) {
+    for (struct kvr_list_item *i = from->next, *next; i != from; i = next) {
         struct op *o = (struct op *)(void *)i;
         next = i->next;
         if (o->answered || due_at(o) > now) continue;
-        list_remove(i);
-        list_push(due, i);
+        kvr_list_remove(i);
+        kvr_list_push(due, i);
     }
 }
 
@@ -274,13 +274,13 @@ static void give_up(struct op *o, bool sent) {
     call_given_up(o, &r);
     op_answer(o, &r);
     if (sent)
-        list_push(&c->sent, &o->in); // its reply is still to come
+        kvr_list_push(&c->sent, &o->in); // its reply is still to come
     else
         op_free(o);
 }
 
-static void earliest(struct kvr_client *c, const struct item *list) {
-    for (const struct item *i = list->next; i != list; i = i->next) {
+static void earliest(struct kvr_client *c, const struct kvr_list_item *list) {
+    for (const struct kvr_list_item *i = list->next; i != list; i = i->next) {
         const struct op *o = (const struct op *)(const void *)i;
         int64_t at = o->answered ? NEVER : due_at(o);
         if (at < c->next_deadline) c->next_deadline = at;
@@ -288,23 +288,23 @@ static void earliest(struct kvr_client *c, const struct item *list) {
 }
 
 void op_expire(struct kvr_client *c, int64_t now) {
-    struct item due, sent_due;
-    list_init(&due);
-    list_init(&sent_due);
-    for (struct item *i = c->later.next, *next; i != &c->later; i = next) {
+    struct kvr_list_item due, sent_due;
+    kvr_list_init(&due);
+    kvr_list_init(&sent_due);
+    for (struct kvr_list_item *i = c->later.next, *next; i != &c->later; i = next) {
         next = i->next;
         if (((struct op *)(void *)i)->not_before > now) continue;
-        list_remove(i);
-        list_push(&c->queue, i);
+        kvr_list_remove(i);
+        kvr_list_push(&c->queue, i);
     }
     // While there is no primary the earliest deadline may have moved closer without a call.
     if (now < c->next_deadline && !(c->degrade && c->stage != STAGE_READY)) return;
     take_due(&c->queue, &due, now);
     take_due(&c->later, &due, now);
     take_due(&c->sent, &sent_due, now);
-    for (struct item *i; (i = list_pop(&due));)
+    for (struct kvr_list_item *i; (i = kvr_list_pop(&due));)
         give_up((struct op *)(void *)i, false);
-    for (struct item *i; (i = list_pop(&sent_due));)
+    for (struct kvr_list_item *i; (i = kvr_list_pop(&sent_due));)
         give_up((struct op *)(void *)i, true);
     c->next_deadline = NEVER;
     earliest(c, &c->queue);
@@ -313,9 +313,9 @@ void op_expire(struct kvr_client *c, int64_t now) {
 }
 
 void op_close_all(struct kvr_client *c) {
-    struct item *lists[] = {&c->queue, &c->later, &c->returned, &c->sent};
+    struct kvr_list_item *lists[] = {&c->queue, &c->later, &c->returned, &c->sent};
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
-        for (struct item *i; (i = list_pop(lists[k]));) {
+        for (struct kvr_list_item *i; (i = kvr_list_pop(lists[k]));) {
             struct op *o = (struct op *)(void *)i;
             struct kvr_result r = result_of(KVR_CODE_CLOSED, "the handle was closed");
             if (!o->answered) {

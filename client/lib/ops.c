@@ -13,7 +13,7 @@ void ops_init(struct ops *o, const struct kvr_alloc *a) {
 }
 
 void ops_free(struct ops *o) {
-    mem_give(o->alloc, o->words);
+    kvr_alloc_free(o->alloc, o->words);
     ops_init(o, o->alloc);
 }
 
@@ -50,7 +50,7 @@ size_t ops_read(const uint64_t *words, size_t at, struct kvr_op *op) {
 
 static int append(struct ops *o, enum kvr_op_kind kind, int tier, const uint64_t *parent,
                   const uint64_t *hashes, size_t n, bool goes_on) {
-    if (mem_grow(o->alloc, &o->words, &o->cap, o->n + 2 + n, sizeof *o->words)) return -1;
+    if (kvr_alloc_grow(o->alloc, &o->words, &o->cap, o->n + 2 + n, sizeof *o->words)) return -1;
     if (goes_on) {
         o->words[o->last] += (uint64_t)n << 32;
     } else {

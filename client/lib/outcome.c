@@ -85,14 +85,14 @@ static bool updated(struct op *o, struct kvr_result *r) {
     }
     c->stats.lost++;
     // o->id is in the buffer that goes.
-    mem_give(&c->alloc, o->command.base);
+    kvr_alloc_free(&c->alloc, o->command.base);
     o->command = claim;
     o->id = l->item.key;
     o->claimed = l;
     o->kind = OP_UPDATE_CLAIM;
     l->looks++;
     live_move(l, &c->memory.live.checking);
-    list_unshift(&c->queue, &o->in);
+    kvr_list_unshift(&c->queue, &o->in);
     client_wake(c, 0);
     return false;
 }

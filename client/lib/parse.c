@@ -24,7 +24,8 @@ static redisReply *make(const redisReadTask *task, size_t extra) {
         p->refused = "a reply that nobody asked for";
         return NULL;
     }
-    struct node *n = p->arena.bytes < PARSE_BYTES ? arena_take(&p->arena, sizeof *n + extra) : NULL;
+    struct node *n =
+        p->arena.bytes < PARSE_BYTES ? kvr_arena_take(&p->arena, sizeof *n + extra) : NULL;
     if (!n) {
         p->refused = "a reply is too large, or no memory for it";
         return NULL;
@@ -81,7 +82,7 @@ static void *make_nil(const redisReadTask *task) {
 static void release(void *reply) {
     if (!reply) return;
     struct parse *p = ((struct node *)reply)->parse;
-    arena_empty(&p->arena);
+    kvr_arena_empty(&p->arena);
     p->elements = 0;
 }
 
@@ -95,17 +96,17 @@ static redisReplyObjectFunctions functions = {
 
 void parse_init(struct parse *p, const struct kvr_alloc *a) {
     *p = (struct parse){0};
-    arena_init(&p->arena, a);
+    kvr_arena_init(&p->arena, a);
 }
 
 void parse_free(struct parse *p) {
-    arena_free(&p->arena);
+    kvr_arena_free(&p->arena);
 }
 
 void parse_attach(struct parse *p, redisReader *reader) {
     reader->fn = &functions;
     reader->privdata = p;
-    arena_empty(&p->arena);
+    kvr_arena_empty(&p->arena);
     p->elements = 0;
     p->refused = NULL;
     p->expected = 0;

@@ -12,16 +12,16 @@
 
 #include <hiredis/hiredis.h>
 
-#include "arena.h"
+#include "client/common/arena.h"
 
 enum { PARSE_ELEMENTS = 1 << 22 };      // in one reply, all arrays together
 #define PARSE_BYTES ((size_t)256 << 20) // of one reply as built
 
 struct parse {
-    struct arena arena;  // of the reply being built
-    size_t elements;     // of it
-    size_t expected;     // replies that are still owed to us
-    const char *refused; // why a reply was not built, or NULL
+    struct kvr_arena arena; // of the reply being built
+    size_t elements;        // of it
+    size_t expected;        // replies that are still owed to us
+    const char *refused;    // why a reply was not built, or NULL
 };
 
 void parse_init(struct parse *p, const struct kvr_alloc *a);

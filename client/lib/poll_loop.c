@@ -29,7 +29,7 @@ int64_t clock_ms(void) {
 }
 
 struct poll_loop *poll_loop_new(const struct kvr_alloc *a) {
-    struct poll_loop *l = mem_take(a, sizeof *l);
+    struct poll_loop *l = kvr_alloc_zeroed(a, sizeof *l);
     if (!l) return NULL;
     l->alloc = a;
     l->fire_at = -1;
@@ -37,7 +37,7 @@ struct poll_loop *poll_loop_new(const struct kvr_alloc *a) {
 }
 
 void poll_loop_free(struct poll_loop *l) {
-    if (l) mem_give(l->alloc, l);
+    if (l) kvr_alloc_free(l->alloc, l);
 }
 
 // ---- What hiredis calls --------------------------------------------------------------------------

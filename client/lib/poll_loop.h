@@ -5,7 +5,7 @@
 
 #include <kvroute/client.h>
 
-#include "mem.h"
+#include "client/common/alloc.h"
 
 struct poll_loop;
 

@@ -31,11 +31,11 @@ struct kvr_publisher *publisher_open(const struct publisher_port *port, struct k
     const struct kvr_publisher_options *o = options ? options : &defaults;
     if (worker.n < 1 || worker.n > KVR_MAX_NAME || rank >= KVR_MAX_RANKS || o->epoch > INT64_MAX)
         return NULL;
-    struct kvr_publisher *p = mem_take(port->alloc, sizeof *p);
+    struct kvr_publisher *p = kvr_alloc_zeroed(port->alloc, sizeof *p);
     if (!p) return NULL;
     size_t max_blocks = clamp(or_default(o->max_blocks, (size_t)1 << 23), 1, (size_t)1 << 31);
     if (truth_init(&p->truth, port->alloc, port->random, max_blocks)) {
-        mem_give(port->alloc, p);
+        kvr_alloc_free(port->alloc, p);
         return NULL;
     }
     p->port = *port;
@@ -70,7 +70,7 @@ void kvr_publisher_free(struct kvr_publisher *p) {
     ops_free(&p->batch);
     ring_free(&p->ring);
     truth_free(&p->truth);
-    mem_give(p->port.alloc, p);
+    kvr_alloc_free(p->port.alloc, p);
 }
 
 void publisher_log(struct kvr_publisher *p, enum kvr_level level, const char *format, ...) {

@@ -147,7 +147,7 @@ static bool send_event(struct kvr_publisher *p, uint64_t seq) {
     *f = (struct flight){p, true, seq <= p->sent, seq, command.n};
     if (p->port.send(p->port.handle, &command, event_done, f) != KVR_CODE_OK) {
         f->busy = false;
-        mem_give(p->port.alloc, command.base);
+        kvr_alloc_free(p->port.alloc, command.base);
         return false;
     }
     p->under_way++;

@@ -32,7 +32,8 @@ bool repair_done(const struct kvr_client *c) {
     const struct memory_lists *lists[] = {&m->live, &m->released, &m->registered};
     if (c->tell_followers) return false;
     for (size_t i = 0; i < 3; i++)
-        if (!list_empty(&lists[i]->waiting) || !list_empty(&lists[i]->checking)) return false;
+        if (!kvr_list_empty(&lists[i]->waiting) || !kvr_list_empty(&lists[i]->checking))
+            return false;
     return true;
 }
 
@@ -40,7 +41,7 @@ static bool send(struct kvr_client *c, struct wire *w, redisCallbackFn *fn, void
     struct command command;
     if (!wire_end(w, &command)) return false;
     bool sent = !link_send(&c->primary, command.at, command.n, fn, ctx);
-    mem_give(&c->alloc, command.base);
+    kvr_alloc_free(&c->alloc, command.base);
     c->looks += sent;
     return sent;
 }
@@ -205,7 +206,7 @@ static bool claim(struct kvr_client *c, struct live *l, bool release_first) {
     }
     if (!call_encode_claim(c, l, &command)) return false;
     bool sent = !link_send(&c->primary, command.at, command.n, claimed, l);
-    mem_give(&c->alloc, command.base);
+    kvr_alloc_free(&c->alloc, command.base);
     if (!sent) return false;
     c->looks++;
     l->looks++;
@@ -266,7 +267,7 @@ static bool look(struct kvr_client *c, struct live *l) {
 
 // Requests that nobody speaks of any more: the pool has let them go when their lease ended.
 static void forget_silent(struct kvr_client *c, int64_t now) {
-    for (struct item *i; (i = list_first(&c->memory.live.confirmed));) {
+    for (struct kvr_list_item *i; (i = kvr_list_first(&c->memory.live.confirmed));) {
         struct live *l = (struct live *)(void *)i;
         int64_t lease = l->lease ? l->lease : c->lease;
         if (lease <= 0 || now - l->word_at < 2 * lease + SILENCE) return;
@@ -284,13 +285,13 @@ void repair_step(struct kvr_client *c, int64_t now) {
         c->forget_at = now + ROUND;
         registered_forget_silent(m, now);
     }
-    while (c->looks < CHECKS && !list_empty(&m->registered.waiting))
+    while (c->looks < CHECKS && !kvr_list_empty(&m->registered.waiting))
         if (!say_worker(c, (struct registered *)(void *)m->registered.waiting.next)) return;
-    if (c->release_at > now && !list_empty(&m->released.waiting)) c->repair_at = c->release_at;
-    while (c->looks < CHECKS && c->release_at <= now && !list_empty(&m->released.waiting))
+    if (c->release_at > now && !kvr_list_empty(&m->released.waiting)) c->repair_at = c->release_at;
+    while (c->looks < CHECKS && c->release_at <= now && !kvr_list_empty(&m->released.waiting))
         if (!say_release(c, (struct released *)(void *)m->released.waiting.next)) return;
-    for (struct item *i = m->live.waiting.next, *next; c->looks < CHECKS && i != &m->live.waiting;
-         i = next) {
+    for (struct kvr_list_item *i = m->live.waiting.next, *next;
+         c->looks < CHECKS && i != &m->live.waiting; i = next) {
         struct live *l = (struct live *)(void *)i;
         next = i->next;
         if (l->retry_at > now) {

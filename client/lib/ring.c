@@ -22,14 +22,14 @@ static size_t weight(const struct event *e) {
 
 void ring_empty(struct ring *r) {
     for (size_t i = 0; i < r->n; i++)
-        mem_give(r->alloc, place(r, i)->words);
+        kvr_alloc_free(r->alloc, place(r, i)->words);
     r->n = r->head = r->bytes = 0;
     r->first = 1;
 }
 
 void ring_free(struct ring *r) {
     ring_empty(r);
-    mem_give(r->alloc, r->events);
+    kvr_alloc_free(r->alloc, r->events);
     ring_init(r, r->alloc);
 }
 
@@ -40,7 +40,7 @@ static int widen(struct ring *r) {
     if (!events) return -1;
     for (size_t i = 0; i < r->n; i++)
         events[i] = *place(r, i);
-    mem_give(r->alloc, r->events);
+    kvr_alloc_free(r->alloc, r->events);
     r->events = events;
     r->cap = cap;
     r->head = 0;
@@ -74,7 +74,7 @@ void ring_trim(struct ring *r, uint64_t acked, size_t limit) {
     while (r->bytes > limit && r->n > 1 && r->first <= acked) {
         struct event *e = place(r, 0);
         r->bytes -= weight(e);
-        mem_give(r->alloc, e->words);
+        kvr_alloc_free(r->alloc, e->words);
         r->head = (r->head + 1) & (r->cap - 1);
         r->first++;
         r->n--;

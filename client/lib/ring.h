@@ -10,7 +10,7 @@
 #include <kvroute/types.h>
 #include <stdbool.h>
 
-#include "mem.h"
+#include "client/common/alloc.h"
 
 struct event {
     uint64_t *words; // ops, see ops.h; the ring's

@@ -43,13 +43,13 @@ static int segment_reserve(struct truth *t, struct segment *s, uint32_t more) {
     while ((uint64_t)s->used + more > (uint64_t)size / 4 * 3)
         size *= 2;
     if (size == s->size) return 0;
-    uint32_t *ids = mem_take(t->alloc, size * sizeof *ids);
+    uint32_t *ids = kvr_alloc_zeroed(t->alloc, size * sizeof *ids);
     if (!ids) return -1;
     struct segment old = *s;
     *s = (struct segment){ids, size, 0};
     for (uint32_t i = 0; i < old.size; i++)
         if (old.ids[i]) insert(s, mix(t, truth_node(t, old.ids[i])->hash), old.ids[i]);
-    mem_give(t->alloc, old.ids);
+    kvr_alloc_free(t->alloc, old.ids);
     t->bytes += (size - old.size) * sizeof *ids;
     return 0;
 }
@@ -75,7 +75,7 @@ static void index_remove(struct truth *t, uint32_t id) {
 
 static int add_chunk(struct truth *t) {
     size_t before = t->cap_chunks;
-    if (mem_grow(t->alloc, &t->chunks, &t->cap_chunks, t->n_chunks + 1, sizeof *t->chunks))
+    if (kvr_alloc_grow(t->alloc, &t->chunks, &t->cap_chunks, t->n_chunks + 1, sizeof *t->chunks))
         return -1;
     t->bytes += (t->cap_chunks - before) * sizeof *t->chunks;
     // Not zeroed: a node is written when it is first used.
@@ -105,10 +105,10 @@ int truth_init(struct truth *t, const struct kvr_alloc *a, uint64_t secret, size
 
 void truth_free(struct truth *t) {
     for (size_t i = 0; i < t->n_chunks; i++)
-        mem_give(t->alloc, t->chunks[i]);
+        kvr_alloc_free(t->alloc, t->chunks[i]);
     for (size_t i = 0; i < TRUTH_SEGMENTS; i++)
-        mem_give(t->alloc, t->segments[i].ids);
-    mem_give(t->alloc, t->chunks);
+        kvr_alloc_free(t->alloc, t->segments[i].ids);
+    kvr_alloc_free(t->alloc, t->chunks);
     *t = (struct truth){.alloc = t->alloc};
 }
 

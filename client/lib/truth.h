@@ -34,7 +34,7 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-#include "mem.h"
+#include "client/common/alloc.h"
 
 enum { TRUTH_CHUNK = 2048, TRUTH_SEGMENTS = 256, ALL_TIERS = (1 << KVR_TIERS) - 1 };
 

@@ -12,7 +12,7 @@ void wire_begin(struct wire *w, const struct kvr_alloc *a) {
 
 static char *room(struct wire *w, size_t n) {
     if (w->failed || n > SIZE_MAX / 4 - w->n ||
-        mem_grow(w->alloc, &w->p, &w->cap, w->n + n < 512 ? 512 : w->n + n, 1)) {
+        kvr_alloc_grow(w->alloc, &w->p, &w->cap, w->n + n < 512 ? 512 : w->n + n, 1)) {
         w->failed = true;
         return NULL;
     }
@@ -98,7 +98,7 @@ struct kvr_bytes wire_next(const char **at) {
 }
 
 void wire_drop(struct wire *w) {
-    mem_give(w->alloc, w->p);
+    kvr_alloc_free(w->alloc, w->p);
     wire_begin(w, w->alloc);
 }
 

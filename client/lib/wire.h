@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "mem.h"
+#include "client/common/alloc.h"
 
 struct wire {
     const struct kvr_alloc *alloc;

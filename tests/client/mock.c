@@ -211,7 +211,7 @@ bool mock_carry_out(struct mock *m) {
 }
 
 static void leave(struct mock *m, size_t i) {
-    mem_give(&m->alloc, m->queue[i].command.base);
+    kvr_alloc_free(&m->alloc, m->queue[i].command.base);
     memmove(&m->queue[i], &m->queue[i + 1], (--m->n - i) * sizeof *m->queue);
 }
 

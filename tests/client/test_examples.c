@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples do what their README says, against a real server.
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "real.h"
-#include "tests/support/needs.h"
+#include "tests/support/support_needs.h"
+#include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
-static struct real server;
+enum { RUN_MS = 60000 }; // that a program may take
+
+static struct support_redis server;
 
 static void start(void) {
-    server = real_server();
+    cr_assert(support_redis_start(&server));
 }
 
 static void stop(void) {
-    real_stop(&server);
+    support_redis_end(&server, SIGKILL);
 }
 
 TestSuite(examples, .init = start, .fini = stop, .timeout = 300);
@@ -35,7 +39,7 @@ static const char *run(int want, const char *program, const char *first, ...) {
     for (int i = 2; i < 7 && argv[i - 1]; i++)
         argv[i] = va_arg(args, const char *);
     va_end(args);
-    int code = real_run(argv, out, sizeof out);
+    int code = support_run(argv, RUN_MS, out, sizeof out);
     cr_assert(code == want, "%s ended with %d and said\n%s", program, code, out);
     return out;
 }
@@ -81,19 +85,22 @@ static void check_frontend(const char *out, bool first, bool lost) {
 }
 
 Test(examples, frontend) {
-    needs_python("redis.sentinel", "python3-redis");
+    support_needs_python("redis.sentinel", "python3-redis");
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), true, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), false, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, "--lose", url(), "demo", NULL), false, true);
 }
 
 Test(examples, frontend_with_sentinels) {
-    needs_python("redis.sentinel", "python3-redis");
-    struct real sentinel = real_sentinel(&server, "main");
-    char addresses[64];
+    support_needs_python("redis.sentinel", "python3-redis");
+    struct support_redis sentinel = {.sentinel = true};
+    char addresses[64], monitor[80];
+    snprintf(monitor, sizeof monitor, "sentinel monitor main 127.0.0.1 %d 1\n", server.port);
+    sentinel.config = monitor;
+    cr_assert(support_redis_start(&sentinel));
     snprintf(addresses, sizeof addresses, "127.0.0.1:1,127.0.0.1:%d", sentinel.port);
     const char *out =
         run(0, python, KVROUTE_FRONTEND, "--sentinel", "main", addresses, "demo", NULL);
     check_frontend(out, true, false);
-    real_stop(&sentinel);
+    support_redis_end(&sentinel, SIGKILL);
 }

@@ -48,7 +48,7 @@ static void keep(struct trial *t, int id, bool confirmed) {
     int worker = (int)draw(&t->rng, WORKERS), rank = (int)draw(&t->rng, RANKS);
     size_t n = (size_t)snprintf(name, sizeof name, "w%d", worker);
     struct live *l = live_new(&t->memory);
-    char *base = mem_copy(&t->alloc, key.p, key.n);
+    char *base = kvr_alloc_copy(&t->alloc, key.p, key.n);
     size_t live = 0;
     for (int i = 0; i < IDS; i++)
         live += t->model.is[i] == LIVE;
@@ -62,7 +62,7 @@ static void keep(struct trial *t, int id, bool confirmed) {
         return;
     }
     cr_assert(live >= ROOM || t->mem.failures || t->model.is[id] != NOTHING, "there was room");
-    mem_give(&t->alloc, base);
+    kvr_alloc_free(&t->alloc, base);
     live_drop(l);
 }
 
@@ -123,7 +123,7 @@ static void step(struct trial *t) {
         break;
     case 4:
         memory_doubt(m);
-        cr_assert(list_empty(&m->live.confirmed) && list_empty(&m->released.confirmed));
+        cr_assert(kvr_list_empty(&m->live.confirmed) && kvr_list_empty(&m->released.confirmed));
         break;
     case 5:
         if ((l = random_live(t))) live_move(l, &m->live.confirmed);
@@ -247,7 +247,8 @@ Test(memory, workers_that_came_and_went) {
             registered_move(r, &m.registered.confirmed);
             cr_assert_eq(registered_find(&m, worker), r); // the last ones stay
             if (i % 3 == 0) memory_doubt(&m);
-            for (struct item *w; (w = list_first(&m.registered.waiting));) // said again, and heard
+            for (struct kvr_list_item *w;
+                 (w = kvr_list_first(&m.registered.waiting));) // said again, and heard
                 registered_move((struct registered *)(void *)w, &m.registered.confirmed);
         }
         cr_assert(m.registered_table.count <= MAX_DEPARTED + 1, "%zu", m.registered_table.count);
@@ -289,9 +290,9 @@ Test(table, finds_all_and_only_what_is_in_it) {
     enum { ITEMS = 5000 };
     struct testmem mem = {0};
     struct kvr_alloc a = testmem_alloc(&mem);
-    struct table t;
-    cr_assert_eq(table_init(&t, &a, 7), 0);
-    struct table_item *items = calloc(ITEMS, sizeof *items);
+    struct kvr_table t;
+    cr_assert_eq(kvr_table_init(&t, &a, 7), 0);
+    struct kvr_table_item *items = calloc(ITEMS, sizeof *items);
     uint32_t *keys = calloc(ITEMS, sizeof *keys);
     uint64_t rng = seed_of_run();
     bool *in = calloc(ITEMS, sizeof *in);
@@ -300,14 +301,14 @@ Test(table, finds_all_and_only_what_is_in_it) {
         uint32_t k = (uint32_t)draw(&rng, ITEMS);
         keys[k] = k;
         struct kvr_bytes key = {(const char *)&keys[k], sizeof keys[k]};
-        cr_assert_eq(table_find(&t, key), in[k] ? &items[k] : NULL);
+        cr_assert_eq(kvr_table_find(&t, key), in[k] ? &items[k] : NULL);
         if (in[k])
-            table_remove(&t, &items[k]);
+            kvr_table_remove(&t, &items[k]);
         else
-            table_add(&t, &items[k], key);
+            kvr_table_add(&t, &items[k], key);
         in[k] = !in[k];
     }
-    table_free(&t);
+    kvr_table_free(&t);
     testmem_all_free(&mem, "table");
     free(items);
     free(keys);

@@ -2,21 +2,16 @@
 // A publisher on a real handle, a real server and the real module: 200,000 holdings, a kill -9, a
 // start from the append-only file, a start from nothing. Every block is looked at each time.
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <kvroute/publisher.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "client/common/clock.h"
 #include "naive_truth.h"
-#include "tests/support/home.h"
-#include "tests/support/program.h"
+#include "tests/support/support_redis.h"
 
 enum { CHAINS = 12000, CHAIN = 32, SHARED = 16, FAMILY = 25 };
 enum { PATIENCE_MS = 60000, LOOKS = 1000 };
@@ -29,46 +24,12 @@ struct rank {
 };
 
 struct stand {
-    char dir[120], path[140], url[180];
-    pid_t server;
-    redisContext *look;
+    char url[180];
+    struct support_redis server;
     struct kvr_client *client;
     struct kvr_publisher *publisher;
     struct rank *rank;
 };
-
-// ---- The server ----------------------------------------------------------------------------------
-
-static void start_server(struct stand *s) {
-    const char *program = home_setting("REDIS_SERVER", REDIS_SERVER);
-    const char *module = home_setting("KVROUTE_MODULE", KVROUTE_MODULE);
-    const char *argv[] = {
-        program, "--port",       "0",   "--unixsocket",  s->path, "--dir",        s->dir, "--save",
-        "",      "--appendonly", "yes", "--appendfsync", "no",    "--loadmodule", module, NULL};
-    s->server = program_start(argv, -1, -1, -1);
-    for (int64_t end = now_ms() + PATIENCE_MS;; sleep_ms(10)) {
-        cr_assert(now_ms() < end && waitpid(s->server, NULL, WNOHANG) == 0, "no server");
-        s->look = redisConnectUnix(s->path);
-        redisReply *r = s->look && !s->look->err ? redisCommand(s->look, "PING") : NULL;
-        bool up = r && r->type == REDIS_REPLY_STATUS;
-        if (r) freeReplyObject(r);
-        if (up) return;
-        if (s->look) redisFree(s->look);
-    }
-}
-
-static void kill_server(struct stand *s) {
-    kill(s->server, SIGKILL);
-    waitpid(s->server, NULL, 0);
-    redisFree(s->look);
-    s->look = NULL;
-}
-
-static void forget_all(const struct stand *s) {
-    char command[200];
-    snprintf(command, sizeof command, "rm -rf '%s/appendonlydir'", s->dir);
-    cr_assert(system(command) == 0);
-}
 
 // ---- The rank ------------------------------------------------------------------------------------
 
@@ -109,10 +70,10 @@ static void change(struct stand *s, size_t n) {
 }
 
 static void settle(struct stand *s) {
-    int64_t end = now_ms() + PATIENCE_MS;
+    int64_t end = kvr_clock_ms() + PATIENCE_MS;
     kvr_publisher_flush(s->publisher);
     do {
-        cr_assert(now_ms() < end, "it doesn't settle");
+        cr_assert(kvr_clock_ms() < end, "it doesn't settle");
         kvr_client_run(s->client, 100);
     } while (!kvr_publisher_settled(s->publisher));
 }
@@ -139,14 +100,16 @@ static unsigned tiers_of(const redisReply *runs) {
 }
 
 static void look_at(struct stand *s, const size_t *chain, const size_t *at, size_t n) {
+    redisContext *c = support_redis_control(&s->server);
+    cr_assert(c);
     for (size_t i = 0; i < n; i++) {
         char hex[20];
         snprintf(hex, sizeof hex, "%016llx", (unsigned long long)s->rank->hash[chain[i]][at[i]]);
-        redisAppendCommand(s->look, "KVROUTE.TREE pool FROM %s DEPTH 1 COUNT 1", hex);
+        redisAppendCommand(c, "KVROUTE.TREE pool FROM %s DEPTH 1 COUNT 1", hex);
     }
     for (size_t i = 0; i < n; i++) {
         redisReply *r = NULL;
-        cr_assert(redisGetReply(s->look, (void **)&r) == REDIS_OK && r);
+        cr_assert(redisGetReply(c, (void **)&r) == REDIS_OK && r);
         unsigned held = s->rank->held[chain[i]][at[i]], pool = tiers_of(r);
         cr_assert(pool == held, "block %zu of chain %zu: the pool has it in %u, the rank in %u",
                   at[i], chain[i], pool, held);
@@ -168,7 +131,7 @@ static void compare(struct stand *s) {
             n %= LOOKS;
         }
     look_at(s, chain, at, n);
-    redisReply *r = redisCommand(s->look, "KVROUTE.WORKER GET pool w");
+    redisReply *r = support_redis_command(&s->server, "KVROUTE.WORKER GET pool w");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY);
     const redisReply *rank = field(r, "ranks")->element[0];
     static const char *const names[] = {"device_blocks", "host_blocks", "disk_blocks"};
@@ -187,11 +150,9 @@ static struct stand *stand_up(void) {
         for (size_t i = 0; i < CHAIN; i++)
             s->rank->hash[c][i] =
                 first_of(c, i) == c ? dice_next(&s->rank->dice) : s->rank->hash[first_of(c, i)][i];
-    snprintf(s->dir, sizeof s->dir, "%s/publisher", home_path());
-    snprintf(s->path, sizeof s->path, "%s/s", s->dir);
-    snprintf(s->url, sizeof s->url, "unix://%s", s->path);
-    cr_assert(mkdir(s->dir, 0700) == 0);
-    start_server(s);
+    s->server = (struct support_redis){.config = "appendonly yes\nappendfsync no\n"};
+    cr_assert(support_redis_start(&s->server));
+    snprintf(s->url, sizeof s->url, "unix://%s", s->server.socket);
     // Less than all is kept: a server that is empty again has to be told of everything anew.
     struct kvr_publisher_options p = {.ring_bytes = 512 << 10};
     struct kvr_client_options o = {.create = "BLOCKSIZE 16"};
@@ -208,7 +169,7 @@ static struct stand *stand_up(void) {
 static void stand_down(struct stand *s) {
     kvr_publisher_free(s->publisher);
     kvr_client_close(s->client);
-    kill_server(s);
+    support_redis_end(&s->server, SIGKILL);
     free(s->rank);
     free(s);
 }
@@ -228,15 +189,15 @@ Test(publisher_real, kill_and_restart, .timeout = 300) {
     cr_assert(!st.orphans && !st.refused && !st.gaps);
 
     change(s, 5000); // part of it under way, part not even sent
-    kill_server(s);
+    support_redis_end(&s->server, SIGKILL);
     change(s, 5000);
-    start_server(s);
+    cr_assert(support_redis_restart(&s->server));
     settle(s);
     compare(s);
 
-    kill_server(s);
-    forget_all(s);
-    start_server(s);
+    support_redis_end(&s->server, SIGKILL);
+    support_redis_forget(&s->server, true);
+    cr_assert(support_redis_restart(&s->server));
     change(s, 1000);
     settle(s);
     compare(s);
@@ -244,11 +205,11 @@ Test(publisher_real, kill_and_restart, .timeout = 300) {
     cr_assert(st.gaps && st.republished && !st.refused);
 
     // Nobody has anything new to say this time.
-    kill_server(s);
-    forget_all(s);
-    start_server(s);
-    for (int64_t end = now_ms() + PATIENCE_MS; kvr_publisher_settled(s->publisher);) {
-        cr_assert(now_ms() < end, "the loss isn't noticed");
+    support_redis_end(&s->server, SIGKILL);
+    support_redis_forget(&s->server, true);
+    cr_assert(support_redis_restart(&s->server));
+    for (int64_t end = kvr_clock_ms() + PATIENCE_MS; kvr_publisher_settled(s->publisher);) {
+        cr_assert(kvr_clock_ms() < end, "the loss isn't noticed");
         kvr_client_run(s->client, 100);
     }
     settle(s);

@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "real.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_redis.h"
 
 enum { STRANGERS = 24, PATIENCE_MS = 60000 };
 
@@ -25,7 +25,8 @@ static bool is_alive(redisContext *c) {
 }
 
 Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
-    struct real s = real_server();
+    struct support_redis s = {0};
+    cr_assert(support_redis_start(&s));
     struct kvr_client_options o = {.create = "BLOCKSIZE 4"};
     char url[60], error[160];
     redisContext *strangers[STRANGERS];
@@ -38,15 +39,14 @@ Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
     kill(s.pid, SIGSTOP);
     cr_assert(kvr_client_info_async(c, ignore, NULL) == KVR_CODE_OK);
     kvr_client_run(c, 20);
-    real_stop(&s);
-    real_again(&s);
+    cr_assert(support_redis_restart(&s));
     for (int i = 0; i < STRANGERS; i++) {
         strangers[i] = redisConnect("127.0.0.1", s.port);
         cr_assert(strangers[i] && is_alive(strangers[i]));
     }
-    int64_t end = now_ms() + PATIENCE_MS;
+    int64_t end = kvr_clock_ms() + PATIENCE_MS;
     do {
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
         kvr_client_run(c, 20);
         kvr_client_stats(c, &st);
     } while (st.connects < 2);
@@ -55,5 +55,5 @@ Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
         redisFree(strangers[i]);
     }
     kvr_client_close(c);
-    real_stop(&s);
+    support_redis_end(&s, SIGKILL);
 }

@@ -3,22 +3,23 @@
 #include <criterion/criterion.h>
 #include <hiredis/hiredis.h>
 #include <kvroute/client.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "real.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_redis.h"
 
-static struct real server;
+static struct support_redis server;
 static const uint64_t hashes[4] = {1, 2, 3, 4}, others[4] = {5, 6, 7, 8};
 static const struct kvr_bytes zone_a = {"zone=a", 6}, zone_b = {"zone=b", 6};
 
 static void start(void) {
-    server = real_server();
+    cr_assert(support_redis_start(&server));
 }
 
 static void stop(void) {
-    real_stop(&server);
+    support_redis_end(&server, SIGKILL);
 }
 
 TestSuite(versions_real, .init = start, .fini = stop, .timeout = 120);
@@ -134,8 +135,7 @@ Test(versions_real, a_loss_takes_nothing) {
     q.session = kvr_text("chat-7");
     q.osl = 33;
     char first = choose(c, &q)->worker.p[1];
-    real_stop(&server);
-    real_again(&server);
+    cr_assert(support_redis_restart(&server));
     cr_assert(kvr_client_drain(c, 20000));
     expect_workers(c);
     expect_field("a", "session", "chat-7");
@@ -157,10 +157,10 @@ Test(versions_real, times_are_learnt) {
     struct kvr_select_call q = selection("a");
     const struct kvr_choice *choice = choose(c, &q);
     cr_expect(choice->ttft == -1 && choice->tpot == -1);
-    sleep_ms(20);
+    support_sleep_ms(20);
     struct kvr_update_call u = {.request = q.request, .prefilled = true, .output = 1};
     cr_assert_eq(kvr_client_update(c, &u)->number, 1);
-    sleep_ms(20);
+    support_sleep_ms(20);
     u = (struct kvr_update_call){.request = q.request, .output = 10};
     cr_assert_eq(kvr_client_update_async(c, &u, NULL, NULL), KVR_CODE_OK);
     cr_assert_eq(kvr_client_release(c, &q.request, 1)->number, 1);

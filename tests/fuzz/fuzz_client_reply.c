@@ -83,17 +83,17 @@ static void look_at(enum answer_form form, const struct kvr_result *r) {
 }
 
 static void read_all_forms(const redisReply *reply, const struct kvr_alloc *alloc) {
-    struct arena arena;
-    arena_init(&arena, alloc);
+    struct kvr_arena arena;
+    kvr_arena_init(&arena, alloc);
     for (enum answer_form form = ANSWER_INTEGER; form <= ANSWER_FIELDS; form++) {
         struct kvr_result r = {0};
         enum kvr_code code = answer_read(form, reply, &arena, &r);
         must(code == KVR_CODE_OK || code == KVR_CODE_NOMEM || code == KVR_CODE_PROTOCOL,
              "a code that can't be");
         if (code == KVR_CODE_OK) look_at(form, &r);
-        arena_empty(&arena);
+        kvr_arena_empty(&arena);
     }
-    arena_free(&arena);
+    kvr_arena_free(&arena);
     if (reply->type == REDIS_REPLY_ERROR) {
         const struct answer_error *e = answer_error(reply->str, reply->len);
         must(e && e->message && *e->message && e->code != KVR_CODE_OK, "an error of no kind");

@@ -39,8 +39,9 @@ void stest_open(struct stest_run *s, const char *load, size_t requests, double r
     *s = (struct stest_run){0};
     cr_assert(sim_options_parse(&s->o, 1, argv) == -1);
     sim_load_make(sim_load_find(load), &s->load, &(struct sim_load_plan){64, requests, rate, 7});
-    s->server.server.plan =
-        (struct server_plan){.module = s->o.module, .server = s->o.server, .clock = s->o.clock};
+    s->server.redis.module = s->o.module;
+    s->server.redis.program = s->o.server;
+    s->server.clock = s->o.clock;
     s->plan = s->o.plan;
     s->plan.load = &s->load;
     s->plan.speed = 1;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "bench/common/random.h"
+#include "client/common/random.h"
 #include "stest.h"
 
 static const struct sim_model round_numbers = {
@@ -133,7 +133,7 @@ static uint64_t run_all(const struct bench_workload *load, const struct sim_mode
         size_t n;
         double seconds;
         struct sim_step s;
-        if (added < load->n && (added - over < 3 || random_next(&rng) % 4 == 0)) {
+        if (added < load->n && (added - over < 3 || kvr_random(&rng) % 4 == 0)) {
             sim_engine_add(e, (uint32_t)added++);
             continue;
         }
@@ -148,7 +148,7 @@ static uint64_t run_all(const struct bench_workload *load, const struct sim_mode
             cr_assert(first[s.done[i]] == 1 && ++done[s.done[i]] == 1);
         const struct sim_kv *k = sim_engine_kv(e);
         cr_assert(sim_blocks_count(&k->cached) + k->held <= blocks && sim_kv_has_room(k, 0));
-        if (random_next(&rng) % 8 == 0)
+        if (kvr_random(&rng) % 8 == 0)
             cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
     }
     cr_assert(sim_engine_requests(e, NULL) == 0 && sim_engine_validate(e) == NULL);

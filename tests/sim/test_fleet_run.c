@@ -60,7 +60,7 @@ Test(fleet, every_kind_twice_the_same) {
 }
 
 static long long server_ms(struct stest_run *s) {
-    redisReply *r = server_command(&s->server.server, "TIME");
+    redisReply *r = support_redis_command(&s->server.redis, "TIME");
     cr_assert(r && r->elements == 2);
     long long ms = atoll(r->element[0]->str) * 1000 + atoll(r->element[1]->str) / 1000;
     freeReplyObject(r);
@@ -90,7 +90,7 @@ Test(fleet, the_server_lives_in_virtual_time) {
 Test(fleet, a_server_that_has_a_time_of_its_own_is_refused) {
     struct stest_run s;
     stest_open(&s, "chat", 10, 30);
-    s.server.server.plan.clock = "/nowhere/clock.so";
+    s.server.clock = "/nowhere/clock.so";
     cr_assert(!sim_server_start(&s.server, 5000000));
     stest_close(&s);
 }
@@ -117,7 +117,8 @@ Test(fleet, sessions_are_named_if_asked_for) {
         s.plan.named = named;
         stest_router(&s, "shared", 1);
         struct sim_figures a = stest_run(&s);
-        redisReply *r = server_command(&s.server.server, "KVROUTE.SESSION LIST " SIM_POOL " 0");
+        redisReply *r =
+            support_redis_command(&s.server.redis, "KVROUTE.SESSION LIST " SIM_POOL " 0");
         cr_assert(r && r->elements == 2 && (r->element[1]->elements > 0) == named);
         freeReplyObject(r);
         stest_router(&s, "events", 1);

@@ -2,8 +2,8 @@
 // The KV blocks of an engine: sharing, eviction, and that nothing is counted twice.
 #include <criterion/criterion.h>
 
-#include "bench/common/random.h"
 #include "bench/sim/engine/kv_cache.h"
+#include "client/common/random.h"
 
 static void put(struct sim_kv *k, const uint64_t *hashes, size_t n, uint64_t *evicted,
                 size_t *gone) {
@@ -71,10 +71,10 @@ Test(kv, random) {
     uint64_t rng = 5, hashes[RUNNING][LONGEST], evicted[CAPACITY];
     size_t n[RUNNING] = {0}, gone;
     for (int step = 0; step < 3000; step++) {
-        int i = (int)(random_next(&rng) % RUNNING);
+        int i = (int)(kvr_random(&rng) % RUNNING);
         if (n[i]) sim_kv_leave(k, hashes[i], n[i]);
-        n[i] = 1 + random_next(&rng) % LONGEST;
-        uint64_t first = random_next(&rng) % 10 * 100;
+        n[i] = 1 + kvr_random(&rng) % LONGEST;
+        uint64_t first = kvr_random(&rng) % 10 * 100;
         for (size_t b = 0; b < n[i]; b++)
             hashes[i][b] = first + b;
         put(k, hashes[i], n[i], evicted, &gone);

@@ -2,8 +2,8 @@
 // The tree of prompts: what matches, who owns and holds it, what is forgotten first; and against a list.
 #include <criterion/criterion.h>
 
-#include "bench/common/random.h"
 #include "bench/sim/routers/prompt_tree.h"
+#include "client/common/random.h"
 #include "stest.h"
 
 static struct stest_load l;
@@ -101,12 +101,12 @@ Test(texts, as_a_list_would) {
     uint32_t sent[STEST_REQUESTS];
     open_texts(4);
     for (uint32_t i = 0; i < STEST_REQUESTS; i++) {
-        uint32_t other = i ? (uint32_t)(random_next(&rng) % i) : 0;
-        uint32_t blocks = 1 + (uint32_t)(random_next(&rng) % 20);
-        uint32_t shared = (uint32_t)(random_next(&rng) % (blocks + 1));
+        uint32_t other = i ? (uint32_t)(kvr_random(&rng) % i) : 0;
+        uint32_t blocks = 1 + (uint32_t)(kvr_random(&rng) % 20);
+        uint32_t shared = (uint32_t)(kvr_random(&rng) % (blocks + 1));
         if (shared > l.requests[other].blocks || !i) shared = i ? l.requests[other].blocks : 0;
         if (shared > blocks) shared = blocks;
-        prompt(blocks * 4 + (uint32_t)(random_next(&rng) % 4), 1000 * (i + 1u), other, shared);
+        prompt(blocks * 4 + (uint32_t)(kvr_random(&rng) % 4), 1000 * (i + 1u), other, shared);
         size_t longest = 0;
         for (uint32_t k = 0; k < i; k++) {
             size_t same = 0;
@@ -125,7 +125,7 @@ Test(texts, as_a_list_would) {
                              bench_request_hashes(&l.load, i)[longest - 1];
             cr_assert(right, "%u", i);
         }
-        sent[i] = (uint32_t)(random_next(&rng) % 4);
+        sent[i] = (uint32_t)(kvr_random(&rng) % 4);
         insert(i, sent[i]);
     }
     for (uint64_t size = 4000; size > 100; size /= 2) {

@@ -4,8 +4,8 @@
 #include <math.h>
 
 #include "bench/sim/compare/search.h"
-#include "bench/sim/routers/routers.h"
 #include "bench/sim/compare/sim_options.h"
+#include "bench/sim/routers/routers.h"
 
 Test(search, the_cost_as_it_is_written) {
     static const struct sim_fixed f = {2, 8, 1, 0.5, 10, 53};

@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "bench/common/random.h"
 #include "bench/sim/engine/sim_engine.h"
+#include "client/common/random.h"
 #include "stest.h"
 
 static const struct sim_model round_numbers = {
@@ -144,7 +144,7 @@ Test(engine, random) {
         size_t n;
         double seconds;
         struct sim_step s;
-        if (added < load.n && (added - over < 3 || random_next(&rng) % 4 == 0)) {
+        if (added < load.n && (added - over < 3 || kvr_random(&rng) % 4 == 0)) {
             cr_assert(sim_engine_fits(&load, (uint32_t)added, blocks));
             sim_engine_add(e, (uint32_t)added++);
             continue;
@@ -159,7 +159,7 @@ Test(engine, random) {
             first[s.first[i]]++;
         for (size_t i = 0; i < s.n_done; i++, over++)
             cr_assert(first[s.done[i]] == 1 && ++done[s.done[i]] == 1);
-        if (random_next(&rng) % 16 == 0)
+        if (kvr_random(&rng) % 16 == 0)
             cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
     }
     uint64_t wanted = 0;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "bench/sim/compare/results.h"
-#include "bench/sim/routers/routers.h"
 #include "bench/sim/compare/sim_options.h"
+#include "bench/sim/routers/routers.h"
 
 static struct sim_options o;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real redis-server with the module, as a process of the test's.
-#ifndef SUPPORT_REDIS_H
-#define SUPPORT_REDIS_H
+#ifndef SUPPORT_OLD_REDIS_H
+#define SUPPORT_OLD_REDIS_H
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>

@@ -1,29 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An allocator that counts, remembers sizes and fails on demand.
-//
-// Every resize moves, so that a pointer kept across one is found by the address sanitizer, and every
-// block carries its size and a mark, so that a free of something else is found without it.
-#ifndef SUPPORT_TESTMEM_H
-#define SUPPORT_TESTMEM_H
-
-#include <stdbool.h>
-#include <stdint.h>
-
-#include <kvroute/types.h>
-
-struct testmem {
-    size_t bytes, blocks; // handed out and not given back
-    uint64_t calls;       // allocations asked for so far; frees don't count
-    uint64_t fail_at;     // the call with this number fails; 0: none
-    bool fail_from;       // and so do all after it
-    unsigned one_in;      // one call in so many fails at random; 0: none
-    uint64_t random;      // state of the generator behind that
-    uint64_t failures;
-};
-
-struct kvr_alloc testmem_alloc(struct testmem *t);
-
-// Ends the program with a message unless everything has been given back.
-void testmem_all_free(const struct testmem *t, const char *where);
-
-#endif
+// The names of before, until the last of their users has been converted.
+#pragma once
+#include "tests/support/support_alloc.h"
+#define testmem support_alloc
+#define testmem_alloc support_alloc_use
+#define testmem_all_free support_alloc_check_freed

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 
 struct sim_row *sim_results_add(struct sim_results *r) {
-    r->rows = memory_grow(r->rows, &r->room, r->n + 1, sizeof *r->rows);
+    r->rows = bench_grow(r->rows, &r->room, r->n + 1, sizeof *r->rows);
     struct sim_row *row = &r->rows[r->n++];
     *row = (struct sim_row){0};
     return row;

@@ -8,20 +8,31 @@
 #include "bench/sim/routers/routers.h"
 #include "results.h"
 
-static json_t *real(double v) {
-    return json_real(v);
-}
+// In the order of struct sim_figures; the last one isn't known of every run.
+static const char *const figure_names[SIM_FIGURES] = {"requests",
+                                                      "ttft_mean",
+                                                      "ttft_p50",
+                                                      "ttft_p99",
+                                                      "tbt_mean",
+                                                      "tbt_p99",
+                                                      "e2e_p50",
+                                                      "e2e_p99",
+                                                      "goodput",
+                                                      "in_slo",
+                                                      "hits",
+                                                      "imbalance",
+                                                      "work",
+                                                      "retried",
+                                                      "loaded",
+                                                      "preempted",
+                                                      "ttft_prediction_error"};
 
 static json_t *figures(const struct sim_figures *x) {
-    json_t *j = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "requests", real(x->requests), "ttft_mean", real(x->ttft_mean), "ttft_p50",
-        real(x->ttft_p50), "ttft_p99", real(x->ttft_p99), "tbt_mean", real(x->tbt_mean), "tbt_p99",
-        real(x->tbt_p99), "e2e_p50", real(x->e2e_p50), "e2e_p99", real(x->e2e_p99), "goodput",
-        real(x->goodput), "in_slo", real(x->kept), "hits", real(x->hit), "imbalance",
-        real(x->imbalance), "work", real(x->work), "retried", real(x->retried), "loaded",
-        real(x->loaded), "preempted", real(x->preempted));
-    if (!isnan(x->error)) json_object_set_new(j, "ttft_prediction_error", real(x->error));
+    json_t *j = json_object();
+    for (size_t i = 0; i < SIM_FIGURES; i++) {
+        double v = ((const double *)x)[i];
+        if (!isnan(v)) json_object_set_new(j, figure_names[i], json_real(v));
+    }
     return j;
 }
 
@@ -30,10 +41,10 @@ static json_t *stretches(const struct sim_row *row, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct sim_stretch *x = &row->stretches[i];
         json_array_append_new(
-            all, json_pack("{s:i, s:o, s:o, s:i}", "requests", (int)x->requests, "ttft_mean",
-                           real(x->requests ? x->ttft / (double)x->requests : 0), "hits",
-                           real(x->blocks ? (double)x->hits / (double)x->blocks : 0), "late",
-                           (int)x->late));
+            all,
+            json_pack("{s:i, s:f, s:f, s:i}", "requests", (int)x->requests, "ttft_mean",
+                      x->requests ? x->ttft / (double)x->requests : 0, "hits",
+                      x->blocks ? (double)x->hits / (double)x->blocks : 0, "late", (int)x->late));
     }
     return all;
 }
@@ -48,14 +59,13 @@ static json_t *left_out(unsigned terms) {
 static json_t *run(const struct sim_results *r, const struct sim_row *row) {
     static const char *const names[SIM_SERIES] = {"compared", "swept", "scaled"};
     json_t *j =
-        json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "series", names[row->series], "name", row->name,
+        json_pack("{s:s, s:s, s:s, s:i, s:f, s:o}", "series", names[row->series], "name", row->name,
                   "router", row->spec.kind->name, "routers", (int)row->spec.routers, "load_factor",
-                  real(row->factor), "figures", figures(&row->figures));
+                  row->factor, "figures", figures(&row->figures));
     if (row->spec.kind == sim_router_find("fixed")) {
         const struct sim_fixed *f = &row->fixed;
         json_object_set_new(j, "constants",
-                            json_pack("[o, o, o, o, o, o]", real(f->a), real(f->b), real(f->c),
-                                      real(f->d), real(f->e), real(f->bits)));
+                            json_pack("[f, f, f, f, f, f]", f->a, f->b, f->c, f->d, f->e, f->bits));
     }
     if (row->spec.together) json_object_set_new(j, "balancer", json_string("conversation"));
     if (row->spec.kind->scores)
@@ -67,18 +77,18 @@ static json_t *run(const struct sim_results *r, const struct sim_row *row) {
 
 static json_t *setup(const struct sim_results *r) {
     const struct sim_options *o = r->o;
-    return json_pack("{s:s, s:i, s:o, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:o, s:o}",
-                     "load", r->load, "requests", (int)r->requests, "seconds", real(r->seconds),
+    return json_pack("{s:s, s:i, s:f, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, "
+                     "s:f, s:f, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:f, s:f}",
+                     "load", r->load, "requests", (int)r->requests, "seconds", r->seconds,
                      "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
                      "model", o->models, "workers", (int)o->workers, "blocks", (int)o->plan.blocks,
-                     "budget", (int)o->plan.model->budget, "hop", real(o->plan.hop), "delay",
-                     real(o->plan.delay), "sync", real(o->plan.sync), "age", real(o->plan.age),
-                     "notice", real(o->plan.notice), "slo_ttft", real(o->slo.ttft), "slo_tbt",
-                     real(o->slo.tbt), "weights", o->plan.words, "speeds", o->speeds, "preempt",
-                     (int)o->preempt, "attention", (int)o->attention, "session_names",
-                     (int)o->plan.named, "host_blocks", (int)o->plan.host, "sessions",
-                     (int)o->users, "warmup", real(o->warmup), "duration", real(o->duration));
+                     "budget", (int)o->plan.model->budget, "hop", o->plan.hop, "delay",
+                     o->plan.delay, "sync", o->plan.sync, "age", o->plan.age, "notice",
+                     o->plan.notice, "slo_ttft", o->slo.ttft, "slo_tbt", o->slo.tbt, "weights",
+                     o->plan.words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention",
+                     (int)o->attention, "session_names", (int)o->plan.named, "host_blocks",
+                     (int)o->plan.host, "sessions", (int)o->users, "warmup", o->warmup, "duration",
+                     o->duration);
 }
 
 bool sim_results_json(const struct sim_results *r, const char *path) {

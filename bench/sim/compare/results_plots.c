@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/chart.h"
-#include "bench/common/memory.h"
 #include "results.h"
 
 enum { CHARTS = 3 }; // in a file
@@ -21,10 +21,10 @@ struct chart_file {
 };
 
 static struct chart_file open_file(size_t max_lines, size_t max_values) {
-    struct chart_file f = {.x = memory_take(max_values, sizeof(double))};
+    struct chart_file f = {.x = bench_calloc(max_values, sizeof(double))};
     for (size_t c = 0; c < CHARTS; c++) {
-        f.lines[c] = memory_take(max_lines, sizeof **f.lines);
-        f.y[c] = memory_take(max_values, sizeof(double));
+        f.lines[c] = bench_calloc(max_lines, sizeof **f.lines);
+        f.y[c] = bench_calloc(max_values, sizeof(double));
     }
     return f;
 }
@@ -107,8 +107,8 @@ static bool write_recovery(const struct sim_results *r, const char *folder) {
     struct chart_file f = open_file(r->n, r->n * n);
     f.charts[0] =
         (struct bench_chart){.title = "Blocks found in the engine's cache", .y_label = "%"};
-    f.charts[1] = (struct bench_chart){
-        .title = "Time to first token, mean", .y_label = "s", .log_y = true};
+    f.charts[1] =
+        (struct bench_chart){.title = "Time to first token, mean", .y_label = "s", .log_y = true};
     for (size_t c = 0; c < 2; c++) {
         f.charts[c].x_label = "time of arrival, s";
         if (!r->o->plan.n_incidents) continue;

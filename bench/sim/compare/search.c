@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 
 static const double slack = 0.005; // of the share in SLO
 
@@ -46,7 +46,7 @@ static bool attempt(struct search_state *s, struct sim_fixed at) {
         s->failed = true;
         return false;
     }
-    s->points = memory_grow(s->points, &s->room, s->n + 1, sizeof *s->points);
+    s->points = bench_grow(s->points, &s->room, s->n + 1, sizeof *s->points);
     s->points[s->n++] = p;
     judge(s);
     bool best = s->best == s->n - 1;

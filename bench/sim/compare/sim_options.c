@@ -14,10 +14,6 @@
 
 #include "bench/sim/routers/routers.h"
 
-#ifndef REDIS_SERVER
-#define REDIS_SERVER "redis-server"
-#endif
-
 static const char usage[] =
     "usage: kvroute-sim [options]\n"
     "\n"
@@ -526,7 +522,7 @@ enum { SETTINGS = sizeof settings / sizeof *settings, HELP = SETTINGS };
 
 static void set_defaults(struct sim_options *o) {
     static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
-    const char *server = getenv("REDIS_SERVER"), *module = getenv("KVROUTE_MODULE");
+    const char *module = getenv("KVROUTE_MODULE");
     struct kvr_options pool;
     kvr_options_default(&pool);
     *o = (struct sim_options){
@@ -553,7 +549,6 @@ static void set_defaults(struct sim_options *o) {
         .factor = {1},
         .n_factor = 1,
         .slo = {2, 0.1},
-        .server = server && *server ? server : REDIS_SERVER,
         .module = module && *module ? module
                                     : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
         .clock = beside(beside_clock, "kvroute-sim-clock.so", SIM_CLOCK),
@@ -597,7 +592,5 @@ int sim_options_parse(struct sim_options *o, int argc, char **argv) {
     if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
     if (o->duration < 0) o->duration = o->users ? 3600 : 0;
     if (!o->stretches && o->plan.n_incidents) o->stretches = 60;
-    static char absolute[PATH_MAX]; // the server runs in a folder of its own
-    if (realpath(o->module, absolute)) o->module = absolute;
     return -1;
 }

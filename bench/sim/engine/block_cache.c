@@ -5,13 +5,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 
 enum { ENDS = 0 };
 
 void sim_blocks_open(struct sim_blocks *b, size_t capacity) {
     *b = (struct sim_blocks){
-        .blocks = memory_take(capacity + 1, sizeof *b->blocks),
+        .blocks = bench_calloc(capacity + 1, sizeof *b->blocks),
         .capacity = capacity,
         .unused = 1,
     };
@@ -98,7 +98,7 @@ static int by_depth(const void *left, const void *right) {
 
 void sim_blocks_each(const struct sim_blocks *b, void (*f)(void *, const struct sim_block *),
                      void *ctx) {
-    const struct sim_block **all = memory_take(b->map.n, sizeof(struct sim_block *));
+    const struct sim_block **all = bench_calloc(b->map.n, sizeof(struct sim_block *));
     size_t n = 0;
     for (size_t i = 0; b->map.slots && i <= b->map.mask; i++)
         if (b->map.slots[i].value) all[n++] = &b->blocks[b->map.slots[i].value];

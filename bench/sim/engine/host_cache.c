@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 
 void sim_host_open(struct sim_host *h, size_t capacity) {
     *h = (struct sim_host){0};
@@ -17,7 +17,7 @@ void sim_host_close(struct sim_host *h) {
 }
 
 static void note_move(struct sim_host *h, struct sim_moved m) {
-    h->moved = memory_grow(h->moved, &h->room_moved, h->n_moved + 1, sizeof *h->moved);
+    h->moved = bench_grow(h->moved, &h->room_moved, h->n_moved + 1, sizeof *h->moved);
     h->moved[h->n_moved++] = m;
 }
 

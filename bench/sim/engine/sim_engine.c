@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/heap.h"
-#include "bench/common/memory.h"
 
 // A request that waits; `put_out` tokens of its output were there before it was preempted.
 struct sim_waiting {
@@ -67,9 +67,9 @@ struct sim_engine {
 
 struct sim_engine *sim_engine_new(const struct sim_model *m, const struct bench_workload *load,
                                   size_t blocks, size_t host) {
-    struct sim_engine *e = memory_take(1, sizeof *e);
+    struct sim_engine *e = bench_calloc(1, sizeof *e);
     *e = (struct sim_engine){.model = m, .load = load};
-    e->growing = memory_take(load->block_size, sizeof *e->growing);
+    e->growing = bench_calloc(load->block_size, sizeof *e->growing);
     if (host) sim_host_open(&e->host, host);
     sim_kv_open(&e->kv, blocks, host ? &e->host : NULL);
     return e;
@@ -118,7 +118,7 @@ static uint32_t tokens_to_compute(const struct sim_engine *e, const struct sim_w
 
 void sim_engine_add(struct sim_engine *e, uint32_t request) {
     if (e->first_waiting && e->first_waiting == e->n_waiting) e->first_waiting = e->n_waiting = 0;
-    e->waiting = memory_grow(e->waiting, &e->room_waiting, e->n_waiting + 1, sizeof *e->waiting);
+    e->waiting = bench_grow(e->waiting, &e->room_waiting, e->n_waiting + 1, sizeof *e->waiting);
     e->waiting[e->n_waiting++] = (struct sim_waiting){request, 0, false};
     e->to_prefill += e->load->requests[request].isl;
 }
@@ -127,7 +127,7 @@ void sim_engine_add(struct sim_engine *e, uint32_t request) {
 static void add_first(struct sim_engine *e, struct sim_waiting x) {
     if (!e->first_waiting) {
         size_t n = e->n_waiting++;
-        e->waiting = memory_grow(e->waiting, &e->room_waiting, e->n_waiting, sizeof *e->waiting);
+        e->waiting = bench_grow(e->waiting, &e->room_waiting, e->n_waiting, sizeof *e->waiting);
         memmove(e->waiting + 1, e->waiting, n * sizeof *e->waiting);
     } else {
         e->first_waiting--;
@@ -161,7 +161,7 @@ static void decode_from_now(struct sim_engine *e, const struct sim_prompt *p, ui
     const struct bench_request *r = &e->load->requests[p->of.request];
     struct sim_decoding d = {e->steps + r->osl - output, p->began, p->of.request};
     e->decoding =
-        memory_grow(e->decoding, &e->room_decoding, e->n_decoding + 1, sizeof *e->decoding);
+        bench_grow(e->decoding, &e->room_decoding, e->n_decoding + 1, sizeof *e->decoding);
     bench_heap_put(e->decoding, e->n_decoding++, sizeof d, ends_before, &d);
     e->kv_tokens += r->isl + output;
     e->output_tokens += output;
@@ -177,7 +177,7 @@ static void drop_decoding(struct sim_engine *e, size_t i) {
 // Takes blocks that were promised; others' content has to go for them.
 static void hold(struct sim_engine *e, size_t n) {
     e->removed =
-        memory_grow(e->removed, &e->room_removed, e->step.n_removed + n, sizeof *e->removed);
+        bench_grow(e->removed, &e->room_removed, e->step.n_removed + n, sizeof *e->removed);
     e->step.n_removed += sim_kv_hold(&e->kv, n, e->removed + e->step.n_removed);
 }
 
@@ -188,8 +188,8 @@ static void put_back(struct sim_engine *e, struct sim_waiting x, size_t promised
     sim_kv_unreserve(&e->kv, promised - filled, taken - filled);
     x.again = true;
     add_first(e, x);
-    e->preempted = memory_grow(e->preempted, &e->room_preempted, e->step.n_preempted + 1,
-                               sizeof *e->preempted);
+    e->preempted =
+        bench_grow(e->preempted, &e->room_preempted, e->step.n_preempted + 1, sizeof *e->preempted);
     e->preempted[e->step.n_preempted++] = x.request;
     e->stuck = false;
 }
@@ -258,7 +258,7 @@ static bool take_up(struct sim_engine *e) {
     uint64_t cached = (uint64_t)(hits + loads) * load->block_size;
     if (cached >= total) cached = total - 1;
     e->to_prefill -= cached;
-    e->prompts = memory_grow(e->prompts, &e->room_prompts, e->n_prompts + 1, sizeof *e->prompts);
+    e->prompts = bench_grow(e->prompts, &e->room_prompts, e->n_prompts + 1, sizeof *e->prompts);
     e->prompts[e->n_prompts++] = (struct sim_prompt){
         .of = x,
         .began = e->began++,
@@ -270,7 +270,7 @@ static bool take_up(struct sim_engine *e) {
         .loading = (double)loads * load->block_size * e->model->transfer,
     };
     if (x.again) return true;
-    e->begun = memory_grow(e->begun, &e->room_begun, e->n_begun + 1, sizeof *e->begun);
+    e->begun = bench_grow(e->begun, &e->room_begun, e->n_begun + 1, sizeof *e->begun);
     e->begun[e->n_begun++] =
         (struct sim_begun){x.request, (uint32_t)(hits + loads), (uint32_t)loads};
     return true;
@@ -345,7 +345,7 @@ static void fill(struct sim_engine *e, uint32_t request, uint32_t from, uint32_t
             open->to = i + 1;
         } else {
             e->stored =
-                memory_grow(e->stored, &e->room_stored, e->step.n_stored + 1, sizeof *e->stored);
+                bench_grow(e->stored, &e->room_stored, e->step.n_stored + 1, sizeof *e->stored);
             open = &e->stored[e->step.n_stored++];
             *open = (struct sim_stored){request, i, i + 1};
         }
@@ -353,7 +353,7 @@ static void fill(struct sim_engine *e, uint32_t request, uint32_t from, uint32_t
 }
 
 static void note(uint32_t **list, size_t *n, size_t *room, uint32_t request) {
-    *list = memory_grow(*list, room, *n + 1, sizeof **list);
+    *list = bench_grow(*list, room, *n + 1, sizeof **list);
     (*list)[(*n)++] = request;
 }
 

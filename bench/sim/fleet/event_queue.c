@@ -4,17 +4,18 @@
 
 #include <stdlib.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/heap.h"
-#include "bench/common/memory.h"
 
 static bool before(const void *left, const void *right) {
     const struct sim_event *a = left, *b = right;
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
-void sim_queue_put(struct sim_queue *q, double at, uint32_t kind, uint32_t a, uint32_t b, void *p) {
-    q->heap = memory_grow(q->heap, &q->room, q->n + 1, sizeof *q->heap);
-    struct sim_event d = {at, q->planned++, kind, a, b, p};
+void sim_queue_put(struct sim_queue *q, double at, sim_event_call *call, void *self, uint32_t a,
+                   uint32_t b) {
+    q->heap = bench_grow(q->heap, &q->room, q->n + 1, sizeof *q->heap);
+    struct sim_event d = {at, q->planned++, call, self, a, b};
     bench_heap_put(q->heap, q->n++, sizeof d, before, &d);
 }
 

@@ -16,9 +16,12 @@
 
 #define SIM_NOBODY UINT32_MAX
 
+struct sim_fleet;
+
 // What an engine published: what moved in its second tier, then blocks that the device has no more, then
 // blocks that it has now.
 struct sim_change {
+    struct sim_fleet *fleet;
     uint32_t worker;
     uint64_t number; // 1, 2, 3 … for each worker
     size_t n_removed, n_stored;
@@ -30,8 +33,6 @@ struct sim_change {
 };
 
 enum sim_news { SIM_PREFILLED, SIM_DONE, SIM_FAILED }; // failed: the engine is gone, or was then
-
-struct sim_fleet;
 
 // What a kind of router is given, for the run.
 struct sim_world {

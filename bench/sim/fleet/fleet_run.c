@@ -7,30 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/progress.h"
-#include "bench/common/random.h"
-#include "bench/common/stop.h"
-#include "event_queue.h"
-
-enum sim_event_kind {
-    SIM_ARRIVES,  // a: request
-    SIM_ASKED,    // a: request, b: engine to avoid
-    SIM_GIVEN,    // a: request, b: engine
-    SIM_REFUSED,  // a: request, b: engine
-    SIM_STEP,     // a: engine, b: its life
-    SIM_NEWS,     // a: request, b: enum sim_news; its engine as of then
-    SIM_CHANGED,  // p: struct sim_change
-    SIM_CALLED,   // p: struct sim_call
-    SIM_INCIDENT, // a: which
-    SIM_RETURN,   // a: which incident is over
-    SIM_NOTICED,  // a: engine, b: whether it is there
-};
-
-struct sim_call {
-    void (*call)(void *self, uint32_t a, uint32_t b);
-    void *self;
-};
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_progress.h"
+#include "client/common/random.h"
 
 struct sim_worker {
     struct sim_engine *engine; // NULL: not there
@@ -61,9 +40,20 @@ struct sim_fleet {
     size_t arrived;        // of those that are measured
     size_t done, left_out; // left_out: were to arrive when nobody does any more
     void *self;            // of the kind of router
-    struct progress progress;
+    struct bench_progress progress;
     bool broken;
 };
+
+// What can happen, each with two numbers.
+static sim_event_call arrives, // request
+    is_asked,                  // request; engine to avoid
+    is_given,                  // request; engine
+    is_refused,                // request; engine
+    step_ends,                 // engine; its life
+    router_hears,              // request; enum sim_news. Its engine as of then
+    incident_begins,           // which
+    incident_ends,             // which
+    is_noticed;                // engine; whether it is there
 
 static bool fail(struct sim_fleet *f, const char *what, uint32_t which) {
     if (!f->broken) fprintf(stderr, "kvroute-sim: %s: %s (%u)\n", f->plan->title, what, which);
@@ -71,9 +61,10 @@ static bool fail(struct sim_fleet *f, const char *what, uint32_t which) {
     return false;
 }
 
-static void later(struct sim_fleet *f, double seconds, enum sim_event_kind kind, uint32_t a,
-                  uint32_t b, void *p) {
-    sim_queue_put(&f->queue, f->now + seconds, kind, a, b, p);
+// What happens is a function of the fleet and two numbers.
+static void later(struct sim_fleet *f, double seconds, sim_event_call *call, uint32_t a,
+                  uint32_t b) {
+    sim_queue_put(&f->queue, f->now + seconds, call, f, a, b);
 }
 
 // Routers are not all equally far from everything.
@@ -96,7 +87,7 @@ static void begin_step(struct sim_fleet *f, uint32_t w) {
         f->stats->loaded += begun[i].loaded;
         f->stats->blocks += f->load->requests[begun[i].request].blocks;
     }
-    if (x->stepping) later(f, seconds, SIM_STEP, w, x->life, NULL);
+    if (x->stepping) later(f, seconds, step_ends, w, x->life);
 }
 
 static void *put(char **at, const void *from, size_t n, size_t width) {
@@ -106,14 +97,23 @@ static void *put(char **at, const void *from, size_t n, size_t width) {
     return to;
 }
 
+static void change_is_known(void *self, uint32_t a, uint32_t b) {
+    struct sim_change *c = self;
+    struct sim_fleet *f = c->fleet;
+    (void)a, (void)b;
+    if (f->there[c->worker]) f->plan->kind->on->changed(f->self, c);
+    free(c);
+}
+
 static void publish(struct sim_fleet *f, uint32_t w, const struct sim_step *s) {
     if (!s->n_removed && !s->n_stored && !s->n_moved) return;
     uint64_t number = ++f->worker[w].changes;
     if (!f->plan->kind->cached) return;
     struct sim_change *c =
-        memory_take(1, sizeof *c + s->n_removed * sizeof *s->removed +
-                           s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
+        bench_calloc(1, sizeof *c + s->n_removed * sizeof *s->removed +
+                            s->n_stored * sizeof *s->stored + s->n_moved * sizeof *s->moved);
     char *at = (char *)(c + 1); // the widest first
+    c->fleet = f;
     c->worker = w;
     c->number = number;
     c->n_removed = s->n_removed;
@@ -122,19 +122,19 @@ static void publish(struct sim_fleet *f, uint32_t w, const struct sim_step *s) {
     c->moved = put(&at, s->moved, s->n_moved, sizeof *s->moved);
     c->removed = put(&at, s->removed, s->n_removed, sizeof *s->removed);
     c->stored = put(&at, s->stored, s->n_stored, sizeof *s->stored);
-    later(f, f->plan->delay, SIM_CHANGED, w, 0, c);
+    sim_queue_put(&f->queue, f->now + f->plan->delay, change_is_known, c, 0, 0);
 }
 
 static void tell(struct sim_fleet *f, uint32_t request, enum sim_news what) {
     double hop = f->plan->hop;
     if (f->plan->kind->remote) hop += hop_of(f, f->router_of[request]);
-    later(f, hop, SIM_NEWS, request, what, NULL);
+    later(f, hop, router_hears, request, what);
 }
 
 // Whoever waited for the request's end goes on.
 static void follow(struct sim_fleet *f, uint32_t request) {
     for (uint32_t r = f->follower[request]; r != BENCH_NO_REQUEST; r = f->sibling[r])
-        later(f, f->load->requests[r].delay / f->plan->speed, SIM_ARRIVES, r, 0, NULL);
+        later(f, f->load->requests[r].delay / f->plan->speed, arrives, r, 0);
 }
 
 // The gap between two tokens of a request that was preempted lasts until it is resumed.
@@ -147,7 +147,9 @@ static void preempted(struct sim_fleet *f, const struct sim_step *s) {
         sim_durations_add(&f->stats->tbt, f->now - f->stats->lives[s->resumed[i]].paused, 1);
 }
 
-static void end_step(struct sim_fleet *f, uint32_t w) {
+static void step_ends(void *self, uint32_t w, uint32_t life) {
+    struct sim_fleet *f = self;
+    if (f->worker[w].life != life) return; // a dead engine's
     struct sim_step s;
     sim_engine_end(f->worker[w].engine, &s);
     if (sim_stats_within(f->stats, f->now)) {
@@ -184,7 +186,7 @@ static void open_engine(struct sim_fleet *f, uint32_t w) {
 static uint32_t find_router(const struct sim_fleet *f, uint32_t request) {
     unsigned n = f->plan->routers;
     uint32_t key = f->plan->together ? f->load->requests[request].session : request;
-    uint32_t r = (uint32_t)(random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
+    uint32_t r = (uint32_t)(kvr_random_mix(f->plan->seed * 0x9e3779b9u + key) % n);
     for (unsigned i = 0; i < n; i++, r = (r + 1) % n)
         if (f->up[r]) return r;
     return SIM_NOBODY;
@@ -196,8 +198,8 @@ static void plan_arrival(struct sim_fleet *f, size_t request) {
     while (request < load->n && load->requests[request].after != BENCH_NO_REQUEST)
         request++;
     if (request < load->n)
-        sim_queue_put(&f->queue, load->requests[request].at / f->plan->speed, SIM_ARRIVES,
-                      (uint32_t)request, 0, NULL);
+        sim_queue_put(&f->queue, load->requests[request].at / f->plan->speed, arrives, f,
+                      (uint32_t)request, 0);
 }
 
 // The request comes too late to be begun, and so do all that wait for it.
@@ -207,7 +209,9 @@ static void leave_out(struct sim_fleet *f, uint32_t request) {
         leave_out(f, r);
 }
 
-static void arrives(struct sim_fleet *f, uint32_t request) {
+static void arrives(void *self, uint32_t request, uint32_t unused) {
+    struct sim_fleet *f = self;
+    (void)unused;
     struct sim_life *l = &f->stats->lives[request];
     if (l->arrived < 0) {
         if (f->load->requests[request].after == BENCH_NO_REQUEST) plan_arrival(f, request + 1u);
@@ -224,14 +228,15 @@ static void arrives(struct sim_fleet *f, uint32_t request) {
         double back = f->back[0];
         for (unsigned i = 1; i < f->plan->routers; i++)
             if (f->back[i] < back) back = f->back[i];
-        sim_queue_put(&f->queue, back, SIM_ARRIVES, request, 0, NULL);
+        sim_queue_put(&f->queue, back, arrives, f, request, 0);
         return;
     }
     f->router_of[request] = (uint8_t)r;
-    later(f, f->plan->kind->remote ? hop_of(f, r) : 0, SIM_ASKED, request, SIM_NOBODY, NULL);
+    later(f, f->plan->kind->remote ? hop_of(f, r) : 0, is_asked, request, SIM_NOBODY);
 }
 
-static void asked(struct sim_fleet *f, uint32_t request, uint32_t avoid) {
+static void is_asked(void *self, uint32_t request, uint32_t avoid) {
+    struct sim_fleet *f = self;
     unsigned r = f->router_of[request];
     uint32_t w = f->plan->kind->choose(f->self, r, request, avoid);
     if (w >= f->workers) {
@@ -239,17 +244,17 @@ static void asked(struct sim_fleet *f, uint32_t request, uint32_t avoid) {
         return;
     }
     f->memory_of[request] = f->memory[r];
-    later(f, f->plan->hop + (f->plan->kind->remote ? hop_of(f, r) : 0), SIM_GIVEN, request, w,
-          NULL);
+    later(f, f->plan->hop + (f->plan->kind->remote ? hop_of(f, r) : 0), is_given, request, w);
 }
 
-static void given(struct sim_fleet *f, uint32_t request, uint32_t w) {
+static void is_given(void *self, uint32_t request, uint32_t w) {
+    struct sim_fleet *f = self;
     struct sim_life *l = &f->stats->lives[request];
     struct sim_worker *x = &f->worker[w];
     l->worker = w;
     if (l->tries++ == 1) f->stats->retried++;
     if (!x->engine) {
-        later(f, f->plan->hop, SIM_REFUSED, request, w, NULL);
+        later(f, f->plan->hop, is_refused, request, w);
         return;
     }
     sim_engine_add(x->engine, request);
@@ -267,25 +272,27 @@ static void tell_router(struct sim_fleet *f, uint32_t request, uint32_t worker,
     if (on->news) on->news(f->self, f->router_of[request], request, worker, what);
 }
 
-static void refused(struct sim_fleet *f, uint32_t request, uint32_t w) {
+static void is_refused(void *self, uint32_t request, uint32_t w) {
+    struct sim_fleet *f = self;
     unsigned r = f->router_of[request];
     bool up = f->up[r] || f->plan->kind->remote;
     if (up && remembers(f, request)) tell_router(f, request, w, SIM_FAILED);
     if (!f->up[r]) {
-        arrives(f, request); // another router's now
+        arrives(f, request, 0); // another router's now
         return;
     }
-    later(f, 0, SIM_ASKED, request, w, NULL);
+    later(f, 0, is_asked, request, w);
 }
 
-static void news(struct sim_fleet *f, uint32_t request, enum sim_news what) {
+static void router_hears(void *self, uint32_t request, uint32_t what) {
+    struct sim_fleet *f = self;
     unsigned r = f->router_of[request];
     if (!remembers(f, request)) return;
     if (!f->up[r] && !f->plan->kind->remote) { // it hears of it when it is back
-        sim_queue_put(&f->queue, f->back[r], SIM_NEWS, request, what, NULL);
+        sim_queue_put(&f->queue, f->back[r], router_hears, f, request, what);
         return;
     }
-    tell_router(f, request, f->stats->lives[request].worker, what);
+    tell_router(f, request, f->stats->lives[request].worker, (enum sim_news)what);
 }
 
 // ---- Incidents -----------------------------------------------------------------------------------
@@ -294,26 +301,28 @@ static void worker_dies(struct sim_fleet *f, uint32_t w) {
     struct sim_worker *x = &f->worker[w];
     if (!x->engine) return;
     size_t n = sim_engine_requests(x->engine, NULL);
-    uint32_t *requests = memory_take(n, sizeof *requests);
+    uint32_t *requests = bench_calloc(n, sizeof *requests);
     sim_engine_requests(x->engine, requests);
     for (size_t i = 0; i < n; i++) {
         f->stats->lives[requests[i]].first = -1; // all over again
-        later(f, f->plan->hop, SIM_REFUSED, requests[i], w, NULL);
+        later(f, f->plan->hop, is_refused, requests[i], w);
     }
     free(requests);
     sim_engine_free(x->engine);
     x->engine = NULL;
     x->life++;
     x->stepping = false;
-    later(f, f->plan->notice, SIM_NOTICED, w, false, NULL);
+    later(f, f->plan->notice, is_noticed, w, false);
 }
 
 static void worker_comes(struct sim_fleet *f, uint32_t w) {
     open_engine(f, w);
-    later(f, 0, SIM_NOTICED, w, true, NULL);
+    later(f, 0, is_noticed, w, true);
 }
 
-static void incident(struct sim_fleet *f, uint32_t which) {
+static void incident_begins(void *self, uint32_t which, uint32_t unused) {
+    struct sim_fleet *f = self;
+    (void)unused;
     const struct sim_incident *i = &f->plan->incidents[which];
     const struct sim_router *kind = f->plan->kind;
     switch (i->kind) {
@@ -335,10 +344,12 @@ static void incident(struct sim_fleet *f, uint32_t which) {
         if (kind->on->server) kind->on->server(f->self, false, i->lost);
         break;
     }
-    later(f, i->lasts, SIM_RETURN, which, 0, NULL);
+    later(f, i->lasts, incident_ends, which, 0);
 }
 
-static void returns(struct sim_fleet *f, uint32_t which) {
+static void incident_ends(void *self, uint32_t which, uint32_t unused) {
+    struct sim_fleet *f = self;
+    (void)unused;
     const struct sim_incident *i = &f->plan->incidents[which];
     const struct sim_router *kind = f->plan->kind;
     switch (i->kind) {
@@ -359,55 +370,13 @@ static void returns(struct sim_fleet *f, uint32_t which) {
     }
 }
 
-static void noticed(struct sim_fleet *f, uint32_t w, bool there) {
+static void is_noticed(void *self, uint32_t w, uint32_t there) {
+    struct sim_fleet *f = self;
     f->there[w] = there;
     if (f->plan->kind->on->worker) f->plan->kind->on->worker(f->self, w, there);
 }
 
 // ---- The run -------------------------------------------------------------------------------------
-
-static void happen(struct sim_fleet *f, const struct sim_event *d) {
-    struct sim_call *c;
-    f->now = d->at;
-    switch ((enum sim_event_kind)d->kind) {
-    case SIM_ARRIVES:
-        arrives(f, d->a);
-        return;
-    case SIM_ASKED:
-        asked(f, d->a, d->b);
-        return;
-    case SIM_GIVEN:
-        given(f, d->a, d->b);
-        return;
-    case SIM_REFUSED:
-        refused(f, d->a, d->b);
-        return;
-    case SIM_STEP:
-        if (f->worker[d->a].life == d->b) end_step(f, d->a);
-        return;
-    case SIM_NEWS:
-        news(f, d->a, (enum sim_news)d->b);
-        return;
-    case SIM_CHANGED:
-        if (f->there[d->a]) f->plan->kind->on->changed(f->self, d->p);
-        free(d->p);
-        return;
-    case SIM_CALLED:
-        c = d->p;
-        c->call(c->self, d->a, d->b);
-        free(c);
-        return;
-    case SIM_INCIDENT:
-        incident(f, d->a);
-        return;
-    case SIM_RETURN:
-        returns(f, d->a);
-        return;
-    case SIM_NOTICED:
-        noticed(f, d->a, d->b);
-        return;
-    }
-}
 
 static bool check(struct sim_fleet *f) {
     for (uint32_t i = 0; i < f->load->n; i++)
@@ -431,19 +400,18 @@ static bool run(struct sim_fleet *f) {
     f->stats->until = plan->until > 0 ? f->now + plan->until : INFINITY;
     plan_arrival(f, 0);
     for (uint32_t i = 0; i < plan->n_incidents; i++)
-        later(f, plan->incidents[i].at, SIM_INCIDENT, i, 0, NULL);
-    progress_begin(&f->progress, plan->title, f->load->n);
+        later(f, plan->incidents[i].at, incident_begins, i, 0);
+    bench_progress_begin(&f->progress, plan->title, f->load->n);
     for (uint64_t n = 0; f->done + f->left_out < f->load->n && !f->broken; n++) {
-        if (n % 4096 == 0) {
-            if (stop_asked()) return false;
-            progress_show(&f->progress, f->done + f->left_out,
-                          f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks
-                                           : 0);
-        }
+        if (n % 4096 == 0)
+            bench_progress_show(
+                &f->progress, f->done + f->left_out,
+                f->stats->blocks ? 100 * (double)f->stats->hits / (double)f->stats->blocks : 0);
         if (!sim_queue_take(&f->queue, &d)) break;
-        happen(f, &d);
+        f->now = d.at;
+        d.call(d.self, d.a, d.b);
     }
-    progress_end(&f->progress);
+    bench_progress_end(&f->progress);
     return check(f);
 }
 
@@ -451,7 +419,7 @@ static bool run(struct sim_fleet *f) {
 static void drop_rest(struct sim_fleet *f) {
     struct sim_event d;
     while (sim_queue_take(&f->queue, &d))
-        free(d.p);
+        if (d.call == change_is_known) free(d.self);
     sim_queue_free(&f->queue);
 }
 
@@ -480,8 +448,8 @@ static bool all_fit(struct sim_fleet *f, unsigned workers) {
 // Who waits for whom, in the order of the requests.
 static void link_followers(struct sim_fleet *f) {
     size_t n = f->load->n;
-    f->follower = memory_take(n, sizeof *f->follower);
-    f->sibling = memory_take(n, sizeof *f->sibling);
+    f->follower = bench_calloc(n, sizeof *f->follower);
+    f->sibling = bench_calloc(n, sizeof *f->sibling);
     memset(f->follower, 0xff, n * sizeof *f->follower);
     for (size_t i = n; i-- > 0;) {
         uint32_t after = f->load->requests[i].after;
@@ -494,7 +462,7 @@ static void link_followers(struct sim_fleet *f) {
 
 bool sim_run(const struct sim_plan *plan, struct sim_stats *out) {
     static const size_t unknown[SIM_MAX_WORKERS]; // 0: unknown
-    struct sim_fleet *f = memory_take(1, sizeof *f);
+    struct sim_fleet *f = bench_calloc(1, sizeof *f);
     unsigned workers = plan->workers;
     for (size_t i = 0; i < plan->n_incidents; i++)
         if (plan->incidents[i].kind == SIM_WORKERS_JOIN) workers += plan->incidents[i].which;
@@ -502,8 +470,8 @@ bool sim_run(const struct sim_plan *plan, struct sim_stats *out) {
     sim_stats_open(out, plan->load->n, workers);
     *f = (struct sim_fleet){
         .plan = plan, .load = plan->load, .stats = out, .workers = plan->workers};
-    f->router_of = memory_take(plan->load->n, sizeof *f->router_of);
-    f->memory_of = memory_take(plan->load->n, sizeof *f->memory_of);
+    f->router_of = bench_calloc(plan->load->n, sizeof *f->router_of);
+    f->memory_of = bench_calloc(plan->load->n, sizeof *f->memory_of);
     link_followers(f);
     plan_engines(f);
     for (unsigned r = 0; r < plan->routers; r++)
@@ -538,12 +506,9 @@ bool sim_run(const struct sim_plan *plan, struct sim_stats *out) {
 
 // ---- For kinds of routers ------------------------------------------------------------------------
 
-void sim_fleet_later(struct sim_fleet *f, double seconds,
-                     void (*call)(void *self, uint32_t a, uint32_t b), void *self, uint32_t a,
-                     uint32_t b) {
-    struct sim_call *c = memory_take(1, sizeof *c);
-    *c = (struct sim_call){call, self};
-    later(f, seconds, SIM_CALLED, a, b, c);
+void sim_fleet_later(struct sim_fleet *f, double seconds, sim_event_call *call, void *self,
+                     uint32_t a, uint32_t b) {
+    sim_queue_put(&f->queue, f->now + seconds, call, self, a, b);
 }
 
 void sim_fleet_predicted(struct sim_fleet *f, uint32_t request, double ms) {

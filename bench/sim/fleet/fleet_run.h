@@ -11,6 +11,7 @@
 #ifndef SIM_FLEET_RUN_H
 #define SIM_FLEET_RUN_H
 
+#include "event_queue.h"
 #include "fleet_router.h"
 #include "run_stats.h"
 
@@ -19,9 +20,8 @@ bool sim_run(const struct sim_plan *plan, struct sim_stats *out);
 
 // ---- For kinds of routers that need more ---------------------------------------------------------
 // Calls call(self, a, b) after so many virtual seconds.
-void sim_fleet_later(struct sim_fleet *f, double seconds,
-                     void (*call)(void *self, uint32_t a, uint32_t b), void *self, uint32_t a,
-                     uint32_t b);
+void sim_fleet_later(struct sim_fleet *f, double seconds, sim_event_call *call, void *self,
+                     uint32_t a, uint32_t b);
 // What a router predicts as it chooses for a request: ms until its first token; below 0: it can't.
 void sim_fleet_predicted(struct sim_fleet *f, uint32_t request, double ms);
 // A worker's engine; NULL: it isn't there. *changes: its changes up to this number are in its cache.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one run is measured by; see stats.h.
+// What one run is measured by; see run_stats.h.
 #include "run_stats.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
+#include "bench/common/bench_quantile.h"
 #include "bench/common/bench_workload.h"
-#include "bench/common/measure.h"
-#include "bench/common/memory.h"
 
 // Bin 0 ends at 10 µs, the last begins above an hour.
 static const double least = 1e-5, width = 0.00995033085316808; // ln 1.01
@@ -39,8 +39,8 @@ double sim_durations_quantile(const struct sim_durations *s, double q) {
 void sim_stats_open(struct sim_stats *s, size_t requests, unsigned workers) {
     *s = (struct sim_stats){
         .n = requests,
-        .lives = memory_take(requests, sizeof *s->lives),
-        .work = memory_take(workers, sizeof *s->work),
+        .lives = bench_calloc(requests, sizeof *s->lives),
+        .work = bench_calloc(workers, sizeof *s->work),
         .workers = workers,
         .until = INFINITY,
     };
@@ -61,7 +61,7 @@ static bool keeps(const struct sim_life *l, const struct bench_request *r,
 }
 
 static double median_error(const struct sim_stats *s) {
-    double *errors = memory_take(s->n, sizeof *errors);
+    double *errors = bench_calloc(s->n, sizeof *errors);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct sim_life *l = &s->lives[i];
@@ -69,14 +69,14 @@ static double median_error(const struct sim_stats *s) {
         if (sim_stats_within(s, l->arrived) && l->predicted >= 0 && took > 0)
             errors[n++] = fabs(l->predicted - took) / took;
     }
-    double median = n ? measure_median(errors, n) : NAN;
+    double median = n ? bench_median(errors, n) : NAN;
     free(errors);
     return median;
 }
 
 void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *load,
                        const struct sim_slo *slo, struct sim_figures *out) {
-    double *ttft = memory_take(s->n, sizeof *ttft), *e2e = memory_take(s->n, sizeof *e2e);
+    double *ttft = bench_calloc(s->n, sizeof *ttft), *e2e = bench_calloc(s->n, sizeof *e2e);
     double sum = 0, work = 0, most = 0;
     size_t kept = 0, n = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -90,17 +90,17 @@ void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *l
         work += s->work[w];
         if (s->work[w] > most) most = s->work[w];
     }
-    double *by_ttft = measure_sorted(ttft, n), *by_e2e = measure_sorted(e2e, n);
+    double *by_ttft = bench_sorted(ttft, n), *by_e2e = bench_sorted(e2e, n);
     double lasted = fmin(s->until, s->ended) - s->began;
     *out = (struct sim_figures){
         .requests = (double)n,
         .ttft_mean = n ? sum / (double)n : 0,
-        .ttft_p50 = measure_quantile(by_ttft, n, 0.5),
-        .ttft_p99 = measure_quantile(by_ttft, n, 0.99),
+        .ttft_p50 = bench_quantile(by_ttft, n, 0.5),
+        .ttft_p99 = bench_quantile(by_ttft, n, 0.99),
         .tbt_mean = sim_durations_mean(&s->tbt),
         .tbt_p99 = sim_durations_quantile(&s->tbt, 0.99),
-        .e2e_p50 = measure_quantile(by_e2e, n, 0.5),
-        .e2e_p99 = measure_quantile(by_e2e, n, 0.99),
+        .e2e_p50 = bench_quantile(by_e2e, n, 0.5),
+        .e2e_p99 = bench_quantile(by_e2e, n, 0.99),
         .goodput = lasted > 0 ? (double)kept / lasted : 0,
         .kept = n ? (double)kept / (double)n : 0,
         .hit = s->blocks ? (double)s->hits / (double)s->blocks : 0,
@@ -117,30 +117,19 @@ void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *l
     free(by_e2e);
 }
 
-// Every figure is a number: both walk over them as an array.
-static size_t fields(struct sim_figures *x, double *out[]) {
-    double *all[] = {&x->requests,  &x->ttft_mean, &x->ttft_p50, &x->ttft_p99, &x->tbt_mean,
-                     &x->tbt_p99,   &x->e2e_p50,   &x->e2e_p99,  &x->goodput,  &x->kept,
-                     &x->hit,       &x->imbalance, &x->work,     &x->retried,  &x->loaded,
-                     &x->preempted, &x->error};
-    memcpy(out, all, sizeof all);
-    return sizeof all / sizeof *all;
-}
+_Static_assert(sizeof(struct sim_figures) == SIM_FIGURES * sizeof(double),
+               "figures are walked over as an array");
 
 void sim_figures_add(struct sim_figures *sum, const struct sim_figures *x) {
-    struct sim_figures copy = *x;
-    double *to[SIM_FIGURES], *from[SIM_FIGURES];
-    size_t n = fields(sum, to);
-    fields(&copy, from);
-    for (size_t i = 0; i < n; i++)
-        *to[i] += *from[i];
+    double *to = (double *)sum;
+    const double *from = (const double *)x;
+    for (size_t i = 0; i < SIM_FIGURES; i++)
+        to[i] += from[i];
 }
 
 void sim_figures_divide(struct sim_figures *sum, size_t n) {
-    double *all[SIM_FIGURES];
-    size_t fields_n = fields(sum, all);
-    for (size_t i = 0; i < fields_n; i++)
-        *all[i] /= (double)n;
+    for (size_t i = 0; i < SIM_FIGURES; i++)
+        ((double *)sum)[i] /= (double)n;
 }
 
 void sim_stats_stretches(const struct sim_stats *s, const struct bench_workload *load,

@@ -13,7 +13,7 @@
 //            sends all of them where the prefix is fills one engine while the others idle
 #include <math.h>
 
-#include "bench/common/random.h"
+#include "client/common/random.h"
 #include "sequence.h"
 
 struct conversation_kind {
@@ -44,7 +44,8 @@ static void make_conversations(struct bench_workload *w, const struct sim_load_p
     for (double start = 0; start < sim_sequence_until(&s, k->settled);) {
         start += sim_draw_exponential(&s.rng, k->turns / plan->rate);
         double at = k->waves ? in_waves(start) : start;
-        uint64_t prefix = random_mix(plan->seed * k->prefixes + sim_draw_zipf(&s.rng, k->prefixes));
+        uint64_t prefix =
+            kvr_random_mix(plan->seed * k->prefixes + sim_draw_zipf(&s.rng, k->prefixes));
         unsigned turns = 1 + (unsigned)sim_draw_exponential(&s.rng, k->turns - 0.5);
         sim_sequence_begin(&s);
         sim_sequence_add(&s, prefix, k->min + prefix % (k->max - k->min));
@@ -84,7 +85,7 @@ static void make_single(struct bench_workload *w, const struct sim_load_plan *pl
         at += sim_draw_exponential(&s.rng, 1 / plan->rate);
         uint32_t prompt = sim_draw_length(&s.rng, question), answer = sim_draw_length(&s.rng, 300);
         sim_sequence_begin(&s);
-        sim_sequence_add(&s, random_mix(plan->seed), prefix);
+        sim_sequence_add(&s, kvr_random_mix(plan->seed), prefix);
         sim_sequence_ask(&s, at, prompt, answer);
     }
     sim_sequence_finish(&s, 0);

@@ -9,8 +9,8 @@
 // request, of which half are below 10 s.
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 #include "sequence.h"
 
 enum {
@@ -44,7 +44,7 @@ struct agent_session {
 };
 
 static double draw_delay(struct sim_sequence *t) {
-    return sim_draw_exponential(&t->rng, random_unit(&t->rng) < by_person ? think : tool);
+    return sim_draw_exponential(&t->rng, kvr_random_unit(&t->rng) < by_person ? think : tool);
 }
 
 // A request and its answer at the end of the sequence that is open; returns its place.
@@ -71,7 +71,7 @@ static void make_main(struct agent_session *s) {
             open_prompt(s);
             result = sim_draw_length(&t->rng, SUMMARY);
         }
-        s->main = memory_grow(s->main, &s->room, s->n + 1, sizeof *s->main);
+        s->main = bench_grow(s->main, &s->room, s->n + 1, sizeof *s->main);
         s->main[s->n] = step(s, result, answer);
         result = sim_draw_length(&t->rng, RESULT);
     }
@@ -81,11 +81,11 @@ static void make_main(struct agent_session *s) {
 // sequence must lie together.
 static void make_sides(struct agent_session *s) {
     struct sim_sequence *t = s->sequence;
-    s->side_first = memory_grow(s->side_first, &s->room_first, s->n, sizeof *s->side_first);
-    s->side_last = memory_grow(s->side_last, &s->room_last, s->n, sizeof *s->side_last);
+    s->side_first = bench_grow(s->side_first, &s->room_first, s->n, sizeof *s->side_first);
+    s->side_last = bench_grow(s->side_last, &s->room_last, s->n, sizeof *s->side_last);
     for (size_t i = 0; i < s->n; i++) {
         s->side_first[i] = s->side_last[i] = BENCH_NO_REQUEST;
-        if (!i || random_unit(&t->rng) >= by_side) continue;
+        if (!i || kvr_random_unit(&t->rng) >= by_side) continue;
         unsigned steps = 1 + (unsigned)sim_draw_exponential(&t->rng, SIDE_STEPS - 0.5);
         if (steps > SIDE_STEPS_MAX) steps = SIDE_STEPS_MAX;
         open_prompt(s);
@@ -127,7 +127,7 @@ void sim_load_sessions(struct bench_workload *w, const struct sim_load_plan *pla
     sim_sequence_open(&t, w, plan);
     w->closed = true;
     for (unsigned i = 0; i < SESSIONS; i++) {
-        s.prefix = random_mix(plan->seed * AGENTS + sim_draw_zipf(&t.rng, AGENTS));
+        s.prefix = kvr_random_mix(plan->seed * AGENTS + sim_draw_zipf(&t.rng, AGENTS));
         s.prefix_n = PREFIX_MIN + s.prefix % (PREFIX_MAX - PREFIX_MIN);
         sim_sequence_begin(&t);
         make_main(&s);

@@ -5,13 +5,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 
 void sim_sequence_open(struct sim_sequence *s, struct bench_workload *w,
                        const struct sim_load_plan *plan) {
     *w = (struct bench_workload){.block_size = plan->block_size};
-    *s = (struct sim_sequence){.w = w, .plan = plan, .rng = random_mix(plan->seed + 1)};
+    *s = (struct sim_sequence){.w = w, .plan = plan, .rng = kvr_random_mix(plan->seed + 1)};
 }
 
 void sim_sequence_begin(struct sim_sequence *s) {
@@ -25,14 +25,14 @@ void sim_sequence_fork(struct sim_sequence *s) {
 }
 
 void sim_sequence_add(struct sim_sequence *s, uint64_t seed, size_t tokens) {
-    s->tokens = memory_grow(s->tokens, &s->room, s->n + tokens, sizeof *s->tokens);
+    s->tokens = bench_grow(s->tokens, &s->room, s->n + tokens, sizeof *s->tokens);
     for (size_t i = 0; i < tokens; i++)
-        s->tokens[s->n++] = (uint32_t)(random_mix(seed + i) % 128000);
+        s->tokens[s->n++] = (uint32_t)(kvr_random_mix(seed + i) % 128000);
     s->hashed = bench_workload_hash(s->w, s->tokens, s->n, s->hashed);
 }
 
 void sim_sequence_ask(struct sim_sequence *s, double at, uint32_t question, uint32_t answer) {
-    sim_sequence_add(s, random_next(&s->rng), question);
+    sim_sequence_add(s, kvr_random(&s->rng), question);
     struct bench_request r = {
         .at = at,
         .after = BENCH_NO_REQUEST,
@@ -42,7 +42,7 @@ void sim_sequence_ask(struct sim_sequence *s, double at, uint32_t question, uint
         .blocks = (uint32_t)(s->n / s->w->block_size),
         .first = s->first,
     };
-    sim_sequence_add(s, random_next(&s->rng), answer);
+    sim_sequence_add(s, kvr_random(&s->rng), answer);
     r.known = (uint32_t)(s->n / s->w->block_size);
     bench_workload_add(s->w, &r);
 }
@@ -74,7 +74,7 @@ void sim_sequence_close(struct sim_sequence *s) {
 }
 
 double sim_draw_exponential(uint64_t *rng, double mean) {
-    return -mean * log(1 - random_unit(rng));
+    return -mean * log(1 - kvr_random_unit(rng));
 }
 
 uint32_t sim_draw_length(uint64_t *rng, double mean) {
@@ -86,7 +86,7 @@ unsigned sim_draw_zipf(uint64_t *rng, unsigned n) {
     double total = 0, sum = 0;
     for (unsigned i = 1; i <= n; i++)
         total += 1.0 / i;
-    double draw = random_unit(rng) * total;
+    double draw = kvr_random_unit(rng) * total;
     for (unsigned i = 1; i <= n; i++)
         if ((sum += 1.0 / i) > draw) return i;
     return n;

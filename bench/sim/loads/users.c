@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/hashmap.h"
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "client/common/random.h"
 
 // ---- What sessions share -------------------------------------------------------------------------
 
@@ -39,9 +39,9 @@ struct session_deck {
 
 static void find_sessions(struct session_deck *s, const struct bench_workload *load) {
     s->n = load->sessions;
-    s->requests = memory_take(load->n, sizeof *s->requests);
-    s->first = memory_take(s->n + 2, sizeof *s->first);
-    s->deck = memory_take(s->n, sizeof *s->deck);
+    s->requests = bench_calloc(load->n, sizeof *s->requests);
+    s->first = bench_calloc(s->n + 2, sizeof *s->first);
+    s->deck = bench_calloc(s->n, sizeof *s->deck);
     for (size_t i = 0; i < load->n; i++)
         s->first[load->requests[i].session + 2]++;
     for (size_t i = 2; i < s->n + 2; i++)
@@ -54,7 +54,7 @@ static void find_sessions(struct session_deck *s, const struct bench_workload *l
 
 static void shuffle(struct session_deck *s, uint64_t *rng) {
     for (size_t i = s->n; i > 1; i--) {
-        size_t k = random_next(rng) % i;
+        size_t k = kvr_random(rng) % i;
         uint32_t x = s->deck[k];
         s->deck[k] = s->deck[i - 1];
         s->deck[i - 1] = x;
@@ -63,7 +63,7 @@ static void shuffle(struct session_deck *s, uint64_t *rng) {
 
 // How much of each request's sequence the requests of its session know at most.
 static uint32_t *find_longest(const struct session_deck *s, const struct bench_workload *load) {
-    uint32_t *longest = memory_take(load->n, sizeof *longest);
+    uint32_t *longest = bench_calloc(load->n, sizeof *longest);
     for (size_t session = 0; session < s->n; session++)
         for (size_t i = s->first[session]; i < s->first[session + 1]; i++) {
             const struct bench_request *r = &load->requests[s->requests[i]];
@@ -114,11 +114,12 @@ static size_t copy_sequence(struct session_copies *c, uint32_t which, uint32_t s
     uint64_t *to = bench_workload_more_hashes(out, n + 1);
     for (size_t b = 0; b < n; b++) {
         bool shared = bench_map_get(&c->owners, hashes[b]) == SHARED;
-        to[b] = shared ? hashes[b] : random_mix(hashes[b] + 0x9e3779b97f4a7c15u * (session + 1u));
+        to[b] =
+            shared ? hashes[b] : kvr_random_mix(hashes[b] + 0x9e3779b97f4a7c15u * (session + 1u));
     }
     out->n_hashes += n;
     c->sequences =
-        memory_grow(c->sequences, &c->room_sequences, c->n_sequences + 1, sizeof *c->sequences);
+        bench_grow(c->sequences, &c->room_sequences, c->n_sequences + 1, sizeof *c->sequences);
     c->sequences[c->n_sequences++] = (struct copied_sequence){of, copy};
     return copy;
 }
@@ -166,7 +167,7 @@ static void begin_user(struct session_copies *c, struct simulated_user *u, unsig
         copy_session(c, u, deal(c), 0);
         return;
     }
-    double place = (which + random_unit(&c->rng)) / plan->users;
+    double place = (which + kvr_random_unit(&c->rng)) / plan->users;
     size_t at = (size_t)(place * (double)c->load->n);
     uint32_t session = c->load->requests[c->sessions.requests[at]].session;
     copy_session(c, u, session, at - c->sessions.first[session]);
@@ -186,11 +187,11 @@ void sim_users_make(struct bench_workload *out, const struct bench_workload *loa
         .out = out,
         .load = load,
         .plan = plan,
-        .place = memory_take(load->n, sizeof *c.place),
+        .place = bench_calloc(load->n, sizeof *c.place),
         .pause = mean_delay(load),
-        .rng = random_mix(plan->seed + 1),
+        .rng = kvr_random_mix(plan->seed + 1),
     };
-    struct simulated_user *users = memory_take(plan->users, sizeof *users);
+    struct simulated_user *users = bench_calloc(plan->users, sizeof *users);
     *out = (struct bench_workload){.block_size = load->block_size, .closed = true};
     find_sessions(&c.sessions, load);
     find_owners(&c.owners, load);

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 
 static int by_place(const void *left, const void *right) {
     const struct sim_ring_point *a = left, *b = right;
@@ -15,9 +15,9 @@ static int by_place(const void *left, const void *right) {
 
 void sim_ring_open(struct sim_ring *r, uint32_t workers, uint32_t points) {
     r->n = (size_t)workers * points;
-    r->points = memory_take(r->n, sizeof *r->points);
+    r->points = bench_calloc(r->n, sizeof *r->points);
     for (size_t i = 0; i < r->n; i++)
-        r->points[i] = (struct sim_ring_point){random_mix(0x51 + i), (uint32_t)(i / points)};
+        r->points[i] = (struct sim_ring_point){kvr_random_mix(0x51 + i), (uint32_t)(i / points)};
     qsort(r->points, r->n, sizeof *r->points, by_place);
 }
 

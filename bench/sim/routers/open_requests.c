@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-#include "bench/common/random.h"
+#include "client/common/random.h"
 
 void sim_local_open(struct sim_local *l, const struct sim_world *w) {
     l->world = *w;
     for (unsigned r = 0; r < w->plan->routers; r++) {
-        l->router[r].rng = random_mix(w->plan->seed * SIM_MAX_ROUTERS + r);
-        l->router[r].turn = (uint32_t)(random_next(&l->router[r].rng) % w->workers);
+        l->router[r].rng = kvr_random_mix(w->plan->seed * SIM_MAX_ROUTERS + r);
+        l->router[r].turn = (uint32_t)(kvr_random(&l->router[r].rng) % w->workers);
     }
 }
 
@@ -33,7 +33,7 @@ uint32_t sim_local_random(struct sim_local *l, unsigned router, uint32_t avoid) 
     for (uint32_t w = 0; w < l->world.workers; w++)
         may += sim_local_may(l, w, avoid);
     if (!may) return SIM_NOBODY;
-    uint64_t left = random_next(&l->router[router].rng) % may;
+    uint64_t left = kvr_random(&l->router[router].rng) % may;
     for (uint32_t w = 0;; w++)
         if (sim_local_may(l, w, avoid) && left-- == 0) return w;
 }

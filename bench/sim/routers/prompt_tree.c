@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/hashmap.h"
 #include "bench/common/heap.h"
-#include "bench/common/memory.h"
 
 enum { ROOT = 0, NONE = UINT32_MAX };
 
@@ -69,7 +69,7 @@ static uint32_t new_node(struct sim_prompts *t, const uint64_t *hashes, uint32_t
     if (at != NONE) {
         t->freed = t->nodes[at].next;
     } else {
-        t->nodes = memory_grow(t->nodes, &t->room, t->n + 1, sizeof *t->nodes);
+        t->nodes = bench_grow(t->nodes, &t->room, t->n + 1, sizeof *t->nodes);
         at = (uint32_t)t->n++;
         t->nodes[at] = (struct prompt_node){0};
     }
@@ -93,7 +93,7 @@ static struct prompt_holder *holder_of(const struct sim_prompts *t, uint32_t at,
 
 static void append_holder(struct prompt_node *x, struct prompt_holder h) {
     size_t room = x->room;
-    x->holders = memory_grow(x->holders, &room, x->n + 1, sizeof *x->holders);
+    x->holders = bench_grow(x->holders, &room, x->n + 1, sizeof *x->holders);
     x->room = (uint32_t)room;
     x->holders[x->n++] = h;
 }
@@ -128,10 +128,10 @@ static uint32_t split(struct sim_prompts *t, uint32_t at, uint32_t blocks) {
 }
 
 struct sim_prompts *sim_prompts_new(const struct bench_workload *load, uint32_t workers) {
-    struct sim_prompts *t = memory_take(1, sizeof *t);
+    struct sim_prompts *t = bench_calloc(1, sizeof *t);
     *t = (struct sim_prompts){.load = load,
                               .freed = NONE,
-                              .size = memory_take(workers, sizeof *t->size),
+                              .size = bench_calloc(workers, sizeof *t->size),
                               .workers = workers};
     new_node(t, NULL, 0, 0, 0);
     t->nodes[ROOT].next = t->nodes[ROOT].prev = NONE;
@@ -263,7 +263,7 @@ static bool older(const void *left, const void *right) {
 }
 
 static void leaves_put(struct leaf_heap *l, struct held_leaf x) {
-    l->heap = memory_grow(l->heap, &l->room, l->n + 1, sizeof *l->heap);
+    l->heap = bench_grow(l->heap, &l->room, l->n + 1, sizeof *l->heap);
     bench_heap_put(l->heap, l->n++, sizeof x, older, &x);
 }
 
@@ -358,7 +358,7 @@ static const char *validate_below(const struct sim_prompts *t, uint32_t at, uint
 }
 
 const char *sim_prompts_validate(const struct sim_prompts *t) {
-    uint64_t *size = memory_take(t->workers, sizeof *size), total = 0;
+    uint64_t *size = bench_calloc(t->workers, sizeof *size), total = 0;
     const char *wrong = validate_below(t, ROOT, size);
     for (uint32_t w = 0; w < t->workers && !wrong; w++) {
         total += size[w];

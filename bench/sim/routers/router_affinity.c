@@ -9,8 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 #include "hash_ring.h"
 #include "open_requests.h"
 #include "router_families.h"
@@ -24,14 +24,14 @@ struct affinity {
 };
 
 static void *open_ring(const struct sim_world *w) {
-    struct affinity *a = memory_take(1, sizeof *a);
+    struct affinity *a = bench_calloc(1, sizeof *a);
     sim_local_open(&a->local, w);
     sim_ring_open(&a->ring, w->workers, POINTS);
     return a;
 }
 
 static uint64_t hash_of_session(const struct affinity *a, uint32_t request) {
-    return random_mix(0x5e55 + (uint64_t)a->local.world.load->requests[request].session);
+    return kvr_random_mix(0x5e55 + (uint64_t)a->local.world.load->requests[request].session);
 }
 
 // The hash of the beginning: the prefix hash of its last full block. Of a shorter prompt, its own last.
@@ -40,8 +40,8 @@ static uint64_t hash_of_prompt(const struct affinity *a, uint32_t request) {
     size_t blocks = a->local.world.plan->affinity / load->block_size;
     if (blocks < 1) blocks = 1;
     if (blocks > load->requests[request].blocks) blocks = load->requests[request].blocks;
-    return blocks ? random_mix(bench_request_hashes(load, request)[blocks - 1])
-                  : random_mix(request);
+    return blocks ? kvr_random_mix(bench_request_hashes(load, request)[blocks - 1])
+                  : kvr_random_mix(request);
 }
 
 // The first engine on the ring that has fewer than `most` requests of this router.

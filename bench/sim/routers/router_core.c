@@ -7,15 +7,15 @@
 //   events   every router hears what engines cache, and knows the loads of its own requests only.
 //   both     events and guesses: what was sent to an engine counts as held before it says so.
 //   sync     events, and each decision and its end reach the other routers some time later.
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 #include "router_families.h"
 #include "router_pools.h"
 
 enum { OWN_PREDICT = 600000 }; // ms: longer than blocks stay, the engine's capacity bounds it
 
 static void *open_pools(const struct sim_world *w, int64_t predict, bool shares) {
-    struct sim_pools *p = memory_take(1, sizeof *p);
+    struct sim_pools *p = bench_calloc(1, sizeof *p);
     sim_pools_open(p, w, &w->plan->rule, predict, shares);
     return p;
 }
@@ -42,7 +42,7 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
     struct kvr_pool_choice choice;
     struct kvr_booking booked;
     sim_pools_query(p, request, avoid, &q);
-    double draw = p->rule.temperature > 0 ? random_unit(&p->router[router].rng) : 0;
+    double draw = p->rule.temperature > 0 ? kvr_random_unit(&p->router[router].rng) : 0;
     if (kvr_select(pool, now, sim_request_id(&request), &q.query, 0, draw, &choice, &booked))
         return SIM_NOBODY;
     uint32_t worker = sim_worker_number(choice.score.worker.p, choice.score.worker.n);

@@ -12,9 +12,9 @@
 // the first 256 blocks of a prompt are looked at.
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
 #include "bench/sim/engine/block_cache.h"
+#include "client/common/random.h"
 #include "open_requests.h"
 #include "router_families.h"
 
@@ -47,10 +47,10 @@ static struct sim_blocks *sent_to(struct pickers *p, unsigned router, uint32_t w
 
 // Pickers were started at different times, so they read at different times.
 static void *open_pickers(const struct sim_world *w) {
-    struct pickers *p = memory_take(1, sizeof *p);
+    struct pickers *p = bench_calloc(1, sizeof *p);
     size_t lists = (size_t)w->plan->routers * w->workers;
     sim_local_open(&p->local, w);
-    p->sent = memory_take(lists, sizeof *p->sent);
+    p->sent = bench_calloc(lists, sizeof *p->sent);
     for (size_t i = 0; i < lists; i++)
         sim_blocks_open(&p->sent[i], LIST_BLOCKS);
     for (unsigned r = 0; r < w->plan->routers; r++)
@@ -105,7 +105,7 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
         if (best != SIM_NOBODY && score < best_score) continue;
         equals = best != SIM_NOBODY && score == best_score ? equals + 1 : 1;
         best_score = score;
-        if (equals == 1 || random_next(&p->local.router[router].rng) % equals == 0) best = w;
+        if (equals == 1 || kvr_random(&p->local.router[router].rng) % equals == 0) best = w;
     }
     if (best != SIM_NOBODY) note(p, sent_to(p, router, best), request);
     return best;

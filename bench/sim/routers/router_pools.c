@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 
 // When a run begins, ms since the epoch. As large as in life, so that sums of times are rounded alike.
 static const int64_t start = INT64_C(1700000000000);
@@ -93,10 +93,10 @@ void sim_pools_open(struct sim_pools *p, const struct sim_world *w, const struct
     p->rule = *rule;
     p->predict = predict;
     p->shares = shares;
-    p->cached = memory_take(w->load->n, sizeof *p->cached);
+    p->cached = bench_calloc(w->load->n, sizeof *p->cached);
     for (unsigned r = 0; r < w->plan->routers; r++) {
         open_pool(p, &p->router[r]);
-        p->router[r].rng = random_mix(w->plan->seed * SIM_MAX_ROUTERS + r);
+        p->router[r].rng = kvr_random_mix(w->plan->seed * SIM_MAX_ROUTERS + r);
     }
 }
 
@@ -216,7 +216,7 @@ static void event(struct sim_router_pool *r, uint32_t worker, const struct kvr_p
 }
 
 static void host_changed(struct sim_router_pool *r, const struct sim_change *x) {
-    uint64_t *hashes = memory_take(x->n_moved, sizeof *hashes);
+    uint64_t *hashes = bench_calloc(x->n_moved, sizeof *hashes);
     for (size_t i = 0, n; i < x->n_moved; i += n) {
         n = sim_host_run(x->moved + i, x->n_moved - i, hashes);
         const struct sim_moved *last = &x->moved[i + n - 1];

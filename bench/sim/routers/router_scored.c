@@ -10,8 +10,8 @@
 //   lmetric   LMetric (arXiv 2603.15202): (own uncached + queued prefill tokens) · (requests + 1); the last
 //             token of a prompt is always computed. Of equals one is drawn.
 //   fixed     a delay rule whose constants are given (--fixed) or searched (--search); see search.h
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 #include "fixed_rule.h"
 #include "router_families.h"
 #include "router_pools.h"
@@ -22,7 +22,7 @@ struct scored_routers {
 };
 
 static void *open_scored(const struct sim_world *w) {
-    struct scored_routers *s = memory_take(1, sizeof *s);
+    struct scored_routers *s = bench_calloc(1, sizeof *s);
     struct kvr_rule linear = {.policy = kvr_policy_find("linear", 6), .overlap = 1, .prefill = 1};
     sim_pools_open(&s->pools, w, &linear, 0, true);
     return s;
@@ -85,7 +85,7 @@ static uint32_t choose_least(struct scored_routers *s, unsigned router, uint32_t
         if (equals && c > least) continue;
         equals = equals && c == least ? equals + 1 : 1;
         least = c;
-        if (equals == 1 || random_next(&s->pools.router[router].rng) % equals == 0) best = i;
+        if (equals == 1 || kvr_random(&s->pools.router[router].rng) % equals == 0) best = i;
     }
     return take(s, router, request, &x[best], held(s, &x[best], request));
 }

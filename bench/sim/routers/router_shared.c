@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 #include "open_requests.h"
 #include "pool_server.h"
 #include "router_families.h"
@@ -42,8 +42,8 @@ struct shared_routers {
 // ---- Commands ------------------------------------------------------------------------------------
 
 static void add(struct shared_routers *p, const void *bytes, size_t len) {
-    p->argv = memory_grow(p->argv, &p->room_argv, p->n + 1, sizeof *p->argv);
-    p->len = memory_grow(p->len, &p->room_len, p->n + 1, sizeof *p->len);
+    p->argv = bench_grow(p->argv, &p->room_argv, p->n + 1, sizeof *p->argv);
+    p->len = bench_grow(p->len, &p->room_len, p->n + 1, sizeof *p->len);
     p->argv[p->n] = bytes;
     p->len[p->n++] = len;
 }
@@ -115,7 +115,7 @@ static void make_pool(struct shared_routers *p) {
              w->load->block_size, kvr_policies[w->plan->rule.policy].name, w->plan->words);
     sim_server_sendf(p->server, "DEL " SIM_POOL);
     sim_server_settle(p->server);
-    redisReply *r = server_words(&p->server->server, words);
+    redisReply *r = support_redis_words(&p->server->redis, words);
     if (!r) exit(1);
     freeReplyObject(r);
     for (uint32_t i = 0; i < w->workers; i++)
@@ -123,10 +123,10 @@ static void make_pool(struct shared_routers *p) {
 }
 
 static void *open_shared(const struct sim_world *w) {
-    struct shared_routers *p = memory_take(1, sizeof *p);
+    struct shared_routers *p = bench_calloc(1, sizeof *p);
     sim_local_open(&p->local, w);
     p->server = w->plan->server;
-    p->requests = memory_take(w->load->n, sizeof *p->requests);
+    p->requests = bench_calloc(w->load->n, sizeof *p->requests);
     if (!p->server || !sim_server_start(p->server, sim_epoch_ms(*w->now))) exit(1);
     make_pool(p);
     return p;
@@ -167,8 +167,7 @@ static uint32_t select_worker(struct shared_routers *p, uint32_t request, uint32
         add_text(p, name_of(p, avoid));
     }
     set_clock(p);
-    redisAppendCommandArgv(p->server->server.control, (int)p->n, p->argv, p->len);
-    redisReply *r = sim_server_answer(p->server);
+    redisReply *r = sim_server_ask(p->server, (int)p->n, p->argv, p->len);
     double ttft = -1;
     uint32_t worker = parse_choice(r, &p->requests[request].cached, &ttft);
     freeReplyObject(r);
@@ -244,7 +243,7 @@ static void add_removed(struct shared_routers *p, const uint64_t *hashes, size_t
 
 // What moved in the second tier; the hashes go to room that lasts until the event is sent.
 static void add_moved(struct shared_routers *p, const struct sim_change *x) {
-    p->moved = memory_grow(p->moved, &p->room_moved, x->n_moved, sizeof *p->moved);
+    p->moved = bench_grow(p->moved, &p->room_moved, x->n_moved, sizeof *p->moved);
     for (size_t i = 0, run; i < x->n_moved; i += run) {
         run = sim_host_run(x->moved + i, x->n_moved - i, p->moved + i);
         const struct sim_moved *last = &x->moved[i + run - 1];

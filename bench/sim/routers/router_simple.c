@@ -3,12 +3,12 @@
 // the R routers counts its own requests only.
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 #include "open_requests.h"
 #include "router_families.h"
 
 static void *open_local(const struct sim_world *w) {
-    struct sim_local *l = memory_take(1, sizeof *l);
+    struct sim_local *l = bench_calloc(1, sizeof *l);
     sim_local_open(l, w);
     return l;
 }

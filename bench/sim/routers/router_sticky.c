@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/memory.h"
+#include "bench/common/bench_memory.h"
 #include "open_requests.h"
 #include "router_families.h"
 
@@ -22,10 +22,10 @@ static void forget(void *self, unsigned router) {
 }
 
 static void *open_sticky(const struct sim_world *w) {
-    struct sticky *s = memory_take(1, sizeof *s);
+    struct sticky *s = bench_calloc(1, sizeof *s);
     sim_local_open(&s->local, w);
     for (unsigned r = 0; r < w->plan->routers; r++) {
-        s->home[r] = memory_take(w->load->sessions, sizeof **s->home);
+        s->home[r] = bench_calloc(w->load->sessions, sizeof **s->home);
         forget(s, r);
     }
     return s;

@@ -14,8 +14,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "bench/common/memory.h"
-#include "bench/common/random.h"
+#include "bench/common/bench_memory.h"
+#include "client/common/random.h"
 #include "hash_ring.h"
 #include "open_requests.h"
 #include "prompt_tree.h"
@@ -66,7 +66,7 @@ static void look(void *self, uint32_t router, uint32_t b) {
 }
 
 static struct gateways *open_gateways(const struct sim_world *w) {
-    struct gateways *g = memory_take(1, sizeof *g);
+    struct gateways *g = bench_calloc(1, sizeof *g);
     sim_local_open(&g->local, w);
     for (unsigned r = 0; r < w->plan->routers; r++)
         g->prompts[r] = sim_prompts_new(w->load, w->workers);
@@ -186,7 +186,7 @@ static uint32_t least_holder(struct gateways *g, unsigned router, const struct e
         if (!e->can[w]) continue;
         if (best != SIM_NOBODY && r->open[w] > r->open[best]) continue;
         equals = best != SIM_NOBODY && r->open[w] == r->open[best] ? equals + 1 : 1;
-        if (equals == 1 || random_next(&r->rng) % equals == 0) best = w;
+        if (equals == 1 || kvr_random(&r->rng) % equals == 0) best = w;
     }
     return best;
 }
@@ -233,8 +233,8 @@ static uint64_t key_of_prefix(const struct gateways *g, uint32_t request) {
     const struct bench_workload *load = g->local.world.load;
     size_t blocks = PREFIX_TOKENS / load->block_size;
     if (blocks < 1) blocks = 1;
-    if (load->requests[request].blocks < blocks) return random_mix(0x9e3f + (uint64_t)request);
-    return random_mix(bench_request_hashes(load, request)[blocks - 1]);
+    if (load->requests[request].blocks < blocks) return kvr_random_mix(0x9e3f + (uint64_t)request);
+    return kvr_random_mix(bench_request_hashes(load, request)[blocks - 1]);
 }
 
 static uint32_t choose_prefix_hash(void *self, unsigned router, uint32_t request, uint32_t avoid) {

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+// kvroute-bench-bridge: from an engine's events to the pool.
+//
+//   decode and map   payloads read and hashed, nothing sent
+//   to the pool      the same, published to a real Redis with the module, until all is acknowledged;
+//                    blocks a second of wall time and of this process's CPU time (one thread)
+//   delay            a real kvroute-bridge and a ZeroMQ publisher: from send to the first SCORE that
+//                    counts the block, while so many blocks a second go by
+//   memory           map and publisher, a block of the engine
+//
+// Blocks have 16 tokens; events store 16 blocks each, a batch has 4 of them; a conversation grows to
+// 256 blocks, then another begins. Once 1,048,576 blocks are held, as many are removed as are stored.
+#include <hiredis/hiredis.h>
+#include <kvroute/publisher.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "bench/common/bench_quantile.h"
+#include "bench/common/bench_usage.h"
+#include "client/bridge/map.h"
+#include "client/common/clock.h"
+#include "client/common/random.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
+
+enum {
+    PAYLOAD_BLOCK_SIZE = 16,
+    PAYLOAD_PER_EVENT = 16,
+    PAYLOAD_EVENTS = 4,
+    PAYLOAD_CHAIN = 256,
+    MAX_PROBES = 2000,
+    PAYLOAD_ROOM = 1 << 17
+};
+
+static const char pool[] = "bench";
+// ---- An engine's payloads ------------------------------------------------------------------------
+
+struct bench_payloads {
+    uint8_t bytes[PAYLOAD_ROOM];
+    size_t n;
+    uint64_t state, block, oldest; // block: the number of the next; its hash is made of it
+    uint64_t held, most;
+};
+
+static void put(struct bench_payloads *m, const void *p, size_t n) {
+    memcpy(m->bytes + m->n, p, n);
+    m->n += n;
+}
+
+static void byte(struct bench_payloads *m, unsigned b) {
+    m->bytes[m->n++] = (uint8_t)b;
+}
+
+static void word(struct bench_payloads *m, const char *s) {
+    byte(m, 0xa0u | (unsigned)strlen(s));
+    put(m, s, strlen(s));
+}
+
+static void number(struct bench_payloads *m, unsigned head, uint64_t x, unsigned width) {
+    byte(m, head);
+    for (unsigned i = width; i-- > 0;)
+        byte(m, (unsigned)(x >> (8 * i)) & 255u);
+}
+
+static uint64_t hash_of(uint64_t block) {
+    return kvr_random_mix(block + 1);
+}
+
+static void hashes(struct bench_payloads *m, uint64_t first, unsigned n) {
+    number(m, 0xdc, n, 2);
+    for (unsigned i = 0; i < n; i++)
+        number(m, 0xcf, hash_of(first + i), 8);
+}
+
+static void store(struct bench_payloads *m) {
+    byte(m, 0x97);
+    word(m, "BlockStored");
+    hashes(m, m->block, PAYLOAD_PER_EVENT);
+    if (m->block % PAYLOAD_CHAIN)
+        number(m, 0xcf, hash_of(m->block - 1), 8);
+    else
+        byte(m, 0xc0);
+    number(m, 0xdc, PAYLOAD_BLOCK_SIZE * PAYLOAD_PER_EVENT, 2);
+    for (unsigned i = 0; i < PAYLOAD_BLOCK_SIZE * PAYLOAD_PER_EVENT; i++)
+        number(m, 0xce, kvr_random(&m->state) % 150000, 4);
+    byte(m, PAYLOAD_BLOCK_SIZE);
+    byte(m, 0xc0);
+    word(m, "GPU");
+    m->block += PAYLOAD_PER_EVENT;
+    m->held += PAYLOAD_PER_EVENT;
+}
+
+static void removed(struct bench_payloads *m) {
+    byte(m, 0x93);
+    word(m, "BlockRemoved");
+    hashes(m, m->oldest, PAYLOAD_CHAIN);
+    word(m, "GPU");
+    m->oldest += PAYLOAD_CHAIN;
+    m->held -= PAYLOAD_CHAIN;
+}
+
+static void make(struct bench_payloads *m) {
+    bool full = m->held + PAYLOAD_EVENTS * PAYLOAD_PER_EVENT > m->most;
+    m->n = 0;
+    byte(m, 0x93);
+    number(m, 0xcb, 0x3ff8000000000000u, 8);
+    byte(m, 0x90u | (PAYLOAD_EVENTS + full));
+    if (full) removed(m);
+    for (unsigned i = 0; i < PAYLOAD_EVENTS; i++)
+        store(m);
+    byte(m, 0);
+}
+
+// ---- Without a socket ----------------------------------------------------------------------------
+
+static enum kvr_code stored(void *ctx, enum kvr_tier tier, const uint64_t *parent,
+                            const uint64_t *h, size_t n) {
+    return ctx ? kvr_publisher_stored(ctx, tier, parent, h, n) : KVR_CODE_OK;
+}
+
+static enum kvr_code taken(void *ctx, enum kvr_tier tier, const uint64_t *h, size_t n) {
+    return ctx ? kvr_publisher_removed(ctx, tier, h, n) : KVR_CODE_OK;
+}
+
+static enum kvr_code cleared(void *ctx, int tier) {
+    return ctx ? kvr_publisher_cleared(ctx, tier) : KVR_CODE_OK;
+}
+
+static bool parent_of(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
+    return ctx && kvr_publisher_parent(ctx, hash, parent, has);
+}
+
+struct bench_pipeline {
+    struct bench_payloads maker;
+    struct decoder *decoder;
+    struct map map;
+    double making; // s of CPU spent on payloads
+};
+
+static void apply(struct bench_pipeline *w) {
+    struct batch b;
+    struct event e;
+    if (!decode_batch(w->maker.bytes, w->maker.n, &b)) support_fail("a payload is refused");
+    while (decode_event(w->decoder, &b, &e) != EVENT_END)
+        map_event(&w->map, &e);
+}
+
+static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t blocks) {
+    struct bench_pipeline *w = calloc(1, sizeof *w);
+    struct kvr_publisher_options po = {.ring_bytes = 1 << 20}; // as the bridge has it
+    struct kvr_publisher *p = c ? kvr_publisher_new(c, kvr_text("w"), 0, &po) : NULL;
+    struct map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
+    struct map_sink sink = {p, stored, taken, cleared, parent_of};
+    if (!w || (c && !p) || !(w->decoder = decoder_new())) support_fail("no memory");
+    map_init(&w->map, &o, &sink);
+    w->maker.most = most;
+    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC), making = 0;
+    double cpu = bench_own_cpu_s();
+    for (uint64_t i = 0; w->maker.block < blocks; i++) {
+        int64_t before = kvr_clock_ns(CLOCK_MONOTONIC);
+        make(&w->maker);
+        making += kvr_clock_ns(CLOCK_MONOTONIC) - before;
+        apply(w);
+        if (c && i % 16 == 0) kvr_client_run(c, 0);
+    }
+    while (p && !kvr_publisher_settled(p)) {
+        if (kvr_clock_ns(CLOCK_MONOTONIC) - start > 300000000000)
+            support_fail("the publisher doesn't settle");
+        kvr_client_run(c, 10);
+    }
+    double wall = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start - making) / 1e9;
+    cpu = bench_own_cpu_s() - cpu - (double)making / 1e9;
+    printf("%-16s %10.0f blocks/s of wall time, %10.0f of CPU time\n", name, (double)blocks / wall,
+           (double)blocks / cpu);
+    if (p) {
+        struct kvr_publisher_stats st;
+        kvr_publisher_stats(p, &st);
+        double map = (double)map_bytes(&w->map) / (double)map_blocks(&w->map);
+        double truth = (double)st.memory_bytes / (double)st.holdings;
+        printf("%-16s %.1f bytes a block: map %.1f, publisher %.1f; %zu blocks held\n", "memory",
+               map + truth, map, truth, map_blocks(&w->map));
+    }
+    kvr_publisher_free(p);
+    map_free(&w->map);
+    decoder_free(w->decoder);
+    free(w);
+}
+
+// ---- Delay ---------------------------------------------------------------------------------------
+
+static void start_bridge(const char *url, const char *endpoint) {
+    char engine[300];
+    snprintf(engine, sizeof engine, "d events=%s", endpoint);
+    const char *const argv[] = {support_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
+                                "--redis",
+                                url,
+                                "--pool",
+                                pool,
+                                "--engine",
+                                engine,
+                                NULL};
+    support_start(argv, NULL);
+}
+
+static void send_batch(void *pub, uint64_t *seq, const struct bench_payloads *m) {
+    uint8_t head[8];
+    for (unsigned i = 0; i < 8; i++)
+        head[i] = (uint8_t)(*seq >> (56 - 8 * i));
+    ++*seq;
+    zmq_send(pub, "", 0, ZMQ_SNDMORE);
+    zmq_send(pub, head, sizeof head, ZMQ_SNDMORE);
+    zmq_send(pub, m->bytes, m->n, 0);
+}
+
+// The prefix hashes of the conversation that grows, as the map finds them.
+struct bench_conversation {
+    uint64_t hashes[PAYLOAD_CHAIN];
+    size_t n;
+};
+
+static enum kvr_code keep_path(void *ctx, enum kvr_tier tier, const uint64_t *parent,
+                               const uint64_t *h, size_t n) {
+    struct bench_conversation *p = ctx;
+    (void)tier;
+    if (!parent) p->n = 0;
+    for (size_t i = 0; i < n && p->n < PAYLOAD_CHAIN; i++)
+        p->hashes[p->n++] = h[i];
+    return KVR_CODE_OK;
+}
+
+static enum kvr_code ignore_removed(void *ctx, enum kvr_tier tier, const uint64_t *h, size_t n) {
+    (void)ctx;
+    (void)tier;
+    (void)h;
+    (void)n;
+    return KVR_CODE_OK;
+}
+
+// Whether the pool counts all of the path for the engine.
+static bool is_there(redisContext *c, const struct bench_conversation *p) {
+    redisReply *r = redisCommand(c, "KVROUTE.SCORE %s HASHES %b AMONG 1 d", pool, p->hashes,
+                                 p->n * sizeof *p->hashes);
+    const redisReply *map = r && r->type == REDIS_REPLY_ARRAY && r->elements ? r->element[0] : NULL;
+    bool there = false;
+    for (size_t i = 0; map && i + 1 < map->elements; i += 2)
+        if (strcmp(map->element[i]->str, "overlap") == 0)
+            there = map->element[i + 1]->integer == (long long)p->n;
+    if (r) freeReplyObject(r);
+    return there;
+}
+
+static void delay(redisContext *c, const char *url, double rate, size_t probes) {
+    double delays[MAX_PROBES];
+    char endpoint[256];
+    size_t n = 0, size = sizeof endpoint;
+    uint64_t seq = 0;
+    bool waiting = false;
+    static struct bench_conversation now, probe;
+    struct bench_pipeline *w = calloc(1, sizeof *w);
+    struct map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
+    struct map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
+    if (!w || !(w->decoder = decoder_new())) support_fail("no memory");
+    map_init(&w->map, &o, &sink);
+    w->maker.most = 1u << 17;
+    w->maker.state = 99;
+    void *zmq = zmq_ctx_new(), *pub = zmq_socket(zmq, ZMQ_PUB);
+    if (!pub || zmq_bind(pub, "tcp://127.0.0.1:*") ||
+        zmq_getsockopt(pub, ZMQ_LAST_ENDPOINT, endpoint, &size))
+        support_fail("no socket");
+    start_bridge(url, endpoint);
+    support_sleep_ms(1500); // until it has connected
+    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC), probe_at = 0;
+    double per_batch = PAYLOAD_EVENTS * PAYLOAD_PER_EVENT / rate * 1e9;
+    for (uint64_t batches = 0; n < probes;) {
+        if (kvr_clock_ns(CLOCK_MONOTONIC) - start > 120000000000)
+            support_fail("blocks don't arrive");
+        if ((double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) >= per_batch * (double)batches) {
+            batches++;
+            make(&w->maker);
+            apply(w);
+            if (!waiting && batches % 4 == 0) {
+                waiting = true;
+                probe = now;
+                probe_at = kvr_clock_ns(CLOCK_MONOTONIC);
+            }
+            send_batch(pub, &seq, &w->maker);
+            continue;
+        }
+        if (waiting && is_there(c, &probe)) {
+            delays[n++] = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - probe_at) / 1e6;
+            waiting = false;
+        }
+        // What was sent before the bridge had connected never comes.
+        if (waiting && n == 0 && kvr_clock_ns(CLOCK_MONOTONIC) - probe_at > 500000000)
+            waiting = false;
+    }
+    double *sorted = bench_sorted(delays, n);
+    printf("%-16s p50 %.2f ms, p99 %.2f ms, at %.0f blocks/s; %zu probes\n", "delay",
+           bench_quantile(sorted, n, 0.5), bench_quantile(sorted, n, 0.99), rate, n);
+    free(sorted);
+    int zero = 0;
+    zmq_setsockopt(pub, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_close(pub);
+    zmq_ctx_term(zmq);
+    map_free(&w->map);
+    decoder_free(w->decoder);
+    free(w);
+}
+
+int main(int argc, char **argv) {
+    uint64_t blocks = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
+    char url[300], error[200];
+    if (!blocks || argc > 2) {
+        fprintf(stderr, "usage: kvroute-bench-bridge [BLOCKS]\n");
+        return 2;
+    }
+    struct support_redis redis = {.unopened = true};
+    if (!support_redis_start(&redis)) return 1;
+    snprintf(url, sizeof url, "unix://%s", redis.socket);
+    redisReply *r =
+        support_redis_command(&redis, "KVROUTE.CREATE %s BLOCKSIZE %d", pool, PAYLOAD_BLOCK_SIZE);
+    if (r) freeReplyObject(r);
+    r = support_redis_command(&redis, "KVROUTE.WORKER SET %s w", pool);
+    if (r) freeReplyObject(r);
+    struct kvr_client *c = kvr_client_open(url, pool, NULL, error, sizeof error);
+    if (!c) support_fail("%s", error);
+    run(NULL, "decode and map", 1u << 20, blocks);
+    run(c, "to the pool", 1u << 20, blocks);
+    delay(support_redis_control(&redis), url, 50000, 1000);
+    kvr_client_close(c);
+    return 0;
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mock engines and bridges as processes; see bench_engines.h.
+#include "bench_engines.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench_http.h"
+#include "bench_memory.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
+
+enum { ENGINE_PATIENCE_MS = 20000 };
+
+static void choose_ports(struct bench_engine *e) {
+    e->http = support_ports(2 * e->ranks + 1);
+    e->events = e->http + 1;
+    e->replay = e->events + (int)e->ranks;
+}
+
+bool bench_engine_start(struct bench_engine *e, const char *program) {
+    bool again = e->http != 0;
+    for (int tries = 0; tries < 5; tries++) {
+        char words[400];
+        const char *argv[BENCH_MAX_WORDS] = {program};
+        char line[400];
+        int out, n;
+        if (!again) choose_ports(e);
+        n = snprintf(words, sizeof words, "--http-port=%d --replay-port=%d --ranks=%u %s ", e->http,
+                     e->replay, e->ranks, e->options);
+        snprintf(words + n, sizeof words - (size_t)n,
+                 e->connects ? "--connect=tcp://127.0.0.1:%d" : "--events-port=%d", e->events);
+        support_split(words, argv, 1, BENCH_MAX_WORDS);
+        e->pid = support_start_piped(argv, NULL, &out);
+        bool up = support_read_line(out, line, sizeof line, ENGINE_PATIENCE_MS); // where it serves
+        close(out);
+        if (up) return true;
+        support_end(&e->pid, SIGKILL);
+    }
+    fprintf(stderr, "%s doesn't start with %s\n", program, e->options);
+    return false;
+}
+
+void bench_bridge_start(struct bench_bridge *b, const struct bench_engine *engines, size_t n) {
+    const char *argv[12 + 2 * BENCH_MAX_ENGINES + BENCH_MAX_WORDS] = {b->program, "--redis", b->url,
+                                                                      "--pool", b->pool};
+    char listen[40], *text = bench_calloc(n, 400), more[300];
+    size_t k = 5;
+    if (b->listen) {
+        snprintf(listen, sizeof listen, "127.0.0.1:%d", b->listen);
+        argv[k++] = "--listen";
+        argv[k++] = listen;
+    }
+    if (b->create) {
+        argv[k++] = "--create";
+        argv[k++] = b->create;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct bench_engine *e = &engines[i];
+        char *words = text + 400 * i;
+        int len = snprintf(words, 400,
+                           "%s http=http://127.0.0.1:%d events=tcp://127.0.0.1:%d mode=%s ranks=%u "
+                           "%s",
+                           e->name, e->http, e->events, e->connects ? "bind" : "connect", e->ranks,
+                           e->bridge);
+        if (!strstr(e->options, "--no-replay"))
+            snprintf(words + len, 400 - (size_t)len, " replay=tcp://127.0.0.1:%d", e->replay);
+        argv[k++] = "--engine";
+        argv[k++] = words;
+    }
+    snprintf(more, sizeof more, "%s", b->more ? b->more : "");
+    support_split(more, argv, k, sizeof argv / sizeof *argv);
+    b->pid = support_start(argv, b->log);
+    free(text);
+}
+
+// A line for each engine: its name and "ok", or what isn't.
+bool bench_bridge_settled(const struct bench_bridge *b) {
+    struct bench_answer a = bench_http(b->listen, "GET", "/healthz", "", NULL, ENGINE_PATIENCE_MS);
+    char *rest = NULL;
+    bool good = a.status == 200;
+    for (char *line = good ? strtok_r(a.body, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        size_t n = strlen(line);
+        good = good && n > 3 && strcmp(line + n - 3, " ok") == 0;
+    }
+    free(a.body);
+    return good;
+}
+
+uint64_t bench_bridge_count(const struct bench_bridge *b, const char *metric) {
+    struct bench_answer a = bench_http(b->listen, "GET", "/metrics", "", NULL, ENGINE_PATIENCE_MS);
+    char start[120];
+    uint64_t sum = 0;
+    int n = snprintf(start, sizeof start, "\nkvroute_bridge_%s{", metric);
+    for (const char *at = a.body; at && (at = strstr(at, start)); at += n) {
+        const char *value = strstr(at + n, "} ");
+        if (value) sum += strtoull(value + 2, NULL, 10);
+    }
+    free(a.body);
+    return sum;
+}

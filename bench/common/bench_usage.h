@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process has used, as the kernel counts it. 0 of one that is gone.
+#ifndef BENCH_USAGE_H
+#define BENCH_USAGE_H
+
+#include <sys/types.h>
+
+double bench_cpu_s(pid_t pid);     // user and system time so far
+double bench_own_cpu_s(void);      // of this process, exact to the microsecond
+double bench_rss_bytes(pid_t pid); // resident now
+
+#endif

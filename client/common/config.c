@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// See config.h.
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LINE = 2048, MAX_SECTION = 600 };
+
+bool kvr_config_fail(struct kvr_config_error *e, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(e->text, e->size, format, args);
+    va_end(args);
+    return false;
+}
+
+// ---- One word ------------------------------------------------------------------------------------
+
+static int choice_of(const char *choices, const char *value) {
+    size_t n = strlen(value);
+    int i = 0;
+    for (const char *c = choices; n; i++) {
+        size_t len = strcspn(c, " ");
+        if (len == n && memcmp(c, value, n) == 0) return i;
+        if (!c[len]) break;
+        c += len + 1;
+    }
+    return -1;
+}
+
+static bool set_number(const struct kvr_setting *w, char *at, const char *value,
+                       struct kvr_config_error *e) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    bool good = (isdigit((unsigned char)*value) || *value == '-') && !*end && !errno;
+    if (!good || number < w->least || number > w->most)
+        return kvr_config_fail(e, "%s takes a number from %lld to %lld", w->name,
+                               (long long)w->least, (long long)w->most);
+    uint32_t narrow = (uint32_t)number;
+    int64_t wide = number;
+    if (w->form == KVR_SETTING_U32)
+        memcpy(at, &narrow, sizeof narrow);
+    else
+        memcpy(at, &wide, sizeof wide);
+    return true;
+}
+
+bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const char *name,
+                    const char *value, struct kvr_config_error *e) {
+    const struct kvr_setting *w = words;
+    while (w < words + n && strcmp(w->name, name) != 0)
+        w++;
+    if (w == words + n) return kvr_config_fail(e, "no word %.60s", name);
+    char *at = (char *)what + w->at;
+    if (w->form == KVR_SETTING_TEXT) {
+        if (strlen(value) >= w->size) return kvr_config_fail(e, "%s is too long", name);
+        memcpy(at, value, strlen(value) + 1);
+        return true;
+    }
+    if (w->form == KVR_SETTING_U32 || w->form == KVR_SETTING_I64)
+        return set_number(w, at, value, e);
+    int choice = choice_of(w->choices, value);
+    bool yes = choice > 0;
+    if (choice < 0) return kvr_config_fail(e, "%s takes one of: %s", name, w->choices);
+    if (w->form == KVR_SETTING_YES)
+        memcpy(at, &yes, sizeof yes);
+    else
+        memcpy(at, &choice, sizeof choice);
+    return true;
+}
+
+// ---- The file ------------------------------------------------------------------------------------
+
+static char *trim(char *s) {
+    while (isspace((unsigned char)*s))
+        s++;
+    size_t n = strlen(s);
+    while (n && isspace((unsigned char)s[n - 1]))
+        s[--n] = 0;
+    return s;
+}
+
+// The text of "[…]" without the brackets, or NULL.
+static char *section_of(char *line) {
+    size_t n = strlen(line);
+    if (n < 2 || line[0] != '[' || line[n - 1] != ']') return NULL;
+    line[n - 1] = 0;
+    return trim(line + 1);
+}
+
+static bool read_line(char section[MAX_SECTION], char *line, kvr_config_entry *entry, void *ctx,
+                      struct kvr_config_error *e) {
+    char *text, *equals;
+    if (!*line || *line == '#' || *line == ';') return true;
+    if ((text = section_of(line))) {
+        if (strlen(text) >= MAX_SECTION)
+            return kvr_config_fail(e, "the section's name is too long");
+        memcpy(section, text, strlen(text) + 1);
+        return entry(ctx, section, NULL, NULL, e);
+    }
+    if (!(equals = strchr(line, '=')))
+        return kvr_config_fail(e, "neither [section] nor word = value");
+    if (!*section) return kvr_config_fail(e, "a word before any [section]");
+    *equals = 0;
+    return entry(ctx, section, trim(line), trim(equals + 1), e);
+}
+
+bool kvr_config_file(const char *path, kvr_config_entry *entry, void *ctx,
+                     struct kvr_config_error *e) {
+    char line[MAX_LINE], section[MAX_SECTION] = "", reason[200];
+    FILE *f = fopen(path, "r");
+    if (!f) return kvr_config_fail(e, "%.200s: %s", path, strerror(errno));
+    bool good = true;
+    for (int number = 1; good && fgets(line, sizeof line, f); number++) {
+        struct kvr_config_error inner = {reason, sizeof reason};
+        good = strlen(line) < sizeof line - 1 ? read_line(section, trim(line), entry, ctx, &inner)
+                                              : kvr_config_fail(&inner, "the line is too long");
+        if (!good) kvr_config_fail(e, "%.200s:%d: %s", path, number, reason);
+    }
+    if (good && ferror(f)) good = kvr_config_fail(e, "%.200s: %s", path, strerror(errno));
+    fclose(f);
+    return good;
+}
+
+bool kvr_config_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
+                     struct kvr_config_error *e) {
+    char copy[MAX_LINE], section[MAX_SECTION], *rest = NULL;
+    if (strlen(text) >= sizeof copy) return kvr_config_fail(e, "--%s: too long", kind);
+    memcpy(copy, text, strlen(text) + 1);
+    char *name = strtok_r(copy, " \t", &rest);
+    int n = snprintf(section, sizeof section, "%s %s", kind, name ? name : "");
+    if (n < 0 || (size_t)n >= sizeof section)
+        return kvr_config_fail(e, "--%s: too long a name", kind);
+    if (!entry(ctx, section, NULL, NULL, e)) return false;
+    for (char *w; (w = strtok_r(NULL, " \t", &rest));) {
+        char *equals = strchr(w, '=');
+        if (!equals) return kvr_config_fail(e, "--%s: %.60s is no WORD=VALUE", kind, w);
+        *equals = 0;
+        if (!entry(ctx, section, w, equals + 1, e)) return false;
+    }
+    return true;
+}
+
+// ---- The command line ----------------------------------------------------------------------------
+
+enum { MAX_FLAG = 64 };
+
+// The next flag, from argv[*at] on. 1: there it is, 0: there are no more, -1: with a reason.
+static int next_flag(int argc, char **argv, int *at, char name[MAX_FLAG], const char **value,
+                     struct kvr_config_error *e) {
+    if (*at >= argc) return 0;
+    const char *flag = argv[*at];
+    size_t n = strcspn(flag, "=");
+    if (strncmp(flag, "--", 2) != 0 || n - 2 >= MAX_FLAG) {
+        kvr_config_fail(e, "%.60s is no flag", flag);
+        return -1;
+    }
+    memcpy(name, flag + 2, n - 2);
+    name[n - 2] = 0;
+    *value = flag[n] ? flag + n + 1 : argv[*at + 1];
+    *at += flag[n] ? 1 : 2;
+    if (*value) return 1;
+    kvr_config_fail(e, "--%s needs a value", name);
+    return -1;
+}
+
+static bool is_kind(const char *const *kinds, const char *name) {
+    while (*kinds && strcmp(*kinds, name) != 0)
+        kinds++;
+    return *kinds != NULL;
+}
+
+bool kvr_config_command_line(int argc, char **argv, const char *program, const char *const *kinds,
+                             kvr_config_entry *entry, void *ctx, struct kvr_config_error *e) {
+    char name[MAX_FLAG];
+    const char *value;
+    for (int files = 1; files >= 0; files--) {
+        int more;
+        for (int i = 1; (more = next_flag(argc, argv, &i, name, &value, e)) > 0;) {
+            bool is_file = strcmp(name, "config") == 0, good = true;
+            if (is_file != files) continue;
+            if (is_file)
+                good = kvr_config_file(value, entry, ctx, e);
+            else if (is_kind(kinds, name))
+                good = kvr_config_item(name, value, entry, ctx, e);
+            else
+                good = entry(ctx, program, name, value, e);
+            if (!good) return false;
+        }
+        if (more < 0) return false;
+    }
+    return true;
+}
+
+bool kvr_config_help(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a test needs that not every machine has. Where it is missing, the test is skipped: Criterion shows
+// that with the reason and counts the test neither passed nor failed. (A warning would not do: the suite
+// then ends with 1, and no test is named.) For Criterion's suites only.
+//
+// A test that is skipped runs no .fini: ask before anything is started that has to be stopped.
+#ifndef SUPPORT_NEEDS_H
+#define SUPPORT_NEEDS_H
+
+// /usr/bin/python3 with these modules, given as after `import`; packages are Debian's names for them.
+void support_needs_python(const char *modules, const char *packages);
+// A program in PATH.
+void support_needs_program(const char *name, const char *package);
+
+#endif

@@ -86,6 +86,40 @@ Test(calib_load, turns_go_on_from_answers) {
     bench_script_free(&s);
 }
 
+// Prompts of a script have as much in common as those of the trace, to the block.
+Test(calib_load, a_trace_as_texts) {
+    uint64_t hashes[] = {1, 2, 3, 1, 2, 4, 1, 2, 3, 5};
+    struct bench_request requests[] = {
+        {.at = 0, .isl = 50, .osl = 3, .blocks = 3, .first = 0},
+        {.at = 1, .isl = 48, .osl = 0, .blocks = 3, .first = 3},
+        {.at = 2, .isl = 70, .osl = 9, .blocks = 4, .first = 6},
+    };
+    struct bench_workload trace = {
+        .requests = requests, .n = 3, .hashes = hashes, .n_hashes = 10, .block_size = 16};
+    struct bench_script s;
+    bench_script_trace(&s, &trace);
+    cr_assert_eq(s.load.n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct bench_request *r = &s.load.requests[i];
+        const uint64_t *own = bench_request_hashes(&s.load, i);
+        struct tokens t = {0};
+        uint64_t made[8];
+        cr_assert(r->at == requests[i].at && r->blocks == requests[i].blocks && r->osl >= 1);
+        cr_assert(r->isl == requests[i].isl || (i == 1 && r->isl == 49));
+        tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
+        cr_assert_eq(t.n, r->isl);
+        kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, made);
+        cr_assert(!memcmp(made, own, r->blocks * sizeof *own));
+        for (size_t k = 0; k < i; k++)
+            for (size_t b = 0; b < 3; b++)
+                cr_assert_eq(own[b] == bench_request_hashes(&s.load, k)[b],
+                             bench_request_hashes(&trace, i)[b] ==
+                                 bench_request_hashes(&trace, k)[b]);
+        tokens_free(&t);
+    }
+    bench_script_free(&s);
+}
+
 // ---- Answers -------------------------------------------------------------------------------------
 
 static char answer[2048]; // two tokens and the usage, as a router may write it anew

@@ -8,16 +8,17 @@
 
 #include "answer.h"
 #include "ask.h"
-#include "metrics.h"
+#include "client/common/clock.h"
 #include "owed.h"
 #include "pools.h"
 #include "prompt.h"
 #include "router.h"
-#include "server.h"
+#include "router_exchange.h"
+#include "router_metrics.h"
 
 // A call under way. It outlives the exchange when the client leaves.
 struct advice {
-    struct exchange *x; // NULL: nobody waits for the answer
+    struct router_exchange *x; // NULL: nobody waits for the answer
     struct router *router;
     struct pool *pool;
     int64_t since;
@@ -25,29 +26,29 @@ struct advice {
     char request[KVR_MAX_ID]; // of SELECT
 };
 
-static void on_gone(struct exchange *x) {
-    struct advice *a = x->arg;
+static void on_gone(struct h1_exchange *h1) {
+    struct advice *a = h1->arg;
     a->x = NULL;
 }
 
-static struct advice *advice_new(struct exchange *x) {
+static struct advice *advice_new(struct router_exchange *x) {
     struct advice *a = calloc(1, sizeof *a);
     if (!a) return NULL;
     a->x = x;
     a->router = x->router;
     a->pool = x->pool;
-    a->since = now_us();
-    x->arg = a;
-    x->gone = on_gone;
+    a->since = kvr_clock_us();
+    x->h1.arg = a;
+    x->h1.on_gone = on_gone;
     return a;
 }
 
 // The exchange of an advice that has its answer, if anybody still waits; the advice is no more.
-static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
-    struct exchange *x = a->x;
+static struct router_exchange *finish(struct advice *a, const struct kvr_result *r) {
+    struct router_exchange *x = a->x;
     free(a);
     if (!x) return NULL;
-    x->gone = NULL;
+    x->h1.on_gone = NULL;
     x->record.degraded = r->degraded;
     if (r->code == KVR_CODE_OK) return x;
     answer_code(x, r->code, r->message);
@@ -55,25 +56,25 @@ static struct exchange *finish(struct advice *a, const struct kvr_result *r) {
 }
 
 // A call that couldn't even begin.
-static void give_up(struct exchange *x, struct advice *a, enum kvr_code code) {
+static void give_up(struct router_exchange *x, struct advice *a, enum kvr_code code) {
     free(a);
-    x->gone = NULL;
+    x->h1.on_gone = NULL;
     answer_code(x, code, NULL);
 }
 
 // ---- What is asked -------------------------------------------------------------------------------
 
-static void note_model(struct exchange *x, struct kvr_bytes model) {
+static void note_model(struct router_exchange *x, struct kvr_bytes model) {
     size_t n = model.n < sizeof x->record.model ? model.n : sizeof x->record.model - 1;
     if (n) memcpy(x->record.model, model.p, n);
 }
 
 // The body, and the pool that it is about. False: the exchange has its answer.
-static bool read_ask(struct exchange *x, enum ask_kind kind, struct ask *a) {
+static bool read_ask(struct router_exchange *x, enum ask_kind kind, struct ask *a) {
     const struct pools *pools = x->router->pools;
     char why[160];
-    if (!ask_read(a, kind, x->body, why, sizeof why)) {
-        exchange_error(x, 400, "BADREQUEST", why);
+    if (!ask_read(a, kind, x->h1.body, why, sizeof why)) {
+        router_error(x, 400, "BADREQUEST", why);
         return false;
     }
     note_model(x, a->model);
@@ -84,9 +85,9 @@ static bool read_ask(struct exchange *x, enum ask_kind kind, struct ask *a) {
         return true;
     }
     if (!a->pool.n && !a->model.n)
-        exchange_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
+        router_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
     else
-        exchange_error(x, 404, "NOPOOL", "no such pool here");
+        router_error(x, 404, "NOPOOL", "no such pool here");
     ask_free(a);
     return false;
 }
@@ -126,7 +127,7 @@ static struct kvr_select_call call_of(const struct ask *a) {
 static void on_selected(void *ctx, const struct kvr_result *r) {
     struct advice *a = ctx;
     const struct kvr_choice *c = &r->choice;
-    metrics_select(a->router->metrics, now_us() - a->since, r);
+    router_metrics_select(a->router->metrics, kvr_clock_us() - a->since, r);
     if (!a->x && r->code == KVR_CODE_OK && (!c->repeat || r->sendings > 1)) {
         // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
         // repeat of its own first sending.
@@ -134,7 +135,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         owed_release(a->pool, id);
     }
     json_t *request = a->x ? answer_text((struct kvr_bytes){a->request, a->n}) : NULL;
-    struct exchange *x = finish(a, r);
+    struct router_exchange *x = finish(a, r);
     if (!x) {
         json_decref(request);
         return;
@@ -145,14 +146,14 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     x->record.blocks = c->blocks;
     x->record.overlap = c->overlap;
     x->record.expected = c->expected;
-    exchange_json(x, 200,
-                  json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
-                            request, "worker", answer_text(c->worker), "address",
-                            answer_text(c->addr), "rank", (int)c->rank, "overlap",
-                            (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
-                            (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
-                            (json_int_t)c->version, "degraded", r->degraded, "expected",
-                            (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
+    router_json(x, 200,
+                json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
+                          request, "worker", answer_text(c->worker), "address",
+                          answer_text(c->addr), "rank", (int)c->rank, "overlap",
+                          (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
+                          (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
+                          (json_int_t)c->version, "degraded", r->degraded, "expected",
+                          (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
 }
 
 static json_t *score_json(const struct kvr_score *s) {
@@ -167,12 +168,12 @@ static json_t *score_json(const struct kvr_score *s) {
 }
 
 static void on_scored(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (!x) return;
     json_t *scores = json_array();
     for (size_t i = 0; i < r->n; i++)
         json_array_append_new(scores, score_json(&r->scores[i]));
-    exchange_json(x, 200, json_pack("{s:o}", "scores", scores));
+    router_json(x, 200, json_pack("{s:o}", "scores", scores));
 }
 
 // Hashed here, so that Redis, which all routers share, needn't.
@@ -189,7 +190,7 @@ static bool hash_tokens(const struct pool *pool, struct ask *a) {
 }
 
 // The text's blocks, in the way of the proxy, so that both find the same.
-static bool hash_text(struct exchange *x, struct ask *a) {
+static bool hash_text(struct router_exchange *x, struct ask *a) {
     const struct pool *pool = x->pool;
     struct kvr_bytes salt = kvr_text(pool->options.salt);
     struct prompt_how how = {.way = PROMPT_TEXT,
@@ -210,7 +211,7 @@ static bool hash_text(struct exchange *x, struct ask *a) {
     return true;
 }
 
-static void choose(struct exchange *x, enum ask_kind kind) {
+static void choose(struct router_exchange *x, enum ask_kind kind) {
     struct ask a;
     if (!read_ask(x, kind, &a)) return;
     if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
@@ -235,33 +236,31 @@ static void choose(struct exchange *x, enum ask_kind kind) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void advise_select(struct exchange *x) {
+void advise_select(struct router_exchange *x) {
     choose(x, ASK_SELECT);
 }
 
-void advise_score(struct exchange *x) {
+void advise_score(struct router_exchange *x) {
     choose(x, ASK_SCORE);
 }
 
 // ---- UPDATE and RELEASE --------------------------------------------------------------------------
 
 static void on_updated(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(x, 200,
-                      json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
+        router_json(x, 200, json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
 }
 
 static void on_released(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(x, 200,
-                      json_pack("{s:I,s:b}", "released",
-                                (json_int_t)(r->number > 0 ? r->number : 0), "degraded",
-                                r->degraded));
+        router_json(x, 200,
+                    json_pack("{s:I,s:b}", "released", (json_int_t)(r->number > 0 ? r->number : 0),
+                              "degraded", r->degraded));
 }
 
-void advise_update(struct exchange *x) {
+void advise_update(struct router_exchange *x) {
     struct ask a;
     if (!read_ask(x, ASK_UPDATE, &a)) return;
     struct kvr_update_call call = {
@@ -273,7 +272,7 @@ void advise_update(struct exchange *x) {
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }
 
-void advise_release(struct exchange *x) {
+void advise_release(struct router_exchange *x) {
     struct ask a;
     if (!read_ask(x, ASK_RELEASE, &a)) return;
     struct advice *v = advice_new(x);
@@ -290,14 +289,14 @@ void advise_release(struct exchange *x) {
 static const char *const circuits[] = {"closed", "open", "half-open"};
 
 static void on_reported(void *ctx, const struct kvr_result *r) {
-    struct exchange *x = finish(ctx, r);
+    struct router_exchange *x = finish(ctx, r);
     if (x)
-        exchange_json(
+        router_json(
             x, 200,
             json_pack("{s:s,s:b}", "circuit", circuits[r->circuit], "degraded", r->degraded));
 }
 
-void advise_report(struct exchange *x) {
+void advise_report(struct router_exchange *x) {
     struct ask a;
     if (!read_ask(x, ASK_REPORT, &a)) return;
     struct advice *v = advice_new(x);
@@ -332,7 +331,7 @@ json_t *advise_pool_json(const struct pool *p) {
     return json_pack(
         "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
         p->options.models, "block_size", (int)p->block_size, "degraded", pool_degraded(p), "age_ms",
-        (json_int_t)(p->seen_us ? (now_us() - p->seen_us) / 1000 : -1), "requests",
+        (json_int_t)(p->seen_us ? (kvr_clock_us() - p->seen_us) / 1000 : -1), "requests",
         (json_int_t)p->requests, "blocks", (json_int_t)p->blocks, "selects", (json_int_t)p->selects,
         "select_blocks", (json_int_t)p->select_blocks, "overlap_blocks",
         (json_int_t)p->overlap_blocks, "expected_blocks", (json_int_t)p->expected_blocks, "version",
@@ -340,9 +339,9 @@ json_t *advise_pool_json(const struct pool *p) {
 }
 
 // Of all pools, as last seen: at most `refresh` old while Redis is there.
-void advise_workers(struct exchange *x) {
+void advise_workers(struct router_exchange *x) {
     json_t *pools = json_array();
     for (const struct pool *p = pools_first(x->router->pools); p; p = p->next)
         json_array_append_new(pools, advise_pool_json(p));
-    exchange_json(x, 200, json_pack("{s:o}", "pools", pools));
+    router_json(x, 200, json_pack("{s:o}", "pools", pools));
 }

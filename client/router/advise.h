@@ -6,17 +6,17 @@
 
 #include <jansson.h>
 
-struct exchange;
+struct router_exchange;
 struct pool;
 
 // A pool and its workers, as /v1/workers tells of them.
 json_t *advise_pool_json(const struct pool *p);
 
-void advise_select(struct exchange *x);
-void advise_score(struct exchange *x);
-void advise_update(struct exchange *x);
-void advise_release(struct exchange *x);
-void advise_report(struct exchange *x);
-void advise_workers(struct exchange *x);
+void advise_select(struct router_exchange *x);
+void advise_score(struct router_exchange *x);
+void advise_update(struct router_exchange *x);
+void advise_release(struct router_exchange *x);
+void advise_report(struct router_exchange *x);
+void advise_workers(struct router_exchange *x);
 
 #endif

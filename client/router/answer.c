@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "server.h"
+#include "router_exchange.h"
 
 json_t *answer_text(struct kvr_bytes b) {
     json_t *text = json_stringn(b.p ? b.p : "", b.n);
@@ -43,7 +43,7 @@ int answer_status(enum kvr_code code) {
     }
 }
 
-void answer_code(struct exchange *x, enum kvr_code code, const char *message) {
+void answer_code(struct router_exchange *x, enum kvr_code code, const char *message) {
     static const char *const texts[] = {
         [KVR_CODE_INVALID] = "an argument is out of range",
         [KVR_CODE_FULL] = "too many commands are under way",
@@ -52,5 +52,5 @@ void answer_code(struct exchange *x, enum kvr_code code, const char *message) {
     };
     bool known = (size_t)code < sizeof texts / sizeof *texts && texts[code];
     const char *text = message && *message ? message : known ? texts[code] : "the pool refused it";
-    exchange_error(x, answer_status(code), kvr_code_name(code), text);
+    router_error(x, answer_status(code), kvr_code_name(code), text);
 }

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <kvroute/client.h>
 
-struct exchange;
+struct router_exchange;
 
 // Names may have any bytes, JSON only UTF-8: where a name isn't, its other bytes become '?'.
 json_t *answer_text(struct kvr_bytes b);
@@ -15,6 +15,6 @@ json_t *answer_text(struct kvr_bytes b);
 int answer_status(enum kvr_code code);
 
 // Answers with an error of the pool or the library.
-void answer_code(struct exchange *x, enum kvr_code code, const char *message);
+void answer_code(struct router_exchange *x, enum kvr_code code, const char *message);
 
 #endif

@@ -5,31 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/common/log.h"
+#include "client/http1/h1_client.h"
 #include "owed.h"
 #include "pools.h"
 #include "router.h"
-#include "server.h"
-#include "upstream.h"
+#include "router_exchange.h"
 
 enum { MOST_SUSPECTS = 1024, PROBE_PATIENCE_MS = 2000, FORGET_S = 600 };
 
 struct suspect {
     struct circuits *circuits;
     struct suspect *next;
-    char pool[sizeof((struct pool_options *)0)->name];
+    char pool[sizeof((struct router_pool_config *)0)->name];
     char worker[KVR_MAX_NAME], address[KVR_MAX_ADDR + 1];
     size_t worker_size;
     unsigned failures; // in a row
     bool reached;
     int64_t since_us; // the last failure of a request
-    struct upstream_call *probe;
+    struct h1_call *probe;
     int status; // of the probe's answer
 };
 
 struct circuits {
     struct router *router;
-    struct upstream *upstream;
+    struct h1_client *upstream;
     struct suspect *first;
     size_t n;
     struct event *tick;
@@ -53,7 +54,7 @@ static struct suspect **find(struct circuits *c, const struct pool *p, struct kv
 
 static void forget(struct circuits *c, struct suspect **at) {
     struct suspect *s = *at;
-    upstream_cancel(s->probe);
+    h1_call_cancel(s->probe);
     *at = s->next;
     c->n--;
     free(s);
@@ -71,7 +72,7 @@ static void report(struct pool *p, struct kvr_bytes worker, bool good) {
 }
 
 static void wait_for_tick(struct circuits *c) {
-    int64_t ms = c->router->options.probe;
+    int64_t ms = c->router->config.probe;
     struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
@@ -95,7 +96,7 @@ static struct suspect *suspect_new(struct circuits *c, const struct pool *p,
     memcpy(s->worker, worker.p, worker.n);
     memcpy(s->address, address, n);
     s->worker_size = worker.n;
-    s->since_us = now_us();
+    s->since_us = kvr_clock_us();
     s->next = c->first;
     c->first = s;
     c->n++;
@@ -109,7 +110,7 @@ void circuit_failed(struct circuits *c, struct pool *p, struct kvr_bytes worker,
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
     failed_again(s);
     s->reached = reached;
-    s->since_us = now_us();
+    s->since_us = kvr_clock_us();
     wait_for_tick(c);
 }
 
@@ -119,7 +120,7 @@ void circuit_good(struct circuits *c, struct pool *p, struct kvr_bytes worker) {
     if ((here && (*at)->failures) || fails_elsewhere(p, worker)) report(p, worker, true);
     if (!here) return;
     struct pool_worker *w = pool_worker(p, worker);
-    if (w) w->here.heard_us = now_us();
+    if (w) w->here.heard_us = kvr_clock_us();
     if ((*at)->failures >= FAILURES_HERE)
         kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                      (*at)->address);
@@ -145,7 +146,7 @@ size_t circuit_suspects(const struct circuits *c, const struct pool *p, struct k
 
 static void probe(struct suspect *s);
 
-static void on_head(void *ctx, const struct reply *reply) {
+static void on_head(void *ctx, const struct h1_head *reply) {
     struct suspect *s = ctx;
     s->status = reply->status;
 }
@@ -156,18 +157,18 @@ static void on_end(void *ctx);
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct suspect *s = ctx;
     (void)bytes;
-    upstream_cancel(s->probe);
+    h1_call_cancel(s->probe);
     on_end(ctx);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct suspect *s = ctx;
     struct pool *p = pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
     if (s->failures < FAILURES_HERE) failed_again(s);
     if (p) report(p, name_of(s), false);
     // Requests may be waiting for it: until it is known, there is no pause.
-    if (s->failures < FAILURES_HERE && why == UPSTREAM_TIMEOUT) probe(s);
+    if (s->failures < FAILURES_HERE && why == H1_TIMEOUT) probe(s);
 }
 
 // Whoever doesn't know the path lives: not every engine has one for its health.
@@ -180,23 +181,23 @@ static void on_end(void *ctx) {
     struct circuits *c = s->circuits;
     struct pool *p = pools_named(c->router->pools, s->pool);
     if (!is_alive(s->status) || !p) {
-        on_failed(ctx, UPSTREAM_RESET);
+        on_failed(ctx, H1_RESET);
         return;
     }
     s->probe = NULL;
     circuit_good(c, p, name_of(s));
 }
 
-static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
 
 static void probe(struct suspect *s) {
-    struct upstream_request request = {.address = s->address,
-                                       .method = "GET",
-                                       .path = s->circuits->router->options.health,
-                                       .fresh = true,
-                                       .head_ms = PROBE_PATIENCE_MS};
+    struct h1_request request = {.address = s->address,
+                                 .method = "GET",
+                                 .path = s->circuits->router->config.health,
+                                 .fresh = true,
+                                 .head_ms = PROBE_PATIENCE_MS};
     s->status = 0;
-    s->probe = upstream_start(s->circuits->upstream, &request, &port, s, NULL);
+    s->probe = h1_call_start(s->circuits->upstream, &request, &port, s, NULL);
 }
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
@@ -208,7 +209,7 @@ static bool is_over(struct circuits *c, const struct suspect *s, int64_t now) {
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct circuits *c = ctx;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     (void)fd;
     (void)what;
     for (struct suspect **at = &c->first; *at;) {
@@ -233,7 +234,7 @@ void circuit_doubt(struct circuits *c, struct pool *p, struct kvr_bytes worker,
     wait_for_tick(c);
 }
 
-struct circuits *circuits_new(struct router *r, struct upstream *u) {
+struct circuits *circuits_new(struct router *r, struct h1_client *u) {
     struct circuits *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->router = r;

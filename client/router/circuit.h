@@ -20,11 +20,11 @@
 struct router;
 struct pool;
 struct circuits;
-struct upstream;
+struct h1_client;
 
 enum { FAILURES_HERE = 3 };
 
-struct circuits *circuits_new(struct router *r, struct upstream *u); // NULL: no memory
+struct circuits *circuits_new(struct router *r, struct h1_client *u); // NULL: no memory
 void circuits_free(struct circuits *c);
 
 // reached: it has answered, and that was the failure.

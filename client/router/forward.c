@@ -5,8 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "metrics.h"
+#include "client/common/clock.h"
 #include "proxy_impl.h"
+#include "router_metrics.h"
 
 enum {
     RANK_ROOM = 40,
@@ -58,7 +59,7 @@ static bool names(const char *connection, const char *name) {
     return false;
 }
 
-static bool is_hop(const struct http_head *h, const char *name) {
+static bool is_hop(const struct h1_head *h, const char *name) {
     for (unsigned i = 0; i < h->n_headers; i++)
         if (!strcasecmp(h->headers[i].name, "connection") && names(h->headers[i].value, name))
             return true;
@@ -66,9 +67,9 @@ static bool is_hop(const struct http_head *h, const char *name) {
 }
 
 bool forward_prepare(struct forwarded *f) {
-    const struct http_head *h = &f->x->head;
+    const struct h1_head *h = &f->x->h1.head;
     // A token that is for this router isn't the engines' business.
-    bool ours = *f->proxy->router->options.token_file;
+    bool ours = *f->proxy->router->config.token_file;
     struct evbuffer *lines = evbuffer_new();
     if (!lines) return false;
     for (unsigned i = 0; i < h->n_headers; i++) {
@@ -86,9 +87,9 @@ bool forward_prepare(struct forwarded *f) {
     return f->headers != NULL;
 }
 
-char *forward_key(const struct exchange *x) {
-    const char *key = http_header(&x->head, "authorization");
-    if (!key || *x->router->options.token_file) return NULL;
+char *forward_key(const struct router_exchange *x) {
+    const char *key = h1_find_header(&x->h1.head, "authorization");
+    if (!key || *x->router->config.token_file) return NULL;
     size_t n = strlen(key) + 20;
     char *line = malloc(n);
     if (line) snprintf(line, n, "Authorization: %s\r\n", key);
@@ -102,24 +103,25 @@ static void set_rank(struct forwarded *f) {
 // ---- To the client -------------------------------------------------------------------------------
 
 static void begin_answer(struct forwarded *f) {
-    struct exchange *x = f->x;
-    const struct reply *r = f->reply;
-    const char *connection = reply_find(r, "Connection");
+    struct router_exchange *x = f->x;
+    const struct h1_head *r = f->reply;
+    const char *connection = h1_find_header(r, "Connection");
     char overlap[24], expected[24];
     for (size_t i = 0; i < r->n_headers; i++)
         if (!is_in(not_to_client, r->headers[i].name) && !names(connection, r->headers[i].name))
-            exchange_header_set(x, r->headers[i].name, r->headers[i].value);
+            h1_exchange_header(&x->h1, r->headers[i].name, r->headers[i].value);
     snprintf(overlap, sizeof overlap, "%lld", (long long)x->record.overlap);
-    exchange_header_set(x, "X-Kvroute-Worker", x->record.worker);
+    h1_exchange_header(&x->h1, "X-Kvroute-Worker", x->record.worker);
     snprintf(expected, sizeof expected, "%lld", (long long)x->record.expected);
-    exchange_header_set(x, "X-Kvroute-Overlap", overlap);
-    exchange_header_set(x, "X-Kvroute-Expected", expected);
+    h1_exchange_header(&x->h1, "X-Kvroute-Overlap", overlap);
+    h1_exchange_header(&x->h1, "X-Kvroute-Expected", expected);
     bool bodiless = r->status == 204 || r->status == 304;
     f->answering = true;
     f->good = r->status < 300;
-    exchange_start(x, r->status, reply_find(r, "Content-Type"), bodiless ? 0 : r->length);
+    h1_exchange_start(&x->h1, r->status, h1_find_header(r, "Content-Type"),
+                      bodiless ? 0 : r->length);
     // From here on it can't go elsewhere: what was kept for that isn't needed any more.
-    exchange_drop_body(x);
+    h1_exchange_drop_body(&x->h1);
     prompt_free(&f->prompt);
     free(f->session);
     free(f->headers);
@@ -130,32 +132,33 @@ static void begin_answer(struct forwarded *f) {
 // connection alive and teach nothing.
 static void look_for_token(struct forwarded *f) {
     if (f->x->record.first_us >= 0 || !f->good || !f->stream.events || !f->stream.n_events) return;
-    int64_t now = now_us();
-    f->x->record.first_us = now - f->x->record.began_us;
+    int64_t now = kvr_clock_us();
+    f->x->record.first_us = now - f->x->h1.began_us;
     f->x->record.booked_us = now - f->booked_us;
     proxy_update(f, true);
 }
 
 static void next_piece(struct forwarded *f) {
-    int64_t now = now_us();
-    if (f->piece_us && f->stream.events) metrics_gap(f->proxy->router->metrics, now - f->piece_us);
+    int64_t now = kvr_clock_us();
+    if (f->piece_us && f->stream.events)
+        router_metrics_gap(f->proxy->router->metrics, now - f->piece_us);
     f->piece_us = now;
 }
 
-static void on_room(struct exchange *x) {
-    struct forwarded *f = x->arg;
-    if (f->call) upstream_resume(f->call);
+static void on_room(struct h1_exchange *h1) {
+    struct forwarded *f = h1->arg;
+    if (f->call) h1_call_resume(f->call);
 }
 
-static void outcome(struct forwarded *f, enum engine_outcome how) {
+static void outcome(struct forwarded *f, enum router_engine_outcome how) {
     if (f->counted) return;
     f->counted = true;
-    metrics_engine(f->proxy->router->metrics, f->pool, f->x->record.worker, how);
+    router_metrics_engine(f->proxy->router->metrics, f->pool, f->x->record.worker, how);
 }
 
 // The answer is over: the exchange is the last to go.
-static struct exchange *let_go(struct forwarded *f) {
-    struct exchange *x = f->x;
+static struct router_exchange *let_go(struct forwarded *f) {
+    struct router_exchange *x = f->x;
     x->record.output = stream_tokens(&f->stream);
     forwarded_free(f);
     return x;
@@ -167,12 +170,12 @@ static struct exchange *let_go(struct forwarded *f) {
 // it was is known when another engine has had it, too.
 enum fault { NOT_REACHED, NO_ANSWER, BAD_ANSWER };
 
-static enum fault fault_of(enum upstream_failure why) {
-    return why == UPSTREAM_CONNECT ? NOT_REACHED : NO_ANSWER;
+static enum fault fault_of(enum h1_failure why) {
+    return why == H1_CONNECT ? NOT_REACHED : NO_ANSWER;
 }
 
 static void failed(struct forwarded *f, enum fault what) {
-    outcome(f, f->answering ? ENGINE_CUT : ENGINE_FAILED);
+    outcome(f, f->answering ? ROUTER_ENGINE_CUT : ROUTER_ENGINE_FAILED);
     // On a kept connection it may have been read before, by one that isn't there any more.
     f->n_sent += what != NOT_REACHED || f->fresh;
     if (what == NOT_REACHED) {
@@ -196,50 +199,50 @@ static void blame_accused(struct forwarded *f) {
 }
 
 // Nothing of an answer has come, or nothing that the client has seen.
-static void failed_before(struct forwarded *f, enum upstream_failure why) {
+static void failed_before(struct forwarded *f, enum h1_failure why) {
     failed(f, fault_of(why));
     if (proxy_may_retry(f)) {
         proxy_retry(f);
         return;
     }
-    struct exchange *x = let_go(f);
-    if (why == UPSTREAM_TIMEOUT)
-        exchange_error(x, 504, "ENGINE", "the engine didn't answer in time");
+    struct router_exchange *x = let_go(f);
+    if (why == H1_TIMEOUT)
+        router_error(x, 504, "ENGINE", "the engine didn't answer in time");
     else
-        exchange_error(x, 502, "ENGINE",
-                       why == UPSTREAM_CONNECT ? "the engine can't be reached"
-                                               : "the engine broke off before its answer");
+        router_error(x, 502, "ENGINE",
+                     why == H1_CONNECT ? "the engine can't be reached"
+                                       : "the engine broke off before its answer");
 }
 
-static void failed_within(struct forwarded *f, enum upstream_failure why) {
+static void failed_within(struct forwarded *f, enum h1_failure why) {
     struct evbuffer *out = evbuffer_new();
     bool said = f->stream.events && f->reply->length < 0 && out;
     failed(f, fault_of(why));
     if (said) {
         stream_break(&f->stream, out, "ENGINE", "the engine broke off in the middle of its answer");
-        exchange_data(f->x, out);
+        h1_exchange_data(&f->x->h1, out);
     }
     if (out) evbuffer_free(out);
-    struct exchange *x = let_go(f);
+    struct router_exchange *x = let_go(f);
     snprintf(x->record.code, sizeof x->record.code, "ENGINE");
     if (said)
-        exchange_end(x);
+        h1_exchange_end(&x->h1);
     else
-        exchange_abort(x);
+        h1_exchange_abort(&x->h1);
 }
 
 static void no_memory(struct forwarded *f) {
     bool answering = f->answering;
-    struct exchange *x = let_go(f);
+    struct router_exchange *x = let_go(f);
     if (answering)
-        exchange_abort(x);
+        h1_exchange_abort(&x->h1);
     else
-        exchange_error(x, 503, "NOMEM", "no memory");
+        router_error(x, 503, "NOMEM", "no memory");
 }
 
 // The head is all that is wanted of this answer.
 static void elsewhere(struct forwarded *f) {
-    upstream_cancel(f->call);
+    h1_call_cancel(f->call);
     f->call = NULL;
     proxy_retry(f);
 }
@@ -252,15 +255,15 @@ static bool turns_away(const struct forwarded *f, int status) {
 
 static void turned_away(struct forwarded *f) {
     struct pool_worker *w = pool_worker(f->pool, forwarded_worker(f));
-    if (w) w->here.full_us = now_us() + (int64_t)FULL_MS * 1000;
+    if (w) w->here.full_us = kvr_clock_us() + (int64_t)FULL_MS * 1000;
     f->turned = true;
-    outcome(f, ENGINE_REFUSED);
+    outcome(f, ROUTER_ENGINE_REFUSED);
     elsewhere(f);
 }
 
-static void on_head(void *ctx, const struct reply *r) {
+static void on_head(void *ctx, const struct h1_head *r) {
     struct forwarded *f = ctx;
-    const char *type = reply_find(r, "Content-Type");
+    const char *type = h1_find_header(r, "Content-Type");
     f->reply = r;
     stream_free(&f->stream);
     stream_begin(&f->stream, type && !strncasecmp(type, "text/event-stream", 17));
@@ -289,27 +292,27 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
     if (f->good) blame_accused(f);
     look_for_token(f);
     next_piece(f);
-    if (!exchange_data(f->x, out)) upstream_pause(f->call);
+    if (!h1_exchange_data(&f->x->h1, out)) h1_call_pause(f->call);
 }
 
 static void on_end(void *ctx) {
     struct forwarded *f = ctx;
     struct evbuffer *out = f->proxy->out;
     f->call = NULL;
-    outcome(f, f->reply->status < 400 ? ENGINE_OK : ENGINE_REFUSED);
-    proxy_heard(f, now_us());
+    outcome(f, f->reply->status < 400 ? ROUTER_ENGINE_OK : ROUTER_ENGINE_REFUSED);
+    proxy_heard(f, kvr_clock_us());
     if (!f->answering) begin_answer(f);
     if (f->good) blame_accused(f);
     stream_end(&f->stream, out);
     look_for_token(f); // its line had no end
-    if (evbuffer_get_length(out)) exchange_data(f->x, out);
-    exchange_end(let_go(f));
+    if (evbuffer_get_length(out)) h1_exchange_data(&f->x->h1, out);
+    h1_exchange_end(&let_go(f)->h1);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct forwarded *f = ctx;
     f->call = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
+    if (why == H1_STALE && !f->fresh) {
         f->fresh = true;
         forward(f);
     } else if (f->answering) {
@@ -322,7 +325,7 @@ static void on_failed(void *ctx, enum upstream_failure why) {
 // An engine that is dead isn't overloaded: this isn't the budget's business.
 static void leave_dead(struct forwarded *f) {
     f->n_sent++;
-    outcome(f, ENGINE_FAILED);
+    outcome(f, ROUTER_ENGINE_FAILED);
     elsewhere(f);
 }
 
@@ -335,23 +338,23 @@ void forward_watch(struct forwarded *f, int64_t now) {
 }
 
 void forward(struct forwarded *f) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
-    const struct http_head *h = &f->x->head;
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
+    const struct h1_head *h = &f->x->h1.head;
     char path[MOST_TARGET + 8];
     bool wrong = false;
     set_rank(f);
     snprintf(path, sizeof path, "%s%s%s", h->path, h->query ? "?" : "", h->query ? h->query : "");
-    struct upstream_request request = {.address = f->address,
-                                       .method = "POST",
-                                       .path = path,
-                                       .headers = f->headers,
-                                       .body = f->x->body,
-                                       .fresh = f->fresh};
-    f->x->room = on_room;
-    f->call = upstream_start(f->proxy->upstream, &request, &port, f, &wrong);
+    struct h1_request request = {.address = f->address,
+                                 .method = "POST",
+                                 .path = path,
+                                 .headers = f->headers,
+                                 .body = f->x->h1.body,
+                                 .fresh = f->fresh};
+    f->x->h1.on_room = on_room;
+    f->call = h1_call_start(f->proxy->upstream, &request, &port, f, &wrong);
     if (f->call) return;
     if (wrong)
-        failed_before(f, UPSTREAM_CONNECT);
+        failed_before(f, H1_CONNECT);
     else
         no_memory(f);
 }

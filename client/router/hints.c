@@ -35,11 +35,11 @@ static const json_t *field_of(const json_t *body, char *path) {
     return body;
 }
 
-size_t hints_session(const struct options *o, const struct http_head *head, const json_t *body,
+size_t hints_session(const struct router_config *o, const struct h1_head *head, const json_t *body,
                      char out[KVR_MAX_ID]) {
     char name[128];
     for (const char *at = o->session_headers; next_name(&at, name);) {
-        const char *value = http_header(head, name);
+        const char *value = h1_find_header(head, name);
         if (value && *value) return take(out, value, strlen(value));
     }
     for (const char *at = o->session_fields; body && next_name(&at, name);) {
@@ -50,8 +50,8 @@ size_t hints_session(const struct options *o, const struct http_head *head, cons
     return 0;
 }
 
-int64_t hints_osl(const struct http_head *head) {
-    const char *text = http_header(head, "x-kvroute-osl");
+int64_t hints_osl(const struct h1_head *head) {
+    const char *text = h1_find_header(head, "x-kvroute-osl");
     char *end;
     if (!text || *text < '0' || *text > '9') return 0;
     long long n = strtoll(text, &end, 10);

@@ -11,14 +11,14 @@
 #include <jansson.h>
 #include <kvroute/types.h>
 
-#include "http.h"
-#include "options.h"
+#include "client/http1/h1_parse.h"
+#include "router_config.h"
 
 // Writes the session's name and returns its bytes; 0: it is of none. A name that is longer than pools
 // take is replaced by 32 hex digits of its hash. body may be NULL.
-size_t hints_session(const struct options *o, const struct http_head *head, const json_t *body,
+size_t hints_session(const struct router_config *o, const struct h1_head *head, const json_t *body,
                      char out[KVR_MAX_ID]);
 // Tokens that the header X-Kvroute-OSL says the answer will have; 0: it isn't there, or is no such number.
-int64_t hints_osl(const struct http_head *head);
+int64_t hints_osl(const struct h1_head *head);
 
 #endif

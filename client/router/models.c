@@ -6,22 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "client/http1/h1_buffer.h"
 #include "proxy_impl.h"
 
 enum { PATIENCE_MS = 2000, MOST_BYTES = 4 << 20 };
 
 struct question {
     struct gathering *gathering;
-    struct pool_options pool;
-    struct upstream_call *call;
+    struct router_pool_config pool;
+    struct h1_call *call;
     struct evbuffer *bytes;
     size_t turn, asked; // which worker was the first, and how many were looked at
     int status;         // 0: the last one gave no answer
 };
 
 struct gathering {
-    struct exchange *x;
+    struct router_exchange *x;
     json_t *models; // array
     json_t *ids;    // an object with a field for each of them
     char *headers;  // for the engines
@@ -32,7 +32,7 @@ struct gathering {
 
 static void gathering_free(struct gathering *g) {
     for (size_t i = 0; i < g->n; i++) {
-        upstream_cancel(g->questions[i].call);
+        h1_call_cancel(g->questions[i].call);
         if (g->questions[i].bytes) evbuffer_free(g->questions[i].bytes);
     }
     json_decref(g->models);
@@ -42,8 +42,8 @@ static void gathering_free(struct gathering *g) {
     free(g);
 }
 
-static void on_gone(struct exchange *x) {
-    gathering_free(x->arg);
+static void on_gone(struct h1_exchange *h1) {
+    gathering_free(h1->arg);
 }
 
 // Whether it is the first of that id; then it is known from now on.
@@ -66,7 +66,7 @@ static bool add_answer(struct gathering *g, struct evbuffer *bytes) {
     return good;
 }
 
-static void add_settings(struct gathering *g, const struct pool_options *o) {
+static void add_settings(struct gathering *g, const struct router_pool_config *o) {
     for (const char *at = o->models + strspn(o->models, " "); *at;) {
         size_t n = strcspn(at, " ");
         char *id = strndup(at, n);
@@ -79,19 +79,19 @@ static void add_settings(struct gathering *g, const struct pool_options *o) {
 }
 
 static void answer(struct gathering *g) {
-    struct exchange *x = g->x;
+    struct router_exchange *x = g->x;
     json_t *models = json_incref(g->models);
     bool closed = g->closed;
     gathering_free(g);
     if (json_array_size(models)) {
-        exchange_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
+        router_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
         return;
     }
     json_decref(models);
     if (closed)
-        exchange_error(x, 401, "UNAUTHORIZED", "the engines want another key");
+        router_error(x, 401, "UNAUTHORIZED", "the engines want another key");
     else
-        exchange_error(x, 503, "NOWORKER", "no engine answers");
+        router_error(x, 503, "NOWORKER", "no engine answers");
 }
 
 static bool ask_next(struct question *q);
@@ -110,15 +110,15 @@ static void answered(struct question *q, bool good) {
     if (good || q->status == 401 || !ask_next(q)) settled(q, good);
 }
 
-static void on_head(void *ctx, const struct reply *r) {
+static void on_head(void *ctx, const struct h1_head *r) {
     ((struct question *)ctx)->status = r->status;
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct question *q = ctx;
-    bytes_move(bytes, q->bytes, evbuffer_get_length(bytes));
+    h1_buffer_move(bytes, q->bytes, evbuffer_get_length(bytes));
     if (evbuffer_get_length(q->bytes) <= MOST_BYTES) return;
-    upstream_cancel(q->call);
+    h1_call_cancel(q->call);
     answered(q, false);
 }
 
@@ -127,7 +127,7 @@ static void on_end(void *ctx) {
     answered(q, q->status == 200);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct question *q = ctx;
     (void)why;
     q->status = 0;
@@ -145,27 +145,27 @@ static const struct pool_worker *candidate(const struct proxy *p, const struct p
 
 // False: there is nobody left.
 static bool ask_next(struct question *q) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
     struct gathering *g = q->gathering;
     struct proxy *p = g->x->router->proxy;
     const struct pool *pool = pools_named(g->x->router->pools, q->pool.name);
-    struct upstream_request request = {.method = "GET",
-                                       .path = "/v1/models",
-                                       .headers = g->headers,
-                                       .fresh = true,
-                                       .head_ms = PATIENCE_MS};
+    struct h1_request request = {.method = "GET",
+                                 .path = "/v1/models",
+                                 .headers = g->headers,
+                                 .fresh = true,
+                                 .head_ms = PATIENCE_MS};
     q->status = 0;
     if (!q->bytes) return false;
     evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
     while (pool && !q->call && q->asked < 2 * pool->n_workers) {
         const struct pool_worker *w = candidate(p, pool, q, q->asked++);
         request.address = w ? w->addr : NULL;
-        if (w) q->call = upstream_start(p->upstream, &request, &port, q, NULL);
+        if (w) q->call = h1_call_start(p->upstream, &request, &port, q, NULL);
     }
     return q->call != NULL;
 }
 
-void proxy_models(struct exchange *x) {
+void proxy_models(struct router_exchange *x) {
     struct proxy *p = x->router->proxy;
     struct gathering *g = calloc(1, sizeof *g);
     size_t n = 0;
@@ -176,12 +176,12 @@ void proxy_models(struct exchange *x) {
     if (g) g->ids = json_object();
     if (!g || !g->questions || !g->models || !g->ids) {
         if (g) gathering_free(g);
-        exchange_error(x, 503, "NOMEM", "no memory");
+        router_error(x, 503, "NOMEM", "no memory");
         return;
     }
     g->x = x;
-    x->arg = g;
-    x->gone = on_gone;
+    x->h1.arg = g;
+    x->h1.on_gone = on_gone;
     g->headers = forward_key(x);
     for (const struct pool *pool = pools_first(x->router->pools); pool; pool = pool->next) {
         struct question *q = &g->questions[g->n++];

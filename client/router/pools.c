@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "answer.h"
+#include "client/common/clock.h"
 #include "client/common/log.h"
 #include "owed.h"
 #include "router.h"
-#include "server.h"
+#include "router_exchange.h"
 
 enum { TROUBLE_S = 5 };    // a refusal that isn't repeated for so long is over
 enum { RETIRE_LOOKS = 3 }; // a retired pool is closed when it was quiet for so many looks
@@ -116,7 +117,7 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     free(p->workers);
     p->workers = all;
     p->n_workers = r->n;
-    p->seen_us = now_us();
+    p->seen_us = kvr_clock_us();
 }
 
 static void on_info(void *ctx, const struct kvr_result *r) {
@@ -189,7 +190,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
     }
     close_retired(s);
     // At the start sooner, so that it is ready soon.
-    int64_t ms = s->router->options.refresh;
+    int64_t ms = s->router->config.refresh;
     arm(s->look, seen || ms < 100 ? ms : 100);
 }
 
@@ -201,11 +202,11 @@ static void on_renewed(void *ctx, const struct kvr_result *r) {
 
 static void on_renew(evutil_socket_t fd, short what, void *arg) {
     struct pools *s = arg;
-    const struct options *o = &s->router->options;
+    const struct router_config *o = &s->router->config;
     (void)fd;
     (void)what;
     for (size_t i = 0; i < o->n_engines; i++) {
-        const struct engine_options *g = &o->engines[i];
+        const struct router_engine_config *g = &o->engines[i];
         struct pool *p = pools_named(s, g->pool);
         struct kvr_worker_call call = {.worker = kvr_text(g->name),
                                        .addr = kvr_text(g->url),
@@ -223,19 +224,19 @@ static void on_renew(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Opening -------------------------------------------------------------------------------------
 
-static bool has_engines(const struct options *o, const char *pool) {
+static bool has_engines(const struct router_config *o, const char *pool) {
     for (size_t i = 0; i < o->n_engines; i++)
         if (strcmp(o->engines[i].pool, pool) == 0) return true;
     return false;
 }
 
 // Until the pool has been seen, the settings are what is known of it.
-static bool take_settings(struct pool *p, const struct options *o) {
+static bool take_settings(struct pool *p, const struct router_config *o) {
     if (!o->n_engines) return true;
     p->workers = calloc(o->n_engines, sizeof *p->workers);
     if (!p->workers) return false;
     for (size_t i = 0; i < o->n_engines; i++) {
-        const struct engine_options *g = &o->engines[i];
+        const struct router_engine_config *g = &o->engines[i];
         if (strcmp(g->pool, p->options.name) != 0) continue;
         struct pool_worker *w = &p->workers[p->n_workers++];
         *w = (struct pool_worker){.state = KVR_READY,
@@ -251,9 +252,9 @@ static bool take_settings(struct pool *p, const struct options *o) {
     return true;
 }
 
-static struct pool *pool_new(struct pools *s, const struct pool_options *po, char *error,
+static struct pool *pool_new(struct pools *s, const struct router_pool_config *po, char *error,
                              size_t error_size) {
-    const struct options *o = &s->router->options;
+    const struct router_config *o = &s->router->config;
     struct kvr_loop loop = kvr_libevent(s->router->base);
     char url[1100], why[160] = "no memory";
     struct pool *p = calloc(1, sizeof *p);
@@ -283,7 +284,7 @@ static struct pool *pool_new(struct pools *s, const struct pool_options *po, cha
 }
 
 // The open pool that these options would open again.
-static struct pool **find_same(struct pools *s, const struct pool_options *po) {
+static struct pool **find_same(struct pools *s, const struct router_pool_config *po) {
     for (struct pool **at = &s->first; *at; at = &(*at)->next)
         if (strcmp((*at)->options.name, po->name) == 0 &&
             strcmp((*at)->options.key, po->key) == 0 &&
@@ -293,7 +294,7 @@ static struct pool **find_same(struct pools *s, const struct pool_options *po) {
 }
 
 bool pools_reload(struct pools *s, char *error, size_t error_size) {
-    const struct options *o = &s->router->options;
+    const struct router_config *o = &s->router->config;
     struct pool **fresh = calloc(o->n_pools, sizeof *fresh), *all = NULL, **end = &all;
     bool same = strcmp(s->redis, o->redis) == 0 && s->deadline == o->deadline, good = fresh != NULL;
     for (size_t i = 0; good && i < o->n_pools; i++)
@@ -395,12 +396,12 @@ struct pool *pools_for(const struct pools *s, const char *model) {
     return any || model ? any : s->first && !s->first->next ? s->first : NULL;
 }
 
-void pools_take(struct exchange *x, struct pool *p) {
+void pools_take(struct router_exchange *x, struct pool *p) {
     x->pool = p;
     p->uses++;
 }
 
-void pools_give_back(struct exchange *x) {
+void pools_give_back(struct router_exchange *x) {
     if (x->pool) x->pool->uses--;
     x->pool = NULL;
 }
@@ -418,7 +419,7 @@ void pool_answered(struct pool *p, enum pool_act act, const struct kvr_result *r
     if (code == KVR_CODE_CLOSED || code == KVR_CODE_TIMEOUT) return; // it hasn't answered
     if (code == KVR_CODE_NOWORKER) code = KVR_CODE_OK;
     p->refuses[act] = code;
-    p->refused_us[act] = now_us();
+    p->refused_us[act] = kvr_clock_us();
     if (code == old) return;
     if (code == KVR_CODE_OK)
         kvr_log_line(KVR_LOG_INFO, "pool %s: it takes %s again", p->options.name, acts[act]);
@@ -432,7 +433,7 @@ const char *pool_trouble(const struct pool *p) {
     if (p->last != KVR_CODE_OK) return kvr_code_name(p->last);
     for (size_t i = 0; i < 2; i++)
         if (p->refuses[i] != KVR_CODE_OK &&
-            now_us() - p->refused_us[i] < (int64_t)TROUBLE_S * 1000000)
+            kvr_clock_us() - p->refused_us[i] < (int64_t)TROUBLE_S * 1000000)
             return kvr_code_name(p->refuses[i]);
     return p->seen_us ? NULL : "not seen yet";
 }

@@ -11,10 +11,10 @@
 #include <kvroute/client.h>
 #include <stdbool.h>
 
-#include "options.h"
+#include "router_config.h"
 
 struct router;
-struct exchange;
+struct router_exchange;
 
 // What this router has seen of a worker by itself; it lasts from look to look.
 struct seen_here {
@@ -46,7 +46,7 @@ enum pool_act { POOL_BOOKS, POOL_REGISTERS };
 struct pool {
     struct pool *next;
     struct router *router;
-    struct pool_options options; // of its own
+    struct router_pool_config options; // of its own
     struct kvr_client *client;
     uint32_t block_size;         // 0: not known yet
     int64_t predict, lease;      // ms, of the pool; 0: none
@@ -84,8 +84,8 @@ struct pool *pools_first(const struct pools *s); // then ->next; retired ones ar
 struct pool *pools_named(const struct pools *s, const char *name);
 struct pool *pools_for(const struct pools *s, const char *model);
 
-void pools_take(struct exchange *x, struct pool *p); // once for each exchange
-void pools_give_back(struct exchange *x);
+void pools_take(struct router_exchange *x, struct pool *p); // once for each exchange
+void pools_give_back(struct router_exchange *x);
 
 // NULL: not known (any more).
 struct pool_worker *pool_worker(const struct pool *p, struct kvr_bytes name);

@@ -8,10 +8,11 @@
 #include <string.h>
 
 #include "answer.h"
+#include "client/common/clock.h"
 #include "client/common/random.h"
 #include "hints.h"
-#include "metrics.h"
 #include "owed.h"
+#include "router_metrics.h"
 #include "spare.h"
 #include "tokens.h"
 
@@ -25,8 +26,8 @@ enum {
 
 // ---- A request's life ----------------------------------------------------------------------------
 
-static struct forwarded *forwarded_new(struct proxy *p, struct exchange *x, struct pool *pool,
-                                       enum prompt_kind kind) {
+static struct forwarded *forwarded_new(struct proxy *p, struct router_exchange *x,
+                                       struct pool *pool, enum prompt_kind kind) {
     struct forwarded *f = calloc(1, sizeof *f);
     if (!f) return NULL;
     f->proxy = p;
@@ -56,7 +57,7 @@ static void drop_question(struct forwarded *f) {
 
 // What was asked of the pool is answered later, and what it then booked is released.
 void forwarded_free(struct forwarded *f) {
-    upstream_cancel(f->call);
+    h1_call_cancel(f->call);
     f->call = NULL;
     proxy_release(f);
     drop_question(f);
@@ -69,17 +70,18 @@ void forwarded_free(struct forwarded *f) {
     if (!f->selecting) unlink_and_free(f);
 }
 
-static void on_gone(struct exchange *x) {
-    struct forwarded *f = x->arg;
+static void on_gone(struct h1_exchange *h1) {
+    struct forwarded *f = h1->arg;
     if (f->call && f->placed && !f->counted)
-        metrics_engine(x->router->metrics, f->pool, x->record.worker, ENGINE_CANCELLED);
+        router_metrics_engine(f->x->router->metrics, f->pool, f->x->record.worker,
+                              ROUTER_ENGINE_CANCELLED);
     forwarded_free(f);
 }
 
 static void answer_error(struct forwarded *f, int status, const char *code, const char *message) {
-    struct exchange *x = f->x;
+    struct router_exchange *x = f->x;
     forwarded_free(f);
-    exchange_error(x, status, code, message);
+    router_error(x, status, code, message);
 }
 
 // ---- The pool ------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ static void answer_error(struct forwarded *f, int status, const char *code, cons
 static void tell(struct forwarded *f, bool prefilled, int64_t tokens) {
     struct kvr_update_call call = {
         .request = {f->id, f->id_size}, .prefilled = prefilled, .output = tokens > 0 ? tokens : 0};
-    f->told_us = now_us();
+    f->told_us = kvr_clock_us();
     f->told_tokens = tokens;
     owed_count(f->pool, kvr_client_update_async(f->pool->client, &call, NULL, NULL));
 }
@@ -102,7 +104,7 @@ void proxy_update(struct forwarded *f, bool prefilled) {
 static void tell_output(struct forwarded *f) {
     int64_t tokens = stream_tokens(&f->stream);
     if (tokens < 0 && f->kind != PROMPT_EMBEDDING)
-        tokens = (int64_t)f->x->record.out_bytes / TOKEN_BYTES; // a guess, where no usage is said
+        tokens = (int64_t)f->x->h1.out_bytes / TOKEN_BYTES; // a guess, where no usage is said
     if (tokens < 1) tokens = 1;
     if (tokens > f->told_tokens) tell(f, false, tokens);
 }
@@ -136,13 +138,13 @@ static void new_id(struct forwarded *f) {
 }
 
 static void not_chosen(struct forwarded *f, enum kvr_code code, const char *message) {
-    struct exchange *x = f->x;
+    struct router_exchange *x = f->x;
     bool tried = f->n_tried > 0, turned = f->turned;
     forwarded_free(f);
     if (turned)
-        exchange_error(x, 503, "OVERLOAD", "the engine has too much to do, and there is no other");
+        router_error(x, 503, "OVERLOAD", "the engine has too much to do, and there is no other");
     else if (tried)
-        exchange_error(x, 502, "ENGINE", "the engine failed, and there is no other");
+        router_error(x, 502, "ENGINE", "the engine failed, and there is no other");
     else
         answer_code(x, code, message);
 }
@@ -161,7 +163,7 @@ void proxy_heard(const struct forwarded *f, int64_t now) {
 }
 
 static void take_choice(struct forwarded *f, const struct kvr_result *r) {
-    struct record *record = &f->x->record;
+    struct router_record *record = &f->x->record;
     const struct kvr_choice *c = &r->choice;
     size_t n = c->addr.n < sizeof f->address - 1 ? c->addr.n : sizeof f->address - 1;
     memcpy(f->address, c->addr.p, n);
@@ -171,7 +173,7 @@ static void take_choice(struct forwarded *f, const struct kvr_result *r) {
     f->rank = c->rank;
     place(f);
     f->fresh = f->counted = f->good = false;
-    f->booked_us = f->told_us = now_us();
+    f->booked_us = f->told_us = kvr_clock_us();
     f->told_tokens = 0;
     snprintf(record->worker, sizeof record->worker, "%.*s", (int)c->worker.n, c->worker.p);
     record->rank = c->rank;
@@ -208,7 +210,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     bool booked = r->code == KVR_CODE_OK;
     if (!r->degraded) pool_answered(f->pool, POOL_BOOKS, r);
     if (choose_spare(f, r->code, &spare)) r = &spare;
-    metrics_select(f->proxy->router->metrics, now_us() - f->asked_us, r);
+    router_metrics_select(f->proxy->router->metrics, kvr_clock_us() - f->asked_us, r);
     if (r->code == KVR_CODE_NOWORKER && !f->any) {
         // Only suspects are left, perhaps: trying one is better than refusing.
         f->any = true;
@@ -225,7 +227,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
 // Those that aren't to be chosen if another can be; at most n, returns how many.
 static size_t left_alone(const struct forwarded *f, struct kvr_bytes *out, size_t n) {
     size_t found = circuit_suspects(f->proxy->circuits, f->pool, out, n);
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < f->pool->n_workers && found < n; i++)
         if (f->pool->workers[i].here.full_us > now)
             out[found++] = kvr_text(f->pool->workers[i].name);
@@ -248,7 +250,7 @@ void proxy_select(struct forwarded *f) {
                                    .exclude = out,
                                    .n_exclude = n};
     if (f->pool->has_sessions) call.session = (struct kvr_bytes){f->session, f->session_size};
-    f->asked_us = now_us();
+    f->asked_us = kvr_clock_us();
     f->selecting = true;
     enum kvr_code code = kvr_client_select_async(f->pool->client, &call, on_selected, f);
     if (code == KVR_CODE_OK) return;
@@ -274,7 +276,7 @@ static bool has_another(const struct forwarded *f) {
 }
 
 bool proxy_has_try(const struct forwarded *f) {
-    unsigned most = f->proxy->router->options.tries;
+    unsigned most = f->proxy->router->config.tries;
     return f->n_sent < MOST_SENT && f->n_tried < MOST_TRIES && f->x->record.tries < most &&
            has_another(f);
 }
@@ -284,7 +286,7 @@ bool proxy_may_retry(struct forwarded *f) {
     if (!proxy_has_try(f)) return false;
     bool allowed = p->budget >= 1;
     if (allowed) p->budget -= 1;
-    metrics_retry(p->router->metrics, allowed);
+    router_metrics_retry(p->router->metrics, allowed);
     return allowed;
 }
 
@@ -298,7 +300,7 @@ void proxy_retry(struct forwarded *f) {
 }
 
 static void fill_budget(struct proxy *p) {
-    const struct options *o = &p->router->options;
+    const struct router_config *o = &p->router->config;
     p->budget += o->retry_percent / 100.0;
     if (p->budget > o->retry_burst) p->budget = o->retry_burst;
 }
@@ -308,11 +310,11 @@ static void fill_budget(struct proxy *p) {
 // Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
 static enum prompt_way way_of(const struct pool *pool) {
     switch (pool->options.blocks) {
-    case BLOCKS_TEXT:
+    case ROUTER_BLOCKS_TEXT:
         return PROMPT_TEXT;
-    case BLOCKS_TOKENS:
+    case ROUTER_BLOCKS_TOKENS:
         return PROMPT_IDS;
-    case BLOCKS_AUTO:
+    case ROUTER_BLOCKS_AUTO:
         if (pool->predict) return PROMPT_TEXT;
         break;
     default:
@@ -337,11 +339,11 @@ void proxy_blocks_known(struct forwarded *f) {
 
 // What the request says of itself besides its prompt. False: no memory.
 static bool read_hints(struct forwarded *f) {
-    const struct http_head *h = &f->x->head;
+    const struct h1_head *h = &f->x->h1.head;
     char session[KVR_MAX_ID];
     int64_t osl = hints_osl(h);
     if (osl) f->prompt.osl = osl;
-    f->session_size = hints_session(&f->proxy->router->options, h,
+    f->session_size = hints_session(&f->proxy->router->config, h,
                                     f->kind == PROMPT_EMBEDDING ? NULL : f->json, session);
     if (!f->session_size) return true;
     if (!(f->session = malloc(f->session_size))) return false;
@@ -349,16 +351,16 @@ static bool read_hints(struct forwarded *f) {
     return true;
 }
 
-static void begin(struct exchange *x, enum prompt_kind kind) {
+static void begin(struct router_exchange *x, enum prompt_kind kind) {
     struct proxy *p = x->router->proxy;
     char why[100] = "";
-    if (strlen(x->head.path) + (x->head.query ? strlen(x->head.query) : 0) > MOST_TARGET) {
-        exchange_error(x, 414, "TOOLARGE", "the target is too long");
+    if (strlen(x->h1.head.path) + (x->h1.head.query ? strlen(x->h1.head.query) : 0) > MOST_TARGET) {
+        router_error(x, 414, "TOOLARGE", "the target is too long");
         return;
     }
-    json_t *json = prompt_parse(x->body, why, sizeof why);
+    json_t *json = prompt_parse(x->h1.body, why, sizeof why);
     if (!json) {
-        exchange_error(x, 400, "BADREQUEST", why);
+        router_error(x, 400, "BADREQUEST", why);
         return;
     }
     const char *model = json_string_value(json_object_get(json, "model"));
@@ -367,21 +369,21 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
     if (!pool) {
         json_decref(json);
         if (model)
-            exchange_error(x, 404, "NOPOOL", "no pool serves this model");
+            router_error(x, 404, "NOPOOL", "no pool serves this model");
         else
-            exchange_error(x, 400, "BADREQUEST", "there are several pools: name a model");
+            router_error(x, 400, "BADREQUEST", "there are several pools: name a model");
         return;
     }
     struct forwarded *f = forwarded_new(p, x, pool, kind);
     if (!f) {
         json_decref(json);
-        exchange_error(x, 503, "NOMEM", "no memory");
+        router_error(x, 503, "NOMEM", "no memory");
         return;
     }
     struct prompt_how how = proxy_how(pool);
     pools_take(x, pool);
-    x->arg = f;
-    x->gone = on_gone;
+    x->h1.arg = f;
+    x->h1.on_gone = on_gone;
     f->json = json;
     fill_budget(p);
     if (!prompt_read(&f->prompt, kind, json, &how) || !read_hints(f) || !forward_prepare(f)) {
@@ -395,15 +397,15 @@ static void begin(struct exchange *x, enum prompt_kind kind) {
         proxy_blocks_known(f);
 }
 
-void proxy_chat(struct exchange *x) {
+void proxy_chat(struct router_exchange *x) {
     begin(x, PROMPT_CHAT);
 }
 
-void proxy_completion(struct exchange *x) {
+void proxy_completion(struct router_exchange *x) {
     begin(x, PROMPT_COMPLETION);
 }
 
-void proxy_embedding(struct exchange *x) {
+void proxy_embedding(struct router_exchange *x) {
     begin(x, PROMPT_EMBEDDING);
 }
 
@@ -412,7 +414,7 @@ void proxy_embedding(struct exchange *x) {
 // Leases are renewed and outputs told from here, not with every token.
 static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct proxy *p = ctx;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     (void)fd;
     (void)what;
     for (struct forwarded *f = p->all, *next; f; f = next) {
@@ -430,24 +432,24 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     }
 }
 
-static struct upstream_options upstream_options_of(const struct options *o) {
-    return (struct upstream_options){.connect_ms = o->connect_timeout,
-                                     .head_ms = o->answer_timeout,
-                                     .idle_ms = o->silence_timeout,
-                                     .keep_ms =
-                                         4000, // less than the 5 s after which engines end it
-                                     .keep_most = 256};
+static struct h1_client_options client_options_of(const struct router_config *o) {
+    return (struct h1_client_options){.connect_ms = o->connect_timeout,
+                                      .head_ms = o->answer_timeout,
+                                      .idle_ms = o->silence_timeout,
+                                      .keep_ms =
+                                          4000, // less than the 5 s after which engines end it
+                                      .keep_most = 256};
 }
 
 struct proxy *proxy_new(struct router *r) {
     static const struct timeval every = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
-    struct upstream_options o = upstream_options_of(&r->options);
+    struct h1_client_options o = client_options_of(&r->config);
     struct proxy *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->router = r;
-    p->budget = r->options.retry_burst;
+    p->budget = r->config.retry_burst;
     evutil_secure_rng_get_bytes(&p->dice, sizeof p->dice);
-    p->upstream = upstream_new(r->base, &o);
+    p->upstream = h1_client_new(r->base, &o);
     p->circuits = p->upstream ? circuits_new(r, p->upstream) : NULL;
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
     p->out = evbuffer_new();
@@ -457,14 +459,14 @@ struct proxy *proxy_new(struct router *r) {
 }
 
 void proxy_reload(struct proxy *p) {
-    struct upstream_options o = upstream_options_of(&p->router->options);
-    upstream_change(p->upstream, &o);
+    struct h1_client_options o = client_options_of(&p->router->config);
+    h1_client_configure(p->upstream, &o);
 }
 
 void proxy_free(struct proxy *p) {
     if (!p) return;
     circuits_free(p->circuits);
-    upstream_free(p->upstream);
+    h1_client_free(p->upstream);
     if (p->tick) event_free(p->tick);
     if (p->out) evbuffer_free(p->out);
     free(p);

@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 struct router;
-struct exchange;
+struct router_exchange;
 struct proxy;
 
 // NULL: no memory.
@@ -28,9 +28,9 @@ void proxy_free(struct proxy *p);
 void proxy_reload(struct proxy *p); // after the router's options were replaced
 
 // Handlers of routes.
-void proxy_chat(struct exchange *x);
-void proxy_completion(struct exchange *x);
-void proxy_embedding(struct exchange *x);
-void proxy_models(struct exchange *x);
+void proxy_chat(struct router_exchange *x);
+void proxy_completion(struct router_exchange *x);
+void proxy_embedding(struct router_exchange *x);
+void proxy_models(struct router_exchange *x);
 
 #endif

@@ -9,19 +9,19 @@
 #include <kvroute/client.h>
 
 #include "circuit.h"
+#include "client/http1/h1_client.h"
 #include "pools.h"
 #include "prompt.h"
 #include "proxy.h"
 #include "router.h"
-#include "server.h"
+#include "router_exchange.h"
 #include "stream.h"
-#include "upstream.h"
 
 enum { MOST_TRIES = 8, MOST_TARGET = 2048 }; // a target's bytes
 
 struct proxy {
     struct router *router;
-    struct upstream *upstream;
+    struct h1_client *upstream;
     struct circuits *circuits;
     struct forwarded *all; // under way
     struct event *tick;
@@ -34,7 +34,7 @@ struct proxy {
 // A request under way.
 struct forwarded {
     struct proxy *proxy;
-    struct exchange *x; // NULL: it has ended, and only the pool's answer is waited for
+    struct router_exchange *x; // NULL: it has ended, and only the pool's answer is waited for
     struct pool *pool;
     struct forwarded *prev, *next;
     enum prompt_kind kind;
@@ -47,7 +47,7 @@ struct forwarded {
     size_t session_size;
     char *headers; // for the engine; behind headers_size bytes, the rank
     size_t headers_size;
-    struct upstream_call *call;
+    struct h1_call *call;
 
     // The choice.
     char id[KVR_MAX_ID];
@@ -71,9 +71,9 @@ struct forwarded {
     bool accused_reached;
 
     // The answer.
-    const struct reply *reply; // its head has come
-    bool answering, good;      // the client has it; and it is no refusal
-    bool counted;              // how this try ended
+    const struct h1_head *reply; // its head has come
+    bool answering, good;        // the client has it; and it is no refusal
+    bool counted;                // how this try ended
     struct stream stream;
     int64_t booked_us;            // when the pool's choice came
     int64_t told_us, told_tokens; // what the pool was told last
@@ -102,7 +102,7 @@ void proxy_blocks_known(struct forwarded *f);         // or can't be: the choice
 // forward.c
 bool forward_prepare(struct forwarded *f); // false: no memory
 // The header line with the client's own key, where that is meant for the engines; to be freed. NULL: none.
-char *forward_key(const struct exchange *x);
+char *forward_key(const struct router_exchange *x);
 void forward(struct forwarded *f);
 // Looks at an engine that has said nothing of an answer yet: a silent one is probed, a dead one left for
 // another. *f may be over then.

@@ -8,21 +8,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "options.h"
+#include "router_config.h"
 
-struct server;
+struct h1_server;
+struct router_front;
 struct pools;
-struct metrics;
-struct access_log;
+struct router_metrics;
+struct router_access_log;
 struct proxy;
 
 struct router {
     struct event_base *base;
-    struct options options; // replaced as a whole by SIGHUP: keep no pointers into it
-    struct server *server;
+    struct router_config config; // replaced as a whole by SIGHUP: keep no pointers into it
+    struct h1_server *server;    // NULL: closed
+    struct router_front *front;
     struct pools *pools;
-    struct metrics *metrics;
-    struct access_log *access;
+    struct router_metrics *metrics;
+    struct router_access_log *access;
     struct proxy *proxy; // what the proxy keeps between requests
     bool draining;
     int64_t began_us; // monotonic

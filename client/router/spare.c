@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "circuit.h"
+#include "client/common/clock.h"
 #include "pools.h"
-#include "server.h"
+#include "router_exchange.h"
 
 bool spare_is_for(const struct pool *p, enum kvr_code code) {
     switch (code) {
@@ -53,7 +54,7 @@ bool spare_choose(struct pool *p, const struct circuits *c, const struct kvr_byt
         if (is_better(p, c, w, best)) best = w;
     }
     if (!best) return false;
-    best->here.chosen_us = now_us();
+    best->here.chosen_us = kvr_clock_us();
     *out = (struct kvr_result){.code = KVR_CODE_OK, .message = "", .degraded = true};
     out->choice = (struct kvr_choice){.worker = kvr_text(best->name),
                                       .addr = kvr_text(best->addr),

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "client/http1/h1_buffer.h"
 
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
 enum { WORD = 5, SKIP };
@@ -134,7 +134,7 @@ static size_t whole_lines(struct evbuffer *bytes) {
 static bool hold(struct stream *s, struct evbuffer *in) {
     if (!evbuffer_get_length(in)) return true;
     if (!s->held && !(s->held = evbuffer_new())) return false;
-    return bytes_move(in, s->held, evbuffer_get_length(in));
+    return h1_buffer_move(in, s->held, evbuffer_get_length(in));
 }
 
 bool stream_pass(struct stream *s, struct evbuffer *in, struct evbuffer *out) {
@@ -148,7 +148,7 @@ bool stream_pass(struct stream *s, struct evbuffer *in, struct evbuffer *out) {
         }
         if (lines && lines < n && n - lines <= STREAM_HOLD) {
             struct evbuffer *whole = evbuffer_new();
-            bool good = whole && bytes_move(in, whole, lines);
+            bool good = whole && h1_buffer_move(in, whole, lines);
             if (good) {
                 look(s, whole);
                 evbuffer_add_buffer(out, whole);

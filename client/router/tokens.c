@@ -2,10 +2,11 @@
 // See tokens.h.
 #include "tokens.h"
 
-#include "bytes.h"
+#include "client/common/clock.h"
 #include "client/common/log.h"
-#include "metrics.h"
+#include "client/http1/h1_buffer.h"
 #include "proxy_impl.h"
+#include "router_metrics.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static bool is_askable(const struct forwarded *f, const struct pool_worker *w, i
 
 static struct pool_worker *next_askable(const struct forwarded *f) {
     const struct pool *pool = f->pool;
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < pool->n_workers; i++) {
         struct pool_worker *w = &pool->workers[f->proxy->turn++ % pool->n_workers];
         if (is_askable(f, w, now)) return w;
@@ -37,7 +38,7 @@ static struct pool_worker *next_askable(const struct forwarded *f) {
 }
 
 bool tokens_can(const struct forwarded *f) {
-    int64_t now = now_us();
+    int64_t now = kvr_clock_us();
     for (size_t i = 0; i < f->pool->n_workers; i++)
         if (is_askable(f, &f->pool->workers[i], now)) return true;
     return false;
@@ -45,15 +46,15 @@ bool tokens_can(const struct forwarded *f) {
 
 static void leave_alone(const struct forwarded *f, int64_t ms) {
     struct pool_worker *w = pool_worker(f->pool, kvr_text(f->asked));
-    if (w) w->here.mute_us = now_us() + ms * 1000;
+    if (w) w->here.mute_us = kvr_clock_us() + ms * 1000;
 }
 
 // ---- What comes ----------------------------------------------------------------------------------
 
 static void ask(struct forwarded *f, bool again);
 
-static void count(const struct forwarded *f, enum tokens_outcome how) {
-    metrics_tokens(f->proxy->router->metrics, how);
+static void count(const struct forwarded *f, enum router_tokens_outcome how) {
+    router_metrics_tokens(f->proxy->router->metrics, how);
 }
 
 // This one didn't say; another may.
@@ -67,18 +68,18 @@ static void ask_another(struct forwarded *f) {
         proxy_blocks_known(f);
 }
 
-static void told_head(void *ctx, const struct reply *reply) {
+static void told_head(void *ctx, const struct h1_head *reply) {
     ((struct forwarded *)ctx)->reply = reply;
 }
 
 static void told_data(void *ctx, struct evbuffer *bytes) {
     struct forwarded *f = ctx;
-    bytes_move(bytes, f->told, evbuffer_get_length(bytes));
+    h1_buffer_move(bytes, f->told, evbuffer_get_length(bytes));
     if (evbuffer_get_length(f->told) <= MOST_TOLD) return;
-    upstream_cancel(f->call);
+    h1_call_cancel(f->call);
     f->call = NULL;
     f->reply = NULL;
-    count(f, TOKENS_REFUSED);
+    count(f, ROUTER_TOKENS_REFUSED);
     proxy_blocks_known(f);
 }
 
@@ -107,30 +108,30 @@ static void told_end(void *ctx) {
         kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine %s has no /tokenize",
                      f->pool->options.name, f->asked);
         leave_alone(f, (int64_t)NONE_S * 1000);
-        count(f, TOKENS_NONE);
+        count(f, ROUTER_TOKENS_NONE);
         ask_another(f);
     } else if (status >= 500) {
         leave_alone(f, MUTE_MS);
-        count(f, TOKENS_FAILED);
+        count(f, ROUTER_TOKENS_FAILED);
         ask_another(f);
     } else {
         bool good = status == 200 && prompt_told(&f->prompt, f->told, f->json, &how);
-        count(f, good ? TOKENS_OK : TOKENS_REFUSED);
+        count(f, good ? ROUTER_TOKENS_OK : ROUTER_TOKENS_REFUSED);
         proxy_blocks_known(f);
     }
 }
 
-static void told_failed(void *ctx, enum upstream_failure why) {
+static void told_failed(void *ctx, enum h1_failure why) {
     struct forwarded *f = ctx;
     f->call = NULL;
     f->reply = NULL;
-    if (why == UPSTREAM_STALE && !f->fresh) {
+    if (why == H1_STALE && !f->fresh) {
         f->fresh = true;
         ask(f, true);
         return;
     }
     leave_alone(f, MUTE_MS);
-    count(f, TOKENS_FAILED);
+    count(f, ROUTER_TOKENS_FAILED);
     ask_another(f);
 }
 
@@ -148,7 +149,7 @@ static void make_question(struct forwarded *f) {
 
 // again: the same engine, on a new connection.
 static void ask(struct forwarded *f, bool again) {
-    static const struct upstream_port port = {told_head, told_data, told_end, told_failed};
+    static const struct h1_callbacks port = {told_head, told_data, told_end, told_failed};
     struct pool_worker *w = again ? pool_worker(f->pool, kvr_text(f->asked)) : next_askable(f);
     char *key = forward_key(f->x), *lines = NULL;
     static const char type[] = "Content-Type: application/json\r\n";
@@ -156,19 +157,19 @@ static void ask(struct forwarded *f, bool again) {
         memcpy(lines, type, sizeof type);
         strcat(lines, key);
     }
-    struct upstream_request request = {.address = w ? w->addr : NULL,
-                                       .method = "POST",
-                                       .path = "/tokenize",
-                                       .headers = lines ? lines : type,
-                                       .body = f->question,
-                                       .fresh = f->fresh,
-                                       .head_ms = TOKENS_MS};
+    struct h1_request request = {.address = w ? w->addr : NULL,
+                                 .method = "POST",
+                                 .path = "/tokenize",
+                                 .headers = lines ? lines : type,
+                                 .body = f->question,
+                                 .fresh = f->fresh,
+                                 .head_ms = TOKENS_MS};
     if (w && !again) {
         snprintf(f->asked, sizeof f->asked, "%s", w->name);
         f->n_asked++;
     }
     if (w && f->question && f->told)
-        f->call = upstream_start(f->proxy->upstream, &request, &port, f, NULL);
+        f->call = h1_call_start(f->proxy->upstream, &request, &port, f, NULL);
     free(lines);
     free(key);
     if (!f->call) proxy_blocks_known(f);

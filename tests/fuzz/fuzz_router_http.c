@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/http1/h1_parse.h"
 #include "client/router/ask.h"
-#include "client/router/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,35 +24,35 @@ static int64_t find_end(const char *bytes, size_t n, size_t step) {
     size_t seen = 0;
     int64_t end = 0;
     for (size_t there = step < n ? step : n; !end; there = n - there < step ? n : there + step) {
-        end = http_head_end(bytes, there, &seen);
+        end = h1_head_end(bytes, there, &seen);
         if (there == n) break;
     }
     return end;
 }
 
-static void check_head(const struct http_head *h) {
+static void check_head(const struct h1_head *h) {
     must(h->path && (*h->path == '/' || strcmp(h->path, "*") == 0), "no path");
     must(h->length >= 0 && !(h->chunked && h->length), "a body of two lengths");
     must(!(h->chunked && h->old), "chunks in HTTP/1.0");
-    must(h->n_headers <= HTTP_MOST_HEADERS, "too many headers");
-    for (unsigned i = 0; i < h->n_headers; i++) {
-        const struct http_header *f = &h->headers[i];
+    must(h->n_headers <= H1_MAX_HEADERS, "too many headers");
+    for (size_t i = 0; i < h->n_headers; i++) {
+        const struct h1_header *f = &h->headers[i];
         must(*f->name && !strpbrk(f->name, " \t\r\n:"), "a name that is none");
         must(!strpbrk(f->value, "\r\n"), "a value with lines");
-        must(http_header(h, f->name) != NULL, "a header that isn't found");
+        must(h1_find_header(h, f->name) != NULL, "a header that isn't found");
     }
 }
 
-// What the chunks are put together to; *done as http_chunks_read said.
+// What the chunks are put together to; *done as h1_chunks_read said.
 static struct evbuffer *join(const char *bytes, size_t n, size_t step, int *done, size_t *left) {
     struct evbuffer *in = evbuffer_new(), *out = evbuffer_new();
-    struct http_chunks c = {0};
+    struct h1_chunks c = {0};
     must(in && out, "the fuzzer is out of memory");
     *done = 0;
     for (size_t at = 0; at < n && !*done; at += step) {
         size_t piece = n - at < step ? n - at : step;
         evbuffer_add(in, bytes + at, piece);
-        *done = http_chunks_read(&c, in, out);
+        *done = h1_chunks_read(&c, in, out);
         *left = evbuffer_get_length(in) + (n - at - piece);
     }
     evbuffer_free(in);
@@ -76,7 +76,7 @@ static void check_chunks(const char *bytes, size_t n, size_t step) {
 }
 
 static void check_request(const char *bytes, size_t n, size_t step) {
-    static struct http_head h;
+    static struct h1_head h;
     const char *reason = NULL;
     int64_t end = find_end(bytes, n, n), in_pieces = find_end(bytes, n, step);
     must(end == in_pieces, "another end in pieces");
@@ -86,12 +86,13 @@ static void check_request(const char *bytes, size_t n, size_t step) {
     must(text != NULL, "the fuzzer is out of memory");
     memcpy(text, bytes, (size_t)end);
     text[end] = 0;
-    int status = http_head_read(&h, text, (size_t)end, &reason);
+    int status = h1_head_read(&h, text, (size_t)end, &reason);
     must((status == 0) == (reason == NULL) && status < 600, "refused without a reason");
     if (!status) {
         check_head(&h);
         if (h.chunked) check_chunks(bytes + end, n - (size_t)end, step);
     }
+    h1_head_free(&h);
     free(text);
 }
 

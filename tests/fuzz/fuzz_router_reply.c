@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/http1/h1_response.h"
 #include "client/router/prompt.h"
-#include "client/router/reply.h"
 #include "client/router/stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,13 +37,15 @@ static enum reply_step read_reply(const char *bytes, size_t n, size_t step, stru
     reply_begin(&r, false);
     for (size_t at = 0; at < n && s == REPLY_MORE; at += step) {
         evbuffer_add(in, bytes + at, n - at < step ? n - at : step);
-        if (!r.status) s = reply_head(&r, in);
-        if (r.status && s != REPLY_BAD) s = reply_body(&r, in, out);
+        if (!r.head.status) s = reply_head(&r, in);
+        if (r.head.status && s != REPLY_BAD) s = reply_body(&r, in, out);
     }
-    *status = r.status;
-    for (size_t i = 0; i < r.n_headers; i++)
-        must(!strpbrk(r.headers[i].value, "\r\n") && *r.headers[i].name, "a header that is none");
-    if (s == REPLY_MORE && r.status) s = reply_closed(&r) == REPLY_DONE ? REPLY_DONE : REPLY_MORE;
+    *status = r.head.status;
+    for (size_t i = 0; i < r.head.n_headers; i++)
+        must(!strpbrk(r.head.headers[i].value, "\r\n") && *r.head.headers[i].name,
+             "a header that is none");
+    if (s == REPLY_MORE && r.head.status)
+        s = reply_closed(&r) == REPLY_DONE ? REPLY_DONE : REPLY_MORE;
     reply_forget(&r);
     evbuffer_free(in);
     return s;

@@ -13,27 +13,27 @@
 enum { FOREVER_MS = 60000 };
 
 void crowd_open(struct crowd *c) {
-    static const struct upstream_options o = {.connect_ms = 10000,
-                                              .head_ms = FOREVER_MS,
-                                              .idle_ms = FOREVER_MS,
-                                              .keep_ms = 0,
-                                              .keep_most = 0};
+    static const struct h1_client_options o = {.connect_ms = 10000,
+                                               .head_ms = FOREVER_MS,
+                                               .idle_ms = FOREVER_MS,
+                                               .keep_ms = 0,
+                                               .keep_most = 0};
     *c = (struct crowd){.base = event_base_new()};
-    c->upstream = upstream_new(c->base, &o);
+    c->upstream = h1_client_new(c->base, &o);
     cr_assert(c->upstream);
 }
 
 void crowd_close(struct crowd *c) {
-    upstream_free(c->upstream);
+    h1_client_free(c->upstream);
     event_base_free(c->base);
 }
 
-static void copy(char *out, size_t size, const struct reply *r, const char *name) {
-    const char *value = reply_find(r, name);
+static void copy(char *out, size_t size, const struct h1_head *r, const char *name) {
+    const char *value = h1_find_header(r, name);
     snprintf(out, size, "%s", value ? value : "");
 }
 
-static void on_head(void *ctx, const struct reply *r) {
+static void on_head(void *ctx, const struct h1_head *r) {
     struct caller *who = ctx;
     who->status = r->status;
     copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
@@ -64,26 +64,26 @@ static void on_end(void *ctx) {
     over(who);
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     (void)why;
     over(ctx);
 }
 
 void crowd_start(struct crowd *c, struct caller *who, int port, const char *path,
                  const char *headers, const char *body) {
-    static const struct upstream_port callbacks = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
     char address[60];
     struct evbuffer *bytes = body ? evbuffer_new() : NULL;
     snprintf(address, sizeof address, "http://127.0.0.1:%d", port);
     if (body) evbuffer_add(bytes, body, strlen(body));
-    struct upstream_request r = {.address = address,
-                                 .method = body ? "POST" : "GET",
-                                 .path = path,
-                                 .headers = headers,
-                                 .body = bytes,
-                                 .fresh = true};
+    struct h1_request r = {.address = address,
+                           .method = body ? "POST" : "GET",
+                           .path = path,
+                           .headers = headers,
+                           .body = bytes,
+                           .fresh = true};
     *who = (struct caller){.crowd = c, .answer = evbuffer_new()};
-    who->call = upstream_start(c->upstream, &r, &callbacks, who, NULL);
+    who->call = h1_call_start(c->upstream, &r, &callbacks, who, NULL);
     cr_assert(who->call);
     if (bytes) evbuffer_free(bytes);
     c->open++;
@@ -102,7 +102,7 @@ void crowd_finish(struct crowd *c) {
 
 void caller_leave(struct caller *who) {
     if (!who->call) return;
-    upstream_cancel(who->call);
+    h1_call_cancel(who->call);
     over(who);
 }
 

@@ -7,18 +7,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "client/router/upstream.h"
+#include "client/http1/h1_client.h"
 
 struct crowd {
     struct event_base *base;
-    struct upstream *upstream;
+    struct h1_client *upstream;
     size_t open;    // requests without an end
     size_t talking; // of these, the ones of which something has come
 };
 
 struct caller {
     struct crowd *crowd;
-    struct upstream_call *call; // NULL: over
+    struct h1_call *call; // NULL: over
     struct evbuffer *answer;
     int status;    // 0: no head came
     bool complete; // the answer ended as it should

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/router/routes.h"
+#include "client/router/front/routes.h"
 #include "schema.h"
 #include "stand.h"
 #include "tests/support/home.h"
@@ -429,7 +429,7 @@ Test(advise, text_in_pieces, .fini = down) {
 Test(advise, every_route_is_described) {
     document = schema_load();
     const json_t *paths = json_object_get(document, "paths");
-    for (const struct route *t = routes; t->path; t++)
+    for (const struct router_route *t = router_routes; t->path; t++)
         cr_assert(json_object_get(paths, t->path), "%s isn't in openapi.json", t->path);
     json_decref(document);
 }

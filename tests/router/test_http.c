@@ -5,44 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/router/http.h"
+#include "client/http1/h1_parse.h"
 
 // The status that a head gets; −1: it isn't complete. What it was read as is in *h.
-static int read_head(struct http_head *h, const char *bytes, size_t n) {
+static int read_head(struct h1_head *h, const char *bytes, size_t n) {
     static char text[1 << 16];
     const char *reason = NULL;
     size_t seen = 0;
     int64_t end = 0;
     for (size_t i = 1; i <= n && !end; i++)
-        end = http_head_end(bytes, i, &seen);
+        end = h1_head_end(bytes, i, &seen);
     if (end <= 0) return end ? 400 : -1;
+    h1_head_free(h);
     memcpy(text, bytes, (size_t)end);
     text[end] = 0;
-    int status = http_head_read(h, text, (size_t)end, &reason);
+    int status = h1_head_read(h, text, (size_t)end, &reason);
     cr_assert_eq(status != 0, reason != NULL);
     return status;
 }
 
-static int read_text(struct http_head *h, const char *text) {
+static int read_text(struct h1_head *h, const char *text) {
     return read_head(h, text, strlen(text));
 }
 
 #define LINE "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
 
 Test(http, takes) {
-    struct http_head h;
+    struct h1_head h = {.length = 0};
     cr_assert_eq(read_text(&h, "GET /a/b?c=%20d HTTP/1.1\r\nHost: a\r\nX-Y:  z \t\r\nE:\r\n\r\n"),
                  0);
-    cr_assert_eq(h.method, HTTP_GET);
+    cr_assert_eq(h.method, H1_GET);
     cr_assert_str_eq(h.path, "/a/b");
     cr_assert_str_eq(h.query, "c=%20d");
-    cr_assert_str_eq(http_header(&h, "x-y"), "z");
-    cr_assert_str_eq(http_header(&h, "e"), "");
-    cr_assert_null(http_header(&h, "x"));
+    cr_assert_str_eq(h1_find_header(&h, "x-y"), "z");
+    cr_assert_str_eq(h1_find_header(&h, "e"), "");
+    cr_assert_null(h1_find_header(&h, "x"));
     cr_assert(h.keep && !h.old && !h.chunked && !h.length && !h.expects);
 
     cr_assert_eq(read_text(&h, LINE "content-LENGTH: 12\r\nConnection: Close\r\n\r\n"), 0);
-    cr_assert(h.method == HTTP_POST && h.length == 12 && !h.keep);
+    cr_assert(h.method == H1_POST && h.length == 12 && !h.keep);
     cr_assert_eq(read_text(&h, LINE "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"),
                  0);
     cr_assert(h.chunked && h.expects);
@@ -54,16 +55,18 @@ Test(http, takes) {
     cr_assert_str_eq(h.path, "/b");
     cr_assert_eq(read_text(&h, "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
     cr_assert_eq(read_text(&h, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
-    cr_assert_eq(h.method, HTTP_OTHER);
+    cr_assert_eq(h.method, H1_OTHER);
     cr_assert_eq(read_text(&h, LINE "Content-Length: 999999999999999\r\n\r\n"), 0);
     cr_assert_eq(h.length, 999999999999999);
+    h1_head_free(&h);
 }
 
 Test(http, waits_for_the_rest) {
-    struct http_head h;
+    struct h1_head h = {.length = 0};
     static const char head[] = LINE "Content-Length: 12\r\n\r\n";
     for (size_t n = 0; n < sizeof head - 1; n++)
         cr_assert_eq(read_head(&h, head, n), -1);
+    h1_head_free(&h);
 }
 
 Test(http, refuses) {
@@ -126,18 +129,19 @@ Test(http, refuses) {
         {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
         {LINE "Expect: 200-ok\r\n\r\n", 417},
     };
-    struct http_head h;
+    struct h1_head h = {.length = 0};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         int status = read_text(&h, heads[i].head);
         cr_assert_eq(status, heads[i].status, "%d for %s", status, heads[i].head);
     }
     static const char nul[] = "GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n";
     cr_assert_eq(read_head(&h, nul, sizeof nul - 1), 400);
+    h1_head_free(&h);
 }
 
 Test(http, counts_headers) {
     static char head[16384] = "GET / HTTP/1.1\r\nHost: a\r\n";
-    struct http_head h;
+    struct h1_head h = {.length = 0};
     for (int i = 1; i < 200; i++)
         strcat(head, "a: b\r\n");
     char *end = head + strlen(head);
@@ -145,19 +149,20 @@ Test(http, counts_headers) {
     cr_assert_eq(read_text(&h, head), 0);
     strcpy(end, "a: b\r\n\r\n");
     cr_assert_eq(read_text(&h, head), 431);
+    h1_head_free(&h);
 }
 
 // ---- Chunks --------------------------------------------------------------------------------------
 
-// What http_chunks_read said at last, the bytes coming `step` at a time. *left: what it didn't take.
+// What h1_chunks_read said at last, the bytes coming `step` at a time. *left: what it didn't take.
 static int read_chunks(const char *raw, size_t step, struct evbuffer *out, size_t *left) {
-    struct http_chunks c = {0};
+    struct h1_chunks c = {0};
     struct evbuffer *in = evbuffer_new();
     int done = 0;
     size_t n = strlen(raw);
     for (size_t at = 0; at < n && !done; at += step) {
         evbuffer_add(in, raw + at, n - at < step ? n - at : step);
-        done = http_chunks_read(&c, in, out);
+        done = h1_chunks_read(&c, in, out);
         if (left) *left = evbuffer_get_length(in) + (n - at > step ? n - at - step : 0);
     }
     evbuffer_free(in);

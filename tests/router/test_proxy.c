@@ -601,13 +601,13 @@ Test(proxy, slow_clients_cost_no_memory, .fini = down) {
         crowd_start(&crowd, &who[i], s.routers[0].port, "/v1/chat/completions", NULL, bodies[i]);
     }
     for (int i = 0; i < SLOW; i++)
-        upstream_pause(who[i].call);
+        h1_call_pause(who[i].call);
     crowd_run(&crowd, 1500);
     long after = stand_memory(&s, 0, "VmRSS");
     cr_assert(getenv("ASAN_OPTIONS") || after - before < 8192, "%ld kB, then %ld", before, after);
     cr_assert(metric(0, "num_requests_running") >= 0);
     for (int i = 0; i < SLOW; i++)
-        upstream_resume(who[i].call);
+        h1_call_resume(who[i].call);
     crowd_finish(&crowd);
     check_all(who, bodies, SLOW, -1);
     await(nothing_is_booked, "something stays booked");

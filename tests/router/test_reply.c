@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "client/router/reply.h"
+#include "client/http1/h1_response.h"
 
 #define HEAD "HTTP/1.1 200 OK\r\n"
 
@@ -23,15 +23,15 @@ static struct outcome feed(const char *text, size_t n, size_t piece, bool bodile
     reply_begin(&r, bodiless);
     for (size_t at = 0; at < n && o.step == REPLY_MORE; at += piece) {
         evbuffer_add(in, text + at, piece < n - at ? piece : n - at);
-        if (!r.status) {
+        if (!r.head.status) {
             o.step = reply_head(&r, in);
             if (o.step != REPLY_DONE) continue;
         }
         o.step = reply_body(&r, in, out);
     }
-    if (o.step == REPLY_MORE && closes) o.step = r.status ? reply_closed(&r) : REPLY_BAD;
-    o.status = r.status;
-    o.keep = r.keep;
+    if (o.step == REPLY_MORE && closes) o.step = r.head.status ? reply_closed(&r) : REPLY_BAD;
+    o.status = r.head.status;
+    o.keep = r.head.keep;
     o.n = (size_t)evbuffer_remove(out, o.body, sizeof o.body - 1);
     o.body[o.n] = 0;
     o.left = evbuffer_get_length(in);
@@ -166,9 +166,9 @@ Test(reply, headers_are_found_whatever_their_case) {
     evbuffer_add_printf(in, HEAD "Content-Type: text/event-stream \r\nContent-Length: 0\r\n\r\n");
     reply_begin(&r, false);
     cr_assert(reply_head(&r, in) == REPLY_DONE);
-    cr_assert_str_eq(reply_find(&r, "content-TYPE"), "text/event-stream");
-    cr_assert_null(reply_find(&r, "Content"));
-    cr_assert(r.n_headers == 2 && r.length == 0 && r.status == 200);
+    cr_assert_str_eq(h1_find_header(&r.head, "content-TYPE"), "text/event-stream");
+    cr_assert_null(h1_find_header(&r.head, "Content"));
+    cr_assert(r.head.n_headers == 2 && r.head.length == 0 && r.head.status == 200);
     reply_forget(&r);
     evbuffer_free(in);
 }

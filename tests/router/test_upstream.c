@@ -9,45 +9,45 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/router/upstream.h"
+#include "client/http1/h1_client.h"
 #include "server.h"
 
 enum { PATIENCE_MS = 20000 };
 
 static struct event_base *base;
-static struct upstream *up;
+static struct h1_client *up;
 static struct server srv;
 
-static const struct upstream_options usual = {
+static const struct h1_client_options usual = {
     .connect_ms = 5000, .head_ms = 5000, .idle_ms = 5000, .keep_ms = 5000, .keep_most = 8};
 
 // What became of a call.
 struct heard {
-    struct upstream_call *call;
+    struct h1_call *call;
     struct evbuffer *body;
     char type[100];
     int status, heads, ends, failures;
-    enum upstream_failure why;
+    enum h1_failure why;
     enum { NOTHING, PAUSE_AT_HEAD, PAUSE_AT_DATA, CANCEL_AT_HEAD, CANCEL_AT_DATA } then;
 };
 
-static void on_head(void *ctx, const struct reply *r) {
+static void on_head(void *ctx, const struct h1_head *r) {
     struct heard *h = ctx;
-    const char *type = reply_find(r, "Content-Type");
+    const char *type = h1_find_header(r, "Content-Type");
     cr_assert(!h->ends && !h->failures && !h->heads);
     h->heads++;
     h->status = r->status;
     snprintf(h->type, sizeof h->type, "%s", type ? type : "");
-    if (h->then == PAUSE_AT_HEAD) upstream_pause(h->call);
-    if (h->then == CANCEL_AT_HEAD) upstream_cancel(h->call);
+    if (h->then == PAUSE_AT_HEAD) h1_call_pause(h->call);
+    if (h->then == CANCEL_AT_HEAD) h1_call_cancel(h->call);
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct heard *h = ctx;
     cr_assert(h->heads && !h->ends && !h->failures && evbuffer_get_length(bytes));
     evbuffer_add_buffer(h->body, bytes);
-    if (h->then == PAUSE_AT_DATA) upstream_pause(h->call);
-    if (h->then == CANCEL_AT_DATA) upstream_cancel(h->call);
+    if (h->then == PAUSE_AT_DATA) h1_call_pause(h->call);
+    if (h->then == CANCEL_AT_DATA) h1_call_cancel(h->call);
 }
 
 static void on_end(void *ctx) {
@@ -56,24 +56,24 @@ static void on_end(void *ctx) {
     h->ends++;
 }
 
-static void on_failed(void *ctx, enum upstream_failure why) {
+static void on_failed(void *ctx, enum h1_failure why) {
     struct heard *h = ctx;
     cr_assert(!h->ends && !h->failures);
     h->failures++;
     h->why = why;
 }
 
-static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
 
 static void start(struct heard *h, const char *address, struct evbuffer *body, bool fresh) {
-    struct upstream_request r = {.address = address,
-                                 .method = body ? "POST" : "GET",
-                                 .path = "/v1/x",
-                                 .headers = "X-One: 1\r\n",
-                                 .body = body,
-                                 .fresh = fresh};
+    struct h1_request r = {.address = address,
+                           .method = body ? "POST" : "GET",
+                           .path = "/v1/x",
+                           .headers = "X-One: 1\r\n",
+                           .body = body,
+                           .fresh = fresh};
     *h = (struct heard){.body = evbuffer_new(), .then = h->then};
-    h->call = upstream_start(up, &r, &port, h, NULL);
+    h->call = h1_call_start(up, &r, &port, h, NULL);
     cr_assert(h->call && !h->heads && !h->failures);
 }
 
@@ -108,15 +108,15 @@ static bool body_is(struct heard *h, const char *text) {
 }
 
 static void set_up(void (*serve)(struct server *, size_t, struct bufferevent *),
-                   const struct upstream_options *options) {
+                   const struct h1_client_options *options) {
     base = event_base_new();
-    up = upstream_new(base, options);
+    up = h1_client_new(base, options);
     cr_assert(base && up);
     server_open(&srv, base, serve);
 }
 
 static void take_down(void) {
-    upstream_free(up);
+    h1_client_free(up);
     turn(5); // the server sees its connections end
     server_close(&srv);
     event_base_free(base);
@@ -150,7 +150,7 @@ Test(upstream, one_connection_for_many_answers) {
         }
         forget(&h);
     }
-    cr_assert(srv.connections == 2 && upstream_calls(up) == 0);
+    cr_assert(srv.connections == 2 && h1_client_calls(up) == 0);
     take_down();
 }
 
@@ -190,10 +190,10 @@ Test(upstream, addresses) {
         "http://a#b", "http://a\r\nX: b/", "http://127.0.0.1:0",     "tcp://a"};
     set_up(ok, &usual);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct upstream_request r = {.address = wrong[i], .method = "GET", .path = "/"};
+        struct h1_request r = {.address = wrong[i], .method = "GET", .path = "/"};
         bool is_wrong = false;
-        cr_assert_null(upstream_start(up, &r, &port, NULL, &is_wrong), "%s", wrong[i]);
-        cr_assert(is_wrong && !upstream_is_address(wrong[i]));
+        cr_assert_null(h1_call_start(up, &r, &port, NULL, &is_wrong), "%s", wrong[i]);
+        cr_assert(is_wrong && !h1_is_url(wrong[i]));
     }
     char with[100];
     snprintf(with, sizeof with, "%s/prefix/", srv.address);
@@ -205,13 +205,13 @@ Test(upstream, addresses) {
     h = get(with, false);
     cr_assert(h.ends);
     forget(&h);
-    cr_assert(upstream_is_address("http://[::1]:8000") && upstream_is_address("http://a"));
+    cr_assert(h1_is_url("http://[::1]:8000") && h1_is_url("http://a"));
     take_down();
 }
 
 // ---- Failures ------------------------------------------------------------------------------------
 
-static enum upstream_failure failure(const char *address) {
+static enum h1_failure failure(const char *address) {
     struct heard h = get(address, false);
     cr_assert(h.failures == 1);
     forget(&h);
@@ -228,12 +228,11 @@ static void bad_kinds(struct server *s, size_t n, struct bufferevent *to) {
 }
 
 Test(upstream, what_is_cut_is_a_reset) {
-    static const enum upstream_failure want[] = {UPSTREAM_RESET, UPSTREAM_RESET, UPSTREAM_RESET,
-                                                 UPSTREAM_RESET, UPSTREAM_NONSENSE};
+    static const enum h1_failure want[] = {H1_RESET, H1_RESET, H1_RESET, H1_RESET, H1_MALFORMED};
     set_up(bad_kinds, &usual);
     for (size_t i = 0; i < 10; i++)
         cr_assert(failure(srv.address) == want[i % 5], "%zu", i);
-    cr_assert(upstream_kept(up) == 0);
+    cr_assert(h1_client_kept(up) == 0);
     take_down();
 }
 
@@ -248,7 +247,7 @@ static void half(struct server *s, size_t n, struct bufferevent *to) {
 
 Test(upstream, a_reset_is_no_end) {
     set_up(half, &usual);
-    cr_assert_eq(failure(srv.address), UPSTREAM_RESET);
+    cr_assert_eq(failure(srv.address), H1_RESET);
     struct heard h = get(srv.address, false);
     cr_assert(h.ends == 1 && evbuffer_get_length(h.body) == 8);
     forget(&h);
@@ -261,8 +260,8 @@ Test(upstream, nobody_is_there) {
     snprintf(address, sizeof address, "%s", srv.address);
     evconnlistener_free(srv.listener);
     srv.listener = NULL;
-    cr_assert(failure(address) == UPSTREAM_CONNECT);
-    cr_assert(failure("http://no.such.host.invalid:1") == UPSTREAM_CONNECT);
+    cr_assert(failure(address) == H1_CONNECT);
+    cr_assert(failure("http://no.such.host.invalid:1") == H1_CONNECT);
     take_down();
 }
 
@@ -280,7 +279,7 @@ Test(upstream, a_kept_connection_that_is_over_says_nothing_of_the_engine) {
     struct heard h = get(srv.address, false);
     cr_assert(h.ends);
     forget(&h);
-    cr_assert(failure(srv.address) == UPSTREAM_STALE);
+    cr_assert(failure(srv.address) == H1_STALE);
     h = get(srv.address, true);
     cr_assert(h.ends && srv.connections == 2);
     forget(&h);
@@ -293,12 +292,12 @@ static void silent(struct server *s, size_t n, struct bufferevent *to) {
 }
 
 Test(upstream, silence_has_an_end) {
-    struct upstream_options o = usual;
+    struct h1_client_options o = usual;
     o.head_ms = o.idle_ms = 300;
     set_up(silent, &o);
     for (int i = 0; i < 2; i++) {
         struct heard h = get(srv.address, false);
-        cr_assert(h.failures && h.why == UPSTREAM_TIMEOUT && h.heads == i);
+        cr_assert(h.failures && h.why == H1_TIMEOUT && h.heads == i);
         forget(&h);
     }
     take_down();
@@ -306,7 +305,7 @@ Test(upstream, silence_has_an_end) {
 
 // The answer is there while this process stands still, and is taken when it goes on.
 Test(upstream, time_that_we_stand_still_is_not_the_engine_s) {
-    struct upstream_options o = usual;
+    struct h1_client_options o = usual;
     o.connect_ms = o.head_ms = 400;
     set_up(ok, &o);
     struct heard h = {0};
@@ -336,7 +335,7 @@ Test(upstream, an_answer_before_the_body_is_read) {
     start(&h, srv.address, body, false);
     await(&h);
     cr_assert(h.ends && h.status == 413 && body_is(&h, "no!"));
-    cr_assert(upstream_kept(up) == 0); // half a request is on it
+    cr_assert(h1_client_kept(up) == 0); // half a request is on it
     forget(&h);
     evbuffer_free(body);
     free(text);
@@ -344,7 +343,7 @@ Test(upstream, an_answer_before_the_body_is_read) {
 }
 
 Test(upstream, unused_connections_end) {
-    struct upstream_options o = usual;
+    struct h1_client_options o = usual;
     o.keep_ms = 200;
     o.keep_most = 2;
     set_up(ok, &o);
@@ -357,10 +356,10 @@ Test(upstream, unused_connections_end) {
         await(&h[i]);
         forget(&h[i]);
     }
-    cr_assert(upstream_kept(up) == 2);
-    for (int ms = 0; upstream_kept(up) && ms < PATIENCE_MS; ms += 50)
+    cr_assert(h1_client_kept(up) == 2);
+    for (int ms = 0; h1_client_kept(up) && ms < PATIENCE_MS; ms += 50)
         turn(50);
-    cr_assert(upstream_kept(up) == 0);
+    cr_assert(h1_client_kept(up) == 0);
     take_down();
 }
 
@@ -388,11 +387,11 @@ static void paused(int then) {
     for (int i = 0; i < 40; i++)
         turn(5);
     cr_assert(h.heads && !h.ends);
-    cr_assert(evbuffer_get_length(h.body) <= UPSTREAM_AHEAD);
+    cr_assert(evbuffer_get_length(h.body) <= H1_READ_AHEAD);
     // The rest is in the sockets and with the server.
     cr_assert(evbuffer_get_length(bufferevent_get_output(large_to)) > LARGE / 4);
     h.then = NOTHING;
-    upstream_resume(h.call);
+    h1_call_resume(h.call);
     await(&h);
     cr_assert(h.ends && evbuffer_get_length(h.body) == LARGE);
     unsigned char *got = evbuffer_pullup(h.body, -1);
@@ -417,20 +416,20 @@ Test(upstream, cancelled_anywhere) {
         start(&h, srv.address, NULL, false);
         for (int i = 0; i < 40; i++)
             turn(2);
-        cr_assert(h.heads == 1 && !h.ends && !h.failures && upstream_calls(up) == 0);
+        cr_assert(h.heads == 1 && !h.ends && !h.failures && h1_client_calls(up) == 0);
         forget(&h);
     }
     struct heard h = {0};
     start(&h, srv.address, NULL, false);
-    upstream_cancel(h.call);
+    h1_call_cancel(h.call);
     turn(20);
-    cr_assert(!h.heads && !h.failures && upstream_calls(up) == 0);
+    cr_assert(!h.heads && !h.failures && h1_client_calls(up) == 0);
     forget(&h);
     h.then = PAUSE_AT_DATA;
     start(&h, srv.address, NULL, false);
     for (int i = 0; i < 20; i++)
         turn(2);
-    upstream_cancel(h.call);
+    h1_call_cancel(h.call);
     turn(20);
     cr_assert(!h.ends && !h.failures && srv.connections - srv.closed == 0);
     forget(&h);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moving bytes between buffers. libevent moves whole chains, and a chain is a kilobyte at least: of what
+// comes byte by byte each byte would keep that much. So little is copied, and only much is moved.
+#ifndef H1_BUFFER_H
+#define H1_BUFFER_H
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+// The first n bytes of `in`, which has as many, to the end of `out`. False: no memory.
+bool h1_buffer_move(struct evbuffer *in, struct evbuffer *out, size_t n);
+
+#endif

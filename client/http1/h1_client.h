@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls to engines over HTTP/1.1, on connections that are kept.
+//
+//   start ──> connect ──> request ──> head ──> data … data ──> end
+//                └───────────┴──────────┴────────┴──> failed
+//
+// A call is over with `end` or `failed`, one of them, once, or with h1_call_cancel,
+// after which nothing is called. Nothing is called before h1_call_start returns. Callbacks may start,
+// pause and cancel any call.
+//
+// What an engine sends is handed on as it comes. While a call is paused, nothing is read from its
+// connection: up to H1_READ_AHEAD bytes wait here, the rest in the sockets, and then the engine has
+// to wait. No call is tried again here, because only the caller knows whether that is wise; but he
+// is told when a kept connection turned out to be over before anything came (H1_STALE), which
+// says nothing against the engine.
+#ifndef H1_CLIENT_H
+#define H1_CLIENT_H
+
+#include <event2/event.h>
+
+#include "h1_parse.h"
+
+enum { H1_READ_AHEAD = 65536 };
+
+struct h1_client;
+struct h1_call;
+
+struct h1_client_options {
+    int64_t connect_ms; // to reach an engine
+    int64_t
+        head_ms; // from the request to the first byte of the answer's body: heads may come early
+    int64_t idle_ms;  // between two pieces of the body
+    int64_t keep_ms;  // an unused connection is closed after
+    size_t keep_most; // unused connections an address
+};
+
+enum h1_failure {
+    H1_STALE,     // see above; a new connection may do
+    H1_CONNECT,   // nobody there, or not in time
+    H1_RESET,     // the connection ended in the middle
+    H1_TIMEOUT,   // head_ms or idle_ms have passed
+    H1_MALFORMED, // what came is no HTTP
+};
+const char *h1_failure_name(enum h1_failure f);
+
+struct h1_callbacks {
+    void (*head)(void *ctx,
+                 const struct h1_head *response);    // lasts to the call's very end
+    void (*data)(void *ctx, struct evbuffer *bytes); // what isn't taken is dropped
+    void (*end)(void *ctx);
+    void (*failed)(void *ctx, enum h1_failure why);
+};
+
+struct h1_request {
+    const char *address; // http://host[:port][/prefix]
+    const char *method, *path;
+    const char
+        *headers; // whole lines with their ends; Host and Content-Length are added. May be NULL
+    struct evbuffer *body; // NULL: none. Referred to, so it stays as it is
+    bool fresh;            // on a new connection
+    int64_t head_ms;       // instead of the options', and at most so long to connect; 0: theirs
+};
+
+// NULL: no memory.
+struct h1_client *h1_client_new(struct event_base *base, const struct h1_client_options *options);
+void h1_client_free(struct h1_client *client); // cancels all calls
+void h1_client_configure(struct h1_client *client,
+                         const struct h1_client_options *o); // from now on
+
+// port is copied. NULL: the address isn't one (*wrong is set), or no memory.
+struct h1_call *h1_call_start(struct h1_client *client, const struct h1_request *request,
+                              const struct h1_callbacks *port, void *ctx, bool *wrong);
+void h1_call_cancel(struct h1_call *c); // NULL: nothing
+void h1_call_pause(struct h1_call *c);
+void h1_call_resume(struct h1_call *c);
+
+// Whether an address is one that can be called.
+bool h1_is_url(const char *address);
+
+size_t h1_client_calls(const struct h1_client *client); // under way
+size_t h1_client_kept(const struct h1_client *client);  // unused connections
+
+#endif

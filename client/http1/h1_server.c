@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections: bytes become requests, one after the other. See h1_server.h.
+#define _GNU_SOURCE // POLLRDHUP
+#include <event2/bufferevent_ssl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "client/common/clock.h"
+#include "h1_buffer.h"
+#include "h1_server_impl.h"
+
+static void work(struct h1_connection *c);
+
+// ---- Life of a connection ------------------------------------------------------------------------
+
+static const struct h1_server_options *options(const struct h1_connection *c) {
+    return &c->server->options;
+}
+
+static void expect_within(struct h1_connection *c, int64_t ms) {
+    c->deadline = kvr_clock_us() + ms * 1000;
+}
+
+static void connection_free(struct h1_connection *c) {
+    if (c->working) {
+        c->dead = true;
+        return;
+    }
+    if (c->x) h1_exchange_free(c->x);
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
+    c->server->stats.connections--;
+    bufferevent_free(c->bev);
+    free(c);
+}
+
+// The client has left, or takes nothing any more.
+static void lose(struct h1_connection *c) {
+    struct h1_exchange *x = c->x;
+    if (x && c->state == H1_CONNECTION_ANSWER) {
+        x->gone = true;
+        x->cut = x->started;
+        if (x->on_gone) x->on_gone(x);
+    }
+    connection_free(c);
+}
+
+static void begin_closing(struct h1_connection *c) {
+    c->state = H1_CONNECTION_CLOSING;
+    expect_within(c, c->linger ? H1_LINGER_MS : options(c)->stall_ms);
+    evbuffer_drain(bufferevent_get_input(c->bev),
+                   evbuffer_get_length(bufferevent_get_input(c->bev)));
+}
+
+// Sent all: closes, or waits for the client to do so, since closing with something unread would reset
+// the connection, and the client might lose the answer.
+static void close_if_sent(struct h1_connection *c) {
+    if (c->state != H1_CONNECTION_CLOSING || evbuffer_get_length(bufferevent_get_output(c->bev)))
+        return;
+    if (!c->linger) {
+        connection_free(c);
+    } else if (!c->shut) {
+        c->shut = true;
+        expect_within(c, H1_LINGER_MS);
+        if (!c->tls) shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    }
+}
+
+void h1_connection_answered(struct h1_connection *c, bool keep) {
+    struct h1_exchange *x = c->x;
+    // An answer given before the body was there: the rest of it isn't the next request.
+    if (c->state == H1_CONNECTION_BODY) {
+        keep = false;
+        c->linger = true;
+    }
+    if (evbuffer_get_length(bufferevent_get_input(c->bev))) c->linger = true;
+    c->x = NULL;
+    h1_exchange_free(x);
+    if (keep && !c->server->draining) {
+        c->state = H1_CONNECTION_HEAD;
+        c->begun = false;
+        c->seen = 0;
+        expect_within(c, options(c)->idle_ms);
+    } else {
+        begin_closing(c);
+    }
+    if (!c->working) work(c);
+}
+
+// ---- Requests ------------------------------------------------------------------------------------
+
+static void refuse(struct h1_connection *c, int status, const char *code, const char *message) {
+    c->server->stats.refused++;
+    // Where the next request would begin isn't known, or only after a body that nobody wants.
+    if (c->state == H1_CONNECTION_BODY || c->x->head.length || c->x->head.chunked) {
+        c->state = H1_CONNECTION_BODY;
+        c->x->head.keep = false;
+    }
+    h1_exchange_error(c->x, status, code, message);
+}
+
+void h1_exchange_refuse(struct h1_exchange *x, int status, const char *code, const char *message) {
+    refuse(x->connection, status, code, message);
+}
+
+// Whether the request may come in; else it has been answered. All that can be refused without the
+// body is refused before it.
+static bool admit(struct h1_connection *c) {
+    struct h1_exchange *x = c->x;
+    const struct h1_server *s = c->server;
+    const struct h1_server_options *o = options(c);
+    if (!(x->handle = o->route(x))) return false;
+    if (x->head.length > o->max_body)
+        refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
+    else if (x->exempt)
+        return true;
+    else if (s->stats.requests > o->max_requests)
+        refuse(c, 503, "OVERLOAD", "too many requests at a time");
+    else if (s->stats.queued + (uint64_t)x->head.length > (uint64_t)o->max_queued)
+        refuse(c, 503, "OVERLOAD", "too many bytes are waiting");
+    else
+        return true;
+    return false;
+}
+
+static void begin(struct h1_exchange *x) {
+    const struct h1_server_options *o = options(x->connection);
+    if (o->begin) o->begin(x);
+}
+
+// Takes a head from the input. False: there is none, or it was refused.
+static bool take_head(struct h1_connection *c) {
+    struct evbuffer *in = bufferevent_get_input(c->bev);
+    size_t there = evbuffer_get_length(in), most = (size_t)options(c)->max_header;
+    const char *reason = NULL;
+    if (!there) return false;
+    if (!c->begun) {
+        c->begun = true;
+        expect_within(c, options(c)->header_ms);
+    }
+    size_t look = there < most ? there : most;
+    const char *bytes = (const char *)evbuffer_pullup(in, (ev_ssize_t)look);
+    int64_t n = bytes ? h1_head_end(bytes, look, &c->seen) : -1;
+    if (n == 0 && there < most) return false;
+    if (!(c->x = h1_exchange_new(c)) || !(c->x->text = malloc(look + 1))) {
+        c->dead = true;
+        return false;
+    }
+    struct h1_exchange *x = c->x;
+    if (n > 0) {
+        evbuffer_remove(in, x->text, (size_t)n);
+        x->text[n] = 0;
+        x->in_bytes = (uint64_t)n;
+    }
+    int status = n > 0 ? h1_head_read(&x->head, x->text, (size_t)n, &reason) : n < 0 ? 400 : 431;
+    begin(x);
+    if (!status) return true;
+    if (!reason) reason = status == 431 ? "the head is larger than max_header" : "a bare line feed";
+    c->state = H1_CONNECTION_BODY;
+    refuse(c, status, status == 431 ? "TOOLARGE" : "BADREQUEST", reason);
+    return false;
+}
+
+// 1: the body is complete, 0: more is to come, −1: it was refused.
+static int take_body(struct h1_connection *c) {
+    struct h1_exchange *x = c->x;
+    struct evbuffer *in = bufferevent_get_input(c->bev);
+    size_t before = evbuffer_get_length(x->body);
+    int done;
+    if (x->head.chunked) {
+        done = h1_chunks_read(&x->chunks, in, x->body);
+    } else {
+        size_t there = evbuffer_get_length(in);
+        size_t n = (int64_t)there < c->left ? there : (size_t)c->left;
+        if (!h1_buffer_move(in, x->body, n)) {
+            c->dead = true;
+            return -1;
+        }
+        c->left -= (int64_t)n;
+        done = c->left == 0;
+    }
+    size_t more = evbuffer_get_length(x->body) - before;
+    x->body_size += more;
+    x->in_bytes += more;
+    c->server->stats.queued += more;
+    if (done < 0)
+        refuse(c, 400, "BADREQUEST", "malformed chunks");
+    else if ((int64_t)x->body_size > options(c)->max_body)
+        refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
+    else if (c->server->stats.queued > (uint64_t)options(c)->max_queued)
+        refuse(c, 503, "OVERLOAD", "too many bytes are waiting");
+    else
+        return done;
+    return -1;
+}
+
+static bool step(struct h1_connection *c) { // false: nothing more can be done now
+    struct evbuffer *out = bufferevent_get_output(c->bev);
+    switch (c->state) {
+    case H1_CONNECTION_HEAD:
+        // A client that sends on without taking its answers waits.
+        if (evbuffer_get_length(out) > H1_OUT_HIGH) return false;
+        if (!take_head(c)) return c->state != H1_CONNECTION_HEAD;
+        if (!admit(c)) return true;
+        c->left = c->x->head.length;
+        c->state = H1_CONNECTION_BODY;
+        expect_within(c, options(c)->body_ms);
+        if (c->x->head.expects && !c->x->head.old && (c->left || c->x->head.chunked))
+            evbuffer_add(out, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        return true;
+    case H1_CONNECTION_BODY:
+        if (take_body(c) <= 0) return c->state != H1_CONNECTION_BODY;
+        c->state = H1_CONNECTION_ANSWER;
+        c->x->handle(c->x);
+        return true;
+    case H1_CONNECTION_ANSWER:
+        return false;
+    default:
+        evbuffer_drain(bufferevent_get_input(c->bev),
+                       evbuffer_get_length(bufferevent_get_input(c->bev)));
+        return false;
+    }
+}
+
+static void work(struct h1_connection *c) {
+    if (c->working) return;
+    c->working = true;
+    while (!c->dead && step(c))
+        ;
+    c->working = false;
+    if (c->dead)
+        connection_free(c);
+    else
+        close_if_sent(c);
+}
+
+// ---- Events --------------------------------------------------------------------------------------
+
+static void on_read(struct bufferevent *bev, void *arg) {
+    (void)bev;
+    work(arg);
+}
+
+static void on_write(struct bufferevent *bev, void *arg) {
+    struct h1_connection *c = arg;
+    struct h1_exchange *x = c->x;
+    (void)bev;
+    if (c->state == H1_CONNECTION_ANSWER) {
+        if (!x->full) return;
+        x->full = false;
+        if (x->on_room) x->on_room(x);
+    } else {
+        work(c);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg) {
+    struct h1_connection *c = arg;
+    if (what & BEV_EVENT_EOF && what & BEV_EVENT_READING && !c->x &&
+        evbuffer_get_length(bufferevent_get_output(bev))) {
+        // Sends nothing more, but may still be reading its answers.
+        c->linger = false;
+        begin_closing(c);
+    } else if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) {
+        lose(c);
+    }
+}
+
+static void on_deadline(struct h1_connection *c) {
+    if (c->state == H1_CONNECTION_BODY) {
+        refuse(c, 408, "TIMEOUT", "the body took too long");
+    } else if (c->state == H1_CONNECTION_HEAD && c->begun && (c->x = h1_exchange_new(c))) {
+        c->state = H1_CONNECTION_BODY;
+        begin(c->x);
+        refuse(c, 408, "TIMEOUT", "the head took too long");
+    } else {
+        connection_free(c);
+    }
+}
+
+// While a request is answered, what its client pipelines stays where it is, and once that is as much as
+// may wait nothing is read any more: then only the socket itself tells that the client has left, as long as
+// its buffer has room for the end to come in.
+static bool has_left(const struct h1_connection *c) {
+    struct pollfd p = {.fd = bufferevent_getfd(c->bev), .events = POLLRDHUP};
+    size_t most = (size_t)options(c)->max_header;
+    return c->state == H1_CONNECTION_ANSWER &&
+           evbuffer_get_length(bufferevent_get_input(c->bev)) > most && poll(&p, 1, 0) > 0 &&
+           p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+// The rest of a last answer is on its way: that it comes on is watched by the write time-out.
+static bool is_sending(const struct h1_connection *c) {
+    return c->state == H1_CONNECTION_CLOSING && !c->shut &&
+           evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg) {
+    struct h1_server *s = arg;
+    int64_t now = kvr_clock_us();
+    (void)fd;
+    (void)what;
+    for (struct h1_connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        if (c->state != H1_CONNECTION_ANSWER && now >= c->deadline && !is_sending(c))
+            on_deadline(c);
+        else if (has_left(c))
+            lose(c);
+    }
+    if (!s->resting) return;
+    s->resting = false;
+    for (size_t i = 0; i < s->n_listeners; i++)
+        evconnlistener_enable(s->listeners[i]);
+}
+
+// ---- Coming and going ----------------------------------------------------------------------------
+
+// Tokens go out as they come, and who vanished without a word is noticed while nothing is sent.
+static void tune(evutil_socket_t fd) {
+    static const struct {
+        int level, name, value;
+    } settings[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                    {SOL_SOCKET, SO_KEEPALIVE, 1},
+                    {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+                    {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+                    {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value, sizeof(int));
+}
+
+void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls) {
+    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                               "Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
+    const struct h1_server_options *o = &s->options;
+    struct h1_connection *c =
+        s->stats.connections < o->max_connections ? calloc(1, sizeof *c) : NULL;
+    SSL *ssl = c && tls ? SSL_new(s->tls) : NULL;
+    s->stats.accepted++;
+    if (c && ssl)
+        c->bev = bufferevent_openssl_socket_new(s->options.base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                BEV_OPT_CLOSE_ON_FREE);
+    else if (c && !tls)
+        c->bev = bufferevent_socket_new(s->options.base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (!c || !c->bev) {
+        if (!tls) (void)!send(fd, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        s->stats.refused++;
+        SSL_free(ssl);
+        evutil_closesocket(fd);
+        free(c);
+        return;
+    }
+    if (tls) bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
+    tune(fd);
+    c->server = s;
+    c->tls = tls;
+    c->next = s->connections;
+    c->link = &s->connections;
+    if (c->next) c->next->link = &c->next;
+    s->connections = c;
+    s->stats.connections++;
+    expect_within(c, o->header_ms < o->idle_ms ? o->header_ms : o->idle_ms);
+    struct timeval stall = {(time_t)(o->stall_ms / 1000), (suseconds_t)(o->stall_ms % 1000 * 1000)};
+    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+    bufferevent_setwatermark(c->bev, EV_READ, 0, (size_t)o->max_header + H1_OUT_HIGH);
+    bufferevent_setwatermark(c->bev, EV_WRITE, H1_OUT_LOW, 0);
+    bufferevent_set_timeouts(c->bev, NULL, &stall);
+    bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
+void h1_server_drain(struct h1_server *s) {
+    s->draining = true;
+    h1_unlisten(s);
+    for (struct h1_connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        if (c->state == H1_CONNECTION_HEAD && !c->begun &&
+            !evbuffer_get_length(bufferevent_get_input(c->bev))) {
+            begin_closing(c);
+            close_if_sent(c);
+        }
+    }
+}
+
+const struct h1_server_options h1_server_defaults = {
+    .max_connections = 20000,
+    .max_requests = 10000,
+    .max_header = 16 << 10,
+    .max_body = 16 << 20,
+    .max_queued = 256 << 20,
+    .header_ms = 10000,
+    .body_ms = 60000,
+    .idle_ms = 75000,
+    .stall_ms = 60000,
+};
+
+bool h1_server_configure(struct h1_server *s, const struct h1_server_options *o, char *error,
+                         size_t error_size) {
+    if (!h1_read_certificate(s, o, error, error_size)) return false;
+    s->options = *o;
+    s->options.listen = s->options.tls_listen = NULL;
+    s->options.tls_cert = s->options.tls_key = NULL;
+    return true;
+}
+
+struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, size_t error_size) {
+    struct h1_server *s = calloc(1, sizeof *s);
+    struct timeval every = {0, H1_SWEEP_MS * 1000};
+    if (!s) return NULL;
+    s->options = *o;
+    s->sweep = event_new(o->base, -1, EV_PERSIST, on_sweep, s);
+    if (s->sweep && !event_add(s->sweep, &every) && h1_listen(s, error, error_size) &&
+        h1_server_configure(s, o, error, error_size))
+        return s;
+    h1_server_free(s);
+    return NULL;
+}
+
+void h1_server_free(struct h1_server *s) {
+    if (!s) return;
+    h1_unlisten(s);
+    while (s->connections)
+        lose(s->connections);
+    if (s->sweep) event_free(s->sweep);
+    SSL_CTX_free(s->tls);
+    free(s);
+}
+
+void h1_server_stats(const struct h1_server *s, struct h1_server_stats *out) {
+    *out = s->stats;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// See status.h. The page is page.html, put into the program by cmake/embed.cmake.
+#include "status.h"
+
+#include <jansson.h>
+
+#include "client/common/clock.h"
+#include "client/router/advise.h"
+#include "client/router/pools.h"
+#include "client/router/router.h"
+#include "client/router/router_exchange.h"
+#include "client/router/router_metrics.h"
+#include "page.h"
+
+void router_status(struct router_exchange *x) {
+    const struct router *r = x->router;
+    struct router_metrics_sums sums;
+    struct h1_server_stats st;
+    json_t *pools = json_array();
+    router_metrics_sums(r->metrics, &sums);
+    h1_server_stats(r->server, &st); // one of the requests is this
+    for (const struct pool *p = pools_first(r->pools); p; p = p->next)
+        json_array_append_new(pools, advise_pool_json(p));
+    h1_exchange_header(&x->h1, "Cache-Control", "no-store");
+    router_json(x, 200,
+                json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "version", KVROUTE_VERSION,
+                          "uptime_ms", (json_int_t)((kvr_clock_us() - r->began_us) / 1000),
+                          "draining", r->draining, "connections", (json_int_t)st.connections,
+                          "requests", (json_int_t)st.requests - 1, "requests_total",
+                          (json_int_t)sums.requests, "selects_total", (json_int_t)sums.selects,
+                          "degraded_total", (json_int_t)sums.degraded, "retries_total",
+                          (json_int_t)sums.retries, "pools", pools));
+}
+
+void router_page(struct router_exchange *x) {
+    h1_exchange_header(&x->h1, "Cache-Control", "no-cache");
+    h1_exchange_header(&x->h1, "Content-Security-Policy",
+                       "default-src 'none'; script-src 'unsafe-inline'; style-src "
+                       "'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
+                       "form-action 'none'; frame-ancestors 'none'");
+    h1_exchange_header(&x->h1, "X-Content-Type-Options", "nosniff");
+    h1_exchange_send(&x->h1, 200, "text/html; charset=utf-8", router_page_html,
+                     router_page_html_size);
+}

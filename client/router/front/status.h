@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// /, a page for people, and /v1/status, what it shows.
+#ifndef ROUTER_STATUS_H
+#define ROUTER_STATUS_H
+
+struct router_exchange;
+
+void router_status(struct router_exchange *x);
+void router_page(struct router_exchange *x);
+
+#endif

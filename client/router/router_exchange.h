@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request as the router sees it: HTTP's exchange, and what the router knows besides. Handlers get one
+// of these, and answer by the functions of h1_server.h on `&x->h1` or by the two below.
+#ifndef ROUTER_EXCHANGE_H
+#define ROUTER_EXCHANGE_H
+
+#include <jansson.h>
+#include <kvroute/client.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/http1/h1_server.h"
+
+struct router;
+struct pool;
+
+enum { ROUTER_MAX_REQUEST_ID = 128 };
+
+// What the access log and the metrics say of a request; handlers fill in what they know.
+struct router_record {
+    char id[ROUTER_MAX_REQUEST_ID + 1]; // the client's X-Request-Id, or one made here
+    char worker[KVR_MAX_NAME + 1];
+    uint32_t rank;
+    char model[129];
+    char code[24];           // of an error, "" if there was none
+    int64_t blocks, overlap; // of the request, found; −1: nothing was chosen
+    int64_t expected;        // found, or being computed there
+    int64_t input, output;   // tokens; −1: unknown
+    unsigned tries;          // engines tried
+    int64_t first_us;        // from the request's arrival to the first token; −1: none
+    int64_t booked_us;       // from the choice to it, and what the pool took that to be; −1: none
+    int64_t predicted_us;
+    bool degraded; // the choice was made without Redis
+    bool stream;
+};
+
+struct router_exchange {
+    struct h1_exchange h1;
+    struct router *router;
+    const struct router_route *route; // NULL: there is none for it
+    struct pool *pool;                // set by pools_take, given back with the exchange
+    struct router_record record;
+};
+
+// The router's exchange that one of HTTP is part of.
+static inline struct router_exchange *router_exchange(struct h1_exchange *x) {
+    return (struct router_exchange *)x;
+}
+
+// Whole answers; the exchange is no more.
+void router_json(struct router_exchange *x, int status, json_t *body); // takes the reference
+// {"error": {"code": …, "message": …}}. 503 says when to come back.
+void router_error(struct router_exchange *x, int status, const char *code, const char *message);
+
+#endif

@@ -54,7 +54,7 @@ int64_t core_ms(double seconds) {
 void core_worker(struct core *c, const struct world *w, uint32_t worker, bool there) {
     char room[CORE_NAME];
     int created;
-    struct kvr_worker_set set = {.set = KVR_SET_CAPACITY, .capacity = w->capacity[worker]};
+    struct kvr_worker_settings set = {.set = KVR_SET_CAPACITY, .capacity = w->capacity[worker]};
     enum kvr_err err =
         there ? kvr_worker_set(c->pool, core_ms(*w->now), core_name(worker, room), &set, &created)
               : kvr_worker_del(c->pool, core_name(worker, room));

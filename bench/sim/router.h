@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "engine.h"
-#include "module/core/policy.h"
 #include "module/core/pool.h"
+#include "module/core/rule/policy.h"
 #include "search.h"
 
 enum { MAX_WORKERS = 256, MAX_ROUTERS = 64 };

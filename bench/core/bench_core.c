@@ -14,8 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "client/common/clock.h"
+#include "client/common/random.h"
 #include "module/core/state/pool_state.h"
 
 enum {
@@ -30,22 +31,11 @@ enum {
 // ---- Common parts --------------------------------------------------------------------------------
 
 static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+    return (double)kvr_clock_ns(CLOCK_MONOTONIC);
 }
 
 static double cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static uint64_t draw(uint64_t *state) {
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
+    return (double)kvr_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int ascending(const void *left, const void *right) {
@@ -159,7 +149,7 @@ static void match(const struct kvr_pool *p, const uint64_t *hashes, size_t paths
     for (int t = 0; t < KVR_TIERS; t++)
         m.by_tier[t] = tiers[t];
     for (size_t i = 0; i < BENCH_CORE_SAMPLES; i++) {
-        memcpy(request, hashes + draw(&state) % paths * BENCH_CORE_PATH, sizeof request);
+        memcpy(request, hashes + kvr_random(&state) % paths * BENCH_CORE_PATH, sizeof request);
         memset(reach, 0, sizeof reach);
         memset(tiers, 0, sizeof tiers);
         // The copy must be through before the clock starts.
@@ -193,10 +183,10 @@ static double miss_ns(size_t blocks) {
     uint64_t *memory = calloc(lines, BENCH_CORE_LINE * sizeof *memory), state = 9, at = 0;
     if (!memory) fail("out of memory");
     for (size_t i = 0; i < lines; i++)
-        memory[i * BENCH_CORE_LINE] = draw(&state) % lines;
+        memory[i * BENCH_CORE_LINE] = kvr_random(&state) % lines;
     static double times[BENCH_CORE_CHAINS];
     for (size_t i = 0; i < BENCH_CORE_CHAINS; i++) {
-        at = draw(&state) % lines;
+        at = kvr_random(&state) % lines;
         double start = now_ns();
         for (size_t k = 0; k < BENCH_CORE_CHAIN; k++)
             at = (memory[at * BENCH_CORE_LINE] + k) % lines; // k: so that no chain runs in a circle
@@ -238,7 +228,7 @@ static double select_time(size_t workers) {
     struct kvr_pool *p = new_pool(workers);
     uint64_t hashes[BENCH_CORE_BLOCKS], state = 7;
     for (size_t i = 0; i < BENCH_CORE_BLOCKS; i++)
-        hashes[i] = draw(&state);
+        hashes[i] = kvr_random(&state);
     for (size_t w = 0; w < workers; w++)
         event(p, w, 1, KVR_STORED, NULL, hashes, BENCH_CORE_BLOCKS);
     double times[BENCH_CORE_ROUNDS];
@@ -280,7 +270,7 @@ int main(int argc, char **argv) {
              seq[BENCH_CORE_WORKERS] = {0};
     if (!hashes) fail("out of memory");
     for (size_t i = 0; i < paths * BENCH_CORE_PATH; i++)
-        hashes[i] = draw(&state);
+        hashes[i] = kvr_random(&state);
     printf("%zu blocks in runs of %d, %d holders each, %d workers; one core\n\n",
            paths * BENCH_CORE_PATH, BENCH_CORE_RUN, BENCH_CORE_HOLDERS, BENCH_CORE_WORKERS);
     printf("%-58s %10s %-12s %s\n", "", "", "", "goal");

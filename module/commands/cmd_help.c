@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "command_table.h"
 #include "commands.h"
 #include "module/call/command_reply.h"
 

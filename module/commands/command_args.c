@@ -1,79 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arguments of every command, as COMMAND DOCS and redis-cli's hints want them.
+// Rows of the tables. What may be left out is called an option.
 #include "command_args.h"
 
-#define TYPE(type) REDISMODULE_ARG_TYPE_##type
-// Rows of the tables: a value that stands alone; a word; a word that may be left out; a word with a value
-// that may be left out; the same, for replication only.
-#define VALUE(text, t)                                                                             \
-    { .name = text, .type = TYPE(t), .key_spec_index = -1 }
-#define WORD(text, word)                                                                           \
-    { .name = text, .type = TYPE(PURE_TOKEN), .key_spec_index = -1, .token = word }
-#define FLAG(text, word)                                                                           \
-    {                                                                                              \
-        .name = text, .type = TYPE(PURE_TOKEN), .key_spec_index = -1, .token = word,               \
-        .flags = REDISMODULE_CMD_ARG_OPTIONAL                                                      \
-    }
-#define OPTION(text, t, word)                                                                      \
-    {                                                                                              \
-        .name = text, .type = TYPE(t), .key_spec_index = -1, .token = word,                        \
-        .flags = REDISMODULE_CMD_ARG_OPTIONAL                                                      \
-    }
+#define KEY                                                                                        \
+    { .name = "key", .type = REDISMODULE_ARG_TYPE_KEY }
+#define ARG(text, t, ...)                                                                          \
+    { .name = text, .type = REDISMODULE_ARG_TYPE_##t, .key_spec_index = -1, __VA_ARGS__ }
+#define OPTIONAL .flags = REDISMODULE_CMD_ARG_OPTIONAL
+#define MULTIPLE .flags = REDISMODULE_CMD_ARG_MULTIPLE
+#define VALUE(text, t) ARG(text, t, .flags = 0)
+#define OPTIONAL_VALUE(text, t) ARG(text, t, OPTIONAL)
+#define VALUES(text, t) ARG(text, t, MULTIPLE)
+#define OPTIONAL_VALUES(text, t) ARG(text, t, OPTIONAL | REDISMODULE_CMD_ARG_MULTIPLE)
+// A word alone; a word with a value; a number of values that follow.
+#define WORD(text, word) ARG(text, PURE_TOKEN, .token = word)
+#define FLAG(text, word) ARG(text, PURE_TOKEN, .token = word, OPTIONAL)
+#define VALUE_OF(text, t, word, says) ARG(text, t, .token = word, .summary = says)
+#define OPTION(text, t, word) ARG(text, t, .token = word, OPTIONAL)
 #define EFFECT(text, t, word)                                                                      \
-    {                                                                                              \
-        .name = text, .type = TYPE(t), .key_spec_index = -1, .token = word,                        \
-        .summary = "for replication only", .flags = REDISMODULE_CMD_ARG_OPTIONAL                   \
-    }
+    ARG(text, t, .token = word, .summary = "for replication only", OPTIONAL)
+#define COUNT(word) ARG("count", INTEGER, .token = word)
+// Tables within tables.
+#define ONE_OF(text, rows) ARG(text, ONEOF, .subargs = rows)
+#define ONE_OF_OPTION(text, rows, word) ARG(text, ONEOF, .token = word, OPTIONAL, .subargs = rows)
+#define SOME_OF(text, rows) ARG(text, ONEOF, MULTIPLE, .subargs = rows)
+#define BLOCK(text, rows) ARG(text, BLOCK, .subargs = rows)
+#define BLOCK_OPTION(text, rows) ARG(text, BLOCK, OPTIONAL, .subargs = rows)
+// What CREATE and ALTER, and SELECT and SCORE, have in common.
+#define POOL_OPTIONS                                                                               \
+    OPTION("policy", STRING, "POLICY"), OPTION("overlap-weight", DOUBLE, "OVERLAP"),               \
+        OPTION("prefill-weight", DOUBLE, "PREFILL"),                                               \
+        OPTION("requests-weight", DOUBLE, "REQUESTS"), OPTION("host-credit", DOUBLE, "HOST"),      \
+        OPTION("disk-credit", DOUBLE, "DISK"), OPTION("temperature", DOUBLE, "TEMPERATURE"),       \
+        OPTION("lease-ms", INTEGER, "LEASE"), OPTION("worker-ttl-ms", INTEGER, "WORKERTTL"),       \
+        OPTION("worker-grace-ms", INTEGER, "WORKERGRACE"),                                         \
+        OPTION("predict-ms", INTEGER, "PREDICT"), OPTION("failures", INTEGER, "FAILURES"),         \
+        OPTION("open-ms", INTEGER, "OPENTIME"), OPTION("session-ttl-ms", INTEGER, "SESSIONTTL"),   \
+        OPTION("ttft-ms", INTEGER, "SLOTTFT"), OPTION("tbt-ms", INTEGER, "SLOTBT"),                \
+        OPTION("tokens", DOUBLE, "STICK")
+#define ROUTE_OPTIONS                                                                              \
+    BLOCK_OPTION("among", among), BLOCK_OPTION("exclude", exclude),                                \
+        OPTION("policy", STRING, "POLICY"), OPTION("overlap-weight", DOUBLE, "OVERLAP"),           \
+        OPTION("prefill-weight", DOUBLE, "PREFILL"),                                               \
+        OPTION("requests-weight", DOUBLE, "REQUESTS"),                                             \
+        OPTION("temperature", DOUBLE, "TEMPERATURE"), BLOCK_OPTION("with", with),                  \
+        BLOCK_OPTION("without", without), OPTION("session", STRING, "SESSION")
 
 static RedisModuleCommandArg tokens[] = {
-    {.name = "blob",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "TOKENS",
-     .summary = "little-endian u32 token ids"},
+    VALUE_OF("blob", STRING, "TOKENS", "little-endian u32 token ids"),
     OPTION("lora", STRING, "LORA"),
     OPTION("namespace", STRING, "NAMESPACE"),
     {0},
 };
 
 static RedisModuleCommandArg ids[] = {
-    {.name = "count", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1, .token = "IDS"},
-    {.name = "id",
-     .type = REDISMODULE_ARG_TYPE_INTEGER,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL | REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("IDS"),
+    OPTIONAL_VALUES("id", INTEGER),
     OPTION("lora", STRING, "LORA"),
     OPTION("namespace", STRING, "NAMESPACE"),
     {0},
 };
 
 static RedisModuleCommandArg hash_forms[] = {
-    {.name = "hashes",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "HASHES",
-     .summary = "little-endian u64 prefix hashes"},
-    {.name = "digits",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "HEX",
-     .summary = "16 hex digits for each prefix hash"},
+    VALUE_OF("hashes", STRING, "HASHES", "little-endian u64 prefix hashes"),
+    VALUE_OF("digits", STRING, "HEX", "16 hex digits for each prefix hash"),
     {0},
 };
 
 static RedisModuleCommandArg block_forms[] = {
-    {.name = "hashes",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "HASHES",
-     .summary = "little-endian u64 prefix hashes"},
-    {.name = "digits",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "HEX",
-     .summary = "16 hex digits for each prefix hash"},
-    {.name = "tokens", .type = REDISMODULE_ARG_TYPE_BLOCK, .key_spec_index = -1, .subargs = tokens},
-    {.name = "ids", .type = REDISMODULE_ARG_TYPE_BLOCK, .key_spec_index = -1, .subargs = ids},
+    VALUE_OF("hashes", STRING, "HASHES", "little-endian u64 prefix hashes"),
+    VALUE_OF("digits", STRING, "HEX", "16 hex digits for each prefix hash"),
+    BLOCK("tokens", tokens),
+    BLOCK("ids", ids),
     {0},
 };
 
@@ -91,58 +89,26 @@ static RedisModuleCommandArg states[] = {
 };
 
 RedisModuleCommandArg cmd_doc_key[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_digest[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     FLAG("learnt", "LEARNT"),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_create[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     OPTION("block-size", INTEGER, "BLOCKSIZE"),
-    OPTION("policy", STRING, "POLICY"),
-    OPTION("overlap-weight", DOUBLE, "OVERLAP"),
-    OPTION("prefill-weight", DOUBLE, "PREFILL"),
-    OPTION("requests-weight", DOUBLE, "REQUESTS"),
-    OPTION("host-credit", DOUBLE, "HOST"),
-    OPTION("disk-credit", DOUBLE, "DISK"),
-    OPTION("temperature", DOUBLE, "TEMPERATURE"),
-    OPTION("lease-ms", INTEGER, "LEASE"),
-    OPTION("worker-ttl-ms", INTEGER, "WORKERTTL"),
-    OPTION("worker-grace-ms", INTEGER, "WORKERGRACE"),
-    OPTION("predict-ms", INTEGER, "PREDICT"),
-    OPTION("failures", INTEGER, "FAILURES"),
-    OPTION("open-ms", INTEGER, "OPENTIME"),
-    OPTION("session-ttl-ms", INTEGER, "SESSIONTTL"),
-    OPTION("ttft-ms", INTEGER, "SLOTTFT"),
-    OPTION("tbt-ms", INTEGER, "SLOTBT"),
-    OPTION("tokens", DOUBLE, "STICK"),
+    POOL_OPTIONS,
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_alter[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    OPTION("policy", STRING, "POLICY"),
-    OPTION("overlap-weight", DOUBLE, "OVERLAP"),
-    OPTION("prefill-weight", DOUBLE, "PREFILL"),
-    OPTION("requests-weight", DOUBLE, "REQUESTS"),
-    OPTION("host-credit", DOUBLE, "HOST"),
-    OPTION("disk-credit", DOUBLE, "DISK"),
-    OPTION("temperature", DOUBLE, "TEMPERATURE"),
-    OPTION("lease-ms", INTEGER, "LEASE"),
-    OPTION("worker-ttl-ms", INTEGER, "WORKERTTL"),
-    OPTION("worker-grace-ms", INTEGER, "WORKERGRACE"),
-    OPTION("predict-ms", INTEGER, "PREDICT"),
-    OPTION("failures", INTEGER, "FAILURES"),
-    OPTION("open-ms", INTEGER, "OPENTIME"),
-    OPTION("session-ttl-ms", INTEGER, "SESSIONTTL"),
-    OPTION("ttft-ms", INTEGER, "SLOTTFT"),
-    OPTION("tbt-ms", INTEGER, "SLOTBT"),
-    OPTION("tokens", DOUBLE, "STICK"),
+    KEY,
+    POOL_OPTIONS,
     {0},
 };
 
@@ -153,252 +119,119 @@ static RedisModuleCommandArg outcomes[] = {
 };
 
 RedisModuleCommandArg cmd_doc_report[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    VALUE("worker", STRING),
-    {.name = "outcome",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = outcomes},
-    EFFECT("at-ms", UNIX_TIME, "AT"),
+    KEY, VALUE("worker", STRING), ONE_OF("outcome", outcomes), EFFECT("at-ms", UNIX_TIME, "AT"),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_worker[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("worker", STRING),
     {0},
 };
 
 static RedisModuleCommandArg labels[] = {
-    {.name = "count",
-     .type = REDISMODULE_ARG_TYPE_INTEGER,
-     .key_spec_index = -1,
-     .token = "LABELS"},
-    {.name = "label",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("LABELS"),
+    VALUES("label", STRING),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_worker_set[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("worker", STRING),
     OPTION("addr", STRING, "ADDR"),
     OPTION("ranks", INTEGER, "RANKS"),
     OPTION("blocks", INTEGER, "CAPACITY"),
-    {.name = "state",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .token = "STATE",
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = states},
+    ONE_OF_OPTION("state", states, "STATE"),
     OPTION("ttl-ms", INTEGER, "TTL"),
     OPTION("speed", DOUBLE, "SPEED"),
-    {.name = "labels",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = labels},
+    BLOCK_OPTION("labels", labels),
     EFFECT("seen-ms", UNIX_TIME, "SEEN"),
     {0},
 };
 
 static RedisModuleCommandArg op_stored[] = {
-    {.name = "tier",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .token = "TIER",
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = tiers},
-    {.name = "parent",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .token = "STORED",
-     .summary = "16 hex digits, 8 bytes, or - for none"},
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = block_forms},
+    ONE_OF_OPTION("tier", tiers, "TIER"),
+    VALUE_OF("parent", STRING, "STORED", "16 hex digits, 8 bytes, or - for none"),
+    ONE_OF("blocks", block_forms),
     {0},
 };
 
 static RedisModuleCommandArg op_removed[] = {
-    {.name = "tier",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .token = "TIER",
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = tiers},
+    ONE_OF_OPTION("tier", tiers, "TIER"),
     WORD("removed", "REMOVED"),
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = hash_forms},
+    ONE_OF("blocks", hash_forms),
     {0},
 };
 
 static RedisModuleCommandArg op_cleared[] = {
-    {.name = "tier",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .token = "TIER",
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = tiers},
+    ONE_OF_OPTION("tier", tiers, "TIER"),
     WORD("cleared", "CLEARED"),
     {0},
 };
 
 static RedisModuleCommandArg ops[] = {
-    {.name = "stored",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .subargs = op_stored},
-    {.name = "removed",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .subargs = op_removed},
-    {.name = "cleared",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .subargs = op_cleared},
+    BLOCK("stored", op_stored),
+    BLOCK("removed", op_removed),
+    BLOCK("cleared", op_cleared),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_event[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("worker", STRING),
     VALUE("rank", INTEGER),
     VALUE("epoch", INTEGER),
     VALUE("seq", INTEGER),
-    {.name = "op",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE,
-     .subargs = ops},
+    SOME_OF("op", ops),
     {0},
 };
 
 static RedisModuleCommandArg among[] = {
-    {.name = "count", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1, .token = "AMONG"},
-    {.name = "worker",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("AMONG"),
+    VALUES("worker", STRING),
     {0},
 };
 
 static RedisModuleCommandArg exclude[] = {
-    {.name = "count",
-     .type = REDISMODULE_ARG_TYPE_INTEGER,
-     .key_spec_index = -1,
-     .token = "EXCLUDE"},
-    {.name = "worker",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("EXCLUDE"),
+    VALUES("worker", STRING),
     {0},
 };
 
 static RedisModuleCommandArg with[] = {
-    {.name = "count", .type = REDISMODULE_ARG_TYPE_INTEGER, .key_spec_index = -1, .token = "WITH"},
-    {.name = "label",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("WITH"),
+    VALUES("label", STRING),
     {0},
 };
 
 static RedisModuleCommandArg without[] = {
-    {.name = "count",
-     .type = REDISMODULE_ARG_TYPE_INTEGER,
-     .key_spec_index = -1,
-     .token = "WITHOUT"},
-    {.name = "label",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    COUNT("WITHOUT"),
+    VALUES("label", STRING),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_select[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("request", STRING),
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = block_forms},
+    ONE_OF("blocks", block_forms),
     OPTION("tokens", INTEGER, "ISL"),
     OPTION("tokens", INTEGER, "OSL"),
     OPTION("ms", INTEGER, "LEASE"),
-    {.name = "among",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = among},
-    {.name = "exclude",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = exclude},
-    OPTION("policy", STRING, "POLICY"),
-    OPTION("overlap-weight", DOUBLE, "OVERLAP"),
-    OPTION("prefill-weight", DOUBLE, "PREFILL"),
-    OPTION("requests-weight", DOUBLE, "REQUESTS"),
-    OPTION("temperature", DOUBLE, "TEMPERATURE"),
-    {.name = "with",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = with},
-    {.name = "without",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = without},
-    OPTION("session", STRING, "SESSION"),
+    ROUTE_OPTIONS,
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_score[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = block_forms},
+    KEY,
+    ONE_OF("blocks", block_forms),
     OPTION("tokens", INTEGER, "ISL"),
     OPTION("tokens", INTEGER, "OSL"),
-    {.name = "among",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = among},
-    {.name = "exclude",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = exclude},
-    OPTION("policy", STRING, "POLICY"),
-    OPTION("overlap-weight", DOUBLE, "OVERLAP"),
-    OPTION("prefill-weight", DOUBLE, "PREFILL"),
-    OPTION("requests-weight", DOUBLE, "REQUESTS"),
-    OPTION("temperature", DOUBLE, "TEMPERATURE"),
-    {.name = "with",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = with},
-    {.name = "without",
-     .type = REDISMODULE_ARG_TYPE_BLOCK,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL,
-     .subargs = without},
-    OPTION("session", STRING, "SESSION"),
+    ROUTE_OPTIONS,
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_update[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("request", STRING),
     FLAG("prefilled", "PREFILLED"),
     OPTION("tokens", INTEGER, "OUTPUT"),
@@ -408,25 +241,19 @@ RedisModuleCommandArg cmd_doc_update[] = {
 };
 
 RedisModuleCommandArg cmd_doc_release[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    {.name = "request",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    KEY,
+    VALUES("request", STRING),
     EFFECT("at-ms", UNIX_TIME, "AT"),
     EFFECT("lapsed-ms", UNIX_TIME, "LAPSED"),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_claim[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("request", STRING),
     VALUE("worker", STRING),
     VALUE("rank", INTEGER),
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = block_forms},
+    ONE_OF("blocks", block_forms),
     OPTION("tokens", INTEGER, "ISL"),
     OPTION("tokens", INTEGER, "CACHED"),
     OPTION("tokens", INTEGER, "OUTPUT"),
@@ -444,38 +271,32 @@ RedisModuleCommandArg cmd_doc_claim[] = {
 };
 
 RedisModuleCommandArg cmd_doc_request[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("request", STRING),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_session[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("session", STRING),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_session_del[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    {.name = "session",
-     .type = REDISMODULE_ARG_TYPE_STRING,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_MULTIPLE},
+    KEY,
+    VALUES("session", STRING),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_scan[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
-    {.name = "cursor",
-     .type = REDISMODULE_ARG_TYPE_INTEGER,
-     .key_spec_index = -1,
-     .flags = REDISMODULE_CMD_ARG_OPTIONAL},
+    KEY,
+    OPTIONAL_VALUE("cursor", INTEGER),
     OPTION("count", INTEGER, "COUNT"),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_tree[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     OPTION("hash", STRING, "FROM"),
     OPTION("levels", INTEGER, "DEPTH"),
     OPTION("runs", INTEGER, "COUNT"),
@@ -484,30 +305,42 @@ RedisModuleCommandArg cmd_doc_tree[] = {
 
 RedisModuleCommandArg cmd_doc_hash[] = {
     VALUE("block-size", INTEGER),
-    {.name = "blocks",
-     .type = REDISMODULE_ARG_TYPE_ONEOF,
-     .key_spec_index = -1,
-     .subargs = block_forms},
+    ONE_OF("blocks", block_forms),
     OPTION("hash", STRING, "FROM"),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_forget[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("at-ms", UNIX_TIME),
     VALUE("count", INTEGER),
     {0},
 };
 
 RedisModuleCommandArg cmd_doc_load[] = {
-    {.name = "key", .type = REDISMODULE_ARG_TYPE_KEY},
+    KEY,
     VALUE("chunk", STRING),
     {0},
 };
 
-#undef TYPE
+#undef KEY
+#undef ARG
+#undef OPTIONAL
+#undef MULTIPLE
 #undef VALUE
+#undef OPTIONAL_VALUE
+#undef VALUES
+#undef OPTIONAL_VALUES
 #undef WORD
 #undef FLAG
+#undef VALUE_OF
 #undef OPTION
 #undef EFFECT
+#undef COUNT
+#undef ONE_OF
+#undef ONE_OF_OPTION
+#undef SOME_OF
+#undef BLOCK
+#undef BLOCK_OPTION
+#undef POOL_OPTIONS
+#undef ROUTE_OPTIONS

@@ -8,70 +8,31 @@
 #define SINCE_2 "2.0.0"
 
 // A key at argv[1] or, behind a subcommand's name, at argv[2].
-static RedisModuleCommandKeySpec key1_read[] = {
-    {.flags = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 1,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key1_insert[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 1,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key1_update[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 1,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key1_delete[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 1,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key1_access_update[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_UPDATE,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 1,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key2_read[] = {
-    {.flags = REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 2,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key2_update[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 2,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
-static RedisModuleCommandKeySpec key2_delete[] = {
-    {.flags = REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE,
-     .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,
-     .bs.index.pos = 2,
-     .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,
-     .fk.range = {0, 1, 0}},
-    {0},
-};
+#define KEY_SPEC(where, what)                                                                      \
+    {                                                                                              \
+        {.flags = what,                                                                            \
+         .begin_search_type = REDISMODULE_KSPEC_BS_INDEX,                                          \
+         .bs.index.pos = where,                                                                    \
+         .find_keys_type = REDISMODULE_KSPEC_FK_RANGE,                                             \
+         .fk.range = {0, 1, 0}},                                                                   \
+            {0},                                                                                   \
+    }
+static RedisModuleCommandKeySpec key1_read[] =
+    KEY_SPEC(1, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS);
+static RedisModuleCommandKeySpec key1_insert[] =
+    KEY_SPEC(1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_INSERT);
+static RedisModuleCommandKeySpec key1_update[] =
+    KEY_SPEC(1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE);
+static RedisModuleCommandKeySpec key1_delete[] =
+    KEY_SPEC(1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE);
+static RedisModuleCommandKeySpec key1_access_update[] =
+    KEY_SPEC(1, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_UPDATE);
+static RedisModuleCommandKeySpec key2_read[] =
+    KEY_SPEC(2, REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS);
+static RedisModuleCommandKeySpec key2_update[] =
+    KEY_SPEC(2, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE);
+static RedisModuleCommandKeySpec key2_delete[] =
+    KEY_SPEC(2, REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE);
 
 const struct cmd_definition cmd_table[] = {
     {
@@ -507,5 +468,6 @@ const struct cmd_definition cmd_table[] = {
 
 const size_t cmd_table_size = sizeof cmd_table / sizeof cmd_table[0];
 
+#undef KEY_SPEC
 #undef SINCE
 #undef SINCE_2

@@ -7,6 +7,17 @@
 
 #include "module/keyspace/redis_api.h"
 
+// One command of the table.
+struct cmd_definition {
+    const char *parent;     // of a subcommand, else NULL
+    const char *name;       // in upper case
+    RedisModuleCmdFunc run; // NULL: a parent
+    const char *flags;      // as RedisModule_CreateCommand takes them
+    const char *categories; // of ACL, where the server lets a module say
+    const char *syntax;     // what stands behind the name, for HELP
+    RedisModuleCommandInfo info;
+};
+
 // command_register.c: registers every command. REDISMODULE_OK or REDISMODULE_ERR.
 int cmd_register(RedisModuleCtx *ctx);
 
@@ -46,7 +57,6 @@ int cmd_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 // Loading is over: a pool that was cut off in the middle is dropped.
 void cmd_load_ended(RedisModuleCtx *ctx);
 // cmd_help.c
-struct cmd_definition;
 void cmd_help_start(const struct cmd_definition *commands, size_t n); // what HELP lists
 int cmd_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 int cmd_worker_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that check their replies; see harness.h.
+// Calls that check their replies; see flow_harness.h.
 #include <criterion/criterion.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "client/common/random.h"
 #include "flow_harness.h"
 
 static void send_format(struct flow_conn *c, const char *format, va_list ap) {
@@ -34,7 +34,7 @@ static const char *text_of(const struct flow_reply *r) {
     return r->bytes ? r->bytes : "";
 }
 
-static void check_kind(const struct flow_reply *r, enum reply_kind kind, const char *what) {
+static void check_kind(const struct flow_reply *r, enum flow_reply_kind kind, const char *what) {
     cr_assert(r->kind == kind, "%s: a reply of kind '%c' (%s) instead of '%c'", what, r->kind,
               text_of(r), kind);
 }
@@ -52,7 +52,7 @@ const struct flow_reply *flow_call_args(struct flow_conn *c, const struct flow_a
     return read_reply(c, a->v[0]);
 }
 
-const struct flow_reply *flow_call_kind(struct flow_conn *c, enum reply_kind kind,
+const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kind kind,
                                         const char *format, ...) {
     va_list ap;
     va_start(ap, format);
@@ -274,64 +274,10 @@ struct flow_hex flow_prefix_of(struct flow_conn *c, int block_size, const char *
     return h;
 }
 
-struct flow_conn *flow_start_pool(const char *options) {
-    struct flow_server *s = flow_server_start(NULL);
-    struct flow_args a = {0};
-    flow_args_words(&a, "KVROUTE.CREATE p");
-    flow_args_words(&a, options);
-    const struct flow_reply *r = flow_call_args(s->conn, &a);
-    flow_args_clear(&a);
-    check_kind(r, FLOW_REPLY_STATUS, "KVROUTE.CREATE p");
-    return s->conn;
-}
-
-struct flow_copies {
-    struct flow_server *primary, *replica;
-    const char *key;
-};
-
-static bool are_equal(void *ctx) {
-    struct flow_copies *p = ctx;
-    const struct flow_reply *r = flow_call(p->replica->conn, "EXISTS %s", p->key);
-    if (r->kind != FLOW_REPLY_INTEGER || !r->integer) return false;
-    struct flow_digest there = flow_pool_digest(p->replica->conn, p->key);
-    int64_t version = flow_pool_info(p->replica->conn, p->key, "version");
-    static const char *const counts[] = {"workers",   "instances", "blocks",  "holdings",
-                                         "predicted", "requests",  "sessions"};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (flow_pool_info(p->primary->conn, p->key, counts[i]) !=
-            flow_pool_info(p->replica->conn, p->key, counts[i]))
-            return false;
-    return flow_same_digest(there, flow_pool_digest(p->primary->conn, p->key)) &&
-           version == flow_pool_info(p->primary->conn, p->key, "version") &&
-           flow_same_digest(flow_debug_digest(p->primary->conn, p->key),
-                            flow_debug_digest(p->replica->conn, p->key));
-}
-
-// Copies that have parted never meet again, so it is enough to see them meet.
-void flow_expect_equal(struct flow_server *primary, struct flow_server *replica, const char *key) {
-    struct flow_copies p = {primary, replica, key};
-    flow_wait_until(are_equal, &p, "primary and replica are equal");
-}
-
 // ---- Chance --------------------------------------------------------------------------------------
 
-uint64_t flow_test_seed(void) {
-    static uint64_t seed;
-    if (!seed) {
-        const char *given = getenv("KVROUTE_SEED");
-        seed = given ? strtoull(given, NULL, 0)
-                     : (uint64_t)flow_clock_ms() * 1000003u ^ (uint64_t)getpid();
-        fprintf(stderr, "%s: KVROUTE_SEED=%" PRIu64 "\n", criterion_current_test->name, seed);
-    }
-    return seed;
-}
-
-uint64_t flow_rng_next(struct flow_rng *r) { // splitmix64
-    uint64_t z = r->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+uint64_t flow_rng_next(struct flow_rng *r) {
+    return kvr_random(&r->state);
 }
 
 uint64_t flow_rng_below(struct flow_rng *r, uint64_t n) {

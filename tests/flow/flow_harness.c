@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts, restarts and buries the servers of a test; see harness.h.
+// Starts, restarts and buries the servers of a test; see flow_harness.h.
 #include "flow_harness.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,4 +149,55 @@ void flow_harness_end(void) {
     n_servers = 0;
     support_home_remove();
     if (broken) give_verdict();
+}
+
+struct flow_conn *flow_start_pool(const char *options) {
+    struct flow_server *s = flow_server_start(NULL);
+    struct flow_args a = {0};
+    flow_args_words(&a, "KVROUTE.CREATE p");
+    flow_args_words(&a, options);
+    const struct flow_reply *r = flow_call_args(s->conn, &a);
+    flow_args_clear(&a);
+    cr_assert(r->kind == FLOW_REPLY_STATUS, "KVROUTE.CREATE p %s: %s", options, r->bytes);
+    return s->conn;
+}
+
+struct flow_copies {
+    struct flow_server *primary, *replica;
+    const char *key;
+};
+
+static bool are_equal(void *ctx) {
+    struct flow_copies *p = ctx;
+    const struct flow_reply *r = flow_call(p->replica->conn, "EXISTS %s", p->key);
+    if (r->kind != FLOW_REPLY_INTEGER || !r->integer) return false;
+    struct flow_digest there = flow_pool_digest(p->replica->conn, p->key);
+    int64_t version = flow_pool_info(p->replica->conn, p->key, "version");
+    static const char *const counts[] = {"workers",   "instances", "blocks",  "holdings",
+                                         "predicted", "requests",  "sessions"};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (flow_pool_info(p->primary->conn, p->key, counts[i]) !=
+            flow_pool_info(p->replica->conn, p->key, counts[i]))
+            return false;
+    return flow_same_digest(there, flow_pool_digest(p->primary->conn, p->key)) &&
+           version == flow_pool_info(p->primary->conn, p->key, "version") &&
+           flow_same_digest(flow_debug_digest(p->primary->conn, p->key),
+                            flow_debug_digest(p->replica->conn, p->key));
+}
+
+// Copies that have parted never meet again, so it is enough to see them meet.
+void flow_expect_equal(struct flow_server *primary, struct flow_server *replica, const char *key) {
+    struct flow_copies p = {primary, replica, key};
+    flow_wait_until(are_equal, &p, "primary and replica are equal");
+}
+
+uint64_t flow_test_seed(void) {
+    static uint64_t seed;
+    if (!seed) {
+        const char *given = getenv("KVROUTE_SEED");
+        seed = given ? strtoull(given, NULL, 0)
+                     : (uint64_t)flow_clock_ms() * 1000003u ^ (uint64_t)getpid();
+        fprintf(stderr, "%s: KVROUTE_SEED=%" PRIu64 "\n", criterion_current_test->name, seed);
+    }
+    return seed;
 }

@@ -53,7 +53,7 @@ int64_t flow_clock_ms(void); // since the epoch
 const struct flow_reply *flow_call(struct flow_conn *c, const char *format,
                                    ...); // anything, errors too
 const struct flow_reply *flow_call_args(struct flow_conn *c, const struct flow_args *a);
-const struct flow_reply *flow_call_kind(struct flow_conn *c, enum reply_kind kind,
+const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kind kind,
                                         const char *format, ...);
 void flow_call_ok(struct flow_conn *c, const char *format, ...);
 int64_t flow_call_int(struct flow_conn *c, const char *format, ...);

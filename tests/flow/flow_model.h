@@ -94,9 +94,9 @@ int flow_model_worker_set(struct flow_model *m, int worker,
                           const struct flow_model_worker_settings *set);
 int flow_model_worker_del(struct flow_model *m, int worker);
 
-enum model_op_kind { FLOW_MODEL_STORED, FLOW_MODEL_REMOVED, FLOW_MODEL_CLEARED };
+enum flow_model_op_kind { FLOW_MODEL_STORED, FLOW_MODEL_REMOVED, FLOW_MODEL_CLEARED };
 struct flow_model_op {
-    enum model_op_kind kind;
+    enum flow_model_op_kind kind;
     int tier;   // CLEARED: -1 for every tier
     int parent; // STORED: -1 for none
     struct flow_model_list list;

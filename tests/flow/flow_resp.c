@@ -70,7 +70,7 @@ static long parse_value(const char *p, size_t n, struct flow_reply *out, int dep
     if (!at) return 0;
     const char *text = p + 1;
     len--;
-    out->kind = (enum reply_kind)p[0];
+    out->kind = (enum flow_reply_kind)p[0];
     switch (p[0]) {
     case '+':
     case '-':

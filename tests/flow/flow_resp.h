@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 // The kinds are the first bytes of the wire form; a RESP2 null is FLOW_REPLY_NULL too.
-enum reply_kind {
+enum flow_reply_kind {
     FLOW_REPLY_STATUS = '+',
     FLOW_REPLY_ERROR = '-',
     FLOW_REPLY_INTEGER = ':',
@@ -31,7 +31,7 @@ enum reply_kind {
 };
 
 struct flow_reply {
-    enum reply_kind kind;
+    enum flow_reply_kind kind;
     int64_t integer;          // INTEGER, BOOLEAN
     double real;              // DOUBLE
     char *bytes;              // everything that isn't an aggregate or null, as sent; NUL added

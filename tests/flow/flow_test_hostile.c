@@ -11,13 +11,13 @@
 
 TestSuite(hostile, .fini = flow_harness_end, .timeout = 240);
 
-enum { FLOW_HOSTILE_MOST_BLOCKS = 1048576 };
+enum { FLOW_HOSTILE_MAX_BLOCKS = 1048576 };
 
 Test(hostile, huge_lists) {
     struct flow_conn *c = flow_start_pool("BLOCKSIZE 1");
     flow_call_int(c, "KVROUTE.WORKER SET p w");
     struct flow_digest before = flow_pool_digest(c, "p");
-    size_t n = (FLOW_HOSTILE_MOST_BLOCKS + 1) * sizeof(uint64_t);
+    size_t n = (FLOW_HOSTILE_MAX_BLOCKS + 1) * sizeof(uint64_t);
     char *zeros = calloc(1, n);
     cr_assert(zeros);
     // One more than the most, in every form.
@@ -54,14 +54,14 @@ Test(hostile, huge_lists) {
     cr_expect(flow_same_digest(before, flow_pool_digest(c, "p")));
     // The most itself is fine.
     uint64_t *hashes = (uint64_t *)(void *)zeros;
-    for (size_t i = 0; i < FLOW_HOSTILE_MOST_BLOCKS; i++)
+    for (size_t i = 0; i < FLOW_HOSTILE_MAX_BLOCKS; i++)
         hashes[i] = i * UINT64_C(0x9e3779b97f4a7c15) + 7;
     n -= 8;
     flow_expect_int(c, 1, "KVROUTE.EVENT p w 0 1 1 STORED - HASHES %b", zeros, n);
     const struct flow_reply *r = flow_call(c, "KVROUTE.SELECT p r HASHES %b", zeros, n);
-    cr_expect(flow_map_int(r, "overlap") == FLOW_HOSTILE_MOST_BLOCKS);
+    cr_expect(flow_map_int(r, "overlap") == FLOW_HOSTILE_MAX_BLOCKS);
     r = flow_row_of(flow_call(c, "KVROUTE.SCORE p HASHES %b", zeros, n), "w", 0);
-    cr_expect(flow_map_int(r, "decode_blocks") == FLOW_HOSTILE_MOST_BLOCKS);
+    cr_expect(flow_map_int(r, "decode_blocks") == FLOW_HOSTILE_MAX_BLOCKS);
     flow_expect_int(c, 2, "KVROUTE.EVENT p w 0 1 2 REMOVED HASHES %b", zeros, n);
     cr_expect(flow_pool_info(c, "p", "holdings") == 0);
     flow_expect_int(c, 1, "KVROUTE.RELEASE p r");
@@ -69,7 +69,7 @@ Test(hostile, huge_lists) {
     flow_call_ok(c, "KVROUTE.CREATE q BLOCKSIZE 16");
     flow_call_int(c, "KVROUTE.WORKER SET q w");
     r = flow_call(c, "KVROUTE.SELECT q r TOKENS %b", zeros, n);
-    cr_expect(flow_map_int(r, "blocks") == FLOW_HOSTILE_MOST_BLOCKS * 2 / 16);
+    cr_expect(flow_map_int(r, "blocks") == FLOW_HOSTILE_MAX_BLOCKS * 2 / 16);
     free(zeros);
 }
 

@@ -200,7 +200,7 @@ static const struct {
     const char *name;  // as COMMAND knows it
     const char *flags; // "w": write, "o": deny-oom, "r": readonly, "": neither
     int64_t first;     // position of the key, 0: none
-} commands[] = {
+} command_rows[] = {
     {"kvroute.create", "wo", 1},     {"kvroute.alter", "w", 1},
     {"kvroute.info", "r", 1},        {"kvroute.digest", "r", 1},
     {"kvroute.worker|set", "wo", 2}, {"kvroute.worker|del", "w", 2},
@@ -214,7 +214,7 @@ static const struct {
     {"kvroute.tree", "r", 1},        {"kvroute.hash", "", 0},
     {"kvroute.help", "", 0},
 };
-enum { FLOW_LOOK_COMMANDS = sizeof commands / sizeof *commands };
+enum { FLOW_LOOK_COMMANDS = sizeof command_rows / sizeof *command_rows };
 
 static bool listed(const struct flow_reply *list, const char *what) {
     for (size_t i = 0; i < list->count; i++)
@@ -234,19 +234,19 @@ Test(look, command_info_flags_and_key_specs) {
     struct flow_server *s = flow_server_start(NULL);
     struct flow_conn *c = s->conn;
     for (size_t i = 0; i < FLOW_LOOK_COMMANDS; i++) {
-        const char *name = commands[i].name, *flags = commands[i].flags;
+        const char *name = command_rows[i].name, *flags = command_rows[i].flags;
         const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_ARRAY, "COMMAND INFO %s", name);
         cr_assert(r->count == 1 && r->items[0].kind == FLOW_REPLY_ARRAY, "%s is unknown", name);
         const struct flow_reply *info = &r->items[0];
         const struct flow_reply *have = &info->items[2];
         cr_expect(listed(have, "write") == (strchr(flags, 'w') != NULL), "%s", name);
-        if (commands[i].first)
+        if (command_rows[i].first)
             cr_expect(listed(have, "readonly") == (strchr(flags, 'r') != NULL), "%s", name);
         if (strcmp(name, "kvroute.alter") != 0 && strcmp(name, "kvroute.update") != 0)
             cr_expect(listed(have, "denyoom") == (strchr(flags, 'o') != NULL), "%s", name);
         cr_expect(listed(have, "module"), "%s", name);
         const struct flow_reply *specs = &info->items[8];
-        if (!commands[i].first) {
+        if (!command_rows[i].first) {
             cr_expect(specs->count == 0, "%s", name);
             continue;
         }
@@ -261,7 +261,7 @@ Test(look, command_info_flags_and_key_specs) {
         }
         const struct flow_reply *begin = flow_map_get(spec, "begin_search");
         cr_expect_str_eq(flow_map_str(begin, "type"), "index");
-        cr_expect(flow_map_int(flow_map_get(begin, "spec"), "index") == commands[i].first, "%s",
+        cr_expect(flow_map_int(flow_map_get(begin, "spec"), "index") == command_rows[i].first, "%s",
                   name);
     }
 }
@@ -272,17 +272,17 @@ Test(look, command_docs_have_summary_complexity_and_arguments) {
     for (size_t i = 0; i < FLOW_LOOK_COMMANDS; i++) {
         // A subcommand stands in its container's docs.
         char name[64];
-        snprintf(name, sizeof name, "%s", commands[i].name);
+        snprintf(name, sizeof name, "%s", command_rows[i].name);
         char *bar = strchr(name, '|');
         if (bar) *bar = 0;
         const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_ARRAY, "COMMAND DOCS %s", name);
         cr_assert(r->count == 2, "%s", name);
         const struct flow_reply *docs = &r->items[1];
-        if (bar) docs = named(flow_map_get(docs, "subcommands"), commands[i].name);
-        cr_expect(strlen(flow_map_str(docs, "summary")) > 10, "%s", commands[i].name);
-        cr_expect(flow_map_str(docs, "complexity")[0] == 'O', "%s", commands[i].name);
+        if (bar) docs = named(flow_map_get(docs, "subcommands"), command_rows[i].name);
+        cr_expect(strlen(flow_map_str(docs, "summary")) > 10, "%s", command_rows[i].name);
+        cr_expect(flow_map_str(docs, "complexity")[0] == 'O', "%s", command_rows[i].name);
         cr_expect(strcmp(name, "kvroute.help") == 0 || flow_map_get(docs, "arguments")->count > 0,
-                  "%s", commands[i].name);
+                  "%s", command_rows[i].name);
     }
 }
 

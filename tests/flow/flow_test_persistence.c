@@ -19,9 +19,9 @@ static const struct {
     const char *key;
     int db;
     const char *options;
-} pools[FLOW_PERSISTENCE_POOLS] = {{"a", 0, "PREDICT 1000000"},
-                                   {"b{\r\n}", 0, "OVERLAP 2 HOST 0.5 LEASE 0"},
-                                   {"c", 1, "TEMPERATURE 0.5 REQUESTS 1"}};
+} three_pools[FLOW_PERSISTENCE_POOLS] = {{"a", 0, "PREDICT 1000000"},
+                                         {"b{\r\n}", 0, "OVERLAP 2 HOST 0.5 LEASE 0"},
+                                         {"c", 1, "TEMPERATURE 0.5 REQUESTS 1"}};
 
 static struct flow_traffic traffic[FLOW_PERSISTENCE_POOLS];
 
@@ -32,24 +32,24 @@ struct flow_state {
 
 static void start_pools(struct flow_conn *c) {
     for (int i = 0; i < FLOW_PERSISTENCE_POOLS; i++) {
-        flow_call_ok(c, "SELECT %d", pools[i].db);
-        flow_traffic_start(&traffic[i], c, pools[i].key, pools[i].options);
+        flow_call_ok(c, "SELECT %d", three_pools[i].db);
+        flow_traffic_start(&traffic[i], c, three_pools[i].key, three_pools[i].options);
     }
 }
 
 static void run_pools(struct flow_conn *c, int steps) {
     for (int i = 0; i < FLOW_PERSISTENCE_POOLS; i++) {
-        flow_call_ok(c, "SELECT %d", pools[i].db);
+        flow_call_ok(c, "SELECT %d", three_pools[i].db);
         flow_traffic_run(&traffic[i], c, steps);
     }
 }
 
 static void look(struct flow_conn *c, struct flow_state *s) {
     for (int i = 0; i < FLOW_PERSISTENCE_POOLS; i++) {
-        flow_call_ok(c, "SELECT %d", pools[i].db);
-        s->digest[i] = flow_pool_digest(c, pools[i].key);
-        s->debug[i] = flow_debug_digest(c, pools[i].key);
-        s->version[i] = flow_pool_info(c, pools[i].key, "version");
+        flow_call_ok(c, "SELECT %d", three_pools[i].db);
+        s->digest[i] = flow_pool_digest(c, three_pools[i].key);
+        s->debug[i] = flow_debug_digest(c, three_pools[i].key);
+        s->version[i] = flow_pool_info(c, three_pools[i].key, "version");
     }
 }
 

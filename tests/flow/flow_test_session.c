@@ -65,7 +65,7 @@ Test(session, fields_in_order) {
         expect_fields(&flow_map_get(w, "ranks")->items[0],
                       "rank epoch seq device_blocks host_blocks disk_blocks requests "
                       "prefill_tokens decode_blocks ttft tpot");
-        enum reply_kind number = i ? FLOW_REPLY_DOUBLE : FLOW_REPLY_BULK;
+        enum flow_reply_kind number = i ? FLOW_REPLY_DOUBLE : FLOW_REPLY_BULK;
         cr_expect(flow_map_get(w, "speed")->kind == number && flow_map_real(w, "speed") == 1.5);
         const struct flow_reply *labels = flow_map_get(w, "labels");
         cr_assert(labels->kind == FLOW_REPLY_ARRAY && labels->count == 2);

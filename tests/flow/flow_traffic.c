@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind {
+enum flow_sent_kind {
     FLOW_TRAFFIC_WORKER,
     FLOW_TRAFFIC_EVENT,
     FLOW_TRAFFIC_SELECT,
@@ -16,7 +16,7 @@ enum kind {
     FLOW_TRAFFIC_CLAIM
 };
 struct flow_sent {
-    enum kind kind;
+    enum flow_sent_kind kind;
     int worker, rank;
 };
 
@@ -105,7 +105,7 @@ static void add_lease(struct flow_traffic *t, struct flow_args *a) {
     flow_args_int(a, 1 + below(t, (int)t->lease));
 }
 
-static void make_request(struct flow_traffic *t, struct flow_args *a, enum kind kind,
+static void make_request(struct flow_traffic *t, struct flow_args *a, enum flow_sent_kind kind,
                          struct flow_sent *sent) {
     static const char *const names[] = {[FLOW_TRAFFIC_SELECT] = "KVROUTE.SELECT",
                                         [FLOW_TRAFFIC_UPDATE] = "KVROUTE.UPDATE",

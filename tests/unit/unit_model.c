@@ -5,13 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int unit_bytes_compare(struct kvr_bytes a, struct kvr_bytes b) {
-    size_t n = a.n < b.n ? a.n : b.n;
-    int c = n ? memcmp(a.p, b.p, n) : 0;
-    if (c) return c < 0 ? -1 : 1;
-    return a.n < b.n ? -1 : a.n > b.n;
-}
-
 void unit_model_init(struct unit_model *m, const struct kvr_options *o) {
     memset(m, 0, sizeof *m);
     m->options = *o;

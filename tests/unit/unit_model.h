@@ -164,8 +164,6 @@ int64_t unit_model_expires_at(const struct unit_model *m, const struct unit_mode
 int64_t unit_model_deleted_at(const struct unit_model *m, const struct unit_model_worker *w);
 void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats *out);
 
-// Bytewise, the shorter first on a tie.
-int unit_bytes_compare(struct kvr_bytes a, struct kvr_bytes b);
 static inline struct kvr_bytes model_name(const struct unit_model_worker *w) {
     return (struct kvr_bytes){w->name, w->name_len};
 }

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit_source.h"
 
-uint64_t unit_mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
+#include "client/common/random.h"
 
 static uint64_t source_bytes(struct unit_source *s, size_t n) {
     uint64_t x = 0;
@@ -15,9 +11,8 @@ static uint64_t source_bytes(struct unit_source *s, size_t n) {
 }
 
 uint64_t unit_source_next(struct unit_source *s) {
-    if (s->bytes) return unit_mix(source_bytes(s, 2) + 1);
-    s->state += 0x9e3779b97f4a7c15u;
-    return unit_mix(s->state);
+    if (s->bytes) return kvr_random_mix(source_bytes(s, 2) + 1);
+    return kvr_random(&s->state);
 }
 
 uint32_t unit_source_below(struct unit_source *s, uint32_t n) {

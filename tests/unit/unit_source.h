@@ -14,7 +14,6 @@ struct unit_source {
     size_t left;
 };
 
-uint64_t unit_mix(uint64_t x); // splitmix64's finaliser
 uint64_t unit_source_next(struct unit_source *s);
 uint32_t unit_source_below(struct unit_source *s, uint32_t n); // 0..n-1, n >= 1
 bool unit_source_chance(struct unit_source *s, unsigned percent);

@@ -86,3 +86,10 @@ void unit_table_free(struct unit_table *t) {
     free(t->rows);
     *t = (struct unit_table){0};
 }
+
+int unit_bytes_compare(struct kvr_bytes a, struct kvr_bytes b) {
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n ? memcmp(a.p, b.p, n) : 0;
+    if (c) return c < 0 ? -1 : 1;
+    return a.n < b.n ? -1 : a.n > b.n;
+}

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A flat hash table, as plain as one can be: what the naive model keeps its sets in.
+// A flat hash table, as plain as one can be: what the naive model keeps its sets in. And what else the unit tests need everywhere.
 //
 // Rows live in one array, found by linear probing; a copy of the table is a copy of the array, which
 // is how the model undoes an event that fails half way.
 #ifndef UNIT_TABLE_H
 #define UNIT_TABLE_H
 
+#include <kvroute/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,9 @@ struct unit_row *unit_table_put(struct unit_table *t, uint64_t key, uint64_t tag
 bool unit_table_drop(struct unit_table *t, uint64_t key, uint64_t tag);
 void unit_table_copy(struct unit_table *to, const struct unit_table *from); // what `to` had is gone
 void unit_table_free(struct unit_table *t);                                 // and empty again
+
+// Bytewise, the shorter first on a tie.
+int unit_bytes_compare(struct kvr_bytes a, struct kvr_bytes b);
 
 // malloc and friends that end the program instead of failing: a test has no use for NULL.
 void *unit_must_alloc(size_t size);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/random.h"
+
 // ---- Pools and workers ---------------------------------------------------------------------------
 
 static double weight(struct unit_traffic *t) {
@@ -150,7 +152,7 @@ static size_t draw_blocks(struct unit_traffic *t, uint64_t *to) {
         for (uint32_t more = unit_source_below(s, 20); more; more--) {
             // Unseen, and yet with one parent: the hash is made from the prefix it follows.
             uint64_t salt = 0x77a1 + unit_source_below(s, 4);
-            to[n] = unit_mix((n ? unit_mix(to[n - 1]) : 0x57a27) + salt);
+            to[n] = kvr_random_mix((n ? kvr_random_mix(to[n - 1]) : 0x57a27) + salt);
             n++;
         }
     return n;

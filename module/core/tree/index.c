@@ -77,8 +77,16 @@ static bool is_full(const struct core_index_segment *s) {
     return (s->used + 1) * (uint64_t)25 > s->size * (uint64_t)24;
 }
 
-// Puts the entry at `at`, the first place that isn't before it. False: what follows would run into the
-// sentinel.
+// Puts the entry at `at`, the first place that isn't before it. Entries from there to the next gap move by one.
+// Numbers are fingerprints, a dot is an empty slot, | stands before the sentinel:
+//
+//   place of 35     [ 10 · 31 33 38 41 ·  57 · |·]      38 is the first that is larger
+//   moved           [ 10 · 31 33 ── 38 41 57 · |·]      up to the gap before 57
+//   put             [ 10 · 31 33 35 38 41 57 · |·]
+//
+//   1. The place is a gap: nothing moves.
+//   2. There is a gap behind it: what stands between moves into it. No entry comes before its home by this.
+//   3. There is none before the sentinel: false, and the segment has to grow first.
 static bool put(struct core_index_segment *s, uint32_t at, uint64_t entry) {
     uint32_t gap = at;
     while (s->slots[gap])
@@ -127,6 +135,11 @@ static uint64_t *locate(struct core_index *ix, uint64_t hash, uint32_t run, unsi
     return at;
 }
 
+// The inverse: entries behind the hole move back into it, up to the first that stands at its home already, or to a
+// gap. So no gap ever comes between an entry and its home, and a search may end at the first gap.
+//
+//   remove 35       [ 10 · 31 33 ── 38 41 57 · |·]      38 and 41 aren't at home, 57 is
+//                   [ 10 · 31 33 38 41 ·  57 · |·]
 void core_index_remove(struct core_index *ix, uint64_t hash, uint32_t run, unsigned offset) {
     struct core_index_segment *s = &ix->segments[core_index_segment_of(core_index_mix(ix, hash))];
     uint64_t *at = locate(ix, hash, run, offset);

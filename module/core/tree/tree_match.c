@@ -95,6 +95,15 @@ static bool count_holders(const struct core_tree *t, const struct core_run *r, u
     return goes_on;
 }
 
+// Goes down the runs that the request has, as long as somebody has all of them:
+//
+//   request    a b c d e f g h i j
+//   runs       [a b c d][e f g h i j]      reach   w1  4, then 9
+//     w1        ########  ##########               w2  4, then not further: it lacks e
+//     w2        ########                           w3  2
+//     w3        ####
+//
+// A holder counts in a run if it has reached the run's beginning; what its head of the run covers is added.
 void core_tree_match(const struct core_tree *t, const uint64_t *hashes, size_t n,
                      struct core_match *m) {
     struct tree_lookahead sight = {0, 0, 0, {{0, 0}}};

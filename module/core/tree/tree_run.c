@@ -221,10 +221,21 @@ int core_run_set_depth(struct core_tree *t, uint32_t run, uint32_t slot, uint32_
 
 // ---- Splitting and merging -----------------------------------------------------------------------
 
-// Splits so that the run begins at block `at`; what precedes goes to a new run, its parent. The run
-// keeps its id and its children, so the cost is the run's alone.
+// Run 1 is split at block 3. It keeps its id, its children and its last blocks; its first blocks go to a new
+// run, 2, which takes its place among the siblings. So nothing has to be told to the children, and the cost is
+// that of the run alone.
+//
+//   before                                 after
+//
+//   1[a b c d e f] ── children of 1        2[a b c] ── 1[d e f] ── children of 1
+//     w1 ############                        w1 ######   w1 ######    1: depth > 3, an entry in both
+//     w2 ########                            w2 ######   w2 ##
+//     w3 ######                              w3 ######                2: depth <= 3, an entry of the head alone
+//     w4 ##                                  w4 ##
+//
+// Everything that needs memory comes first: the new run with its array of entries, room in the set of runs of
+// each holder, a line of the journal. After that nothing can fail.
 uint32_t core_run_split(struct core_tree *t, uint32_t run, uint32_t at) {
-    // Adding the head to each holder's set mustn't fail half way, and needs the id beforehand.
     uint32_t head = core_run_new(t, 0, at);
     if (!head) return 0;
     struct core_run *r = core_tree_run(t, run), *h = core_tree_run(t, head);
@@ -276,8 +287,9 @@ uint32_t core_run_split(struct core_tree *t, uint32_t run, uint32_t at) {
     return head;
 }
 
-// Undoes core_run_split: the run takes in its parent `head`, whose only child it is. Every holder of the
-// run holds all of the head. Hashes and entries must have room; what a split left, has.
+// The picture of core_run_split from right to left: run 1 takes in its parent 2. Every holder of 1 must hold all
+// of 2, or it would get blocks that it doesn't have. A holder of both gets the sum of its depths (1); one of the
+// head alone keeps its depth (2).
 void core_run_merge(struct core_tree *t, uint32_t head, uint32_t run) {
     struct core_run *r = core_tree_run(t, run), *h = core_tree_run(t, head);
     uint32_t at = h->len;
@@ -389,8 +401,22 @@ static void forget_blocks(struct core_tree *t, uint32_t run, uint32_t len) {
     core_run_set_len(r, len);
 }
 
-// Brings a run that was changed to its normal form, and those above it that this leaves bare: no
-// blocks that nobody needs, no run that could be one with its only child. Never fails.
+// What is done depends on what stands below the run:
+//
+//   1. It has one child, and the two can be one: they are merged, and the child goes on as case 2.
+//
+//        2[a b] ── 1[c d] ── …                      1[a b c d] ── …
+//          w1 ####   w1 ####                          w1 ########
+//
+//   2. It has children otherwise: it stays, with what its blocks need and no more memory. It may be the last of
+//      several children; then its parent is case 1 and is looked at next.
+//   3. It has no children: blocks behind its deepest holder are needed by nobody and leave the index.
+//
+//        1[a b c d e f]                             1[a b c]
+//          w1 ######                                  w1 ######
+//
+//   4. It has neither children nor holders: it goes. That may leave its parent as any of these cases, so the
+//      parent is looked at next.
 void core_run_normalize(struct core_tree *t, uint32_t run) {
     while (run && core_tree_run(t, run)->parent != CORE_RUN_FREE) {
         struct core_run *r = core_tree_run(t, run);

@@ -70,8 +70,9 @@ static int detach(struct core_tree *t, uint32_t run, unsigned offset) {
     return 0;
 }
 
-// The slot comes to hold the run's blocks offset..offset + n - 1. A run is split where the slot would
-// get a hole. *at: the last of these blocks.
+// The slot comes to hold the run's blocks offset..offset + n - 1. Where it doesn't hold what precedes them in the
+// run, the run is split before them, because an entry is a depth and can't have a hole. *at: the last of these
+// blocks.
 static int hold(struct core_tree *t, uint32_t slot, uint32_t run, unsigned offset, uint32_t n,
                 struct tree_position *at, uint64_t *stored) {
     uint32_t depth = core_run_depth(t, run, slot);
@@ -141,6 +142,23 @@ static int append(struct core_tree *t, uint32_t slot, const uint64_t *hashes, si
     return core_run_set_depth(t, run, slot, r->len);
 }
 
+// A sequence is stored piece by piece. `at` is where it stands: its last block so far. The next block is
+//
+//   1. in the tree, right behind `at`: so are perhaps some of those that follow it in its run. The slot comes to
+//      hold them (`hold`).
+//   2. in the tree under another parent, and known: no chain of blocks can have two. Refused.
+//   3. in the tree under another parent, but all who held it were dropped: it is taken out of there (`detach`)
+//      and goes on as case 4.
+//   4. not in the tree: it and those behind it that aren't either are put behind `at` (`append`). That prolongs
+//      the run, where all of it is the slot's and nothing stands below; otherwise it makes a new run.
+//
+//   w2 stores a b x y; w1 has stored a b c d:
+//
+//     1[a b c d]         ──▶   2[a b] ─┬─ 1[c d]         a b: case 1, x y: case 4, which splits the run,
+//       w1 ########              w1 ####    w1 ####      as the path branches off within it
+//                                w2 ####
+//                                      └─ 3[x y]
+//                                           w2 ####
 enum kvr_err core_tree_store(struct core_tree *t, uint32_t slot, const uint64_t *parent,
                              const uint64_t *hashes, size_t n, uint64_t *stored) {
     static const enum kvr_err refusal[] = {

@@ -35,7 +35,6 @@ void h1_exchange_free(struct h1_exchange *x) {
     s->stats.queued -= x->body_size;
     evbuffer_free(x->body);
     h1_head_free(&x->head);
-    free(x->text);
     free(x->more);
     free(x);
 }

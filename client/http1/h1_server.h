@@ -60,10 +60,9 @@ struct h1_exchange {
     // The server's:
     struct h1_connection *connection;
     void (*handle)(struct h1_exchange *x);
-    char *text; // of the head
     size_t body_size;
-    struct h1_chunks chunks;
-    char *more; // header lines set before the start
+    struct h1_body reading; // of the request's body
+    char *more;             // header lines set before the start
     size_t more_size, more_room;
     bool started, chunked, silent; // silent: HEAD, nothing of a body is sent
     bool full;                     // h1_exchange_data said false

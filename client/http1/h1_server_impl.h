@@ -32,7 +32,6 @@ struct h1_connection {
     enum h1_connection_state state;
     int64_t deadline; // µs; of the state. None in H1_CONNECTION_ANSWER: handlers have their own
     size_t seen;      // of a head that isn't complete
-    int64_t left;     // of a body whose length is known
     bool begun;       // something of a head has come
     bool working;     // work() is at it: it isn't freed, nor entered again
     bool dead;        // to be freed when that is done

@@ -10,7 +10,7 @@
 
 #include "client/common/clock.h"
 #include "client/router/front/routes.h"
-#include "pools.h"
+#include "client/router/pools/router_pools.h"
 #include "router.h"
 #include "router_exchange.h"
 
@@ -177,8 +177,8 @@ static struct of_worker *worker_of(struct router_metrics *m, const char *pool, c
     return w;
 }
 
-void router_metrics_engine(struct router_metrics *m, const struct pool *p, const char *worker,
-                           enum router_engine_outcome outcome) {
+void router_metrics_engine(struct router_metrics *m, const struct router_pool *p,
+                           const char *worker, enum router_engine_outcome outcome) {
     struct of_worker *w = worker_of(m, p->options.name, worker);
     if (w)
         w->tries[outcome]++;
@@ -344,7 +344,7 @@ struct of_pool {
     uint64_t unsent;
 };
 
-static void collect(const struct pool *p, struct of_pool *n) {
+static void collect(const struct router_pool *p, struct of_pool *n) {
     kvr_client_stats(p->client, &n->client);
     n->workers = (int64_t)p->n_workers;
     n->workers_ready = n->open_circuits = 0;
@@ -383,7 +383,8 @@ static const struct {
 static void add_pools(struct page *p, const struct router *r) {
     for (size_t k = 0; k < sizeof of_pools / sizeof *of_pools; k++) {
         describe(p, of_pools[k].name, of_pools[k].gauge ? "gauge" : "counter", of_pools[k].help);
-        for (const struct pool *pool = pools_first(r->pools); pool; pool = pool->next) {
+        for (const struct router_pool *pool = router_pools_first(r->pools); pool;
+             pool = pool->next) {
             struct of_pool n;
             uint64_t value = 0; // little-endian: a bool's byte comes first, too
             collect(pool, &n);

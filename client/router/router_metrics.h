@@ -11,7 +11,7 @@
 
 struct router;
 struct router_exchange;
-struct pool;
+struct router_pool;
 struct router_metrics;
 
 struct router_metrics *router_metrics_new(void);
@@ -32,8 +32,8 @@ enum router_engine_outcome {
     ROUTER_ENGINE_CUT,
     ROUTER_ENGINE_CANCELLED
 };
-void router_metrics_engine(struct router_metrics *m, const struct pool *p, const char *worker,
-                           enum router_engine_outcome outcome);
+void router_metrics_engine(struct router_metrics *m, const struct router_pool *p,
+                           const char *worker, enum router_engine_outcome outcome);
 // What an engine said that was asked for the tokens of a prompt.
 enum router_tokens_outcome {
     ROUTER_TOKENS_OK,

@@ -16,7 +16,7 @@
 
 #include "client/common/clock.h"
 #include "client/common/log.h"
-#include "client/router/pools.h"
+#include "client/router/pools/router_pools.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"

@@ -12,7 +12,7 @@
 #include "client/common/clock.h"
 #include "client/common/hex.h"
 #include "client/common/random.h"
-#include "client/router/pools.h"
+#include "client/router/pools/router_pools.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
@@ -104,7 +104,7 @@ static void on_done(struct h1_exchange *h1) {
     struct router_exchange *x = router_exchange(h1);
     router_metrics_done(x->router, x);
     router_access_done(x->router, x);
-    pools_give_back(x);
+    router_pools_give_back(x);
 }
 
 // ---- Coming and going ----------------------------------------------------------------------------

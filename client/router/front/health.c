@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "client/router/pools.h"
+#include "client/router/pools/router_pools.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 
@@ -17,12 +17,12 @@ void router_readyz(struct router_exchange *x) {
     struct router *r = x->router;
     json_t *pools = json_array();
     bool degraded = false, blind = false;
-    for (const struct pool *p = pools_first(r->pools); p; p = p->next) {
-        const char *why = pool_trouble(p);
+    for (const struct router_pool *p = router_pools_first(r->pools); p; p = p->next) {
+        const char *why = router_pool_trouble(p);
         degraded |= why != NULL;
         blind |= !p->n_workers;
         json_array_append_new(pools, json_pack("{s:s,s:b,s:I,s:s*}", "pool", p->options.name,
-                                               "redis", !pool_degraded(p), "workers",
+                                               "redis", !router_pool_degraded(p), "workers",
                                                (json_int_t)p->n_workers, "why", why));
     }
     const char *status = r->draining ? "draining"

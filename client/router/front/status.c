@@ -5,8 +5,8 @@
 #include <jansson.h>
 
 #include "client/common/clock.h"
-#include "client/router/advise.h"
-#include "client/router/pools.h"
+#include "client/router/api/router_workers.h"
+#include "client/router/pools/router_pools.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
@@ -19,8 +19,8 @@ void router_status(struct router_exchange *x) {
     json_t *pools = json_array();
     router_metrics_sums(r->metrics, &sums);
     h1_server_stats(r->server, &st); // one of the requests is this
-    for (const struct pool *p = pools_first(r->pools); p; p = p->next)
-        json_array_append_new(pools, advise_pool_json(p));
+    for (const struct router_pool *p = router_pools_first(r->pools); p; p = p->next)
+        json_array_append_new(pools, router_workers_pool(p));
     h1_exchange_header(&x->h1, "Cache-Control", "no-store");
     router_json(x, 200,
                 json_pack("{s:s,s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "version", KVROUTE_VERSION,

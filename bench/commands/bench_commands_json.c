@@ -107,9 +107,9 @@ static bool draw(const struct bench_report *r, const struct bench_options *o, co
                                              "(c) script on the server"};
     const struct bench_pool *s = &o->pools[o->main];
     double x[LINES][BENCH_LENGTHS], y[LINES][BENCH_LENGTHS];
-    struct chart_line lines[LINES];
+    struct bench_chart_line lines[LINES];
     for (size_t i = 0; i < LINES; i++) {
-        lines[i] = (struct chart_line){names[i], x[i], y[i], 0, drawn[i] == BENCH_OP_SET};
+        lines[i] = (struct bench_chart_line){names[i], x[i], y[i], 0, drawn[i] == BENCH_OP_SET};
         for (size_t k = 0; k < r->n; k++) {
             const struct bench_result *c = &r->cells[k];
             if (c->op != &bench_ops[drawn[i]] || c->tcp || !c->pipelined || c->held != s->blocks ||
@@ -123,14 +123,14 @@ static bool draw(const struct bench_report *r, const struct bench_options *o, co
     snprintf(note, sizeof note,
              "%zu workers, %zu blocks held, 4 holders each; unix socket, pipelined", s->workers,
              s->blocks);
-    struct chart chart = {.title = note,
-                          .x_label = "blocks of the request",
-                          .y_label = "a second",
-                          .log_x = true,
-                          .log_y = true,
-                          .lines = lines,
-                          .n_lines = LINES};
-    return chart_write(path, "Choices a second, one server core", &chart, 1);
+    struct bench_chart chart = {.title = note,
+                                .x_label = "blocks of the request",
+                                .y_label = "a second",
+                                .log_x = true,
+                                .log_y = true,
+                                .lines = lines,
+                                .n_lines = LINES};
+    return bench_chart_write(path, "Choices a second, one server core", &chart, 1);
 }
 
 bool bench_report_files(const struct bench_report *r, const struct bench_options *o) {
@@ -149,6 +149,6 @@ bool bench_report_files(const struct bench_report *r, const struct bench_options
         fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
                 strerror(errno));
     json_decref(all);
-    snprintf(path, sizeof path, "%s/commands.svg", o->out);
+    snprintf(path, sizeof path, "%s/commands", o->out);
     return draw(r, o, path) && ok;
 }

@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is measured apart from single commands: memory, a crowd of holders, mixed load, what replication
+// What is measured apart from single commands: memory, a prompt that many hold, mixed load, what replication
 // and the append-only file cost. Each is a struct of figures and a function that fills it.
-#ifndef BENCH_APART_H
-#define BENCH_APART_H
+#ifndef BENCH_EXPERIMENTS_H
+#define BENCH_EXPERIMENTS_H
 
 #include "bench_commands_options.h"
 #include "bench_measure.h"
 #include "tests/support/support_home.h"
-#include "tests/support/support_redis.h"
 
 enum { BENCH_LENGTH_512 = 2 }; // 512 blocks, in all of these
-
-// A server and a connection to it.
-struct bench_setup {
-    struct support_redis redis;
-    struct bench_holdings held;
-    struct bench_caller caller;
-};
-void bench_setup_begin(struct bench_setup *s, const struct bench_options *o, size_t workers,
-                       size_t blocks);
-void bench_setup_end(struct bench_setup *s);
-void bench_setup_connect(struct bench_setup *s, struct bench_wire *w, bool tcp);
 
 // Bytes a block, as the server counts its memory.
 struct bench_footprint {

@@ -10,16 +10,16 @@
 #include "bench/common/bench_http.h"
 #include "bench/common/bench_memory.h"
 #include "client/common/clock.h"
-#include "client/router/upstream.h"
+#include "client/http1/h1_client.h"
 
-enum { SILENCE_MS = 60000, TRY_MS = 2000, LOOK_MS = 200 };
+enum { CALIB_SILENCE_MS = 60000, CALIB_TRY_MS = 2000, CALIB_CHECK_MS = 200 };
 
 struct load_client {
     const struct calib_load *load;
     struct calib_outcome *out;
     char address[40];
     struct event_base *base;
-    struct upstream *http;
+    struct h1_client *http;
     struct event *timer, *look; // the next request; whether all is done
     int64_t start;
     size_t next, open;
@@ -50,7 +50,7 @@ static void end_stream(struct load_stream *s, const char *why) {
     c->open--;
 }
 
-static void on_head(void *ctx, const struct reply *head) {
+static void on_head(void *ctx, const struct h1_head *head) {
     struct load_stream *s = ctx;
     char why[40];
     snprintf(why, sizeof why, "status %d", head->status);
@@ -75,15 +75,15 @@ static void on_end(void *ctx) {
 static void send_request(struct load_stream *s, bool fresh);
 
 // A kept connection that the other side has closed meanwhile is no failure.
-static void on_failed(void *ctx, enum upstream_failure why) {
-    if (why == UPSTREAM_STALE)
+static void on_failed(void *ctx, enum h1_failure why) {
+    if (why == H1_STALE)
         send_request(ctx, true);
     else
-        end_stream(ctx, upstream_failure_name(why));
+        end_stream(ctx, h1_failure_name(why));
 }
 
 static void send_request(struct load_stream *s, bool fresh) {
-    static const struct upstream_port port = {on_head, on_data, on_end, on_failed};
+    static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
     struct load_client *c = s->client;
     struct evbuffer *body = evbuffer_new();
     bool wrong;
@@ -92,13 +92,13 @@ static void send_request(struct load_stream *s, bool fresh) {
                         "\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
                         (int)c->load->prompts[s->request].n, calib_load_prompt(c->load, s->request),
                         c->load->load.requests[s->request].osl);
-    struct upstream_request q = {.address = c->address,
-                                 .method = "POST",
-                                 .path = "/v1/completions",
-                                 .headers = "Content-Type: application/json\r\n",
-                                 .body = body,
-                                 .fresh = fresh};
-    if (!upstream_start(c->http, &q, &port, s, &wrong)) end_stream(s, "no call can be made");
+    struct h1_request q = {.address = c->address,
+                           .method = "POST",
+                           .path = "/v1/completions",
+                           .headers = "Content-Type: application/json\r\n",
+                           .body = body,
+                           .fresh = fresh};
+    if (!h1_call_start(c->http, &q, &port, s, &wrong)) end_stream(s, "no call can be made");
     evbuffer_free(body);
 }
 
@@ -128,11 +128,11 @@ static void check_end(evutil_socket_t fd, short what, void *ctx) {
 }
 
 void calib_client_run(const struct calib_load *l, int port, struct calib_outcome *out) {
-    static const struct upstream_options options = {.connect_ms = SILENCE_MS,
-                                                    .head_ms = SILENCE_MS,
-                                                    .idle_ms = SILENCE_MS,
-                                                    .keep_ms = SILENCE_MS,
-                                                    .keep_most = 100000};
+    static const struct h1_client_options options = {.connect_ms = CALIB_SILENCE_MS,
+                                                     .head_ms = CALIB_SILENCE_MS,
+                                                     .idle_ms = CALIB_SILENCE_MS,
+                                                     .keep_ms = CALIB_SILENCE_MS,
+                                                     .keep_most = 100000};
     struct load_client c = {
         .load = l, .out = out, .streams = bench_calloc(l->load.n, sizeof *c.streams)};
     for (size_t i = 0; i < l->load.n; i++)
@@ -143,14 +143,14 @@ void calib_client_run(const struct calib_load *l, int port, struct calib_outcome
     event_config_set_flag(precise, EVENT_BASE_FLAG_PRECISE_TIMER);
     c.base = event_base_new_with_config(precise);
     event_config_free(precise);
-    c.http = upstream_new(c.base, &options);
+    c.http = h1_client_new(c.base, &options);
     c.timer = event_new(c.base, -1, 0, send_due, &c);
     c.look = event_new(c.base, -1, EV_PERSIST, check_end, &c);
-    event_add(c.look, &(struct timeval){0, LOOK_MS * 1000});
+    event_add(c.look, &(struct timeval){0, CALIB_CHECK_MS * 1000});
     c.start = kvr_clock_ns(CLOCK_MONOTONIC);
     send_due(-1, 0, &c);
     event_base_dispatch(c.base);
-    upstream_free(c.http);
+    h1_client_free(c.http);
     event_free(c.timer);
     event_free(c.look);
     event_base_free(c.base);
@@ -160,7 +160,7 @@ void calib_client_run(const struct calib_load *l, int port, struct calib_outcome
 bool calib_client_try(int port) {
     struct bench_answer a =
         bench_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
+                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", CALIB_TRY_MS);
     bool ok = a.status == 200;
     free(a.body);
     return ok;

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 #include "bench/common/bench_workload.h"
+#include "bench/common/trace.h"
 #include "board.h"
 
 #define PREFILL_RATE 10000.0 // tokens a second

@@ -34,9 +34,9 @@ void stest_load_fork(struct stest_load *s, double at, uint32_t isl, uint32_t osl
     memcpy(s->hashes + place, s->hashes + s->requests[other].first, blocks * sizeof *s->hashes);
 }
 
-void stest_open(struct stest_run *s, const char *load, size_t requests, double rate) {
+void stest_open(struct stest_fleet *s, const char *load, size_t requests, double rate) {
     char *argv[] = {"kvroute-sim", NULL};
-    *s = (struct stest_run){0};
+    *s = (struct stest_fleet){0};
     cr_assert(sim_options_parse(&s->o, 1, argv) == -1);
     sim_load_make(sim_load_find(load), &s->load, &(struct sim_load_plan){64, requests, rate, 7});
     s->server.redis.module = s->o.module;
@@ -52,18 +52,18 @@ void stest_open(struct stest_run *s, const char *load, size_t requests, double r
     s->plan.title = load;
 }
 
-void stest_router(struct stest_run *s, const char *kind, unsigned n) {
+void stest_router(struct stest_fleet *s, const char *kind, unsigned n) {
     s->plan.kind = sim_router_find(kind);
     cr_assert(s->plan.kind != NULL, "%s", kind);
     s->plan.routers = n;
 }
 
-void stest_close(struct stest_run *s) {
+void stest_close(struct stest_fleet *s) {
     sim_server_stop(&s->server);
     bench_workload_free(&s->load);
 }
 
-struct sim_figures stest_run(struct stest_run *s) {
+struct sim_figures stest_run(struct stest_fleet *s) {
     struct sim_stats stats;
     struct sim_figures f;
     cr_assert(sim_run(&s->plan, &stats), "%s", s->plan.kind->name);

@@ -23,16 +23,16 @@ void stest_load_fork(struct stest_load *s, double at, uint32_t isl, uint32_t osl
                      uint32_t other, uint32_t blocks);
 
 // A generated load and a plan for it: 8 engines of the middle model, defaults for the rest.
-struct stest_run {
+struct stest_fleet {
     struct sim_options o;
     struct bench_workload load;
     struct sim_plan plan;
     struct sim_server server;
 };
-void stest_open(struct stest_run *s, const char *load, size_t requests, double rate);
-void stest_router(struct stest_run *s, const char *kind, unsigned routers);
-void stest_close(struct stest_run *s);
+void stest_open(struct stest_fleet *s, const char *load, size_t requests, double rate);
+void stest_router(struct stest_fleet *s, const char *kind, unsigned routers);
+void stest_close(struct stest_fleet *s);
 // Runs it and gives the figures.
-struct sim_figures stest_run(struct stest_run *s);
+struct sim_figures stest_run(struct stest_fleet *s);
 
 #endif

@@ -178,7 +178,7 @@ Test(engine, preempted_ones_are_served_all_the_same) {
 
 // As long as there is room, it makes no difference.
 Test(fleet, preemption_with_room_changes_nothing) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 300, 10);
     stest_router(&s, "events", 2);
     struct sim_figures a = stest_run(&s);
@@ -292,7 +292,7 @@ Test(host, the_oldest_goes_first) {
 
 // The module hears of the second tier over its socket what the core hears in the process.
 Test(fleet, module_and_core_decide_alike_with_a_second_tier) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.hop = 0;
     s.plan.blocks = 900;
@@ -312,7 +312,7 @@ Test(fleet, module_and_core_decide_alike_with_a_second_tier) {
 // What engines publish again after the server's loss has the second tier in it.
 Test(fleet, the_second_tier_survives_the_servers_loss) {
     static const struct sim_incident gone = {SIM_SERVER_DIES, 12, 0.1, 0, true};
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.blocks = 900;
     s.plan.host = 3000;

@@ -517,9 +517,9 @@ void sim_fleet_predicted(struct sim_fleet *f, uint32_t request, double ms) {
     l->predicted = ms < 0 ? -1 : ms / 1000;
 }
 
-struct sim_engine_load sim_fleet_load(const struct sim_fleet *f, uint32_t worker) {
+struct sim_engine_metrics sim_fleet_load(const struct sim_fleet *f, uint32_t worker) {
     struct sim_engine *e = f->worker[worker].engine;
-    return e ? sim_engine_load(e) : (struct sim_engine_load){0};
+    return e ? sim_engine_load(e) : (struct sim_engine_metrics){0};
 }
 
 const struct sim_engine *sim_fleet_engine(const struct sim_fleet *f, uint32_t worker,

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_heap.h"
 #include "bench/common/bench_memory.h"
 #include "bench/common/hashmap.h"
-#include "bench/common/heap.h"
 
-enum { ROOT = 0, NONE = UINT32_MAX };
+enum { PROMPT_ROOT = 0, NO_PROMPT = UINT32_MAX };
 
 // Whom a node's text was sent to. used counts up; 0: only on the way to something longer.
 struct prompt_holder {
@@ -48,25 +48,25 @@ static void index_node(struct sim_prompts *t, uint32_t at) {
 static void adopt(struct sim_prompts *t, uint32_t parent, uint32_t at) {
     struct prompt_node *x = &t->nodes[at];
     x->parent = parent;
-    x->prev = NONE;
+    x->prev = NO_PROMPT;
     x->next = t->nodes[parent].child;
-    if (x->next != NONE) t->nodes[x->next].prev = at;
+    if (x->next != NO_PROMPT) t->nodes[x->next].prev = at;
     t->nodes[parent].child = at;
 }
 
 static void leave(struct sim_prompts *t, uint32_t at) {
     struct prompt_node *x = &t->nodes[at];
-    if (x->prev != NONE)
+    if (x->prev != NO_PROMPT)
         t->nodes[x->prev].next = x->next;
     else
         t->nodes[x->parent].child = x->next;
-    if (x->next != NONE) t->nodes[x->next].prev = x->prev;
+    if (x->next != NO_PROMPT) t->nodes[x->next].prev = x->prev;
 }
 
 static uint32_t new_node(struct sim_prompts *t, const uint64_t *hashes, uint32_t blocks,
                          uint32_t tokens, uint32_t owner) {
     uint32_t at = t->freed;
-    if (at != NONE) {
+    if (at != NO_PROMPT) {
         t->freed = t->nodes[at].next;
     } else {
         t->nodes = bench_grow(t->nodes, &t->room, t->n + 1, sizeof *t->nodes);
@@ -77,7 +77,7 @@ static uint32_t new_node(struct sim_prompts *t, const uint64_t *hashes, uint32_t
     *x = (struct prompt_node){.hashes = hashes,
                               .blocks = blocks,
                               .tokens = tokens,
-                              .child = NONE,
+                              .child = NO_PROMPT,
                               .owner = owner,
                               .room = x->room,
                               .holders = x->holders};
@@ -104,7 +104,7 @@ static void count(struct sim_prompts *t, uint32_t worker, uint64_t tokens) {
 }
 
 static void attach(struct sim_prompts *t, uint32_t at, uint32_t worker) {
-    if (at == ROOT || holder_of(t, at, worker)) return;
+    if (at == PROMPT_ROOT || holder_of(t, at, worker)) return;
     append_holder(&t->nodes[at], (struct prompt_holder){worker, 0});
     count(t, worker, t->nodes[at].tokens);
 }
@@ -130,11 +130,11 @@ static uint32_t split(struct sim_prompts *t, uint32_t at, uint32_t blocks) {
 struct sim_prompts *sim_prompts_new(const struct bench_workload *load, uint32_t workers) {
     struct sim_prompts *t = bench_calloc(1, sizeof *t);
     *t = (struct sim_prompts){.load = load,
-                              .freed = NONE,
+                              .freed = NO_PROMPT,
                               .size = bench_calloc(workers, sizeof *t->size),
                               .workers = workers};
     new_node(t, NULL, 0, 0, 0);
-    t->nodes[ROOT].next = t->nodes[ROOT].prev = NONE;
+    t->nodes[PROMPT_ROOT].next = t->nodes[PROMPT_ROOT].prev = NO_PROMPT;
     return t;
 }
 
@@ -151,7 +151,7 @@ void sim_prompts_free(struct sim_prompts *t) {
 // ---- Searching and inserting ---------------------------------------------------------------------
 
 // Goes down from a node as long as whole nodes agree with the request, of which `done` blocks are behind.
-// Returns the last of these; *partly is the next if it agrees in its first *shared blocks, else ROOT.
+// Returns the last of these; *partly is the next if it agrees in its first *shared blocks, else PROMPT_ROOT.
 struct prompt_match {
     uint32_t at, partly, shared;
     uint32_t done; // blocks
@@ -171,10 +171,10 @@ static uint32_t agree(const struct prompt_node *x, const uint64_t *hashes, uint3
 static struct prompt_match descend(const struct sim_prompts *t, uint32_t request) {
     const uint64_t *hashes = bench_request_hashes(t->load, request);
     uint32_t n = t->load->requests[request].blocks;
-    struct prompt_match d = {ROOT, ROOT, 0, 0};
+    struct prompt_match d = {PROMPT_ROOT, PROMPT_ROOT, 0, 0};
     while (d.done < n) {
         uint32_t child = child_of(t, hashes[d.done]);
-        if (child == ROOT) return d;
+        if (child == PROMPT_ROOT) return d;
         const struct prompt_node *x = &t->nodes[child];
         uint32_t same = agree(x, hashes + d.done, n - d.done);
         if (same < x->blocks || x->tokens > x->blocks * t->load->block_size) {
@@ -190,11 +190,11 @@ static struct prompt_match descend(const struct sim_prompts *t, uint32_t request
 
 struct sim_match sim_prompts_find(struct sim_prompts *t, uint32_t request) {
     struct prompt_match d = descend(t, request);
-    uint32_t at = d.partly != ROOT ? d.partly : d.at;
+    uint32_t at = d.partly != PROMPT_ROOT ? d.partly : d.at;
     struct prompt_node *x = &t->nodes[at];
     struct sim_match m = {.tokens = (uint64_t)(d.done + d.shared) * t->load->block_size};
     t->used++;
-    if (at == ROOT || !x->n) return m;
+    if (at == PROMPT_ROOT || !x->n) return m;
     if (!holder_of(t, at, x->owner)) x->owner = x->holders[0].worker;
     m.owner = x->owner;
     while (m.n_holders < x->n && m.n_holders < SIM_MAX_HOLDERS) {
@@ -208,11 +208,11 @@ struct sim_match sim_prompts_find(struct sim_prompts *t, uint32_t request) {
 void sim_prompts_insert(struct sim_prompts *t, uint32_t request, uint32_t worker) {
     const struct bench_request *q = &t->load->requests[request];
     struct prompt_match d = descend(t, request);
-    if (d.partly != ROOT) {
+    if (d.partly != PROMPT_ROOT) {
         d.at = split(t, d.partly, d.shared);
         d.done += d.shared;
     }
-    for (uint32_t at = d.at; at != ROOT; at = t->nodes[at].parent)
+    for (uint32_t at = d.at; at != PROMPT_ROOT; at = t->nodes[at].parent)
         attach(t, at, worker);
     uint32_t rest = q->isl - d.done * t->load->block_size;
     t->used++;
@@ -224,13 +224,13 @@ void sim_prompts_insert(struct sim_prompts *t, uint32_t request, uint32_t worker
         attach(t, leaf, worker);
         d.at = leaf;
     }
-    if (d.at != ROOT) holder_of(t, d.at, worker)->used = t->used;
+    if (d.at != PROMPT_ROOT) holder_of(t, d.at, worker)->used = t->used;
 }
 
 // ---- Forgetting ----------------------------------------------------------------------------------
 
 static bool is_leaf_for(const struct sim_prompts *t, uint32_t at, uint32_t worker) {
-    for (uint32_t c = t->nodes[at].child; c != NONE; c = t->nodes[c].next)
+    for (uint32_t c = t->nodes[at].child; c != NO_PROMPT; c = t->nodes[c].next)
         if (holder_of(t, c, worker)) return false;
     return true;
 }
@@ -240,7 +240,7 @@ static void drop_holder(struct sim_prompts *t, uint32_t at, struct prompt_holder
     count(t, h->worker, -(uint64_t)x->tokens);
     size_t i = (size_t)(h - x->holders);
     memmove(h, h + 1, (--x->n - i) * sizeof *h);
-    if (x->n || x->child != NONE) return;
+    if (x->n || x->child != NO_PROMPT) return;
     if (t->nodes[at].blocks) bench_map_remove(&t->by_first, t->nodes[at].hashes[0]);
     leave(t, at);
     x->next = t->freed;
@@ -280,7 +280,7 @@ static bool too_much(const struct sim_prompts *t, uint32_t worker, uint64_t limi
 
 static void offer_leaf(const struct sim_prompts *t, struct leaf_heap *l, uint32_t at,
                        uint32_t worker, bool by_use) {
-    const struct prompt_holder *h = at == ROOT ? NULL : holder_of(t, at, worker);
+    const struct prompt_holder *h = at == PROMPT_ROOT ? NULL : holder_of(t, at, worker);
     if (h && is_leaf_for(t, at, worker))
         leaves_put(l, (struct held_leaf){by_use ? h->used : 0, at, worker});
 }
@@ -342,7 +342,7 @@ static const char *validate_node(const struct sim_prompts *t, uint32_t at, uint6
         uint32_t w = x->holders[i].worker;
         size[w] += x->tokens;
         if (holder_of(t, at, w) != &x->holders[i]) return "a holder twice";
-        if (x->parent != ROOT && !holder_of(t, x->parent, w))
+        if (x->parent != PROMPT_ROOT && !holder_of(t, x->parent, w))
             return "held without what precedes it";
     }
     return NULL;
@@ -350,7 +350,7 @@ static const char *validate_node(const struct sim_prompts *t, uint32_t at, uint6
 
 static const char *validate_below(const struct sim_prompts *t, uint32_t at, uint64_t *size) {
     const char *wrong = NULL;
-    for (uint32_t c = t->nodes[at].child; c != NONE && !wrong; c = t->nodes[c].next) {
+    for (uint32_t c = t->nodes[at].child; c != NO_PROMPT && !wrong; c = t->nodes[c].next) {
         wrong = t->nodes[c].parent == at ? validate_node(t, c, size) : "a child of somebody else";
         if (!wrong) wrong = validate_below(t, c, size);
     }
@@ -359,7 +359,7 @@ static const char *validate_below(const struct sim_prompts *t, uint32_t at, uint
 
 const char *sim_prompts_validate(const struct sim_prompts *t) {
     uint64_t *size = bench_calloc(t->workers, sizeof *size), total = 0;
-    const char *wrong = validate_below(t, ROOT, size);
+    const char *wrong = validate_below(t, PROMPT_ROOT, size);
     for (uint32_t w = 0; w < t->workers && !wrong; w++) {
         total += size[w];
         if (size[w] != t->size[w]) wrong = "a worker's tokens are miscounted";

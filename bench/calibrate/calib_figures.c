@@ -35,12 +35,12 @@ void calib_figures_of(const struct calib_request *all, size_t n, struct calib_fi
     free(ttft);
 }
 
-void calib_figures_played(const struct calib_load *s, const struct calib_outcome *played,
+void calib_figures_played(const struct bench_script *s, const struct bench_outcome *played,
                           struct calib_figures *out) {
     struct calib_request *all = bench_calloc(s->load.n + 1, sizeof *all);
     size_t n = 0;
     for (size_t i = 0; i < s->load.n; i++) {
-        const struct calib_outcome *p = &played[i];
+        const struct bench_outcome *p = &played[i];
         const struct bench_request *r = &s->load.requests[i];
         if (*p->why) continue;
         all[n++] = (struct calib_request){.at = r->at,
@@ -54,7 +54,7 @@ void calib_figures_played(const struct calib_load *s, const struct calib_outcome
     free(all);
 }
 
-void calib_figures_simulated(const struct calib_load *s, const struct sim_life *lives,
+void calib_figures_simulated(const struct bench_script *s, const struct sim_life *lives,
                              struct calib_figures *out) {
     struct calib_request *all = bench_calloc(s->load.n + 1, sizeof *all);
     for (size_t i = 0; i < s->load.n; i++) {

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/load/load_client.h"
+#include "bench/load/script.h"
 #include "bench/sim/fleet/run_stats.h"
-#include "calib_load.h"
-#include "load_client.h"
 
 // One request's part in the figures. Seconds since the first request was due.
 struct calib_request {
@@ -27,9 +27,9 @@ struct calib_figures {
 
 void calib_figures_of(const struct calib_request *all, size_t n, struct calib_figures *out);
 // Of what was played; those that failed are left out.
-void calib_figures_played(const struct calib_load *s, const struct calib_outcome *played,
+void calib_figures_played(const struct bench_script *s, const struct bench_outcome *played,
                           struct calib_figures *out);
-void calib_figures_simulated(const struct calib_load *s, const struct sim_life *lives,
+void calib_figures_simulated(const struct bench_script *s, const struct sim_life *lives,
                              struct calib_figures *out);
 // The median of each figure. n >= 1.
 void calib_figures_medians(const struct calib_figures *all, size_t n, struct calib_figures *out);

@@ -15,16 +15,23 @@
 #include <unistd.h>
 
 #include "bench/common/bench_memory.h"
+#include "bench/load/load_client.h"
 #include "bench/sim/routers/routers.h"
 #include "calib_figures.h"
 #include "calib_routers.h"
 #include "calib_simulate.h"
 #include "client/common/clock.h"
-#include "load_client.h"
 #include "processes.h"
 #include "tests/support/support_home.h"
 
 enum { CALIB_BLOCK_SIZE = 16, CALIB_MAX_CANDIDATES = 16, CALIB_TIMES = 9 };
+static const struct bench_script_chats chats = {.system_prompts = 8,
+                                                .system_min = 200,
+                                                .system_max = 800,
+                                                .question = 40,
+                                                .answer = 200,
+                                                .turns = 4,
+                                                .think = 4};
 static const double hop = 0.25e-3, events_delay = 3e-3;
 
 struct calib_level {
@@ -39,7 +46,7 @@ struct calib_program {
     double seconds, rate, late; // late: of engines that are only simulated, a share
     uint64_t seed, slots, blocks;
     struct sim_model model;
-    struct calib_load script;
+    struct bench_script script;
     FILE *file; // of --each
 };
 
@@ -50,7 +57,7 @@ static _Noreturn void fail(const char *what) {
 // ---- The table -----------------------------------------------------------------------------------
 
 static void show_head(const struct calib_program *p, const struct calib_level *level) {
-    const struct calib_load *s = &p->script;
+    const struct bench_script *s = &p->script;
     double isl = 0, osl = 0;
     for (size_t i = 0; i < s->load.n; i++) {
         isl += s->load.requests[i].isl;
@@ -75,11 +82,11 @@ static void show_row(const char *name, const char *kind, const struct calib_figu
 }
 
 static void write_each(const struct calib_program *p, const char *level, const char *router,
-                       const struct calib_outcome *played, const struct sim_life *given,
+                       const struct bench_outcome *played, const struct sim_life *given,
                        const struct sim_life *chosen) {
     for (size_t i = 0; p->file && i < p->script.load.n; i++) {
         const struct bench_request *r = &p->script.load.requests[i];
-        const struct calib_outcome *x = &played[i];
+        const struct bench_outcome *x = &played[i];
         fprintf(p->file, "%s\t%s\t%zu\t%.6f\t%u\t%u\t%s\t%lld\t%.6f\t%.6f\t%.6f", level, router, i,
                 r->at, r->isl, r->osl, *x->engine ? x->engine : "-", (long long)x->cached, x->sent,
                 x->first, x->last);
@@ -97,7 +104,7 @@ static void write_each(const struct calib_program *p, const char *level, const c
 // ---- A candidate ---------------------------------------------------------------------------------
 
 // False: an engine isn't known for each request.
-static bool read_choices(const struct calib_program *p, const struct calib_outcome *played,
+static bool read_choices(const struct calib_program *p, const struct bench_outcome *played,
                          uint32_t *engines) {
     for (size_t i = 0; i < p->script.load.n; i++) {
         unsigned n;
@@ -130,12 +137,14 @@ static void simulate(const struct calib_program *p, const struct calib_router *c
 // The script to real processes. *failed: how many requests did; *late: by how much engines were late.
 // False: they don't come up.
 static bool play(const struct calib_program *p, const struct calib_router *c, const char *program,
-                 struct calib_outcome *played, size_t *failed, double *late) {
+                 struct bench_outcome *played, size_t *failed, double *late) {
     struct calib_processes rig = {
         .model = &p->model, .block_size = CALIB_BLOCK_SIZE, .logs = p->logs, .name = c->name};
     bool up =
         c->ours ? calib_start_ours(&rig, c->ours) : calib_start_theirs(&rig, program, c->verb);
-    if (up) calib_client_run(&p->script, rig.port, played);
+    struct bench_load_plan plan = {
+        .script = &p->script, .speed = 1, .targets = &rig.port, .n_targets = 1};
+    if (up) bench_load_run(&plan, played);
     if (up) *late = calib_processes_lateness(&rig);
     calib_processes_end(&rig);
     if (!up) return false;
@@ -176,7 +185,7 @@ static void only_simulate(const struct calib_program *p, const struct calib_rout
 }
 
 static void compare(const struct calib_program *p, const char *level, const struct calib_router *c,
-                    const struct calib_outcome *played, size_t failed, double late) {
+                    const struct bench_outcome *played, size_t failed, double late) {
     uint32_t *engines = bench_calloc(p->script.load.n, sizeof *engines);
     struct calib_figures real, simulated, given;
     struct sim_stats stats, replayed;
@@ -199,7 +208,7 @@ static void compare(const struct calib_program *p, const char *level, const stru
 
 static void run_candidate(const struct calib_program *p, const char *level,
                           const struct calib_router *c, const char *program) {
-    struct calib_outcome *played = bench_calloc(p->script.load.n, sizeof *played);
+    struct bench_outcome *played = bench_calloc(p->script.load.n, sizeof *played);
     size_t failed = 0;
     double late = 0;
     if (p->only)
@@ -267,15 +276,15 @@ static void run_level(struct calib_program *p, struct calib_level level,
                       char programs[][PATH_MAX]) {
     if (p->rate > 0) level.rate = p->rate;
     if (p->seconds > 0) level.seconds = p->seconds;
-    calib_load_make(&p->script, &(struct calib_load_plan){CALIB_BLOCK_SIZE, level.rate,
-                                                          level.seconds, p->seed});
+    bench_script_chat(&p->script, &(struct bench_script_plan){CALIB_BLOCK_SIZE, level.rate,
+                                                              level.seconds, p->seed, chats});
     show_head(p, &level);
     for (size_t i = 0; i < calib_router_count; i++) {
         const struct calib_router *c = &calib_routers[i];
         if (is_wanted(p, c) && (c->ours || *programs[i] || p->only))
             run_candidate(p, level.name, c, programs[i]);
     }
-    calib_load_free(&p->script);
+    bench_script_free(&p->script);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ static const struct sim_router router_given = {.name = "given",
                                                .choose = choose_given,
                                                .on = &given_events};
 
-bool calib_simulate(const struct calib_load *s, const struct calib_simulation *plan,
+bool calib_simulate(const struct bench_script *s, const struct calib_simulation *plan,
                     struct sim_stats *out) {
     struct kvr_options pool;
     kvr_options_default(&pool);

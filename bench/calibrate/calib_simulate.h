@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/load/script.h"
 #include "bench/sim/engine/engine_model.h"
 #include "bench/sim/fleet/fleet_run.h"
 #include "bench/sim/fleet/run_stats.h"
-#include "calib_load.h"
 
 struct calib_simulation {
     const struct sim_router *kind; // NULL: each request goes where `engines` says
@@ -23,7 +23,7 @@ struct calib_simulation {
 };
 
 // Fills *out (sim_stats_close it). False, with a message: something broke.
-bool calib_simulate(const struct calib_load *s, const struct calib_simulation *plan,
+bool calib_simulate(const struct bench_script *s, const struct calib_simulation *plan,
                     struct sim_stats *out);
 
 #endif

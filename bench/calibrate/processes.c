@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "bench/common/bench_http.h"
+#include "bench/load/load_client.h"
 #include "client/common/clock.h"
-#include "load_client.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
@@ -75,7 +75,7 @@ static const char *log_path(const struct calib_processes *r, const char *what, c
 
 static bool answers(void *ctx) {
     const struct calib_processes *r = ctx;
-    return calib_client_try(r->port);
+    return bench_load_try(r->port);
 }
 
 static bool start_router(struct calib_processes *r, const char *const *argv) {

@@ -8,22 +8,25 @@
 #include <string.h>
 
 #include "bench/calibrate/calib_figures.h"
-#include "bench/calibrate/calib_load.h"
 #include "bench/calibrate/calib_simulate.h"
-#include "bench/calibrate/completion.h"
+#include "bench/load/completion.h"
+#include "bench/load/script.h"
 #include "tests/mock-engine/tokens.h"
 
-static struct calib_load make(uint64_t seed) {
-    struct calib_load s;
-    calib_load_make(
-        &s, &(struct calib_load_plan){.block_size = 16, .rate = 10, .seconds = 40, .seed = seed});
+static struct bench_script make(uint64_t seed) {
+    struct bench_script s;
+    bench_script_chat(&s, &(struct bench_script_plan){.block_size = 16,
+                                                      .rate = 10,
+                                                      .seconds = 40,
+                                                      .seed = seed,
+                                                      .chats = {8, 200, 800, 40, 200, 4, 4}});
     return s;
 }
 
 // ---- The script ----------------------------------------------------------------------------------
 
 Test(calib_load, the_same_for_a_seed_and_at_its_rate) {
-    struct calib_load a = make(1), b = make(1), c = make(2);
+    struct bench_script a = make(1), b = make(1), c = make(2);
     cr_assert(a.load.n == b.load.n && a.n_bytes == b.n_bytes);
     cr_assert(!memcmp(a.bytes, b.bytes, a.n_bytes));
     cr_assert(c.n_bytes != a.n_bytes);
@@ -33,19 +36,19 @@ Test(calib_load, the_same_for_a_seed_and_at_its_rate) {
         cr_assert(a.load.requests[i].at >= (i ? a.load.requests[i - 1].at : 0));
         cr_assert(a.load.requests[i].at < 40 && a.load.requests[i].after == BENCH_NO_REQUEST);
     }
-    calib_load_free(&a);
-    calib_load_free(&b);
-    calib_load_free(&c);
+    bench_script_free(&a);
+    bench_script_free(&b);
+    bench_script_free(&c);
 }
 
 // The simulator's tokens and blocks are those that a mock engine makes of the text.
 Test(calib_load, text_and_blocks_are_of_one_prompt) {
-    struct calib_load s = make(1);
+    struct bench_script s = make(1);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct bench_request *r = &s.load.requests[i], *text = &s.text.requests[i];
         struct tokens t = {0};
         uint64_t hashes[4096];
-        tokens_text(&t, calib_load_prompt(&s, i), s.prompts[i].n);
+        tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
         cr_assert(t.n == r->isl && r->blocks == r->isl / 16 && r->blocks < 4096);
         kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, hashes);
         cr_assert(!memcmp(hashes, bench_request_hashes(&s.load, i), r->blocks * sizeof *hashes));
@@ -53,21 +56,21 @@ Test(calib_load, text_and_blocks_are_of_one_prompt) {
         cr_assert(text->isl >= r->isl - 1 && text->at == r->at && text->osl == r->osl);
         tokens_free(&t);
     }
-    calib_load_free(&s);
+    bench_script_free(&s);
 }
 
 // The next turn begins with this one's prompt and what a mock engine answers to it.
 Test(calib_load, turns_go_on_from_answers) {
-    struct calib_load s = make(1);
+    struct bench_script s = make(1);
     size_t followed = 0;
     for (size_t i = 0; i < s.load.n; i++)
         for (size_t k = i + 1; k < s.load.n; k++) {
             if (s.prompts[k].at != s.prompts[i].at) continue;
             const struct bench_request *r = &s.load.requests[i], *next = &s.load.requests[k];
             struct tokens t = {0};
-            const char *at = calib_load_prompt(&s, k) + s.prompts[i].n;
+            const char *at = bench_script_prompt(&s, k) + s.prompts[i].n;
             cr_assert(next->session == r->session && s.prompts[k].n > s.prompts[i].n);
-            tokens_text(&t, calib_load_prompt(&s, i), s.prompts[i].n);
+            tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
             for (uint64_t w = 0, seed = answer_seed(&t); w < r->osl; w++) {
                 char word[WORD_SIZE];
                 size_t n = answer_word(seed, w, word);
@@ -80,7 +83,7 @@ Test(calib_load, turns_go_on_from_answers) {
             break;
         }
     cr_assert(followed > s.load.n / 2);
-    calib_load_free(&s);
+    bench_script_free(&s);
 }
 
 // ---- Answers -------------------------------------------------------------------------------------
@@ -105,41 +108,41 @@ Test(completion, however_it_is_cut) {
     make_answer();
     size_t n = strlen(answer);
     for (size_t cut = 0; cut <= n; cut++) {
-        struct calib_completion s;
-        calib_completion_begin(&s);
-        calib_completion_read(&s, answer, cut);
-        calib_completion_read(&s, answer + cut, n - cut);
+        struct bench_completion s;
+        bench_completion_begin(&s);
+        bench_completion_read(&s, answer, cut);
+        bench_completion_read(&s, answer + cut, n - cut);
         cr_assert(s.ended && !*s.why, "cut at %zu: %s", cut, s.why);
         cr_assert(s.tokens == 2 && s.cached == 32 && !strcmp(s.engine, "e3"));
     }
 }
 
 Test(completion, the_first_token_is_seen_when_it_is_there) {
-    struct calib_completion s;
+    struct bench_completion s;
     make_answer();
-    calib_completion_begin(&s);
+    bench_completion_begin(&s);
     const char *first = strstr(answer, "null}]}\n");
-    calib_completion_read(&s, answer, (size_t)(first - answer));
+    bench_completion_read(&s, answer, (size_t)(first - answer));
     cr_assert(s.tokens == 0);
-    calib_completion_read(&s, first, strlen("null}]}\n"));
+    bench_completion_read(&s, first, strlen("null}]}\n"));
     cr_assert(s.tokens == 1 && !s.ended);
 }
 
-static struct calib_completion all_of(const char *bytes) {
-    struct calib_completion s;
-    calib_completion_begin(&s);
-    calib_completion_read(&s, bytes, strlen(bytes));
+static struct bench_completion all_of(const char *bytes) {
+    struct bench_completion s;
+    bench_completion_begin(&s);
+    bench_completion_read(&s, bytes, strlen(bytes));
     return s;
 }
 
 Test(completion, what_is_no_answer) {
-    struct calib_completion s = all_of("data: {\"error\": {\"message\": \"no\"}}\n");
+    struct bench_completion s = all_of("data: {\"error\": {\"message\": \"no\"}}\n");
     cr_assert(strstr(s.why, "no") && !s.ended);
     s = all_of("\n\n: a comment\ndata: {\"usage\": null}\n");
     cr_assert(!*s.why && !s.ended && s.tokens == 0 && s.cached == -1);
-    char endless[CALIB_MAX_EVENT + 1];
+    char endless[BENCH_MAX_EVENT + 1];
     memset(endless, 97, sizeof endless);
-    endless[CALIB_MAX_EVENT] = 0;
+    endless[BENCH_MAX_EVENT] = 0;
     cr_assert(*all_of(endless).why);
 }
 
@@ -184,11 +187,11 @@ Test(calib_figures, what_is_apart) {
 
 // What failed isn't in the figures, and the others' times count from when they were due.
 Test(calib_figures, played) {
-    struct calib_load s = make(1);
-    struct calib_outcome *played = calloc(s.load.n, sizeof *played);
+    struct bench_script s = make(1);
+    struct bench_outcome *played = calloc(s.load.n, sizeof *played);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct bench_request *r = &s.load.requests[i];
-        played[i] = (struct calib_outcome){.sent = r->at + 0.01,
+        played[i] = (struct bench_outcome){.sent = r->at + 0.01,
                                            .first = r->at + 0.2,
                                            .last = r->at + 1.2,
                                            .tokens = 11,
@@ -201,13 +204,13 @@ Test(calib_figures, played) {
     cr_assert(t.n == s.load.n - 1 && fabs(t.ttft_mean - 0.2) < 1e-6 && fabs(t.tbt - 0.1) < 1e-6);
     cr_assert(t.hits > 0.9 && t.hits < 1);
     free(played);
-    calib_load_free(&s);
+    bench_script_free(&s);
 }
 
 // ---- The simulator with given choices ------------------------------------------------------------
 
 Test(calib_simulate, goes_where_it_is_told) {
-    struct calib_load s = make(1);
+    struct bench_script s = make(1);
     uint32_t *engines = calloc(s.load.n, sizeof *engines);
     for (size_t i = 0; i < s.load.n; i++)
         engines[i] = i % 7 % 4;
@@ -224,5 +227,5 @@ Test(calib_simulate, goes_where_it_is_told) {
     cr_assert(t.n == s.load.n && t.hits > 0.1 && t.tbt >= m.batch);
     sim_stats_close(&stats);
     free(engines);
-    calib_load_free(&s);
+    bench_script_free(&s);
 }

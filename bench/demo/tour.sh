@@ -1,89 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A whole fleet as a user would run it: a Redis with a replica and three Sentinels, four mock engines with
-# their bridge, three HTTP routers. `up` leaves it running until Ctrl-C; `tour` talks to it without a
-# pause, kills each part in turn, and says what callers noticed.
+# their bridge, three HTTP routers as proxies. `up` leaves it running until Ctrl-C; `tour` sends it requests
+# without a pause, kills each part in turn, and says what callers noticed.
 #
 # Every answer of a mock engine is a function of its prompt. So each stream that comes through a router is
 # compared, byte by byte, with what a fifth engine answers that no router knows.
-#
-# Everything is in one temporary folder, listens on 127.0.0.1, and is ended by its own pid.
 set -uo pipefail
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/parts.sh"
 
-build=${KVROUTE_BUILD:?is the folder that ./dev build makes}
-redis_server=${REDIS_SERVER:-redis-server}
-engine=$build/tests/kvroute-mock-engine router=$build/client/kvroute-router bridge=$build/client/kvroute-bridge
-module=$build/module/kvroute.so
-
-home=$(mktemp -d "${TMPDIR:-/tmp}/kvroute-fleet.XXXXXX")
-declare -A pid=() # of each part by its name
 engines=(e1 e2 e3 e4) routers=(r1 r2 r3)
-declare -A port=()
-
-say() { printf '%s\n' "$*"; }
-die() {
-    printf 'fleet: %s\n' "$*" >&2
-    exit 1
-}
 
 # ---- Parts ---------------------------------------------------------------------------------------
-
-end() { # SIGKILL
-    local p
-    for p in "$@"; do
-        [ -n "${pid[$p]:-}" ] || continue
-        kill -KILL "${pid[$p]}" 2>/dev/null
-        wait "${pid[$p]}" 2>/dev/null
-        unset "pid[$p]"
-    done
-}
-
-leave() {
-    trap - EXIT INT TERM
-    touch "$home/stop"
-    end callers
-    end "${!pid[@]}"
-    rm -rf "$home"
-}
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() {
-    local p
-    while :; do
-        p=$((20000 + (RANDOM * 32768 + RANDOM) % 10000))
-        [[ " ${port[*]:-} " != *" $p "* ]] && ! listens "$p" && break
-    done
-    echo "$p"
-}
-
-wait_for() { # name, port
-    local i
-    for ((i = 0; i < 200; i++)); do
-        listens "$2" && return
-        kill -0 "${pid[$1]}" 2>/dev/null || break
-        sleep 0.05
-    done
-    tail -n 5 "$home/$1.log" >&2
-    die "$1 doesn't come up"
-}
-
-start() { # name, command …; a process group of its own, so that Ctrl-C is only ours
-    local name=$1
-    shift
-    setsid "$@" >>"$home/$name.log" 2>&1 </dev/null &
-    pid[$name]=$!
-}
-
-start_redis() { # name, [port of its primary]
-    mkdir -p "$home/$1"
-    start "$1" "$redis_server" --port "${port[$1]}" --bind 127.0.0.1 --dir "$home/$1" --save '' \
-        --appendonly yes --repl-diskless-sync-delay 0 --loadmodule "$module" ${2:+--replicaof "127.0.0.1 $2"}
-    wait_for "$1" "${port[$1]}"
-}
 
 start_sentinel() {
     cat >"$home/$1.conf" <<CONF
@@ -95,66 +23,31 @@ sentinel down-after-milliseconds main 1000
 sentinel failover-timeout main 5000
 CONF
     start "$1" "$redis_server" "$home/$1.conf" --sentinel
-    wait_for "$1" "${port[$1]}"
+    wait_for "$1"
 }
 
-start_engine() {
-    start "$1" "$engine" --model mock --http-port "${port[$1]}" --events-port "${port[$1-events]}" \
-        --replay-port "${port[$1-replay]}" --prefill-speed 4000 --decode-speed 60 --blocks 4096
-    wait_for "$1" "${port[$1]}"
-}
-
-start_bridge() {
-    local e args=()
-    for e in "${engines[@]}"; do
-        args+=(--engine "$e http=http://127.0.0.1:${port[$e]} events=tcp://127.0.0.1:${port[$e-events]} replay=tcp://127.0.0.1:${port[$e-replay]} ranks=1 block_size=16 capacity=4096")
-    done
-    start bridge "$bridge" --redis "$redis" --pool demo --create 'BLOCKSIZE 16 POLICY delay' \
-        --listen "127.0.0.1:${port[bridge]}" "${args[@]}"
-    wait_for bridge "${port[bridge]}"
-}
-
-start_router() {
-    start "$1" "$router" --redis "$redis" --listen "127.0.0.1:${port[$1]}" --pool 'demo blocks=tokenize'
-    wait_for "$1" "${port[$1]}"
-}
-
-part() { # starts one part by its name, again if need be
+part() { # starts one part by its name, again if need be; of a Redis also the port of its primary
     case $1 in
-    redis*) start_redis "$1" "${2:-}" ;;
+    redis*) start_redis "$1" "${port[$1]}" ${2:+--replicaof "127.0.0.1 $2"} ;;
     s[123]) start_sentinel "$1" ;;
-    e[1234]) start_engine "$1" ;;
-    oracle) start oracle "$engine" --model mock --http-port "${port[oracle]}" --no-events --time-scale 0 ;;
-    bridge) start_bridge ;;
-    r[123]) start_router "$1" ;;
+    e[1234]) start_engines --prefill-speed 4000 --decode-speed 60 -- "$1" ;;
+    oracle) start_engines --no-events --time-scale 0 -- oracle ;;
+    bridge) start_bridge "$redis" demo 'BLOCKSIZE 16 POLICY delay' 4096 "${engines[@]}" ;;
+    r[123])
+        start_router "$1" --redis "$redis" --pool 'demo blocks=tokenize'
+        wait_for "$1"
+        ;;
     esac
 }
 
 up() {
     local p
-    for p in redis1 redis2 s1 s2 s3 oracle bridge "${routers[@]}" "${engines[@]}" "${engines[@]/%/-events}" \
-        "${engines[@]/%/-replay}"; do
-        port[$p]=$(free_port)
-    done
+    choose_port redis1 redis2 s1 s2 s3
     redis=sentinel://127.0.0.1:${port[s1]},127.0.0.1:${port[s2]},127.0.0.1:${port[s3]}/main
     part redis1
     part redis2 "${port[redis1]}"
     for p in s1 s2 s3 "${engines[@]}" oracle bridge "${routers[@]}"; do part "$p"; done
-    wait_for oracle "${port[oracle]}"
-    ready || die "the routers see no engines"
-}
-
-ready() { # every router sees every engine
-    local i r
-    for ((i = 0; i < 150; i++)); do
-        sleep 0.1
-        for r in "${routers[@]}"; do
-            [ "$(curl -s "http://127.0.0.1:${port[$r]}/v1/workers" | grep -o '"state": *"ready"' | wc -l)" = 4 ] ||
-                continue 2
-        done
-        return 0
-    done
-    return 1
+    wait_for_engines ${#engines[@]} "${routers[@]}"
 }
 
 show() {
@@ -179,7 +72,7 @@ TEXT
 }
 
 # ---- Callers -------------------------------------------------------------------------------------
-# A caller is one conversation after the other, of four turns, each turn through the next router. What a
+# A caller has one conversation after the other, of four turns, each turn through the next router. What a
 # frontend or a balancer does when its router dies, it does too: it asks the next one.
 
 text() { # as many words, of a seed
@@ -195,14 +88,14 @@ ask() { # file of the body, port → its answer into $home/$caller.got; sets cod
     overlap=$(tr -d '\r' <"$home/$caller.head" 2>/dev/null | awk -F': ' 'tolower($1) == "x-kvroute-overlap" { print $2 }')
 }
 
-caller() { # number; one line an answer: ms, outcome, tries, first byte in s, blocks of overlap
-    local caller=$1 turn=0 talk=0 messages='' i tries r body
+converse() { # number; one line an answer: ms, outcome, tries, first byte in s, blocks of overlap
+    local caller=$1 turn=0 conversation=0 messages='' tries r body
     body=$home/$caller.body
     : >"$home/$caller.head"
     while [ ! -e "$home/stop" ]; do
         if [ $((turn % 4)) = 0 ]; then
-            talk=$((talk + 1))
-            messages='{"role":"system","content":"'$(text 150 $((talk % 6)))'"}'
+            conversation=$((conversation + 1))
+            messages='{"role":"system","content":"'$(text 150 $((conversation % 6)))'"}'
         fi
         turn=$((turn + 1))
         messages+=',{"role":"user","content":"'$(text 40 $((caller * 10000 + turn)))'"}'
@@ -230,7 +123,7 @@ caller() { # number; one line an answer: ms, outcome, tries, first byte in s, bl
 
 callers() {
     local i
-    for ((i = 1; i <= 8; i++)); do caller "$i" & done
+    for ((i = 1; i <= 8; i++)); do converse "$i" & done
     wait
 }
 
@@ -247,13 +140,13 @@ row() { # what, from
         }'
 }
 
-scene() { # what, seconds, parts to kill …; those are started again after a while
+trial() { # what, seconds, parts to kill …; those are started again after a while
     local what=$1 seconds=$2 from
     shift 2
     from=$(date +%s%3N)
-    sleep 1
+    nap 1
     end "$@"
-    sleep "$((seconds / 2))"
+    nap "$((seconds / 2))"
     local p
     for p in "$@"; do
         if [[ $p == redis* ]]; then
@@ -262,7 +155,7 @@ scene() { # what, seconds, parts to kill …; those are started again after a wh
             part "$p"
         fi
     done
-    sleep "$((seconds - seconds / 2))"
+    nap "$((seconds - seconds / 2))"
     row "$what" "$from"
 }
 
@@ -281,22 +174,22 @@ tour() {
     say "Starting Redis with a replica, three Sentinels, four engines, a bridge, three routers …"
     up
     show
-    say "Eight callers talk through all three routers, each answer is compared byte by byte."
+    say "Eight callers ask through all three routers; each answer is compared byte by byte."
     say ""
     from=$(date +%s%3N)
     set -m # the callers are a group, so that they can be ended as one
     callers &
-    pid[callers]=$!
+    pid[callers]=-$!
     set +m
     printf '  %-46s %7s %7s %7s %7s %7s %9s %9s\n' '' answers whole 'again' cut failed 'first ms' 'overlap'
-    scene 'nothing' 6
-    scene 'kill -9 of an engine' 8 e2
-    scene 'kill -9 of a router' 6 r1
-    scene 'kill -9 of the Redis primary: a failover' 10 "$(primary)"
-    scene 'kill -9 of the bridge' 6 bridge
-    scene 'kill -9 of two Sentinels and a router' 6 s1 s2 r2
+    trial 'nothing' 6
+    trial 'kill -9 of an engine' 8 e2
+    trial 'kill -9 of a router' 6 r1
+    trial 'kill -9 of the Redis primary: a failover' 10 "$(primary)"
+    trial 'kill -9 of the bridge' 6 bridge
+    trial 'kill -9 of two Sentinels and a router' 6 s1 s2 r2
     touch "$home/stop"
-    wait "${pid[callers]}" 2>/dev/null
+    wait "${pid[callers]#-}" 2>/dev/null
     unset 'pid[callers]'
     row 'all' "$from"
     cat <<'TEXT'
@@ -321,7 +214,7 @@ up)
     up
     show
     say "Running until Ctrl-C."
-    while :; do sleep 1 & wait $!; done # so that a signal is heard at once
+    while :; do nap 10; done
     ;;
 *) die "usage: $0 up | tour" ;;
 esac

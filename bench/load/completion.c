@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-void calib_completion_begin(struct calib_completion *c) {
-    *c = (struct calib_completion){.cached = -1};
+void bench_completion_begin(struct bench_completion *c) {
+    *c = (struct bench_completion){.cached = -1};
 }
 
-void calib_completion_fail(struct calib_completion *c, const char *why) {
+void bench_completion_fail(struct bench_completion *c, const char *why) {
     if (!*c->why) snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1, why);
 }
 
-static void read_event(struct calib_completion *c, const char *data) {
+static void read_event(struct bench_completion *c, const char *data) {
     json_t *j = json_loads(data, 0, NULL);
     const json_t *choice = json_array_get(json_object_get(j, "choices"), 0);
     const char *text = json_string_value(json_object_get(choice, "text"));
@@ -24,11 +24,11 @@ static void read_event(struct calib_completion *c, const char *data) {
     if (text && *text) c->tokens++;
     if (cached) c->cached = json_integer_value(cached);
     if (engine) snprintf(c->engine, sizeof c->engine, "%.*s", (int)sizeof c->engine - 1, engine);
-    if (json_is_object(json_object_get(j, "error"))) calib_completion_fail(c, data);
+    if (json_is_object(json_object_get(j, "error"))) bench_completion_fail(c, data);
     json_decref(j);
 }
 
-static void read_line(struct calib_completion *c) {
+static void read_line(struct bench_completion *c) {
     static const char mark[] = "data:";
     c->event[c->n_event] = 0;
     c->event[strcspn(c->event, "\r\n")] = 0;
@@ -42,10 +42,10 @@ static void read_line(struct calib_completion *c) {
         read_event(c, data);
 }
 
-void calib_completion_read(struct calib_completion *c, const char *bytes, size_t n) {
+void bench_completion_read(struct bench_completion *c, const char *bytes, size_t n) {
     for (size_t i = 0; i < n && !*c->why; i++) {
         if (c->n_event + 1 == sizeof c->event) {
-            calib_completion_fail(c, "an event without an end");
+            bench_completion_fail(c, "an event without an end");
             return;
         }
         c->event[c->n_event++] = bytes[i];

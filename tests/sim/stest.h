@@ -35,4 +35,15 @@ void stest_close(struct stest_fleet *s);
 // Runs it and gives the figures.
 struct sim_figures stest_run(struct stest_fleet *s);
 
+// An engine whose steps can be computed by hand; one step of it, which must take so long.
+extern const struct sim_model stest_model;
+struct sim_step stest_step(struct sim_engine *e, double seconds);
+// Runs a load through an engine, a few requests at a time, with all that must hold after each step; returns how
+// many tokens of prompts it computed. hits (may be NULL): blocks that it found in its cache.
+uint64_t stest_engine_run(const struct bench_workload *load, const struct sim_model *m,
+                          size_t blocks, size_t host, size_t *preempted, uint64_t *hits);
+
+// Parses up to four words of a command line; NULL after the last.
+int stest_parse(struct sim_options *o, const char *a, const char *b, const char *c, const char *d);
+
 #endif

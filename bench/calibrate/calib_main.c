@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // kvroute-bench-calibrate: the fleet simulator beside real processes.
 //
-// One script of requests is played, in real time, to routers with mock engines behind them: ours with a
-// real redis-server, and those of others that are installed. The same script goes through the simulator,
+// One load is sent, in real time, to routers with mock engines behind them: ours with a
+// real redis-server, and those of others that are installed. The same load goes through the simulator,
 // whose engines have the mock engines' figures; once with the simulator's routers, once with the choices
 // that the real routers made. The first says how far the simulator can be trusted as a whole, the second
 // how much of a difference is the engines'.
@@ -117,13 +117,13 @@ static bool read_choices(const struct calib_program *p, const struct bench_outco
 
 static void simulate(const struct calib_program *p, const struct calib_router *c,
                      const uint32_t *engines, double late, struct sim_stats *stats,
-                     struct calib_figures *tally) {
+                     struct calib_figures *figures) {
     // Real engines' steps are a little longer than planned, and near saturation that adds up.
     struct sim_model model = p->model;
     sim_model_speed(&model, 1 / (1 + late));
     struct calib_simulation plan = {.kind = engines ? NULL : sim_router_find(c->simulated),
                                     .text = c->text,
-                                    .untold = c->untold,
+                                    .unknown_blocks = c->unknown_blocks,
                                     .engines = engines,
                                     .model = &model,
                                     .workers = CALIB_ENGINES,
@@ -131,22 +131,22 @@ static void simulate(const struct calib_program *p, const struct calib_router *c
                                     .delay = events_delay,
                                     .seed = p->seed};
     if (!calib_simulate(&p->script, &plan, stats)) fail("the simulator breaks");
-    calib_figures_simulated(&p->script, stats->lives, tally);
+    calib_figures_simulated(&p->script, stats->lives, figures);
 }
 
-// The script to real processes. *failed: how many requests did; *late: by how much engines were late.
+// Sends the requests to real processes. *failed: how many requests did; *late: by how much engines were late.
 // False: they don't come up.
 static bool play(const struct calib_program *p, const struct calib_router *c, const char *program,
                  struct bench_outcome *played, size_t *failed, double *late) {
-    struct calib_processes rig = {
+    struct calib_processes processes = {
         .model = &p->model, .block_size = CALIB_BLOCK_SIZE, .logs = p->logs, .name = c->name};
-    bool up =
-        c->ours ? calib_start_ours(&rig, c->ours) : calib_start_theirs(&rig, program, c->verb);
+    bool up = c->ours ? calib_start_ours(&processes, c->ours)
+                      : calib_start_theirs(&processes, program, c->verb);
     struct bench_load_plan plan = {
-        .script = &p->script, .speed = 1, .targets = &rig.port, .n_targets = 1};
+        .script = &p->script, .speed = 1, .targets = &processes.port, .n_targets = 1};
     if (up) bench_load_run(&plan, played);
-    if (up) *late = calib_processes_lateness(&rig);
-    calib_processes_end(&rig);
+    if (up) *late = calib_processes_lateness(&processes);
+    calib_processes_end(&processes);
     if (!up) return false;
     *failed = 0;
     for (size_t i = 0; i < p->script.load.n; i++)
@@ -157,14 +157,14 @@ static bool play(const struct calib_program *p, const struct calib_router *c, co
 // The simulator's choices are one way that things may go: near saturation engines that are slower by a
 // thousandth lead to others. So it is asked several times, and medians count; *stats is of the first.
 static void simulate_often(const struct calib_program *p, const struct calib_router *c, double late,
-                           struct sim_stats *stats, struct calib_figures *tally) {
+                           struct sim_stats *stats, struct calib_figures *figures) {
     struct calib_figures all[CALIB_TIMES];
     for (int i = 0; i < CALIB_TIMES; i++) {
         struct sim_stats more;
         simulate(p, c, NULL, late + i * 1e-4, i ? &more : stats, &all[i]);
         if (i) sim_stats_close(&more);
     }
-    calib_figures_medians(all, CALIB_TIMES, tally);
+    calib_figures_medians(all, CALIB_TIMES, figures);
 }
 
 // real: NULL if nothing is.

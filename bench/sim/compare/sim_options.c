@@ -14,12 +14,12 @@
 
 #include "bench/sim/routers/routers.h"
 
+// clang-format off: lines as they are shown
 static const char usage[] =
     "usage: kvroute-sim [options]\n"
     "\n"
     "Simulates a fleet of inference engines in virtual time and compares routers on one load. "
-    "Those on "
-    "the\n"
+    "Those on the\n"
     "shared pool ask the real module in a real redis-server. docs/simulator.md explains all of "
     "it.\n"
     "\n"
@@ -55,8 +55,7 @@ static const char usage[] =
     "                       all of a session to one of them; else each request comes to any.\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
     "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
-    "smg-prefix-hash, "
-    "llm-d,\n"
+    "smg-prefix-hash, llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, both, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
@@ -88,6 +87,7 @@ static const char usage[] =
     "  --module PATH        kvroute.so (beside this program: ../module/kvroute.so)\n"
     "  --redis-server PATH\n"
     "  --help\n";
+// clang-format on
 
 static const char everything[] =
     "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"

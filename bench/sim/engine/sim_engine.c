@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One simulated engine; see engine.h.
+// One simulated engine; see sim_engine.h.
 #include "sim_engine.h"
 
 #include <stdlib.h>

@@ -59,7 +59,7 @@ struct sim_begun {
     uint32_t loaded; // of these, in the second tier only
 };
 
-// What an engine's metrics would tell.
+// What an engine's metrics would say.
 struct sim_engine_metrics {
     uint32_t requests; // running and waiting
     uint32_t waiting;

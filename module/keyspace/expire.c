@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ending what time has ended: leases, workers past their grace, predictions.
 #include <time.h>
 
 #include "expire.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ending what time has ended: leases, workers past their grace, predictions.
+// Expiry: ending what time has ended, which are leases, sessions, predictions, and workers past their grace.
 //
 // A primary does it, in small steps: before each write to a pool, so that commands see the truth to
 // the millisecond, and from the timer. Each step is replicated as the command that has the same

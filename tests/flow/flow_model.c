@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The naive pool; see model.h.
+// The naive pool; see flow_model.h.
 #include "flow_model.h"
 
 #include <stdlib.h>

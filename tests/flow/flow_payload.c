@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taking DUMP payloads apart and sealing them again; see payload.h.
+// Taking DUMP payloads apart and sealing them again; see flow_payload.h.
 #include "flow_payload.h"
 
 #include <criterion/criterion.h>

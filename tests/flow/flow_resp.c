@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RESP2 and RESP3 over a blocking socket; see resp.h.
+// RESP2 and RESP3 over a blocking socket; see flow_resp.h.
 #include "flow_resp.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fleet's random traffic; see traffic.h.
+// A fleet's random traffic; see flow_traffic.h.
 #include "flow_traffic.h"
 
 #include <criterion/criterion.h>

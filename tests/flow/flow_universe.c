@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random consistent block chains; see universe.h.
+// Random consistent block chains; see flow_universe.h.
 #include "flow_universe.h"
 
 #include <inttypes.h>

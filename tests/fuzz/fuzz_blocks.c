@@ -34,14 +34,14 @@ static void must(bool good, const char *what) {
     abort();
 }
 
-enum { MAX_ARGS = 64 };
+enum { FUZZ_BLOCKS_MAX_ARGS = 64 };
 
-struct input {
+struct fuzz_blocks_input {
     const uint8_t *at;
     size_t left;
 };
 
-static unsigned byte(struct input *in) {
+static unsigned byte(struct fuzz_blocks_input *in) {
     if (!in->left) return 0;
     in->left--;
     return *in->at++;
@@ -58,7 +58,7 @@ static void add(RedisModuleString **argv, int *argc, const void *bytes, size_t n
 }
 
 // Words that the parser knows, or the fuzzer's own bytes.
-static void add_argument(RedisModuleString **argv, int *argc, struct input *in) {
+static void add_argument(RedisModuleString **argv, int *argc, struct fuzz_blocks_input *in) {
     static const char *const words[] = {"LORA", "namespace", "TOKENS", "0", "1", "2", "4294967295"};
     unsigned n = byte(in);
     if (n >= 256 - sizeof words / sizeof *words) {
@@ -100,14 +100,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     RedisModule_StringPtrLen = string_bytes;
     RedisModule_TryAlloc = allocate;
     RedisModule_Free = free;
-    struct input in = {data, size};
+    struct fuzz_blocks_input in = {data, size};
     unsigned form = byte(&in), block_size = 1 + byte(&in) % 20;
     uint64_t start = block_size * 77, *hashes, *parent = form & 64 ? &start : NULL;
-    RedisModuleString *argv[MAX_ARGS];
+    RedisModuleString *argv[FUZZ_BLOCKS_MAX_ARGS];
     int argc = 0;
     size_t n;
     if (form % 8 < 6) add(argv, &argc, forms[form % 8], strlen(forms[form % 8]));
-    while (in.left && argc < MAX_ARGS)
+    while (in.left && argc < FUZZ_BLOCKS_MAX_ARGS)
         add_argument(argv, &argc, &in);
     struct mod_args a = {.argv = argv, .argc = argc, .arena = &arena};
     struct mod_block_list list;

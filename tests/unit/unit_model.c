@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's workers and holdings; see model.h.
+// The model's workers and holdings; see unit_model.h.
 #include "unit_model.h"
 
 #include <stdlib.h>

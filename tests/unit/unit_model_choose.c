@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's choices; see model.h.
+// The model's choices; see unit_model.h.
 #include <stdlib.h>
 
 #include "module/core/rule/policy.h"

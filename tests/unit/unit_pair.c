@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations done to pool and model; see pair.h.
+// Operations done to pool and model; see unit_pair.h.
 #include "unit_pair.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Comparing everything that can be seen of a pool with the model; see pair.h.
+// Comparing everything that can be seen of a pool with the model; see unit_pair.h.
 #include "module/core/state/pool_state.h"
 #include "unit_pair.h"
 

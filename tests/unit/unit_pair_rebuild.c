@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of the model built anew in a pool of its own, in an order of chance; see pair.h.
+// The state of the model built anew in a pool of its own, in random order; see unit_pair.h.
 //
 // The digest is a function of the state alone, so both pools must have the same one. The new pool
 // gets there by a short way: one event an instance for its last holdings after enough empty ones,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See saved.h.
+// See unit_saved.h.
 #include "unit_saved.h"
 
 #include <kvroute/hash.h>

@@ -5,7 +5,7 @@
 
 #include "module/core/pool.h"
 
-enum { UNIT_SAVED_CHECK = 8 }; // bytes at the end of a chunk: see the core's format.h
+enum { UNIT_SAVED_CHECK = 8 }; // bytes at the end of a chunk: see the core's snapshot_format.h
 
 struct unit_saved {
     uint8_t *bytes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear probing with the removed row's followers moved up; see table.h.
+// Linear probing with the removed row's followers moved up; see unit_table.h.
 #include "unit_table.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A flat hash table, as plain as one can be: what the naive model keeps its sets in. And what else the unit tests need everywhere.
+// A flat hash table, as plain as one can be: what the naive model keeps its sets in. And memory and names,
+// which all of the unit tests need.
 //
 // Rows live in one array, found by linear probing; a copy of the table is a copy of the array, which
 // is how the model undoes an event that fails half way.

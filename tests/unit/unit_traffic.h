@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random traffic for a pool: a tree of prefixes that is consistent, and operations drawn from it.
 //
-// Decisions come from a source (unit_source.h). Prefix hashes name all that precedes them, so traffic keeps one parent a hash for as
-// long as anybody remembers it; once all have forgotten it, it may come back elsewhere. Attempts to
-// break that are part of the traffic, and the model says what has to come of them.
+// Decisions come from a source (unit_source.h). Prefix hashes name all that precedes them, so traffic
+// keeps one parent a hash for as long as anybody remembers it; once all have forgotten it, it may come
+// back elsewhere. Attempts to break that are part of the traffic, and the model says what has to come
+// of them.
 #ifndef UNIT_TRAFFIC_H
 #define UNIT_TRAFFIC_H
 

@@ -6,9 +6,9 @@
 // arithmetic is + - * / on doubles, in one order, without contraction (see CMakeLists.txt) or libm.
 //
 // Means are ratios of two sums that forget: each sample takes 1 in WINDOW of both away before it adds its
-// own. No sample can say more than CORE_LEARN_CLIP times what is believed or less than a CORE_LEARN_CLIP-th of it, so
-// that a report that is stuck or a clock that jumps shifts a mean by a few per cent, while a true change of
-// ten times is followed within 4 · WINDOW samples.
+// own. A sample counts as at most CORE_LEARN_CLIP times the present mean, and at least as a CORE_LEARN_CLIP-th
+// of it: so a report that is stuck or a clock that jumps shifts a mean by a few per cent, while a true change
+// of ten times is followed within 4 · WINDOW samples.
 #ifndef CORE_LEARN_H
 #define CORE_LEARN_H
 

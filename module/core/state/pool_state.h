@@ -52,10 +52,10 @@ struct core_prediction {
     uint32_t instance, blocks;
 };
 
-// Where a session's last booking went, and its live requests. In the hash table by name as long as it is
-// remembered or has live requests. Invariants: in the deadlines iff remembered and idle; the requests that name it
-// are `live`. One whose instance has gone since (another generation) counts as forgotten: it is stale, and
-// its memory goes with a sweep or its time.
+// Where a session's last booking went, and how many live requests name it. It is in the hash table by name as
+// long as it is remembered or has live requests, and in the deadlines while it is remembered and has none. One
+// whose instance has gone since (another generation) counts as forgotten: it is stale, and its memory is
+// freed by a sweep or when its time ends.
 struct core_session {
     struct core_hmap_item item;
     struct core_deadline due; // booked

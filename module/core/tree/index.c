@@ -135,8 +135,8 @@ static uint64_t *locate(struct core_index *ix, uint64_t hash, uint32_t run, unsi
     return at;
 }
 
-// The inverse: entries behind the hole move back into it, up to the first that stands at its home already, or to a
-// gap. So no gap ever comes between an entry and its home, and a search may end at the first gap.
+// The inverse: entries behind the hole move back into it, up to the first that stands at its home already, or to
+// a gap. So no gap ever comes between an entry and its home, and a search may end at the first gap.
 //
 //   remove 35       [ 10 · 31 33 ── 38 41 57 · |·]      38 and 41 aren't at home, 57 is
 //                   [ 10 · 31 33 38 41 ·  57 · |·]

@@ -70,9 +70,9 @@ static int detach(struct core_tree *t, uint32_t run, unsigned offset) {
     return 0;
 }
 
-// The slot comes to hold the run's blocks offset..offset + n - 1. Where it doesn't hold what precedes them in the
-// run, the run is split before them, because an entry is a depth and can't have a hole. *at: the last of these
-// blocks.
+// The slot comes to hold the run's blocks offset..offset + n - 1. Where it doesn't hold what precedes them in
+// the run, the run is split before them, because an entry is a depth and can't have a hole. *at: the last of
+// these blocks.
 static int hold(struct core_tree *t, uint32_t slot, uint32_t run, unsigned offset, uint32_t n,
                 struct tree_position *at, uint64_t *stored) {
     uint32_t depth = core_run_depth(t, run, slot);

@@ -196,9 +196,9 @@ static enum kvr_code apply(struct ctest_port *m, const struct kvr_command *c, in
 // ---- The handle ----------------------------------------------------------------------------------
 
 bool ctest_port_carry_out(struct ctest_port *m) {
-    static const enum kvr_code failures[] = {
-        KVR_CODE_OOM,     KVR_CODE_NOWORKER,  KVR_CODE_NOPOOL,   KVR_CODE_DENIED,
-        KVR_CODE_REFUSED, KVR_CODE_WRONGTYPE, KVR_CODE_NOPARENT, KVR_CODE_PROTOCOL};
+    static const int failures[] = {KVR_CODE_OOM,      KVR_CODE_NOWORKER, KVR_CODE_NOPOOL,
+                                   KVR_CODE_DENIED,   KVR_CODE_REFUSED,  KVR_CODE_WRONGTYPE,
+                                   KVR_CODE_NOPARENT, KVR_CODE_PROTOCOL};
     size_t i = 0;
     while (i < m->n && m->queue[i].carried_out)
         i++;

@@ -373,10 +373,10 @@ static size_t sent_in_a_minute(struct ctest_publisher *s, enum kvr_code code) {
 }
 
 Test(publisher_cases, back_off) {
-    static const enum kvr_code codes[] = {KVR_CODE_NOWORKER, KVR_CODE_NOPOOL,   KVR_CODE_OOM,
-                                          KVR_CODE_DENIED,   KVR_CODE_REFUSED,  KVR_CODE_WRONGTYPE,
-                                          KVR_CODE_PROTOCOL, KVR_CODE_NOPARENT, KVR_CODE_GAP,
-                                          KVR_CODE_TIMEOUT,  KVR_CODE_BADCHAIN};
+    static const int codes[] = {KVR_CODE_NOWORKER, KVR_CODE_NOPOOL,   KVR_CODE_OOM,
+                                KVR_CODE_DENIED,   KVR_CODE_REFUSED,  KVR_CODE_WRONGTYPE,
+                                KVR_CODE_PROTOCOL, KVR_CODE_NOPARENT, KVR_CODE_GAP,
+                                KVR_CODE_TIMEOUT,  KVR_CODE_BADCHAIN};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         struct ctest_publisher *s = begin();
         store(s, CTEST_NOBODY, A);
@@ -441,7 +441,7 @@ Test(publisher_cases, arguments) {
     cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
     cr_assert(!kvr_publisher_open(&port, kvr_text("w"), KVR_MAX_RANKS, NULL));
     cr_assert(!kvr_publisher_open(&port, kvr_text("w"), 0, &late));
-    enum kvr_tier bad[] = {(enum kvr_tier) - 1, KVR_TIERS};
+    int bad[] = {-1, KVR_TIERS};
     for (int i = 0; i < 2; i++) {
         cr_assert(kvr_publisher_stored(p, bad[i], NULL, &one, 1) == KVR_CODE_INVALID);
         cr_assert(kvr_publisher_removed(p, bad[i], &one, 1) == KVR_CODE_INVALID);

@@ -51,9 +51,9 @@ static bool is_deadline(int64_t ms) {
 
 // ---- Encoding ------------------------------------------------------------------------------------
 
-void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *words) {
+void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *command) {
     kvr_wire_begin(w, &c->alloc);
-    kvr_wire_words(w, words);
+    kvr_wire_word(w, command);
     kvr_wire_word(w, c->pool);
 }
 

@@ -33,9 +33,9 @@ enum kvr_code kvr_encode_event(struct kvr_calls *c, const struct kvr_event_call 
 enum kvr_code kvr_encode_query(struct kvr_calls *c, enum kvr_operation_kind kind,
                                struct kvr_caller who, struct kvr_operation **out);
 
-// Parts, for what is sent without a call: a command's words and the pool; the CLAIM that books again
+// Parts, for what is sent without a call: a command's name and the pool; the CLAIM that books again
 // (false: no memory); the options of an UPDATE; WORKER SET or DEL.
-void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *words);
+void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *command);
 bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_bytes worker,
                         uint32_t rank, const struct kvr_booked_request *b, struct kvr_command *out);
 void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b);

@@ -35,10 +35,6 @@ const char *kvr_code_name(enum kvr_code code) {
     return i < sizeof names / sizeof *names && names[i] ? names[i] : "UNKNOWN";
 }
 
-struct kvr_result kvr_result_of(enum kvr_code code, const char *message) {
-    return (struct kvr_result){.code = code, .message = message, .number = -1};
-}
-
 // ---- Values --------------------------------------------------------------------------------------
 
 struct result_reader {

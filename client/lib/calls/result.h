@@ -9,7 +9,9 @@
 #include "client/common/arena.h"
 
 // A result without anything but this.
-struct kvr_result kvr_result_of(enum kvr_code code, const char *message);
+static inline struct kvr_result kvr_result_of(enum kvr_code code, const char *message) {
+    return (struct kvr_result){.code = code, .message = message, .number = -1};
+}
 
 // The shapes of good replies.
 enum kvr_result_form {

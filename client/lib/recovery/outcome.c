@@ -21,7 +21,8 @@ static void to_waiting(struct kvr_live *l, int64_t retry_at) {
 
 // The memory for a booking is there before anything is sent. An id that was released is used once more.
 static bool begin_booking(struct kvr_recovery *rec, struct kvr_operation *o) {
-    o->reserved = kvr_alloc_zeroed(&rec->context->alloc, sizeof(struct kvr_live));
+    const struct kvr_alloc *a = &rec->context->alloc;
+    o->reserved = a->resize(a->ctx, NULL, sizeof(struct kvr_live));
     if (!o->reserved) return false;
     struct kvr_released *over = kvr_released_find(&rec->memory, o->id);
     if (over) kvr_released_forget(over);

@@ -211,7 +211,9 @@ static void look_reply(redisAsyncContext *ac, void *reply, void *ctx) {
 static bool send_look(struct kvr_recovery *rec, struct kvr_live *l) {
     const struct kvr_booked_request *b = &l->booking;
     struct kvr_wire w;
-    kvr_encode_begin(&w, rec->context, "KVROUTE.REQUEST GET");
+    kvr_wire_begin(&w, &rec->context->alloc);
+    kvr_wire_words(&w, "KVROUTE.REQUEST GET");
+    kvr_wire_word(&w, rec->context->pool);
     kvr_wire_bytes(&w, l->item.key);
     if (!send(rec, &w, look_reply, l)) return false;
     l->looks++;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real servers for tests, and calls that check their replies.
 //
-// Every test process has a directory of its own below TMPDIR and every server a free port and a unix
-// socket in it, so any number of tests run at once. The servers die with the test process, however
-// that ends, and a helper that outlives it removes the directory. flow_harness_end() goes into every
-// suite's fini: a server that crashed, or whose log shows a sanitizer's report, fails the run.
+// flow_harness_end() goes into every suite's fini: a server that crashed, or whose log shows a sanitizer's
+// report, fails the run.
 //
 //   KVROUTE_MODULE          the module, else what the build was told
 //   REDIS_SERVER            the server, else what the build was told, else redis-server of PATH
@@ -17,16 +15,13 @@
 #include <signal.h>
 
 #include "flow_resp.h"
-#include "tests/support/home.h"
+#include "tests/support/support_redis.h"
 
 enum { FLOW_PATIENCE_MS = 60000 }; // how long anything may take before it counts as hanging
 
 struct flow_server {
-    pid_t pid; // 0: not running
-    int port;
-    char dir[256], log[272], unixsocket[272];
-    const char *const *extra; // further arguments, NULL-terminated; outlives the server
-    struct flow_conn *conn;   // RESP2, open while it runs
+    struct support_redis redis;
+    struct flow_conn *conn; // RESP2, open while it runs
 };
 
 // Starts a server without persistence unless extra says otherwise, and waits until it answers.
@@ -41,11 +36,9 @@ struct flow_conn *flow_server_connect(struct flow_server *s,
                                       int protocol); // closed by flow_harness_end
 // Waits until the replica follows the primary and the primary has heard so.
 void flow_server_wait_link(struct flow_server *s, struct flow_server *primary);
-bool flow_server_alive(const struct flow_server *s);
+bool flow_server_alive(struct flow_server *s);
 // A server with a pool "p", created with these options (words); the server's connection.
 struct flow_conn *flow_start_pool(const char *options);
-size_t flow_server_log_count(const struct flow_server *s,
-                             const char *text); // how often its log says so
 void flow_harness_end(void);
 const char *flow_module_path(void);
 

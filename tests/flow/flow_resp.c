@@ -18,13 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FLOW_RESP_WRITE_MS = 60000, FLOW_RESP_MAX_DEPTH = 512 };
+#include "client/common/clock.h"
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+enum { FLOW_RESP_WRITE_MS = 60000, FLOW_RESP_MAX_DEPTH = 512 };
 
 // ---- Reading -------------------------------------------------------------------------------------
 
@@ -152,7 +148,7 @@ static int read_more(struct flow_conn *c) {
 
 const struct flow_reply *flow_conn_read(struct flow_conn *c, int ms) {
     flow_reply_clear(&c->last);
-    int64_t deadline = now_ms() + ms;
+    int64_t deadline = kvr_clock_ms() + ms;
     for (size_t tried = 0;;) {
         if (c->used > tried) {
             long took = flow_reply_parse(c->in, c->used, &c->last);
@@ -171,7 +167,7 @@ const struct flow_reply *flow_conn_read(struct flow_conn *c, int ms) {
             more = read_more(c);
         if (c->used > tried) continue;
         if (more < 0) return NULL;
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - kvr_clock_ms();
         struct pollfd pfd = {.fd = c->fd, .events = POLLIN};
         if (left <= 0 || (poll(&pfd, 1, (int)left) < 0 && errno != EINTR)) return NULL;
     }
@@ -181,7 +177,7 @@ const struct flow_reply *flow_conn_read(struct flow_conn *c, int ms) {
 
 bool flow_conn_write(struct flow_conn *c, const void *bytes, size_t n) {
     const char *p = bytes;
-    int64_t deadline = now_ms() + FLOW_RESP_WRITE_MS;
+    int64_t deadline = kvr_clock_ms() + FLOW_RESP_WRITE_MS;
     while (n > 0) {
         ssize_t put = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (put > 0) {
@@ -190,7 +186,7 @@ bool flow_conn_write(struct flow_conn *c, const void *bytes, size_t n) {
             continue;
         }
         if (errno == EINTR) continue;
-        if (errno != EAGAIN || now_ms() > deadline) return false;
+        if (errno != EAGAIN || kvr_clock_ms() > deadline) return false;
         struct pollfd pfd = {.fd = c->fd, .events = POLLOUT};
         poll(&pfd, 1, 1000);
     }

@@ -19,7 +19,7 @@ static void expect_policy(struct flow_conn *c, const char *key, const char *poli
 }
 
 static void aof_path(const struct flow_server *s, char out[400]) {
-    snprintf(out, 400, "%s/appendonlydir/appendonly.aof.1.incr.aof", s->dir);
+    snprintf(out, 400, "%s/appendonlydir/appendonly.aof.1.incr.aof", s->redis.dir);
 }
 
 // As version 1 wrote it.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "flow_harness.h"
+#include "tests/support/support_home.h"
 
 TestSuite(drop, .fini = flow_harness_end, .timeout = 180);
 
@@ -109,7 +110,7 @@ Test(drop, a_clearing_and_what_comes_right_after) {
                       &chain[2], (size_t)8);
         if (flow_is_error(r, "NOPARENT")) break;
         cr_assert(r->kind == FLOW_REPLY_ERROR, "a parent that nobody holds");
-        sleep_ms(5);
+        support_sleep_ms(5);
     }
     cr_expect(flow_is_error(r, "NOPARENT"), "%s", r->bytes);
     flow_expect_int(c, seq, "KVROUTE.EVENT p w1 0 1 %d STORED - HASHES %b", seq, &chain[1],

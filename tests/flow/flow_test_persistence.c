@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "flow_traffic.h"
+#include "tests/support/support_home.h"
 
 TestSuite(persistence, .fini = flow_harness_end, .timeout = 180);
 
@@ -410,7 +411,7 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     flow_traffic_start(&t, c, "p", "PREDICT 60 LEASE 60 TEMPERATURE 1 SESSIONTTL 60");
     t.lease = 30;
     flow_traffic_run(&t, c, 1500);
-    sleep_ms(400);
+    support_sleep_ms(400);
     flow_call(c, "KVROUTE.WORKER SET p told");
     for (int i = 0; i < 40; i++) { // half of them with something put out
         flow_call(c, "KVROUTE.SELECT p told-%d IDS 1 1 LEASE 100000 AMONG 1 told", i);
@@ -419,7 +420,7 @@ Test(persistence, the_aof_holds_effects_with_absolute_times) {
     }
     flow_call(c, "KVROUTE.SELECT p last IDS 0");
     char dir[400];
-    snprintf(dir, sizeof dir, "%s/appendonlydir", s->dir);
+    snprintf(dir, sizeof dir, "%s/appendonlydir", s->redis.dir);
     struct flow_words w = read_file(dir, ".incr.aof");
     int64_t ended = flow_clock_ms();
 
@@ -528,7 +529,7 @@ Test(persistence, a_restart_renews_leases_and_workers) {
         flow_call(c, "KVROUTE.SELECT p r%d IDS 1 1 LEASE 3000", i);
     struct flow_digest before = flow_pool_digest(c, "p");
     flow_server_kill(s, SIGKILL);
-    sleep_ms(3500);
+    support_sleep_ms(3500);
     flow_server_restart(s);
     c = s->conn;
     cr_expect(flow_same_digest(before, flow_pool_digest(c, "p")));
@@ -545,7 +546,7 @@ Test(persistence, a_restart_renews_leases_and_workers) {
 Test(persistence, a_copy_has_as_long_to_live) {
     struct flow_conn *c = flow_start_pool("BLOCKSIZE 1");
     flow_call_int(c, "KVROUTE.WORKER SET p w TTL 600000");
-    sleep_ms(2000);
+    support_sleep_ms(2000);
     flow_call_ok(c, "DEBUG RELOAD");
     flow_expect_int(c, 1, "COPY p q");
     int64_t own = flow_map_int(flow_call(c, "KVROUTE.WORKER GET p w"), "ttl_left");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "flow_traffic.h"
+#include "tests/support/support_home.h"
 
 TestSuite(replication, .fini = flow_harness_end, .timeout = 180);
 
@@ -44,7 +45,7 @@ Test(replication, chained_replicas_under_traffic_and_expiry) {
     t.ttl = 1;
     for (int i = 0; i < 20; i++) {
         flow_traffic_run(&t, c, 50);
-        sleep_ms(30);
+        support_sleep_ms(30);
     }
     for (int w = 0; w < FLOW_TRAFFIC_WORKERS; w++)
         flow_call(c, "KVROUTE.WORKER SET p worker-%d TTL 1", w);
@@ -167,10 +168,10 @@ static void test_full_resync(const char *diskless_sync, const char *diskless_loa
     flow_traffic_run(&old, replica->conn, 200);
 
     struct flow_conn *feeding = flow_server_connect(primary, 2);
-    flow_call_ok(replica->conn, "REPLICAOF 127.0.0.1 %d", primary->port);
+    flow_call_ok(replica->conn, "REPLICAOF 127.0.0.1 %d", primary->redis.port);
     for (int i = 0; i < 20; i++) { // it goes on while the copy is on its way
         flow_traffic_pipeline(&t, feeding, 100);
-        sleep_ms(5);
+        support_sleep_ms(5);
     }
     flow_server_wait_link(replica, primary);
     flow_expect_equal(primary, replica, "p");
@@ -228,7 +229,7 @@ Test(replication, a_replica_waits_for_its_primary) {
     for (int i = 0; i < 10; i++)
         flow_call(c, "KVROUTE.SELECT p r%d IDS 2 1 %d LEASE 2000", i, i);
     flow_expect_int(c, 1, "WAIT 1 %d", FLOW_PATIENCE_MS);
-    kill(primary->pid, SIGSTOP);
+    kill(primary->redis.pid, SIGSTOP);
     struct flow_digest d = flow_pool_digest(replica->conn, "p");
     int64_t version = flow_pool_info(replica->conn, "p", "version");
     flow_wait_until(replica_lags, replica, "the replica has waited long enough");
@@ -237,7 +238,7 @@ Test(replication, a_replica_waits_for_its_primary) {
     cr_expect(flow_pool_info(replica->conn, "p", "workers") == 1);
     cr_expect(flow_pool_info(replica->conn, "p", "predicted") > 0);
     flow_expect_version(replica->conn, "p", version);
-    kill(primary->pid, SIGCONT);
+    kill(primary->redis.pid, SIGCONT);
     flow_wait_until(is_deserted, c, "the primary has ended them");
     flow_expect_equal(primary, replica, "p");
     cr_expect(flow_pool_info(replica->conn, "p", "expired_requests") == 0 ||
@@ -255,7 +256,7 @@ Test(replication, promotion_renews_leases_and_workers) {
         flow_call(c, "KVROUTE.SELECT p r%d IDS 2 1 %d LEASE 3000", i, i);
     flow_expect_int(c, 1, "WAIT 1 %d", FLOW_PATIENCE_MS);
     flow_server_kill(primary, SIGKILL);
-    sleep_ms(3600);
+    support_sleep_ms(3600);
     c = replica->conn;
     struct flow_digest d = flow_pool_digest(c, "p");
     flow_call_ok(c, "REPLICAOF NO ONE");
@@ -285,7 +286,7 @@ Test(replication, paused_writes_stop_expiry) {
     flow_call_ok(c, "CLIENT PAUSE 1500 WRITE");
     struct flow_digest d = flow_pool_digest(c, "p");
     int64_t version = flow_pool_info(c, "p", "version");
-    sleep_ms(900);
+    support_sleep_ms(900);
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")),
               "nothing ends while writes are paused");
     flow_expect_version(c, "p", version);
@@ -293,7 +294,7 @@ Test(replication, paused_writes_stop_expiry) {
     flow_wait_until(is_quiet, c, "leases end after the pause");
     flow_expect_equal(primary, replica, "p");
     flow_call_ok(c, "CLIENT PAUSE 300 ALL");
-    sleep_ms(100);
+    support_sleep_ms(100);
     flow_traffic_run(&t, c, 100);
     flow_expect_equal(primary, replica, "p");
 }
@@ -313,7 +314,7 @@ Test(replication, failover_while_leases_run_out) {
     t.lease = 100;
     for (int round = 0; round < 4; round++) {
         flow_traffic_pipeline(&t, a->conn, 1000);
-        flow_call_ok(a->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", b->port);
+        flow_call_ok(a->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", b->redis.port);
         flow_wait_until(failover_is_over, a, "the failover is over");
         char role[16];
         flow_server_info_text(b->conn, "replication", "role", role, sizeof role);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "flow_harness.h"
+#include "tests/support/support_home.h"
 
 TestSuite(report, .fini = flow_harness_end, .timeout = 120);
 
@@ -166,7 +167,7 @@ Test(report, replicated_and_saved) {
     flow_call(c, "BGREWRITEAOF");
     while (flow_server_info(c, "persistence", "aof_rewrite_in_progress") ||
            flow_server_info(c, "persistence", "aof_rewrite_scheduled"))
-        sleep_ms(10);
+        support_sleep_ms(10);
     flow_server_kill(primary, SIGKILL);
     flow_server_restart(primary);
     c = primary->conn;

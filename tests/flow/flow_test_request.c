@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "flow_harness.h"
+#include "tests/support/support_home.h"
 
 TestSuite(request, .fini = flow_harness_end, .timeout = 120);
 
@@ -101,7 +102,7 @@ Test(request, select_under_resp3_and_through_hiredis) {
     cr_expect(r->count == 1 && r->items[0].kind == FLOW_REPLY_MAP);
     cr_expect(flow_map_get(&r->items[0], "cost")->kind == FLOW_REPLY_DOUBLE);
 
-    redisContext *h = redisConnectUnix(s->unixsocket);
+    redisContext *h = redisConnectUnix(s->redis.socket);
     cr_assert(h && !h->err);
     redisReply *got = redisCommand(h, "KVROUTE.SELECT p r2 IDS 2 1 2");
     cr_assert(got && got->type == REDIS_REPLY_ARRAY && got->elements == 26);
@@ -438,7 +439,7 @@ Test(request, leases_end_and_are_renewed) {
     flow_call(c, "KVROUTE.SELECT p renewed IDS 1 1 LEASE 60000");
     flow_expect_int(c, 1, "KVROUTE.UPDATE p renewed LEASE 1000");
     for (int i = 0; i < 15; i++) { // its word comes every 100 ms for longer than the lease
-        sleep_ms(100);
+        support_sleep_ms(100);
         if (flow_call_int(c, "KVROUTE.UPDATE p renewed OUTPUT %d", i) == 0) break;
         cr_expect(flow_map_int(flow_call(c, "KVROUTE.REQUEST GET p renewed"), "output") == i);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "flow_traffic.h"
+#include "tests/support/support_home.h"
 
 TestSuite(scripts, .fini = flow_harness_end, .timeout = 120);
 
@@ -170,7 +171,7 @@ Test(scripts, leases_run_out_inside) {
         for (int i = 0; i < 20; i++)
             flow_collect(c);
         cr_assert(flow_call(c, "EXEC")->kind == FLOW_REPLY_ARRAY);
-        sleep_ms(2);
+        support_sleep_ms(2);
         flow_call_ok(c, "MULTI");
         flow_call(c, "KVROUTE.RELEASE p t%d-1 t%d-2", round, round);
         flow_call(c, "KVROUTE.SELECT p t%d-3 IDS 0 LEASE 1", round);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "flow_traffic.h"
+#include "tests/support/support_home.h"
 
 TestSuite(session, .fini = flow_harness_end, .timeout = 120);
 
@@ -312,7 +313,7 @@ Test(session, ends_by_the_timer_everywhere) {
     flow_call_ok(watch, "MONITOR");
     flow_call_ok(c, "KVROUTE.ALTER p SESSIONTTL 1");
     flow_wait_until(idle_sessions_are_over, c, "sessions without live requests are over");
-    sleep_ms(200);
+    support_sleep_ms(200);
     cr_expect(flow_pool_info(c, "p", "sessions") == 25); // the others have some
     flow_expect_null(c, "KVROUTE.SESSION GET p s1");
     cr_expect(flow_map_int(flow_call(c, "KVROUTE.SESSION GET p s2"), "ttl_left") == 0);
@@ -340,7 +341,7 @@ Test(session, promotion_renews) {
     flow_expect_int(s->conn, 1, "KVROUTE.RELEASE p r");
     flow_expect_equal(s, replica, "p");
     flow_server_kill(s, SIGKILL);
-    sleep_ms(2200);
+    support_sleep_ms(2200);
     cr_expect(flow_pool_info(replica->conn, "p", "sessions") == 1); // a replica consults no clock
     flow_call_ok(replica->conn, "REPLICAOF NO ONE");
     cr_expect(flow_map_int(flow_call(replica->conn, "KVROUTE.SESSION GET p s"), "ttl_left") > 0);
@@ -429,9 +430,9 @@ Test(session, what_is_learnt_is_the_same_everywhere) {
     cr_expect(flow_map_real(r, "ttft") == -1 && flow_map_real(r, "tpot") == -1);
     for (int i = 0; i < 3; i++) {
         flow_call(c, "KVROUTE.SELECT p r IDS 2 1 %d ISL 100", i);
-        sleep_ms(20);
+        support_sleep_ms(20);
         flow_expect_int(c, 1, "KVROUTE.UPDATE p r PREFILLED OUTPUT 1");
-        sleep_ms(20);
+        support_sleep_ms(20);
         flow_expect_int(c, 1, "KVROUTE.UPDATE p r OUTPUT 10");
         flow_expect_int(c, 1, "KVROUTE.RELEASE p r");
     }
@@ -477,7 +478,7 @@ Test(session, what_is_learnt_survives) {
     for (int round = 0; round < 3; round++) {
         flow_traffic_pipeline(&t, a->conn, 1500);
         flow_expect_equal(a, b, "p");
-        flow_call_ok(a->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", b->port);
+        flow_call_ok(a->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", b->redis.port);
         flow_wait_until(failover_is_over, a, "the failover is over");
         struct flow_server *swap = a;
         a = b;

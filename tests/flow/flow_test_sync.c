@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "flow_traffic.h"
+#include "tests/support/support_home.h"
 
 TestSuite(sync, .fini = flow_harness_end, .timeout = 180);
 
@@ -47,7 +48,7 @@ static bool serve(struct flow_conn *c, const unsigned char *rdb, size_t n, size_
             snprintf(head, sizeof head, "+FULLRESYNC %040d 1\r\n$%zu\r\n", 7, n);
             say(c, head);
             flow_conn_write(c, rdb, sent);
-            if (sent == n) sleep_ms(500); // a whole copy: stay until it is loaded
+            if (sent == n) support_sleep_ms(500); // a whole copy: stay until it is loaded
             return true;
         } else {
             say(c, "+OK\r\n");
@@ -73,7 +74,7 @@ static void serve_piece(const struct flow_listener *l, const unsigned char *rdb,
 
 static unsigned char *read_rdb(const struct flow_server *s, size_t *n) {
     char path[400];
-    snprintf(path, sizeof path, "%s/dump.rdb", s->dir);
+    snprintf(path, sizeof path, "%s/dump.rdb", s->redis.dir);
     FILE *f = fopen(path, "rb");
     cr_assert(f);
     unsigned char *bytes = malloc(1 << 22);

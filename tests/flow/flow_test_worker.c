@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "flow_harness.h"
+#include "tests/support/support_home.h"
 
 TestSuite(worker, .fini = flow_harness_end, .timeout = 120);
 
@@ -235,7 +236,7 @@ Test(worker, pools_ttl_is_the_default_and_no_grace_keeps_it) {
     struct flow_conn *c = flow_start_pool("WORKERTTL 50 WORKERGRACE 0");
     flow_expect_int(c, 1, "KVROUTE.WORKER SET p w");
     flow_wait_until(is_expired, c, "the worker is expired");
-    sleep_ms(400);
+    support_sleep_ms(400);
     cr_expect(is_expired(c), "WORKERGRACE 0 never deletes");
     flow_expect_int(c, 1, "KVROUTE.WORKER SET p v TTL 0");
     cr_expect(flow_map_int(flow_call(c, "KVROUTE.WORKER GET p v"), "ttl_left") == -1);

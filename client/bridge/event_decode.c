@@ -102,19 +102,19 @@ bool bridge_decode_batch(const void *payload, size_t n, struct bridge_batch *b) 
 // ---- Fields --------------------------------------------------------------------------------------
 
 enum event_field {
-    FIELD_TYPE,
-    FIELD_HASHES,
-    FIELD_PARENT,
-    FIELD_TOKENS,
-    FIELD_BLOCK_SIZE,
-    FIELD_LORA_ID,
-    FIELD_MEDIUM,
-    FIELD_LORA_NAME,
-    FIELD_EXTRA,
-    FIELD_GROUP,
-    FIELD_KIND,
-    FIELD_LOCALITY,
-    FIELD_SALT,
+    EVENT_FIELD_TYPE,
+    EVENT_FIELD_HASHES,
+    EVENT_FIELD_PARENT,
+    EVENT_FIELD_TOKENS,
+    EVENT_FIELD_BLOCK_SIZE,
+    EVENT_FIELD_LORA_ID,
+    EVENT_FIELD_MEDIUM,
+    EVENT_FIELD_LORA_NAME,
+    EVENT_FIELD_EXTRA,
+    EVENT_FIELD_GROUP,
+    EVENT_FIELD_KIND,
+    EVENT_FIELD_LOCALITY,
+    EVENT_FIELD_SALT,
     N_EVENT_FIELDS,
 };
 
@@ -128,10 +128,11 @@ static const char *const field_names[N_EVENT_FIELDS] = {
 
 // Where the fields stand in an event that is an array, the tag at 0; those after them are ignored.
 static const enum event_field stored_places[] = {
-    FIELD_TYPE,   FIELD_HASHES,    FIELD_PARENT, FIELD_TOKENS, FIELD_BLOCK_SIZE, FIELD_LORA_ID,
-    FIELD_MEDIUM, FIELD_LORA_NAME, FIELD_EXTRA,  FIELD_GROUP,  FIELD_KIND};
-static const enum event_field removed_places[] = {FIELD_TYPE, FIELD_HASHES, FIELD_MEDIUM,
-                                                  FIELD_GROUP};
+    EVENT_FIELD_TYPE,       EVENT_FIELD_HASHES,  EVENT_FIELD_PARENT, EVENT_FIELD_TOKENS,
+    EVENT_FIELD_BLOCK_SIZE, EVENT_FIELD_LORA_ID, EVENT_FIELD_MEDIUM, EVENT_FIELD_LORA_NAME,
+    EVENT_FIELD_EXTRA,      EVENT_FIELD_GROUP,   EVENT_FIELD_KIND};
+static const enum event_field removed_places[] = {EVENT_FIELD_TYPE, EVENT_FIELD_HASHES,
+                                                  EVENT_FIELD_MEDIUM, EVENT_FIELD_GROUP};
 
 // The values of an event's fields, found but not read yet: at NULL, it isn't there.
 struct event_fields {
@@ -333,13 +334,15 @@ static bool read_parent(struct bridge_msgpack s, struct bridge_event *e) {
 static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
                         struct bridge_event *e) {
     bool has_size, good;
-    good = f->at[FIELD_TOKENS].at && f->at[FIELD_BLOCK_SIZE].at &&
-           read_hashes(d, f->at[FIELD_HASHES], e) && read_parent(f->at[FIELD_PARENT], e) &&
-           read_tokens(d, f->at[FIELD_TOKENS], e) &&
-           read_number(f->at[FIELD_BLOCK_SIZE], BRIDGE_MAX_TOKENS, &has_size, &e->block_size) &&
-           has_size && read_lora_id(f->at[FIELD_LORA_ID], e) &&
-           read_string(f->at[FIELD_SALT], &e->salt) && read_lora_name(f->at[FIELD_LORA_NAME], e) &&
-           read_extra(f->at[FIELD_EXTRA], e) && read_string(f->at[FIELD_KIND], &e->kind);
+    good =
+        f->at[EVENT_FIELD_TOKENS].at && f->at[EVENT_FIELD_BLOCK_SIZE].at &&
+        read_hashes(d, f->at[EVENT_FIELD_HASHES], e) && read_parent(f->at[EVENT_FIELD_PARENT], e) &&
+        read_tokens(d, f->at[EVENT_FIELD_TOKENS], e) &&
+        read_number(f->at[EVENT_FIELD_BLOCK_SIZE], BRIDGE_MAX_TOKENS, &has_size, &e->block_size) &&
+        has_size && read_lora_id(f->at[EVENT_FIELD_LORA_ID], e) &&
+        read_string(f->at[EVENT_FIELD_SALT], &e->salt) &&
+        read_lora_name(f->at[EVENT_FIELD_LORA_NAME], e) &&
+        read_extra(f->at[EVENT_FIELD_EXTRA], e) && read_string(f->at[EVENT_FIELD_KIND], &e->kind);
     if (!good) return false;
     // Groups that aren't indexed leave blocks out. Of others each block's tokens must be there, or
     // none at all.
@@ -353,16 +356,16 @@ static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
 static enum bridge_event_type read_event(struct bridge_decoder *d, const struct event_fields *f,
                                          struct bridge_event *e) {
     struct kvr_bytes type = {0};
-    if (!f->at[FIELD_TYPE].at || !read_string(f->at[FIELD_TYPE], &type) || !type.p)
+    if (!f->at[EVENT_FIELD_TYPE].at || !read_string(f->at[EVENT_FIELD_TYPE], &type) || !type.p)
         return BRIDGE_EVENT_BAD;
     if (bridge_text_is(type, "AllBlocksCleared")) return BRIDGE_EVENT_CLEARED;
     bool stored = bridge_text_is(type, "BlockStored");
     if (!stored && !bridge_text_is(type, "BlockRemoved")) return BRIDGE_EVENT_UNKNOWN;
     d->no_memory = false;
-    bool good = read_string(f->at[FIELD_MEDIUM], &e->medium) &&
-                read_number(f->at[FIELD_GROUP], INT32_MAX, &e->has_group, &e->group) &&
-                read_string(f->at[FIELD_LOCALITY], &e->locality) &&
-                (stored ? read_stored(d, f, e) : read_hashes(d, f->at[FIELD_HASHES], e));
+    bool good = read_string(f->at[EVENT_FIELD_MEDIUM], &e->medium) &&
+                read_number(f->at[EVENT_FIELD_GROUP], INT32_MAX, &e->has_group, &e->group) &&
+                read_string(f->at[EVENT_FIELD_LOCALITY], &e->locality) &&
+                (stored ? read_stored(d, f, e) : read_hashes(d, f->at[EVENT_FIELD_HASHES], e));
     if (d->no_memory) return BRIDGE_EVENT_NOMEM;
     return !good ? BRIDGE_EVENT_BAD : stored ? BRIDGE_EVENT_STORED : BRIDGE_EVENT_REMOVED;
 }

@@ -11,16 +11,16 @@
 #include <sys/random.h>
 
 enum option_kind {
-    OPTION_FLAG,
-    OPTION_TEXT,
-    OPTION_PORT,
-    OPTION_COUNT,
-    OPTION_SIZE,
-    OPTION_SPEED,
-    OPTION_NUMBER,
-    OPTION_LORA,
-    OPTION_SCHEMA,
-    OPTION_HELP
+    MOCK_OPTION_FLAG,
+    MOCK_OPTION_TEXT,
+    MOCK_OPTION_PORT,
+    MOCK_OPTION_COUNT,
+    MOCK_OPTION_SIZE,
+    MOCK_OPTION_SPEED,
+    MOCK_OPTION_NUMBER,
+    MOCK_OPTION_LORA,
+    MOCK_OPTION_SCHEMA,
+    MOCK_OPTION_HELP
 };
 
 struct option_row {
@@ -31,47 +31,50 @@ struct option_row {
 
 #define AT(field) offsetof(struct mock_options, field)
 static const struct option_row rows[] = {
-    {"host", "ADDRESS", "where to listen (127.0.0.1)", OPTION_TEXT, AT(host)},
-    {"http-port", "PORT", "0: choose one (0)", OPTION_PORT, AT(http_port)},
-    {"events-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", OPTION_PORT,
+    {"host", "ADDRESS", "where to listen (127.0.0.1)", MOCK_OPTION_TEXT, AT(host)},
+    {"http-port", "PORT", "0: choose one (0)", MOCK_OPTION_PORT, AT(http_port)},
+    {"events-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", MOCK_OPTION_PORT,
      AT(events_port)},
-    {"replay-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", OPTION_PORT,
+    {"replay-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", MOCK_OPTION_PORT,
      AT(replay_port)},
     {"connect", "ENDPOINT", "event sockets connect to tcp://HOST:PORT+rank instead of binding",
-     OPTION_TEXT, AT(connect)},
-    {"no-events", NULL, "publish nothing", OPTION_FLAG, AT(no_events)},
-    {"no-replay", NULL, "without the replay sockets", OPTION_FLAG, AT(no_replay)},
-    {"model", "NAME", "served under this name (mock)", OPTION_TEXT, AT(model)},
-    {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", OPTION_TEXT,
+     MOCK_OPTION_TEXT, AT(connect)},
+    {"no-events", NULL, "publish nothing", MOCK_OPTION_FLAG, AT(no_events)},
+    {"no-replay", NULL, "without the replay sockets", MOCK_OPTION_FLAG, AT(no_replay)},
+    {"model", "NAME", "served under this name (mock)", MOCK_OPTION_TEXT, AT(model)},
+    {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", MOCK_OPTION_TEXT,
      AT(fingerprint)},
-    {"lora", "NAME", "an adapter, served as a model; up to 8", OPTION_LORA, 0},
-    {"ranks", "N", "data-parallel ranks (1)", OPTION_COUNT, AT(ranks)},
-    {"block-size", "N", "tokens in a block (16)", OPTION_SIZE, AT(engine.block_size)},
-    {"blocks", "N", "blocks of each rank (4096)", OPTION_SIZE, AT(engine.blocks)},
+    {"lora", "NAME", "an adapter, served as a model; up to 8", MOCK_OPTION_LORA, 0},
+    {"ranks", "N", "data-parallel ranks (1)", MOCK_OPTION_COUNT, AT(ranks)},
+    {"block-size", "N", "tokens in a block (16)", MOCK_OPTION_SIZE, AT(engine.block_size)},
+    {"blocks", "N", "blocks of each rank (4096)", MOCK_OPTION_SIZE, AT(engine.blocks)},
     {"cpu-blocks", "N", "blocks of a second tier in the CPU's memory, of each rank (0)",
-     OPTION_SIZE, AT(engine.cpu_blocks)},
-    {"max-model-len", "N", "tokens of prompt and answer (32768)", OPTION_SIZE, AT(max_model_len)},
-    {"max-running", "N", "requests of a rank at a time; others wait (64)", OPTION_SIZE,
+     MOCK_OPTION_SIZE, AT(engine.cpu_blocks)},
+    {"max-model-len", "N", "tokens of prompt and answer (32768)", MOCK_OPTION_SIZE,
+     AT(max_model_len)},
+    {"max-running", "N", "requests of a rank at a time; others wait (64)", MOCK_OPTION_SIZE,
      AT(engine.max_running)},
-    {"max-batch-tokens", "N", "tokens of a step (2048)", OPTION_SIZE, AT(engine.max_batch_tokens)},
-    {"prefill-speed", "N", "tokens of prompts a second, of a rank (8000)", OPTION_SPEED,
+    {"max-batch-tokens", "N", "tokens of a step (2048)", MOCK_OPTION_SIZE,
+     AT(engine.max_batch_tokens)},
+    {"prefill-speed", "N", "tokens of prompts a second, of a rank (8000)", MOCK_OPTION_SPEED,
      AT(engine.prefill_speed)},
-    {"decode-speed", "N", "tokens a second of each answer (50)", OPTION_SPEED,
+    {"decode-speed", "N", "tokens a second of each answer (50)", MOCK_OPTION_SPEED,
      AT(engine.decode_speed)},
-    {"time-scale", "F", "so many times faster; 0: no waiting at all (1)", OPTION_NUMBER,
+    {"time-scale", "F", "so many times faster; 0: no waiting at all (1)", MOCK_OPTION_NUMBER,
      AT(engine.time_scale)},
-    {"schema", "NAME", "form of the events, see below (the last)", OPTION_SCHEMA, 0},
-    {"binary-hashes", NULL, "hashes as 32 bytes", OPTION_FLAG, AT(engine.binary)},
-    {"noise", NULL, "every batch also has events to be passed over", OPTION_FLAG, AT(engine.noise)},
-    {"topic", "TEXT", "first frame of every batch (empty)", OPTION_TEXT, AT(publish.topic)},
-    {"buffer", "N", "batches that can be replayed (10000)", OPTION_SIZE, AT(publish.buffer)},
-    {"replay-hwm", "N", "replies queued for a client before some are lost (1000)", OPTION_COUNT,
-     AT(publish.replay_hwm)},
+    {"schema", "NAME", "form of the events, see below (the last)", MOCK_OPTION_SCHEMA, 0},
+    {"binary-hashes", NULL, "hashes as 32 bytes", MOCK_OPTION_FLAG, AT(engine.binary)},
+    {"noise", NULL, "every batch also has events to be passed over", MOCK_OPTION_FLAG,
+     AT(engine.noise)},
+    {"topic", "TEXT", "first frame of every batch (empty)", MOCK_OPTION_TEXT, AT(publish.topic)},
+    {"buffer", "N", "batches that can be replayed (10000)", MOCK_OPTION_SIZE, AT(publish.buffer)},
+    {"replay-hwm", "N", "replies queued for a client before some are lost (1000)",
+     MOCK_OPTION_COUNT, AT(publish.replay_hwm)},
     {"publish-at-start", "N", "N batches at once, before anybody can have subscribed (0)",
-     OPTION_SIZE, AT(publish_at_start)},
+     MOCK_OPTION_SIZE, AT(publish_at_start)},
     {"seed", "N", "of the engine's block names; else random, as without PYTHONHASHSEED",
-     OPTION_SIZE, AT(seed)},
-    {"help", NULL, "this text", OPTION_HELP, 0},
+     MOCK_OPTION_SIZE, AT(seed)},
+    {"help", NULL, "this text", MOCK_OPTION_HELP, 0},
 };
 #undef AT
 enum { N_OPTION_ROWS = sizeof rows / sizeof *rows };
@@ -105,18 +108,19 @@ static bool read_whole(const char *value, uint64_t most, uint64_t *out) {
 
 // The size of what each whole number may be, and where it goes.
 static bool set_whole(struct mock_options *o, const struct option_row *row, const char *value) {
-    static const uint64_t most[] = {
-        [OPTION_PORT] = 65535 - MOCK_MAX_RANKS, [OPTION_COUNT] = 1000000, [OPTION_SIZE] = 1u << 28};
+    static const uint64_t most[] = {[MOCK_OPTION_PORT] = 65535 - MOCK_MAX_RANKS,
+                                    [MOCK_OPTION_COUNT] = 1000000,
+                                    [MOCK_OPTION_SIZE] = 1u << 28};
     void *to = (char *)o + row->offset;
     uint64_t n;
     bool is_seed = to == &o->seed;
     if (!read_whole(value, is_seed ? UINT64_MAX : most[row->kind], &n)) return false;
-    if (row->kind == OPTION_PORT || to == &o->publish.replay_hwm)
+    if (row->kind == MOCK_OPTION_PORT || to == &o->publish.replay_hwm)
         *(int *)to = (int)n;
     else
         *(uint64_t *)to = n;
     _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are 64 bits");
-    bool may_be_0 = row->kind == OPTION_PORT || is_seed || to == &o->publish_at_start ||
+    bool may_be_0 = row->kind == MOCK_OPTION_PORT || is_seed || to == &o->publish_at_start ||
                     to == &o->engine.cpu_blocks || to == &o->publish.replay_hwm;
     return n || may_be_0;
 }
@@ -125,27 +129,27 @@ static bool set_real(struct mock_options *o, const struct option_row *row, const
     char *end;
     double x = strtod(value, &end);
     if (end == value || *end || !isfinite(x) || x < 0) return false;
-    if (row->kind == OPTION_SPEED && x < 0.001) return false;
+    if (row->kind == MOCK_OPTION_SPEED && x < 0.001) return false;
     *(double *)((char *)o + row->offset) = x;
     return true;
 }
 
 static bool set(struct mock_options *o, const struct option_row *row, const char *value) {
     switch (row->kind) {
-    case OPTION_FLAG:
+    case MOCK_OPTION_FLAG:
         *(bool *)((char *)o + row->offset) = true;
         return true;
-    case OPTION_TEXT:
+    case MOCK_OPTION_TEXT:
         *(const char **)((char *)o + row->offset) = value;
         return true;
-    case OPTION_SPEED:
-    case OPTION_NUMBER:
+    case MOCK_OPTION_SPEED:
+    case MOCK_OPTION_NUMBER:
         return set_real(o, row, value);
-    case OPTION_LORA:
+    case MOCK_OPTION_LORA:
         if (o->n_loras == MOCK_MAX_LORAS) return false;
         o->loras[o->n_loras++] = value;
         return true;
-    case OPTION_SCHEMA:
+    case MOCK_OPTION_SCHEMA:
         return (o->engine.schema = mock_schema_find(value)) != NULL;
     default:
         return set_whole(o, row, value);
@@ -188,7 +192,7 @@ int mock_options_read(struct mock_options *o, int argc, char **argv) {
     set_defaults(o);
     for (int i, c; (c = getopt_long(argc, argv, "", options, &i)) != -1;) {
         if (c == '?') return 2; // getopt_long has said why
-        if (rows[i].kind == OPTION_HELP) {
+        if (rows[i].kind == MOCK_OPTION_HELP) {
             help();
             return 0;
         }

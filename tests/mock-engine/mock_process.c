@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mock engines as processes; see test_process.h.
-#define _GNU_SOURCE // asprintf, strcasestr
 #include "mock_process.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,125 +64,42 @@ void mock_process_end(struct mock_process *p, int signal) {
 // ---- HTTP ----------------------------------------------------------------------------------------
 
 int mock_http_open(const struct mock_process *p) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)p->http_port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-void mock_http_write(int fd, const void *bytes, size_t len) {
-    for (const char *at = bytes; len > 0;) {
-        ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
-        if (n <= 0) return; // the answer will show it
-        at += n;
-        len -= (size_t)n;
-    }
+    return support_http_connect(p->http_port);
 }
 
 char *mock_http_read(int fd, const char *until, size_t *len, bool *reset) {
-    char *text = NULL;
-    size_t room = 0, n = 0;
-    if (reset) *reset = false;
-    for (;;) {
-        text = mock_grow(text, &room, n + 65536, 1);
-        text[n] = 0;
-        if (until && strstr(text, until)) break;
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        cr_assert(poll(&wait, 1, MOCK_PATIENCE_MS) > 0, "no answer after: %s", text);
-        ssize_t got = recv(fd, text + n, room - n - 1, 0);
-        if (reset && got < 0 && errno == ECONNRESET) *reset = true;
-        if (got <= 0) break;
-        n += (size_t)got;
-    }
-    text[n] = 0;
-    if (len) *len = n;
+    bool closed;
+    char *text = support_http_read(fd, until, MOCK_PATIENCE_MS, len, &closed, reset);
+    cr_assert(text && (closed || (until && strstr(text, until))), "no answer after: %s", text);
     return text;
 }
 
-// Puts chunks together, in place. False: the last one is missing.
-static bool unchunk(char *body, size_t *len) {
-    size_t to = 0;
-    for (char *at = body, *end = body + *len; at < end;) {
-        char *data;
-        size_t n = strtoul(at, &data, 16);
-        if (data + 2 > end || n > (size_t)(end - data)) return false;
-        data += 2;
-        if (!n) {
-            *len = to;
-            body[to] = 0;
-            return true;
-        }
-        memmove(body + to, data, n);
-        to += n;
-        at = data + n + 2;
-    }
-    *len = to;
-    return false;
+struct support_response mock_http(const struct mock_process *p, const char *method,
+                                  const char *path, const char *headers, const char *body) {
+    return support_http(p->http_port, method, path, headers, body, MOCK_PATIENCE_MS);
 }
 
-static void parse(struct mock_response *r) {
-    char *body = strstr(r->body, "\r\n\r\n");
-    if (!body || strncmp(r->body, "HTTP/1.1 ", 9) != 0) return;
-    r->status = atoi(r->body + 9);
-    *body = 0;
-    const char *length = strcasestr(r->body, "\r\ncontent-length:");
-    bool chunked = strcasestr(r->body, "\r\ntransfer-encoding: chunked") != NULL;
-    size_t want = length ? strtoul(length + 17, NULL, 10) : 0;
-    body += 4;
-    r->len -= (size_t)(body - r->body);
-    memmove(r->body, body, r->len + 1);
-    if (chunked ? !unchunk(r->body, &r->len) : length && r->len < want) r->status = 0;
-}
-
-struct mock_response mock_http(const struct mock_process *p, const char *method, const char *path,
-                               const char *headers, const char *body) {
-    struct mock_response r = {0};
-    char *head;
-    int fd = mock_http_open(p);
-    cr_assert(fd >= 0, "connecting: %s", strerror(errno));
-    int n = asprintf(
-        &head, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
-        method, path, headers, body ? strlen(body) : 0);
-    cr_assert(n > 0);
-    mock_http_write(fd, head, (size_t)n);
-    if (body) mock_http_write(fd, body, strlen(body));
-    r.body = mock_http_read(fd, NULL, &r.len, &r.reset);
-    parse(&r);
-    close(fd);
-    free(head);
-    return r;
-}
-
-struct mock_response mock_http_post(const struct mock_process *p, const char *path,
-                                    const char *body) {
+struct support_response mock_http_post(const struct mock_process *p, const char *path,
+                                       const char *body) {
     return mock_http(p, "POST", path, "Content-Type: application/json\r\n", body);
 }
 
-struct mock_response mock_http_get(const struct mock_process *p, const char *path) {
+struct support_response mock_http_get(const struct mock_process *p, const char *path) {
     return mock_http(p, "GET", path, "", NULL);
-}
-
-void mock_response_free(struct mock_response *r) {
-    free(r->body);
-    *r = (struct mock_response){0};
 }
 
 void mock_http_expect(const struct mock_process *p, const char *path, const char *body,
                       int status) {
-    struct mock_response r = mock_http_post(p, path, body);
+    struct support_response r = mock_http_post(p, path, body);
     cr_assert(r.status == status, "%s: %d instead of %d: %s", path, r.status, status, r.body);
-    mock_response_free(&r);
+    support_response_free(&r);
 }
 
 json_t *mock_http_json(const struct mock_process *p, const char *path) {
-    struct mock_response r = mock_http_get(p, path);
+    struct support_response r = mock_http_get(p, path);
     json_t *value = json_loads(r.body, 0, NULL);
     cr_assert(r.status == 200 && value, "%s: %d %s", path, r.status, r.body);
-    mock_response_free(&r);
+    support_response_free(&r);
     return value;
 }
 
@@ -198,12 +110,12 @@ void mock_order_fault(const struct mock_process *p, const char *query) {
 }
 
 double mock_metric(const struct mock_process *p, const char *name) {
-    struct mock_response r = mock_http_get(p, "/metrics");
+    struct support_response r = mock_http_get(p, "/metrics");
     char line[200];
     snprintf(line, sizeof line, "\nvllm:%s{engine=\"0\",", name);
     const char *at = strstr(r.body, line);
     cr_assert(at && (at = strchr(at, '}')), "no metric %s in %s", name, r.body);
     double value = strtod(at + 1, NULL);
-    mock_response_free(&r);
+    support_response_free(&r);
     return value;
 }

@@ -21,7 +21,7 @@ static int begin(const struct mock_process *p, size_t rank, const char *body) {
                        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-data-parallel-rank: %zu\r\n"
                        "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
                        rank, strlen(body), body) > 0);
-    mock_http_write(fd, text, strlen(text));
+    support_http_send(fd, text, strlen(text));
     free(text);
     return fd;
 }

@@ -219,7 +219,7 @@ Test(faults, a_restart_ends_what_runs) {
     int fd = mock_http_open(&p);
     const char *text =
         "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"prompt\":\"x\"}";
-    mock_http_write(fd, text, strlen(text));
+    support_http_send(fd, text, strlen(text));
     while (mock_metric(&p, "num_requests_running") == 0)
         support_sleep_ms(2);
     mock_order_fault(&p, "kind=restart");
@@ -250,7 +250,8 @@ Test(faults, the_cache_is_reset_if_nobody_uses_it) {
 
 Test(faults, an_end_without_goodbye) {
     struct mock_process p = mock_process_start("");
-    free(mock_http_post(&p, "/mock/fault?kind=exit", "").body);
+    struct support_response r = mock_http_post(&p, "/mock/fault?kind=exit", "");
+    support_response_free(&r);
     int status;
     cr_assert(waitpid(p.pid, &status, 0) == p.pid && WEXITSTATUS(status) == 1);
 }
@@ -267,9 +268,9 @@ static size_t events_in(const char *text) {
 }
 
 static void check_answers(const struct mock_process *p) {
-    struct mock_response r = mock_http_post(p, "/v1/completions", body);
+    struct support_response r = mock_http_post(p, "/v1/completions", body);
     cr_assert(r.status == 200 && events_in(r.body) == 9, "%d %s", r.status, r.body);
-    mock_response_free(&r);
+    support_response_free(&r);
 }
 
 Test(faults, errors_of_the_server) {
@@ -292,9 +293,9 @@ Test(faults, resets_before_the_first_byte) {
     static const char *const queries[] = {"kind=reset", "kind=reset&gently=1"};
     for (size_t i = 0; i < 2; i++) {
         mock_order_fault(&p, queries[i]);
-        struct mock_response r = mock_http_post(&p, "/v1/completions", body);
-        cr_assert(r.len == 0 && r.reset == (i == 0));
-        mock_response_free(&r);
+        struct support_response r = mock_http_post(&p, "/v1/completions", body);
+        cr_assert(r.n == 0 && r.reset == (i == 0));
+        support_response_free(&r);
         check_answers(&p);
     }
     mock_process_end(&p, SIGTERM);
@@ -312,17 +313,17 @@ Test(faults, streams_cut_after_some_tokens) {
                  {"kind=cut&tokens=5&gently=1", 5, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mock_order_fault(&p, cases[i].query);
-        struct mock_response r = mock_http_post(&p, "/v1/completions", body);
+        struct support_response r = mock_http_post(&p, "/v1/completions", body);
         cr_assert(r.status == 0 && r.reset == cases[i].reset, "%s", cases[i].query);
         cr_assert(events_in(r.body) == cases[i].events, "%s", r.body);
-        mock_response_free(&r);
+        support_response_free(&r);
         check_answers(&p);
     }
     mock_order_fault(&p, "kind=cut&tokens=3");
-    struct mock_response r =
+    struct support_response r =
         mock_http_post(&p, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":8}");
-    cr_assert(r.len == 0 && r.reset);
-    mock_response_free(&r);
+    cr_assert(r.n == 0 && r.reset);
+    support_response_free(&r);
     cr_assert(mock_metric(&p, "num_requests_running") == 0);
     cr_assert(mock_metric(&p, "kv_cache_usage_perc") == 0);
     mock_process_end(&p, SIGTERM);
@@ -348,9 +349,9 @@ Test(faults, no_answers_for_a_time) {
     mock_order_fault(&p, "kind=hang-http");
     const char *text = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     int fds[2] = {mock_http_open(&p), mock_http_open(&p)}, gone = mock_http_open(&p);
-    mock_http_write(gone, text, strlen(text));
+    support_http_send(gone, text, strlen(text));
     for (size_t i = 0; i < 2; i++)
-        mock_http_write(fds[i], text, strlen(text));
+        support_http_send(fds[i], text, strlen(text));
     support_sleep_ms(QUIET_MS);
     close(gone);
     mock_order_fault(&p, "kind=clear");
@@ -368,13 +369,13 @@ Test(faults, no_answers_for_a_time) {
 Test(faults, ill_for_a_time) {
     struct mock_process p = mock_process_start("");
     mock_order_fault(&p, "kind=unhealthy");
-    struct mock_response r = mock_http_get(&p, "/health");
+    struct support_response r = mock_http_get(&p, "/health");
     cr_assert(r.status == 503);
-    mock_response_free(&r);
+    support_response_free(&r);
     check_answers(&p);
     mock_order_fault(&p, "kind=clear");
     r = mock_http_get(&p, "/health");
     cr_assert(r.status == 200);
-    mock_response_free(&r);
+    support_response_free(&r);
     mock_process_end(&p, SIGTERM);
 }

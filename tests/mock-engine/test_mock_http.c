@@ -40,14 +40,14 @@ static char *completion_body(const char *prompt, size_t n, const char *more) {
 }
 
 static json_int_t cached_of(const struct mock_process *p, const char *path, const char *body) {
-    struct mock_response r = mock_http_post(p, path, body);
+    struct support_response r = mock_http_post(p, path, body);
     json_t *answer = json_loads(r.body, 0, NULL);
     cr_assert(r.status == 200 && answer, "%d %s", r.status, r.body);
     json_int_t n = -1;
     cr_assert(json_unpack(answer, "{s:{s:{s:I}}}", "usage", "prompt_tokens_details",
                           "cached_tokens", &n) == 0);
     json_decref(answer);
-    mock_response_free(&r);
+    support_response_free(&r);
     return n;
 }
 
@@ -72,10 +72,10 @@ Test(http, a_stream_is_what_the_prompt_says) {
     sprintf(want + len, "data: [DONE]\n\n");
     char *body = completion_body(prompt, n, ",\"stream\":true");
     for (int i = 0; i < 3; i++) {
-        struct mock_response r = mock_http_post(&p, "/v1/completions", body);
+        struct support_response r = mock_http_post(&p, "/v1/completions", body);
         cr_assert(r.status == 200);
         cr_assert_str_eq(r.body, want);
-        mock_response_free(&r);
+        support_response_free(&r);
     }
     free(body);
     mock_process_end(&p, SIGTERM);
@@ -88,7 +88,7 @@ Test(http, a_whole_answer_has_the_stream_s_words) {
     for (size_t i = 0; i < 100; i++)
         len += mock_answer_word(seed_of_text("hello"), i, want + len);
     char *body = completion_body("hello", 100, "");
-    struct mock_response r = mock_http_post(&p, "/v1/completions", body);
+    struct support_response r = mock_http_post(&p, "/v1/completions", body);
     json_t *answer = json_loads(r.body, 0, NULL), *usage = NULL;
     const char *text = NULL;
     cr_assert(json_unpack(answer, "{s:[{s:s}],s:o}", "choices", "text", &text, "usage", &usage) ==
@@ -97,7 +97,7 @@ Test(http, a_whole_answer_has_the_stream_s_words) {
     cr_assert(json_integer_value(json_object_get(usage, "prompt_tokens")) == 1);
     cr_assert(json_integer_value(json_object_get(usage, "completion_tokens")) == 100);
     json_decref(answer);
-    mock_response_free(&r);
+    support_response_free(&r);
     free(body);
     mock_process_end(&p, SIGTERM);
 }
@@ -105,7 +105,7 @@ Test(http, a_whole_answer_has_the_stream_s_words) {
 // The next turn of a chat finds the last one in the cache, the answer included.
 Test(http, a_chat_goes_on_where_it_was) {
     struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_response r =
+    struct support_response r =
         mock_http_post(&p, "/v1/chat/completions",
                        "{\"messages\":[{\"role\":\"user\",\"content\":\"a b c d e f\"}],"
                        "\"max_tokens\":21,\"model\":\"mock\"}");
@@ -122,13 +122,13 @@ Test(http, a_chat_goes_on_where_it_was) {
     cr_assert(cached_of(&p, "/v1/chat/completions", body) == 28);
     free(body);
     json_decref(answer);
-    mock_response_free(&r);
+    support_response_free(&r);
     mock_process_end(&p, SIGTERM);
 }
 
 Test(http, chat_streams_begin_with_the_role_and_end_with_usage) {
     struct mock_process p = mock_process_start("");
-    struct mock_response r =
+    struct support_response r =
         mock_http_post(&p, "/v1/chat/completions",
                        "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
                        "\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
@@ -137,8 +137,8 @@ Test(http, chat_streams_begin_with_the_role_and_end_with_usage) {
               strstr(r.body, "\n"));
     cr_assert(strstr(r.body, "\"finish_reason\":\"stop\"}]}\n\n"));
     cr_assert(strstr(r.body, "\"choices\":[],\"usage\":{\"prompt_tokens\":4,"));
-    cr_assert_str_eq(r.body + r.len - 14, "data: [DONE]\n\n");
-    mock_response_free(&r);
+    cr_assert_str_eq(r.body + r.n - 14, "data: [DONE]\n\n");
+    support_response_free(&r);
     mock_process_end(&p, SIGTERM);
 }
 
@@ -189,7 +189,7 @@ static int begin(const struct mock_process *p, const char *body) {
     cr_assert(asprintf(&head,
                        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
                        strlen(body), body) > 0);
-    mock_http_write(fd, head, strlen(head));
+    support_http_send(fd, head, strlen(head));
     free(head);
     return fd;
 }
@@ -247,11 +247,12 @@ Test(http, what_waits_is_looked_up_when_it_begins) {
 Test(http, tells_its_name_and_its_pace) {
     struct mock_process p =
         mock_process_start("--fingerprint=e7 --time-scale=10 --decode-speed=100");
-    struct mock_response r = mock_http_post(&p, "/v1/completions",
-                                            "{\"prompt\":\"x\",\"max_tokens\":11,\"stream\":true,"
-                                            "\"stream_options\":{\"include_usage\":true}}");
+    struct support_response r =
+        mock_http_post(&p, "/v1/completions",
+                       "{\"prompt\":\"x\",\"max_tokens\":11,\"stream\":true,"
+                       "\"stream_options\":{\"include_usage\":true}}");
     cr_assert(r.status == 200 && strstr(r.body, "],\"system_fingerprint\":\"e7\",\"usage\""));
-    mock_response_free(&r);
+    support_response_free(&r);
     r = mock_http_get(&p, "/metrics");
     double planned = 0, taken = 0;
     const char *at = strstr(r.body, "\nmock:step_seconds_planned_total{");
@@ -259,7 +260,7 @@ Test(http, tells_its_name_and_its_pace) {
     at = strstr(r.body, "\nmock:step_seconds_total{");
     if (at) sscanf(strchr(at, '}'), "} %lf", &taken);
     cr_assert(planned > 0.00999 && planned < 0.0102 && taken > 0, "%g %g", planned, taken);
-    mock_response_free(&r);
+    support_response_free(&r);
     mock_process_end(&p, SIGTERM);
 }
 
@@ -299,14 +300,14 @@ Test(http, who_goes_in_the_middle_is_forgotten) {
 
 Test(http, ranks_are_chosen_by_header_or_load) {
     struct mock_process p = mock_process_start("--ranks=3");
-    struct mock_response r = mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 2\r\n",
-                                       "{\"prompt\":\"x\"}");
+    struct support_response r = mock_http(&p, "POST", "/v1/completions",
+                                          "X-data-parallel-rank: 2\r\n", "{\"prompt\":\"x\"}");
     cr_assert(r.status == 200);
-    mock_response_free(&r);
+    support_response_free(&r);
     r = mock_http(&p, "POST", "/v1/completions", "X-data-parallel-rank: 3\r\n",
                   "{\"prompt\":\"x\"}");
     cr_assert(r.status == 400);
-    mock_response_free(&r);
+    support_response_free(&r);
     json_t *cache = mock_http_json(&p, "/mock/cache");
     for (size_t i = 0; i < 3; i++) {
         json_t *row = json_array_get(json_object_get(cache, "ranks"), i);
@@ -336,11 +337,11 @@ Test(http, what_else_there_is) {
         {"/reset_prefix_cache", "", "true"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct mock_response r =
+        struct support_response r =
             mock_http(&p, cases[i].body ? "POST" : "GET", cases[i].path, "", cases[i].body);
         cr_assert(r.status == 200 && strstr(r.body, cases[i].want), "%s: %d %s", cases[i].path,
                   r.status, r.body);
-        mock_response_free(&r);
+        support_response_free(&r);
     }
     mock_process_end(&p, SIGTERM);
 }
@@ -426,9 +427,9 @@ Test(http, what_isnt_http_at_all) {
     };
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         int fd = mock_http_open(&p);
-        mock_http_write(fd, garbage[i], strlen(garbage[i]));
+        support_http_send(fd, garbage[i], strlen(garbage[i]));
         support_sleep_ms(5);
-        mock_http_write(fd, garbage[i], strlen(garbage[i]));
+        support_http_send(fd, garbage[i], strlen(garbage[i]));
         support_sleep_ms(5);
         close(fd);
         mock_http_expect(&p, "/v1/completions", "{\"prompt\":\"a\"}", 200);
@@ -458,7 +459,7 @@ Test(http, damaged_requests_end_nothing) {
             text[rand_r(&random) % len] = (char)rand_r(&random);
         if (rand_r(&random) % 3 == 0) len = rand_r(&random) % len;
         int fd = mock_http_open(&p);
-        mock_http_write(fd, text, len);
+        support_http_send(fd, text, len);
         if (i % 5 == 4) support_sleep_ms(1);
         close(fd);
     }
@@ -484,7 +485,7 @@ Test(http, bytes_that_come_during_an_answer_wait) {
     int fd = begin(&p, "{\"prompt\":\"x\",\"max_tokens\":9,\"stream\":true}");
     wait_metric(&p, "num_requests_running", 1);
     const char *second = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
-    mock_http_write(fd, second, strlen(second));
+    support_http_send(fd, second, strlen(second));
     support_sleep_ms(20);
     mock_order_fault(&p, "kind=clear");
     char *text = mock_http_read(fd, "\"owned_by\"", NULL, NULL);

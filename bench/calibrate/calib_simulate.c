@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "module/core/policy.h"
+#include "module/core/rule/policy.h"
 
 // ---- Where the real ones went --------------------------------------------------------------------
 // A kind of router that has no choice: what remains different from the real run is the engines' doing.

@@ -75,7 +75,7 @@ static const char *log_path(const struct calib_processes *r, const char *what, c
 
 static bool answers(void *ctx) {
     const struct calib_processes *r = ctx;
-    return bench_load_try(r->port);
+    return bench_play_try(r->port);
 }
 
 static bool start_router(struct calib_processes *r, const char *const *argv) {

@@ -2,7 +2,7 @@
 // kvroute-bench-client: what the library costs over bare hiredis.
 //
 // SELECT and RELEASE of the same requests, on the same server, over the same kind of socket, in four
-// bench_forms that take turns: hiredis pipelined, the library's asynchronous form with as many under way,
+// ways that take turns: hiredis pipelined, the library's asynchronous form with as many under way,
 // hiredis one at a time, the library's blocking form. The pool has 64 workers and 64 prompts, each of
 // which 4 workers hold. Bare hiredis reads of an answer what a router needs of it, the worker and its
 // address; the library also remembers the request.
@@ -210,7 +210,7 @@ struct bench_rates {
 static void measure(struct bench_client *b, size_t rounds, size_t pairs, struct bench_rates *f) {
     for (size_t r = 0; r < rounds; r++)
         for (size_t i = 0; i < CLIENT_FORMS; i++) {
-            // Every other round goes backwards, so that no way alforms follows the same other.
+            // Every other round goes backwards, so that no way always follows the same other.
             size_t w = r % 2 ? CLIENT_FORMS - 1 - i : i;
             size_t n = bench_forms[w].pipelined ? pairs : pairs / 2;
             n -= n % b->window;

@@ -19,7 +19,13 @@
 #include "client/common/clock.h"
 #include "client/http1/h1_client.h"
 
-enum { SILENCE_MS = 60000, TRY_MS = 2000, LOOK_MS = 100, RETRY_MS = 20, MAX_ATTEMPTS = 500 };
+enum {
+    LOAD_SILENCE_MS = 60000,
+    LOAD_TRY_MS = 2000,
+    LOAD_LOOK_MS = 100,
+    LOAD_RETRY_MS = 20,
+    LOAD_MAX_ATTEMPTS = 500
+};
 
 enum load_step { LOAD_CHOOSE, LOAD_STREAM, LOAD_PREFILLED, LOAD_OUTPUT, LOAD_RELEASE };
 static const char *const paths[] = {[LOAD_CHOOSE] = "/v1/select",
@@ -29,7 +35,7 @@ static const char *const paths[] = {[LOAD_CHOOSE] = "/v1/select",
                                     [LOAD_RELEASE] = "/v1/release"};
 
 struct load_client {
-    const struct bench_load_plan *plan;
+    const struct bench_play_plan *plan;
     const struct bench_script *script;
     struct bench_outcome *out;
     struct event_base *base;
@@ -38,7 +44,7 @@ struct load_client {
     int64_t start;
     size_t next, open, calls; // requests that have begun, that are under way; calls under way
     unsigned *router;         // by request: the place in the plan of the router that it asks
-    struct bench_load_count count;
+    struct bench_play_count count;
 };
 
 struct load_call {
@@ -112,13 +118,13 @@ static bool retry_call(struct load_client *c, struct load_call *call) {
     unsigned *router = &c->router[call->request];
     struct bench_outcome *o = &c->out[call->request];
     if (c->plan->routers[*router] == call->port) *router = (*router + 1) % c->plan->n_routers;
-    if (++call->attempts == MAX_ATTEMPTS) {
+    if (++call->attempts == LOAD_MAX_ATTEMPTS) {
         if (!*o->why)
             snprintf(o->why, sizeof o->why, "%.30s: %.60s", paths[call->step], call->answer.why);
         return false;
     }
     if (!call->retry) call->retry = event_new(c->base, -1, 0, on_retry, call);
-    event_add(call->retry, &(struct timeval){0, RETRY_MS * 1000});
+    event_add(call->retry, &(struct timeval){0, LOAD_RETRY_MS * 1000});
     return true;
 }
 
@@ -304,11 +310,11 @@ static void on_look(evutil_socket_t fd, short what, void *ctx) {
     if (done) event_base_loopbreak(c->base);
 }
 
-void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out) {
-    static const struct h1_client_options options = {.connect_ms = SILENCE_MS,
-                                                     .head_ms = SILENCE_MS,
-                                                     .idle_ms = SILENCE_MS,
-                                                     .keep_ms = SILENCE_MS,
+void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out) {
+    static const struct h1_client_options options = {.connect_ms = LOAD_SILENCE_MS,
+                                                     .head_ms = LOAD_SILENCE_MS,
+                                                     .idle_ms = LOAD_SILENCE_MS,
+                                                     .keep_ms = LOAD_SILENCE_MS,
                                                      .keep_most = 100000};
     size_t n = plan->script->load.n;
     struct load_client c = {.plan = plan, .script = plan->script, .out = out};
@@ -323,7 +329,7 @@ void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *ou
     c.http = h1_client_new(c.base, &options);
     c.timer = event_new(c.base, -1, 0, on_timer, &c);
     c.look = event_new(c.base, -1, EV_PERSIST, on_look, &c);
-    event_add(c.look, &(struct timeval){0, LOOK_MS * 1000});
+    event_add(c.look, &(struct timeval){0, LOAD_LOOK_MS * 1000});
     c.start = kvr_clock_ns(CLOCK_MONOTONIC);
     on_timer(-1, 0, &c);
     event_base_dispatch(c.base);
@@ -334,10 +340,10 @@ void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *ou
     free(c.router);
 }
 
-bool bench_load_try(int port) {
+bool bench_play_try(int port) {
     struct bench_answer a =
         bench_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", TRY_MS);
+                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", LOAD_TRY_MS);
     bool ok = a.status == 200;
     free(a.body);
     return ok;

@@ -21,12 +21,12 @@
 #include "completion.h"
 #include "script.h"
 
-struct bench_load_count {
+struct bench_play_count {
     size_t done;             // requests
     uint64_t prompt, cached; // tokens of these
 };
 
-struct bench_load_plan {
+struct bench_play_plan {
     const struct bench_script *script;
     double speed;       // seconds of the script in one of real time
     const int *targets; // ports; of no use if there are routers
@@ -34,7 +34,7 @@ struct bench_load_plan {
     const int *routers; // ports; none: no advice
     size_t n_routers;
     // Now and then; may be NULL.
-    void (*watch)(void *ctx, const struct bench_load_count *so_far);
+    void (*watch)(void *ctx, const struct bench_play_count *so_far);
     void *ctx;
 };
 
@@ -53,8 +53,8 @@ struct bench_outcome {
 };
 
 // out has room for each request.
-void bench_load_run(const struct bench_load_plan *plan, struct bench_outcome *out);
+void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out);
 // One request for one token, to see whether somebody answers.
-bool bench_load_try(int port);
+bool bench_play_try(int port);
 
 #endif

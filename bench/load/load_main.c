@@ -20,7 +20,12 @@
 #include "load_client.h"
 #include "tests/support/support_home.h"
 
-enum { MAX_ROUTERS = 64, FIRST_READ = 256, MAX_TRACE = 1 << 20, COMPARE_S = 20 };
+enum {
+    LOAD_MAX_ROUTERS = 64,
+    LOAD_FIRST_READ = 256,
+    LOAD_MAX_TRACE = 1 << 20,
+    LOAD_COMPARE_S = 20
+};
 
 // What a frontend of a large model sees: long system prompts, questions that come back after a while.
 static const struct bench_script_chats chats = {.system_prompts = 48,
@@ -33,7 +38,7 @@ static const struct bench_script_chats chats = {.system_prompts = 48,
 
 struct load_options {
     struct bench_engine engines[BENCH_MAX_ENGINES];
-    int engine_ports[BENCH_MAX_ENGINES], routers[MAX_ROUTERS];
+    int engine_ports[BENCH_MAX_ENGINES], routers[LOAD_MAX_ROUTERS];
     size_t n_engines, n_routers;
     const char *label, *trace, *pool;
     double rate, seconds, scale, work, longest, answer;
@@ -76,7 +81,7 @@ static void add_engine(struct load_options *o, const char *text) {
 }
 
 static void add_router(struct load_options *o, const char *text) {
-    if (o->n_routers == MAX_ROUTERS) support_fail("too many routers");
+    if (o->n_routers == LOAD_MAX_ROUTERS) support_fail("too many routers");
     o->routers[o->n_routers++] = atoi(text);
 }
 
@@ -143,9 +148,9 @@ static double shorten(struct bench_workload *w, const struct load_options *o) {
 
 // Reads no more of the file than is played, or twice that: a long trace takes its time.
 static void read_trace(struct bench_workload *w, const struct load_options *o) {
-    for (size_t want = FIRST_READ;; want *= 2) {
+    for (size_t want = LOAD_FIRST_READ;; want *= 2) {
         bench_trace_read(w, o->trace, (unsigned)o->block_size, want);
-        bool all = w->n < want || want == MAX_TRACE;
+        bool all = w->n < want || want == LOAD_MAX_TRACE;
         if (w->closed) support_fail("a trace whose requests wait for others can't be played");
         if (shorten(w, o) >= o->work && o->work > 0) break;
         if (all) break;
@@ -182,7 +187,7 @@ static double make_script(struct bench_script *s, const struct load_options *o) 
     return last > 0 ? last / o->seconds : 1;
 }
 
-static void show(void *ctx, const struct bench_load_count *c) {
+static void show(void *ctx, const struct bench_play_count *c) {
     bench_progress_show(ctx, c->done,
                         c->prompt ? 100.0 * (double)c->cached / (double)c->prompt : 0);
 }
@@ -235,7 +240,7 @@ static bool compare(const struct load_options *o) {
     redisContext *c = redisConnect("127.0.0.1", (int)o->redis);
     struct bench_difference d = {.blocks = -1};
     bool read = false;
-    for (int64_t end = kvr_clock_ns(CLOCK_MONOTONIC) + COMPARE_S * INT64_C(1000000000);
+    for (int64_t end = kvr_clock_ns(CLOCK_MONOTONIC) + LOAD_COMPARE_S * INT64_C(1000000000);
          c && !c->err && kvr_clock_ns(CLOCK_MONOTONIC) < end; support_sleep_ms(50)) {
         read = bench_compare(c, o->pool, o->engines, o->n_engines, &d);
         if (read && !d.blocks) break;
@@ -260,7 +265,7 @@ int main(int argc, char **argv) {
            isl / (double)script.load.n, speed, script.load.what);
     fflush(stdout);
     struct bench_outcome *played = bench_calloc(script.load.n + 1, sizeof *played);
-    struct bench_load_plan plan = {
+    struct bench_play_plan plan = {
         .script = &script,
         .speed = speed,
         .targets = o.engine_ports,
@@ -271,7 +276,7 @@ int main(int argc, char **argv) {
         .ctx = &progress,
     };
     bench_progress_begin(&progress, o.label, script.load.n);
-    bench_load_run(&plan, played);
+    bench_play(&plan, played);
     bench_progress_end(&progress);
     tell(&o, &script, speed, played);
     bool ok = !o.redis || compare(&o);

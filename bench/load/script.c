@@ -10,47 +10,47 @@
 #include "bench/common/bench_memory.h"
 #include "bench/sim/loads/sequence.h"
 #include "client/common/random.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 enum {
-    MAX_TURNS = 12,
-    LETTERS = 3,
-    PIECE = 4, // bytes of a token, as a router without tokens has it
+    SCRIPT_MAX_TURNS = 12,
+    SCRIPT_LETTERS = 3,
+    SCRIPT_PIECE = 4, // bytes of a token, as a router without tokens has it
 };
 static const double settled = 120, pace = 0.025; // seconds; seconds a token of the answer
 
 // A conversation as it grows.
-struct conversation {
+struct script_writer {
     struct bench_script *s;
     uint64_t rng;
     size_t room_bytes, room_prompts;
-    struct tokens tokens;
+    struct mock_tokens tokens;
     size_t text;          // where its bytes begin
     size_t first, hashed; // its first hash; how many of its blocks have one
 };
 
 // ---- Text and tokens -----------------------------------------------------------------------------
 
-static void say(struct conversation *g, const char *bytes, size_t n) {
+static void say(struct script_writer *g, const char *bytes, size_t n) {
     struct bench_script *s = g->s;
     s->bytes = bench_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
-    tokens_text(&g->tokens, bytes, n);
+    mock_tokens_text(&g->tokens, bytes, n);
 }
 
-static void say_words(struct conversation *g, uint64_t seed, size_t words) {
+static void say_words(struct script_writer *g, uint64_t seed, size_t words) {
     for (size_t i = 0; i < words; i++) {
-        char word[1 + LETTERS] = {' '};
+        char word[1 + SCRIPT_LETTERS] = {' '};
         uint64_t h = kvr_random_mix(seed + i);
-        for (int k = 1; k <= LETTERS; k++, h /= 26)
+        for (int k = 1; k <= SCRIPT_LETTERS; k++, h /= 26)
             word[k] = (char)('a' + h % 26);
         size_t skip = g->tokens.n == 0; // no space before the first
         say(g, word + skip, sizeof word - skip);
     }
 }
 
-static void say_answer(struct conversation *g, size_t words) {
+static void say_answer(struct script_writer *g, size_t words) {
     uint64_t seed = answer_seed(&g->tokens);
     for (size_t i = 0; i < words; i++) {
         char word[WORD_SIZE];
@@ -62,7 +62,7 @@ static void say_answer(struct conversation *g, size_t words) {
 // ---- Requests ------------------------------------------------------------------------------------
 
 // A request whose prompt has been said. known: tokens of prompt and answer that engines will have in blocks.
-static void add_request(struct conversation *g, double at, uint32_t answer, size_t known) {
+static void add_request(struct script_writer *g, double at, uint32_t answer, size_t known) {
     struct bench_script *s = g->s;
     struct bench_workload *w = &s->load;
     struct bench_request r = {.at = at,
@@ -79,31 +79,31 @@ static void add_request(struct conversation *g, double at, uint32_t answer, size
     bench_workload_add(w, &r);
 }
 
-static void hash_blocks(struct conversation *g) {
+static void hash_blocks(struct script_writer *g) {
     g->hashed = bench_workload_hash(&g->s->load, g->tokens.ids, g->tokens.n, g->hashed);
 }
 
 // The last token of an answer is never computed, so no engine has it in a block.
-static void ask(struct conversation *g, double at, uint32_t question, uint32_t answer) {
+static void ask(struct script_writer *g, double at, uint32_t question, uint32_t answer) {
     say_words(g, kvr_random(&g->rng), question);
     add_request(g, at, answer, g->tokens.n + answer - 1);
     say_answer(g, answer);
     hash_blocks(g);
 }
 
-static void begin_prompt(struct conversation *g) {
+static void begin_prompt(struct script_writer *g) {
     g->tokens.n = g->hashed = 0;
     g->first = g->s->load.n_hashes;
     g->text = g->s->n_bytes;
 }
 
-static void add_conversation(struct conversation *g, const struct bench_script_chats *c,
+static void add_conversation(struct script_writer *g, const struct bench_script_chats *c,
                              double at) {
     uint64_t prompt = kvr_random_mix(sim_draw_zipf(&g->rng, c->system_prompts));
     unsigned turns = 1 + (unsigned)sim_draw_exponential(&g->rng, c->turns - 0.5);
     begin_prompt(g);
     say_words(g, prompt, c->system_min + prompt % (c->system_max - c->system_min));
-    for (unsigned turn = 0; turn < turns && turn < MAX_TURNS; turn++) {
+    for (unsigned turn = 0; turn < turns && turn < SCRIPT_MAX_TURNS; turn++) {
         uint32_t question = sim_draw_length(&g->rng, c->question),
                  answer = sim_draw_length(&g->rng, c->answer);
         ask(g, at, question, answer);
@@ -142,26 +142,26 @@ static void settle(struct bench_script *s, double seconds) {
 static void cut_text(struct bench_script *s) {
     const struct bench_workload *w = &s->load;
     struct bench_workload *t = &s->text;
-    size_t piece = (size_t)PIECE * w->block_size;
+    size_t piece = (size_t)SCRIPT_PIECE * w->block_size;
     *t = (struct bench_workload){.n = w->n, .sessions = w->sessions, .block_size = w->block_size};
     t->requests = bench_calloc(w->n + 1, sizeof *t->requests);
     for (size_t i = 0; i < w->n; i++) {
         struct bench_request *r = &t->requests[i];
         size_t bytes = s->prompts[i].n;
         *r = w->requests[i];
-        r->isl = (uint32_t)(bytes / PIECE);
+        r->isl = (uint32_t)(bytes / SCRIPT_PIECE);
         r->blocks = r->known = (uint32_t)(bytes / piece);
         r->first = t->n_hashes;
         uint64_t *hashes = bench_workload_more_hashes(t, r->blocks + 1);
-        kvr_hash_tokens(bench_script_prompt(s, i), bytes / PIECE, w->block_size, KVR_HASH_SEED,
-                        NULL, hashes);
+        kvr_hash_tokens(bench_script_prompt(s, i), bytes / SCRIPT_PIECE, w->block_size,
+                        KVR_HASH_SEED, NULL, hashes);
         t->n_hashes += r->blocks;
     }
 }
 
 void bench_script_chat(struct bench_script *s, const struct bench_script_plan *plan) {
     *s = (struct bench_script){.load = {.block_size = plan->block_size}};
-    struct conversation g = {.s = s, .rng = kvr_random_mix(plan->seed + 1)};
+    struct script_writer g = {.s = s, .rng = kvr_random_mix(plan->seed + 1)};
     for (double at = 0; at < settled + plan->seconds;) {
         at += sim_draw_exponential(&g.rng, plan->chats.turns / plan->rate);
         add_conversation(&g, &plan->chats, at);
@@ -170,13 +170,13 @@ void bench_script_chat(struct bench_script *s, const struct bench_script_plan *p
     cut_text(s);
     snprintf(s->load.what, sizeof s->load.what, "conversations of some %u turns (seed %llu)",
              plan->chats.turns, (unsigned long long)plan->seed);
-    tokens_free(&g.tokens);
+    mock_tokens_free(&g.tokens);
 }
 
 // A block's words are drawn by its prefix hash: equal where all before it is equal, too.
 void bench_script_trace(struct bench_script *s, const struct bench_workload *trace) {
     *s = (struct bench_script){.load = {.block_size = trace->block_size}};
-    struct conversation g = {.s = s};
+    struct script_writer g = {.s = s};
     for (size_t i = 0; i < trace->n; i++) {
         const struct bench_request *r = &trace->requests[i];
         const uint64_t *hashes = bench_request_hashes(trace, i);
@@ -190,7 +190,7 @@ void bench_script_trace(struct bench_script *s, const struct bench_workload *tra
     }
     snprintf(s->load.what, sizeof s->load.what, "%s", trace->what);
     cut_text(s);
-    tokens_free(&g.tokens);
+    mock_tokens_free(&g.tokens);
 }
 
 void bench_script_free(struct bench_script *s) {

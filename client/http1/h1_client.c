@@ -22,9 +22,8 @@
 #include <sys/socket.h>
 
 #include "client/common/clock.h"
-#include "h1_response.h"
 
-enum { BUCKETS = 256, LOOK_MS = 200, USUAL_PORT = 80 };
+enum { BUCKETS = 256, LOOK_MS = 200, USUAL_PORT = 80, MAX_HEAD = 32768 };
 
 // An engine that is being called, or has unused connections.
 struct address {
@@ -38,7 +37,7 @@ struct address {
 };
 
 struct connection {
-    struct h1_client *upstream;
+    struct h1_client *client;
     struct address *address;
     struct bufferevent *stream;
     struct h1_call *call;           // NULL: unused
@@ -54,12 +53,15 @@ enum { FAMILIES = sizeof families / sizeof *families };
 enum stage { CONNECTING, WAITING, READING };
 
 struct h1_call {
-    struct h1_client *upstream;
+    struct h1_client *client;
     struct connection *connection;
     struct h1_callbacks port;
     void *ctx;
     struct h1_call *prev, *next;
-    struct reply reply;
+    struct h1_head response; // headers NULL: it isn't there
+    struct h1_body body;
+    size_t seen;   // of a head that isn't complete
+    bool headless; // asked by HEAD
     enum stage stage;
     unsigned failures; // to connect
     int64_t deadline, head_ms;
@@ -193,7 +195,7 @@ static void unlink_idle(struct connection *k) {
     if (k->next) k->next->prev = k->prev;
     k->prev = k->next = NULL;
     k->address->n_idle--;
-    k->upstream->n_idle--;
+    k->client->n_idle--;
 }
 
 static void connection_free(struct connection *k) {
@@ -203,7 +205,7 @@ static void connection_free(struct connection *k) {
 }
 
 static void drop_idle(struct connection *k) {
-    struct h1_client *u = k->upstream;
+    struct h1_client *u = k->client;
     struct address *a = k->address;
     unlink_idle(k);
     connection_free(k);
@@ -230,7 +232,7 @@ static void watch(struct h1_client *u) {
 }
 
 static void keep(struct connection *k) {
-    struct h1_client *u = k->upstream;
+    struct h1_client *u = k->client;
     struct address *a = k->address;
     if (a->n_idle >= u->options.keep_most) {
         connection_free(k);
@@ -251,7 +253,7 @@ static void keep(struct connection *k) {
 static struct connection *connection_new(struct h1_client *u, struct address *a) {
     struct connection *k = calloc(1, sizeof *k);
     if (!k) return NULL;
-    k->upstream = u;
+    k->client = u;
     k->address = a;
     k->stream =
         bufferevent_socket_new(u->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
@@ -266,7 +268,7 @@ static struct connection *connection_new(struct h1_client *u, struct address *a)
 // ---- A call's end --------------------------------------------------------------------------------
 
 static void call_unlink(struct h1_call *c) {
-    struct h1_client *u = c->upstream;
+    struct h1_client *u = c->client;
     *(c->prev ? &c->prev->next : &u->calls) = c->next;
     if (c->next) c->next->prev = c->prev;
     u->n_calls--;
@@ -276,7 +278,7 @@ static void call_unlink(struct h1_call *c) {
 static void let_go(struct h1_call *c, bool good) {
     struct connection *k = c->connection;
     struct address *a = k->address;
-    struct h1_client *u = c->upstream;
+    struct h1_client *u = c->client;
     c->connection = NULL;
     bool whole = !evbuffer_get_length(bufferevent_get_output(k->stream)) &&
                  !evbuffer_get_length(bufferevent_get_input(k->stream));
@@ -289,14 +291,14 @@ static void let_go(struct h1_call *c, bool good) {
 }
 
 static void call_free(struct h1_call *c) {
-    reply_forget(&c->reply);
+    h1_head_free(&c->response);
     free(c);
 }
 
 static void finish(struct h1_call *c) {
     struct h1_callbacks port = c->port;
     void *ctx = c->ctx;
-    let_go(c, c->reply.head.keep);
+    let_go(c, c->response.keep);
     call_unlink(c);
     c->over = true;
     port.end(ctx);
@@ -344,12 +346,12 @@ static void move_deadline(struct h1_call *c, int64_t ms) {
 static bool hand_head(struct h1_call *c) {
     c->stage = READING;
     c->busy = true;
-    c->port.head(c->ctx, &c->reply.head);
+    c->port.head(c->ctx, &c->response);
     return goes_on(c);
 }
 
 static bool hand_data(struct h1_call *c) {
-    struct evbuffer *passing = c->upstream->passing;
+    struct evbuffer *passing = c->client->passing;
     if (!evbuffer_get_length(passing)) return true;
     c->busy = true;
     c->port.data(c->ctx, passing);
@@ -357,29 +359,38 @@ static bool hand_data(struct h1_call *c) {
     return goes_on(c);
 }
 
+static enum h1_step take_head(struct h1_call *c, struct evbuffer *in) {
+    const char *reason;
+    int status = h1_head_take(&c->response, H1_RESPONSE, in, MAX_HEAD, &c->seen, &reason);
+    if (status == H1_INCOMPLETE) return H1_MORE;
+    if (status) return status == 503 ? H1_NO_MEMORY : H1_BAD;
+    h1_body_begin(&c->body, &c->response, c->headless);
+    return H1_DONE;
+}
+
 static void advance(struct h1_call *c) {
     struct evbuffer *in = bufferevent_get_input(c->connection->stream);
-    enum reply_step step = REPLY_DONE;
+    enum h1_step step = H1_DONE;
     if (c->stage == WAITING) {
-        step = reply_head(&c->reply, in);
-        if (step == REPLY_DONE && !hand_head(c)) return;
+        step = take_head(c, in);
+        if (step == H1_DONE && !hand_head(c)) return;
     }
     if (c->paused) return;
-    if (step == REPLY_DONE) {
-        step = reply_body(&c->reply, in, c->upstream->passing);
-        if (evbuffer_get_length(c->upstream->passing)) {
+    if (step == H1_DONE) {
+        step = h1_body_read(&c->body, in, c->client->passing);
+        if (evbuffer_get_length(c->client->passing)) {
             c->begun = true;
-            move_deadline(c, c->upstream->options.idle_ms);
+            move_deadline(c, c->client->options.idle_ms);
         }
         if (!hand_data(c)) return;
     }
-    if (step == REPLY_MORE && c->closed && !c->paused)
-        step = c->stage != READING ? REPLY_MORE : c->broken ? REPLY_BAD : reply_closed(&c->reply);
-    if (step == REPLY_DONE)
+    if (step == H1_MORE && c->closed && !c->paused)
+        step = c->stage != READING ? H1_MORE : c->broken ? H1_BAD : h1_body_closed(&c->body);
+    if (step == H1_DONE)
         finish(c);
-    else if (step == REPLY_BAD)
+    else if (step == H1_BAD)
         fail(c, c->closed ? H1_RESET : H1_MALFORMED);
-    else if (c->closed && !c->paused)
+    else if (step == H1_NO_MEMORY || (c->closed && !c->paused))
         fail(c, H1_RESET);
 }
 
@@ -405,7 +416,7 @@ static void connect_stream(struct h1_call *c) {
     const struct connection *k = c->connection;
     const struct address *a = k->address;
     bufferevent_enable(k->stream, EV_WRITE);
-    bufferevent_socket_connect_hostname(k->stream, c->upstream->dns, families[a->family], a->host,
+    bufferevent_socket_connect_hostname(k->stream, c->client->dns, families[a->family], a->host,
                                         a->port);
 }
 
@@ -450,7 +461,7 @@ void h1_call_pause(struct h1_call *c) {
 void h1_call_resume(struct h1_call *c) {
     if (!c->paused || c->over) return;
     c->paused = false;
-    move_deadline(c, c->begun ? c->upstream->options.idle_ms : c->head_ms);
+    move_deadline(c, c->begun ? c->client->options.idle_ms : c->head_ms);
     if (c->stage == CONNECTING) return;
     if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
     bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
@@ -481,7 +492,7 @@ static struct connection *connect_to(struct h1_client *u, struct address *a, boo
 }
 
 static void begin(struct h1_call *c, struct connection *k) {
-    struct h1_client *u = c->upstream;
+    struct h1_client *u = c->client;
     c->connection = k;
     k->call = c;
     k->address->calls++;
@@ -512,11 +523,11 @@ struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *requ
     struct h1_call *c = calloc(1, sizeof *c);
     struct connection *k = c ? connect_to(u, a, request->fresh, &c->kept) : NULL;
     if (k && put_request(bufferevent_get_output(k->stream), a, request)) {
-        c->upstream = u;
+        c->client = u;
         c->port = *port;
         c->ctx = ctx;
         c->head_ms = request->head_ms ? request->head_ms : u->options.head_ms;
-        reply_begin(&c->reply, !strcmp(request->method, "HEAD"));
+        c->headless = !strcmp(request->method, "HEAD");
         begin(c, k);
         return c;
     }

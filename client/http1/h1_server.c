@@ -113,7 +113,9 @@ static bool admit(struct h1_connection *c) {
     struct h1_exchange *x = c->x;
     const struct h1_server *s = c->server;
     const struct h1_server_options *o = options(c);
-    if (!(x->handle = o->route(x))) return false;
+    h1_handler *handle = o->route(x);
+    if (!handle) return false; // and x is no more
+    x->handle = handle;
     if (x->head.length > o->max_body)
         refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
     else if (x->exempt)
@@ -135,67 +137,51 @@ static void begin(struct h1_exchange *x) {
 // Takes a head from the input. False: there is none, or it was refused.
 static bool take_head(struct h1_connection *c) {
     struct evbuffer *in = bufferevent_get_input(c->bev);
-    size_t there = evbuffer_get_length(in), most = (size_t)options(c)->max_header;
-    const char *reason = NULL;
+    size_t there = evbuffer_get_length(in);
+    const char *reason;
+    struct h1_head head;
     if (!there) return false;
     if (!c->begun) {
         c->begun = true;
         expect_within(c, options(c)->header_ms);
     }
-    size_t look = there < most ? there : most;
-    const char *bytes = (const char *)evbuffer_pullup(in, (ev_ssize_t)look);
-    int64_t n = bytes ? h1_head_end(bytes, look, &c->seen) : -1;
-    if (n == 0 && there < most) return false;
-    if (!(c->x = h1_exchange_new(c)) || !(c->x->text = malloc(look + 1))) {
+    int status =
+        h1_head_take(&head, H1_REQUEST, in, (size_t)options(c)->max_header, &c->seen, &reason);
+    if (status == H1_INCOMPLETE) return false;
+    if (!(c->x = h1_exchange_new(c))) {
+        h1_head_free(&head);
         c->dead = true;
         return false;
     }
-    struct h1_exchange *x = c->x;
-    if (n > 0) {
-        evbuffer_remove(in, x->text, (size_t)n);
-        x->text[n] = 0;
-        x->in_bytes = (uint64_t)n;
-    }
-    int status = n > 0 ? h1_head_read(&x->head, x->text, (size_t)n, &reason) : n < 0 ? 400 : 431;
-    begin(x);
+    c->x->head = head;
+    c->x->in_bytes = there - evbuffer_get_length(in);
+    begin(c->x);
     if (!status) return true;
-    if (!reason) reason = status == 431 ? "the head is larger than max_header" : "a bare line feed";
     c->state = H1_CONNECTION_BODY;
     refuse(c, status, status == 431 ? "TOOLARGE" : "BADREQUEST", reason);
     return false;
 }
 
-// 1: the body is complete, 0: more is to come, −1: it was refused.
-static int take_body(struct h1_connection *c) {
+// Whether the body is complete; else more is to come, or it was refused.
+static bool take_body(struct h1_connection *c) {
     struct h1_exchange *x = c->x;
-    struct evbuffer *in = bufferevent_get_input(c->bev);
     size_t before = evbuffer_get_length(x->body);
-    int done;
-    if (x->head.chunked) {
-        done = h1_chunks_read(&x->chunks, in, x->body);
-    } else {
-        size_t there = evbuffer_get_length(in);
-        size_t n = (int64_t)there < c->left ? there : (size_t)c->left;
-        if (!h1_buffer_move(in, x->body, n)) {
-            c->dead = true;
-            return -1;
-        }
-        c->left -= (int64_t)n;
-        done = c->left == 0;
-    }
+    enum h1_step step = h1_body_read(&x->reading, bufferevent_get_input(c->bev), x->body);
     size_t more = evbuffer_get_length(x->body) - before;
     x->body_size += more;
     x->in_bytes += more;
     c->server->stats.queued += more;
-    if (done < 0)
+    if (step == H1_NO_MEMORY)
+        c->dead = true;
+    else if (step == H1_BAD)
         refuse(c, 400, "BADREQUEST", "malformed chunks");
     else if ((int64_t)x->body_size > options(c)->max_body)
         refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
     else if (c->server->stats.queued > (uint64_t)options(c)->max_queued)
         refuse(c, 503, "OVERLOAD", "too many bytes are waiting");
     else
-        return done;
-    return -1;
+        return step == H1_DONE;
+    return false;
 }
 
 static bool step(struct h1_connection *c) { // false: nothing more can be done now
@@ -206,14 +192,14 @@ static bool step(struct h1_connection *c) { // false: nothing more can be done n
         if (evbuffer_get_length(out) > H1_OUT_HIGH) return false;
         if (!take_head(c)) return c->state != H1_CONNECTION_HEAD;
         if (!admit(c)) return true;
-        c->left = c->x->head.length;
+        h1_body_begin(&c->x->reading, &c->x->head, false);
         c->state = H1_CONNECTION_BODY;
         expect_within(c, options(c)->body_ms);
-        if (c->x->head.expects && !c->x->head.old && (c->left || c->x->head.chunked))
+        if (c->x->head.expects && !c->x->head.old && c->x->reading.state != H1_END)
             evbuffer_add(out, "HTTP/1.1 100 Continue\r\n\r\n", 25);
         return true;
     case H1_CONNECTION_BODY:
-        if (take_body(c) <= 0) return c->state != H1_CONNECTION_BODY;
+        if (!take_body(c)) return c->state != H1_CONNECTION_BODY;
         c->state = H1_CONNECTION_ANSWER;
         c->x->handle(c->x);
         return true;
@@ -373,7 +359,7 @@ void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls) {
 
 void h1_server_drain(struct h1_server *s) {
     s->draining = true;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     for (struct h1_connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         if (c->state == H1_CONNECTION_HEAD && !c->begun &&
@@ -420,7 +406,7 @@ struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, 
 
 void h1_server_free(struct h1_server *s) {
     if (!s) return;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     while (s->connections)
         lose(s->connections);
     if (s->sweep) event_free(s->sweep);

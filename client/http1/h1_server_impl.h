@@ -32,7 +32,6 @@ struct h1_connection {
     enum h1_connection_state state;
     int64_t deadline; // µs; of the state. None in H1_CONNECTION_ANSWER: handlers have their own
     size_t seen;      // of a head that isn't complete
-    int64_t left;     // of a body whose length is known
     bool begun;       // something of a head has come
     bool working;     // work() is at it: it isn't freed, nor entered again
     bool dead;        // to be freed when that is done
@@ -59,7 +58,6 @@ struct h1_server {
 
 // h1_listen.c
 bool h1_listen(struct h1_server *s, char *error, size_t error_size);
-void h1_unlisten(struct h1_server *s);
 // The certificate that the options name. False with a reason: what was stays.
 bool h1_read_certificate(struct h1_server *s, const struct h1_server_options *o, char *error,
                          size_t error_size);

@@ -12,20 +12,20 @@
 
 struct h1_server;
 struct router_front;
-struct pools;
+struct router_pools;
 struct router_metrics;
 struct router_access_log;
-struct proxy;
+struct router_proxy;
 
 struct router {
     struct event_base *base;
     struct router_config config; // replaced as a whole by SIGHUP: keep no pointers into it
     struct h1_server *server;    // NULL: closed
     struct router_front *front;
-    struct pools *pools;
+    struct router_pools *pools;
     struct router_metrics *metrics;
     struct router_access_log *access;
-    struct proxy *proxy; // what the proxy keeps between requests
+    struct router_proxy *proxy; // what the proxy keeps between requests
     bool draining;
     int64_t began_us; // monotonic
 };

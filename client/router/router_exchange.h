@@ -12,7 +12,7 @@
 #include "client/http1/h1_server.h"
 
 struct router;
-struct pool;
+struct router_pool;
 
 enum { ROUTER_MAX_REQUEST_ID = 128 };
 
@@ -38,7 +38,7 @@ struct router_exchange {
     struct h1_exchange h1;
     struct router *router;
     const struct router_route *route; // NULL: there is none for it
-    struct pool *pool;                // set by pools_take, given back with the exchange
+    struct router_pool *pool;         // set by router_pools_take, given back with the exchange
     struct router_record record;
 };
 

@@ -107,6 +107,14 @@ void server_say(struct bufferevent *to, const char *text) {
     bufferevent_write(to, text, strlen(text));
 }
 
+void server_say_chunk(struct bufferevent *to, const char *text) {
+    char size[20];
+    snprintf(size, sizeof size, "%zx\r\n", strlen(text));
+    server_say(to, size);
+    server_say(to, text);
+    server_say(to, "\r\n");
+}
+
 void server_end(struct bufferevent *to, bool reset) {
     bufferevent_data_cb read;
     void *s;

@@ -32,6 +32,7 @@ void server_close(struct server *s);
 // Nobody can connect while it is shut.
 void server_shut(struct server *s, bool shut);
 void server_say(struct bufferevent *to, const char *text);
+void server_say_chunk(struct bufferevent *to, const char *text); // of a chunked body
 // Ends the connection when all that was said has left; reset: at once, with an RST.
 void server_end(struct bufferevent *to, bool reset);
 

@@ -10,18 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "stand.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "rtest_cluster.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_process.h"
 
-static struct stand s;
+static struct rtest_cluster s;
 
 static void down(void) {
-    stand_down(&s);
+    rtest_cluster_down(&s);
 }
 
 static void up(const char *const *more) {
-    stand_redis(&s);
-    stand_router(&s, 0, more);
+    rtest_redis(&s);
+    rtest_router(&s, 0, more);
 }
 
 static int port(void) {
@@ -30,15 +32,15 @@ static int port(void) {
 
 // The status of the answer to these bytes, after which the connection must be closed.
 static int refused(const void *bytes, size_t n) {
-    int fd = http_connect(port());
-    http_send(fd, bytes, n);
-    struct response r = http_answer(fd, false);
+    int fd = rtest_connect(port());
+    rtest_send(fd, bytes, n);
+    struct rtest_response r = rtest_read_response(fd, false);
     int status = r.status;
     bool closed;
-    free(http_all(fd, 5000, &closed));
+    free(rtest_read_all(fd, 5000, &closed));
     cr_assert(closed, "still open after %.*s", (int)n, (const char *)bytes);
     cr_assert(!status || (r.complete && strstr(r.body, "\"code\"")));
-    response_free(&r);
+    rtest_response_free(&r);
     close(fd);
     return status;
 }
@@ -65,11 +67,11 @@ Test(door, smuggling_is_refused, .fini = down) {
     cr_assert_eq(refused(nul, sizeof nul - 1), 400);
     cr_assert_eq(refused_text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
     // The first is answered as ever, and what follows isn't taken for a request.
-    int fd = http_connect(port());
-    http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\nHost: b\r\n\r\n"
-                 "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    int fd = rtest_connect(port());
+    rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\nHost: b\r\n\r\n"
+                  "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     bool closed;
-    char *all = http_all(fd, 5000, &closed);
+    char *all = rtest_read_all(fd, 5000, &closed);
     cr_assert(closed);
     cr_assert_eq(strncmp(all, "HTTP/1.1 200", 12), 0);
     char *second = strstr(all + 1, "HTTP/1.1 ");
@@ -81,32 +83,32 @@ Test(door, smuggling_is_refused, .fini = down) {
 
 Test(door, routes_and_methods, .fini = down) {
     up(NULL);
-    cr_assert_str_eq(http_code(http_get(port(), "/nothing"), 404), "NOTFOUND");
-    cr_assert_str_eq(http_code(http_post(port(), "/healthz", "{}"), 405), "METHOD");
-    struct response r = http_call(port(), "GET", "/v1/select", NULL, NULL);
-    cr_assert(response_has(&r, "Allow: POST"));
-    cr_assert_str_eq(http_code(r, 405), "METHOD");
-    r = http_call(port(), "HEAD", "/healthz", "X-Request-Id: mine-1\r\n", NULL);
+    cr_assert_str_eq(rtest_error_code(rtest_get(port(), "/nothing"), 404), "NOTFOUND");
+    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/healthz", "{}"), 405), "METHOD");
+    struct rtest_response r = rtest_request(port(), "GET", "/v1/select", NULL, NULL);
+    cr_assert(rtest_response_has(&r, "Allow: POST"));
+    cr_assert_str_eq(rtest_error_code(r, 405), "METHOD");
+    r = rtest_request(port(), "HEAD", "/healthz", "X-Request-Id: mine-1\r\n", NULL);
     cr_assert(r.status == 200 && r.complete && !r.n);
-    cr_assert(response_has(&r, "Content-Length: 3"));
-    cr_assert(response_has(&r, "X-Request-Id: mine-1"));
-    response_free(&r);
-    r = http_call(port(), "GET", "/healthz", "X-Request-Id: no good\r\n", NULL);
-    cr_assert(!response_has(&r, "X-Request-Id: no good"));
-    response_free(&r);
-    r = http_call(port(), "DELETE", "/healthz", NULL, NULL);
-    cr_assert_str_eq(http_code(r, 405), "METHOD");
+    cr_assert(rtest_response_has(&r, "Content-Length: 3"));
+    cr_assert(rtest_response_has(&r, "X-Request-Id: mine-1"));
+    rtest_response_free(&r);
+    r = rtest_request(port(), "GET", "/healthz", "X-Request-Id: no good\r\n", NULL);
+    cr_assert(!rtest_response_has(&r, "X-Request-Id: no good"));
+    rtest_response_free(&r);
+    r = rtest_request(port(), "DELETE", "/healthz", NULL, NULL);
+    cr_assert_str_eq(rtest_error_code(r, 405), "METHOD");
 }
 
 Test(door, many_on_one_connection, .fini = down) {
     up(NULL);
-    int fd = http_connect(port());
+    int fd = rtest_connect(port());
     for (int i = 0; i < 100; i++)
-        http_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                     "4\r\n{\"re\r\n8\r\nquest\":1\r\n1\r\n}\r\n0\r\n\r\n");
-    http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "4\r\n{\"re\r\n8\r\nquest\":1\r\n1\r\n}\r\n0\r\n\r\n");
+    rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     bool closed;
-    char *all = http_all(fd, 10000, &closed);
+    char *all = rtest_read_all(fd, 10000, &closed);
     int answers = 0;
     for (char *at = all; (at = strstr(at, "HTTP/1.1 400")); at++)
         answers++;
@@ -138,54 +140,54 @@ Test(door, sizes, .fini = down) {
     memset(big, ' ', 1000);
     memcpy(big, "{\"request\":\"r\"}", 15);
     big[1000] = 0;
-    cr_assert_str_eq(http_code(http_post(port(), "/v1/update", big), 404), "NOPOOL");
+    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/update", big), 404), "NOPOOL");
 }
 
 Test(door, a_hundred_megabytes_take_no_memory, .fini = down, .timeout = 120) {
     up(NULL);
     static char megabyte[1 << 20];
-    int fd = http_connect(port());
-    http_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    int fd = rtest_connect(port());
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     memset(megabyte, ' ', sizeof megabyte);
     for (int i = 0; i < 100; i++) { // ends early: the connection is closed
-        http_say(fd, "100000\r\n");
-        http_send(fd, megabyte, sizeof megabyte);
-        http_say(fd, "\r\n");
+        rtest_say(fd, "100000\r\n");
+        rtest_send(fd, megabyte, sizeof megabyte);
+        rtest_say(fd, "\r\n");
     }
     close(fd);
-    long peak = stand_memory(&s, 0, "VmHWM");
+    long peak = rtest_memory(&s, 0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 64 << 10, "%ld kB", peak);
-    struct response r = http_get(port(), "/healthz");
+    struct rtest_response r = rtest_get(port(), "/healthz");
     cr_assert_eq(r.status, 200);
-    response_free(&r);
+    rtest_response_free(&r);
 }
 
 Test(door, drips_and_silence_end, .fini = down) {
     up((const char *[]){"--header_timeout", "400", "--body_timeout", "400", "--idle_timeout", "400",
                         NULL});
     // Byte after byte: each comes in time, all of them don't.
-    int fd = http_connect(port());
+    int fd = rtest_connect(port());
     const char *drip = "GET /healthz HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    for (const char *c = drip; *c && c < drip + 60; c++, sleep_ms(15))
-        http_send(fd, c, 1);
-    struct response r = http_answer(fd, false);
-    cr_assert_str_eq(http_code(r, 408), "TIMEOUT");
+    for (const char *c = drip; *c && c < drip + 60; c++, support_sleep_ms(15))
+        rtest_send(fd, c, 1);
+    struct rtest_response r = rtest_read_response(fd, false);
+    cr_assert_str_eq(rtest_error_code(r, 408), "TIMEOUT");
     close(fd);
-    fd = http_connect(port());
-    http_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
-    for (int i = 0; i < 60; i++, sleep_ms(15))
-        http_say(fd, " ");
-    r = http_answer(fd, false);
-    cr_assert_str_eq(http_code(r, 408), "TIMEOUT");
+    fd = rtest_connect(port());
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    for (int i = 0; i < 60; i++, support_sleep_ms(15))
+        rtest_say(fd, " ");
+    r = rtest_read_response(fd, false);
+    cr_assert_str_eq(rtest_error_code(r, 408), "TIMEOUT");
     close(fd);
     // Who says nothing is told nothing.
     bool closed;
     for (int said = 0; said < 2; said++) {
-        fd = http_connect(port());
-        if (said) http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-        int64_t since = now_ms();
-        char *all = http_all(fd, 5000, &closed);
-        cr_assert(closed && now_ms() - since >= 300);
+        fd = rtest_connect(port());
+        if (said) rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        int64_t since = kvr_clock_ms();
+        char *all = rtest_read_all(fd, 5000, &closed);
+        cr_assert(closed && kvr_clock_ms() - since >= 300);
         cr_assert_eq(strlen(all) > 0, said);
         free(all);
         close(fd);
@@ -196,94 +198,94 @@ Test(door, connections_are_limited, .fini = down) {
     up((const char *[]){"--max_connections", "10", NULL});
     int fds[20], refusals = 0;
     for (int i = 0; i < 20; i++)
-        fds[i] = http_connect(port());
+        fds[i] = rtest_connect(port());
     for (int i = 0; i < 20; i++) {
         bool closed;
-        char *all = http_all(fds[i], i < 10 ? 1 : 2000, &closed);
+        char *all = rtest_read_all(fds[i], i < 10 ? 1 : 2000, &closed);
         refusals += strncmp(all, "HTTP/1.1 503", 12) == 0;
         free(all);
     }
     cr_assert_geq(refusals, 10);
     for (int i = 0; i < 20; i++)
         close(fds[i]);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(10)) {
-        struct response r = http_get(port(), "/healthz");
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(10)) {
+        struct rtest_response r = rtest_get(port(), "/healthz");
         int status = r.status;
-        response_free(&r);
+        rtest_response_free(&r);
         if (status == 200) break;
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
 }
 
 Test(door, tokens, .fini = down) {
     char file[200];
-    snprintf(file, sizeof file, "%s/tokens", home_path());
+    snprintf(file, sizeof file, "%s/tokens", support_home());
     FILE *f = fopen(file, "w");
     fputs("# who may come in\nsecret-1\nsecret-2\n", f);
     fclose(f);
     up((const char *[]){"--token_file", file, NULL});
-    struct response r = http_get(port(), "/v1/workers");
-    cr_assert(response_has(&r, "WWW-Authenticate: Bearer"));
-    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
-    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
-    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
-    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-\r\n", NULL);
-    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
-    r = http_call(port(), "GET", "/nothing", NULL, NULL); // nor what isn't there
-    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
-    r = http_call(port(), "GET", "/v1/workers", "Authorization: bearer secret-2\r\n", NULL);
-    json_decref(http_json(r, 200));
+    struct rtest_response r = rtest_get(port(), "/v1/workers");
+    cr_assert(rtest_response_has(&r, "WWW-Authenticate: Bearer"));
+    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-\r\n", NULL);
+    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    r = rtest_request(port(), "GET", "/nothing", NULL, NULL); // nor what isn't there
+    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: bearer secret-2\r\n", NULL);
+    json_decref(rtest_json(r, 200));
     // Another file, without a restart.
     f = fopen(file, "w");
     fputs("secret-3\n", f);
     fclose(f);
-    stand_kill(&s.routers[0], SIGHUP);
-    for (int64_t end = now_ms() + 5000;; sleep_ms(10)) {
-        r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    rtest_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(10)) {
+        r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
         int status = r.status;
-        response_free(&r);
+        rtest_response_free(&r);
         if (status == 200) break;
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
-    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-2\r\n", NULL);
-    cr_assert_str_eq(http_code(r, 401), "UNAUTHORIZED");
+    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-2\r\n", NULL);
+    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
     // A file that is gone changes nothing.
     unlink(file);
-    stand_kill(&s.routers[0], SIGHUP);
-    sleep_ms(200);
-    r = http_call(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
-    json_decref(http_json(r, 200));
+    rtest_kill(&s.routers[0], SIGHUP);
+    support_sleep_ms(200);
+    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    json_decref(rtest_json(r, 200));
 }
 
 Test(door, leaves_when_told, .fini = down) {
     up(NULL);
-    int idle = http_connect(port()), half = http_connect(port());
-    http_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
-    sleep_ms(100);
+    int idle = rtest_connect(port()), half = rtest_connect(port());
+    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    support_sleep_ms(100);
     kill(s.routers[0].pid, SIGTERM);
     bool closed;
-    free(http_all(idle, 5000, &closed));
+    free(rtest_read_all(idle, 5000, &closed));
     cr_assert(closed);
-    cr_assert_lt(http_connect(port()), 0);
+    cr_assert_lt(rtest_connect(port()), 0);
     // What had begun is answered.
-    http_say(half, "uest\":\"a\"}");
-    struct response r = http_answer(half, false);
-    cr_assert(response_has(&r, "Connection: close"));
-    cr_assert_str_eq(http_code(r, 404), "NOPOOL");
-    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    rtest_say(half, "uest\":\"a\"}");
+    struct rtest_response r = rtest_read_response(half, false);
+    cr_assert(rtest_response_has(&r, "Connection: close"));
+    cr_assert_str_eq(rtest_error_code(r, 404), "NOPOOL");
+    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
     close(idle);
     close(half);
 }
 
 Test(door, leaves_without_who_stays, .fini = down) {
     up((const char *[]){"--drain", "300", NULL});
-    int half = http_connect(port());
-    http_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
-    sleep_ms(100);
-    int64_t since = now_ms();
+    int half = rtest_connect(port());
+    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    support_sleep_ms(100);
+    int64_t since = kvr_clock_ms();
     kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(stand_wait(&s.routers[0]), 0);
-    cr_assert(now_ms() - since >= 250 && now_ms() - since < 5000);
+    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
+    cr_assert(kvr_clock_ms() - since >= 250 && kvr_clock_ms() - since < 5000);
     close(half);
 }
 
@@ -307,33 +309,33 @@ Test(door, settings_that_are_wrong, .fini = down) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const char *argv[] = {KVROUTE_ROUTER, wrong[i][0], wrong[i][1], NULL};
-        struct stand_process p = {.pid = stand_spawn(argv, -1)};
-        int code = stand_wait(&p);
-        cr_assert(code == 1 || code == 2, "%s: %d", wrong[i][0], code);
+        char said[400];
+        int code = support_run(argv, RTEST_WAIT_MS, said, sizeof said);
+        cr_assert(code == 1 || code == 2, "%s: %d %s", wrong[i][0], code, said);
     }
 }
 
 Test(door, a_log_that_nobody_reads, .fini = down) {
     char fifo[200];
-    snprintf(fifo, sizeof fifo, "%s/fifo", home_path());
+    snprintf(fifo, sizeof fifo, "%s/fifo", support_home());
     cr_assert_eq(mkfifo(fifo, 0600), 0);
     int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), fd;
     up((const char *[]){"--access_log", fifo, NULL});
-    fd = http_connect(port());
+    fd = rtest_connect(port());
     for (int i = 0; i < 3000; i++) {
-        http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-        struct response r = http_answer(fd, false);
+        rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        struct rtest_response r = rtest_read_response(fd, false);
         cr_assert_eq(r.status, 200);
-        response_free(&r);
+        rtest_response_free(&r);
     }
-    struct response r = http_get(port(), "/metrics");
+    struct rtest_response r = rtest_get(port(), "/metrics");
     char *lost = strstr(r.body, "\nkvroute_router_access_log_lost_total ");
     cr_assert(lost && atol(lost + 38) > 0);
-    response_free(&r);
+    rtest_response_free(&r);
     // Somebody reads: whole lines come.
     char *text = calloc(1, 1 << 20);
     size_t n = 0;
-    for (int64_t end = now_ms() + 1000; now_ms() < end; sleep_ms(10)) {
+    for (int64_t end = kvr_clock_ms() + 1000; kvr_clock_ms() < end; support_sleep_ms(10)) {
         ssize_t got = read(reader, text + n, (1 << 20) - 1 - n);
         if (got > 0) n += (size_t)got;
     }
@@ -351,17 +353,17 @@ Test(door, a_log_that_nobody_reads, .fini = down) {
 
 Test(door, the_log_is_opened_again, .fini = down) {
     char path[200], old[210];
-    snprintf(path, sizeof path, "%s/access.log", home_path());
+    snprintf(path, sizeof path, "%s/access.log", support_home());
     snprintf(old, sizeof old, "%s.1", path);
     up((const char *[]){"--access_log", path, NULL});
     cr_assert_eq(rename(path, old), 0);
-    stand_kill(&s.routers[0], SIGHUP);
-    for (int64_t end = now_ms() + 5000; access(path, F_OK); sleep_ms(10))
-        cr_assert(now_ms() < end);
-    struct response r = http_get(port(), "/v1/workers");
-    response_free(&r);
+    rtest_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = kvr_clock_ms() + 5000; access(path, F_OK); support_sleep_ms(10))
+        cr_assert(kvr_clock_ms() < end);
+    struct rtest_response r = rtest_get(port(), "/v1/workers");
+    rtest_response_free(&r);
     kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(stand_wait(&s.routers[0]), 0);
+    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
     struct stat st;
     cr_assert(stat(path, &st) == 0 && st.st_size > 50);
 }
@@ -369,49 +371,49 @@ Test(door, the_log_is_opened_again, .fini = down) {
 Test(door, older_and_careful_clients, .fini = down) {
     up(NULL);
     // Who asks whether to send its body is told so.
-    int fd = http_connect(port());
+    int fd = rtest_connect(port());
     bool closed;
-    http_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
-                 "Content-Length: 2\r\n\r\n");
-    char *text = http_all(fd, 300, &closed);
+    rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                  "Content-Length: 2\r\n\r\n");
+    char *text = rtest_read_all(fd, 300, &closed);
     cr_assert_str_eq(text, "HTTP/1.1 100 Continue\r\n\r\n");
     free(text);
-    http_say(fd, "{}");
-    struct response r = http_answer(fd, false);
-    cr_assert_str_eq(http_code(r, 400), "BADREQUEST");
+    rtest_say(fd, "{}");
+    struct rtest_response r = rtest_read_response(fd, false);
+    cr_assert_str_eq(rtest_error_code(r, 400), "BADREQUEST");
     close(fd);
     // HTTP/1.0: closed at the end, unless asked for otherwise.
-    fd = http_connect(port());
-    http_say(fd, "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    r = http_answer(fd, false);
-    cr_assert(r.status == 200 && response_has(&r, "Connection: keep-alive"));
-    response_free(&r);
-    http_say(fd, "GET /healthz HTTP/1.0\r\n\r\n");
-    text = http_all(fd, 5000, &closed);
+    fd = rtest_connect(port());
+    rtest_say(fd, "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    r = rtest_read_response(fd, false);
+    cr_assert(r.status == 200 && rtest_response_has(&r, "Connection: keep-alive"));
+    rtest_response_free(&r);
+    rtest_say(fd, "GET /healthz HTTP/1.0\r\n\r\n");
+    text = rtest_read_all(fd, 5000, &closed);
     cr_assert(closed && strstr(text, "\r\n\r\nok\n"));
     free(text);
     close(fd);
     // Who has nothing more to say still gets its answer.
-    fd = http_connect(port());
-    http_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    fd = rtest_connect(port());
+    rtest_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(fd, SHUT_WR);
-    r = http_answer(fd, false);
+    r = rtest_read_response(fd, false);
     cr_assert(r.status == 200 && r.complete);
-    response_free(&r);
+    rtest_response_free(&r);
     close(fd);
 }
 
 Test(door, the_access_log_tells_no_prompts, .fini = down) {
     up(NULL);
-    struct response r = http_post(port(), "/v1/select?secret-query",
-                                  "{\"model\":\"m\\\"\\u00e4\\n\",\"secret-field\":1}");
+    struct rtest_response r = rtest_post(port(), "/v1/select?secret-query",
+                                         "{\"model\":\"m\\\"\\u00e4\\n\",\"secret-field\":1}");
     cr_assert_eq(r.status, 400);
-    response_free(&r);
-    r = http_get(port(), "/secret-path");
-    response_free(&r);
+    rtest_response_free(&r);
+    r = rtest_get(port(), "/secret-path");
+    rtest_response_free(&r);
     kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(stand_wait(&s.routers[0]), 0);
-    char *log = stand_log(&s, 0);
+    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
+    char *log = rtest_log(&s, 0);
     cr_assert_null(strstr(log, "secret"), "%s", log);
     int lines = 0;
     for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {

@@ -8,24 +8,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "stand.h"
-#include "tests/support/home.h"
-#include "tests/support/needs.h"
+#include "rtest_cluster.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_needs.h"
+#include "tests/support/support_process.h"
 
 enum { MOST = 1 << 20 };
 
-static struct stand s;
+static struct rtest_cluster s;
 
 static void down(void) {
-    stand_down(&s);
+    rtest_cluster_down(&s);
 }
 
 // The document as it is after some seconds of the page's own time; to be freed.
 static char *browse(void) {
-    char url[60], profile[200], path[200];
+    char url[60], profile[200];
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", s.routers[0].port);
-    snprintf(profile, sizeof profile, "--user-data-dir=%s/chromium", home_path());
-    snprintf(path, sizeof path, "%s/page.dom", home_path());
+    snprintf(profile, sizeof profile, "--user-data-dir=%s/chromium", support_home());
     const char *argv[] = {"chromium",
                           "--headless",
                           "--no-sandbox",
@@ -36,34 +36,30 @@ static char *browse(void) {
                           "--dump-dom",
                           url,
                           NULL};
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    struct stand_process p = {.pid = stand_spawn(argv, fd)};
-    stand_wait(&p);
     char *text = calloc(1, MOST);
-    cr_assert(pread(fd, text, MOST - 1, 0) > 0);
-    close(fd);
+    support_run(argv, RTEST_WAIT_MS, text, MOST);
     char *script = strstr(text, "<script>"); // not what the page could say, but what it says
     if (script) *script = 0;
     return text;
 }
 
 Test(page, shows_the_fleet, .fini = down, .timeout = 120) {
-    needs_program("chromium", "chromium");
-    stand_redis(&s);
-    stand_router(&s, 0,
+    support_needs_program("chromium", "chromium");
+    rtest_redis(&s);
+    rtest_router(&s, 0,
                  (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
                                   "http://10.0.0.2:8000 name=<b>bold</b>", NULL});
-    stand_await_ready(&s, 0);
-    json_decref(http_json(http_post(s.routers[0].port, "/v1/select", "{}"), 200));
-    sleep_ms(1200); // it has looked again
+    rtest_await_ready(&s, 0);
+    json_decref(rtest_json(rtest_post(s.routers[0].port, "/v1/select", "{}"), 200));
+    support_sleep_ms(1200); // it has looked again
     char *page = browse();
     cr_assert(strstr(page, "All is well."), "%s", page);
     cr_assert(strstr(page, "2 of 2") && strstr(page, "10.0.0.1:8000"));
     cr_assert(strstr(page, "expected hits") && strstr(page, "first token"));
     cr_assert(strstr(page, "&lt;b&gt;bold") && !strstr(page, "<b>bold"));
     free(page);
-    stand_kill(&s.redis, SIGKILL);
-    sleep_ms(500);
+    rtest_kill_redis(&s, SIGKILL);
+    support_sleep_ms(500);
     page = browse();
     cr_assert(strstr(page, "Degraded: Redis is away."), "%s", page);
     cr_assert(strstr(page, "10.0.0.1:8000")); // what is known stays
@@ -71,26 +67,26 @@ Test(page, shows_the_fleet, .fini = down, .timeout = 120) {
 }
 
 Test(page, asks_for_a_token, .fini = down, .timeout = 120) {
-    needs_program("chromium", "chromium");
+    support_needs_program("chromium", "chromium");
     char file[200];
-    snprintf(file, sizeof file, "%s/tokens", home_path());
+    snprintf(file, sizeof file, "%s/tokens", support_home());
     FILE *f = fopen(file, "w");
     fputs("secret\n", f);
     fclose(f);
-    stand_redis(&s);
-    stand_router(&s, 0, (const char *[]){"--token_file", file, NULL});
+    rtest_redis(&s);
+    rtest_router(&s, 0, (const char *[]){"--token_file", file, NULL});
     char *page = browse();
     cr_assert(strstr(page, "only to who has a token") && strstr(page, "<form id=\"ask\">"));
     free(page);
 }
 
 Test(page, needs_nothing_from_elsewhere, .fini = down) {
-    stand_redis(&s);
-    stand_router(&s, 0, NULL);
-    struct response r = http_get(s.routers[0].port, "/");
+    rtest_redis(&s);
+    rtest_router(&s, 0, NULL);
+    struct rtest_response r = rtest_get(s.routers[0].port, "/");
     cr_assert_eq(r.status, 200);
     cr_assert(strstr(r.head, "default-src 'none'"));
     cr_assert(!strstr(r.body, "http://") && !strstr(r.body, "https://") &&
               !strstr(r.body, "//cdn"));
-    response_free(&r);
+    rtest_response_free(&r);
 }

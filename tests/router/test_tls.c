@@ -12,22 +12,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "stand.h"
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "rtest_cluster.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
 
-static struct stand s;
+static struct rtest_cluster s;
 static char cert_file[200], key_file[200];
 static int tls_port;
 
 static void down(void) {
-    stand_down(&s);
+    rtest_cluster_down(&s);
 }
 
 static void make_certificate(long serial) {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *x = X509_new();
-    snprintf(cert_file, sizeof cert_file, "%s/cert.pem", home_path());
-    snprintf(key_file, sizeof key_file, "%s/key.pem", home_path());
+    snprintf(cert_file, sizeof cert_file, "%s/cert.pem", support_home());
+    snprintf(key_file, sizeof key_file, "%s/key.pem", support_home());
     X509_set_version(x, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
     X509_gmtime_adj(X509_getm_notBefore(x), -60);
@@ -51,19 +53,19 @@ static void up(const char *const *more) {
     char listen[60];
     const char *argv[20] = {"--tls_listen", listen, "--tls_cert", cert_file, "--tls_key", key_file};
     make_certificate(1);
-    stand_redis(&s);
-    close(home_listen(&tls_port));
+    rtest_redis(&s);
+    close(support_listen(&tls_port));
     snprintf(listen, sizeof listen, "127.0.0.1:%d", tls_port);
     for (size_t n = 6; more && *more; n++)
         argv[n] = *more++;
-    stand_router(&s, 0, argv);
+    rtest_router(&s, 0, argv);
 }
 
 // What comes back for a request over TLS, until the end; the certificate's serial number; 0: no TLS.
 static char *ask(const char *text, long *serial) {
     SSL_CTX *c = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(c);
-    int fd = http_connect(tls_port), n;
+    int fd = rtest_connect(tls_port), n;
     size_t all = 0;
     char *answer = calloc(1, 1 << 20);
     SSL_set_fd(ssl, fd);
@@ -95,17 +97,17 @@ Test(tls, requests_and_another_certificate, .fini = down) {
     cr_assert(strstr(answer, "kvroute_router_access_log_lost_total"));
     free(answer);
     make_certificate(2);
-    stand_kill(&s.routers[0], SIGHUP);
-    for (int64_t end = now_ms() + 5000; serial != 2; sleep_ms(20)) {
+    rtest_kill(&s.routers[0], SIGHUP);
+    for (int64_t end = kvr_clock_ms() + 5000; serial != 2; support_sleep_ms(20)) {
         free(ask(request, &serial));
-        cr_assert(now_ms() < end);
+        cr_assert(kvr_clock_ms() < end);
     }
     // One that is no good changes nothing.
     FILE *f = fopen(cert_file, "w");
     fputs("nonsense\n", f);
     fclose(f);
-    stand_kill(&s.routers[0], SIGHUP);
-    sleep_ms(200);
+    rtest_kill(&s.routers[0], SIGHUP);
+    support_sleep_ms(200);
     free(ask(request, &serial));
     cr_assert_eq(serial, 2);
 }
@@ -113,18 +115,18 @@ Test(tls, requests_and_another_certificate, .fini = down) {
 Test(tls, what_is_no_tls, .fini = down) {
     up((const char *[]){"--header_timeout", "400", NULL});
     bool closed;
-    int fd = http_connect(tls_port);
-    http_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-    char *all = http_all(fd, 5000, &closed);
+    int fd = rtest_connect(tls_port);
+    rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    char *all = rtest_read_all(fd, 5000, &closed);
     cr_assert(closed && !strstr(all, "HTTP/1.1 200"));
     free(all);
     close(fd);
-    fd = http_connect(tls_port); // a handshake that never goes on
-    http_send(fd, "\026\003\001", 3);
-    free(http_all(fd, 5000, &closed));
+    fd = rtest_connect(tls_port); // a handshake that never goes on
+    rtest_send(fd, "\026\003\001", 3);
+    free(rtest_read_all(fd, 5000, &closed));
     cr_assert(closed);
     close(fd);
-    struct response r = http_get(s.routers[0].port, "/healthz");
+    struct rtest_response r = rtest_get(s.routers[0].port, "/healthz");
     cr_assert_eq(r.status, 200);
-    response_free(&r);
+    rtest_response_free(&r);
 }

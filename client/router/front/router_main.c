@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "access.h"
 #include "client/common/clock.h"
 #include "client/common/log.h"
 #include "client/http1/h1_server.h"
-#include "client/router/pools.h"
-#include "client/router/proxy.h"
+#include "client/router/pools/router_pools.h"
+#include "client/router/proxy/router_proxy.h"
 #include "client/router/router.h"
 #include "client/router/router_metrics.h"
-#include "front.h"
+#include "router_access.h"
+#include "router_front.h"
 
 enum { SETTLE_MS = 2000, LOOK_MS = 20 };
 
@@ -47,7 +47,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
         p->router.front = NULL;
         p->settled = now + SETTLE_MS * 1000;
     }
-    if (p->settled && (pools_settled(p->router.pools) || now >= p->settled))
+    if (p->settled && (router_pools_settled(p->router.pools) || now >= p->settled))
         event_base_loopbreak(p->router.base);
     else
         event_add(p->look, &soon);
@@ -94,9 +94,9 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
     r->config = fresh;
     if (router_access_reload(r->access, error, sizeof error) &&
         router_front_reload(r->front, error, sizeof error) &&
-        pools_reload(r->pools, error, sizeof error)) {
+        router_pools_reload(r->pools, error, sizeof error)) {
         router_config_free(&old);
-        proxy_reload(r->proxy);
+        router_proxy_reload(r->proxy);
         kvr_log_debug(fresh.debug);
         kvr_log_line(KVR_LOG_INFO, "settings read");
         return;
@@ -121,7 +121,7 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
     r->metrics = r->base ? router_metrics_new() : NULL;
     if (!r->metrics) return false;
     if (!(r->access = router_access_new(r, error, error_size)) ||
-        !(r->pools = pools_new(r, error, error_size)) || !(r->proxy = proxy_new(r)) ||
+        !(r->pools = router_pools_new(r, error, error_size)) || !(r->proxy = router_proxy_new(r)) ||
         !(r->front = router_front_new(r, error, error_size)))
         return false;
     p->look = event_new(r->base, -1, 0, on_look, p);
@@ -135,8 +135,8 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
 static void close_all(struct program *p) {
     struct router *r = &p->router;
     router_front_free(r->front);
-    pools_free(r->pools);
-    proxy_free(r->proxy);
+    router_pools_free(r->pools);
+    router_proxy_free(r->proxy);
     router_access_free(r->access);
     router_metrics_free(r->metrics);
     for (int i = 0; i < 3; i++)

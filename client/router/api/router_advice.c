@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// See advise.h.
+#include "router_advice.h"
+
+#include <kvroute/hash.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/common/clock.h"
+#include "client/router/pools/router_pool_error.h"
+#include "client/router/pools/router_pools.h"
+#include "client/router/prompt/router_json.h"
+#include "client/router/prompt/router_prompt.h"
+#include "client/router/router.h"
+#include "client/router/router_exchange.h"
+#include "client/router/router_metrics.h"
+#include "router_advice_body.h"
+#include "router_workers.h"
+
+// A call under way. It outlives the exchange when the client leaves.
+struct advice_call {
+    struct router_exchange *x; // NULL: nobody waits for the answer
+    struct router *router;
+    struct router_pool *pool;
+    int64_t since;
+    size_t n;
+    char request[KVR_MAX_ID]; // of SELECT
+};
+
+static void on_gone(struct h1_exchange *x) {
+    struct advice_call *a = x->arg;
+    a->x = NULL;
+}
+
+static struct advice_call *advice_new(struct router_exchange *x) {
+    struct advice_call *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    a->x = x;
+    a->router = x->router;
+    a->pool = x->pool;
+    a->since = kvr_clock_us();
+    x->h1.arg = a;
+    x->h1.on_gone = on_gone;
+    return a;
+}
+
+// The exchange of an advice that has its answer, if anybody still waits; the advice is no more.
+static struct router_exchange *finish(struct advice_call *a, const struct kvr_result *r) {
+    struct router_exchange *x = a->x;
+    free(a);
+    if (!x) return NULL;
+    x->h1.on_gone = NULL;
+    x->record.degraded = r->degraded;
+    if (r->code == KVR_CODE_OK) return x;
+    router_pool_error_send(x, r->code, r->message);
+    return NULL;
+}
+
+// A call that couldn't even begin.
+static void give_up(struct router_exchange *x, struct advice_call *a, enum kvr_code code) {
+    free(a);
+    x->h1.on_gone = NULL;
+    router_pool_error_send(x, code, NULL);
+}
+
+// ---- What is asked -------------------------------------------------------------------------------
+
+static void note_model(struct router_exchange *x, struct kvr_bytes model) {
+    size_t n = model.n < sizeof x->record.model ? model.n : sizeof x->record.model - 1;
+    if (n) memcpy(x->record.model, model.p, n);
+}
+
+// The body, and the pool that it is about. False: the exchange has its answer.
+static bool read_body(struct router_exchange *x, enum router_advice_kind kind,
+                      struct router_advice_body *a) {
+    const struct router_pools *pools = x->router->pools;
+    char why[160];
+    if (!router_advice_body_read(a, kind, x->h1.body, why, sizeof why)) {
+        router_error(x, 400, "BADREQUEST", why);
+        return false;
+    }
+    note_model(x, a->model);
+    struct router_pool *p = a->pool.n ? router_pools_named(pools, a->pool.p)
+                                      : router_pools_for(pools, a->model.n ? a->model.p : NULL);
+    if (p) {
+        router_pools_take(x, p);
+        return true;
+    }
+    if (!a->pool.n && !a->model.n)
+        router_error(x, 400, "BADREQUEST", "there are several pools: name pool or model");
+    else
+        router_error(x, 404, "NOPOOL", "no such pool here");
+    router_advice_body_free(a);
+    return false;
+}
+
+static struct kvr_blocks blocks_of(const struct router_advice_body *a) {
+    if (a->tokens)
+        return (struct kvr_blocks){
+            .tokens = a->tokens, .n = a->n_tokens, .lora = a->lora, .space = a->space};
+    return (struct kvr_blocks){.hashes = a->hashes, .n = a->n_hashes};
+}
+
+static struct kvr_select_call call_of(const struct router_advice_body *a) {
+    return (struct kvr_select_call){.request = a->request,
+                                    .blocks = blocks_of(a),
+                                    .isl = a->isl,
+                                    .osl = a->osl,
+                                    .lease = a->lease,
+                                    .among = a->among.p,
+                                    .n_among = a->among.n,
+                                    .exclude = a->exclude.p,
+                                    .n_exclude = a->exclude.n,
+                                    .policy = a->policy.n ? a->policy.p : NULL,
+                                    .weigh = a->weigh,
+                                    .overlap = a->overlap,
+                                    .prefill = a->prefill,
+                                    .requests = a->requests_weight,
+                                    .temperature = a->temperature,
+                                    .session = a->session,
+                                    .with = a->with.p,
+                                    .n_with = a->with.n,
+                                    .without = a->without.p,
+                                    .n_without = a->without.n};
+}
+
+// ---- SELECT and SCORE ----------------------------------------------------------------------------
+
+static void on_selected(void *ctx, const struct kvr_result *r) {
+    struct advice_call *a = ctx;
+    const struct kvr_choice *c = &r->choice;
+    router_metrics_select(a->router->metrics, kvr_clock_us() - a->since, r);
+    if (!a->x && r->code == KVR_CODE_OK && (!c->repeat || r->sendings > 1)) {
+        // Nobody heard of this booking, so nobody will end it. One that had to be sent again may be the
+        // repeat of its own first sending.
+        struct kvr_bytes id = {a->request, a->n};
+        router_pool_release(a->pool, id);
+    }
+    json_t *request = a->x ? router_json_text((struct kvr_bytes){a->request, a->n}) : NULL;
+    struct router_exchange *x = finish(a, r);
+    if (!x) {
+        json_decref(request);
+        return;
+    }
+    size_t n = c->worker.n < KVR_MAX_NAME ? c->worker.n : KVR_MAX_NAME;
+    memcpy(x->record.worker, c->worker.p, n);
+    x->record.rank = c->rank;
+    x->record.blocks = c->blocks;
+    x->record.overlap = c->overlap;
+    x->record.expected = c->expected;
+    router_json(x, 200,
+                json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f}", "request",
+                          request, "worker", router_json_text(c->worker), "address",
+                          router_json_text(c->addr), "rank", (int)c->rank, "overlap",
+                          (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
+                          (json_int_t)c->blocks, "cost", c->cost, "repeat", c->repeat, "version",
+                          (json_int_t)c->version, "degraded", r->degraded, "expected",
+                          (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot));
+}
+
+static json_t *score_json(const struct kvr_score *s) {
+    return json_pack("{s:o,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:b}", "worker",
+                     router_json_text(s->worker), "address", router_json_text(s->addr), "rank",
+                     (int)s->rank, "overlap", (json_int_t)s->overlap, "device",
+                     (json_int_t)s->device, "host", (json_int_t)s->host, "disk",
+                     (json_int_t)s->disk, "cached", (json_int_t)s->cached, "prefill_tokens",
+                     (json_int_t)s->prefill_tokens, "decode_blocks", (json_int_t)s->decode_blocks,
+                     "requests", (json_int_t)s->requests, "cost", s->cost, "expected",
+                     (json_int_t)s->expected, "ttft", s->ttft, "tpot", s->tpot, "room", s->room);
+}
+
+static void on_scored(void *ctx, const struct kvr_result *r) {
+    struct router_exchange *x = finish(ctx, r);
+    if (!x) return;
+    json_t *scores = json_array();
+    for (size_t i = 0; i < r->n; i++)
+        json_array_append_new(scores, score_json(&r->scores[i]));
+    router_json(x, 200, json_pack("{s:o}", "scores", scores));
+}
+
+// Hashed here, so that Redis, which all routers share, needn't.
+static bool hash_tokens(const struct router_pool *pool, struct router_advice_body *a) {
+    size_t size = pool->block_size, n = size ? a->n_tokens / size : 0;
+    if (!n || n > KVR_MAX_BLOCKS) return true; // Redis knows the size, or refuses so many
+    if (!(a->hashes = malloc(n * sizeof *a->hashes))) return false;
+    uint64_t seed = kvr_hash_salt(a->lora.p, a->lora.n, a->space.p, a->space.n);
+    a->n_hashes = kvr_hash_tokens(a->tokens, a->n_tokens, size, seed, NULL, a->hashes);
+    if (!a->isl) a->isl = (int64_t)a->n_tokens;
+    free(a->tokens);
+    a->tokens = NULL;
+    return true;
+}
+
+// The text's blocks, in the way of the proxy, so that both find the same.
+static bool hash_text(struct router_exchange *x, struct router_advice_body *a) {
+    const struct router_pool *pool = x->pool;
+    struct router_prompt_config how = router_pool_prompt_config(pool);
+    how.way = ROUTER_PROMPT_TEXT;
+    how.lora = a->lora;
+    if (a->space.n) how.space = a->space;
+    struct router_prompt p;
+    json_t *body = json_pack("{s:O}", "prompt", json_object_get(a->root, "text"));
+    bool good = body && router_prompt_read(&p, ROUTER_PROMPT_COMPLETION, body, &how);
+    json_decref(body);
+    if (!good) return false;
+    a->hashes = p.hashes;
+    a->n_hashes = p.n;
+    if (!a->isl) a->isl = p.isl;
+    p.hashes = NULL;
+    router_prompt_free(&p);
+    return true;
+}
+
+static void choose(struct router_exchange *x, enum router_advice_kind kind) {
+    struct router_advice_body a;
+    if (!read_body(x, kind, &a)) return;
+    if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
+        router_advice_body_free(&a);
+        router_pool_error_send(x, KVR_CODE_NOMEM, NULL);
+        return;
+    }
+    struct advice_call *v = advice_new(x);
+    if (!a.request.n) a.request = kvr_text(x->record.id);
+    struct kvr_select_call call = call_of(&a);
+    enum kvr_code code = v ? KVR_CODE_OK : KVR_CODE_NOMEM;
+    if (v && kind == ROUTER_ADVICE_SELECT) {
+        v->n = a.request.n;
+        memcpy(v->request, a.request.p, a.request.n);
+        code = kvr_client_select_async(v->pool->client, &call, on_selected, v);
+    } else if (v) {
+        call.request = (struct kvr_bytes){NULL, 0};
+        call.lease = 0;
+        code = kvr_client_score_async(v->pool->client, &call, on_scored, v);
+    }
+    router_advice_body_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+void router_advice_select(struct router_exchange *x) {
+    choose(x, ROUTER_ADVICE_SELECT);
+}
+
+void router_advice_score(struct router_exchange *x) {
+    choose(x, ROUTER_ADVICE_SCORE);
+}
+
+// ---- UPDATE and RELEASE --------------------------------------------------------------------------
+
+static void on_updated(void *ctx, const struct kvr_result *r) {
+    struct router_exchange *x = finish(ctx, r);
+    if (x)
+        router_json(x, 200, json_pack("{s:b,s:b}", "live", r->number > 0, "degraded", r->degraded));
+}
+
+static void on_released(void *ctx, const struct kvr_result *r) {
+    struct router_exchange *x = finish(ctx, r);
+    if (x)
+        router_json(x, 200,
+                    json_pack("{s:I,s:b}", "released", (json_int_t)(r->number > 0 ? r->number : 0),
+                              "degraded", r->degraded));
+}
+
+void router_advice_update(struct router_exchange *x) {
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_UPDATE, &a)) return;
+    struct kvr_update_call call = {
+        .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
+    struct advice_call *v = advice_new(x);
+    enum kvr_code code =
+        v ? kvr_client_update_async(v->pool->client, &call, on_updated, v) : KVR_CODE_NOMEM;
+    router_advice_body_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+void router_advice_release(struct router_exchange *x) {
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_RELEASE, &a)) return;
+    struct advice_call *v = advice_new(x);
+    const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
+    size_t n = a.requests.n ? a.requests.n : 1;
+    enum kvr_code code =
+        v ? kvr_client_release_async(v->pool->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
+    router_advice_body_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}
+
+// ---- REPORT --------------------------------------------------------------------------------------
+
+static void on_reported(void *ctx, const struct kvr_result *r) {
+    struct router_exchange *x = finish(ctx, r);
+    if (x)
+        router_json(x, 200,
+                    json_pack("{s:s,s:b}", "circuit", router_workers_circuit(r->circuit),
+                              "degraded", r->degraded));
+}
+
+void router_advice_report(struct router_exchange *x) {
+    struct router_advice_body a;
+    if (!read_body(x, ROUTER_ADVICE_REPORT, &a)) return;
+    struct advice_call *v = advice_new(x);
+    enum kvr_code code =
+        v ? kvr_client_report_async(v->pool->client, a.worker, a.ok, on_reported, v)
+          : KVR_CODE_NOMEM;
+    router_advice_body_free(&a);
+    if (code != KVR_CODE_OK) give_up(x, v, code);
+}

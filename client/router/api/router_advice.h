@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Advice for frontends that talk to the engines themselves: the pool's commands as JSON over HTTP.
+// docs/openapi.json has the forms.
+#ifndef ROUTER_ADVICE_H
+#define ROUTER_ADVICE_H
+
+struct router_exchange;
+
+void router_advice_select(struct router_exchange *x);
+void router_advice_score(struct router_exchange *x);
+void router_advice_update(struct router_exchange *x);
+void router_advice_release(struct router_exchange *x);
+void router_advice_report(struct router_exchange *x);
+
+#endif

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Choosing when the pool can't, and libkvroute doesn't either: Redis is there but refuses (it is full,
+// the user may not, the key is something else), or hasn't been there since the start. Nothing is booked
+// then. Of the workers that are known (from the last refresh, or from the settings) it is the one with the
+// fewest requests of this router; of equals, the one that was chosen longest ago.
+#ifndef ROUTER_DEGRADED_H
+#define ROUTER_DEGRADED_H
+
+#include <kvroute/client.h>
+#include <stdbool.h>
+
+struct router_pool;
+struct router_circuits;
+
+// Whether this answer to SELECT is one that says nothing about the workers.
+bool router_degraded_applies(const struct router_pool *p, enum kvr_code code);
+// Leaves out those named and, if another can be had, those with open circuits. False: there is none.
+bool router_degraded_choose(struct router_pool *p, const struct router_circuits *c,
+                            const struct kvr_bytes *exclude, size_t n, struct kvr_result *out);
+
+#endif

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// SEND and HEAD: one try of a request at the engine that was chosen. Up to the first byte of the answer's
+// body it can go to another engine, so the head waits for that byte.
+#ifndef ROUTER_ATTEMPT_H
+#define ROUTER_ATTEMPT_H
+
+#include "client/router/router_metrics.h"
+
+struct router_request;
+
+void router_attempt_enter(struct router_request *r); // SEND
+// Looks after an engine that has said nothing of a body yet: a silent one is probed, a dead one is left
+// for another. *r may be over then.
+void router_attempt_watch(struct router_request *r, int64_t now);
+// How this try has ended, for the metrics; the first word counts.
+void router_attempt_count(struct router_request *r, enum router_engine_outcome how);
+
+#endif

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy: a request goes to the engine that the pool chooses, and the answer comes back as it is.
+//
+//   body ──> blocks ──> SELECT ──> engine ──> client
+//              │           ↑          │
+//          /tokenize       └──────────┘ nothing has come: another one
+//
+// router_request.h has the states of a request; router_retry.h when another engine is tried. The booking
+// in the pool ends with the exchange, whoever ends that.
+#ifndef ROUTER_PROXY_H
+#define ROUTER_PROXY_H
+
+struct router;
+struct router_exchange;
+struct router_proxy;
+
+// NULL: no memory.
+struct router_proxy *router_proxy_new(struct router *r);
+// After the exchanges have ended and before the event base goes. What the pools still have to answer is
+// given up when they close, so they close first.
+void router_proxy_free(struct router_proxy *p);
+void router_proxy_reload(struct router_proxy *p); // after the router's options were replaced
+
+// Handlers of routes.
+void router_proxy_chat(struct router_exchange *x);
+void router_proxy_completion(struct router_exchange *x);
+void router_proxy_embedding(struct router_exchange *x);
+
+#endif

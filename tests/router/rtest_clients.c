@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// See rtest_clients.h.
+#include "rtest_clients.h"
+
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/common/clock.h"
+
+enum { CLIENTS_WAIT_MS = 60000 };
+
+void rtest_clients_open(struct rtest_clients *c) {
+    static const struct h1_client_options o = {.connect_ms = 10000,
+                                               .head_ms = CLIENTS_WAIT_MS,
+                                               .idle_ms = CLIENTS_WAIT_MS,
+                                               .keep_ms = 0,
+                                               .keep_most = 0};
+    *c = (struct rtest_clients){.base = event_base_new()};
+    c->upstream = h1_client_new(c->base, &o);
+    cr_assert(c->upstream);
+}
+
+void rtest_clients_close(struct rtest_clients *c) {
+    h1_client_free(c->upstream);
+    event_base_free(c->base);
+}
+
+static void copy(char *out, size_t size, const struct h1_head *r, const char *name) {
+    const char *value = h1_find_header(r, name);
+    snprintf(out, size, "%s", value ? value : "");
+}
+
+static void on_head(void *ctx, const struct h1_head *r) {
+    struct rtest_client *who = ctx;
+    who->status = r->status;
+    copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
+    copy(who->overlap, sizeof who->overlap, r, "X-Kvroute-Overlap");
+    copy(who->expected, sizeof who->expected, r, "X-Kvroute-Expected");
+    copy(who->id, sizeof who->id, r, "X-Request-Id");
+    copy(who->type, sizeof who->type, r, "Content-Type");
+}
+
+static void on_data(void *ctx, struct evbuffer *bytes) {
+    struct rtest_client *who = ctx;
+    if (!who->heard) who->crowd->talking++;
+    who->heard = true;
+    evbuffer_add_buffer(who->answer, bytes);
+}
+
+static void over(struct rtest_client *who) {
+    struct rtest_clients *c = who->crowd;
+    who->call = NULL;
+    c->open--;
+    c->talking -= who->heard;
+    if (!c->open) event_base_loopbreak(c->base);
+}
+
+static void on_end(void *ctx) {
+    struct rtest_client *who = ctx;
+    who->complete = true;
+    over(who);
+}
+
+static void on_failed(void *ctx, enum h1_failure why) {
+    (void)why;
+    over(ctx);
+}
+
+void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int port,
+                        const char *path, const char *headers, const char *body) {
+    static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
+    char address[60];
+    struct evbuffer *bytes = body ? evbuffer_new() : NULL;
+    snprintf(address, sizeof address, "http://127.0.0.1:%d", port);
+    if (body) evbuffer_add(bytes, body, strlen(body));
+    struct h1_request r = {.address = address,
+                           .method = body ? "POST" : "GET",
+                           .path = path,
+                           .headers = headers,
+                           .body = bytes,
+                           .fresh = true};
+    *who = (struct rtest_client){.crowd = c, .answer = evbuffer_new()};
+    who->call = h1_call_start(c->upstream, &r, &callbacks, who, NULL);
+    cr_assert(who->call);
+    if (bytes) evbuffer_free(bytes);
+    c->open++;
+}
+
+void rtest_clients_run(struct rtest_clients *c, int ms) {
+    struct timeval t = {ms / 1000, ms % 1000 * 1000};
+    event_base_loopexit(c->base, &t);
+    event_base_dispatch(c->base);
+}
+
+void rtest_clients_finish(struct rtest_clients *c) {
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; c->open; rtest_clients_run(c, 50))
+        cr_assert(kvr_clock_ms() < end, "%zu requests have no end", c->open);
+}
+
+void rtest_client_leave(struct rtest_client *who) {
+    if (!who->call) return;
+    h1_call_cancel(who->call);
+    over(who);
+}
+
+char *rtest_client_text(struct rtest_client *who) {
+    size_t n = evbuffer_get_length(who->answer);
+    char *text = calloc(1, n + 1);
+    evbuffer_copyout(who->answer, text, n);
+    return text;
+}
+
+void rtest_client_free(struct rtest_client *who) {
+    if (who->answer) evbuffer_free(who->answer);
+    who->answer = NULL;
+}
+
+struct rtest_client rtest_client_call(struct rtest_clients *c, int port, const char *path,
+                                      const char *headers, const char *body) {
+    struct rtest_client who;
+    rtest_client_start(c, &who, port, path, headers, body);
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; who.call; rtest_clients_run(c, 2))
+        cr_assert(kvr_clock_ms() < end, "no answer");
+    return who;
+}

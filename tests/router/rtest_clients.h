@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many clients at a time, in one process: requests to routers or engines, and what came of them.
+#ifndef RTEST_CLIENTS_H
+#define RTEST_CLIENTS_H
+
+#include <event2/buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "client/http1/h1_client.h"
+
+struct rtest_clients {
+    struct event_base *base;
+    struct h1_client *upstream;
+    size_t open;    // requests without an end
+    size_t talking; // of these, the ones of which something has come
+};
+
+struct rtest_client {
+    struct rtest_clients *crowd;
+    struct h1_call *call; // NULL: over
+    struct evbuffer *answer;
+    int status;    // 0: no head came
+    bool complete; // the answer ended as it should
+    bool heard;    // something of its body came
+    char worker[140], overlap[24], expected[24], id[140], type[80];
+};
+
+void rtest_clients_open(struct rtest_clients *c);
+void rtest_clients_close(struct rtest_clients *c);
+void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int port,
+                        const char *path, const char *headers, const char *body);
+void rtest_clients_run(struct rtest_clients *c, int ms); // so long, or until all have an end
+void rtest_clients_finish(struct rtest_clients *c);      // the test fails if that takes too long
+void rtest_client_leave(struct rtest_client *who);       // closes the connection in the middle
+char *rtest_client_text(struct rtest_client *who);       // the answer; to be freed
+void rtest_client_free(struct rtest_client *who);
+// One call, from its start to its end.
+struct rtest_client rtest_client_call(struct rtest_clients *c, int port, const char *path,
+                                      const char *headers, const char *body);
+
+#endif

@@ -3,7 +3,7 @@
 //
 // Preloaded into that server alone, this answers gettimeofday() and clock_gettime(CLOCK_REALTIME), which is
 // where the server and its modules have the time from, with a number that the simulator writes into a file
-// (server.h). All other clocks go on as they are: the event loop waits by CLOCK_MONOTONIC. Without the
+// (pool_server.h). All other clocks go on as they are: the event loop waits by CLOCK_MONOTONIC. Without the
 // file, or when it can't be read, time is the true one; the simulator sees that and stops.
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -9,8 +9,8 @@
 //   sync     events, and each decision and its end reach the other routers some time later.
 #include "bench/common/bench_memory.h"
 #include "client/common/random.h"
+#include "private_pools.h"
 #include "router_families.h"
-#include "router_pools.h"
 
 enum { OWN_PREDICT = 600000 }; // ms: longer than blocks stay, the engine's capacity bounds it
 

@@ -13,8 +13,8 @@
 #include "bench/common/bench_memory.h"
 #include "client/common/random.h"
 #include "fixed_rule.h"
+#include "private_pools.h"
 #include "router_families.h"
-#include "router_pools.h"
 
 struct scored_routers {
     struct sim_pools pools;

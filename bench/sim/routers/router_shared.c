@@ -15,8 +15,8 @@
 #include "bench/common/bench_memory.h"
 #include "open_requests.h"
 #include "pool_server.h"
+#include "private_pools.h"
 #include "router_families.h"
-#include "router_pools.h"
 
 // What the routers keep of a request that is under way.
 struct open_request {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routers with a pool each; see router_pools.h.
-#include "router_pools.h"
+// Routers with a pool each; see private_pools.h.
+#include "private_pools.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 // engines in it. What all kinds of them have in common: who hears what, and when.
 //
 // A kind's state begins with a struct sim_pools, so sim_pools_events serve it as they are.
-#ifndef SIM_ROUTER_POOLS_H
-#define SIM_ROUTER_POOLS_H
+#ifndef SIM_PRIVATE_POOLS_H
+#define SIM_PRIVATE_POOLS_H
 
 #include "bench/sim/fleet/fleet_run.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The figures of a run; see tally.h.
+// The figures of a run; see calib_figures.h.
 #include "calib_figures.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ void calib_figures_of(const struct calib_request *all, size_t n, struct calib_fi
     }
     double *sorted = bench_sorted(ttft, n);
     *out = (struct calib_figures){
-        .n = n,
+        .n = (double)n,
         .hits = prompt ? (double)cached / (double)prompt : 0,
         .ttft_mean = n ? sum / (double)n : 0,
         .ttft_p50 = bench_quantile(sorted, n, 0.5),
@@ -70,24 +70,14 @@ void calib_figures_simulated(const struct bench_script *s, const struct sim_life
     free(all);
 }
 
-static double median_of(const struct calib_figures *all, size_t n, size_t field) {
-    double *v = bench_calloc(n, sizeof *v);
-    for (size_t i = 0; i < n; i++)
-        v[i] = *(const double *)((const char *)&all[i] + field);
-    double median = bench_median(v, n);
-    free(v);
-    return median;
-}
-
 void calib_figures_medians(const struct calib_figures *all, size_t n, struct calib_figures *out) {
-    *out = (struct calib_figures){
-        .n = all[0].n,
-        .hits = median_of(all, n, offsetof(struct calib_figures, hits)),
-        .ttft_mean = median_of(all, n, offsetof(struct calib_figures, ttft_mean)),
-        .ttft_p50 = median_of(all, n, offsetof(struct calib_figures, ttft_p50)),
-        .ttft_p99 = median_of(all, n, offsetof(struct calib_figures, ttft_p99)),
-        .tbt = median_of(all, n, offsetof(struct calib_figures, tbt)),
-    };
+    double *v = bench_calloc(n, sizeof *v);
+    for (size_t field = 0; field < sizeof *out / sizeof(double); field++) {
+        for (size_t i = 0; i < n; i++)
+            v[i] = ((const double *)&all[i])[field];
+        ((double *)out)[field] = bench_median(v, n);
+    }
+    free(v);
 }
 
 static bool apart(double real, double simulated, double most) {

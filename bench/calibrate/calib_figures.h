@@ -11,15 +11,15 @@
 #include "bench/load/script.h"
 #include "bench/sim/fleet/run_stats.h"
 
-// One request's part in the figures. Seconds since the first request was due.
+// One request's part in the figures. Seconds since the first request was planned.
 struct calib_request {
     double at, first, last;
     uint32_t tokens; // of the answer
     uint32_t prompt, cached;
 };
 
-struct calib_figures {
-    size_t n;
+struct calib_figures {                    // numbers all, so that it can be walked over as an array
+    double n;                             // requests
     double hits;                          // tokens of prompts that were cached, a share
     double ttft_mean, ttft_p50, ttft_p99; // seconds
     double tbt;                           // mean, seconds

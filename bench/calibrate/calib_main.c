@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // kvroute-bench-calibrate: the fleet simulator beside real processes.
 //
-// One script of requests is played, in real time, to routers with mock engines behind them: ours with a
-// real redis-server, and those of others that are installed. The same script goes through the simulator,
+// One load is sent, in real time, to routers with mock engines behind them: ours with a
+// real redis-server, and those of others that are installed. The same load goes through the simulator,
 // whose engines have the mock engines' figures; once with the simulator's routers, once with the choices
 // that the real routers made. The first says how far the simulator can be trusted as a whole, the second
 // how much of a difference is the engines'.
@@ -24,7 +24,7 @@
 #include "processes.h"
 #include "tests/support/support_home.h"
 
-enum { BLOCK_SIZE = 16, MAX_CANDIDATES = 16, TIMES = 9 };
+enum { CALIB_BLOCK_SIZE = 16, CALIB_MAX_CANDIDATES = 16, CALIB_TIMES = 9 };
 static const struct bench_script_chats chats = {.system_prompts = 8,
                                                 .system_min = 200,
                                                 .system_max = 800,
@@ -39,7 +39,7 @@ struct calib_level {
     double rate, seconds; // requests a second; how long
 };
 static const struct calib_level levels[] = {{"below", 11, 30}, {"near", 20, 40}};
-enum { LEVELS = sizeof levels / sizeof *levels };
+enum { CALIB_LEVELS = sizeof levels / sizeof *levels };
 
 struct calib_program {
     const char *ours, *with, *level, *only, *each, *logs;
@@ -94,7 +94,7 @@ static void write_each(const struct calib_program *p, const char *level, const c
         for (int k = 0; k < 2; k++)
             if (lives[k])
                 fprintf(p->file, "\t%u\t%u\t%.6f\t%.6f", lives[k][i].worker,
-                        lives[k][i].hits * BLOCK_SIZE, lives[k][i].first, lives[k][i].done);
+                        lives[k][i].hits * CALIB_BLOCK_SIZE, lives[k][i].first, lives[k][i].done);
             else
                 fprintf(p->file, "\t-\t-\t-\t-");
         fprintf(p->file, "\n");
@@ -117,13 +117,13 @@ static bool read_choices(const struct calib_program *p, const struct bench_outco
 
 static void simulate(const struct calib_program *p, const struct calib_router *c,
                      const uint32_t *engines, double late, struct sim_stats *stats,
-                     struct calib_figures *tally) {
+                     struct calib_figures *figures) {
     // Real engines' steps are a little longer than planned, and near saturation that adds up.
     struct sim_model model = p->model;
     sim_model_speed(&model, 1 / (1 + late));
     struct calib_simulation plan = {.kind = engines ? NULL : sim_router_find(c->simulated),
                                     .text = c->text,
-                                    .untold = c->untold,
+                                    .unknown_blocks = c->unknown_blocks,
                                     .engines = engines,
                                     .model = &model,
                                     .workers = CALIB_ENGINES,
@@ -131,22 +131,22 @@ static void simulate(const struct calib_program *p, const struct calib_router *c
                                     .delay = events_delay,
                                     .seed = p->seed};
     if (!calib_simulate(&p->script, &plan, stats)) fail("the simulator breaks");
-    calib_figures_simulated(&p->script, stats->lives, tally);
+    calib_figures_simulated(&p->script, stats->lives, figures);
 }
 
-// The script to real processes. *failed: how many requests did; *late: by how much engines were late.
+// Sends the requests to real processes. *failed: how many requests did; *late: by how much engines were late.
 // False: they don't come up.
 static bool play(const struct calib_program *p, const struct calib_router *c, const char *program,
                  struct bench_outcome *played, size_t *failed, double *late) {
-    struct calib_processes rig = {
-        .model = &p->model, .block_size = BLOCK_SIZE, .logs = p->logs, .name = c->name};
-    bool up =
-        c->ours ? calib_start_ours(&rig, c->ours) : calib_start_theirs(&rig, program, c->verb);
-    struct bench_play_plan plan = {
-        .script = &p->script, .speed = 1, .targets = &rig.port, .n_targets = 1};
-    if (up) bench_play(&plan, played);
-    if (up) *late = calib_processes_lateness(&rig);
-    calib_processes_end(&rig);
+    struct calib_processes processes = {
+        .model = &p->model, .block_size = CALIB_BLOCK_SIZE, .logs = p->logs, .name = c->name};
+    bool up = c->ours ? calib_start_ours(&processes, c->ours)
+                      : calib_start_theirs(&processes, program, c->verb);
+    struct bench_load_plan plan = {
+        .script = &p->script, .speed = 1, .targets = &processes.port, .n_targets = 1};
+    if (up) bench_load_run(&plan, played);
+    if (up) *late = calib_processes_lateness(&processes);
+    calib_processes_end(&processes);
     if (!up) return false;
     *failed = 0;
     for (size_t i = 0; i < p->script.load.n; i++)
@@ -157,14 +157,14 @@ static bool play(const struct calib_program *p, const struct calib_router *c, co
 // The simulator's choices are one way that things may go: near saturation engines that are slower by a
 // thousandth lead to others. So it is asked several times, and medians count; *stats is of the first.
 static void simulate_often(const struct calib_program *p, const struct calib_router *c, double late,
-                           struct sim_stats *stats, struct calib_figures *tally) {
-    struct calib_figures all[TIMES];
-    for (int i = 0; i < TIMES; i++) {
+                           struct sim_stats *stats, struct calib_figures *figures) {
+    struct calib_figures all[CALIB_TIMES];
+    for (int i = 0; i < CALIB_TIMES; i++) {
         struct sim_stats more;
         simulate(p, c, NULL, late + i * 1e-4, i ? &more : stats, &all[i]);
         if (i) sim_stats_close(&more);
     }
-    calib_figures_medians(all, TIMES, tally);
+    calib_figures_medians(all, CALIB_TIMES, figures);
 }
 
 // real: NULL if nothing is.
@@ -276,8 +276,8 @@ static void run_level(struct calib_program *p, struct calib_level level,
                       char programs[][PATH_MAX]) {
     if (p->rate > 0) level.rate = p->rate;
     if (p->seconds > 0) level.seconds = p->seconds;
-    bench_script_chat(&p->script, &(struct bench_script_plan){BLOCK_SIZE, level.rate, level.seconds,
-                                                              p->seed, chats});
+    bench_script_chat(&p->script, &(struct bench_script_plan){CALIB_BLOCK_SIZE, level.rate,
+                                                              level.seconds, p->seed, chats});
     show_head(p, &level);
     for (size_t i = 0; i < calib_router_count; i++) {
         const struct calib_router *c = &calib_routers[i];
@@ -324,16 +324,16 @@ static void read_options(struct calib_program *p, int argc, char **argv) {
                    {"--seconds", NULL, NULL, &p->seconds}, {"--slots", NULL, &p->slots, NULL},
                    {"--blocks", NULL, &p->blocks, NULL},   {"--seed", NULL, &p->seed, NULL},
                    {"--each", &p->each, NULL, NULL},       {"--logs", &p->logs, NULL, NULL}};
-    enum { OPTIONS = sizeof options / sizeof *options };
+    enum { CALIB_OPTIONS = sizeof options / sizeof *options };
     for (int i = 1; i < argc; i += 2) {
         size_t k = 0;
         if (!strcmp(argv[i], "--help")) {
             fputs(usage, stdout);
             exit(0);
         }
-        while (k < OPTIONS && strcmp(options[k].name, argv[i]) != 0)
+        while (k < CALIB_OPTIONS && strcmp(options[k].name, argv[i]) != 0)
             k++;
-        if (k == OPTIONS || i + 1 == argc) fail("an option that isn't known; see --help");
+        if (k == CALIB_OPTIONS || i + 1 == argc) fail("an option that isn't known; see --help");
         if (options[k].text) *options[k].text = argv[i + 1];
         if (options[k].whole) *options[k].whole = strtoull(argv[i + 1], NULL, 10);
         if (options[k].real) *options[k].real = strtod(argv[i + 1], NULL);
@@ -352,19 +352,19 @@ static void raise_files(void) {
 }
 
 int main(int argc, char **argv) {
-    static char programs[MAX_CANDIDATES][PATH_MAX];
+    static char programs[CALIB_MAX_CANDIDATES][PATH_MAX];
     struct calib_program p = {
         .ours = "predict,events,both", .seed = 1, .slots = 32, .blocks = 4096};
     read_options(&p, argc, argv);
     p.model = *sim_model_find("mock");
     p.model.running = (uint32_t)p.slots;
-    p.model.capacity = p.blocks * BLOCK_SIZE;
+    p.model.capacity = p.blocks * CALIB_BLOCK_SIZE;
     raise_files();
     if (p.each && !(p.file = fopen(p.each, "w"))) fail(strerror(errno));
     for (size_t i = 0; i < calib_router_count; i++)
         if (calib_routers[i].program && !p.only && is_wanted(&p, &calib_routers[i]))
             find_program(&p, &calib_routers[i], programs[i]);
-    for (size_t i = 0; i < LEVELS; i++)
+    for (size_t i = 0; i < CALIB_LEVELS; i++)
         if (!p.level || !strcmp(p.level, levels[i].name)) run_level(&p, levels[i], programs);
     if (p.file) fclose(p.file);
     return 0;

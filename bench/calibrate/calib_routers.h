@@ -14,7 +14,7 @@ struct calib_router {
     const char *verb;               // its first argument; NULL: none
     const char *simulated;          // a kind of router
     bool text;                      // it sees no tokens
-    bool untold;                    // nor how many blocks engines have
+    bool unknown_blocks;            // nor how many blocks engines have
 };
 
 extern const struct calib_router calib_routers[];

@@ -40,7 +40,7 @@ bool calib_simulate(const struct bench_script *s, const struct calib_simulation 
         .kind = plan->kind ? plan->kind : &router_given,
         .load = &s->load,
         .seen = plan->text ? &s->text : NULL,
-        .unknown_blocks = plan->untold,
+        .unknown_blocks = plan->unknown_blocks,
         .speed = 1,
         .model = plan->model,
         .blocks = plan->model->capacity / s->load.block_size,

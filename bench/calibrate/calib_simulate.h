@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same script in the simulator.
+// The same load in the simulator.
 #ifndef CALIB_SIMULATE_H
 #define CALIB_SIMULATE_H
 
@@ -15,7 +15,7 @@ struct calib_simulation {
     const struct sim_router *kind; // NULL: each request goes where `engines` says
     const uint32_t *engines;       // by request
     bool text;                     // routers see the text only
-    bool untold;                   // and don't know how many blocks engines have
+    bool unknown_blocks;           // and don't know how many blocks engines have
     const struct sim_model *model;
     unsigned workers;
     double hop, delay; // seconds; delay: until a block is known

@@ -14,8 +14,8 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-enum { PATIENCE_MS = 60000, CALL_MS = 5000 };
-#define POOL_NAME "calibrate"
+enum { CALIB_PATIENCE_MS = 60000, CALIB_CALL_MS = 5000 };
+#define CALIB_POOL "calibrate"
 
 static bool fail(const char *what) {
     fprintf(stderr, "kvroute-bench-calibrate: %s\n", what);
@@ -55,7 +55,7 @@ double calib_processes_lateness(const struct calib_processes *r) {
     double planned = 0, taken = 0;
     for (int i = 0; i < CALIB_ENGINES; i++) {
         struct bench_answer a =
-            bench_http(r->engines[i].http, "GET", "/metrics", "", NULL, CALL_MS);
+            bench_http(r->engines[i].http, "GET", "/metrics", "", NULL, CALIB_CALL_MS);
         if (a.status == 200) {
             planned += metric(a.body, "\nmock:step_seconds_planned_total");
             taken += metric(a.body, "\nmock:step_seconds_total");
@@ -81,7 +81,7 @@ static bool answers(void *ctx) {
 static bool start_router(struct calib_processes *r, const char *const *argv) {
     char log[256];
     r->router = support_start(argv, log_path(r, "router", log));
-    return support_wait(answers, r, PATIENCE_MS) || fail("the router doesn't answer");
+    return support_wait(answers, r, CALIB_PATIENCE_MS) || fail("the router doesn't answer");
 }
 
 static bool bridge_is_up(void *ctx) {
@@ -94,11 +94,11 @@ static bool start_bridge(struct calib_processes *r) {
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", r->server.port);
     r->bridge = (struct bench_bridge){.program = support_setting("KVROUTE_BRIDGE", KVROUTE_BRIDGE),
                                       .url = url,
-                                      .pool = POOL_NAME,
+                                      .pool = CALIB_POOL,
                                       .log = log_path(r, "bridge", log),
                                       .listen = support_port()};
     bench_bridge_start(&r->bridge, r->engines, CALIB_ENGINES);
-    return support_wait(bridge_is_up, r, PATIENCE_MS) || fail("the bridge doesn't settle");
+    return support_wait(bridge_is_up, r, CALIB_PATIENCE_MS) || fail("the bridge doesn't settle");
 }
 
 static bool write_settings(const struct calib_processes *r, const struct calib_setup *how,
@@ -107,7 +107,7 @@ static bool write_settings(const struct calib_processes *r, const struct calib_s
     if (!f) return fail("no settings can be written");
     fprintf(f,
             "[router]\nredis = redis://127.0.0.1:%d\nlisten = 127.0.0.1:%d\n"
-            "[pool " POOL_NAME "]\nblocks = %s\n",
+            "[pool " CALIB_POOL "]\nblocks = %s\n",
             r->server.port, r->port, how->blocks);
     for (int i = 0; i < CALIB_ENGINES && !how->bridge; i++)
         fprintf(f, "[engine http://127.0.0.1:%d]\nname = %s\ncapacity = %llu\n", r->engines[i].http,
@@ -118,7 +118,7 @@ static bool write_settings(const struct calib_processes *r, const struct calib_s
 
 static bool make_pool(struct calib_processes *r, const char *create) {
     char words[200];
-    snprintf(words, sizeof words, "KVROUTE.CREATE " POOL_NAME " BLOCKSIZE %u %s", r->block_size,
+    snprintf(words, sizeof words, "KVROUTE.CREATE " CALIB_POOL " BLOCKSIZE %u %s", r->block_size,
              create);
     redisReply *reply = support_redis_words(&r->server, words);
     if (!reply) return false;

@@ -30,7 +30,7 @@ struct calib_processes {
 struct calib_setup {
     const char *create; // the pool, as options of KVROUTE.CREATE
     const char *blocks; // how the router makes blocks of a prompt
-    bool bridge;        // engines tell what they cache
+    bool bridge;        // engines publish what they cache
     bool capacity;      // the router is told how many blocks engines have; bridges always are
 };
 

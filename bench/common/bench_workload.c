@@ -91,6 +91,5 @@ void bench_workload_guess_sessions(struct bench_workload *w, uint32_t piece) {
 void bench_workload_free(struct bench_workload *w) {
     free(w->requests);
     free(w->hashes);
-    free(w->tokens);
     *w = (struct bench_workload){0};
 }

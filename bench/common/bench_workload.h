@@ -23,7 +23,7 @@ struct bench_request {
     uint32_t blocks;   // full blocks of the prompt
     uint32_t known;    // the same with the output's, where a later prompt will contain them
     size_t first;      // place of the first in workload.hashes
-    size_t text;       // place of the prompt's first token in workload.tokens, if these are kept
+    size_t text;       // the caller's own
 };
 
 struct bench_workload {
@@ -33,8 +33,6 @@ struct bench_workload {
     bool closed;       // some wait for others
     uint64_t *hashes;  // requests that continue one another share them
     size_t n_hashes, room_hashes;
-    uint32_t *tokens; // shared likewise; NULL: not kept
-    size_t n_tokens;
     unsigned block_size; // tokens
     char what[160];      // one line for people
 };

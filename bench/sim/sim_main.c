@@ -142,6 +142,7 @@ static struct sim_plan plan_of(struct sim_program *p, const struct sim_row *row,
     plan.routers = row->spec.routers;
     plan.together = row->spec.together;
     plan.seed = seed;
+    plan.fixed = &row->fixed;
     if (row->series != SIM_COMPARED) plan.n_incidents = 0;
     plan.server = &p->server;
     plan.title = row->name;
@@ -150,39 +151,41 @@ static struct sim_plan plan_of(struct sim_program *p, const struct sim_row *row,
     return plan;
 }
 
-// One run, of one seed.
-static bool run_seed(struct sim_program *p, struct sim_row *row, uint64_t i) {
+// Runs of n seeds from this one on, with their loads (if all have the same, there is but one); *out: the means.
+static bool run_seeds(struct sim_program *p, struct sim_row *row,
+                      const struct bench_workload *loads, uint64_t seed, uint64_t n,
+                      struct sim_figures *out) {
     const struct sim_options *o = &p->o;
-    const struct bench_workload *load = &p->loads[same_for_all(o) ? 0 : i];
-    struct sim_plan plan = plan_of(p, row, load, o->seed + i);
-    struct sim_stats stats;
-    bool ok = sim_run(&plan, &stats);
-    if (ok) {
-        struct sim_figures f;
-        sim_stats_figures(&stats, load, &o->slo, &f);
-        sim_figures_add(&row->figures, &f);
-        if (row->series == SIM_COMPARED && o->stretches && i == 0) {
+    *out = (struct sim_figures){0};
+    for (uint64_t i = 0; i < n; i++) {
+        const struct bench_workload *load = &loads[same_for_all(o) ? 0 : i];
+        struct sim_plan plan = plan_of(p, row, load, seed + i);
+        struct sim_stats stats;
+        struct sim_figures x;
+        bool ok = sim_run(&plan, &stats);
+        if (ok) sim_stats_figures(&stats, load, &o->slo, &x);
+        if (ok && row->series == SIM_COMPARED && o->stretches && i == 0) {
             row->stretches = bench_calloc(o->stretches, sizeof *row->stretches);
             sim_stats_stretches(&stats, load, &o->slo, row->stretches, o->stretches);
         }
+        sim_stats_close(&stats);
+        if (!ok) return false;
+        sim_figures_add(out, &x);
     }
-    sim_stats_close(&stats);
-    return ok;
+    sim_figures_divide(out, n);
+    return true;
 }
 
-static bool run_one(struct sim_program *p, enum sim_series series, struct sim_spec spec,
+static bool run_row(struct sim_program *p, enum sim_series series, struct sim_spec spec,
                     double factor) {
-    int64_t start = kvr_clock_ns(CLOCK_MONOTONIC);
+    int64_t start = kvr_clock_ms();
     struct sim_row row = {.series = series, .spec = spec, .factor = factor, .fixed = p->o.fixed};
     name_row(&row);
-    make_loads(p, factor);
-    for (uint64_t i = 0; i < p->o.seeds; i++)
-        if (!run_seed(p, &row, i)) return false;
-    sim_figures_divide(&row.figures, p->o.seeds);
+    if (!run_seeds(p, &row, p->loads, p->o.seed, p->o.seeds, &row.figures)) return false;
     *sim_results_add(&p->results) = row;
     sim_table_row(stdout, &row);
     fprintf(stderr, "%-28s %4.2f x: %.1f s\n", row.name, factor,
-            (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9);
+            (double)(kvr_clock_ms() - start) / 1e3);
     return true;
 }
 
@@ -196,21 +199,8 @@ struct search_context {
 static bool run_constants(void *ctx, const struct sim_fixed *f, struct sim_figures *out) {
     struct search_context *s = ctx;
     const struct sim_options *o = &s->p->o;
-    *out = (struct sim_figures){0};
-    for (uint64_t i = 0; i < o->search; i++) {
-        const struct bench_workload *load = &s->p->other[same_for_all(o) ? 0 : i];
-        struct sim_plan plan = plan_of(s->p, &s->row, load, o->seed + o->seeds + i);
-        struct sim_stats stats;
-        struct sim_figures x;
-        plan.fixed = f;
-        bool ok = sim_run(&plan, &stats);
-        if (ok) sim_stats_figures(&stats, load, &o->slo, &x);
-        sim_stats_close(&stats);
-        if (!ok) return false;
-        sim_figures_add(out, &x);
-    }
-    sim_figures_divide(out, o->search);
-    return true;
+    s->row.fixed = *f;
+    return run_seeds(s->p, &s->row, s->p->other, o->seed + o->seeds, o->search, out);
 }
 
 static void show_constants(FILE *f, const struct sim_fixed *c) {
@@ -250,53 +240,49 @@ static bool search(struct sim_program *p, double factor) {
 
 // ---- Comparing -----------------------------------------------------------------------------------
 
+static bool same_but_routers(const struct sim_spec *a, const struct sim_spec *b) {
+    return a->kind == b->kind && a->policy == b->policy && a->together == b->together &&
+           a->without == b->without;
+}
+
+// A row for each kind. routers: instead of the number that it was named with, and each kind once; 0: as named.
+static bool make_table(struct sim_program *p, enum sim_series series, double factor,
+                       unsigned routers) {
+    size_t first = p->results.n;
+    make_loads(p, factor);
+    sim_table_columns(stdout);
+    for (size_t i = 0; i < p->o.n_specs; i++) {
+        struct sim_spec s = p->o.specs[i];
+        bool seen = false;
+        for (size_t k = 0; routers && k < i; k++)
+            seen |= same_but_routers(&p->o.specs[k], &s);
+        if (routers) s.routers = routers;
+        if (!seen && !run_row(p, series, s, factor)) return false;
+    }
+    sim_table_errors(stdout, &p->results, first);
+    return true;
+}
+
 static bool compare(struct sim_program *p) {
-    for (size_t k = 0; k < p->o.n_factor; k++) {
-        double factor = p->o.factor[k];
+    const struct sim_options *o = &p->o;
+    for (size_t k = 0; k < o->n_factor; k++) {
+        double factor = o->factor[k];
         if (k) putchar('\n');
-        if (p->o.n_factor > 1 || factor != 1) printf("The load %g times:\n\n", factor);
-        if (p->o.search && !search(p, factor)) return false;
+        if (o->n_factor > 1 || factor != 1) printf("The load %g times:\n\n", factor);
+        if (o->search && !search(p, factor)) return false;
         make_loads(p, factor);
         describe(p, factor);
-        size_t first = p->results.n;
         sim_table_head(stdout, &p->results);
-        sim_table_columns(stdout);
-        for (size_t i = 0; i < p->o.n_specs; i++)
-            if (!run_one(p, SIM_COMPARED, p->o.specs[i], factor)) return false;
-        sim_table_errors(stdout, &p->results, first);
+        if (!make_table(p, SIM_COMPARED, factor, 0)) return false;
     }
     sim_table_foot(stdout, &p->results);
-    return true;
-}
-
-static bool sweep(struct sim_program *p) {
-    for (size_t k = 0; k < p->o.n_sweep; k++) {
-        size_t first = p->results.n;
-        printf("\nThe load %g times:\n\n", p->o.sweep[k]);
-        sim_table_columns(stdout);
-        for (size_t i = 0; i < p->o.n_specs; i++)
-            if (!run_one(p, SIM_SWEPT, p->o.specs[i], p->o.sweep[k])) return false;
-        sim_table_errors(stdout, &p->results, first);
+    for (size_t k = 0; k < o->n_sweep; k++) {
+        printf("\nThe load %g times:\n\n", o->sweep[k]);
+        if (!make_table(p, SIM_SWEPT, o->sweep[k], 0)) return false;
     }
-    return true;
-}
-
-// Each kind once, whatever number of routers it was named with.
-static bool scale(struct sim_program *p) {
-    for (size_t k = 0; k < p->o.n_scale; k++) {
-        size_t first = p->results.n;
-        printf("\n%g routers:\n\n", p->o.scale[k]);
-        sim_table_columns(stdout);
-        for (size_t i = 0; i < p->o.n_specs; i++) {
-            struct sim_spec s = p->o.specs[i];
-            bool seen = false;
-            for (size_t j = 0; j < i; j++)
-                seen |= p->o.specs[j].kind == s.kind && p->o.specs[j].policy == s.policy &&
-                        p->o.specs[j].together == s.together && p->o.specs[j].without == s.without;
-            s.routers = (unsigned)p->o.scale[k];
-            if (!seen && !run_one(p, SIM_SCALED, s, 1)) return false;
-        }
-        sim_table_errors(stdout, &p->results, first);
+    for (size_t k = 0; k < o->n_scale; k++) {
+        printf("\n%g routers:\n\n", o->scale[k]);
+        if (!make_table(p, SIM_SCALED, 1, (unsigned)o->scale[k])) return false;
     }
     return true;
 }
@@ -308,7 +294,7 @@ int main(int argc, char **argv) {
         p->server.redis.module = p->o.module;
         p->server.redis.program = p->o.server;
         p->server.clock = p->o.clock;
-        bool ok = compare(p) && sweep(p) && scale(p);
+        bool ok = compare(p);
         if (ok && p->o.json) ok = sim_results_json(&p->results, p->o.json);
         if (ok && p->o.plots) ok = sim_results_plots(&p->results, p->o.plots);
         sim_server_stop(&p->server);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the calibration is made of: its script, the reading of answers, the figures.
+// What the calibration is made of: its load, the reading of answers, the figures.
 #include <criterion/criterion.h>
 #include <kvroute/hash.h>
 #include <math.h>
@@ -235,7 +235,8 @@ Test(calib_figures, played) {
     played[1].first = 1000;
     struct calib_figures t;
     calib_figures_played(&s, played, &t);
-    cr_assert(t.n == s.load.n - 1 && fabs(t.ttft_mean - 0.2) < 1e-6 && fabs(t.tbt - 0.1) < 1e-6);
+    cr_assert(t.n == (double)s.load.n - 1 && fabs(t.ttft_mean - 0.2) < 1e-6 &&
+              fabs(t.tbt - 0.1) < 1e-6);
     cr_assert(t.hits > 0.9 && t.hits < 1);
     free(played);
     bench_script_free(&s);
@@ -258,7 +259,7 @@ Test(calib_simulate, goes_where_it_is_told) {
     }
     struct calib_figures t;
     calib_figures_simulated(&s, stats.lives, &t);
-    cr_assert(t.n == s.load.n && t.hits > 0.1 && t.tbt >= m.batch);
+    cr_assert(t.n == (double)s.load.n && t.hits > 0.1 && t.tbt >= m.batch);
     sim_stats_close(&stats);
     free(engines);
     bench_script_free(&s);

@@ -26,13 +26,14 @@ static struct bench_workload read_trace(const char *text) {
     return w;
 }
 
-#define LINE(rest) "{\"input_length\":600,\"output_length\":5,\"hash_ids\":[1,2]," rest "}\n"
+#define STEST_LINE(rest) "{\"input_length\":600,\"output_length\":5,\"hash_ids\":[1,2]," rest "}\n"
 
 // Two sessions, the later one first in the file; and a request that is nobody's.
-static const char two_sessions[] =
-    LINE("\"session_id\":\"b\",\"timestamp\":9000") LINE("\"session_id\":\"b\",\"delay\":2500")
-        LINE("\"session_id\":7,\"timestamp\":1000") LINE("\"session_id\":\"b\",\"delay\":0")
-            LINE("\"session_id\":7,\"delay\":500") LINE("\"timestamp\":1200");
+static const char two_sessions[] = STEST_LINE("\"session_id\":\"b\",\"timestamp\":9000")
+    STEST_LINE("\"session_id\":\"b\",\"delay\":2500")
+        STEST_LINE("\"session_id\":7,\"timestamp\":1000")
+            STEST_LINE("\"session_id\":\"b\",\"delay\":0")
+                STEST_LINE("\"session_id\":7,\"delay\":500") STEST_LINE("\"timestamp\":1200");
 
 Test(sessions, of_a_trace) {
     struct bench_workload w = read_trace(two_sessions);
@@ -49,18 +50,18 @@ Test(sessions, of_a_trace) {
 }
 
 Test(sessions, open_traces_may_name_them) {
-    struct bench_workload w = read_trace(LINE("\"session_id\":\"a\",\"timestamp\":1")
-                                             LINE("\"session_id\":\"a\",\"timestamp\":2"));
+    struct bench_workload w = read_trace(STEST_LINE("\"session_id\":\"a\",\"timestamp\":1")
+                                             STEST_LINE("\"session_id\":\"a\",\"timestamp\":2"));
     cr_assert(w.n == 2 && !w.closed && w.sessions == 1 && w.requests[1].after == BENCH_NO_REQUEST);
     bench_workload_free(&w);
 }
 
 Test(sessions, a_delay_needs_one_before, .exit_code = 2) {
-    read_trace(LINE("\"session_id\":\"a\",\"delay\":1"));
+    read_trace(STEST_LINE("\"session_id\":\"a\",\"delay\":1"));
 }
 
 Test(sessions, an_open_trace_is_in_order, .exit_code = 2) {
-    read_trace(LINE("\"timestamp\":2") LINE("\"timestamp\":1"));
+    read_trace(STEST_LINE("\"timestamp\":2") STEST_LINE("\"timestamp\":1"));
 }
 
 // ---- Generated -----------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ Test(users, begin_in_the_midst_of_sessions) {
 // ---- Runs ----------------------------------------------------------------------------------------
 
 // Users on four large engines, over a few minutes.
-static void open_users(struct stest_run *s, struct bench_workload *w, unsigned users) {
+static void open_users(struct stest_fleet *s, struct bench_workload *w, unsigned users) {
     stest_open(s, "sessions", 0, 1);
     struct bench_workload sessions = s->load;
     sim_users_make(w, &sessions,
@@ -216,7 +217,7 @@ static void open_users(struct stest_run *s, struct bench_workload *w, unsigned u
 }
 
 Test(sessions, each_waits_for_the_one_before) {
-    struct stest_run s;
+    struct stest_fleet s;
     struct bench_workload w;
     struct sim_stats stats;
     open_users(&s, &w, 40);
@@ -254,7 +255,7 @@ Test(sessions, every_option_twice_the_same_and_nothing_lost) {
                                                     {SIM_ROUTER_DIES, 150, 20, 1, true},
                                                     {SIM_WORKERS_JOIN, 200, 0, 1, 0}};
     static const char *kinds[] = {"least", "shared", "events"};
-    struct stest_run s;
+    struct stest_fleet s;
     struct bench_workload w;
     open_users(&s, &w, 30);
     struct sim_engine_plan engines[2] = {{s.o.engines[0].model, 1, 9000},
@@ -279,7 +280,7 @@ Test(sessions, every_option_twice_the_same_and_nothing_lost) {
 }
 
 Test(sessions, only_what_arrives_in_time_is_measured) {
-    struct stest_run s;
+    struct stest_fleet s;
     struct sim_stats stats;
     struct sim_figures f;
     stest_open(&s, "alone", 600, 20);

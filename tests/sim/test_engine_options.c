@@ -7,34 +7,19 @@
 #include "client/common/random.h"
 #include "stest.h"
 
-static const struct sim_model round_numbers = {
-    .fixed = 1, .prefill = 0.01, .decode = 0.1, .kv = 0.001, .budget = 8, .running = 4};
-
-static struct sim_step go(struct sim_engine *e, double seconds) {
-    const struct sim_begun *begun;
-    size_t n;
-    double took;
-    struct sim_step s;
-    cr_assert(sim_engine_begin(e, &took, &begun, &n));
-    cr_assert(fabs(took - seconds) < 1e-9, "%g instead of %g", took, seconds);
-    sim_engine_end(e, &s);
-    cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
-    return s;
-}
-
 // ---- Speeds --------------------------------------------------------------------------------------
 
 Test(engine, half_as_fast) {
     struct stest_load l;
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 10, 3, 100);
-    struct sim_model m = round_numbers;
+    struct sim_model m = stest_model;
     sim_model_speed(&m, 0.5);
     struct sim_engine *e = sim_engine_new(&m, &l.load, 20, 0);
     sim_engine_add(e, 0);
-    go(e, 2 * (1 + 8 * 0.01));
-    go(e, 2 * (1 + 2 * 0.01 + 8 * 0.001));
-    go(e, 2 * (1 + 0.1 + 11 * 0.001));
+    stest_step(e, 2 * (1 + 8 * 0.01));
+    stest_step(e, 2 * (1 + 2 * 0.01 + 8 * 0.001));
+    stest_step(e, 2 * (1 + 0.1 + 11 * 0.001));
     sim_engine_free(e);
 }
 
@@ -44,11 +29,11 @@ Test(fleet, engines_of_two_speeds) {
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 8, 3, 100);
     stest_load_add(&l, 0, 8, 3, 200);
-    struct sim_engine_plan engines[] = {{round_numbers, 1, 9}, {round_numbers, 0.5, 12}};
+    struct sim_engine_plan engines[] = {{stest_model, 1, 9}, {stest_model, 0.5, 12}};
     struct sim_plan plan = {.kind = sim_router_find("round-robin"),
                             .load = &l.load,
                             .speed = 1,
-                            .model = &round_numbers,
+                            .model = &stest_model,
                             .engines = engines,
                             .n_engines = 2,
                             .blocks = 9,
@@ -72,12 +57,12 @@ Test(engine, attention) {
     struct stest_load l;
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 10, 1, 100);
-    struct sim_model m = round_numbers;
+    struct sim_model m = stest_model;
     m.attention = 0.0001;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 20, 0);
     sim_engine_add(e, 0);
-    go(e, 1 + 8 * 0.01 + 8 * 4 * 0.0001);
-    go(e, 1 + 2 * 0.01 + 8 * 0.001 + 2 * 9 * 0.0001);
+    stest_step(e, 1 + 8 * 0.01 + 8 * 4 * 0.0001);
+    stest_step(e, 1 + 2 * 0.01 + 8 * 0.001 + 2 * 9 * 0.0001);
     sim_engine_free(e);
 }
 
@@ -90,73 +75,34 @@ Test(engine, the_youngest_is_preempted) {
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 7, 8, 100);
     stest_load_add(&l, 0, 7, 8, 200);
-    struct sim_model m = round_numbers;
+    struct sim_model m = stest_model;
     m.preempt = true;
     m.budget = 32;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 5, 0);
     sim_engine_add(e, 0);
     sim_engine_add(e, 1);
-    struct sim_step s = go(e, 1 + 14 * 0.01);
+    struct sim_step s = stest_step(e, 1 + 14 * 0.01);
     cr_assert(s.n_first == 2 && s.n_preempted == 0);
     // Nine tokens need a third block: there is one.
-    s = go(e, 1 + 0.1 + 8 * 0.001);
+    s = stest_step(e, 1 + 0.1 + 8 * 0.001);
     cr_assert(s.n_preempted == 1 && s.preempted[0] == 1 && s.decoding == 1);
     cr_assert(sim_engine_load(e).requests == 2 && sim_engine_load(e).prompt_tokens == 8);
     // It needs three blocks of its own and the first has three: it waits.
     for (int i = 1; i < 4; i++) {
-        s = go(e, 1 + 0.1 + (8 + i) * 0.001);
+        s = stest_step(e, 1 + 0.1 + (8 + i) * 0.001);
         cr_assert(s.n_preempted == 0 && s.prefill == 0);
     }
     for (int i = 4; i < 7; i++)
-        s = go(e, 1 + 0.1 + (8 + i) * 0.001);
+        s = stest_step(e, 1 + 0.1 + (8 + i) * 0.001);
     cr_assert(s.n_done == 1 && s.done[0] == 0);
     // The prompt's last tokens, and the one that it had put out; its first block is still there.
-    s = go(e, 1 + 4 * 0.01 + 4 * 0.001);
+    s = stest_step(e, 1 + 4 * 0.01 + 4 * 0.001);
     cr_assert(s.prefill == 4 && s.n_first == 0 && s.n_resumed == 1 && s.resumed[0] == 1);
     for (int i = 0; i < 6; i++)
-        s = go(e, 1 + 0.1 + (9 + i) * 0.001);
+        s = stest_step(e, 1 + 0.1 + (9 + i) * 0.001);
     cr_assert(s.n_done == 1 && s.done[0] == 1 && sim_engine_requests(e, NULL) == 0);
     cr_assert(sim_engine_kv(e)->reserved == 0 && sim_engine_kv(e)->cached.used == 0);
     sim_engine_free(e);
-}
-
-// Runs 400 requests through an engine that is too small; returns how many tokens of prompts it computed.
-static uint64_t run_all(const struct bench_workload *load, const struct sim_model *m, size_t blocks,
-                        size_t host, size_t *preempted) {
-    struct sim_engine *e = sim_engine_new(m, load, blocks, host);
-    uint64_t rng = 9, tokens = 0;
-    uint32_t *first = calloc(load->n, sizeof *first), *done = calloc(load->n, sizeof *done);
-    size_t added = 0, over = 0;
-    *preempted = 0;
-    while (over < load->n) {
-        const struct sim_begun *begun;
-        size_t n;
-        double seconds;
-        struct sim_step s;
-        if (added < load->n && (added - over < 3 || kvr_random(&rng) % 4 == 0)) {
-            sim_engine_add(e, (uint32_t)added++);
-            continue;
-        }
-        cr_assert(sim_engine_begin(e, &seconds, &begun, &n) && seconds > 0);
-        sim_engine_end(e, &s);
-        cr_assert(s.prefill + s.decoding <= m->budget && s.decoding <= m->running);
-        tokens += s.prefill;
-        *preempted += s.n_preempted;
-        for (size_t i = 0; i < s.n_first; i++)
-            first[s.first[i]]++;
-        for (size_t i = 0; i < s.n_done; i++, over++)
-            cr_assert(first[s.done[i]] == 1 && ++done[s.done[i]] == 1);
-        const struct sim_kv *k = sim_engine_kv(e);
-        cr_assert(sim_blocks_count(&k->cached) + k->held <= blocks && sim_kv_has_room(k, 0));
-        if (kvr_random(&rng) % 8 == 0)
-            cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
-    }
-    cr_assert(sim_engine_requests(e, NULL) == 0 && sim_engine_validate(e) == NULL);
-    cr_assert(sim_engine_kv(e)->cached.used == 0 && sim_engine_kv(e)->reserved == 0);
-    free(first);
-    free(done);
-    sim_engine_free(e);
-    return tokens;
 }
 
 Test(engine, preempted_ones_are_served_all_the_same) {
@@ -164,10 +110,10 @@ Test(engine, preempted_ones_are_served_all_the_same) {
     sim_load_make(sim_load_find("alone"), &load, &(struct sim_load_plan){16, 400, 5, 3});
     struct sim_model m = *sim_model_find("middle");
     size_t none, some, more;
-    uint64_t waiting = run_all(&load, &m, 2500, 0, &none);
+    uint64_t waiting = stest_engine_run(&load, &m, 2500, 0, &none, NULL);
     m.preempt = true;
-    uint64_t preempting = run_all(&load, &m, 2500, 0, &some);
-    uint64_t roomy = run_all(&load, &m, 50000, 0, &more);
+    uint64_t preempting = stest_engine_run(&load, &m, 2500, 0, &some, NULL);
+    uint64_t roomy = stest_engine_run(&load, &m, 50000, 0, &more, NULL);
     uint64_t asked = 0;
     for (size_t i = 0; i < load.n; i++)
         asked += load.requests[i].isl;
@@ -178,7 +124,7 @@ Test(engine, preempted_ones_are_served_all_the_same) {
 
 // As long as there is room, it makes no difference.
 Test(fleet, preemption_with_room_changes_nothing) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 300, 10);
     stest_router(&s, "events", 2);
     struct sim_figures a = stest_run(&s);
@@ -197,27 +143,27 @@ Test(engine, comes_back_from_the_host) {
     stest_load_add(&l, 0, 12, 1, 100);
     stest_load_add(&l, 0, 13, 1, 200);
     stest_load_add(&l, 0, 12, 1, 100);
-    struct sim_model m = round_numbers;
+    struct sim_model m = stest_model;
     m.transfer = 0.002;
     m.budget = 32;
     for (size_t host = 0; host <= 8; host += 8) {
         struct sim_engine *e = sim_engine_new(&m, &l.load, 4, host);
         sim_engine_add(e, 0);
-        go(e, 1 + 12 * 0.01);
+        stest_step(e, 1 + 12 * 0.01);
         sim_engine_add(e, 1);
-        struct sim_step s = go(e, 1 + 13 * 0.01);
+        struct sim_step s = stest_step(e, 1 + 13 * 0.01);
         cr_assert(s.n_removed == 3 && s.n_moved == (host ? 3 : 0));
         sim_engine_add(e, 2);
         if (host) {
             uint64_t hashes[3];
             cr_assert(sim_host_run(s.moved, 3, hashes) == 3 && s.moved[2].depth == 0);
             cr_assert(hashes[0] == 100 && hashes[1] == 101 && hashes[2] == 102);
-            s = go(e, 12 * 0.002); // nothing else to do
+            s = stest_step(e, 12 * 0.002); // nothing else to do
             cr_assert(s.work == 0 && s.n_stored == 1 && s.stored[0].from == 0);
             cr_assert(s.stored[0].to == 3 && s.n_first == 0);
-            s = go(e, 1 + 1 * 0.01 + 11 * 0.001);
+            s = stest_step(e, 1 + 1 * 0.01 + 11 * 0.001);
         } else {
-            s = go(e, 1 + 12 * 0.01);
+            s = stest_step(e, 1 + 12 * 0.01);
         }
         cr_assert(s.n_first == 1 && s.n_done == 1);
         sim_engine_free(e);
@@ -232,23 +178,23 @@ Test(engine, loading_holds_up_nobody_else) {
     stest_load_add(&l, 0, 45, 1, 200);
     stest_load_add(&l, 0, 5, 4, 300);
     stest_load_add(&l, 0, 12, 1, 100);
-    struct sim_model m = round_numbers;
+    struct sim_model m = stest_model;
     m.transfer = 0.1;
     m.budget = 64;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 12, 8);
     sim_engine_add(e, 0);
-    go(e, 1 + 12 * 0.01);
+    stest_step(e, 1 + 12 * 0.01);
     sim_engine_add(e, 1);
-    struct sim_step s = go(e, 1 + 45 * 0.01);
+    struct sim_step s = stest_step(e, 1 + 45 * 0.01);
     cr_assert(s.n_moved == 3);
     sim_engine_add(e, 2);
-    go(e, 1 + 5 * 0.01);
+    stest_step(e, 1 + 5 * 0.01);
     sim_engine_add(e, 3);
-    s = go(e, 1 + 0.1 + 6 * 0.001);
+    s = stest_step(e, 1 + 0.1 + 6 * 0.001);
     cr_assert(s.decoding == 1 && s.prefill == 0 && s.n_stored == 0);
-    s = go(e, 1 + 0.1 + 7 * 0.001);
+    s = stest_step(e, 1 + 0.1 + 7 * 0.001);
     cr_assert(s.n_stored == 1 && s.stored[0].from == 0 && s.stored[0].to == 3 && s.n_first == 0);
-    s = go(e, 1 + 0.1 + 0.01 + (8 + 11) * 0.001);
+    s = stest_step(e, 1 + 0.1 + 0.01 + (8 + 11) * 0.001);
     cr_assert(s.n_done == 2 && s.prefill == 1);
     sim_engine_free(e);
 }
@@ -258,13 +204,13 @@ Test(engine, a_second_tier_saves_computing) {
     sim_load_make(sim_load_find("chat"), &load, &(struct sim_load_plan){16, 400, 5, 3});
     struct sim_model m = *sim_model_find("middle");
     size_t none;
-    uint64_t without = run_all(&load, &m, 1500, 0, &none);
-    uint64_t small = run_all(&load, &m, 1500, 1500, &none);
-    uint64_t large = run_all(&load, &m, 1500, 100000, &none);
+    uint64_t without = stest_engine_run(&load, &m, 1500, 0, &none, NULL);
+    uint64_t small = stest_engine_run(&load, &m, 1500, 1500, &none, NULL);
+    uint64_t large = stest_engine_run(&load, &m, 1500, 100000, &none, NULL);
     cr_assert(small < without && large < small, "%llu %llu %llu", (unsigned long long)without,
               (unsigned long long)small, (unsigned long long)large);
     m.preempt = true;
-    cr_assert(run_all(&load, &m, 1500, 1500, &none) < without);
+    cr_assert(stest_engine_run(&load, &m, 1500, 1500, &none, NULL) < without);
     bench_workload_free(&load);
 }
 
@@ -292,7 +238,7 @@ Test(host, the_oldest_goes_first) {
 
 // The module hears of the second tier over its socket what the core hears in the process.
 Test(fleet, module_and_core_decide_alike_with_a_second_tier) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.hop = 0;
     s.plan.blocks = 900;
@@ -312,7 +258,7 @@ Test(fleet, module_and_core_decide_alike_with_a_second_tier) {
 // What engines publish again after the server's loss has the second tier in it.
 Test(fleet, the_second_tier_survives_the_servers_loss) {
     static const struct sim_incident gone = {SIM_SERVER_DIES, 12, 0.1, 0, true};
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.blocks = 900;
     s.plan.host = 3000;

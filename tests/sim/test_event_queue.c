@@ -8,11 +8,11 @@
 Test(queue, in_order_of_time_then_of_planning) {
     struct sim_queue q = {0};
     uint64_t rng = 1;
-    enum { N = 5000 };
-    for (uint32_t i = 0; i < N; i++)
+    enum { STEST_EVENTS = 5000 };
+    for (uint32_t i = 0; i < STEST_EVENTS; i++)
         sim_queue_put(&q, (double)(kvr_random(&rng) % 100), NULL, NULL, i, 0);
     struct sim_event d, last = {.at = -1};
-    for (uint32_t i = 0; i < N; i++) {
+    for (uint32_t i = 0; i < STEST_EVENTS; i++) {
         cr_assert(sim_queue_take(&q, &d));
         cr_assert(d.at > last.at || (d.at == last.at && d.a > last.a));
         last = d;

@@ -38,28 +38,28 @@ Test(fleet, by_hand) {
 static const struct {
     const char *kind;
     unsigned routers;
-} kinds[] = {
+} router_kinds[] = {
     {"round-robin", 3},  {"random", 3},   {"two-choices", 3}, {"least", 3},
     {"session-hash", 3}, {"affinity", 3}, {"sticky", 3},      {"cache-aware", 3},
     {"vllm-router", 3},  {"smg", 3},      {"smg-no-veto", 3}, {"smg-prefix-hash", 3},
     {"llm-d", 3},        {"dynamo", 3},   {"lmetric", 3},     {"fixed", 1},
     {"own", 3},          {"events", 3},   {"sync", 3},        {"shared", 3},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { STEST_KINDS = sizeof router_kinds / sizeof *router_kinds };
 
 Test(fleet, every_kind_twice_the_same) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
-    for (size_t i = 0; i < KINDS; i++) {
-        stest_router(&s, kinds[i].kind, kinds[i].routers);
+    for (size_t i = 0; i < STEST_KINDS; i++) {
+        stest_router(&s, router_kinds[i].kind, router_kinds[i].routers);
         struct sim_figures a = stest_run(&s), b = stest_run(&s);
-        cr_assert(!memcmp(&a, &b, sizeof a), "%s", kinds[i].kind);
+        cr_assert(!memcmp(&a, &b, sizeof a), "%s", router_kinds[i].kind);
         cr_assert(a.requests == 600 && a.retried == 0 && a.imbalance >= 1);
     }
     stest_close(&s);
 }
 
-static long long server_ms(struct stest_run *s) {
+static long long server_ms(struct stest_fleet *s) {
     redisReply *r = support_redis_command(&s->server.redis, "TIME");
     cr_assert(r && r->elements == 2);
     long long ms = atoll(r->element[0]->str) * 1000 + atoll(r->element[1]->str) / 1000;
@@ -69,7 +69,7 @@ static long long server_ms(struct stest_run *s) {
 
 // A run's time is its own, but the server's never goes back.
 Test(fleet, the_server_lives_in_virtual_time) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 10, 30);
     cr_assert(sim_server_start(&s.server, 5000000));
     cr_assert(server_ms(&s) == 5000000);
@@ -88,7 +88,7 @@ Test(fleet, the_server_lives_in_virtual_time) {
 }
 
 Test(fleet, a_server_that_has_a_time_of_its_own_is_refused) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 10, 30);
     s.server.clock = "/nowhere/clock.so";
     cr_assert(!sim_server_start(&s.server, 5000000));
@@ -97,7 +97,7 @@ Test(fleet, a_server_that_has_a_time_of_its_own_is_refused) {
 
 // The same decisions by the module over its socket and by the core in the process, at no distance.
 Test(fleet, module_and_core_decide_alike) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.hop = 0;
     stest_router(&s, "shared", 1);
@@ -110,7 +110,7 @@ Test(fleet, module_and_core_decide_alike) {
 
 // Also what they are told of sessions, which the pool remembers then.
 Test(fleet, sessions_are_named_if_asked_for) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.hop = 0;
     for (int named = 0; named < 2; named++) {
@@ -129,23 +129,24 @@ Test(fleet, sessions_are_named_if_asked_for) {
 }
 
 Test(fleet, who_asks_the_core_predicts) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
-    for (size_t i = 0; i < KINDS; i++) {
+    for (size_t i = 0; i < STEST_KINDS; i++) {
         static const char *const cores[] = {"dynamo", "lmetric", "fixed", "own",
                                             "events", "sync",    "shared"};
         bool core = false;
         for (size_t k = 0; k < sizeof cores / sizeof *cores; k++)
-            core |= !strcmp(cores[k], kinds[i].kind);
-        stest_router(&s, kinds[i].kind, 1);
+            core |= !strcmp(cores[k], router_kinds[i].kind);
+        stest_router(&s, router_kinds[i].kind, 1);
         double error = stest_run(&s).error;
-        cr_assert(core ? error > 0 && error < 0.5 : isnan(error), "%s: %g", kinds[i].kind, error);
+        cr_assert(core ? error > 0 && error < 0.5 : isnan(error), "%s: %g", router_kinds[i].kind,
+                  error);
     }
     stest_close(&s);
 }
 
 Test(fleet, a_rule_without_its_terms_is_another) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "agents", 1500, 40);
     stest_router(&s, "events", 1);
     struct sim_figures whole = stest_run(&s);
@@ -159,7 +160,7 @@ Test(fleet, a_rule_without_its_terms_is_another) {
 }
 
 Test(fleet, any_number_of_routers_on_the_pool_is_as_one) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "agents", 600, 15);
     s.plan.hop = 0;
     stest_router(&s, "shared", 1);
@@ -180,22 +181,22 @@ Test(fleet, nothing_is_lost_whatever_goes_wrong) {
         {SIM_WORKER_DIES, 8, 0, 2, true}, {SIM_WORKERS_JOIN, 6, 0, 2, false},
         {SIM_SERVER_DIES, 9, 3, 0, true}, {SIM_SERVER_DIES, 14, 2, 0, false},
     };
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "chat", 600, 30);
     s.plan.incidents = incidents;
     s.plan.n_incidents = sizeof incidents / sizeof *incidents;
-    for (size_t i = 0; i < KINDS; i++) {
-        stest_router(&s, kinds[i].kind, kinds[i].routers);
+    for (size_t i = 0; i < STEST_KINDS; i++) {
+        stest_router(&s, router_kinds[i].kind, router_kinds[i].routers);
         struct sim_figures a = stest_run(&s), b = stest_run(&s);
-        cr_assert(!memcmp(&a, &b, sizeof a), "%s", kinds[i].kind);
-        cr_assert(a.retried > 0, "%s", kinds[i].kind);
+        cr_assert(!memcmp(&a, &b, sizeof a), "%s", router_kinds[i].kind);
+        cr_assert(a.retried > 0, "%s", router_kinds[i].kind);
     }
     stest_close(&s);
 }
 
 Test(fleet, requests_wait_while_no_router_is_there) {
     static const struct sim_incident gone = {SIM_ROUTER_DIES, 2, 5, 0, true};
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "alone", 300, 30);
     stest_router(&s, "least", 1);
     double before = stest_run(&s).ttft_p99;
@@ -207,7 +208,7 @@ Test(fleet, requests_wait_while_no_router_is_there) {
 }
 
 Test(fleet, a_request_that_fits_nowhere_is_refused) {
-    struct stest_run s;
+    struct stest_fleet s;
     stest_open(&s, "alone", 50, 30);
     stest_router(&s, "least", 1);
     s.plan.blocks = 3;

@@ -65,15 +65,15 @@ static void follow(void *ctx, const struct sim_block *x) {
 }
 
 Test(kv, random) {
-    enum { CAPACITY = 60, LONGEST = 20, RUNNING = 3 };
+    enum { KV_CAPACITY = 60, KV_LONGEST = 20, KV_RUNNING = 3 };
     struct sim_kv cache, *k = &cache;
-    sim_kv_open(k, CAPACITY, NULL);
-    uint64_t rng = 5, hashes[RUNNING][LONGEST], evicted[CAPACITY];
-    size_t n[RUNNING] = {0}, gone;
+    sim_kv_open(k, KV_CAPACITY, NULL);
+    uint64_t rng = 5, hashes[KV_RUNNING][KV_LONGEST], evicted[KV_CAPACITY];
+    size_t n[KV_RUNNING] = {0}, gone;
     for (int step = 0; step < 3000; step++) {
-        int i = (int)(kvr_random(&rng) % RUNNING);
+        int i = (int)(kvr_random(&rng) % KV_RUNNING);
         if (n[i]) sim_kv_leave(k, hashes[i], n[i]);
-        n[i] = 1 + kvr_random(&rng) % LONGEST;
+        n[i] = 1 + kvr_random(&rng) % KV_LONGEST;
         uint64_t first = kvr_random(&rng) % 10 * 100;
         for (size_t b = 0; b < n[i]; b++)
             hashes[i][b] = first + b;

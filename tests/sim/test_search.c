@@ -4,8 +4,8 @@
 #include <math.h>
 
 #include "bench/sim/compare/search.h"
-#include "bench/sim/compare/sim_options.h"
 #include "bench/sim/routers/routers.h"
+#include "stest.h"
 
 Test(search, the_cost_as_it_is_written) {
     static const struct sim_fixed f = {2, 8, 1, 0.5, 10, 53};
@@ -54,34 +54,28 @@ Test(search, stops_when_a_run_fails) {
     cr_assert(runs == 6 && v.runs == 7);
 }
 
-static int parse(struct sim_options *o, char *a, char *b) {
-    extern int optind;
-    char *argv[] = {"kvroute-sim", a, b, NULL};
-    optind = 0; // getopt begins anew
-    return sim_options_parse(o, 3, argv);
-}
-
 Test(options, routers_policies_and_balancers) {
     static struct sim_options o;
-    cr_assert(parse(&o, "--router", "smg:8:conversation,shared:8:linear,own:delay,least") == -1);
+    cr_assert(stest_parse(&o, "--router", "smg:8:conversation,shared:8:linear,own:delay,least",
+                          NULL, NULL) == -1);
     cr_assert(o.n_specs == 4);
     cr_assert(o.specs[0].routers == 8 && o.specs[0].together);
     cr_assert(o.specs[1].routers == 8 && !o.specs[1].together);
     cr_assert(o.specs[1].policy == kvr_policy_find("linear", 6));
     cr_assert(o.specs[2].routers == 1 && o.specs[2].policy == kvr_policy_find("delay", 5));
-    cr_assert(parse(&o, "--router", "all") == -1 && o.n_specs > 15);
-    cr_assert(parse(&o, "--router", "stale") == 2);
-    cr_assert(parse(&o, "--router", "smg:8:nearby") == 2);
+    cr_assert(stest_parse(&o, "--router", "all", NULL, NULL) == -1 && o.n_specs > 15);
+    cr_assert(stest_parse(&o, "--router", "stale", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--router", "smg:8:nearby", NULL, NULL) == 2);
 }
 
 Test(options, loads_constants_and_searching) {
     static struct sim_options o;
-    cr_assert(parse(&o, "--load-factor", "0.5,1.1") == -1);
+    cr_assert(stest_parse(&o, "--load-factor", "0.5,1.1", NULL, NULL) == -1);
     cr_assert(o.n_factor == 2 && o.factor[0] == 0.5 && o.factor[1] == 1.1);
-    cr_assert(parse(&o, "--fixed", "1,2,3,4,5,6") == -1);
+    cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5,6", NULL, NULL) == -1);
     cr_assert(o.fixed.a == 1 && o.fixed.e == 5 && o.fixed.bits == 6 && o.n_factor == 1);
-    cr_assert(parse(&o, "--fixed", "1,2,3,4,5") == 2);
-    cr_assert(parse(&o, "--fixed", "1,2,3,4,5,54") == 2);
-    cr_assert(parse(&o, "--search", "2") == -1);
+    cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5,54", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--search", "2", NULL, NULL) == -1);
     cr_assert(o.search == 2 && o.specs[o.n_specs - 1].kind == sim_router_find("fixed"));
 }

@@ -7,39 +7,24 @@
 #include "client/common/random.h"
 #include "stest.h"
 
-static const struct sim_model round_numbers = {
-    .fixed = 1, .prefill = 0.01, .decode = 0.1, .kv = 0.001, .budget = 8, .running = 4};
-
-static struct sim_step go(struct sim_engine *e, double seconds) {
-    const struct sim_begun *begun;
-    size_t n;
-    double took;
-    struct sim_step s;
-    cr_assert(sim_engine_begin(e, &took, &begun, &n));
-    cr_assert(fabs(took - seconds) < 1e-9, "%g instead of %g", took, seconds);
-    sim_engine_end(e, &s);
-    cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
-    return s;
-}
-
 // A prompt of 10 tokens in chunks of 8 and 2, then two more tokens. Blocks of 4.
 Test(engine, one_request) {
     struct stest_load l;
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 10, 3, 100);
-    struct sim_engine *e = sim_engine_new(&round_numbers, &l.load, 20, 0);
+    struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 20, 0);
     const struct sim_begun *begun;
     size_t n;
     double none;
     cr_assert(!sim_engine_begin(e, &none, &begun, &n));
     sim_engine_add(e, 0);
-    struct sim_step s = go(e, 1 + 8 * 0.01);
+    struct sim_step s = stest_step(e, 1 + 8 * 0.01);
     cr_assert(s.n_first == 0 && s.n_stored == 1 && s.stored[0].from == 0 && s.stored[0].to == 2);
-    s = go(e, 1 + 2 * 0.01 + 8 * 0.001); // the chunk before it is read
+    s = stest_step(e, 1 + 2 * 0.01 + 8 * 0.001); // the chunk before it is read
     cr_assert(s.n_first == 1 && s.n_done == 0 && s.n_stored == 0);
-    s = go(e, 1 + 0.1 + 11 * 0.001);
+    s = stest_step(e, 1 + 0.1 + 11 * 0.001);
     cr_assert(s.decoding == 1 && s.n_done == 0);
-    s = go(e, 1 + 0.1 + 12 * 0.001);
+    s = stest_step(e, 1 + 0.1 + 12 * 0.001);
     cr_assert(s.n_done == 1 && s.n_stored == 1 && s.stored[0].from == 2 && s.stored[0].to == 3);
     cr_assert(!sim_engine_begin(e, &none, &begun, &n));
     cr_assert(sim_blocks_count(&sim_engine_kv(e)->cached) == 3 && sim_engine_kv(e)->reserved == 0);
@@ -53,15 +38,15 @@ Test(engine, budget_and_cache) {
     stest_load_add(&l, 0, 8, 4, 100);
     stest_load_add(&l, 0, 12, 2, 100); // the first two blocks are those of the other
     stest_load_add(&l, 0, 8, 2, 100);  // all of it is
-    struct sim_engine *e = sim_engine_new(&round_numbers, &l.load, 20, 0);
+    struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 20, 0);
     sim_engine_add(e, 0);
-    go(e, 1 + 8 * 0.01);
+    stest_step(e, 1 + 8 * 0.01);
     sim_engine_add(e, 1);
     sim_engine_add(e, 2);
     // One decodes, reading 9; 4 tokens of the second are new, 1 of the third; both read 8 or 7.
-    struct sim_step s = go(e, 1 + 0.1 + 5 * 0.01 + (9 + 8 + 7) * 0.001);
+    struct sim_step s = stest_step(e, 1 + 0.1 + 5 * 0.01 + (9 + 8 + 7) * 0.001);
     cr_assert(s.prefill == 5 && s.decoding == 1 && s.n_first == 2);
-    s = go(e, 1 + 3 * 0.1 + (10 + 13 + 9) * 0.001);
+    s = stest_step(e, 1 + 3 * 0.1 + (10 + 13 + 9) * 0.001);
     cr_assert(s.decoding == 3 && s.n_done == 2);
     sim_engine_free(e);
 }
@@ -72,15 +57,15 @@ Test(engine, waits_when_full) {
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 8, 4, 100);
     stest_load_add(&l, 0, 8, 4, 200);
-    struct sim_engine *e = sim_engine_new(&round_numbers, &l.load, 5, 0);
+    struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 5, 0);
     sim_engine_add(e, 0);
     sim_engine_add(e, 1);
-    go(e, 1 + 8 * 0.01);
+    stest_step(e, 1 + 8 * 0.01);
     for (int i = 0; i < 3; i++) {
-        struct sim_step s = go(e, 1 + 0.1 + (9 + i) * 0.001);
+        struct sim_step s = stest_step(e, 1 + 0.1 + (9 + i) * 0.001);
         cr_assert(s.prefill == 0 && s.n_done == (i == 2));
     }
-    struct sim_step s = go(e, 1 + 8 * 0.01);
+    struct sim_step s = stest_step(e, 1 + 8 * 0.01);
     cr_assert(s.n_removed == 1 && s.removed[0] == 102); // 3 were left, 5 - 3 are free, 3 needed
     cr_assert(sim_blocks_count(&sim_engine_kv(e)->cached) == 4 && sim_engine_kv(e)->reserved == 1);
     sim_engine_free(e);
@@ -92,20 +77,20 @@ Test(engine, takes_room_when_it_needs_it) {
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 4, 12, 100);
     stest_load_add(&l, 0, 4, 12, 200);
-    struct sim_engine *e = sim_engine_new(&round_numbers, &l.load, 5, 0);
+    struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 5, 0);
     sim_engine_add(e, 0);
-    go(e, 1 + 4 * 0.01);
+    stest_step(e, 1 + 4 * 0.01);
     for (int i = 0; i < 11; i++)
-        go(e, 1 + 0.1 + (5 + i) * 0.001);
+        stest_step(e, 1 + 0.1 + (5 + i) * 0.001);
     cr_assert(sim_blocks_count(&sim_engine_kv(e)->cached) == 4);
     sim_engine_add(e, 1);
     struct sim_step s =
-        go(e, 1 + 4 * 0.01); // its prompt's block and one for the output; 1 was free
+        stest_step(e, 1 + 4 * 0.01); // its prompt's block and one for the output; 1 was free
     cr_assert(s.n_removed == 1 && s.removed[0] == 103);
     cr_assert(sim_engine_kv(e)->reserved == 3 && sim_engine_kv(e)->held == 1);
     size_t removed = 0;
     for (int i = 0; i < 11; i++) {
-        s = go(e, 1 + 0.1 + (5 + i) * 0.001);
+        s = stest_step(e, 1 + 0.1 + (5 + i) * 0.001);
         cr_assert(s.n_removed == (i == 3 || i == 7)); // every fourth token
         removed += s.n_removed;
     }
@@ -118,12 +103,12 @@ Test(engine, no_more_run_than_may) {
     stest_load_open(&l, 4);
     for (uint64_t i = 0; i < 6; i++)
         stest_load_add(&l, 0, 1, 3, 100 * i);
-    struct sim_engine *e = sim_engine_new(&round_numbers, &l.load, 20, 0);
+    struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 20, 0);
     for (uint32_t i = 0; i < 6; i++)
         sim_engine_add(e, i);
-    struct sim_step s = go(e, 1 + 4 * 0.01);
+    struct sim_step s = stest_step(e, 1 + 4 * 0.01);
     cr_assert(s.n_first == 4);
-    s = go(e, 1 + 4 * 0.1 + 4 * 2 * 0.001);
+    s = stest_step(e, 1 + 4 * 0.1 + 4 * 2 * 0.001);
     cr_assert(s.prefill == 0 && sim_engine_load(e).requests == 6);
     sim_engine_free(e);
 }
@@ -132,44 +117,14 @@ Test(engine, no_more_run_than_may) {
 Test(engine, random) {
     struct bench_workload load;
     sim_load_make(sim_load_find("agents"), &load, &(struct sim_load_plan){16, 400, 5, 3});
-    const size_t blocks = 4000;
     struct sim_model m = *sim_model_find("middle");
     m.running = 24;
-    struct sim_engine *e = sim_engine_new(&m, &load, blocks, 0);
-    uint64_t rng = 9, tokens = 0, hits = 0;
-    uint32_t *first = calloc(load.n, sizeof *first), *done = calloc(load.n, sizeof *done);
-    size_t added = 0, over = 0;
-    while (over < load.n) {
-        const struct sim_begun *begun;
-        size_t n;
-        double seconds;
-        struct sim_step s;
-        if (added < load.n && (added - over < 3 || kvr_random(&rng) % 4 == 0)) {
-            cr_assert(sim_engine_fits(&load, (uint32_t)added, blocks));
-            sim_engine_add(e, (uint32_t)added++);
-            continue;
-        }
-        cr_assert(sim_engine_begin(e, &seconds, &begun, &n));
-        for (size_t i = 0; i < n; i++)
-            hits += begun[i].hits;
-        sim_engine_end(e, &s);
-        cr_assert(s.prefill + s.decoding <= m.budget && s.decoding <= m.running);
-        tokens += s.prefill;
-        for (size_t i = 0; i < s.n_first; i++)
-            first[s.first[i]]++;
-        for (size_t i = 0; i < s.n_done; i++, over++)
-            cr_assert(first[s.done[i]] == 1 && ++done[s.done[i]] == 1);
-        if (kvr_random(&rng) % 16 == 0)
-            cr_assert(sim_engine_validate(e) == NULL, "%s", sim_engine_validate(e));
-    }
-    uint64_t wanted = 0;
+    size_t preempted;
+    uint64_t hits, tokens = stest_engine_run(&load, &m, 4000, 0, &preempted, &hits), wanted = 0;
     for (size_t i = 0; i < load.n; i++)
         wanted += load.requests[i].isl;
     // A prompt that is cached to its end is computed from its last token on.
     cr_assert(tokens + hits * 16 >= wanted && tokens + hits * 16 <= wanted + load.n);
-    cr_assert(hits > 0 && sim_engine_requests(e, NULL) == 0 && sim_engine_validate(e) == NULL);
-    free(first);
-    free(done);
-    sim_engine_free(e);
+    cr_assert(hits > 0 && preempted == 0);
     bench_workload_free(&load);
 }

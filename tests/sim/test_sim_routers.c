@@ -11,7 +11,7 @@ static uint32_t where[STEST_REQUESTS]; // by request: its engine
 static struct sim_model engine;
 static struct sim_plan plan;
 
-enum { LONG = 3000 }; // tokens of output: 30 s
+enum { LONG_OUTPUT = 3000 }; // tokens of output: 30 s
 
 // Blocks of 4 tokens. A step takes 10 ms, and prompts next to nothing.
 static void open_case(const char *kind, unsigned n, unsigned workers) {
@@ -55,8 +55,8 @@ static void run_case(void) {
 
 Test(routers, cache_aware_follows_a_match_above_three_tenths) {
     open_case("cache-aware", 1, 3);
-    uint32_t first = ask_new(0, LONG), match = ask(1, LONG, first, 4),
-             less = ask(2, LONG, first, 3);
+    uint32_t first = ask_new(0, LONG_OUTPUT), match = ask(1, LONG_OUTPUT, first, 4),
+             less = ask(2, LONG_OUTPUT, first, 3);
     run_case();
     cr_assert(where[first] == 0);
     cr_assert(where[match] == 0, "0.4 of the prompt");
@@ -75,7 +75,7 @@ Test(routers, cache_aware_takes_the_first_of_equals) {
 Test(routers, cache_aware_spills_beyond_64_and_then_follows_the_first_owner) {
     open_case("cache-aware", 1, 2);
     for (int i = 0; i < 67; i++)
-        ask(i * 0.01, LONG, 0, i ? 9 : 0);
+        ask(i * 0.01, LONG_OUTPUT, 0, i ? 9 : 0);
     run_case();
     for (int i = 0; i < 65; i++)
         cr_assert(where[i] == 0, "%d", i);
@@ -86,7 +86,7 @@ Test(routers, cache_aware_spills_beyond_64_and_then_follows_the_first_owner) {
 Test(routers, vllm_router_takes_the_least_busy_of_those_that_hold_it) {
     open_case("vllm-router", 1, 2);
     for (int i = 0; i < 67; i++)
-        ask(i * 0.01, LONG, 0, i ? 9 : 0);
+        ask(i * 0.01, LONG_OUTPUT, 0, i ? 9 : 0);
     run_case();
     for (int i = 0; i < 65; i++)
         cr_assert(where[i] == 0, "%d", i);
@@ -106,7 +106,7 @@ Test(routers, smg_gives_what_it_does_not_know_to_whom_it_gave_least) {
 Test(routers, smg_spills_beyond_the_swing_of_the_mean) {
     open_case("smg", 1, 2);
     for (int i = 0; i < 12; i++)
-        ask(i * 0.01, LONG, 0, i ? 9 : 0);
+        ask(i * 0.01, LONG_OUTPUT, 0, i ? 9 : 0);
     run_case();
     for (int i = 0; i < 9; i++)
         cr_assert(where[i] == 0, "8 are 4 above the mean of 4: %d", i);
@@ -116,11 +116,11 @@ Test(routers, smg_spills_beyond_the_swing_of_the_mean) {
 
 Test(routers, smg_knows_that_a_greater_mean_swings_more) {
     open_case("smg", 1, 2);
-    uint32_t a = ask_new(0, LONG), b = ask_new(0.01, LONG);
-    ask(0.02, LONG, b, 9);
-    ask(0.03, LONG, b, 9);
+    uint32_t a = ask_new(0, LONG_OUTPUT), b = ask_new(0.01, LONG_OUTPUT);
+    ask(0.02, LONG_OUTPUT, b, 9);
+    ask(0.03, LONG_OUTPUT, b, 9);
     for (int i = 0; i < 16; i++)
-        ask(1 + i * 0.01, LONG, a, 9);
+        ask(1 + i * 0.01, LONG_OUTPUT, a, 9);
     run_case();
     for (int i = 4; i < 19; i++)
         cr_assert(where[i] == where[a], "15 are 6 above 9, whose swing is 6: %d", i);
@@ -130,17 +130,17 @@ Test(routers, smg_knows_that_a_greater_mean_swings_more) {
 // Nine on one engine, of which eight wait, five on the other.
 static void load_two(void) {
     engine.running = 1;
-    uint32_t a = ask_new(0, LONG), b = ask_new(0.01, LONG);
+    uint32_t a = ask_new(0, LONG_OUTPUT), b = ask_new(0.01, LONG_OUTPUT);
     for (int i = 0; i < 8; i++)
-        ask(1 + i, LONG, a, 9);
+        ask(1 + i, LONG_OUTPUT, a, 9);
     for (int i = 0; i < 4; i++)
-        ask(9 + i * 0.01, LONG, b, 9);
+        ask(9 + i * 0.01, LONG_OUTPUT, b, 9);
 }
 
 Test(routers, smg_leaves_out_an_engine_where_eight_wait) {
     open_case("smg", 1, 2);
     load_two();
-    uint32_t after = ask(11, LONG, 0, 9);
+    uint32_t after = ask(11, LONG_OUTPUT, 0, 9);
     run_case();
     for (int i = 2; i < 10; i++)
         cr_assert(where[i] == where[0], "it looks every 10 s: %d", i);
@@ -150,13 +150,13 @@ Test(routers, smg_leaves_out_an_engine_where_eight_wait) {
 Test(routers, smg_does_not_where_fewer_wait_or_without_the_veto) {
     open_case("smg-no-veto", 1, 2);
     load_two();
-    uint32_t after = ask(11, LONG, 0, 9);
+    uint32_t after = ask(11, LONG_OUTPUT, 0, 9);
     run_case();
     cr_assert(where[after] == where[0]);
     open_case("smg", 1, 2);
     load_two();
     engine.running = 2; // so seven wait
-    after = ask(11, LONG, 0, 9);
+    after = ask(11, LONG_OUTPUT, 0, 9);
     run_case();
     cr_assert(where[after] == where[0]);
 }
@@ -166,7 +166,7 @@ Test(routers, prefix_hash_goes_by_256_tokens_up_to_ten_above_the_mean) {
     stest_load_open(&l, 64);
     for (uint32_t i = 0; i < 24; i++) {
         stest_load_fork(&l, i * 0.01, 64 * 6, 0, 1000 * (i + 1u), 0, i ? 4 : 0);
-        l.requests[i].osl = LONG;
+        l.requests[i].osl = LONG_OUTPUT;
     }
     run_case();
     for (int i = 1; i < 22; i++)
@@ -183,8 +183,8 @@ static void as_session(uint32_t request, uint32_t session) {
 Test(routers, sticky_stays_and_begins_where_least_is_open) {
     open_case("sticky", 1, 2);
     for (int i = 0; i < 6; i++)
-        as_session(ask_new(i, LONG), 0);
-    uint32_t other = ask_new(7, LONG), same = ask_new(8, LONG);
+        as_session(ask_new(i, LONG_OUTPUT), 0);
+    uint32_t other = ask_new(7, LONG_OUTPUT), same = ask_new(8, LONG_OUTPUT);
     as_session(same, other);
     run_case();
     for (int i = 1; i < 6; i++)
@@ -196,7 +196,7 @@ Test(routers, a_session_hash_needs_no_state_and_knows_no_bound) {
     for (unsigned n = 1; n <= 8; n += 7) {
         open_case("session-hash", n, 4);
         for (int i = 0; i < 60; i++)
-            as_session(ask_new(i * 0.1, LONG), (uint32_t)i % 2);
+            as_session(ask_new(i * 0.1, LONG_OUTPUT), (uint32_t)i % 2);
         run_case();
         for (int i = 2; i < 60; i++)
             cr_assert(where[i] == where[i % 2]);
@@ -206,7 +206,7 @@ Test(routers, a_session_hash_needs_no_state_and_knows_no_bound) {
 Test(routers, affinity_is_bounded_to_a_quarter_above_the_mean) {
     open_case("affinity", 1, 4);
     for (int i = 0; i < 8; i++)
-        as_session(ask_new(i, LONG), 0);
+        as_session(ask_new(i, LONG_OUTPUT), 0);
     run_case();
     unsigned n[4] = {0};
     for (int i = 0; i < 8; i++) {
@@ -253,8 +253,8 @@ Test(routers, llmd_sees_queues_as_old_as_its_metrics) {
     open_case("llm-d", 1, 2);
     engine.running = 1;
     plan.age = 1;
-    uint32_t first = ask_new(1.1, LONG), waits = ask(1.2, LONG, first, 9);
-    uint32_t blind = ask(1.9, LONG, first, 5), sees = ask(2.1, LONG, first, 5);
+    uint32_t first = ask_new(1.1, LONG_OUTPUT), waits = ask(1.2, LONG_OUTPUT, first, 9);
+    uint32_t blind = ask(1.9, LONG_OUTPUT, first, 5), sees = ask(2.1, LONG_OUTPUT, first, 5);
     run_case();
     cr_assert(where[waits] == where[first] && where[blind] == where[first]);
     cr_assert(where[sees] != where[first]);
@@ -264,7 +264,7 @@ Test(routers, llmd_weighs_kv_use_like_a_queue) {
     open_case("llm-d", 1, 2);
     plan.blocks = 800;
     plan.age = 0.1;
-    uint32_t full = ask_new(1, LONG); // of 760 blocks in the end; half after 15 s
+    uint32_t full = ask_new(1, LONG_OUTPUT); // of 760 blocks in the end; half after 15 s
     uint32_t early = ask(5, 2, full, 4), late = ask(28, 2, full, 4);
     run_case();
     cr_assert(where[early] == where[full], "4 of 10 blocks are 1.2; an eighth in use 0.25");
@@ -286,7 +286,7 @@ Test(routers, llmd_goes_where_the_prompt_was_sent) {
 
 Test(routers, lmetric_multiplies) {
     open_case("lmetric", 1, 2);
-    uint32_t first = ask_new(0, LONG);
+    uint32_t first = ask_new(0, LONG_OUTPUT);
     uint32_t more = ask(1, 2, first, 6), less = ask(2, 2, first, 4);
     run_case();
     cr_assert(where[more] == where[first], "16 tokens times 2 are less than 40");
@@ -296,8 +296,8 @@ Test(routers, lmetric_multiplies) {
 // What is being computed for another counts as queued, and isn't cached yet.
 Test(routers, lmetric_knows_what_is_cached_not_what_is_coming) {
     open_case("lmetric", 1, 2);
-    ask_new(0, LONG);
-    ask(0, LONG, 0, 10);
+    ask_new(0, LONG_OUTPUT);
+    ask(0, LONG_OUTPUT, 0, 10);
     run_case();
     cr_assert(where[1] != where[0]);
 }
@@ -307,7 +307,7 @@ Test(routers, fixed_knows_what_is_coming) {
     open_case("fixed", 1, 2);
     plan.fixed = &own_only;
     for (int i = 0; i < 4; i++)
-        ask(0, LONG, 0, i ? 10 : 0);
+        ask(0, LONG_OUTPUT, 0, i ? 10 : 0);
     run_case();
     cr_assert(all_at_one_place());
 }
@@ -360,8 +360,8 @@ Test(routers, dynamo_draws_among_equals) {
 // A block that is live there costs nothing more, a hit counts in full, load in blocks: 10 of each.
 Test(routers, dynamo_adds_blocks_to_compute_and_blocks_in_use) {
     open_case("dynamo", 1, 2);
-    uint32_t first = ask_new(0, LONG);
-    uint32_t same = ask(1, LONG, first, 10), half = ask(2, LONG, first, 4);
+    uint32_t first = ask_new(0, LONG_OUTPUT);
+    uint32_t same = ask(1, LONG_OUTPUT, first, 10), half = ask(2, LONG_OUTPUT, first, 4);
     run_case();
     cr_assert(where[same] == where[first], "0 + 10 against 10 + 10");
     cr_assert(where[half] != where[first], "6 + 10 + 6 against 10 + 10");

@@ -25,13 +25,13 @@ struct search_state {
 };
 
 static void judge(struct search_state *s) {
-    double most = 0;
+    double best_share = 0;
     for (size_t i = 0; i < s->n; i++)
-        most = fmax(most, s->points[i].figures.kept);
+        best_share = fmax(best_share, s->points[i].figures.kept);
     size_t best = s->n;
     for (size_t i = 0; i < s->n; i++) {
         const struct sim_figures *x = &s->points[i].figures;
-        if (x->kept < most - slack) continue;
+        if (x->kept < best_share - slack) continue;
         if (best == s->n || x->ttft_mean < s->points[best].figures.ttft_mean) best = i;
     }
     s->best = best;

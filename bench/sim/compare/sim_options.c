@@ -14,12 +14,12 @@
 
 #include "bench/sim/routers/routers.h"
 
+// clang-format off: lines as they are shown
 static const char usage[] =
     "usage: kvroute-sim [options]\n"
     "\n"
     "Simulates a fleet of inference engines in virtual time and compares routers on one load. "
-    "Those on "
-    "the\n"
+    "Those on the\n"
     "shared pool ask the real module in a real redis-server. docs/simulator.md explains all of "
     "it.\n"
     "\n"
@@ -55,8 +55,7 @@ static const char usage[] =
     "                       all of a session to one of them; else each request comes to any.\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
     "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
-    "smg-prefix-hash, "
-    "llm-d,\n"
+    "smg-prefix-hash, llm-d,\n"
     "                       dynamo, lmetric, fixed, own, events, both, sync\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
@@ -88,6 +87,7 @@ static const char usage[] =
     "  --module PATH        kvroute.so (beside this program: ../module/kvroute.so)\n"
     "  --redis-server PATH\n"
     "  --help\n";
+// clang-format on
 
 static const char everything[] =
     "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
@@ -122,19 +122,19 @@ static char *part(char **list, char separator) {
     return word;
 }
 
-enum { MAX_LIST = 2048 };
+enum { SIM_MAX_LIST = 2048 };
 
 // A copy to take apart.
-static char *copy(char room[MAX_LIST], const char *text) {
-    if (snprintf(room, MAX_LIST, "%s", text) >= MAX_LIST) {
-        fprintf(stderr, "kvroute-sim: a list of more than %d characters\n", MAX_LIST - 1);
+static char *copy(char room[SIM_MAX_LIST], const char *text) {
+    if (snprintf(room, SIM_MAX_LIST, "%s", text) >= SIM_MAX_LIST) {
+        fprintf(stderr, "kvroute-sim: a list of more than %d characters\n", SIM_MAX_LIST - 1);
         exit(2);
     }
     return room;
 }
 
 static bool numbers(const char *what, const char *text, double max, double *out, size_t *n) {
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     for (char *word; (word = part(&list, ','));) {
         if (*n == SIM_MAX_FACTORS) return wrong(what, "too many");
         if (!number(what, word, 1e-6, max, &out[(*n)++])) return false;
@@ -157,7 +157,7 @@ static bool spec_word(struct sim_spec *s, const char *word) {
 
 static bool specs(struct sim_options *o, const char *text) {
     if (!strcmp(text, "all")) text = everything;
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     o->n_specs = 0;
     for (char *word; (word = part(&list, ','));) {
         char *kind = part(&word, ':'), *more;
@@ -232,13 +232,6 @@ static bool add_fixed(struct sim_options *o) {
     return true;
 }
 
-#ifndef KVROUTE_MODULE
-#define KVROUTE_MODULE "kvroute.so"
-#endif
-#ifndef SIM_CLOCK
-#define SIM_CLOCK "kvroute-sim-clock.so"
-#endif
-
 // A file as seen from the folder of this program, else where the build put it.
 static const char *beside(char path[PATH_MAX + 32], const char *name, const char *built) {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
@@ -251,35 +244,35 @@ static const char *beside(char path[PATH_MAX + 32], const char *name, const char
 
 // ---- The table -----------------------------------------------------------------------------------
 
-struct stest_run {
+struct sim_setting {
     const char *name;
-    bool (*take)(struct sim_options *o, const struct stest_run *s, const char *text);
+    bool (*take)(struct sim_options *o, const struct sim_setting *s, const char *text);
     size_t at; // of the field, for those that are one number or text
     double min, max;
 };
 
-static void *field(struct sim_options *o, const struct stest_run *s) {
+static void *field(struct sim_options *o, const struct sim_setting *s) {
     return (char *)o + s->at;
 }
 
-static bool take_text(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_text(struct sim_options *o, const struct sim_setting *s, const char *text) {
     *(const char **)field(o, s) = text;
     return true;
 }
 
-static bool take_real(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_real(struct sim_options *o, const struct sim_setting *s, const char *text) {
     return number(s->name, text, s->min, s->max, field(o, s));
 }
 
 // Milliseconds; kept in seconds.
-static bool take_ms(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_ms(struct sim_options *o, const struct sim_setting *s, const char *text) {
     double v;
     if (!number(s->name, text, s->min, s->max, &v)) return false;
     *(double *)field(o, s) = v / 1000;
     return true;
 }
 
-static bool take_whole(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_whole(struct sim_options *o, const struct sim_setting *s, const char *text) {
     double v;
     if (!number(s->name, text, s->min, s->max, &v)) return false;
     if (v != floor(v)) return wrong(s->name, "takes a whole number");
@@ -287,37 +280,37 @@ static bool take_whole(struct sim_options *o, const struct stest_run *s, const c
     return true;
 }
 
-static bool take_load(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_load(struct sim_options *o, const struct sim_setting *s, const char *text) {
     o->load = sim_load_find(text);
     return o->load || wrong(s->name, text);
 }
 
-static bool take_flag(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_flag(struct sim_options *o, const struct sim_setting *s, const char *text) {
     (void)text;
     return *(bool *)field(o, s) = true;
 }
 
-static bool take_begin(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_begin(struct sim_options *o, const struct sim_setting *s, const char *text) {
     o->fresh = !strcmp(text, "start");
     return o->fresh || !strcmp(text, "midst") || wrong(s->name, "takes start or midst");
 }
 
-static bool take_slo(struct sim_options *o, const struct stest_run *s, const char *text) {
-    char room[MAX_LIST], *list = copy(room, text), *ttft = part(&list, ',');
+static bool take_slo(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text), *ttft = part(&list, ',');
     if (!list) return wrong(s->name, "takes TTFT,TBT");
     return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
            number(s->name, list, s->min, s->max, &o->slo.tbt);
 }
 
-static bool take_factor(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_factor(struct sim_options *o, const struct sim_setting *s, const char *text) {
     o->n_factor = 0;
     return numbers(s->name, text, s->max, o->factor, &o->n_factor);
 }
 
-static bool take_fixed(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_fixed(struct sim_options *o, const struct sim_setting *s, const char *text) {
     double *all[] = {&o->fixed.a, &o->fixed.b, &o->fixed.c,
                      &o->fixed.d, &o->fixed.e, &o->fixed.bits};
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     for (size_t i = 0; i < SIM_FIXED_NUMBERS; i++) {
         char *word = part(&list, ',');
         if (!word) return wrong(s->name, "takes A,B,C,D,E,BITS");
@@ -328,8 +321,8 @@ static bool take_fixed(struct sim_options *o, const struct stest_run *s, const c
     return true;
 }
 
-static bool take_without(struct sim_options *o, const struct stest_run *s, const char *text) {
-    char room[MAX_LIST], *list = copy(room, text);
+static bool take_without(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     for (char *word; (word = part(&list, ','));) {
         unsigned term = sim_term_find(word);
         if (!term) return wrong(s->name, word);
@@ -338,16 +331,16 @@ static bool take_without(struct sim_options *o, const struct stest_run *s, const
     return true;
 }
 
-static bool take_sweep(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_sweep(struct sim_options *o, const struct sim_setting *s, const char *text) {
     return numbers(s->name, text, s->max, o->sweep, &o->n_sweep);
 }
 
-static bool take_scale(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_scale(struct sim_options *o, const struct sim_setting *s, const char *text) {
     return numbers(s->name, text, s->max, o->scale, &o->n_scale);
 }
 
 // The weights of --pool, for the module as they are and for the core as numbers.
-static bool take_weights(struct sim_options *o, const struct stest_run *s, const char *text) {
+static bool take_weights(struct sim_options *o, const struct sim_setting *s, const char *text) {
     static const struct {
         const char *name;
         size_t at;
@@ -357,23 +350,23 @@ static bool take_weights(struct sim_options *o, const struct stest_run *s, const
         {"REQUESTS", offsetof(struct kvr_rule, requests)},
         {"TEMPERATURE", offsetof(struct kvr_rule, temperature)},
     };
-    enum { KNOWN = sizeof known / sizeof *known };
+    enum { SIM_WEIGHTS = sizeof known / sizeof *known };
     o->plan.words = text;
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     for (char *name; (name = part(&list, ' '));) {
         char *value = part(&list, ' ');
         size_t i = 0;
-        while (i < KNOWN && strcasecmp(known[i].name, name))
+        while (i < SIM_WEIGHTS && strcasecmp(known[i].name, name))
             i++;
-        if (i == KNOWN || !value) return wrong("pool takes NAME VALUE …, not", name);
+        if (i == SIM_WEIGHTS || !value) return wrong("pool takes NAME VALUE …, not", name);
         if (!number(s->name, value, 0, s->max, (double *)((char *)&o->plan.rule + known[i].at)))
             return false;
     }
     return true;
 }
 
-static bool take_incident(struct sim_options *o, const struct stest_run *s, const char *text) {
-    char room[MAX_LIST], *list = copy(room, text), *kind = part(&list, ':'), *word[4] = {0};
+static bool take_incident(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text), *kind = part(&list, ':'), *word[4] = {0};
     size_t n = 0;
     bool lost = false;
     while (n < 4 && (word[n] = part(&list, ':')))
@@ -401,7 +394,7 @@ static bool take_incident(struct sim_options *o, const struct stest_run *s, cons
 
 // NAME[:N],… Without numbers in turn, for as many engines as there are. *n: how many were listed.
 static bool list_models(struct sim_options *o, const char *text, size_t *n, bool *counted) {
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     *n = 0;
     for (char *word; (word = part(&list, ','));) {
         char *name = part(&word, ':');
@@ -420,7 +413,7 @@ static bool list_models(struct sim_options *o, const char *text, size_t *n, bool
 
 // X or NxX, ….
 static bool list_speeds(const char *text, double *speeds, size_t *n) {
-    char room[MAX_LIST], *list = copy(room, text);
+    char room[SIM_MAX_LIST], *list = copy(room, text);
     *n = 0;
     for (char *word; (word = part(&list, ','));) {
         double count = 1, speed;
@@ -471,7 +464,7 @@ static bool plan_engines(struct sim_options *o) {
 // ---- All settings --------------------------------------------------------------------------------
 
 #define AT(field) offsetof(struct sim_options, field)
-static const struct stest_run settings[] = {
+static const struct sim_setting settings[] = {
     {"load", take_load, 0, 0, 0},
     {"trace", take_text, AT(trace), 0, 0},
     {"speed", take_real, AT(speed), 1e-6, 1e6},
@@ -518,7 +511,7 @@ static const struct stest_run settings[] = {
     {"redis-server", take_text, AT(server), 0, 0},
 };
 #undef AT
-enum { SETTINGS = sizeof settings / sizeof *settings, HELP = SETTINGS };
+enum { SIM_OPTION_COUNT = sizeof settings / sizeof *settings, SIM_OPTION_HELP = SIM_OPTION_COUNT };
 
 static void set_defaults(struct sim_options *o) {
     static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
@@ -565,18 +558,18 @@ double sim_options_sum(const struct sim_options *o, const double each[SIM_MODELS
 }
 
 int sim_options_parse(struct sim_options *o, int argc, char **argv) {
-    struct option longs[SETTINGS + 2] = {0};
-    for (int i = 0; i < SETTINGS; i++)
+    struct option longs[SIM_OPTION_COUNT + 2] = {0};
+    for (int i = 0; i < SIM_OPTION_COUNT; i++)
         longs[i] = (struct option){
             settings[i].name,
             settings[i].take == take_flag ? no_argument : required_argument,
             NULL,
             i,
         };
-    longs[HELP] = (struct option){"help", no_argument, NULL, HELP};
+    longs[SIM_OPTION_HELP] = (struct option){"help", no_argument, NULL, SIM_OPTION_HELP};
     set_defaults(o);
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        if (c == HELP) return fputs(usage, stdout) < 0;
+        if (c == SIM_OPTION_HELP) return fputs(usage, stdout) < 0;
         if (c == '?' || !settings[c].take(o, &settings[c], optarg)) return 2;
     }
     if (optind < argc) {

@@ -7,7 +7,7 @@
 
 #include "bench/common/bench_memory.h"
 
-enum { ENDS = 0 };
+enum { BLOCK_ENDS = 0 };
 
 void sim_blocks_open(struct sim_blocks *b, size_t capacity) {
     *b = (struct sim_blocks){
@@ -30,10 +30,10 @@ static void unlink_block(struct sim_blocks *b, uint32_t at) {
 
 static void link_newest(struct sim_blocks *b, uint32_t at) {
     struct sim_block *x = &b->blocks[at];
-    x->prev = ENDS;
-    x->next = b->blocks[ENDS].next;
+    x->prev = BLOCK_ENDS;
+    x->next = b->blocks[BLOCK_ENDS].next;
     b->blocks[x->next].prev = at;
-    b->blocks[ENDS].next = at;
+    b->blocks[BLOCK_ENDS].next = at;
 }
 
 uint32_t sim_blocks_add(struct sim_blocks *b, uint64_t hash, uint64_t parent, uint32_t depth) {
@@ -63,8 +63,8 @@ void sim_blocks_leave(struct sim_blocks *b, uint32_t at) {
 }
 
 struct sim_block sim_blocks_remove_oldest(struct sim_blocks *b) {
-    uint32_t at = b->blocks[ENDS].prev;
-    assert(at != ENDS);
+    uint32_t at = b->blocks[BLOCK_ENDS].prev;
+    assert(at != BLOCK_ENDS);
     struct sim_block x = b->blocks[at];
     unlink_block(b, at);
     bench_map_remove(&b->map, x.hash);
@@ -118,7 +118,8 @@ const char *sim_blocks_validate(const struct sim_blocks *b) {
         found++;
         used += b->blocks[s->value].uses > 0;
     }
-    for (uint32_t at = b->blocks[ENDS].next; at != ENDS; at = b->blocks[at].next, idle++) {
+    for (uint32_t at = b->blocks[BLOCK_ENDS].next; at != BLOCK_ENDS;
+         at = b->blocks[at].next, idle++) {
         if (idle == found) return "the blocks in no use go round in circles";
         if (b->blocks[at].uses || sim_blocks_find(b, b->blocks[at].hash) != at)
             return "a block is in the order of those in no use, and isn't one";

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One simulated engine; see engine.h.
+// One simulated engine; see sim_engine.h.
 #include "sim_engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_heap.h"
 #include "bench/common/bench_memory.h"
-#include "bench/common/heap.h"
 
 // A request that waits; `put_out` tokens of its output were there before it was preempted.
 struct sim_waiting {
@@ -444,8 +444,8 @@ void sim_engine_end(struct sim_engine *e, struct sim_step *out) {
 
 // ---- Looking -------------------------------------------------------------------------------------
 
-struct sim_engine_load sim_engine_load(const struct sim_engine *e) {
-    return (struct sim_engine_load){
+struct sim_engine_metrics sim_engine_load(const struct sim_engine *e) {
+    return (struct sim_engine_metrics){
         .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_waiting - e->first_waiting),
         .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,

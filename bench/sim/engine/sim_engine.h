@@ -59,8 +59,8 @@ struct sim_begun {
     uint32_t loaded; // of these, in the second tier only
 };
 
-// What an engine's metrics would tell.
-struct sim_engine_load {
+// What an engine's metrics would say.
+struct sim_engine_metrics {
     uint32_t requests; // running and waiting
     uint32_t waiting;
     uint64_t
@@ -82,7 +82,7 @@ bool sim_engine_begin(struct sim_engine *e, double *seconds, const struct sim_be
                       size_t *n_begun);
 // Ends the step.
 void sim_engine_end(struct sim_engine *e, struct sim_step *out);
-struct sim_engine_load sim_engine_load(const struct sim_engine *e);
+struct sim_engine_metrics sim_engine_load(const struct sim_engine *e);
 const struct sim_host *sim_engine_host(const struct sim_engine *e); // NULL: no second tier
 const struct sim_kv *sim_engine_kv(const struct sim_engine *e);
 // Every request that waits or runs, in any order; returns how many. out may be NULL.

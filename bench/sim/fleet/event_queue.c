@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
+#include "bench/common/bench_heap.h"
 #include "bench/common/bench_memory.h"
-#include "bench/common/heap.h"
 
 static bool before(const void *left, const void *right) {
     const struct sim_event *a = left, *b = right;

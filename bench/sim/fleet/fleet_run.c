@@ -125,7 +125,7 @@ static void publish(struct sim_fleet *f, uint32_t w, const struct sim_step *s) {
     sim_queue_put(&f->queue, f->now + f->plan->delay, change_is_known, c, 0, 0);
 }
 
-static void tell(struct sim_fleet *f, uint32_t request, enum sim_news what) {
+static void notify_router(struct sim_fleet *f, uint32_t request, enum sim_news what) {
     double hop = f->plan->hop;
     if (f->plan->kind->remote) hop += hop_of(f, f->router_of[request]);
     later(f, hop, router_hears, request, what);
@@ -159,14 +159,14 @@ static void step_ends(void *self, uint32_t w, uint32_t life) {
     preempted(f, &s);
     for (size_t i = 0; i < s.n_first; i++) {
         f->stats->lives[s.first[i]].first = f->now;
-        tell(f, s.first[i], SIM_PREFILLED);
+        notify_router(f, s.first[i], SIM_PREFILLED);
     }
     for (size_t i = 0; i < s.n_done; i++) {
         struct sim_life *l = &f->stats->lives[s.done[i]];
         if (l->done >= 0 || l->first < 0) fail(f, "a request ended out of turn", s.done[i]);
         l->done = f->now;
         f->done++;
-        tell(f, s.done[i], SIM_DONE);
+        notify_router(f, s.done[i], SIM_DONE);
         follow(f, s.done[i]);
     }
     f->stats->ended = f->now;
@@ -266,8 +266,7 @@ static bool remembers(const struct sim_fleet *f, uint32_t request) {
     return f->plan->kind->remote || f->memory_of[request] == f->memory[f->router_of[request]];
 }
 
-static void tell_router(struct sim_fleet *f, uint32_t request, uint32_t worker,
-                        enum sim_news what) {
+static void hand_news(struct sim_fleet *f, uint32_t request, uint32_t worker, enum sim_news what) {
     const struct sim_router_events *on = f->plan->kind->on;
     if (on->news) on->news(f->self, f->router_of[request], request, worker, what);
 }
@@ -276,7 +275,7 @@ static void is_refused(void *self, uint32_t request, uint32_t w) {
     struct sim_fleet *f = self;
     unsigned r = f->router_of[request];
     bool up = f->up[r] || f->plan->kind->remote;
-    if (up && remembers(f, request)) tell_router(f, request, w, SIM_FAILED);
+    if (up && remembers(f, request)) hand_news(f, request, w, SIM_FAILED);
     if (!f->up[r]) {
         arrives(f, request, 0); // another router's now
         return;
@@ -292,7 +291,7 @@ static void router_hears(void *self, uint32_t request, uint32_t what) {
         sim_queue_put(&f->queue, f->back[r], router_hears, f, request, what);
         return;
     }
-    tell_router(f, request, f->stats->lives[request].worker, (enum sim_news)what);
+    hand_news(f, request, f->stats->lives[request].worker, (enum sim_news)what);
 }
 
 // ---- Incidents -----------------------------------------------------------------------------------
@@ -517,9 +516,9 @@ void sim_fleet_predicted(struct sim_fleet *f, uint32_t request, double ms) {
     l->predicted = ms < 0 ? -1 : ms / 1000;
 }
 
-struct sim_engine_load sim_fleet_load(const struct sim_fleet *f, uint32_t worker) {
+struct sim_engine_metrics sim_fleet_load(const struct sim_fleet *f, uint32_t worker) {
     struct sim_engine *e = f->worker[worker].engine;
-    return e ? sim_engine_load(e) : (struct sim_engine_load){0};
+    return e ? sim_engine_load(e) : (struct sim_engine_metrics){0};
 }
 
 const struct sim_engine *sim_fleet_engine(const struct sim_fleet *f, uint32_t worker,

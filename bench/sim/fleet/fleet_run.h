@@ -27,7 +27,7 @@ void sim_fleet_predicted(struct sim_fleet *f, uint32_t request, double ms);
 // A worker's engine; NULL: it isn't there. *changes: its changes up to this number are in its cache.
 const struct sim_engine *sim_fleet_engine(const struct sim_fleet *f, uint32_t worker,
                                           uint64_t *changes);
-// What its metrics tell; of one that isn't there, zeros.
-struct sim_engine_load sim_fleet_load(const struct sim_fleet *f, uint32_t worker);
+// What its metrics say; of one that isn't there, zeros.
+struct sim_engine_metrics sim_fleet_load(const struct sim_fleet *f, uint32_t worker);
 
 #endif

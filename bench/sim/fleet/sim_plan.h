@@ -60,7 +60,7 @@ struct sim_plan {
     uint64_t seed;
     struct kvr_rule rule; // for kinds that score
     const char *words;    // its weights, as options of KVROUTE.CREATE
-    bool named;           // requests name their session, to those that can be told
+    bool named;           // requests name their session, to those that can use it
     const struct sim_incident *incidents;
     size_t n_incidents;
     struct sim_server *server;

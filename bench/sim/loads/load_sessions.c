@@ -14,21 +14,21 @@
 #include "sequence.h"
 
 enum {
-    SESSIONS = 64,
-    AGENTS = 4,
-    PREFIX_MIN = 15000, // tokens
-    PREFIX_MAX = 25000,
-    PROMPT_MAX = 200000,
-    SUMMARY = 12000, // means
-    TASK = 3000,
-    RESULT = 2800,
-    ANSWER = 450,
-    STEPS = 68,
-    STEPS_MIN = 4,
-    STEPS_MAX = 400,
-    SIDE_STEPS = 8,
-    SIDE_STEPS_MAX = 40,
-    LAST_ANSWER = 1500, // of an agent that was started by another
+    SESSION_COUNT = 64,
+    SESSION_AGENTS = 4,
+    SESSION_MIN_PREFIX = 15000, // tokens
+    SESSION_MAX_PREFIX = 25000,
+    SESSION_MAX_PROMPT = 200000,
+    SESSION_SUMMARY = 12000, // means
+    SESSION_TASK = 3000,
+    SESSION_RESULT = 2800,
+    SESSION_ANSWER = 450,
+    SESSION_STEPS = 68,
+    SESSION_MIN_STEPS = 4,
+    SESSION_MAX_STEPS = 400,
+    SESSION_SIDE_STEPS = 8,
+    SESSION_MAX_SIDE_STEPS = 40,
+    SESSION_LAST_ANSWER = 1500, // of an agent that was started by another
 };
 static const double tool = 8, think = 55;             // seconds, means
 static const double by_person = 0.25, by_side = 0.02; // of the steps
@@ -62,18 +62,18 @@ static void open_prompt(struct agent_session *s) {
 
 static void make_main(struct agent_session *s) {
     struct sim_sequence *t = s->sequence;
-    size_t steps = STEPS_MIN + (size_t)sim_draw_exponential(&t->rng, STEPS);
-    uint32_t result = sim_draw_length(&t->rng, TASK);
+    size_t steps = SESSION_MIN_STEPS + (size_t)sim_draw_exponential(&t->rng, SESSION_STEPS);
+    uint32_t result = sim_draw_length(&t->rng, SESSION_TASK);
     open_prompt(s);
-    for (s->n = 0; s->n < steps && s->n < STEPS_MAX; s->n++) {
-        uint32_t answer = sim_draw_length(&t->rng, ANSWER);
-        if (t->n + result + answer > PROMPT_MAX) {
+    for (s->n = 0; s->n < steps && s->n < SESSION_MAX_STEPS; s->n++) {
+        uint32_t answer = sim_draw_length(&t->rng, SESSION_ANSWER);
+        if (t->n + result + answer > SESSION_MAX_PROMPT) {
             open_prompt(s);
-            result = sim_draw_length(&t->rng, SUMMARY);
+            result = sim_draw_length(&t->rng, SESSION_SUMMARY);
         }
         s->main = bench_grow(s->main, &s->room, s->n + 1, sizeof *s->main);
         s->main[s->n] = step(s, result, answer);
-        result = sim_draw_length(&t->rng, RESULT);
+        result = sim_draw_length(&t->rng, SESSION_RESULT);
     }
 }
 
@@ -86,19 +86,20 @@ static void make_sides(struct agent_session *s) {
     for (size_t i = 0; i < s->n; i++) {
         s->side_first[i] = s->side_last[i] = BENCH_NO_REQUEST;
         if (!i || kvr_random_unit(&t->rng) >= by_side) continue;
-        unsigned steps = 1 + (unsigned)sim_draw_exponential(&t->rng, SIDE_STEPS - 0.5);
-        if (steps > SIDE_STEPS_MAX) steps = SIDE_STEPS_MAX;
+        unsigned steps = 1 + (unsigned)sim_draw_exponential(&t->rng, SESSION_SIDE_STEPS - 0.5);
+        if (steps > SESSION_MAX_SIDE_STEPS) steps = SESSION_MAX_SIDE_STEPS;
         open_prompt(s);
-        uint32_t result = sim_draw_length(&t->rng, TASK);
+        uint32_t result = sim_draw_length(&t->rng, SESSION_TASK);
         for (unsigned k = 0; k < steps; k++) {
             bool last = k + 1 == steps;
-            uint32_t at = step(s, result, sim_draw_length(&t->rng, last ? LAST_ANSWER : ANSWER));
+            uint32_t at = step(
+                s, result, sim_draw_length(&t->rng, last ? SESSION_LAST_ANSWER : SESSION_ANSWER));
             struct bench_request *r = &t->w->requests[at];
             r->delay = k ? sim_draw_exponential(&t->rng, tool) : 0;
             if (k) r->after = at - 1;
             if (!k) s->side_first[i] = at;
             s->side_last[i] = at;
-            result = sim_draw_length(&t->rng, RESULT);
+            result = sim_draw_length(&t->rng, SESSION_RESULT);
         }
     }
 }
@@ -126,9 +127,10 @@ void sim_load_sessions(struct bench_workload *w, const struct sim_load_plan *pla
     struct agent_session s = {.sequence = &t};
     sim_sequence_open(&t, w, plan);
     w->closed = true;
-    for (unsigned i = 0; i < SESSIONS; i++) {
-        s.prefix = kvr_random_mix(plan->seed * AGENTS + sim_draw_zipf(&t.rng, AGENTS));
-        s.prefix_n = PREFIX_MIN + s.prefix % (PREFIX_MAX - PREFIX_MIN);
+    for (unsigned i = 0; i < SESSION_COUNT; i++) {
+        s.prefix =
+            kvr_random_mix(plan->seed * SESSION_AGENTS + sim_draw_zipf(&t.rng, SESSION_AGENTS));
+        s.prefix_n = SESSION_MIN_PREFIX + s.prefix % (SESSION_MAX_PREFIX - SESSION_MIN_PREFIX);
         sim_sequence_begin(&t);
         make_main(&s);
         make_sides(&s);

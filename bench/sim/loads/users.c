@@ -12,8 +12,8 @@
 
 // ---- What sessions share -------------------------------------------------------------------------
 
-// Whose each block of the load is: 1 + its session, or SHARED.
-#define SHARED UINT64_MAX
+// Whose each block of the load is: 1 + its session, or shared_block.
+static const uint64_t shared_block = UINT64_MAX;
 
 static void find_owners(struct bench_map *owners, const struct bench_workload *load) {
     for (size_t i = 0; i < load->n; i++) {
@@ -21,7 +21,7 @@ static void find_owners(struct bench_map *owners, const struct bench_workload *l
         uint64_t own = load->requests[i].session + 1u;
         for (uint32_t b = 0; b < load->requests[i].known; b++) {
             uint64_t owner = bench_map_get(owners, hashes[b]);
-            if (owner != own) bench_map_set(owners, hashes[b], owner ? SHARED : own);
+            if (owner != own) bench_map_set(owners, hashes[b], owner ? shared_block : own);
         }
     }
 }
@@ -113,7 +113,7 @@ static size_t copy_sequence(struct session_copies *c, uint32_t which, uint32_t s
         if (c->sequences[i].of == of) return c->sequences[i].copy;
     uint64_t *to = bench_workload_more_hashes(out, n + 1);
     for (size_t b = 0; b < n; b++) {
-        bool shared = bench_map_get(&c->owners, hashes[b]) == SHARED;
+        bool shared = bench_map_get(&c->owners, hashes[b]) == shared_block;
         to[b] =
             shared ? hashes[b] : kvr_random_mix(hashes[b] + 0x9e3779b97f4a7c15u * (session + 1u));
     }

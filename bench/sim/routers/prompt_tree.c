@@ -5,23 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_heap.h"
 #include "bench/common/bench_memory.h"
 #include "bench/common/hashmap.h"
-#include "bench/common/heap.h"
 
-enum { ROOT = 0, NONE = UINT32_MAX };
+enum { PROMPT_ROOT = 0, NO_PROMPT = UINT32_MAX };
 
 // Whom a node's text was sent to. used counts up; 0: only on the way to something longer.
 struct prompt_holder {
     uint32_t worker;
+    uint32_t below; // children that the same worker holds; 0: a leaf, for it
     uint64_t used;
 };
 
 struct prompt_node {
     const uint64_t *hashes; // the load's
     uint32_t blocks, tokens;
-    uint32_t parent, child, next, prev; // the first child; siblings. A free node: next
-    uint32_t owner;                     // who brought it
+    uint32_t parent; // children are found by their first blocks. A free node: the next one
+    uint32_t owner;  // who brought it
     uint32_t n, room;
     struct prompt_holder *holders; // in the order in which they came
 };
@@ -45,42 +46,18 @@ static void index_node(struct sim_prompts *t, uint32_t at) {
         bench_map_set(&t->by_first, x->hashes[0], at); // else only what no other prompt has
 }
 
-static void adopt(struct sim_prompts *t, uint32_t parent, uint32_t at) {
-    struct prompt_node *x = &t->nodes[at];
-    x->parent = parent;
-    x->prev = NONE;
-    x->next = t->nodes[parent].child;
-    if (x->next != NONE) t->nodes[x->next].prev = at;
-    t->nodes[parent].child = at;
-}
-
-static void leave(struct sim_prompts *t, uint32_t at) {
-    struct prompt_node *x = &t->nodes[at];
-    if (x->prev != NONE)
-        t->nodes[x->prev].next = x->next;
-    else
-        t->nodes[x->parent].child = x->next;
-    if (x->next != NONE) t->nodes[x->next].prev = x->prev;
-}
-
-static uint32_t new_node(struct sim_prompts *t, const uint64_t *hashes, uint32_t blocks,
-                         uint32_t tokens, uint32_t owner) {
+static uint32_t new_node(struct sim_prompts *t, struct prompt_node x) {
     uint32_t at = t->freed;
-    if (at != NONE) {
-        t->freed = t->nodes[at].next;
+    if (at != NO_PROMPT) {
+        t->freed = t->nodes[at].parent;
     } else {
         t->nodes = bench_grow(t->nodes, &t->room, t->n + 1, sizeof *t->nodes);
         at = (uint32_t)t->n++;
         t->nodes[at] = (struct prompt_node){0};
     }
-    struct prompt_node *x = &t->nodes[at];
-    *x = (struct prompt_node){.hashes = hashes,
-                              .blocks = blocks,
-                              .tokens = tokens,
-                              .child = NONE,
-                              .owner = owner,
-                              .room = x->room,
-                              .holders = x->holders};
+    x.room = t->nodes[at].room;
+    x.holders = t->nodes[at].holders;
+    t->nodes[at] = x;
     return at;
 }
 
@@ -104,21 +81,27 @@ static void count(struct sim_prompts *t, uint32_t worker, uint64_t tokens) {
 }
 
 static void attach(struct sim_prompts *t, uint32_t at, uint32_t worker) {
-    if (at == ROOT || holder_of(t, at, worker)) return;
-    append_holder(&t->nodes[at], (struct prompt_holder){worker, 0});
+    if (at == PROMPT_ROOT || holder_of(t, at, worker)) return;
+    uint32_t parent = t->nodes[at].parent;
+    attach(t, parent, worker); // whoever holds a text holds what precedes it
+    if (parent != PROMPT_ROOT) holder_of(t, parent, worker)->below++;
+    append_holder(&t->nodes[at], (struct prompt_holder){worker, 0, 0});
     count(t, worker, t->nodes[at].tokens);
 }
 
 // Parts a node after its first blocks, of which at least one is left; returns the new first part.
 static uint32_t split(struct sim_prompts *t, uint32_t at, uint32_t blocks) {
     uint32_t tokens = blocks * t->load->block_size;
-    uint32_t front = new_node(t, t->nodes[at].hashes, blocks, tokens, t->nodes[at].owner);
+    struct prompt_node first = t->nodes[at];
+    first.blocks = blocks;
+    first.tokens = tokens;
+    first.n = 0;
+    uint32_t front = new_node(t, first);
     struct prompt_node *x = &t->nodes[at];
     for (uint32_t i = 0; i < x->n; i++)
-        append_holder(&t->nodes[front], x->holders[i]);
-    leave(t, at);
-    adopt(t, x->parent, front);
-    adopt(t, front, at);
+        append_holder(&t->nodes[front],
+                      (struct prompt_holder){x->holders[i].worker, 1, x->holders[i].used});
+    x->parent = front;
     x->hashes += blocks;
     x->blocks -= blocks;
     x->tokens -= tokens;
@@ -130,11 +113,10 @@ static uint32_t split(struct sim_prompts *t, uint32_t at, uint32_t blocks) {
 struct sim_prompts *sim_prompts_new(const struct bench_workload *load, uint32_t workers) {
     struct sim_prompts *t = bench_calloc(1, sizeof *t);
     *t = (struct sim_prompts){.load = load,
-                              .freed = NONE,
+                              .freed = NO_PROMPT,
                               .size = bench_calloc(workers, sizeof *t->size),
                               .workers = workers};
-    new_node(t, NULL, 0, 0, 0);
-    t->nodes[ROOT].next = t->nodes[ROOT].prev = NONE;
+    new_node(t, (struct prompt_node){0}); // the root
     return t;
 }
 
@@ -151,7 +133,7 @@ void sim_prompts_free(struct sim_prompts *t) {
 // ---- Searching and inserting ---------------------------------------------------------------------
 
 // Goes down from a node as long as whole nodes agree with the request, of which `done` blocks are behind.
-// Returns the last of these; *partly is the next if it agrees in its first *shared blocks, else ROOT.
+// Returns the last of these; *partly is the next if it agrees in its first *shared blocks, else PROMPT_ROOT.
 struct prompt_match {
     uint32_t at, partly, shared;
     uint32_t done; // blocks
@@ -171,10 +153,10 @@ static uint32_t agree(const struct prompt_node *x, const uint64_t *hashes, uint3
 static struct prompt_match descend(const struct sim_prompts *t, uint32_t request) {
     const uint64_t *hashes = bench_request_hashes(t->load, request);
     uint32_t n = t->load->requests[request].blocks;
-    struct prompt_match d = {ROOT, ROOT, 0, 0};
+    struct prompt_match d = {PROMPT_ROOT, PROMPT_ROOT, 0, 0};
     while (d.done < n) {
         uint32_t child = child_of(t, hashes[d.done]);
-        if (child == ROOT) return d;
+        if (child == PROMPT_ROOT) return d;
         const struct prompt_node *x = &t->nodes[child];
         uint32_t same = agree(x, hashes + d.done, n - d.done);
         if (same < x->blocks || x->tokens > x->blocks * t->load->block_size) {
@@ -190,11 +172,11 @@ static struct prompt_match descend(const struct sim_prompts *t, uint32_t request
 
 struct sim_match sim_prompts_find(struct sim_prompts *t, uint32_t request) {
     struct prompt_match d = descend(t, request);
-    uint32_t at = d.partly != ROOT ? d.partly : d.at;
+    uint32_t at = d.partly != PROMPT_ROOT ? d.partly : d.at;
     struct prompt_node *x = &t->nodes[at];
     struct sim_match m = {.tokens = (uint64_t)(d.done + d.shared) * t->load->block_size};
     t->used++;
-    if (at == ROOT || !x->n) return m;
+    if (at == PROMPT_ROOT || !x->n) return m;
     if (!holder_of(t, at, x->owner)) x->owner = x->holders[0].worker;
     m.owner = x->owner;
     while (m.n_holders < x->n && m.n_holders < SIM_MAX_HOLDERS) {
@@ -208,42 +190,37 @@ struct sim_match sim_prompts_find(struct sim_prompts *t, uint32_t request) {
 void sim_prompts_insert(struct sim_prompts *t, uint32_t request, uint32_t worker) {
     const struct bench_request *q = &t->load->requests[request];
     struct prompt_match d = descend(t, request);
-    if (d.partly != ROOT) {
+    if (d.partly != PROMPT_ROOT) {
         d.at = split(t, d.partly, d.shared);
         d.done += d.shared;
     }
-    for (uint32_t at = d.at; at != ROOT; at = t->nodes[at].parent)
-        attach(t, at, worker);
+    attach(t, d.at, worker);
     uint32_t rest = q->isl - d.done * t->load->block_size;
     t->used++;
     if (rest) {
-        uint32_t leaf = new_node(t, bench_request_hashes(t->load, request) + d.done,
-                                 q->blocks - d.done, rest, worker);
-        adopt(t, d.at, leaf);
+        uint32_t leaf = new_node(
+            t, (struct prompt_node){.hashes = bench_request_hashes(t->load, request) + d.done,
+                                    .blocks = q->blocks - d.done,
+                                    .tokens = rest,
+                                    .parent = d.at,
+                                    .owner = worker});
         index_node(t, leaf);
         attach(t, leaf, worker);
         d.at = leaf;
     }
-    if (d.at != ROOT) holder_of(t, d.at, worker)->used = t->used;
+    if (d.at != PROMPT_ROOT) holder_of(t, d.at, worker)->used = t->used;
 }
 
 // ---- Forgetting ----------------------------------------------------------------------------------
-
-static bool is_leaf_for(const struct sim_prompts *t, uint32_t at, uint32_t worker) {
-    for (uint32_t c = t->nodes[at].child; c != NONE; c = t->nodes[c].next)
-        if (holder_of(t, c, worker)) return false;
-    return true;
-}
 
 static void drop_holder(struct sim_prompts *t, uint32_t at, struct prompt_holder *h) {
     struct prompt_node *x = &t->nodes[at];
     count(t, h->worker, -(uint64_t)x->tokens);
     size_t i = (size_t)(h - x->holders);
     memmove(h, h + 1, (--x->n - i) * sizeof *h);
-    if (x->n || x->child != NONE) return;
+    if (x->n) return; // else nobody holds what is below it either
     if (t->nodes[at].blocks) bench_map_remove(&t->by_first, t->nodes[at].hashes[0]);
-    leave(t, at);
-    x->next = t->freed;
+    x->parent = t->freed;
     t->freed = at;
 }
 
@@ -280,14 +257,14 @@ static bool too_much(const struct sim_prompts *t, uint32_t worker, uint64_t limi
 
 static void offer_leaf(const struct sim_prompts *t, struct leaf_heap *l, uint32_t at,
                        uint32_t worker, bool by_use) {
-    const struct prompt_holder *h = at == ROOT ? NULL : holder_of(t, at, worker);
-    if (h && is_leaf_for(t, at, worker))
-        leaves_put(l, (struct held_leaf){by_use ? h->used : 0, at, worker});
+    const struct prompt_holder *h = at == PROMPT_ROOT ? NULL : holder_of(t, at, worker);
+    if (h && !h->below) leaves_put(l, (struct held_leaf){by_use ? h->used : 0, at, worker});
 }
 
 // Drops a leaf; what precedes it may be one now.
 static void drop_leaf(struct sim_prompts *t, struct leaf_heap *l, struct held_leaf x, bool by_use) {
     uint32_t parent = t->nodes[x.at].parent;
+    if (parent != PROMPT_ROOT) holder_of(t, parent, x.worker)->below--;
     drop_holder(t, x.at, holder_of(t, x.at, x.worker));
     offer_leaf(t, l, parent, x.worker, by_use);
 }
@@ -331,10 +308,11 @@ uint64_t sim_prompts_size(const struct sim_prompts *t, uint32_t worker) {
     return t->size[worker];
 }
 
-static const char *validate_node(const struct sim_prompts *t, uint32_t at, uint64_t *size) {
+// Adds its tokens to size, and counts it at its parent in below, by node and worker.
+static const char *validate_node(const struct sim_prompts *t, uint32_t at, uint64_t *size,
+                                 uint32_t *below) {
     const struct prompt_node *x = &t->nodes[at];
     uint64_t tokens = (uint64_t)x->blocks * t->load->block_size;
-    if (!x->n) return "a text that nobody holds";
     if (!x->tokens || x->tokens < tokens || x->tokens >= tokens + t->load->block_size)
         return "a text of another length than its blocks";
     if (x->blocks && child_of(t, x->hashes[0]) != at) return "a text that can't be found";
@@ -342,29 +320,30 @@ static const char *validate_node(const struct sim_prompts *t, uint32_t at, uint6
         uint32_t w = x->holders[i].worker;
         size[w] += x->tokens;
         if (holder_of(t, at, w) != &x->holders[i]) return "a holder twice";
-        if (x->parent != ROOT && !holder_of(t, x->parent, w))
+        below[x->parent * t->workers + w]++;
+        if (x->parent != PROMPT_ROOT && !holder_of(t, x->parent, w))
             return "held without what precedes it";
     }
     return NULL;
 }
 
-static const char *validate_below(const struct sim_prompts *t, uint32_t at, uint64_t *size) {
-    const char *wrong = NULL;
-    for (uint32_t c = t->nodes[at].child; c != NONE && !wrong; c = t->nodes[c].next) {
-        wrong = t->nodes[c].parent == at ? validate_node(t, c, size) : "a child of somebody else";
-        if (!wrong) wrong = validate_below(t, c, size);
-    }
-    return wrong;
-}
-
 const char *sim_prompts_validate(const struct sim_prompts *t) {
     uint64_t *size = bench_calloc(t->workers, sizeof *size), total = 0;
-    const char *wrong = validate_below(t, ROOT, size);
+    uint32_t *below = bench_calloc(t->n * t->workers, sizeof *below);
+    const char *wrong = NULL;
+    for (uint32_t at = 1; at < t->n && !wrong; at++)
+        if (t->nodes[at].n) wrong = validate_node(t, at, size, below);
+    for (uint32_t at = 1; at < t->n && !wrong; at++)
+        for (uint32_t i = 0; i < t->nodes[at].n; i++)
+            if (t->nodes[at].holders[i].below !=
+                below[at * t->workers + t->nodes[at].holders[i].worker])
+                wrong = "children are miscounted";
     for (uint32_t w = 0; w < t->workers && !wrong; w++) {
         total += size[w];
         if (size[w] != t->size[w]) wrong = "a worker's tokens are miscounted";
     }
     if (!wrong && total != t->total) wrong = "tokens are miscounted";
     free(size);
+    free(below);
     return wrong;
 }

@@ -34,7 +34,7 @@ struct pickers {
 static void read_metrics(void *self, uint32_t router, uint32_t b) {
     struct pickers *p = self;
     for (uint32_t w = 0; w < p->local.world.workers; w++) {
-        struct sim_engine_load l = sim_fleet_load(p->local.world.fleet, w);
+        struct sim_engine_metrics l = sim_fleet_load(p->local.world.fleet, w);
         p->metrics[router].waiting[w] = l.waiting;
         p->metrics[router].used[w] = (double)l.filled / (double)p->local.world.capacity[w];
     }

@@ -9,7 +9,7 @@
 //             in all. Its queue in front of busy engines isn't simulated.
 //   lmetric   LMetric (arXiv 2603.15202): (own uncached + queued prefill tokens) · (requests + 1); the last
 //             token of a prompt is always computed. Of equals one is drawn.
-//   fixed     a delay rule whose constants are given (--fixed) or searched (--search); see search.h
+//   fixed     a delay rule whose constants are given (--fixed) or searched (--search); see fixed_rule.h
 #include "bench/common/bench_memory.h"
 #include "client/common/random.h"
 #include "fixed_rule.h"

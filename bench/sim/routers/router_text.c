@@ -23,7 +23,7 @@
 
 static const double threshold = 0.3; // share of the prompt that a match must exceed
 static const double relative = 1.5;
-enum { ABSOLUTE = 64 };                            // requests
+enum { TEXT_MARGIN = 64 };                         // requests
 enum { FORGET_AFTER = 60, TEXT_TOKENS = 1 << 24 }; // seconds; 2^26 characters
 
 // smg looks at the engines' metrics every so often, and leaves out who has too much, unless all have.
@@ -58,7 +58,7 @@ static void forget_all(void *self, uint32_t router, uint32_t b) {
 static void look(void *self, uint32_t router, uint32_t b) {
     struct gateways *g = self;
     for (uint32_t w = 0; w < g->local.world.workers; w++) {
-        struct sim_engine_load l = sim_fleet_load(g->local.world.fleet, w);
+        struct sim_engine_metrics l = sim_fleet_load(g->local.world.fleet, w);
         g->over[router][w] = l.waiting >= TOO_MANY_WAIT ||
                              (double)l.filled >= too_full * (double)g->local.world.capacity[w];
     }
@@ -119,7 +119,7 @@ static uint32_t first_least(const struct gateways *g, unsigned router, uint32_t 
         if (sim_local_may(&g->local, w, avoid) && (best == SIM_NOBODY || open[w] < open[best]))
             best = w;
     }
-    *out_of_balance = most > least && most - least > ABSOLUTE && most > relative * least;
+    *out_of_balance = most > least && most - least > TEXT_MARGIN && most > relative * least;
     return best;
 }
 
@@ -194,7 +194,7 @@ static uint32_t least_holder(struct gateways *g, unsigned router, const struct e
 // The chosen one is too busy: beyond 1.5 times the mean, and by more requests than the mean's own swing
 // (two standard deviations, at least four, at most 64).
 static bool spills(double load, double mean) {
-    double margin = fmin(ABSOLUTE, fmax(4, 2 * sqrt(mean)));
+    double margin = fmin(TEXT_MARGIN, fmax(4, 2 * sqrt(mean)));
     return load > relative * mean && load > mean + margin;
 }
 

@@ -73,9 +73,9 @@ static bool end_session(RedisModuleCtx *ctx, RedisModuleString *key, struct mod_
 }
 
 static size_t end_predictions(RedisModuleCtx *ctx, RedisModuleString *key, struct mod_value *v,
-                              int64_t now, size_t most) {
+                              int64_t now, size_t max) {
     if (!kvr_due_prediction(v->pool, now)) return 0;
-    size_t n = kvr_forget(v->pool, now, most);
+    size_t n = kvr_forget(v->pool, now, max);
     if (n) RedisModule_Replicate(ctx, "KVROUTE.FORGET", "sll", key, (long long)now, (long long)n);
     return n;
 }

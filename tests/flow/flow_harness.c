@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts, restarts and buries the servers of a test; see flow_harness.h.
+// Starts, restarts and ends the servers of a test; see flow_harness.h.
 #include "flow_harness.h"
 
 #include <criterion/criterion.h>

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "access.h"
 #include "client/common/clock.h"
 #include "client/common/log.h"
 #include "client/http1/h1_server.h"
@@ -13,7 +12,8 @@
 #include "client/router/proxy/router_proxy.h"
 #include "client/router/router.h"
 #include "client/router/router_metrics.h"
-#include "front.h"
+#include "router_access.h"
+#include "router_front.h"
 
 enum { SETTLE_MS = 2000, LOOK_MS = 20 };
 

@@ -16,7 +16,8 @@
 void router_attempt_count(struct router_request *r, enum router_engine_outcome how) {
     if (r->counted) return;
     r->counted = true;
-    router_metrics_engine(r->proxy->router->metrics, r->pool, r->x->record.worker, how);
+    router_metrics_engine(r->proxy->router->metrics, r->pool->options.name, r->x->record.worker,
+                          how);
 }
 
 // ---- When it fails -------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ void kvr_options_default(struct kvr_options *o) {
     };
 }
 
-static bool within(double x, double most) {
-    return x >= 0 && x <= most; // not for NaN
+static bool within(double x, double max) {
+    return x >= 0 && x <= max; // not for NaN
 }
 
 static bool is_duration(int64_t ms) {

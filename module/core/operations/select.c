@@ -172,7 +172,7 @@ static void compute(struct kvr_pool *p, int64_t now, const struct kvr_query *q) 
 
 enum { MARK_AMONG = 1, MARK_EXCLUDED = 2, MARK_UNFIT = 4 }; // MARK_UNFIT: by its labels
 
-static void mark(struct kvr_pool *p, const struct kvr_query *q, bool on) {
+static void mark_workers(struct kvr_pool *p, const struct kvr_query *q, bool on) {
     if (q->n_with || q->n_without) {
         struct core_label_query labels;
         core_label_query_make(p, q, &labels);
@@ -190,29 +190,29 @@ static void mark(struct kvr_pool *p, const struct kvr_query *q, bool on) {
     }
 }
 
-static bool able(const struct kvr_pool *p, const struct core_worker *w, int64_t now,
-                 const struct kvr_query *q) {
+static bool may_serve(const struct kvr_pool *p, const struct core_worker *w, int64_t now,
+                      const struct kvr_query *q) {
     return w->state == KVR_READY && !(w->mark & (MARK_EXCLUDED | MARK_UNFIT)) &&
            (!q->has_among || w->mark & MARK_AMONG) && !core_worker_expired(p, w, now);
 }
 
 // Whether circuits count: not if they would leave nobody.
-static bool heed_circuits(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+static bool circuits_count(const struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     for (size_t i = 0; p->n_open && i < p->n_workers; i++)
-        if (core_circuit_of(p->workers[i], now) != KVR_OPEN && able(p, p->workers[i], now, q))
+        if (core_circuit_of(p->workers[i], now) != KVR_OPEN && may_serve(p, p->workers[i], now, q))
             return true;
     return false;
 }
 
 static bool eligible(const struct kvr_pool *p, const struct core_worker *w, int64_t now,
-                     const struct kvr_query *q, bool heed) {
-    return able(p, w, now, q) && !(heed && core_circuit_of(w, now) == KVR_OPEN);
+                     const struct kvr_query *q, bool circuits) {
+    return may_serve(p, w, now, q) && !(circuits && core_circuit_of(w, now) == KVR_OPEN);
 }
 
 // ---- The choice ----------------------------------------------------------------------------------
 
 // Makes the cost of all that aren't eligible infinite, and of what fills the last lanes.
-static void bar(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+static void exclude_ineligible(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     double *restrict cost = p->columns.cost;
     const double *restrict seen = p->columns.seen, *restrict ttl = p->columns.ttl;
     double at = (double)now, renewed = (double)p->renewed;
@@ -223,11 +223,11 @@ static void bar(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
     }
     for (; n % CORE_LANES; n++)
         cost[n] = INFINITY;
-    bool heed = heed_circuits(p, now, q);
-    if (!q->has_among && !q->n_exclude && !q->n_with && !q->n_without && !heed) return;
+    bool circuits = circuits_count(p, now, q);
+    if (!q->has_among && !q->n_exclude && !q->n_with && !q->n_without && !circuits) return;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct core_worker *w = p->workers[i];
-        if (eligible(p, w, now, q, heed)) continue;
+        if (eligible(p, w, now, q, circuits)) continue;
         for (uint32_t r = 0; r < w->ranks; r++)
             cost[w->instances[r]] = INFINITY;
     }
@@ -263,7 +263,7 @@ static void rank_by_booking(const struct core_columns *c, size_t n, double wante
         rank[n] = INFINITY;
 }
 
-static bool stands_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
+static bool comes_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
     const struct core_instance *x = &p->instances[a], *y = &p->instances[b];
     return x->worker == y->worker ? x->rank < y->rank : core_worker_before(x->worker, y->worker);
 }
@@ -291,7 +291,7 @@ static uint32_t choose_least(const struct kvr_pool *p, double least) {
     while (c->rank[best] != first)
         best++;
     for (uint32_t i = best + 1; first == 0 && i < n; i++)
-        if (c->rank[i] == first && stands_before(p, i, best)) best = i;
+        if (c->rank[i] == first && comes_before(p, i, best)) best = i;
     return best;
 }
 
@@ -397,9 +397,9 @@ enum kvr_err kvr_select(struct kvr_pool *p, int64_t now, struct kvr_bytes id,
         return KVR_OK;
     }
     compute(p, now, q);
-    mark(p, q, true);
-    bar(p, now, q);
-    mark(p, q, false);
+    mark_workers(p, q, true);
+    exclude_ineligible(p, now, q);
+    mark_workers(p, q, false);
     uint32_t i = choose(p, now, q, random);
     if (i == CORE_NO_INSTANCE) return KVR_NOWORKER;
     *out = (struct kvr_pool_choice){.score = score_of(p, now, q, i), .blocks = q->n};
@@ -457,18 +457,18 @@ enum kvr_err kvr_scores(struct kvr_pool *p, int64_t now, const struct kvr_query 
     struct score_row *rows = core_mem_alloc(&p->mem, bytes);
     if (!rows) return KVR_NOMEM;
     compute(p, now, q);
-    mark(p, q, true);
-    bool heed = heed_circuits(p, now, q);
+    mark_workers(p, q, true);
+    bool circuits = circuits_count(p, now, q);
     *n = 0;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct core_worker *w = p->workers[i];
-        if (!eligible(p, w, now, q, heed)) continue;
+        if (!eligible(p, w, now, q, circuits)) continue;
         for (uint32_t r = 0; r < w->ranks; r++, ++*n) {
             uint32_t at = w->instances[r];
             rows[*n] = (struct score_row){p->columns.cost[at], p->instances[at].booked, *n, at};
         }
     }
-    mark(p, q, false);
+    mark_workers(p, q, false);
     qsort(rows, *n, sizeof *rows, by_cost);
     for (size_t i = 0; i < *n; i++)
         p->scores[i] = score_of(p, now, q, rows[i].instance);

@@ -228,14 +228,14 @@ enum kvr_err kvr_report(struct kvr_pool *p, int64_t at, struct kvr_bytes name, b
     long i = core_worker_find(p, name, NULL);
     if (i < 0) return KVR_NOWORKER;
     struct core_worker *w = p->workers[i];
-    uint64_t failures = w->failures, most = p->options.failures;
+    uint64_t failures = w->failures, max = p->options.failures;
     int64_t open_until = w->open_until;
     if (ok) {
         failures = 0;
         open_until = 0;
-    } else if (most) {
+    } else if (max) {
         failures += failures < KVR_MAX_FAILURES;
-        if (open_until || failures >= most) open_until = at + p->options.open_time;
+        if (open_until || failures >= max) open_until = at + p->options.open_time;
     }
     *changed = failures != w->failures || open_until != w->open_until;
     if (*changed) {

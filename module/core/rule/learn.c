@@ -22,8 +22,8 @@ static void add(struct core_ratio *r, double num, double den, double window) {
 static double clip(double num, double den, struct core_ratio believed) {
     if (!(believed.num > 0 && believed.den > 0)) return num;
     double usual = believed.num / believed.den * den;
-    double most = usual * CORE_LEARN_CLIP, least = usual / CORE_LEARN_CLIP;
-    return num > most ? most : num < least ? least : num;
+    double max = usual * CORE_LEARN_CLIP, min = usual / CORE_LEARN_CLIP;
+    return num > max ? max : num < min ? min : num;
 }
 
 // ms that so many tokens of prefill take.
@@ -64,8 +64,8 @@ static void learn_forecast(struct core_learnt *l, struct core_learnt_instance *i
     add(&in->first, clip(ms, 1, in->first), 1, CORE_LEARN_WINDOW);
     if (t->kind.wait < 0) return;
     if (t->forecast > 0) {
-        double most = t->forecast * CORE_LEARN_CLIP, least = t->forecast / CORE_LEARN_CLIP;
-        ms = ms > most ? most : ms < least ? least : ms;
+        double max = t->forecast * CORE_LEARN_CLIP, min = t->forecast / CORE_LEARN_CLIP;
+        ms = ms > max ? max : ms < min ? min : ms;
         add(&in->slowness, ms / t->forecast * slow, 1, CORE_LEARN_WINDOW);
     }
     struct core_forecast_case kind = t->kind;
@@ -92,8 +92,8 @@ void core_learn_gone(const struct core_learnt *l, struct core_learnt_instance *i
 void core_learn_ended(struct core_learnt *l, struct core_learnt_instance *in, int64_t ms,
                       int64_t output) {
     if (output <= 0) return;
-    double tokens = (double)output, most = l->output * CORE_LEARN_CLIP;
-    l->output += ((tokens < most ? tokens : most) - l->output) / CORE_LEARN_WINDOW;
+    double tokens = (double)output, max = l->output * CORE_LEARN_CLIP;
+    l->output += ((tokens < max ? tokens : max) - l->output) / CORE_LEARN_WINDOW;
     if (ms <= 0 || output < 2) return;
     tokens = (double)(output - 1);
     double time = clip((double)ms, tokens, in->decode.den > 0 ? in->decode : l->decode);

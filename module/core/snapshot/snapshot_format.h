@@ -13,7 +13,7 @@
 //               u64 failures, i64 open_until, f64 speed, u32 labels, for each bytes (in bytewise
 //               order), u32 ranks, for each u64 epoch, u64 seq, u64 booked, the
 //               instance's learnt numbers                                                   in name order
-//   RUN         u32 parent (the how-manieth RUN it is, from 1; 0 none), u16 blocks, their hashes,
+//   RUN         u32 parent (RUNs are numbered from 1; 0: none), u16 blocks, their hashes,
 //               u32 holders, for each u32 instance (counted through workers and ranks from 0),
 //               u8 tier, u16 depth                                                    parents first
 //   SESSION     bytes name, u32 instance, i64 booked, u64 number (of that booking)

@@ -21,9 +21,9 @@ struct kvr_loader {
     struct kvr_pool *pool;
     uint32_t *instances; // by number: the pool's instance
     size_t n_instances, cap_instances;
-    uint64_t number; // of the last request's booking: they come in its order
-    uint32_t runs;   // so far; a run's number is its id, as a fresh tree counts from 1
-    enum core_record stage;
+    uint64_t number;       // of the last request's booking: they come in its order
+    uint32_t runs;         // so far; a run's number is its id, as a fresh tree counts from 1
+    enum core_record kind; // of the last record
     uint32_t format;
     bool done;
     uint64_t *hashes; // of the record at hand, aligned
@@ -70,9 +70,9 @@ static double get_f64(struct snapshot_reader *r) {
     return x;
 }
 
-static struct kvr_bytes get_bytes(struct snapshot_reader *r, size_t most) {
+static struct kvr_bytes get_bytes(struct snapshot_reader *r, size_t max) {
     size_t n = get_u32(r);
-    if (n > most) r->bad = true;
+    if (n > max) r->bad = true;
     const uint8_t *p = r->bad ? NULL : take(r, n);
     return (struct kvr_bytes){p ? (const char *)p : "", p ? n : 0};
 }
@@ -368,52 +368,37 @@ static enum kvr_err finish(struct kvr_loader *l, struct snapshot_reader *r) {
 // ---- The loader ----------------------------------------------------------------------------------
 
 // Records come in the order of this list; those of one kind together.
+static const struct record_reader {
+    enum core_record kind;
+    enum kvr_err (*load)(struct kvr_loader *l, struct snapshot_reader *r);
+} readers[] = {
+    {CORE_RECORD_POOL, load_pool},
+    {CORE_RECORD_LEARNT, load_learnt},
+    {CORE_RECORD_WORKER, load_worker},
+    {CORE_RECORD_RUN, load_run},
+    {CORE_RECORD_SESSION, load_session},
+    {CORE_RECORD_REQUEST, load_request},
+    {CORE_RECORD_PREDICTION, load_prediction},
+    {CORE_RECORD_END, finish},
+};
+
 static int order_of(unsigned kind) {
-    static const char order[] = {CORE_RECORD_POOL,       CORE_RECORD_LEARNT,  CORE_RECORD_WORKER,
-                                 CORE_RECORD_RUN,        CORE_RECORD_SESSION, CORE_RECORD_REQUEST,
-                                 CORE_RECORD_PREDICTION, CORE_RECORD_END};
-    for (int i = 0; i < (int)sizeof order; i++)
-        if ((unsigned char)order[i] == kind) return i;
+    for (int i = 0; i < (int)(sizeof readers / sizeof *readers); i++)
+        if (readers[i].kind == kind) return i;
     return -1;
 }
 
 static enum kvr_err load_record(struct kvr_loader *l, struct snapshot_reader *r) {
     unsigned kind = (unsigned)get(r, 1);
-    int order = order_of(kind), stage = l->records ? order_of(l->stage) : -1;
+    int order = order_of(kind), before = l->records ? order_of(l->kind) : -1;
     bool first = l->records == 0;
-    if (order < stage || (order == stage && kind == CORE_RECORD_LEARNT) ||
+    if (order < 0 || order < before || (order == before && kind == CORE_RECORD_LEARNT) ||
         first != (kind == CORE_RECORD_POOL) || l->done ||
         (l->format < 3 && (kind == CORE_RECORD_LEARNT || kind == CORE_RECORD_SESSION)) ||
-        (l->format >= 3 && stage == order_of(CORE_RECORD_POOL) && kind != CORE_RECORD_LEARNT))
+        (l->format >= 3 && before == order_of(CORE_RECORD_POOL) && kind != CORE_RECORD_LEARNT))
         return KVR_CORRUPT;
-    l->stage = (enum core_record)kind;
-    enum kvr_err err = KVR_CORRUPT;
-    switch (l->stage) {
-    case CORE_RECORD_POOL:
-        err = load_pool(l, r);
-        break;
-    case CORE_RECORD_LEARNT:
-        err = load_learnt(l, r);
-        break;
-    case CORE_RECORD_WORKER:
-        err = load_worker(l, r);
-        break;
-    case CORE_RECORD_RUN:
-        err = load_run(l, r);
-        break;
-    case CORE_RECORD_SESSION:
-        err = load_session(l, r);
-        break;
-    case CORE_RECORD_REQUEST:
-        err = load_request(l, r);
-        break;
-    case CORE_RECORD_PREDICTION:
-        err = load_prediction(l, r);
-        break;
-    case CORE_RECORD_END:
-        err = finish(l, r);
-        break;
-    }
+    l->kind = (enum core_record)kind;
+    enum kvr_err err = readers[order].load(l, r);
     l->records++;
     return err ? err : r->bad ? KVR_CORRUPT : KVR_OK;
 }

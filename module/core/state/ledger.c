@@ -87,8 +87,8 @@ enum kvr_err core_booking_check(const struct kvr_pool *p, const struct kvr_booki
     return KVR_OK;
 }
 
-// Adds a request with its session (NULL: none), which on success is one live request richer. What it
-// teaches is left to the caller, and to refresh the instance.
+// Adds a request, and counts it in its session (NULL: none). The caller refreshes the instance and learns from
+// the booking.
 static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                         const struct kvr_booking *b, struct core_session *session,
                         struct core_request **out) {

@@ -21,8 +21,8 @@ static struct core_live_node *child_of(const struct core_live *l,
 }
 
 static uint32_t common(const struct core_live_node *node, const uint64_t *hashes, size_t n) {
-    uint32_t most = node->len < n ? node->len : (uint32_t)n, k = 1;
-    if (!memcmp(node->hashes, hashes, most * sizeof *hashes)) return most;
+    uint32_t max = node->len < n ? node->len : (uint32_t)n, k = 1;
+    if (!memcmp(node->hashes, hashes, max * sizeof *hashes)) return max;
     while (node->hashes[k] == hashes[k])
         k++;
     return k;

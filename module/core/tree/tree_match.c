@@ -10,11 +10,11 @@ bool core_tree_find(const struct core_tree *t, uint64_t hash, uint32_t *run, uns
 // How many of the request's next blocks are the run's from `offset` on; at least one is.
 static uint32_t common(const struct core_run *r, unsigned offset, const uint64_t *hashes,
                        size_t n) {
-    uint32_t most = r->len - offset;
-    if (most > n) most = (uint32_t)n;
+    uint32_t max = r->len - offset;
+    if (max > n) max = (uint32_t)n;
     const uint64_t *own = r->hashes + offset;
-    if (own[most - 1] == hashes[most - 1]) return most;
-    uint32_t same = 1, differ = most; // blocks before `same` agree, the one before `differ` doesn't
+    if (own[max - 1] == hashes[max - 1]) return max;
+    uint32_t same = 1, differ = max; // blocks before `same` agree, the one before `differ` doesn't
     while (differ - same > 1) {
         uint32_t mid = (same + differ) / 2;
         if (own[mid - 1] == hashes[mid - 1])

@@ -120,14 +120,14 @@ static int append(struct core_tree *t, uint32_t slot, const uint64_t *hashes, si
     uint32_t len = run ? core_tree_run(t, run)->len : 0;
     bool prolong = run && len < CORE_MAX_RUN && !core_tree_run(t, run)->child &&
                    core_run_depth(t, run, slot) == len;
-    size_t most = prolong && n > CORE_MAX_RUN - len ? CORE_MAX_RUN - len
-                  : n > CORE_MAX_RUN                ? CORE_MAX_RUN
-                                                    : n;
+    size_t max = prolong && n > CORE_MAX_RUN - len ? CORE_MAX_RUN - len
+                 : n > CORE_MAX_RUN                ? CORE_MAX_RUN
+                                                   : n;
     if (!prolong) {
         len = 0;
-        run = core_run_new(t, run, most);
+        run = core_run_new(t, run, max);
         if (!run) return -1;
-    } else if (core_run_reserve(t, run, len + most)) {
+    } else if (core_run_reserve(t, run, len + max)) {
         return -1;
     }
     if (core_journal_push(t, CORE_UNDO_APPEND, run, len, 0)) {
@@ -135,7 +135,7 @@ static int append(struct core_tree *t, uint32_t slot, const uint64_t *hashes, si
         return -1;
     }
     core_runset_prefetch(&t->slots[slot].runs, run);
-    if (put_blocks(t, run, hashes, most)) return -1;
+    if (put_blocks(t, run, hashes, max)) return -1;
     const struct core_run *r = core_tree_run(t, run);
     *added = r->len - len;
     *at = (struct tree_position){run, r->len - 1};

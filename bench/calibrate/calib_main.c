@@ -142,9 +142,9 @@ static bool play(const struct calib_program *p, const struct calib_router *c, co
         .model = &p->model, .block_size = CALIB_BLOCK_SIZE, .logs = p->logs, .name = c->name};
     bool up = c->ours ? calib_start_ours(&processes, c->ours)
                       : calib_start_theirs(&processes, program, c->verb);
-    struct bench_load_plan plan = {
+    struct bench_play_plan plan = {
         .script = &p->script, .speed = 1, .targets = &processes.port, .n_targets = 1};
-    if (up) bench_load_run(&plan, played);
+    if (up) bench_play(&plan, played);
     if (up) *late = calib_processes_lateness(&processes);
     calib_processes_end(&processes);
     if (!up) return false;

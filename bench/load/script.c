@@ -10,7 +10,7 @@
 #include "bench/common/bench_memory.h"
 #include "bench/sim/loads/sequence.h"
 #include "client/common/random.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 enum {
     SCRIPT_MAX_TURNS = 12,
@@ -24,7 +24,7 @@ struct script_writer {
     struct bench_script *s;
     uint64_t rng;
     size_t room_bytes, room_prompts;
-    struct tokens tokens;
+    struct mock_tokens tokens;
     size_t text;          // where its bytes begin
     size_t first, hashed; // its first hash; how many of its blocks have one
 };
@@ -36,7 +36,7 @@ static void say(struct script_writer *g, const char *bytes, size_t n) {
     s->bytes = bench_grow(s->bytes, &g->room_bytes, s->n_bytes + n, 1);
     memcpy(s->bytes + s->n_bytes, bytes, n);
     s->n_bytes += n;
-    tokens_text(&g->tokens, bytes, n);
+    mock_tokens_text(&g->tokens, bytes, n);
 }
 
 static void say_words(struct script_writer *g, uint64_t seed, size_t words) {
@@ -170,7 +170,7 @@ void bench_script_chat(struct bench_script *s, const struct bench_script_plan *p
     cut_text(s);
     snprintf(s->load.what, sizeof s->load.what, "conversations of some %u turns (seed %llu)",
              plan->chats.turns, (unsigned long long)plan->seed);
-    tokens_free(&g.tokens);
+    mock_tokens_free(&g.tokens);
 }
 
 // A block's words are drawn by its prefix hash: equal where all before it is equal, too.
@@ -190,7 +190,7 @@ void bench_script_trace(struct bench_script *s, const struct bench_workload *tra
     }
     snprintf(s->load.what, sizeof s->load.what, "%s", trace->what);
     cut_text(s);
-    tokens_free(&g.tokens);
+    mock_tokens_free(&g.tokens);
 }
 
 void bench_script_free(struct bench_script *s) {

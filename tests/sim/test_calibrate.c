@@ -11,7 +11,7 @@
 #include "bench/calibrate/calib_simulate.h"
 #include "bench/load/completion.h"
 #include "bench/load/script.h"
-#include "tests/mock-engine/tokens.h"
+#include "tests/mock-engine/mock_tokens.h"
 
 static struct bench_script make(uint64_t seed) {
     struct bench_script s;
@@ -46,15 +46,15 @@ Test(calib_load, text_and_blocks_are_of_one_prompt) {
     struct bench_script s = make(1);
     for (size_t i = 0; i < s.load.n; i++) {
         const struct bench_request *r = &s.load.requests[i], *text = &s.text.requests[i];
-        struct tokens t = {0};
+        struct mock_tokens t = {0};
         uint64_t hashes[4096];
-        tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
+        mock_tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
         cr_assert(t.n == r->isl && r->blocks == r->isl / 16 && r->blocks < 4096);
         kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, hashes);
         cr_assert(!memcmp(hashes, bench_request_hashes(&s.load, i), r->blocks * sizeof *hashes));
         cr_assert(text->blocks == s.prompts[i].n / 64 && text->isl == s.prompts[i].n / 4);
         cr_assert(text->isl >= r->isl - 1 && text->at == r->at && text->osl == r->osl);
-        tokens_free(&t);
+        mock_tokens_free(&t);
     }
     bench_script_free(&s);
 }
@@ -67,10 +67,10 @@ Test(calib_load, turns_go_on_from_answers) {
         for (size_t k = i + 1; k < s.load.n; k++) {
             if (s.prompts[k].at != s.prompts[i].at) continue;
             const struct bench_request *r = &s.load.requests[i], *next = &s.load.requests[k];
-            struct tokens t = {0};
+            struct mock_tokens t = {0};
             const char *at = bench_script_prompt(&s, k) + s.prompts[i].n;
             cr_assert(next->session == r->session && s.prompts[k].n > s.prompts[i].n);
-            tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
+            mock_tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
             for (uint64_t w = 0, seed = answer_seed(&t); w < r->osl; w++) {
                 char word[WORD_SIZE];
                 size_t n = answer_word(seed, w, word);
@@ -78,7 +78,7 @@ Test(calib_load, turns_go_on_from_answers) {
                 at += n;
             }
             cr_assert(next->first == r->first && next->blocks >= r->known);
-            tokens_free(&t);
+            mock_tokens_free(&t);
             followed++;
             break;
         }
@@ -102,11 +102,11 @@ Test(calib_load, a_trace_as_texts) {
     for (size_t i = 0; i < 3; i++) {
         const struct bench_request *r = &s.load.requests[i];
         const uint64_t *own = bench_request_hashes(&s.load, i);
-        struct tokens t = {0};
+        struct mock_tokens t = {0};
         uint64_t made[8];
         cr_assert(r->at == requests[i].at && r->blocks == requests[i].blocks && r->osl >= 1);
         cr_assert(r->isl == requests[i].isl || (i == 1 && r->isl == 49));
-        tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
+        mock_tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
         cr_assert_eq(t.n, r->isl);
         kvr_hash_tokens(t.ids, t.n, 16, KVR_HASH_SEED, NULL, made);
         cr_assert(!memcmp(made, own, r->blocks * sizeof *own));
@@ -115,7 +115,7 @@ Test(calib_load, a_trace_as_texts) {
                 cr_assert_eq(own[b] == bench_request_hashes(&s.load, k)[b],
                              bench_request_hashes(&trace, i)[b] ==
                                  bench_request_hashes(&trace, k)[b]);
-        tokens_free(&t);
+        mock_tokens_free(&t);
     }
     bench_script_free(&s);
 }

@@ -51,10 +51,10 @@ static void say_words(struct script_writer *g, uint64_t seed, size_t words) {
 }
 
 static void say_answer(struct script_writer *g, size_t words) {
-    uint64_t seed = answer_seed(&g->tokens);
+    uint64_t seed = mock_answer_seed(&g->tokens);
     for (size_t i = 0; i < words; i++) {
-        char word[WORD_SIZE];
-        size_t n = answer_word(seed, i, word);
+        char word[MOCK_WORD_SIZE];
+        size_t n = mock_answer_word(seed, i, word);
         say(g, word, n);
     }
 }

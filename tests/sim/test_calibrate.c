@@ -71,9 +71,9 @@ Test(calib_load, turns_go_on_from_answers) {
             const char *at = bench_script_prompt(&s, k) + s.prompts[i].n;
             cr_assert(next->session == r->session && s.prompts[k].n > s.prompts[i].n);
             mock_tokens_text(&t, bench_script_prompt(&s, i), s.prompts[i].n);
-            for (uint64_t w = 0, seed = answer_seed(&t); w < r->osl; w++) {
-                char word[WORD_SIZE];
-                size_t n = answer_word(seed, w, word);
+            for (uint64_t w = 0, seed = mock_answer_seed(&t); w < r->osl; w++) {
+                char word[MOCK_WORD_SIZE];
+                size_t n = mock_answer_word(seed, w, word);
                 cr_assert(!memcmp(at, word, n));
                 at += n;
             }

@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/bench_http.h"
+#include "bench/common/bench_compare.h"
 #include "btest_fleet.h"
 #include "client/common/clock.h"
 #include "client/common/random.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
 enum { REST_MS = 60000, REST_EVERY = 25 /* disturbances */, EMPTY_MS = 20000, LOAD_THREADS = 3 };
 
@@ -46,13 +48,13 @@ static unsigned below(struct btest_chaos *s, unsigned n) {
 // ---- How far it is -------------------------------------------------------------------------------
 
 static size_t batches_of(struct btest_chaos *s, size_t engine) {
-    struct bench_answer a = btest_fleet_call(&s->fleet, engine, "GET", "/mock/cache", NULL);
+    struct support_response a = btest_fleet_call(&s->fleet, engine, "GET", "/mock/cache", NULL);
     json_t *cache = json_loads(a.body, 0, NULL), *row;
     size_t i, n = 0;
     json_array_foreach(json_object_get(cache, "ranks"), i, row) n +=
         (size_t)json_integer_value(json_object_get(row, "next_seq"));
     json_decref(cache);
-    free(a.body);
+    support_response_free(&a);
     return n;
 }
 

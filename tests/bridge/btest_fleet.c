@@ -9,19 +9,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/common/bench_http.h"
+#include "bench/common/bench_compare.h"
+#include "bench/common/bench_engines.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
 enum { FLEET_HTTP_MS = 20000 };
 
 // What the bridges count, but for what is 0.
 static void show_metrics(const struct btest_fleet *w) {
     for (size_t i = 0; i < w->n_bridges; i++) {
-        struct bench_answer a =
-            bench_http(w->bridges[i].listen, "GET", "/metrics", "", NULL, FLEET_HTTP_MS);
+        struct support_response a =
+            support_http(w->bridges[i].listen, "GET", "/metrics", "", NULL, FLEET_HTTP_MS);
         char *rest = NULL;
         for (char *line = a.body ? strtok_r(a.body, "\n", &rest) : NULL; line;
              line = strtok_r(NULL, "\n", &rest)) {
@@ -29,7 +32,7 @@ static void show_metrics(const struct btest_fleet *w) {
             if (*line != '#' && n > 2 && strcmp(line + n - 2, " 0") != 0)
                 fprintf(stderr, "%s\n", line);
         }
-        free(a.body);
+        support_response_free(&a);
     }
 }
 
@@ -120,13 +123,13 @@ void btest_fleet_close(struct btest_fleet *w) {
 // ---- Engines -------------------------------------------------------------------------------------
 
 // An engine may be refusing connections for a moment, because it was told to.
-struct bench_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
-                                     const char *path, const char *body) {
-    struct bench_answer a = {0};
+struct support_response btest_fleet_call(const struct btest_fleet *w, size_t engine,
+                                         const char *method, const char *path, const char *body) {
+    struct support_response a = {0};
     for (int64_t end = kvr_clock_ms() + FLEET_HTTP_MS; kvr_clock_ms() < end; support_sleep_ms(20)) {
-        a = bench_http(w->engines[engine].http, method, path, "", body, FLEET_HTTP_MS);
+        a = support_http(w->engines[engine].http, method, path, "", body, FLEET_HTTP_MS);
         if (a.status == 200) return a;
-        free(a.body);
+        support_response_free(&a);
     }
     btest_fleet_fail(w, "%s was answered %d", path, a.status);
 }
@@ -134,15 +137,16 @@ struct bench_answer btest_fleet_call(const struct btest_fleet *w, size_t engine,
 void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query) {
     char path[160];
     snprintf(path, sizeof path, "/mock/fault?kind=%s", query);
-    free(btest_fleet_call(w, engine, "POST", path, "").body);
+    struct support_response a = btest_fleet_call(w, engine, "POST", path, "");
+    support_response_free(&a);
 }
 
 void btest_fleet_reset(const struct btest_fleet *w, size_t engine) {
     for (int64_t end = kvr_clock_ms() + FLEET_HTTP_MS; kvr_clock_ms() < end; support_sleep_ms(5)) {
-        struct bench_answer a = bench_http(w->engines[engine].http, "POST", "/reset_prefix_cache",
-                                           "", NULL, FLEET_HTTP_MS);
+        struct support_response a = support_http(w->engines[engine].http, "POST",
+                                                 "/reset_prefix_cache", "", NULL, FLEET_HTTP_MS);
         bool done = a.status == 200 && strstr(a.body, "true");
-        free(a.body);
+        support_response_free(&a);
         if (done) return;
     }
     btest_fleet_fail(w, "an engine is never done");

@@ -10,8 +10,10 @@
 #include <stdatomic.h>
 
 #include "bench/common/bench_compare.h"
-#include "bench/common/bench_http.h"
+#include "bench/common/bench_engines.h"
 #include "btest_bridge.h"
+#include "tests/support/support_http.h"
+#include "tests/support/support_redis.h"
 
 enum { BTEST_MAX_BRIDGES = 4, BTEST_MAX_THREADS = 4 };
 
@@ -39,8 +41,8 @@ _Noreturn void btest_fleet_fail(const struct btest_fleet *w, const char *format,
 
 void btest_fleet_fault(const struct btest_fleet *w, size_t engine, const char *query);
 // Asks until it is answered 200; body may be NULL. The answer's body is to be freed.
-struct bench_answer btest_fleet_call(const struct btest_fleet *w, size_t engine, const char *method,
-                                     const char *path, const char *body);
+struct support_response btest_fleet_call(const struct btest_fleet *w, size_t engine,
+                                         const char *method, const char *path, const char *body);
 void btest_fleet_reset(const struct btest_fleet *w,
                        size_t engine); // its prefix cache, once nothing uses it
 // Waits until there is no difference. Fails after so long.

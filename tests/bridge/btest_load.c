@@ -8,12 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/common/bench_http.h"
+#include "bench/common/bench_engines.h"
 #include "bench/common/bench_memory.h"
 #include "btest_fleet.h"
 #include "client/common/clock.h"
 #include "client/common/random.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 
 enum {
     MAX_OWN_TOKENS = 40,
@@ -58,22 +59,22 @@ static void ask(struct btest_load *l, uint64_t *random) {
     sprintf(body + len, "],\"max_tokens\":%u%s}", answer, extra_of(e, own >> 40));
     snprintf(header, sizeof header, "X-data-parallel-rank: %u\r\n",
              (unsigned)(kvr_random(random) % e->ranks));
-    int fd = bench_http_send(e->http, "POST", "/v1/completions", header, body, LOAD_HTTP_MS);
+    struct support_response a = {0};
+    int fd = support_http_connect(e->http);
+    if (fd >= 0) support_http_request(fd, "POST", "/v1/completions", header, body);
     free(body);
-    if (fd >= 0 &&
-        kvr_random(random) % 100 < LEAVE_PERCENT) { // the client goes before it has an answer
-        close(fd);
-        return;
-    }
-    struct bench_answer a = bench_http_read(fd);
-    if (a.status == 200) {
+    bool leaves = fd >= 0 && kvr_random(random) % 100 < LEAVE_PERCENT; // before it has an answer
+    if (fd >= 0 && !leaves) a = support_http_response(fd, false, LOAD_HTTP_MS);
+    if (fd >= 0) close(fd);
+    if (leaves) return;
+    if (a.status == 200 && a.complete) {
         atomic_fetch_add(&l->answered, 1);
         atomic_fetch_add(&l->tokens, n + more + answer);
     } else {
         atomic_fetch_add(&l->failed, 1);
         support_sleep_ms(5);
     }
-    free(a.body);
+    support_response_free(&a);
 }
 
 static void *client(void *arg) {

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_engines.h"
 #include "btest_fleet.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
 enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 
@@ -43,20 +46,20 @@ static void becomes(struct btest_fleet *w, const char *name, const char *field, 
     btest_fleet_fail(w, "%s: %s is %s, not %s", name, field, now, value);
 }
 
-static struct bench_answer look(const struct btest_fleet *w, const char *path) {
-    return bench_http(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
+static struct support_response look(const struct btest_fleet *w, const char *path) {
+    return support_http(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
 }
 
 static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
-    struct bench_answer a = {0};
+    struct support_response a = {0};
     for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
          support_sleep_ms(10)) {
         a = look(w, path);
         if (a.status == status && strstr(a.body, text)) {
-            free(a.body);
+            support_response_free(&a);
             return;
         }
-        free(a.body);
+        support_response_free(&a);
     }
     a = look(w, path);
     btest_fleet_fail(w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
@@ -323,18 +326,19 @@ Test(engine, metrics, .timeout = 60) {
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
     says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
-    struct bench_answer a = look(&w, "/metrics");
+    struct support_response a = look(&w, "/metrics");
     check_metrics(a.body, false);
-    free(a.body);
-    a = bench_http(w.bridges[0].listen, "GET", "/metrics",
-                   "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, ENGINE_WAIT_MS);
+    support_response_free(&a);
+    a = support_http(w.bridges[0].listen, "GET", "/metrics",
+                     "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL,
+                     ENGINE_WAIT_MS);
     check_metrics(a.body, true);
-    free(a.body);
+    support_response_free(&a);
     says(&w, "/nothing", 404, "");
-    struct bench_answer post =
-        bench_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
+    struct support_response post =
+        support_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
     cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
-    free(post.body);
+    support_response_free(&post);
     support_redis_end(&w.redis, SIGKILL);
     says(&w, "/healthz", 503, "no pool\n");
     btest_fleet_close(&w);

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/bench_http.h"
+#include "bench/common/bench_engines.h"
 #include "bench/load/load_client.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
 enum { CALIB_PATIENCE_MS = 60000, CALIB_CALL_MS = 5000 };
 #define CALIB_POOL "calibrate"
@@ -54,13 +56,13 @@ static double metric(const char *text, const char *name) {
 double calib_processes_lateness(const struct calib_processes *r) {
     double planned = 0, taken = 0;
     for (int i = 0; i < CALIB_ENGINES; i++) {
-        struct bench_answer a =
-            bench_http(r->engines[i].http, "GET", "/metrics", "", NULL, CALIB_CALL_MS);
+        struct support_response a =
+            support_http(r->engines[i].http, "GET", "/metrics", "", NULL, CALIB_CALL_MS);
         if (a.status == 200) {
             planned += metric(a.body, "\nmock:step_seconds_planned_total");
             taken += metric(a.body, "\nmock:step_seconds_total");
         }
-        free(a.body);
+        support_response_free(&a);
     }
     return planned > 0 ? taken / planned - 1 : 0;
 }

@@ -50,28 +50,28 @@ static void all_pools(struct bench_options *o, bool big) {
 
 int bench_options_parse(struct bench_options *o, int argc, char **argv) {
     enum {
-        OPTION_QUICK,
-        OPTION_BIG,
-        OPTION_WORKERS,
-        OPTION_BLOCKS,
-        OPTION_ROUNDS,
-        OPTION_SLICE,
-        OPTION_OUT,
-        OPTION_MODULE,
-        OPTION_SERVER,
-        OPTION_HELP
+        COMMANDS_QUICK,
+        COMMANDS_BIG,
+        COMMANDS_WORKERS,
+        COMMANDS_BLOCKS,
+        COMMANDS_ROUNDS,
+        COMMANDS_SLICE,
+        COMMANDS_OUT,
+        COMMANDS_MODULE,
+        COMMANDS_SERVER,
+        COMMANDS_HELP
     };
     static const struct option longs[] = {
-        {"quick", no_argument, NULL, OPTION_QUICK},
-        {"big", no_argument, NULL, OPTION_BIG},
-        {"workers", required_argument, NULL, OPTION_WORKERS},
-        {"blocks", required_argument, NULL, OPTION_BLOCKS},
-        {"rounds", required_argument, NULL, OPTION_ROUNDS},
-        {"slice", required_argument, NULL, OPTION_SLICE},
-        {"out", required_argument, NULL, OPTION_OUT},
-        {"module", required_argument, NULL, OPTION_MODULE},
-        {"redis-server", required_argument, NULL, OPTION_SERVER},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"quick", no_argument, NULL, COMMANDS_QUICK},
+        {"big", no_argument, NULL, COMMANDS_BIG},
+        {"workers", required_argument, NULL, COMMANDS_WORKERS},
+        {"blocks", required_argument, NULL, COMMANDS_BLOCKS},
+        {"rounds", required_argument, NULL, COMMANDS_ROUNDS},
+        {"slice", required_argument, NULL, COMMANDS_SLICE},
+        {"out", required_argument, NULL, COMMANDS_OUT},
+        {"module", required_argument, NULL, COMMANDS_MODULE},
+        {"redis-server", required_argument, NULL, COMMANDS_SERVER},
+        {"help", no_argument, NULL, COMMANDS_HELP},
         {0},
     };
     *o = (struct bench_options){0};
@@ -81,34 +81,34 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv) {
         const char *name = c == '?' ? "" : longs[at].name;
         bool ok = true;
         switch (c) {
-        case OPTION_QUICK:
+        case COMMANDS_QUICK:
             o->quick = true;
             break;
-        case OPTION_BIG:
+        case COMMANDS_BIG:
             big = true;
             break;
-        case OPTION_WORKERS:
+        case COMMANDS_WORKERS:
             ok = number(name, optarg, 1, 10000, &workers);
             break;
-        case OPTION_BLOCKS:
+        case COMMANDS_BLOCKS:
             ok = number(name, optarg, 20000, 100000000, &blocks);
             break;
-        case OPTION_ROUNDS:
+        case COMMANDS_ROUNDS:
             ok = number(name, optarg, 1, BENCH_MAX_ROUNDS, &rounds);
             break;
-        case OPTION_SLICE:
+        case COMMANDS_SLICE:
             ok = number(name, optarg, 1, 10000, &slice);
             break;
-        case OPTION_OUT:
+        case COMMANDS_OUT:
             o->out = optarg;
             break;
-        case OPTION_MODULE:
+        case COMMANDS_MODULE:
             o->module = optarg;
             break;
-        case OPTION_SERVER:
+        case COMMANDS_SERVER:
             o->server = optarg;
             break;
-        case OPTION_HELP:
+        case COMMANDS_HELP:
             return fputs(usage, stdout) < 0;
         default:
             ok = false;

@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/common/bench_http.h"
 #include "bench/common/bench_memory.h"
 #include "client/common/clock.h"
 #include "client/http1/h1_client.h"
+#include "tests/support/support_http.h"
 
 enum {
     LOAD_SILENCE_MS = 60000,
@@ -341,10 +341,10 @@ void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out) {
 }
 
 bool bench_play_try(int port) {
-    struct bench_answer a =
-        bench_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                   "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", LOAD_TRY_MS);
+    struct support_response a =
+        support_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
+                     "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", LOAD_TRY_MS);
     bool ok = a.status == 200;
-    free(a.body);
+    support_response_free(&a);
     return ok;
 }

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_engines.h"
 #include "btest_fleet.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
+#include "tests/support/support_redis.h"
 
 enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 

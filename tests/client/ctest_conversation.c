@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "fake_server.h"
-#include "tests/support/home.h"
 
 enum { CONVERSATION_BLOCKS = 4, MAX_CONVERSATION_CALLS = 64, CONVERSATION_IDS = 3 };
 
@@ -306,9 +306,9 @@ static void count_answer(struct ctest_conversation *t, const struct conversation
     t->codes |= 1u << r->code;
     if (r->code == KVR_CODE_TIMEOUT) t->timeouts++;
     if (r->code > KVR_CODE_CLOSED) complain(t, "%s: code %d", step->name, (int)r->code);
-    if (now_ms() > limit)
+    if (kvr_clock_ms() > limit)
         complain(t, "%s was answered %ld ms too late", step->name,
-                 (long)(now_ms() - limit + CTEST_SLACK));
+                 (long)(kvr_clock_ms() - limit + CTEST_SLACK));
     if (r->code == KVR_CODE_OK) t->held = (t->held | step->books) & ~step->releases;
     look_at(t, step, r);
 }
@@ -333,7 +333,7 @@ static void post(struct ctest_conversation *t, const struct conversation_step *s
     struct conversation_call *a = &t->asked[t->n_asked++];
     enum kvr_code code = KVR_CODE_OK;
     size_t before = t->n_answered;
-    int64_t now = now_ms();
+    int64_t now = kvr_clock_ms();
     *a = (struct conversation_call){t, step, now, now + deadline + CTEST_SLACK, 0, goes_on};
     begin(t, step, answered, a, &code);
     if (t->n_answered != before) complain(t, "%s called back before it returned", step->name);
@@ -380,7 +380,7 @@ static void wait_for_all(struct ctest_conversation *t) {
     while (!all_answered(t)) {
         turn(t, 5);
         for (size_t i = 0; i < t->n_asked; i++)
-            if (!t->asked[i].answers && now_ms() > t->asked[i].limit) {
+            if (!t->asked[i].answers && kvr_clock_ms() > t->asked[i].limit) {
                 complain(t, "%s isn't answered", t->asked[i].step->name);
                 return;
             }
@@ -392,7 +392,7 @@ static void one(struct ctest_conversation *t, const struct conversation_step *st
                 int64_t deadline) {
     if (is_void(t, step)) return;
     if (t->form == CTEST_BLOCKING) {
-        int64_t limit = now_ms() + deadline + CTEST_SLACK;
+        int64_t limit = kvr_clock_ms() + deadline + CTEST_SLACK;
         enum kvr_code code;
         count_answer(t, step, begin(t, step, NULL, NULL, &code), limit);
     } else {
@@ -422,12 +422,12 @@ void ctest_conversation_steps(struct ctest_conversation *t, size_t first, size_t
 // patience with it. (kvr_client_drain is for handles without a loop of the caller's.)
 static bool drained(struct ctest_conversation *t, int64_t ms) {
     struct kvr_client_stats s;
-    int64_t limit = now_ms() + ms;
+    int64_t limit = kvr_clock_ms() + ms;
     for (;;) {
-        bool done = t->base || kvr_client_drain(t->client, limit - now_ms());
+        bool done = t->base || kvr_client_drain(t->client, limit - kvr_clock_ms());
         kvr_client_stats(t->client, &s);
         if (done && s.connected && !s.pending && !s.unconfirmed) return true;
-        if (now_ms() > limit) return false;
+        if (kvr_clock_ms() > limit) return false;
         turn(t, 2);
     }
 }
@@ -448,13 +448,13 @@ static bool until_ok(struct ctest_conversation *t, const struct conversation_ste
             complain(t, "afterwards, %s has the codes %x", step->name, codes);
             return false;
         }
-    } while (now_ms() < limit);
+    } while (kvr_clock_ms() < limit);
     complain(t, "afterwards, %s doesn't come to work", step->name);
     return false;
 }
 
 bool ctest_conversation_simple(struct ctest_conversation *t, int64_t deadline, unsigned passing) {
-    int64_t limit = now_ms() + deadline;
+    int64_t limit = kvr_clock_ms() + deadline;
     if (!until_ok(t, the_select, limit, passing) || !until_ok(t, the_release, limit, passing))
         return false;
     if (!drained(t, deadline)) {

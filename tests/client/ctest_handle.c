@@ -5,21 +5,22 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_alloc.h"
 
 struct fake_server *ctest_server;
-struct testmem ctest_memory;
+struct support_alloc ctest_memory;
 const uint64_t ctest_hashes[2] = {1, 2};
 static struct kvr_alloc alloc;
 
 void ctest_start(void) {
     ctest_server = fake_start(FAKE_TCP);
-    alloc = testmem_alloc(&ctest_memory);
+    alloc = support_alloc_use(&ctest_memory);
 }
 
 void ctest_stop(void) {
     fake_stop(ctest_server);
-    testmem_all_free(&ctest_memory, "the handle");
+    support_alloc_check_freed(&ctest_memory, "the handle");
 }
 
 struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings) {
@@ -32,7 +33,7 @@ struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings)
 }
 
 void ctest_run(struct kvr_client *c, int64_t ms) {
-    for (int64_t end = now_ms() + ms; now_ms() < end;)
+    for (int64_t end = kvr_clock_ms() + ms; kvr_clock_ms() < end;)
         kvr_client_run(c, 10);
 }
 
@@ -65,7 +66,7 @@ void ctest_count(void *ctx, const struct kvr_result *r) {
 }
 
 void ctest_await(struct kvr_client *c, const struct ctest_answers *h, int answers) {
-    for (int64_t end = now_ms() + 60000; h->n < answers && now_ms() < end;)
+    for (int64_t end = kvr_clock_ms() + 60000; h->n < answers && kvr_clock_ms() < end;)
         kvr_client_run(c, 100);
     cr_assert(h->n == answers, "%d of %d answers", h->n, answers);
 }

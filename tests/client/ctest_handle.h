@@ -6,10 +6,10 @@
 #include <kvroute/client.h>
 
 #include "fake_server.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 extern struct fake_server *ctest_server;
-extern struct testmem ctest_memory;
+extern struct support_alloc ctest_memory;
 
 // A suite's .init and .fini. Fails the test where a handle has left memory behind.
 void ctest_start(void);

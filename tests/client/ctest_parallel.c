@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/support/home.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
 
 enum { PARALLEL_THREADS = 12, PARALLEL_HANGS_MS = 120000, MAX_TOLD = 20 };
 
@@ -30,7 +31,7 @@ static void *run(void *arg) {
     size_t me = w->names++;
     while (w->next < c->n) {
         size_t i = w->at[me].which = w->next++;
-        w->at[me].since = now_ms();
+        w->at[me].since = kvr_clock_ms();
         pthread_mutex_unlock(&w->lock);
         wrong[0] = 0;
         c->run(c->ctx, i, wrong);
@@ -53,7 +54,7 @@ static bool watch(struct parallel_work *w) {
     for (size_t i = 0; i < PARALLEL_THREADS; i++) {
         if (!w->at[i].since) continue;
         busy = true;
-        if (now_ms() - w->at[i].since < PARALLEL_HANGS_MS) continue;
+        if (kvr_clock_ms() - w->at[i].since < PARALLEL_HANGS_MS) continue;
         c->name(c->ctx, w->at[i].which, name);
         fprintf(stderr, "%s: hangs\n", name);
         abort();
@@ -69,7 +70,7 @@ size_t ctest_parallel_run(const struct ctest_parallel *c) {
     for (size_t i = 0; i < PARALLEL_THREADS; i++)
         if (pthread_create(&threads[i], NULL, run, &w)) abort();
     while (watch(&w))
-        sleep_ms(20);
+        support_sleep_ms(20);
     for (size_t i = 0; i < PARALLEL_THREADS; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&w.lock);
@@ -79,7 +80,7 @@ size_t ctest_parallel_run(const struct ctest_parallel *c) {
 uint64_t ctest_seed(void) {
     const char *text = getenv("KVROUTE_SEED");
     uint64_t seed = text && *text ? strtoull(text, NULL, 10)
-                                  : (uint64_t)now_ms() * 1000 + (uint64_t)getpid() % 1000;
+                                  : (uint64_t)kvr_clock_ms() * 1000 + (uint64_t)getpid() % 1000;
     fprintf(stderr, "KVROUTE_SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/random.h"
+#include "tests/support/support_alloc.h"
+
 // ---- The pool ------------------------------------------------------------------------------------
 
 static void unneed(struct ctest_pool *p, int block) {
@@ -338,7 +341,7 @@ struct kvr_publisher_port ctest_port_interface(struct ctest_port *m) {
 void ctest_port_init(struct ctest_port *m, const struct ctest_universe *u, uint64_t seed) {
     memset(m, 0, sizeof *m);
     m->universe = u;
-    m->alloc = testmem_alloc(&m->memory);
+    m->alloc = support_alloc_use(&m->memory);
     m->random = m->memory.random = seed;
     m->now = 1000;
     m->date = 1000000;
@@ -352,5 +355,5 @@ void ctest_port_finish(struct ctest_port *m) {
         ctest_must(!m->queue[0].done, "an event under way belongs to nobody");
         leave(m, 0);
     }
-    testmem_all_free(&m->memory, "a publisher");
+    support_alloc_check_freed(&m->memory, "a publisher");
 }

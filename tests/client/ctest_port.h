@@ -9,7 +9,7 @@
 
 #include "client/lib/publisher/publisher_port.h"
 #include "ctest_truth.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 enum { CTEST_PORT_SNAPSHOTS = 6, CTEST_PORT_QUEUE = 2 * KVR_EVENT_WINDOW };
 
@@ -37,7 +37,7 @@ struct ctest_event {
 
 struct ctest_port {
     const struct ctest_universe *universe;
-    struct testmem memory;
+    struct support_alloc memory;
     struct kvr_alloc alloc;
     uint64_t random; // the state
     int64_t now;

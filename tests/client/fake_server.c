@@ -19,8 +19,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client/common/clock.h"
 #include "fake_pool.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
 
 enum {
     FAKE_MAX_CONNECTIONS = 128,
@@ -101,7 +103,7 @@ static void stop_listening(struct fake_server *f) {
         return;
     }
     for (int i = 0; i < f->n_nodes; i++)
-        home_deafen(f->listeners[i]);
+        support_listen_stop(f->listeners[i]);
 }
 
 static void listen_again(struct fake_server *f) {
@@ -109,7 +111,7 @@ static void listen_again(struct fake_server *f) {
     f->deaf = false;
     if (f->path[0]) f->listeners[0] = listen_unix(f->path);
     for (int i = 0; i < f->n_nodes && !f->path[0]; i++)
-        home_listen_again(f->listeners[i]);
+        support_listen_again(f->listeners[i]);
 }
 
 static void accept_one(struct fake_server *f, int node) {
@@ -303,7 +305,7 @@ static void obey(struct fake_server *f, struct fake_connection *c) {
         bool faulty = is_faulty(f);
         struct fake_buf right = {0};
         if (faulty && f->fault.kind == FAKE_FAULT_STALL && !c->stalled) {
-            c->stalled = now_ms() + FAKE_STALL_MS;
+            c->stalled = kvr_clock_ms() + FAKE_STALL_MS;
             f->faults++;
             break; // it is heard anew when that is over
         }
@@ -372,7 +374,7 @@ static size_t watch(const struct fake_server *f, struct pollfd *fds) {
 
 // ms until the first stalled connection goes on; -1: there is none.
 static int until_thaw(const struct fake_server *f) {
-    int64_t first = -1, now = now_ms();
+    int64_t first = -1, now = kvr_clock_ms();
     for (size_t i = 0; i < f->n_conns; i++) {
         int64_t left = f->conns[i].stalled - now;
         if (!f->conns[i].stalled) continue;
@@ -385,7 +387,7 @@ static int until_thaw(const struct fake_server *f) {
 static void thaw(struct fake_server *f) {
     for (size_t i = f->n_conns; i-- > 0;) {
         struct fake_connection *c = &f->conns[i];
-        if (!c->stalled || c->stalled > now_ms()) continue;
+        if (!c->stalled || c->stalled > kvr_clock_ms()) continue;
         if (c->in.n) obey(f, c);
         c->stalled = 0;
         if (!say(c)) drop_conn(f, i);
@@ -451,12 +453,12 @@ struct fake_server *fake_start(enum fake_kind kind) {
     f->pool.exists = true;
     f->n_nodes = kind == FAKE_SENTINEL ? 4 : kind == FAKE_CLUSTER ? 2 : 1;
     if (kind == FAKE_UNIX) {
-        snprintf(f->path, sizeof f->path, "%s/%u", home_path(),
+        snprintf(f->path, sizeof f->path, "%s/%u", support_home(),
                  __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED));
         f->listeners[0] = listen_unix(f->path);
     } else {
         for (int i = 0; i < f->n_nodes; i++)
-            f->listeners[i] = home_listen(&f->pool.ports[i]);
+            f->listeners[i] = support_listen(&f->pool.ports[i]);
     }
     if (pthread_create(&f->thread, NULL, run, f)) abort();
     return f;

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
+#include "client/common/random.h"
 #include "ctest_parallel.h"
 #include "fake_faults.h"
 #include "fake_server.h"
-#include "tests/support/home.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 enum { CHAOS_CASES = 120, CHAOS_STEPS = 400, CHAOS_REQUESTS = 200 };
 
@@ -182,8 +183,8 @@ static void judge(struct chaos *x, char wrong[CTEST_TEXT]) {
 
 static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     const uint64_t *seed = ctx;
-    struct testmem mem = {0};
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct kvr_client_options options = {.create = "BLOCKSIZE 16", .alloc = &alloc};
     struct chaos *x = calloc(1, sizeof *x);
     char url[300];
@@ -210,10 +211,10 @@ static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     }
     fake_lie(x->fake, NULL);
     fake_heal(x->fake);
-    for (int64_t limit = now_ms() + 60000; x->under_way && now_ms() < limit;)
+    for (int64_t limit = kvr_clock_ms() + 60000; x->under_way && kvr_clock_ms() < limit;)
         kvr_client_run(x->client, 50);
     // With an answer from the server as it is now, the handle knows whose history that has.
-    for (int64_t limit = now_ms() + 60000; now_ms() < limit;)
+    for (int64_t limit = kvr_clock_ms() + 60000; kvr_clock_ms() < limit;)
         if (kvr_client_info(x->client)->code == KVR_CODE_OK) break;
     if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CTEST_TEXT, "something is left to do");
     judge(x, wrong);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "ctest_handle.h"
-#include "tests/support/home.h"
 
 TestSuite(ends, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
@@ -76,7 +76,7 @@ Test(ends, closing_in_a_run) {
     for (int dead = 0; dead < 2; dead++) {
         struct closer h = {0};
         struct kvr_client *c = closing_soon(&h, dead);
-        for (int64_t end = now_ms() + 30000; !h.closings && now_ms() < end;)
+        for (int64_t end = kvr_clock_ms() + 30000; !h.closings && kvr_clock_ms() < end;)
             kvr_client_run(c, 100);
         closed(&h);
     }

@@ -4,9 +4,9 @@
 #include <criterion/criterion.h>
 #include <kvroute/client.h>
 
+#include "client/common/clock.h"
 #include "fake_faults.h"
 #include "fake_server.h"
-#include "tests/support/home.h"
 
 enum { WATCHED_MS = 800, MAX_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
 
@@ -32,8 +32,8 @@ static void watch(enum fake_kind kind, const struct fake_fault *fault, const str
         fake_hang_up(f);
         cr_assert(kvr_client_info_async(c, done, &answers) == KVR_CODE_OK);
     }
-    for (int64_t end = now_ms() + WATCHED_MS; now_ms() < end; turns++)
-        kvr_client_run(c, end - now_ms());
+    for (int64_t end = kvr_clock_ms() + WATCHED_MS; kvr_clock_ms() < end; turns++)
+        kvr_client_run(c, end - kvr_clock_ms());
     cr_expect(turns < MAX_TURNS, "%s, %s: woke up %d times in %d ms", kinds[kind], name, turns,
               WATCHED_MS);
     cr_expect(busy || !answers);

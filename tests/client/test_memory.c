@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/random.h"
 #include "client/lib/recovery/remembered.h"
 #include "ctest_parallel.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 enum {
     MEMORY_IDS = 60,
@@ -30,7 +31,7 @@ struct memory_model {
 };
 
 struct memory_trial {
-    struct testmem mem;
+    struct support_alloc mem;
     struct kvr_alloc alloc;
     struct kvr_remembered memory;
     struct memory_model model;
@@ -162,7 +163,7 @@ static void step(struct memory_trial *t) {
 
 static void run(unsigned one_in) {
     struct memory_trial *t = calloc(1, sizeof *t);
-    t->alloc = testmem_alloc(&t->mem);
+    t->alloc = support_alloc_use(&t->mem);
     t->rng = ctest_seed();
     struct kvr_client_options o = {.max_live = MEMORY_ROOM,
                                    .max_live_bytes = (size_t)MEMORY_ROOM * MEMORY_ENTRY,
@@ -175,7 +176,7 @@ static void run(unsigned one_in) {
         compare(t);
     }
     kvr_remembered_free(&t->memory);
-    testmem_all_free(&t->mem, "memory");
+    support_alloc_check_freed(&t->mem, "memory");
     free(t);
 }
 
@@ -188,8 +189,8 @@ Test(memory, with_allocations_that_fail) {
 }
 
 Test(memory, what_is_said_of_a_worker_adds_up) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     struct kvr_client_options o = {0};
     struct kvr_remembered m;
     cr_assert_eq(kvr_remembered_init(&m, &a, NULL, &o, 1), 0);
@@ -228,15 +229,15 @@ Test(memory, what_is_said_of_a_worker_adds_up) {
     cr_assert(!r->deleted);
     cr_assert_eq(r->said.set, KVR_WORKER_TTL);
     kvr_remembered_free(&m);
-    testmem_all_free(&mem, "workers");
+    support_alloc_check_freed(&mem, "workers");
 }
 
 enum { MANY_WORKERS = 80000, MAX_BYTES_OF_MANY = 1 << 20 };
 
 // Workers come and go for ever; what is remembered of them doesn't grow.
 Test(memory, workers_that_came_and_went) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     struct kvr_client_options o = {0};
     struct kvr_remembered m;
     cr_assert_eq(kvr_remembered_init(&m, &a, NULL, &o, 1), 0);
@@ -275,14 +276,14 @@ Test(memory, workers_that_came_and_went) {
     cr_expect(m.workers.table.count > KVR_MAX_DEPARTED / 2);
     cr_expect(m.instances.table.count <= KVR_MIN_SWEEP);
     kvr_remembered_free(&m);
-    testmem_all_free(&mem, "workers");
+    support_alloc_check_freed(&mem, "workers");
 }
 
 // Those that stay are kept, as many as a pool can have, and then the one goes that was spoken of
 // longest ago.
 Test(memory, as_many_workers_as_a_pool_can_have) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     struct kvr_client_options o = {0};
     struct kvr_remembered m;
     cr_assert_eq(kvr_remembered_init(&m, &a, NULL, &o, 1), 0);
@@ -301,5 +302,5 @@ Test(memory, as_many_workers_as_a_pool_can_have) {
     struct kvr_worker_call say = {.worker = kvr_text("another")};
     cr_expect(!kvr_registration_say(&m.workers, &say, false));
     kvr_remembered_free(&m);
-    testmem_all_free(&mem, "workers");
+    support_alloc_check_freed(&mem, "workers");
 }

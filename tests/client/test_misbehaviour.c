@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
+#include "client/common/random.h"
 #include "ctest_conversation.h"
 #include "ctest_parallel.h"
 #include "fake_faults.h"
 #include "fake_server.h"
-#include "tests/support/home.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 enum {
     ONE_IN = 12, // cases are run, unless told otherwise
@@ -40,8 +41,8 @@ static const char *const kind_names[] = {"tcp", "unix", "sentinel", "cluster"};
 
 // Returns how many commands the conversation had.
 static uint64_t run_case(const struct one_case *c, char wrong[CTEST_TEXT]) {
-    struct testmem mem = {0};
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct fake_server *f = fake_start(c->kind);
     char url[300], settings[100], story[1500];
     int deadline = c->stays ? STAYS_MS : ONCE_MS, timeout = c->stays ? 25 : SILENCE_MS;
@@ -117,10 +118,10 @@ static void sweep(enum fake_kind kind) {
                     cases[n++] = (struct one_case){kind, form, &fake_misdeeds[m], at, stays};
                 }
     }
-    int64_t start = now_ms();
+    int64_t start = kvr_clock_ms();
     struct ctest_parallel parallel = {cases, n, run_nth, name_nth};
     size_t n_wrong = ctest_parallel_run(&parallel);
-    cr_log_info("%s: %zu cases in %ld ms", kind_names[kind], n, (long)(now_ms() - start));
+    cr_log_info("%s: %zu cases in %ld ms", kind_names[kind], n, (long)(kvr_clock_ms() - start));
     free(cases);
     cr_assert(n_wrong == 0, "%zu of %zu cases", n_wrong, n);
 }

@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/common/random.h"
 #include "ctest_conversation.h"
 #include "ctest_parallel.h"
 #include "fake_server.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 enum { RANDOM_SHORTAGES = 150 };
 
@@ -26,9 +27,9 @@ struct shortage {
 static void come_short(struct shortage *s, char wrong[CTEST_TEXT]) {
     static const unsigned allowed =
         1u << KVR_CODE_OK | 1u << KVR_CODE_NOMEM | 1u << KVR_CODE_TIMEOUT;
-    struct testmem mem = {.fail_at = s->fail_at, .fail_from = s->from, .random = s->random};
+    struct support_alloc mem = {.fail_at = s->fail_at, .fail_from = s->from, .random = s->random};
     if (s->random) mem.one_in = 3;
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct fake_server *f = fake_start(s->kind);
     char url[300];
     fake_url(f, "deadline=150&timeout=60&connect_timeout=60", url, sizeof url);

@@ -86,9 +86,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/lib/handle.h"
 #include "ctest_handle.h"
-#include "tests/support/home.h"
+#include "tests/support/support_home.h"
 
 TestSuite(promises, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
@@ -135,7 +136,7 @@ Test(promises, replies_come_in_order) {
         cr_assert(kvr_client_info_async(c, in_order, &calls[i]) == KVR_CODE_OK);
         if (i == 200) kvr_client_run(c, 10);
     }
-    for (int64_t end = now_ms() + 20000; next < 500 && now_ms() < end;)
+    for (int64_t end = kvr_clock_ms() + 20000; next < 500 && kvr_clock_ms() < end;)
         kvr_client_run(c, 100);
     for (int i = 0; i < 500; i++)
         cr_expect(calls[i].in_order, "%d", i);
@@ -311,7 +312,7 @@ Test(promises, silent_requests_are_forgotten) {
     kvr_client_run(c, 20);
     kvr_client_stats(c, &s);
     cr_expect(s.live == 2 && !s.forgotten);
-    sleep_ms(250);
+    support_sleep_ms(250);
     kvr_recovery_soon(&c->recovery);
     kvr_client_run(c, 20);
     kvr_client_stats(c, &s);
@@ -342,17 +343,17 @@ Test(promises, degrading_waits_once) {
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     ctest_run(c, 200);
     fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
-    int64_t start = now_ms();
+    int64_t start = kvr_clock_ms();
     degraded_choice(c, "a");
-    int64_t first = now_ms() - start;
-    start = now_ms();
+    int64_t first = kvr_clock_ms() - start;
+    start = kvr_clock_ms();
     for (int i = 0; i < 5; i++) {
         char id[8];
         snprintf(id, sizeof id, "b%d", i);
         degraded_choice(c, id);
     }
     cr_expect(first >= 350, "after %d ms", (int)first);
-    cr_expect(now_ms() - start < 5 * 400, "each waits for the deadline");
+    cr_expect(kvr_clock_ms() - start < 5 * 400, "each waits for the deadline");
     fake_heal(ctest_server);
     kvr_client_close(c);
 }
@@ -478,9 +479,9 @@ Test(promises, opening_waits_for_nobody) {
     ctest_stop();
     ctest_start();
     fake_set_fault(ctest_server, &(struct fake_fault){"hangs", FAKE_FAULT_HANG, "", 0}, 1, true);
-    int64_t start = now_ms();
+    int64_t start = kvr_clock_ms();
     struct kvr_client *c = ctest_open(none, "deadline=300");
-    cr_expect(now_ms() - start < 200);
+    cr_expect(kvr_clock_ms() - start < 200);
     ctest_expect(kvr_client_info(c), KVR_CODE_TIMEOUT);
     fake_heal(ctest_server);
     kvr_client_close(c);
@@ -527,7 +528,7 @@ Test(promises, a_publisher_only_takes_note) {
     for (uint64_t block = 100; block < 200; block++)
         cr_assert(kvr_publisher_stored(p, KVR_DEVICE, NULL, &block, 1) == KVR_CODE_OK);
     kvr_publisher_flush(p);
-    sleep_ms(20);
+    support_sleep_ms(20);
     cr_expect(times("EVENT") == 0);
     // A blocking call lets it work, too.
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);

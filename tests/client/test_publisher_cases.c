@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctest_publisher.h"
+#include "tests/support/support_alloc.h"
 
 enum { A, B, C, D, E, X, Y }; // blocks
 
@@ -482,7 +483,7 @@ static bool without_memory(const struct ctest_profile *f, uint64_t seed, uint64_
     struct ctest_publisher *s = ctest_publisher_new(f, seed);
     for (size_t i = 0; i < f->steps; i++)
         ctest_publisher_step(s);
-    struct testmem *m = &s->port.memory;
+    struct support_alloc *m = &s->port.memory;
     m->fail_at = m->calls + k;
     m->fail_from = from;
     m->one_in = UINT32_MAX; // calls may be answered NOMEM

@@ -4,11 +4,12 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "client/common/random.h"
 #include "ctest_truth.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 struct truth_pair {
-    struct testmem memory;
+    struct support_alloc memory;
     struct kvr_alloc alloc;
     uint64_t random; // the state
     struct ctest_universe universe;
@@ -18,7 +19,7 @@ struct truth_pair {
 
 static struct truth_pair *start(uint64_t seed, size_t blocks, size_t max_blocks) {
     struct truth_pair *p = calloc(1, sizeof *p);
-    p->alloc = testmem_alloc(&p->memory);
+    p->alloc = support_alloc_use(&p->memory);
     p->random = p->memory.random = seed;
     ctest_universe_make(&p->universe, &p->random, blocks, 60);
     ctest_truth_init(&p->model, &p->universe, max_blocks);
@@ -28,7 +29,7 @@ static struct truth_pair *start(uint64_t seed, size_t blocks, size_t max_blocks)
 
 static void finish(struct truth_pair *p) {
     kvr_truth_free(&p->truth);
-    testmem_all_free(&p->memory, "a truth");
+    support_alloc_check_freed(&p->memory, "a truth");
     free(p);
 }
 
@@ -148,8 +149,8 @@ Test(truth, no_memory) {
 
 // Long stretches in the index, and holes in them.
 Test(truth, index_shrinks_and_grows) {
-    struct testmem memory = {0};
-    struct kvr_alloc alloc = testmem_alloc(&memory);
+    struct support_alloc memory = {0};
+    struct kvr_alloc alloc = support_alloc_use(&memory);
     struct kvr_truth t;
     uint64_t d = 7;
     enum { FEW_BLOCKS = 60000 };
@@ -174,15 +175,15 @@ Test(truth, index_shrinks_and_grows) {
     }
     kvr_truth_free(&t);
     free(hashes);
-    testmem_all_free(&memory, "a truth");
+    support_alloc_check_freed(&memory, "a truth");
 }
 
 // Stored from its end to its start, block by block, a million blocks come to hang on one phantom each
 // time, and all are placed by the last call. Nothing may recurse, and nothing may climb for each.
 Test(truth, a_million_in_a_row) {
     enum { FEW_BLOCKS = 1000000 };
-    struct testmem memory = {0};
-    struct kvr_alloc alloc = testmem_alloc(&memory);
+    struct support_alloc memory = {0};
+    struct kvr_alloc alloc = support_alloc_use(&memory);
     struct kvr_truth t;
     uint64_t *hashes = malloc(FEW_BLOCKS * sizeof *hashes);
     uint64_t d = 5;
@@ -213,14 +214,14 @@ Test(truth, a_million_in_a_row) {
     ctest_truth_check(&t);
     kvr_truth_free(&t);
     free(hashes);
-    testmem_all_free(&memory, "a truth");
+    support_alloc_check_freed(&memory, "a truth");
 }
 
 // What the design promises, peaks of growing included.
 Test(truth, memory_of_a_million) {
     enum { FEW_BLOCKS = 1000000 };
-    struct testmem memory = {0};
-    struct kvr_alloc alloc = testmem_alloc(&memory);
+    struct support_alloc memory = {0};
+    struct kvr_alloc alloc = support_alloc_use(&memory);
     struct kvr_truth t;
     uint64_t d = 11;
     size_t peak = 0;
@@ -235,5 +236,5 @@ Test(truth, memory_of_a_million) {
     cr_assert(t.holdings == FEW_BLOCKS && t.bytes == memory.bytes);
     cr_assert(peak < 45000000, "%zu bytes", peak);
     kvr_truth_free(&t);
-    testmem_all_free(&memory, "a truth");
+    support_alloc_check_freed(&memory, "a truth");
 }

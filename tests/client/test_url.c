@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "client/lib/transport/url.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 // ---- Good ones -----------------------------------------------------------------------------------
 
@@ -336,8 +336,8 @@ Test(url, nearly_good_ones) {
 Test(url, opening_with_a_bad_one) {
     static const char secret[] = "jumbo";
     for (size_t i = 0; i < N_URLS(bad); i++) {
-        struct testmem mem = {0};
-        struct kvr_alloc alloc = testmem_alloc(&mem);
+        struct support_alloc mem = {0};
+        struct kvr_alloc alloc = support_alloc_use(&mem);
         struct kvr_client_options options = {.alloc = &alloc};
         char why[160] = "", tiny[4] = "...";
         cr_assert(!kvr_client_open(bad[i], "pool", &options, why, sizeof why), "%s", bad[i]);
@@ -346,7 +346,7 @@ Test(url, opening_with_a_bad_one) {
         cr_assert(tiny[0] && memchr(tiny, 0, sizeof tiny), "the reason is cut to fit");
         cr_assert(!kvr_client_open(bad[i], "pool", &options, tiny, 0));
         cr_assert(!kvr_client_open(bad[i], "pool", &options, NULL, 0));
-        testmem_all_free(&mem, bad[i]);
+        support_alloc_check_freed(&mem, bad[i]);
     }
     for (size_t k = 0; k < N_URLS(bad_escapes); k++) {
         char url[200], why[160] = "";

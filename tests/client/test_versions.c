@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "ctest_handle.h"
-#include "tests/support/home.h"
 
 static const struct kvr_bytes zone_a = {"zone=a", 6}, zone_b = {"zone=b", 6},
                               zone_c = {"zone=c", 6};

@@ -9,8 +9,7 @@
 #include "ctest_conversation.h"
 #include "ctest_parallel.h"
 #include "fake_server.h"
-#include "tests/support/home.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 #define BIT(code) (1u << KVR_CODE_##code)
 #define LOCALHOST "$9\r\n127.0.0.1\r\n"
@@ -174,8 +173,8 @@ static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     const struct wrong_deployment *w = &deployments[i / 2 % WRONGS];
     enum ctest_form form = (enum ctest_form)(i / 2 / WRONGS);
     bool half_way = i % 2;
-    struct testmem mem = {0};
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct fake_server *f = fake_start(w->kind);
     char url[300], story[1500];
     (void)ctx;

@@ -13,7 +13,7 @@
 #include "client/common/prometheus.h"
 #include "client/common/random.h"
 #include "client/common/table.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 
 static uint64_t seed_of_run(void) {
     const char *given = getenv("KVROUTE_SEED");
@@ -32,8 +32,8 @@ struct table_entry {
 
 Test(table, as_an_array_would) {
     static struct table_entry entries[TABLE_KEYS];
-    struct testmem mem = {0};
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct kvr_table t;
     uint64_t state = seed_of_run();
     size_t count = 0;
@@ -54,12 +54,12 @@ Test(table, as_an_array_would) {
         cr_assert(t.count == count, "step %d", step);
     }
     kvr_table_free(&t);
-    testmem_all_free(&mem, __func__);
+    support_alloc_check_freed(&mem, __func__);
 }
 
 Test(arena, gives_back_all_at_once) {
-    struct testmem mem = {0};
-    struct kvr_alloc alloc = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
     struct kvr_arena a;
     uint64_t state = seed_of_run();
     kvr_arena_init(&a, &alloc);
@@ -82,7 +82,7 @@ Test(arena, gives_back_all_at_once) {
     cr_assert(!kvr_arena_take(&a, 1 << 20));
     cr_assert(!kvr_arena_take(&a, SIZE_MAX));
     kvr_arena_free(&a);
-    testmem_all_free(&mem, __func__);
+    support_alloc_check_freed(&mem, __func__);
 }
 
 Test(numbers, are_those_of_the_sources) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "tests/unit/unit_saved.h"
 #include "tests/unit/unit_traffic.h"
 
@@ -124,8 +125,8 @@ static void use(struct kvr_pool *p) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct testmem memory = {0};
-    struct kvr_alloc a = testmem_alloc(&memory);
+    struct support_alloc memory = {0};
+    struct kvr_alloc a = support_alloc_use(&memory);
     struct unit_saved s = {0}, again = {0};
     enum kvr_err err;
     unframe(data, size, &s);
@@ -149,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     unit_saved_free(&s);
     unit_saved_free(&again);
-    testmem_all_free(&memory, "fuzz_load");
+    support_alloc_check_freed(&memory, "fuzz_load");
     return 0;
 }
 

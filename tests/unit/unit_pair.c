@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 
 static const char *const error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
@@ -43,7 +44,7 @@ void unit_pair_init(struct unit_pair *p, const struct kvr_options *o, const char
     snprintf(p->label, sizeof p->label, "%s", label);
     p->now = 1000000;
     p->exact = true;
-    struct kvr_alloc a = testmem_alloc(&p->mem);
+    struct kvr_alloc a = support_alloc_use(&p->mem);
     p->pool = kvr_pool_new(&a, o, 0x5eed);
     if (!p->pool) unit_pair_differs(p, "no pool");
     unit_model_init(&p->model, o);
@@ -52,7 +53,7 @@ void unit_pair_init(struct unit_pair *p, const struct kvr_options *o, const char
 void unit_pair_free(struct unit_pair *p) {
     kvr_pool_free(p->pool);
     unit_model_free(&p->model);
-    testmem_all_free(&p->mem, p->label);
+    support_alloc_check_freed(&p->mem, p->label);
 }
 
 // True when the operation ran out of memory, which is then all that is to be said about it.
@@ -398,7 +399,7 @@ void unit_pair_reload(struct unit_pair *p) {
     kvr_pool_digest(p->pool, before);
     kvr_pool_digest_learnt(p->pool, learnt);
     struct unit_saved s = {0};
-    struct kvr_alloc a = testmem_alloc(&p->mem);
+    struct kvr_alloc a = support_alloc_use(&p->mem);
     enum kvr_err err = unit_saved_write(p->pool, &s);
     struct kvr_pool *loaded = err == KVR_OK ? unit_saved_load(&s, &a, &err) : NULL;
     unit_saved_free(&s);

@@ -7,7 +7,7 @@
 #ifndef UNIT_PAIR_H
 #define UNIT_PAIR_H
 
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 #include "unit_model.h"
 
 enum { UNIT_PAIR_LOG = 24, UNIT_PAIR_LINE = 160 };
@@ -15,7 +15,7 @@ enum { UNIT_PAIR_LOG = 24, UNIT_PAIR_LINE = 160 };
 struct unit_pair {
     struct kvr_pool *pool;
     struct unit_model model;
-    struct testmem mem;
+    struct support_alloc mem;
     int64_t now;
     bool exact;         // costs are sums of powers of two: ties are ties
     uint64_t no_memory; // operations that ended so

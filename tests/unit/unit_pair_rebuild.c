@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "unit_pair.h"
 
 struct unit_rebuild {
@@ -162,8 +163,8 @@ static void settle_sessions(struct unit_rebuild *b) {
 }
 
 void unit_pair_check_rebuilt(struct unit_pair *p, uint64_t random) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     const struct unit_model *m = &p->model;
     struct unit_rebuild b = {p, m, kvr_pool_new(&a, &m->options, random), random};
     if (!b.pool) unit_pair_differs(p, "building anew: no pool");
@@ -191,5 +192,5 @@ void unit_pair_check_rebuilt(struct unit_pair *p, uint64_t random) {
     kvr_pool_digest(b.pool, is);
     if (memcmp(was, is, sizeof was) != 0) unit_pair_differs(p, "built anew, it has another digest");
     kvr_pool_free(b.pool);
-    testmem_all_free(&mem, "built anew");
+    support_alloc_check_freed(&mem, "built anew");
 }

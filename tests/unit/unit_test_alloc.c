@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "unit_traffic.h"
 
 enum { UNIT_ALLOC_CHAIN = 700 };
@@ -261,13 +262,13 @@ Test(alloc, creating_a_pool) {
     struct kvr_options o;
     kvr_options_default(&o);
     for (uint64_t k = 1;; k++) {
-        struct testmem mem = {.fail_at = k};
-        struct kvr_alloc a = testmem_alloc(&mem);
+        struct support_alloc mem = {.fail_at = k};
+        struct kvr_alloc a = support_alloc_use(&mem);
         struct kvr_pool *p = kvr_pool_new(&a, &o, k);
         bool failed = mem.failures > 0;
         cr_assert(failed == !p);
         kvr_pool_free(p);
-        testmem_all_free(&mem, "creating");
+        support_alloc_check_freed(&mem, "creating");
         if (!failed) break;
     }
 }

@@ -11,6 +11,7 @@
 
 #include "module/core/rule/policy.h"
 #include "module/core/state/pool_state.h"
+#include "tests/support/support_alloc.h"
 #include "unit_pair.h"
 #include "unit_saved.h"
 
@@ -52,11 +53,11 @@ static void digests(const struct kvr_pool *p, char out[UNIT_FIXTURES_DIGESTS + 1
     }
 }
 
-static struct kvr_pool *load(const char *name, struct testmem *mem) {
+static struct kvr_pool *load(const char *name, struct support_alloc *mem) {
     static char bytes[1 << 16];
     struct unit_saved s = {0};
     unit_saved_add(&s, bytes, read_file(name, bytes, sizeof bytes));
-    struct kvr_alloc a = testmem_alloc(mem);
+    struct kvr_alloc a = support_alloc_use(mem);
     enum kvr_err err;
     struct kvr_pool *p = unit_saved_load(&s, &a, &err);
     unit_saved_free(&s);
@@ -67,10 +68,10 @@ static struct kvr_pool *load(const char *name, struct testmem *mem) {
 }
 
 // Written and read again, it is the same.
-static struct kvr_pool *reload(struct kvr_pool *p, struct testmem *mem) {
+static struct kvr_pool *reload(struct kvr_pool *p, struct support_alloc *mem) {
     char before[UNIT_FIXTURES_DIGESTS + 1], after[UNIT_FIXTURES_DIGESTS + 1];
     struct unit_saved s = {0};
-    struct kvr_alloc a = testmem_alloc(mem);
+    struct kvr_alloc a = support_alloc_use(mem);
     enum kvr_err err;
     digests(p, before);
     cr_assert(unit_saved_write(p, &s) == KVR_OK);
@@ -121,7 +122,7 @@ static void check_old(struct kvr_pool *p, bool with_circuits) {
 }
 
 static void try_old(const char *name, const char *digest, bool with_circuits) {
-    struct testmem mem = {0};
+    struct support_alloc mem = {0};
     struct kvr_pool *p = load(name, &mem);
     char got[UNIT_FIXTURES_DIGESTS + 1];
     digests(p, got);
@@ -131,7 +132,7 @@ static void try_old(const char *name, const char *digest, bool with_circuits) {
     check_old(p, with_circuits);
     p = reload(p, &mem);
     kvr_pool_free(p);
-    testmem_all_free(&mem, name);
+    support_alloc_check_freed(&mem, name);
 }
 
 // The digests are those that the servers of the time gave.

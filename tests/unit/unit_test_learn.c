@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "module/core/state/pool_state.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 #include "unit_traffic.h"
 
@@ -30,7 +30,7 @@ enum {
 }; // does what it is asked; so, but is saved and loaded now and then; gets effects
 
 struct unit_copies {
-    struct testmem mem;
+    struct support_alloc mem;
     struct kvr_alloc alloc;
     struct kvr_pool *pool[UNIT_LEARN_COPIES];
     struct unit_source source;
@@ -139,7 +139,7 @@ static void copies_run(uint64_t seed) {
     struct kvr_options o;
     kvr_options_default(&o);
     o.predict = seed % 2 ? 5000 : 0;
-    c.alloc = testmem_alloc(&c.mem);
+    c.alloc = support_alloc_use(&c.mem);
     for (int k = 0; k < UNIT_LEARN_COPIES; k++)
         c.pool[k] = kvr_pool_new(&c.alloc, &o, seed + (uint64_t)k);
     for (int step = 0; step < UNIT_LEARN_STEPS; step++) {
@@ -165,7 +165,7 @@ static void copies_run(uint64_t seed) {
     agree(&c, UNIT_LEARN_STEPS);
     for (int k = 0; k < UNIT_LEARN_COPIES; k++)
         kvr_pool_free(c.pool[k]);
-    testmem_all_free(&c.mem, "copies");
+    support_alloc_check_freed(&c.mem, "copies");
 }
 
 Test(learn, copies_agree) {
@@ -177,7 +177,7 @@ Test(learn, copies_agree) {
 
 struct unit_engine {
     struct kvr_pool *pool;
-    struct testmem mem;
+    struct support_alloc mem;
     int64_t now;
     double ms_per_prompt_token, ms_per_token;
 };
@@ -186,7 +186,7 @@ static void engine_start(struct unit_engine *e) {
     struct kvr_options o;
     kvr_options_default(&o);
     *e = (struct unit_engine){.now = 1000000, .ms_per_prompt_token = 0.5, .ms_per_token = 20};
-    struct kvr_alloc a = testmem_alloc(&e->mem);
+    struct kvr_alloc a = support_alloc_use(&e->mem);
     e->pool = kvr_pool_new(&a, &o, 1);
     struct kvr_worker_settings w = {0};
     int created;
@@ -198,7 +198,7 @@ static void engine_end(struct unit_engine *e) {
     const char *broken = kvr_pool_validate(e->pool);
     cr_assert(!broken, "%s", broken);
     kvr_pool_free(e->pool);
-    testmem_all_free(&e->mem, "one engine");
+    support_alloc_check_freed(&e->mem, "one engine");
 }
 
 enum unit_learn_told {
@@ -436,7 +436,7 @@ Test(learn, arrivals_after_silence) {
 Test(learn, the_largest_numbers) {
     struct unit_engine e;
     engine_start(&e);
-    struct kvr_alloc a = testmem_alloc(&e.mem);
+    struct kvr_alloc a = support_alloc_use(&e.mem);
     for (int i = 0; i < 300; i++) {
         struct kvr_bytes id[] = {text("a"), text("b")};
         struct kvr_booking b = {.isl = i % 3 ? KVR_MAX_TOKENS : 1};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "unit_pair.h"
 
 static char letters[KVR_MAX_ADDR + 1];
@@ -167,7 +168,7 @@ Test(limits, options) {
         set_option(&with, field, NAN);
         expect(&p, unit_pair_alter(&p, &with), KVR_RANGE, "not a number");
     }
-    struct kvr_alloc a = testmem_alloc(&p.mem);
+    struct kvr_alloc a = support_alloc_use(&p.mem);
     static const uint32_t sizes[] = {0, 4097, UINT32_MAX};
     for (int i = 0; i < 3; i++) {
         struct kvr_options with = o;
@@ -228,8 +229,8 @@ static int load_bytes(void *ctx, const void *bytes, size_t n) {
 Test(limits, times_of_workers) {
     static const int64_t bad[] = {-1, INT64_MIN, KVR_MAX_MS + 1, INT64_MAX};
     static const int64_t good[] = {0, 1, KVR_MAX_MS};
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     struct kvr_options o;
     kvr_options_default(&o);
     struct kvr_worker_settings w = {0};
@@ -248,13 +249,13 @@ Test(limits, times_of_workers) {
         kvr_pool_free(again);
         kvr_pool_free(p);
     }
-    testmem_all_free(&mem, "times");
+    support_alloc_check_freed(&mem, "times");
 }
 
 // The longest list: stored, chosen, predicted, released.
 Test(limits, longest_list) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     struct kvr_options o;
     kvr_options_default(&o);
     o.predict = 10;
@@ -289,7 +290,7 @@ Test(limits, longest_list) {
     cr_assert(s.holdings == 0 && s.blocks == 0 && s.predicted == 0);
     cr_assert(!kvr_pool_validate(p));
     kvr_pool_free(p);
-    testmem_all_free(&mem, "the longest list");
+    support_alloc_check_freed(&mem, "the longest list");
 }
 
 Test(limits, bookings) {

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "module/core/pool.h"
-#include "tests/support/testmem.h"
+#include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 
 enum { UNIT_ORDER_BOOKINGS = 200, UNIT_ORDER_WORKERS = 5, UNIT_ORDER_TTL = 1000 };
 
-static struct testmem mem;
+static struct support_alloc mem;
 static struct kvr_alloc alloc;
 
 static struct kvr_bytes name_of(char room[16], const char *kind, int i) {
@@ -74,7 +74,7 @@ static void same(struct kvr_pool *a, struct kvr_pool *b, const char *after, int 
 }
 
 Test(order, whoever_was_loaded_lets_go_in_the_same_order) {
-    alloc = testmem_alloc(&mem);
+    alloc = support_alloc_use(&mem);
     struct kvr_pool *a = build(false), *b = build(true);
     int64_t late = 10 * UNIT_ORDER_TTL;
     same(a, b, "at the beginning", 0);
@@ -113,5 +113,5 @@ Test(order, whoever_was_loaded_lets_go_in_the_same_order) {
     same(a, b, "at the end", n);
     kvr_pool_free(a);
     kvr_pool_free(b);
-    testmem_all_free(&mem, "order");
+    support_alloc_check_freed(&mem, "order");
 }

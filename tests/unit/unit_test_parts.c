@@ -10,10 +10,11 @@
 #include "module/core/tree/index.h"
 #include "module/core/tree/live_tree.h"
 #include "module/core/tree/runset.h"
+#include "tests/support/support_alloc.h"
 #include "unit_traffic.h"
 
 struct unit_bench {
-    struct testmem memory;
+    struct support_alloc memory;
     struct core_mem mem;
     struct unit_source source;
 };
@@ -22,11 +23,11 @@ static void start(struct unit_bench *b, uint64_t seed, unsigned one_in) {
     *b = (struct unit_bench){.source = {.state = seed}};
     b->memory.one_in = one_in;
     b->memory.random = seed;
-    b->mem.alloc = testmem_alloc(&b->memory);
+    b->mem.alloc = support_alloc_use(&b->memory);
 }
 
 static void finish(struct unit_bench *b) {
-    testmem_all_free(&b->memory, "a part");
+    support_alloc_check_freed(&b->memory, "a part");
     cr_assert(b->mem.used == 0);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/support_alloc.h"
 #include "unit_pair.h"
 #include "unit_saved.h"
 
@@ -84,8 +85,8 @@ static void build(struct unit_pair *p, size_t chain) {
 
 // Loads what may be anything: refused, or a valid pool that can be used, saved again and freed.
 static bool load_anything(const struct unit_saved *s) {
-    struct testmem mem = {0};
-    struct kvr_alloc a = testmem_alloc(&mem);
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
     enum kvr_err err;
     struct kvr_pool *p = unit_saved_load(s, &a, &err);
     cr_assert(p || err == KVR_CORRUPT, "error %d", err);
@@ -113,7 +114,7 @@ static bool load_anything(const struct unit_saved *s) {
         }
         kvr_pool_free(p);
     }
-    testmem_all_free(&mem, "loading anything");
+    support_alloc_check_freed(&mem, "loading anything");
     return p != NULL;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "module/core/tree/tree.h"
+#include "tests/support/support_alloc.h"
 #include "unit_traffic.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
 };
 
 struct unit_forest {
-    struct testmem memory;
+    struct support_alloc memory;
     struct core_mem mem;
     struct core_tree tree;
     struct unit_model model;
@@ -48,7 +49,7 @@ static void check(const struct unit_forest *f, bool good, const char *what) {
 
 static void init(struct unit_forest *f, uint64_t seed) {
     *f = (struct unit_forest){.seed = seed, .source = {.state = seed}};
-    f->mem.alloc = testmem_alloc(&f->memory);
+    f->mem.alloc = support_alloc_use(&f->memory);
     check(f, core_tree_init(&f->tree, &f->mem, seed) == 0, "no tree");
     struct kvr_options o;
     kvr_options_default(&o);

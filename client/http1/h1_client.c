@@ -11,8 +11,6 @@
 
 #include <event2/bufferevent.h>
 #include <event2/dns.h>
-#include <event2/http.h>
-#include <kvroute/hash.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,35 +20,36 @@
 #include <sys/socket.h>
 
 #include "client/common/clock.h"
+#include "client/common/table.h"
+#include "h1_address.h"
 
-enum { BUCKETS = 256, LOOK_MS = 200, USUAL_PORT = 80, MAX_HEAD = 32768 };
+enum { LOOK_MS = 200, MAX_HEAD = 32768 };
 
-// An engine that is being called, or has unused connections.
-struct address {
-    struct address *next; // in its bucket
-    char *text, *host, *prefix, *host_header;
-    int port;
-    bool fixed;              // the host is an address, no name
-    unsigned family;         // of `families`, where the next connection is tried first
+// Who is being called, or has unused connections.
+struct origin {
+    struct kvr_table_item item; // first; by its URL
+    struct h1_address at;
+    unsigned turn; // of the addresses that its name has, which the next connection tries first
     struct connection *idle; // the latest first
     size_t n_idle, calls;
+    char url[]; // as it was given
 };
 
 struct connection {
     struct h1_client *client;
-    struct address *address;
+    struct origin *origin;
     struct bufferevent *stream;
     struct h1_call *call;           // NULL: unused
-    struct connection *prev, *next; // of the address's unused
+    struct connection *prev, *next; // of the origin's unused
     int64_t since;                  // unused
 };
 
-// libevent tries one address of a name, but an engine may listen on another kind only: `localhost` is
-// ::1 for one and 127.0.0.1 for the other. So after what the system prefers each kind has its turn.
-static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
-enum { FAMILIES = sizeof families / sizeof *families };
+// A name that is being looked up. It outlives its call, since libevent answers after a cancel, too.
+struct lookup {
+    struct h1_call *call; // NULL: cancelled
+};
 
-enum stage { CONNECTING, WAITING, READING };
+enum call_stage { CONNECTING, WAITING, READING };
 
 struct h1_call {
     struct h1_client *client;
@@ -62,8 +61,11 @@ struct h1_call {
     struct h1_body body;
     size_t seen;   // of a head that isn't complete
     bool headless; // asked by HEAD
-    enum stage stage;
-    unsigned failures; // to connect
+    enum call_stage stage;
+    struct lookup *lookup; // under way; NULL: none
+    struct evdns_getaddrinfo_request *question;
+    struct evutil_addrinfo *addresses; // of the name
+    unsigned n_addresses, tried;
     int64_t deadline, head_ms;
     bool kept;       // the connection had been used before
     bool heard;      // something came
@@ -78,7 +80,7 @@ struct h1_client {
     struct event_base *base;
     struct evdns_base *dns; // NULL: the C library resolves names, and waits for it
     struct h1_client_options options;
-    struct address *buckets[BUCKETS];
+    struct kvr_table origins;
     struct h1_call *calls;
     size_t n_calls, n_idle;
     struct event *look;
@@ -95,106 +97,49 @@ const char *h1_failure_name(enum h1_failure f) {
     return names[f];
 }
 
-// ---- Addresses -----------------------------------------------------------------------------------
+// ---- Origins -------------------------------------------------------------------------------------
 
-static void address_free(struct address *a) {
-    if (!a) return;
-    free(a->text);
-    free(a->host);
-    free(a->prefix);
-    free(a->host_header);
-    free(a);
-}
-
-static bool plain(const char *text) {
-    for (; text && *text; text++)
-        if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 127) return false;
-    return text != NULL;
-}
-
-static struct evhttp_uri *parse_address(const char *text) {
-    struct evhttp_uri *uri = plain(text) ? evhttp_uri_parse(text) : NULL;
-    const char *scheme = uri ? evhttp_uri_get_scheme(uri) : NULL;
-    const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
-    if (scheme && !strcasecmp(scheme, "http") && host && *host && strlen(host) < 256 &&
-        !evhttp_uri_get_userinfo(uri) && !evhttp_uri_get_query(uri) &&
-        !evhttp_uri_get_fragment(uri) && evhttp_uri_get_port(uri) != 0)
-        return uri;
-    if (uri) evhttp_uri_free(uri);
-    return NULL;
-}
-
-bool h1_is_url(const char *address) {
-    struct evhttp_uri *uri = parse_address(address);
-    if (uri) evhttp_uri_free(uri);
-    return uri != NULL;
-}
-
-static char *host_header(const char *host, int port) {
-    size_t n = strlen(host) + 12;
-    char *text = malloc(n);
-    if (text) snprintf(text, n, port == USUAL_PORT ? "%s" : "%s:%d", host, port);
-    return text;
-}
-
-static struct address *address_new(const char *text, bool *wrong) {
-    struct evhttp_uri *uri = parse_address(text);
-    *wrong = !uri;
-    if (!uri) return NULL;
-    struct address *a = calloc(1, sizeof *a);
-    const char *host = evhttp_uri_get_host(uri), *path = evhttp_uri_get_path(uri);
-    size_t n = strlen(host), prefix = path ? strlen(path) : 0;
-    bool brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
-    while (prefix && path[prefix - 1] == '/')
-        prefix--;
-    if (a) {
-        a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : USUAL_PORT;
-        a->text = strdup(text);
-        struct in6_addr address;
-        a->fixed = brackets || evutil_inet_pton(AF_INET, host, &address) == 1;
-        a->host = brackets ? strndup(host + 1, n - 2) : strdup(host);
-        a->prefix = strndup(path ? path : "", prefix);
-        a->host_header = host_header(host, a->port);
+static struct origin *origin_new(const char *url, bool *wrong) {
+    struct h1_address at;
+    if (!h1_address_parse(&at, url, wrong)) return NULL;
+    size_t n = strlen(url) + 1;
+    struct origin *o = calloc(1, sizeof *o + n);
+    if (!o) {
+        h1_address_free(&at);
+        return NULL;
     }
-    evhttp_uri_free(uri);
-    if (a && a->text && a->host && a->prefix && a->host_header) return a;
-    address_free(a);
-    return NULL;
+    o->at = at;
+    memcpy(o->url, url, n);
+    return o;
 }
 
-static struct address **bucket_of(struct h1_client *u, const char *text) {
-    return &u->buckets[XXH3_64bits(text, strlen(text)) % BUCKETS];
+static struct kvr_bytes bytes_of(const char *text) {
+    return (struct kvr_bytes){text, strlen(text)};
 }
 
-static struct address *address_get(struct h1_client *u, const char *text, bool *wrong) {
-    struct address **bucket = bucket_of(u, text);
+static struct origin *origin_get(struct h1_client *u, const char *url, bool *wrong) {
+    struct origin *o = (struct origin *)kvr_table_find(&u->origins, bytes_of(url));
     *wrong = false;
-    for (struct address *a = *bucket; a; a = a->next)
-        if (!strcmp(a->text, text)) return a;
-    struct address *a = address_new(text, wrong);
-    if (!a) return NULL;
-    a->next = *bucket;
-    *bucket = a;
-    return a;
+    if (o || !(o = origin_new(url, wrong))) return o;
+    kvr_table_add(&u->origins, &o->item, bytes_of(o->url));
+    return o;
 }
 
 // Forgotten when nothing hangs on it.
-static void address_look(struct h1_client *u, struct address *a) {
-    if (a->calls || a->n_idle) return;
-    struct address **at = bucket_of(u, a->text);
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
-    address_free(a);
+static void origin_look(struct h1_client *u, struct origin *o) {
+    if (o->calls || o->n_idle) return;
+    kvr_table_remove(&u->origins, &o->item);
+    h1_address_free(&o->at);
+    free(o);
 }
 
 // ---- Connections ---------------------------------------------------------------------------------
 
 static void unlink_idle(struct connection *k) {
-    *(k->prev ? &k->prev->next : &k->address->idle) = k->next;
+    *(k->prev ? &k->prev->next : &k->origin->idle) = k->next;
     if (k->next) k->next->prev = k->prev;
     k->prev = k->next = NULL;
-    k->address->n_idle--;
+    k->origin->n_idle--;
     k->client->n_idle--;
 }
 
@@ -206,10 +151,10 @@ static void connection_free(struct connection *k) {
 
 static void drop_idle(struct connection *k) {
     struct h1_client *u = k->client;
-    struct address *a = k->address;
+    struct origin *o = k->origin;
     unlink_idle(k);
     connection_free(k);
-    address_look(u, a);
+    origin_look(u, o);
 }
 
 // Nothing may come on a connection that nobody uses: whatever it is, it ends it.
@@ -233,28 +178,28 @@ static void watch(struct h1_client *u) {
 
 static void keep(struct connection *k) {
     struct h1_client *u = k->client;
-    struct address *a = k->address;
-    if (a->n_idle >= u->options.keep_most) {
+    struct origin *o = k->origin;
+    if (o->n_idle >= u->options.keep_most) {
         connection_free(k);
         return;
     }
     k->call = NULL;
     k->since = now_ms();
-    k->next = a->idle;
+    k->next = o->idle;
     if (k->next) k->next->prev = k;
-    a->idle = k;
-    a->n_idle++;
+    o->idle = k;
+    o->n_idle++;
     u->n_idle++;
     bufferevent_setcb(k->stream, on_idle_read, NULL, on_idle_event, k);
     bufferevent_enable(k->stream, EV_READ);
     watch(u);
 }
 
-static struct connection *connection_new(struct h1_client *u, struct address *a) {
+static struct connection *connection_new(struct h1_client *u, struct origin *o) {
     struct connection *k = calloc(1, sizeof *k);
     if (!k) return NULL;
     k->client = u;
-    k->address = a;
+    k->origin = o;
     k->stream =
         bufferevent_socket_new(u->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (k->stream) {
@@ -274,23 +219,27 @@ static void call_unlink(struct h1_call *c) {
     u->n_calls--;
 }
 
+static void stop_looking_up(struct h1_call *c);
+
 // Takes the connection from the call: kept for the next one, or closed.
 static void let_go(struct h1_call *c, bool good) {
     struct connection *k = c->connection;
-    struct address *a = k->address;
+    struct origin *o = k->origin;
     struct h1_client *u = c->client;
+    stop_looking_up(c);
     c->connection = NULL;
     bool whole = !evbuffer_get_length(bufferevent_get_output(k->stream)) &&
                  !evbuffer_get_length(bufferevent_get_input(k->stream));
-    a->calls--;
+    o->calls--;
     if (good && whole && !c->closed)
         keep(k);
     else
         connection_free(k);
-    address_look(u, a);
+    origin_look(u, o);
 }
 
 static void call_free(struct h1_call *c) {
+    if (c->addresses) evutil_freeaddrinfo(c->addresses);
     h1_head_free(&c->response);
     free(c);
 }
@@ -310,8 +259,8 @@ static void fail(struct h1_call *c, enum h1_failure why) {
     void *ctx = c->ctx;
     if (c->kept && !c->heard && why == H1_RESET) why = H1_STALE;
     if (c->stage == CONNECTING) {
-        struct address *a = c->connection->address;
-        a->family = (a->family + 1) % FAMILIES; // for the next one, should this have been time
+        struct origin *o = c->connection->origin;
+        o->turn += c->tried; // for the next one, should this have been time
         why = H1_CONNECT;
     }
     let_go(c, false);
@@ -404,6 +353,7 @@ static void on_read(struct bufferevent *stream, void *ctx) {
 
 static void on_connected(struct h1_call *c) {
     int yes = 1;
+    c->connection->origin->turn += c->tried - 1;
     setsockopt(bufferevent_getfd(c->connection->stream), IPPROTO_TCP, TCP_NODELAY, &yes,
                sizeof yes);
     c->stage = WAITING;
@@ -411,26 +361,79 @@ static void on_connected(struct h1_call *c) {
     bufferevent_enable(c->connection->stream, EV_READ);
 }
 
-// An error comes to on_event, later, as all callbacks of the stream do.
+// What was to be written waits in the stream. An error comes to on_event, later, as all callbacks of
+// the stream do.
 static void connect_stream(struct h1_call *c) {
     const struct connection *k = c->connection;
-    const struct address *a = k->address;
+    const struct evutil_addrinfo *a = c->addresses;
+    for (unsigned n = (k->origin->turn + c->tried++) % c->n_addresses; n; n--)
+        a = a->ai_next;
     bufferevent_enable(k->stream, EV_WRITE);
-    bufferevent_socket_connect_hostname(k->stream, c->client->dns, families[a->family], a->host,
-                                        a->port);
+    if (bufferevent_socket_connect(k->stream, a->ai_addr, (int)a->ai_addrlen))
+        bufferevent_trigger_event(k->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
 }
 
-// What was to be written is still in the stream. false: there is no other kind of address.
+// False: all addresses have been tried.
 static bool connect_elsewhere(struct h1_call *c) {
-    struct address *a = c->connection->address;
     struct bufferevent *stream = c->connection->stream;
-    if (a->fixed || ++c->failures >= FAMILIES) return false;
-    a->family = (a->family + 1) % FAMILIES;
+    if (c->tried >= c->n_addresses) return false;
     evutil_socket_t fd = bufferevent_getfd(stream);
     bufferevent_setfd(stream, -1);
     if (fd >= 0) evutil_closesocket(fd);
     connect_stream(c);
     return true;
+}
+
+static void on_addresses(int error, struct evutil_addrinfo *found, void *ctx) {
+    struct lookup *l = ctx;
+    struct h1_call *c = l->call;
+    free(l);
+    if (!c) {
+        if (found) evutil_freeaddrinfo(found);
+        return;
+    }
+    c->lookup = NULL;
+    c->question = NULL;
+    c->addresses = found;
+    for (const struct evutil_addrinfo *a = found; a; a = a->ai_next)
+        c->n_addresses++;
+    if (error || !found)
+        bufferevent_trigger_event(c->connection->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+    else
+        connect_stream(c);
+}
+
+// Every address of a name is tried, since an engine may listen on another kind than comes first:
+// `localhost` is ::1 for one and 127.0.0.1 for the other. Looking up may be over within it.
+static void look_up(struct h1_call *c) {
+    const struct h1_address *at = &c->connection->origin->at;
+    struct evutil_addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    char port[12];
+    snprintf(port, sizeof port, "%d", at->port);
+    struct lookup *l = malloc(sizeof *l);
+    if (!l) {
+        bufferevent_trigger_event(c->connection->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+        return;
+    }
+    l->call = c;
+    c->lookup = l;
+    if (c->client->dns) {
+        struct evdns_getaddrinfo_request *question =
+            evdns_getaddrinfo(c->client->dns, at->host, port, &hints, on_addresses, l);
+        if (question) c->question = question;
+    } else {
+        struct evutil_addrinfo *found = NULL;
+        int error = evutil_getaddrinfo(at->host, port, &hints, &found);
+        on_addresses(error, found, l);
+    }
+}
+
+static void stop_looking_up(struct h1_call *c) {
+    if (!c->lookup) return;
+    c->lookup->call = NULL;
+    c->lookup = NULL;
+    if (c->question) evdns_getaddrinfo_cancel(c->question);
 }
 
 static void on_event(struct bufferevent *stream, short what, void *ctx) {
@@ -469,7 +472,8 @@ void h1_call_resume(struct h1_call *c) {
 
 // ---- Starting ------------------------------------------------------------------------------------
 
-static bool put_request(struct evbuffer *out, const struct address *a, const struct h1_request *r) {
+static bool put_request(struct evbuffer *out, const struct h1_address *a,
+                        const struct h1_request *r) {
     size_t n = r->body ? evbuffer_get_length(r->body) : 0;
     bool bodied = r->body || !strcmp(r->method, "POST");
     bool good = evbuffer_add_printf(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", r->method, a->prefix,
@@ -482,11 +486,11 @@ static bool put_request(struct evbuffer *out, const struct address *a, const str
 }
 
 // A kept connection, or one that is about to be made.
-static struct connection *connect_to(struct h1_client *u, struct address *a, bool fresh,
+static struct connection *connect_to(struct h1_client *u, struct origin *o, bool fresh,
                                      bool *kept) {
-    struct connection *k = fresh ? NULL : a->idle;
+    struct connection *k = fresh ? NULL : o->idle;
     *kept = k != NULL;
-    if (!k) return connection_new(u, a);
+    if (!k) return connection_new(u, o);
     unlink_idle(k);
     return k;
 }
@@ -495,7 +499,7 @@ static void begin(struct h1_call *c, struct connection *k) {
     struct h1_client *u = c->client;
     c->connection = k;
     k->call = c;
-    k->address->calls++;
+    k->origin->calls++;
     c->next = u->calls;
     if (c->next) c->next->prev = c;
     u->calls = c;
@@ -509,7 +513,7 @@ static void begin(struct h1_call *c, struct connection *k) {
     } else {
         c->stage = CONNECTING;
         move_deadline(c, c->head_ms < u->options.connect_ms ? c->head_ms : u->options.connect_ms);
-        connect_stream(c);
+        look_up(c);
     }
     watch(u);
 }
@@ -517,12 +521,12 @@ static void begin(struct h1_call *c, struct connection *k) {
 struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *request,
                               const struct h1_callbacks *port, void *ctx, bool *wrong) {
     bool bad = false;
-    struct address *a = address_get(u, request->address, &bad);
+    struct origin *o = origin_get(u, request->address, &bad);
     if (wrong) *wrong = bad;
-    if (!a) return NULL;
+    if (!o) return NULL;
     struct h1_call *c = calloc(1, sizeof *c);
-    struct connection *k = c ? connect_to(u, a, request->fresh, &c->kept) : NULL;
-    if (k && put_request(bufferevent_get_output(k->stream), a, request)) {
+    struct connection *k = c ? connect_to(u, o, request->fresh, &c->kept) : NULL;
+    if (k && put_request(bufferevent_get_output(k->stream), &o->at, request)) {
         c->client = u;
         c->port = *port;
         c->ctx = ctx;
@@ -533,14 +537,14 @@ struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *requ
     }
     connection_free(k);
     free(c);
-    address_look(u, a);
+    origin_look(u, o);
     return NULL;
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
 
-static void drop_old(struct h1_client *u, struct address *a, int64_t now) {
-    struct connection *oldest = a->idle;
+static void drop_old(struct h1_client *u, struct origin *o, int64_t now) {
+    struct connection *oldest = o->idle;
     while (oldest && oldest->next)
         oldest = oldest->next;
     while (oldest && now - oldest->since >= u->options.keep_ms) {
@@ -565,11 +569,12 @@ static void on_look(evutil_socket_t fd, short what, void *ctx) {
         if (over) fail(c, H1_TIMEOUT);
         c = over ? u->calls : next;
     }
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct address *a = u->buckets[i], *next; a; a = next) {
-            next = a->next;
-            drop_old(u, a, now);
-            address_look(u, a);
+    for (size_t i = 0; i < u->origins.n_buckets; i++)
+        for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
+            struct origin *o = (struct origin *)t;
+            next = t->next;
+            drop_old(u, o, now);
+            origin_look(u, o);
         }
     if (u->calls || u->n_idle) watch(u);
 }
@@ -583,7 +588,9 @@ struct h1_client *h1_client_new(struct event_base *base, const struct h1_client_
         evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     u->look = event_new(base, -1, 0, on_look, u);
     u->passing = evbuffer_new();
-    if (u->look && u->passing) return u;
+    // The URLs are the program's own settings, or of workers that may register: nobody chooses them to collide.
+    bool good = kvr_table_init(&u->origins, &kvr_alloc_default, (uint64_t)(uintptr_t)u) == 0;
+    if (good && u->look && u->passing) return u;
     h1_client_free(u);
     return NULL;
 }
@@ -596,9 +603,14 @@ void h1_client_free(struct h1_client *u) {
     if (!u) return;
     while (u->calls)
         h1_call_cancel(u->calls);
-    for (size_t i = 0; i < BUCKETS; i++)
-        while (u->buckets[i] && u->buckets[i]->idle)
-            drop_idle(u->buckets[i]->idle);
+    for (size_t i = 0; i < u->origins.n_buckets; i++)
+        for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
+            struct origin *o = (struct origin *)t;
+            next = t->next;
+            for (size_t n = o->n_idle; n; n--) // with the last of them the origin goes
+                drop_idle(o->idle);
+        }
+    kvr_table_free(&u->origins);
     if (u->dns) evdns_base_free(u->dns, 0);
     if (u->look) event_free(u->look);
     if (u->passing) evbuffer_free(u->passing);

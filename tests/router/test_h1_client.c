@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/http1/h1_address.h"
 #include "client/http1/h1_client.h"
 #include "server.h"
 
@@ -193,7 +194,7 @@ Test(h1_client, addresses) {
         struct h1_request r = {.address = wrong[i], .method = "GET", .path = "/"};
         bool is_wrong = false;
         cr_assert_null(h1_call_start(up, &r, &port, NULL, &is_wrong), "%s", wrong[i]);
-        cr_assert(is_wrong && !h1_is_url(wrong[i]));
+        cr_assert(is_wrong, "%s", wrong[i]);
     }
     char with[100];
     snprintf(with, sizeof with, "%s/prefix/", srv.address);
@@ -205,7 +206,12 @@ Test(h1_client, addresses) {
     h = get(with, false);
     cr_assert(h.ends);
     forget(&h);
-    cr_assert(h1_is_url("http://[::1]:8000") && h1_is_url("http://a"));
+    struct h1_address a;
+    bool is_wrong;
+    cr_assert(h1_address_parse(&a, "http://[::1]:8000/v1//", &is_wrong) && !is_wrong);
+    cr_assert(a.port == 8000 && !strcmp(a.host, "::1") && !strcmp(a.prefix, "/v1"));
+    cr_assert_str_eq(a.host_header, "[::1]:8000");
+    h1_address_free(&a);
     take_down();
 }
 

@@ -19,7 +19,7 @@
 
 #include "bench/common/bench_quantile.h"
 #include "bench/common/bench_usage.h"
-#include "client/bridge/map.h"
+#include "client/bridge/block_map.h"
 #include "client/common/clock.h"
 #include "client/common/random.h"
 #include "tests/support/support_home.h"
@@ -135,27 +135,27 @@ static bool parent_of(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
 
 struct bench_pipeline {
     struct bench_payloads maker;
-    struct decoder *decoder;
-    struct map map;
+    struct bridge_decoder *decoder;
+    struct bridge_map map;
     double making; // s of CPU spent on payloads
 };
 
 static void apply(struct bench_pipeline *w) {
-    struct batch b;
-    struct event e;
-    if (!decode_batch(w->maker.bytes, w->maker.n, &b)) support_fail("a payload is refused");
-    while (decode_event(w->decoder, &b, &e) != EVENT_END)
-        map_event(&w->map, &e);
+    struct bridge_batch b;
+    struct bridge_event e;
+    if (!bridge_decode_batch(w->maker.bytes, w->maker.n, &b)) support_fail("a payload is refused");
+    while (bridge_decode_event(w->decoder, &b, &e) != BRIDGE_EVENT_END)
+        bridge_map_event(&w->map, &e);
 }
 
 static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t blocks) {
     struct bench_pipeline *w = calloc(1, sizeof *w);
     struct kvr_publisher_options po = {.ring_bytes = 1 << 20}; // as the bridge has it
     struct kvr_publisher *p = c ? kvr_publisher_new(c, kvr_text("w"), 0, &po) : NULL;
-    struct map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
-    struct map_sink sink = {p, stored, taken, cleared, parent_of};
-    if (!w || (c && !p) || !(w->decoder = decoder_new())) support_fail("no memory");
-    map_init(&w->map, &o, &sink);
+    struct bridge_map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
+    struct bridge_map_sink sink = {p, stored, taken, cleared, parent_of};
+    if (!w || (c && !p) || !(w->decoder = bridge_decoder_new())) support_fail("no memory");
+    bridge_map_init(&w->map, &o, &sink);
     w->maker.most = most;
     int64_t start = kvr_clock_ns(CLOCK_MONOTONIC), making = 0;
     double cpu = bench_own_cpu_s();
@@ -178,14 +178,14 @@ static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t 
     if (p) {
         struct kvr_publisher_stats st;
         kvr_publisher_stats(p, &st);
-        double map = (double)map_bytes(&w->map) / (double)map_blocks(&w->map);
+        double map = (double)bridge_map_bytes(&w->map) / (double)bridge_map_blocks(&w->map);
         double truth = (double)st.memory_bytes / (double)st.holdings;
         printf("%-16s %.1f bytes a block: map %.1f, publisher %.1f; %zu blocks held\n", "memory",
-               map + truth, map, truth, map_blocks(&w->map));
+               map + truth, map, truth, bridge_map_blocks(&w->map));
     }
     kvr_publisher_free(p);
-    map_free(&w->map);
-    decoder_free(w->decoder);
+    bridge_map_free(&w->map);
+    bridge_decoder_free(w->decoder);
     free(w);
 }
 
@@ -260,10 +260,10 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     bool waiting = false;
     static struct bench_conversation now, probe;
     struct bench_pipeline *w = calloc(1, sizeof *w);
-    struct map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
-    struct map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
-    if (!w || !(w->decoder = decoder_new())) support_fail("no memory");
-    map_init(&w->map, &o, &sink);
+    struct bridge_map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
+    struct bridge_map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
+    if (!w || !(w->decoder = bridge_decoder_new())) support_fail("no memory");
+    bridge_map_init(&w->map, &o, &sink);
     w->maker.most = 1u << 17;
     w->maker.state = 99;
     void *zmq = zmq_ctx_new(), *pub = zmq_socket(zmq, ZMQ_PUB);
@@ -305,8 +305,8 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     zmq_setsockopt(pub, ZMQ_LINGER, &zero, sizeof zero);
     zmq_close(pub);
     zmq_ctx_term(zmq);
-    map_free(&w->map);
-    decoder_free(w->decoder);
+    bridge_map_free(&w->map);
+    bridge_decoder_free(w->decoder);
     free(w);
 }
 

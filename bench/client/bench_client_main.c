@@ -2,7 +2,7 @@
 // kvroute-bench-client: what the library costs over bare hiredis.
 //
 // SELECT and RELEASE of the same requests, on the same server, over the same kind of socket, in four
-// bench_forms that take turns: hiredis pipelined, the library's asynchronous form with as many under way,
+// ways that take turns: hiredis pipelined, the library's asynchronous form with as many under way,
 // hiredis one at a time, the library's blocking form. The pool has 64 workers and 64 prompts, each of
 // which 4 workers hold. Bare hiredis reads of an answer what a router needs of it, the worker and its
 // address; the library also remembers the request.
@@ -49,14 +49,14 @@ struct bench_client {
     size_t left;     // of the library's answers, in its asynchronous form
 };
 
-struct bench_request {
+struct bench_client_request {
     char id[24];
     size_t n;
     const uint64_t *hashes;
 };
 
-static struct bench_request next_request(struct bench_client *b) {
-    struct bench_request q;
+static struct bench_client_request next_request(struct bench_client *b) {
+    struct bench_client_request q;
     uint64_t n = ++b->serial;
     q.n = (size_t)snprintf(q.id, sizeof q.id, "request-%014llu", (unsigned long long)n);
     q.hashes = b->prompts[n * 7 % CLIENT_PROMPTS];
@@ -71,7 +71,7 @@ static void check(const redisContext *c, const redisReply *r, int type) {
 
 // ---- Bare hiredis --------------------------------------------------------------------------------
 
-static int select_words(const struct bench_client *b, const struct bench_request *q,
+static int select_words(const struct bench_client *b, const struct bench_client_request *q,
                         const char **argv, size_t *lens) {
     const char *words[] = {"KVROUTE.SELECT", pool, q->id, "HASHES", (const char *)q->hashes};
     const size_t n[] = {14, sizeof pool - 1, q->n, 6, b->blocks * 8};
@@ -80,7 +80,7 @@ static int select_words(const struct bench_client *b, const struct bench_request
     return 5;
 }
 
-static int release_words(const struct bench_request *q, const char **argv, size_t *lens) {
+static int release_words(const struct bench_client_request *q, const char **argv, size_t *lens) {
     const char *words[] = {"KVROUTE.RELEASE", pool, q->id};
     const size_t n[] = {15, sizeof pool - 1, q->n};
     memcpy(argv, words, sizeof words);
@@ -111,7 +111,7 @@ static void bare_pipelined(struct bench_client *b, size_t pairs) {
     void *r;
     for (size_t done = 0; done < pairs; done += b->window) {
         for (size_t i = 0; i < b->window; i++) {
-            struct bench_request q = next_request(b);
+            struct bench_client_request q = next_request(b);
             redisAppendCommandArgv(b->bare, select_words(b, &q, argv, lens), argv, lens);
             redisAppendCommandArgv(b->bare, release_words(&q, argv, lens), argv, lens);
         }
@@ -128,7 +128,7 @@ static void bare_blocking(struct bench_client *b, size_t pairs) {
     const char *argv[8];
     size_t lens[8];
     for (size_t i = 0; i < pairs; i++) {
-        struct bench_request q = next_request(b);
+        struct bench_client_request q = next_request(b);
         int n = select_words(b, &q, argv, lens);
         take_choice(b->bare, redisCommandArgv(b->bare, n, argv, lens));
         n = release_words(&q, argv, lens);
@@ -139,7 +139,7 @@ static void bare_blocking(struct bench_client *b, size_t pairs) {
 // ---- The library ---------------------------------------------------------------------------------
 
 static struct kvr_select_call select_call(const struct bench_client *b,
-                                          const struct bench_request *q) {
+                                          const struct bench_client_request *q) {
     return (struct kvr_select_call){.request = {q->id, q->n},
                                     .blocks = {.hashes = q->hashes, .n = b->blocks}};
 }
@@ -167,7 +167,7 @@ static void released(void *ctx, const struct kvr_result *r) {
 static void library_pipelined(struct bench_client *b, size_t pairs) {
     for (size_t done = 0; done < pairs; done += b->window) {
         for (size_t i = 0; i < b->window; i++) {
-            struct bench_request q = next_request(b);
+            struct bench_client_request q = next_request(b);
             struct kvr_select_call call = select_call(b, &q);
             struct kvr_bytes id = call.request;
             b->left += 2;
@@ -182,7 +182,7 @@ static void library_pipelined(struct bench_client *b, size_t pairs) {
 
 static void library_blocking(struct bench_client *b, size_t pairs) {
     for (size_t i = 0; i < pairs; i++) {
-        struct bench_request q = next_request(b);
+        struct bench_client_request q = next_request(b);
         struct kvr_select_call call = select_call(b, &q);
         good_choice(kvr_client_select(b->client, &call));
         good_count(kvr_client_release(b->client, &call.request, 1));
@@ -210,7 +210,7 @@ struct bench_rates {
 static void measure(struct bench_client *b, size_t rounds, size_t pairs, struct bench_rates *f) {
     for (size_t r = 0; r < rounds; r++)
         for (size_t i = 0; i < CLIENT_FORMS; i++) {
-            // Every other round goes backwards, so that no way alforms follows the same other.
+            // Every other round goes backwards, so that no way always follows the same other.
             size_t w = r % 2 ? CLIENT_FORMS - 1 - i : i;
             size_t n = bench_forms[w].pipelined ? pairs : pairs / 2;
             n -= n % b->window;

@@ -16,21 +16,21 @@ static void put(json_t *o, const char *name, double v) {
 
 static json_t *of_cell(const struct bench_result *c) {
     json_t *o = json_object(), *rounds = json_array();
-    json_object_set_new(o, "way", json_string(c->way->id));
+    json_object_set_new(o, "way", json_string(c->op->id));
     json_object_set_new(o, "workers", json_integer((json_int_t)c->workers));
     json_object_set_new(o, "held", json_integer((json_int_t)c->held));
     json_object_set_new(o, "transport", json_string(c->tcp ? "tcp" : "unix"));
     json_object_set_new(o, "pipelined", json_boolean(c->pipelined));
-    if (c->way->by_length)
+    if (c->op->by_length)
         json_object_set_new(o, "blocks", json_integer((json_int_t)bench_lengths[c->length]));
     put(o, "rate", bench_result_rate(c));
     put(o, "p50_us", c->p50);
     put(o, "p99_us", c->p99);
     put(o, "p999_us", c->p999);
     put(o, "server_cpu_us", bench_result_cpu(c));
-    for (size_t i = 0; i < 2 && c->way->commands[i]; i++) {
+    for (size_t i = 0; i < 2 && c->op->commands[i]; i++) {
         char name[64];
-        snprintf(name, sizeof name, "usec_per_call %s", c->way->commands[i]);
+        snprintf(name, sizeof name, "usec_per_call %s", c->op->commands[i]);
         put(o, name, c->usec[i]);
     }
     for (size_t i = 0; i < c->rounds; i++)
@@ -72,15 +72,15 @@ static json_t *of_durable(const struct bench_durability *d) {
     return o;
 }
 
-static json_t *of_scenes(const struct bench_report *r) {
+static json_t *of_experiments(const struct bench_report *r) {
     static const char *const quantiles[] = {"p50", "p99", "p999"};
     json_t *o = json_object(), *crowd = json_object(), *mixed = json_object();
-    put(crowd, "usec_per_call_10", r->crowd.few);
-    put(crowd, "usec_per_call_1000", r->crowd.many);
-    put(crowd, "pair_cpu_us_10", r->crowd.few_pair);
-    put(crowd, "pair_cpu_us_1000", r->crowd.many_pair);
-    put(crowd, "p50_us_10", r->crowd.few_p50);
-    put(crowd, "p50_us_1000", r->crowd.many_p50);
+    put(crowd, "usec_per_call_10", r->many_holders.few);
+    put(crowd, "usec_per_call_1000", r->many_holders.many);
+    put(crowd, "pair_cpu_us_10", r->many_holders.few_pair);
+    put(crowd, "pair_cpu_us_1000", r->many_holders.many_pair);
+    put(crowd, "p50_us_10", r->many_holders.few_p50);
+    put(crowd, "p50_us_1000", r->many_holders.many_p50);
     put(mixed, "selects_due", r->mixed.due);
     put(mixed, "selects_answered", r->mixed.done);
     put(mixed, "published_blocks", r->mixed.published);
@@ -97,7 +97,7 @@ static json_t *of_scenes(const struct bench_report *r) {
     return o;
 }
 
-// Choices a second by each way, against the length of the request.
+// Choices a second by each operation, against the length of the request.
 static bool draw(const struct bench_report *r, const struct bench_options *o, const char *path) {
     static const int drawn[] = {BENCH_OP_SET, BENCH_OP_SELECT, BENCH_OP_HASHES, BENCH_OP_STRINGS,
                                 BENCH_OP_SCRIPT};
@@ -107,12 +107,12 @@ static bool draw(const struct bench_report *r, const struct bench_options *o, co
                                              "(c) script on the server"};
     const struct bench_pool *s = &o->pools[o->main];
     double x[LINES][BENCH_LENGTHS], y[LINES][BENCH_LENGTHS];
-    struct chart_line lines[LINES];
+    struct bench_chart_line lines[LINES];
     for (size_t i = 0; i < LINES; i++) {
-        lines[i] = (struct chart_line){names[i], x[i], y[i], 0, drawn[i] == BENCH_OP_SET};
+        lines[i] = (struct bench_chart_line){names[i], x[i], y[i], 0, drawn[i] == BENCH_OP_SET};
         for (size_t k = 0; k < r->n; k++) {
             const struct bench_result *c = &r->cells[k];
-            if (c->way != &bench_ops[drawn[i]] || c->tcp || !c->pipelined || c->held != s->blocks ||
+            if (c->op != &bench_ops[drawn[i]] || c->tcp || !c->pipelined || c->held != s->blocks ||
                 c->workers != s->workers)
                 continue;
             x[i][lines[i].n] = (double)bench_lengths[c->length];
@@ -123,20 +123,20 @@ static bool draw(const struct bench_report *r, const struct bench_options *o, co
     snprintf(note, sizeof note,
              "%zu workers, %zu blocks held, 4 holders each; unix socket, pipelined", s->workers,
              s->blocks);
-    struct chart chart = {.title = note,
-                          .x_label = "blocks of the request",
-                          .y_label = "a second",
-                          .log_x = true,
-                          .log_y = true,
-                          .lines = lines,
-                          .n_lines = LINES};
-    return chart_write(path, "Choices a second, one server core", &chart, 1);
+    struct bench_chart chart = {.title = note,
+                                .x_label = "blocks of the request",
+                                .y_label = "a second",
+                                .log_x = true,
+                                .log_y = true,
+                                .lines = lines,
+                                .n_lines = LINES};
+    return bench_chart_write(path, "Choices a second, one server core", &chart, 1);
 }
 
 bool bench_report_files(const struct bench_report *r, const struct bench_options *o) {
     char path[4096];
     mkdir(o->out, 0777); // if it can't be made, writing says so
-    json_t *all = of_scenes(r), *cells = json_array(), *memory = json_array();
+    json_t *all = of_experiments(r), *cells = json_array(), *memory = json_array();
     for (size_t i = 0; i < r->n; i++)
         json_array_append_new(cells, of_cell(&r->cells[i]));
     for (size_t i = 0; i < o->n_pools; i++)
@@ -149,6 +149,6 @@ bool bench_report_files(const struct bench_report *r, const struct bench_options
         fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
                 strerror(errno));
     json_decref(all);
-    snprintf(path, sizeof path, "%s/commands.svg", o->out);
+    snprintf(path, sizeof path, "%s/commands", o->out);
     return draw(r, o, path) && ok;
 }

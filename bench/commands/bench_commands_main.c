@@ -5,7 +5,7 @@
 // times: as a pool, as hashes, as strings. Then groups of bench_ops are measured in turns: choosing for
 // requests of each length, and the commands that don't depend on it; pipelined and one at a time; over a
 // unix socket and, for the middle pool, over TCP. At last what takes a server of its own: memory, a
-// crowd of holders, mixed load, replication and the append-only file.
+// prompt that many hold, mixed load, replication and the append-only file.
 //
 // A unit of SELECT + RELEASE carries its blocks in SELECT and the request's id in RELEASE; SET + SET
 // writes the same bytes under two keys. CPU is the server's, by the scheduler's account, and is what
@@ -17,6 +17,7 @@
 #include "bench/common/bench_memory.h"
 #include "bench_commands_report.h"
 #include "bench_plain_redis.h"
+#include "bench_setup.h"
 #include "client/common/clock.h"
 #include "tests/support/support_redis.h"
 
@@ -67,7 +68,7 @@ static void measure_group(struct bench_report *r, const struct bench_options *o,
     struct bench_result *cells = r->cells + r->n;
     for (size_t i = 0; i < n; i++) {
         cells[i] = *like;
-        cells[i].way = &bench_ops[which[i]];
+        cells[i].op = &bench_ops[which[i]];
     }
     bench_measure(&s->redis, &s->caller, &o->plan, cells, n);
     bench_report_results(cells, n);
@@ -115,12 +116,12 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < o.n_pools; i++)
         measure_pool(&r, &o, i);
     say("a crowd of holders");
-    bench_measure_many_holders(&o, &r.crowd);
+    bench_measure_many_holders(&o, &r.many_holders);
     say("mixed load");
     bench_measure_mixed(&o, &r.mixed);
     say("replication and the append-only file");
     bench_measure_durability(&o, &r.durable);
-    bench_report_apart(&r);
+    bench_report_experiments(&r);
     bench_report_goals(&r, &o);
     say("done");
     bool ok = !o.out || bench_report_files(&r, &o);

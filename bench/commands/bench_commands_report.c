@@ -15,14 +15,14 @@ void bench_report_results(const struct bench_result *cells, size_t n) {
     const struct bench_result *c = cells;
     printf("\n%s, %s", c->tcp ? "TCP" : "unix socket",
            c->pipelined ? "pipelined" : "one at a time");
-    if (c->way->by_length) printf(", %zu blocks", bench_lengths[c->length]);
+    if (c->op->by_length) printf(", %zu blocks", bench_lengths[c->length]);
     printf("\n  %-20s %10s %9s %9s %9s %9s  %s\n", "", "units/s", "p50 us", "p99 us", "p99.9 us",
            "CPU us", "usec_per_call");
     for (size_t i = 0; i < n; i++) {
         c = &cells[i];
-        printf("  %-20s %10.0f %9.1f %9.1f %9.1f %9.2f  %.2f", c->way->name, bench_result_rate(c),
+        printf("  %-20s %10.0f %9.1f %9.1f %9.1f %9.2f  %.2f", c->op->name, bench_result_rate(c),
                c->p50, c->p99, c->p999, bench_result_cpu(c), c->usec[0]);
-        if (c->way->commands[1]) printf(" + %.2f", c->usec[1]);
+        if (c->op->commands[1]) printf(" + %.2f", c->usec[1]);
         putchar('\n');
     }
     fflush(stdout);
@@ -45,8 +45,8 @@ static void report_durable(const struct bench_durability *d) {
         d->file_select, d->file_release, d->file_set);
 }
 
-void bench_report_apart(const struct bench_report *r) {
-    const struct bench_many_holders *c = &r->crowd;
+void bench_report_experiments(const struct bench_report *r) {
+    const struct bench_many_holders *c = &r->many_holders;
     printf("\n== A prompt of 512 blocks that everybody holds ==\n");
     printf("  %-44s %10s %10s %8s\n", "", "10 workers", "1,000", "ratio");
     printf("  %-44s %10.2f %10.2f %8.2f\n", "SELECT, usec_per_call", c->few, c->many,
@@ -71,11 +71,11 @@ void bench_report_apart(const struct bench_report *r) {
 // ---- Goals ---------------------------------------------------------------------------------------
 
 static const struct bench_result *find(const struct bench_report *r, const struct bench_pool *s,
-                                       enum bench_op_number way, size_t length, bool pipelined) {
+                                       enum bench_op_number op, size_t length, bool pipelined) {
     for (size_t i = 0; i < r->n; i++) {
         const struct bench_result *c = &r->cells[i];
-        if (c->way == &bench_ops[way] && c->workers == s->workers && c->held == s->blocks &&
-            !c->tcp && c->pipelined == pipelined && (!c->way->by_length || c->length == length))
+        if (c->op == &bench_ops[op] && c->workers == s->workers && c->held == s->blocks &&
+            !c->tcp && c->pipelined == pipelined && (!c->op->by_length || c->length == length))
             return c;
     }
     return NULL;
@@ -103,7 +103,7 @@ void bench_report_goals(const struct bench_report *r, const struct bench_options
         goal("SELECT + RELEASE by (c), 1,000 blocks", bench_rate_ratio(select, script), "", 5,
              true);
     goal("SELECT + RELEASE, 1,000 holders by 10, server CPU",
-         r->crowd.many_pair / r->crowd.few_pair, "", 3, false);
+         r->many_holders.many_pair / r->many_holders.few_pair, "", 3, false);
     const struct bench_result *stored = find(r, s, BENCH_OP_STORED, 0, true);
     if (stored) {
         goal("EVENT, 64 new blocks each", bench_result_rate(stored) * BENCH_EVENT_BLOCKS / 1e6,

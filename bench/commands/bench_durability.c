@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench_apart.h"
+#include "bench_experiments.h"
+#include "bench_setup.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_redis.h"
 
@@ -53,7 +54,7 @@ static void caught_up(struct bench_setup *primary, struct bench_setup *replica) 
              support_redis_number(&primary->redis, "replication", "master_repl_offset"));
 }
 
-// What DURABILITY_COUNTED steps of a way add to the stream and to the file, bytes each.
+// What so many steps of an operation add to the stream and to the file, bytes each.
 static void count_bytes(struct bench_setup *s, const struct bench_op *w, size_t step, double *wire,
                         double *file) {
     support_redis_settle(&s->redis);
@@ -74,8 +75,8 @@ static void count_bytes(struct bench_setup *s, const struct bench_op *w, size_t 
 static void measure(struct bench_setup *s, const struct bench_options *o, size_t kept,
                     struct bench_durability *out) {
     struct bench_result cells[2] = {
-        {.way = &bench_ops[BENCH_OP_SET], .length = BENCH_LENGTH_512, .pipelined = true},
-        {.way = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512, .pipelined = true},
+        {.op = &bench_ops[BENCH_OP_SET], .length = BENCH_LENGTH_512, .pipelined = true},
+        {.op = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512, .pipelined = true},
     };
     struct bench_rounds longer = o->plan;
     longer.slice *= 2;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A prompt that everybody holds: SELECT with 1,000 holders beside SELECT with 10.
-#include "bench_apart.h"
+#include "bench_experiments.h"
+#include "bench_setup.h"
 
 enum { FEW_HOLDERS = 10, MANY_HOLDERS = 1000, MANY_HOLDERS_BLOCKS = 40000 };
 
@@ -22,8 +23,8 @@ static void measure(const struct bench_options *o, size_t workers, double *call,
     bench_fill_workers(&s.caller.wire, &s.held);
     hold_all(&s.caller.wire, &s.held);
     struct bench_result cells[2] = {
-        {.way = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512, .pipelined = true},
-        {.way = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512},
+        {.op = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512, .pipelined = true},
+        {.op = &bench_ops[BENCH_OP_SELECT], .length = BENCH_LENGTH_512},
     };
     bench_measure(&s.redis, &s.caller, &o->plan, cells, 2);
     *call = cells[0].usec[0];

@@ -100,14 +100,14 @@ static void one_by_one(struct bench_caller *c, const struct bench_op *w, size_t 
 }
 
 static size_t depth_of(const struct bench_result *cell) {
-    if (!cell->way->a_block) return BENCH_DEPTH;
+    if (!cell->op->a_block) return BENCH_DEPTH;
     size_t n = MAX_UNDER_WAY / bench_lengths[cell->length];
     return n < 1 ? 1 : n < BENCH_DEPTH ? n : BENCH_DEPTH;
 }
 
 static void slice(struct support_redis *s, struct bench_caller *c, const struct bench_rounds *p,
                   struct bench_result *cell, struct bench_times *t, struct bench_spent spent[2]) {
-    const struct bench_op *w = cell->way;
+    const struct bench_op *w = cell->op;
     if (w->prepare) w->prepare(c);
     redisReply *r = support_redis_command(s, "CONFIG RESETSTAT");
     if (!r) support_fail("the server doesn't answer");

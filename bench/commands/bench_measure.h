@@ -11,9 +11,9 @@
 
 enum { BENCH_MAX_ROUNDS = 15, BENCH_DEPTH = 32, MAX_UNDER_WAY = 8192 };
 
-// One figure of the result: a way under given circumstances.
+// One figure of the result: an operation under given circumstances.
 struct bench_result {
-    const struct bench_op *way;
+    const struct bench_op *op;
     size_t workers, held; // blocks held
     size_t length;        // index of bench_lengths
     bool tcp,
@@ -22,7 +22,7 @@ struct bench_result {
     double rate[BENCH_MAX_ROUNDS]; // units a second
     double cpu[BENCH_MAX_ROUNDS];  // the server's, us a unit
     double p50, p99, p999;         // us from sending to the reply of a unit's first step
-    double usec[2];                // INFO's usec_per_call of the way's commands
+    double usec[2];                // INFO's usec_per_call of the operation's commands
 };
 
 struct bench_rounds {

@@ -15,7 +15,8 @@
 
 #include "bench/common/bench_memory.h"
 #include "bench/common/bench_quantile.h"
-#include "bench_apart.h"
+#include "bench_experiments.h"
+#include "bench_setup.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is measured: kvroute's commands, and beside them what a user would do with plain Redis. A table
-// of bench_ops; each says what it sends for one unit and how it takes the replies.
+// of operations; each says what it sends for one unit and how it takes the replies.
 //
-// A unit is one choice where the way chooses, else one command. Units that are two round trips for a
+// A unit is one choice where the operation chooses, else one command. Units that are two round trips for a
 // client that waits (SELECT, then RELEASE) have two steps.
 #ifndef BENCH_OPS_H
 #define BENCH_OPS_H

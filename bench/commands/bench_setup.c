@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Servers and connections to them; see bench_apart.h.
+// Servers and connections to them; see bench_setup.h.
+#include "bench_setup.h"
+
+#include "tests/support/support_redis.h"
 #include <signal.h>
 #include <stdlib.h>
-
-#include "bench_apart.h"
-#include "tests/support/support_redis.h"
 
 void bench_setup_connect(struct bench_setup *s, struct bench_wire *w, bool tcp) {
     if (!tcp)

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "bench_engines.h"
-#include "bench_http.h"
 #include "bench_memory.h"
+#include "tests/support/support_http.h"
 
 enum {
     COMPARE_PATIENCE_MS = 20000,
@@ -55,8 +55,8 @@ static bool is_idle(const json_t *row) {
 }
 
 static bool read_engine(struct all_blocks *all, const struct bench_engine *e, unsigned number) {
-    struct bench_answer a =
-        bench_http(e->http, "GET", "/mock/cache", "", NULL, COMPARE_PATIENCE_MS);
+    struct support_response a =
+        support_http(e->http, "GET", "/mock/cache", NULL, NULL, COMPARE_PATIENCE_MS);
     json_t *cache = a.status == 200 ? json_loads(a.body, 0, NULL) : NULL, *row;
     json_t *ranks = json_object_get(cache, "ranks");
     bool good = json_array_size(ranks) == e->ranks;
@@ -70,7 +70,7 @@ static bool read_engine(struct all_blocks *all, const struct bench_engine *e, un
                    (struct held_block){0, number, (unsigned)i, 1});
     }
     json_decref(cache);
-    free(a.body);
+    support_response_free(&a);
     return good;
 }
 

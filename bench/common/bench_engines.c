@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench_http.h"
 #include "bench_memory.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
@@ -79,7 +79,8 @@ void bench_bridge_start(struct bench_bridge *b, const struct bench_engine *engin
 
 // A line for each engine: its name and "ok", or what isn't.
 bool bench_bridge_settled(const struct bench_bridge *b) {
-    struct bench_answer a = bench_http(b->listen, "GET", "/healthz", "", NULL, ENGINE_PATIENCE_MS);
+    struct support_response a =
+        support_http(b->listen, "GET", "/healthz", NULL, NULL, ENGINE_PATIENCE_MS);
     char *rest = NULL;
     bool good = a.status == 200;
     for (char *line = good ? strtok_r(a.body, "\n", &rest) : NULL; line;
@@ -87,12 +88,13 @@ bool bench_bridge_settled(const struct bench_bridge *b) {
         size_t n = strlen(line);
         good = good && n > 3 && strcmp(line + n - 3, " ok") == 0;
     }
-    free(a.body);
+    support_response_free(&a);
     return good;
 }
 
 uint64_t bench_bridge_count(const struct bench_bridge *b, const char *metric) {
-    struct bench_answer a = bench_http(b->listen, "GET", "/metrics", "", NULL, ENGINE_PATIENCE_MS);
+    struct support_response a =
+        support_http(b->listen, "GET", "/metrics", NULL, NULL, ENGINE_PATIENCE_MS);
     char start[120];
     uint64_t sum = 0;
     int n = snprintf(start, sizeof start, "\nkvroute_bridge_%s{", metric);
@@ -100,6 +102,6 @@ uint64_t bench_bridge_count(const struct bench_bridge *b, const char *metric) {
         const char *value = strstr(at + n, "} ");
         if (value) sum += strtoull(value + 2, NULL, 10);
     }
-    free(a.body);
+    support_response_free(&a);
     return sum;
 }

@@ -2,7 +2,6 @@
 // How far it is; see bench_progress.h.
 #include "bench_progress.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -37,16 +36,6 @@ void bench_progress_show(struct bench_progress *p, size_t done, double hit_perce
     fprintf(stderr, "%-28s [%s] %zu of %zu, %.1f %% hit, %.0f s", p->what, bar, done, p->total,
             hit_percent, (double)(now - p->started) / 1e9);
     if (!terminal()) fputc('\n', stderr);
-}
-
-void bench_progress_note(struct bench_progress *p, const char *format, ...) {
-    va_list args;
-    wipe();
-    fprintf(stderr, "%-28s ", p->what);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
 }
 
 void bench_progress_end(struct bench_progress *p) {

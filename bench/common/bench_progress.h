@@ -13,9 +13,6 @@ struct bench_progress {
 
 void bench_progress_begin(struct bench_progress *p, const char *what, size_t total);
 void bench_progress_show(struct bench_progress *p, size_t done, double hit_percent);
-// Something to be remembered goes above the line.
-void bench_progress_note(struct bench_progress *p, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 void bench_progress_end(struct bench_progress *p);
 
 #endif

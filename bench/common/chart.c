@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Line charts as SVG files; see chart.h.
+// Line charts; see chart.h.
 #define _GNU_SOURCE // program_invocation_short_name
 #include "chart.h"
 
@@ -7,190 +7,102 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { WIDTH = 860, PLOT = 560, HEIGHT = 250, LEFT = 70, TOP = 56, GAP = 78, LEGEND = 18 };
+#include <sys/wait.h>
+#include <unistd.h>
 
 // Okabe and Ito's colours, told apart by everybody; a second round is dashed.
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                       "#e69f00", "#56b4e9", "#000000", "#999999"};
 enum { COLOURS = sizeof colours / sizeof *colours };
 
-struct axis {
-    double from, to; // of the values, logarithms if log
-    bool log;
-};
-
-static double on(const struct axis *a, double v, double length) {
-    if (a->log) v = log10(v);
-    return (v - a->from) / (a->to - a->from) * length;
-}
-
-static void widen(struct axis *a, double v) {
-    if (isnan(v) || (a->log && v <= 0)) return;
-    if (a->log) v = log10(v);
-    if (v < a->from) a->from = v;
-    if (v > a->to) a->to = v;
-}
-
-static void span(const struct chart *c, struct axis *x, struct axis *y) {
-    *x = (struct axis){INFINITY, -INFINITY, c->log_x};
-    *y = (struct axis){INFINITY, -INFINITY, c->log_y};
-    for (size_t i = 0; i < c->n_lines; i++)
-        for (size_t k = 0; k < c->lines[i].n; k++) {
-            widen(x, c->lines[i].x[k]);
-            widen(y, c->lines[i].y[k]);
-        }
-    if (!c->log_y && y->from > 0 && y->from < y->to * 0.6) y->from = 0;
-    for (struct axis *a = x;; a = y) {
-        if (!(a->from <= a->to)) a->from = 0, a->to = 1;
-        if (a->to - a->from < 1e-9) a->from -= 0.5, a->to += 0.5;
-        if (a == y) break;
-    }
-    double room = (y->to - y->from) * 0.05;
-    y->to += room;
-    if (y->from != 0 || y->log) y->from -= room;
-}
-
-static void text(FILE *f, double x, double y, const char *how, const char *s) {
-    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, how);
+static void put_text(FILE *f, const char *before, const char *s) {
+    fprintf(f, "%s'", before);
     for (; *s; s++) {
-        if (*s == '<')
-            fputs("&lt;", f);
-        else if (*s == '&')
-            fputs("&amp;", f);
+        if (*s == '\'') fputc('\'', f); // twice is one
+        fputc(*s, f);
+    }
+    fputc('\'', f);
+}
+
+static void put_data(FILE *f, size_t chart, size_t line, const struct bench_chart_line *l) {
+    fprintf(f, "$d%zu_%zu << END\n", chart, line);
+    for (size_t i = 0; i < l->n; i++)
+        if (isnan(l->y[i]))
+            fputc('\n', f);
         else
-            fputc(*s, f);
-    }
-    fputs("</text>\n", f);
+            fprintf(f, "%.9g %.9g\n", l->x[i], l->y[i]);
+    fputs("END\n", f);
 }
 
-static void tick_label(char out[32], double v) {
-    if (fabs(v) >= 1e6)
-        snprintf(out, 32, "%.4g M", v / 1e6);
-    else if (fabs(v) >= 1e4)
-        snprintf(out, 32, "%.4g k", v / 1e3);
-    else
-        snprintf(out, 32, "%.4g", v);
-}
-
-// Where an axis is ticked: decades and their 2 and 5, or round steps.
-static size_t ticks(const struct axis *a, double out[64]) {
-    static const double steps[] = {1, 2, 5};
-    size_t n = 0;
-    if (a->log) {
-        for (int d = (int)floor(a->from); d <= (int)ceil(a->to); d++)
-            for (size_t i = 0; i < 3 && n < 64; i++) {
-                double v = log10(steps[i]) + d;
-                if (v >= a->from - 1e-9 && v <= a->to + 1e-9) out[n++] = pow(10, v);
-            }
-        return n;
-    }
-    double step = pow(10, floor(log10((a->to - a->from) / 4)));
-    while ((a->to - a->from) / step > 7)
-        step *= (a->to - a->from) / step > 14 ? 5 : 2;
-    for (double v = ceil(a->from / step) * step; v <= a->to + step / 1e6 && n < 64; v += step)
-        out[n++] = fabs(v) < step / 1e6 ? 0 : v;
-    return n;
-}
-
-static void draw_axes(FILE *f, const struct chart *c, const struct axis *x, const struct axis *y,
-                      double top) {
-    double at[64];
-    char label[32];
-    size_t n = ticks(y, at);
-    for (size_t i = 0; i < n; i++) {
-        double v = top + HEIGHT - on(y, at[i], HEIGHT);
-        fprintf(f, "<path class=\"g\" d=\"M%d %.1fh%d\"/>\n", LEFT, v, PLOT);
-        tick_label(label, at[i]);
-        text(f, LEFT - 6, v + 4, "text-anchor=\"end\"", label);
-    }
+static void put_chart(FILE *f, const struct bench_chart *c, size_t chart) {
+    put_text(f, "set title ", c->title);
+    put_text(f, "\nset xlabel ", c->x_label);
+    put_text(f, "\nset ylabel ", c->y_label);
+    fprintf(f, "\n%s logscale x\n%s logscale y\n%s\n", c->log_x ? "set" : "unset",
+            c->log_y ? "set" : "unset", chart ? "unset key" : "set key left top");
     // A few points on a logarithmic axis are ticked themselves.
-    bool own = c->log_x && c->n_lines && c->lines->n <= 12;
-    n = own ? c->lines->n : ticks(x, at);
-    for (size_t i = 0; i < n; i++) {
-        if (own) at[i] = c->lines->x[i];
-        double v = LEFT + on(x, at[i], PLOT);
-        fprintf(f, "<path class=\"g\" d=\"M%.1f %.1fv%d\"/>\n", v, top, HEIGHT);
-        tick_label(label, at[i]);
-        text(f, v, top + HEIGHT + 15, "text-anchor=\"middle\"", label);
-    }
-    fprintf(f, "<path class=\"a\" d=\"M%d %.1fv%dh%d\"/>\n", LEFT, top, HEIGHT, PLOT);
-    text(f, LEFT, top - 8, "class=\"b\"", c->title);
-    text(f, LEFT + PLOT / 2.0, top + HEIGHT + 32, "text-anchor=\"middle\"", c->x_label);
-    fprintf(f, "<g transform=\"translate(16 %.1f) rotate(-90)\">", top + HEIGHT / 2.0);
-    text(f, 0, 0, "text-anchor=\"middle\"", c->y_label);
-    fputs("</g>\n", f);
-}
-
-static const char *dashes(const struct chart_line *l, size_t which) {
-    return l->dashed || which / COLOURS ? " stroke-dasharray=\"6 3\"" : "";
-}
-
-static void draw_line(FILE *f, const struct chart_line *l, size_t which, const struct axis *x,
-                      const struct axis *y, double top) {
-    bool pen = false;
-    fprintf(f, "<path class=\"l\" stroke=\"%s\"%s d=\"", colours[which % COLOURS],
-            dashes(l, which));
-    for (size_t i = 0; i < l->n; i++) {
-        bool gap = isnan(l->y[i]) || (y->log && l->y[i] <= 0);
-        if (!gap)
-            fprintf(f, "%c%.1f %.1f", pen ? 'L' : 'M', LEFT + on(x, l->x[i], PLOT),
-                    top + HEIGHT - on(y, l->y[i], HEIGHT));
-        pen = !gap;
-    }
-    fputs("\"/>\n", f);
-    for (size_t i = 0; i < l->n && l->n <= 24; i++)
-        if (!isnan(l->y[i]) && !(y->log && l->y[i] <= 0))
-            fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>\n",
-                    LEFT + on(x, l->x[i], PLOT), top + HEIGHT - on(y, l->y[i], HEIGHT),
-                    colours[which % COLOURS]);
-}
-
-static void draw_chart(FILE *f, const struct chart *c, double top) {
-    struct axis x, y;
-    span(c, &x, &y);
+    const struct bench_chart_line *l = c->lines;
+    fputs("set xtics auto\n", f);
+    for (size_t i = 0; c->log_x && c->n_lines && l->n <= 12 && i < l->n; i++)
+        fprintf(f, "set xtics %s (%.9g)\n", i ? "add" : "", l->x[i]);
     if (c->mark_to > c->mark_from)
-        fprintf(f, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" fill=\"#f4d9d0\"/>\n",
-                LEFT + on(&x, c->mark_from, PLOT), top,
-                fmax(on(&x, c->mark_to, PLOT) - on(&x, c->mark_from, PLOT), 1), HEIGHT);
-    draw_axes(f, c, &x, &y, top);
-    for (size_t i = 0; i < c->n_lines; i++)
-        draw_line(f, &c->lines[i], i, &x, &y, top);
+        fprintf(f,
+                "set object 1 rectangle from first %.9g, graph 0 to first %.9g, graph 1 behind "
+                "fillcolor rgb '#f4d9d0' fillstyle solid noborder\n",
+                c->mark_from, c->mark_to);
+    for (size_t i = 0; i < c->n_lines; i++) {
+        l = &c->lines[i];
+        fprintf(f, "%s$d%zu_%zu with %s linecolor rgb '%s' linewidth 1.8%s", i ? ", " : "plot ",
+                chart, i, l->n <= 24 ? "linespoints pointtype 7 pointsize 0.4" : "lines",
+                colours[i % COLOURS], l->dashed || i / COLOURS ? " dashtype 2" : "");
+        put_text(f, " title ", l->name);
+    }
+    fputs("\nunset object 1\n", f);
 }
 
-bool chart_write(const char *path, const char *title, const struct chart *charts, size_t n) {
-    FILE *f = fopen(path, "w");
+static bool draw(const char *script) {
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("gnuplot", "gnuplot", script, (char *)NULL);
+        _exit(127);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+bool bench_chart_write(const char *path, const char *title, const struct bench_chart *charts,
+                       size_t n) {
+    char name[4096];
+    snprintf(name, sizeof name, "%s.gp", path);
+    FILE *f = fopen(name, "w");
     if (!f) {
-        fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
+        fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, name,
                 strerror(errno));
         return false;
     }
-    int height = TOP + (int)n * (HEIGHT + GAP);
     fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-            "height=\"%d\">\n"
-            "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-            "<style>text{font:12px sans-serif;fill:#222}.b{font-weight:bold}.t{font:bold 15px "
-            "sans-serif}\n"
-            ".g{stroke:#e4e4e4;fill:none}.a{stroke:#444;fill:none}.l{fill:none;stroke-width:1.8}"
-            "</style>\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-            WIDTH, height, WIDTH, height);
-    text(f, LEFT, 22, "class=\"t\"", title);
+            "# SPDX-License-Identifier: Apache-2.0\n"
+            "set terminal svg noenhanced size 860,%zu font 'sans,12' background 'white'\n",
+            80 + n * 340);
+    put_text(f, "set output ", path);
+    fputs(".'.svg'\nset border 3 linecolor '#444444'\nset tics nomirror\n"
+          "set grid linecolor '#e4e4e4' linetype 1\nset key at screen 0.745, screen 0.93 Left "
+          "reverse\nset format '%.4g'\n",
+          f);
     for (size_t i = 0; i < n; i++)
-        draw_chart(f, &charts[i], TOP + (double)i * (HEIGHT + GAP));
-    for (size_t i = 0; n && i < charts[0].n_lines; i++) {
-        double y = TOP + 8 + (double)i * LEGEND;
-        fprintf(f, "<path class=\"l\" stroke=\"%s\"%s d=\"M%d %.1fh24\"/>\n", colours[i % COLOURS],
-                dashes(&charts[0].lines[i], i), LEFT + PLOT + 16, y);
-        text(f, LEFT + PLOT + 46, y + 4, "", charts[0].lines[i].name);
-    }
-    fputs("</svg>\n", f);
+        for (size_t k = 0; k < charts[i].n_lines; k++)
+            put_data(f, i, k, &charts[i].lines[k]);
+    double height = 80 + (double)n * 340;
+    fprintf(f, "set multiplot layout %zu,1 margins 0.09,0.73,%.3f,%.3f spacing 0.1,%.3f", n,
+            55 / height, 1 - 70 / height, 95 / height);
+    put_text(f, " title ", title);
+    fputc('\n', f);
+    for (size_t i = 0; i < n; i++)
+        put_chart(f, &charts[i], i);
+    fputs("unset multiplot\n", f);
     bool ok = !ferror(f);
-    if (fclose(f) || !ok) {
-        fprintf(stderr, "%s: can't write %s: %s\n", program_invocation_short_name, path,
-                strerror(errno));
-        return false;
-    }
-    return true;
+    ok = !fclose(f) && ok;
+    if (ok && draw(name)) return true;
+    fprintf(stderr, "%s: %s isn't drawn by gnuplot\n", program_invocation_short_name, name);
+    return false;
 }

@@ -8,26 +8,26 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { REQUESTS = 100, TOKENS = 64 };
+enum { EXAMPLE_REQUESTS = 100, EXAMPLE_TOKENS = 64 };
 
-struct state;
+struct example_state;
 
-struct request { // what the program itself keeps of a request under way
-    struct state *state;
+struct example_request { // what the program itself keeps of a request under way
+    struct example_state *state;
     char id[32], worker[KVR_MAX_NAME + 1];
-    uint32_t prompt[TOKENS];
+    uint32_t prompt[EXAMPLE_TOKENS];
 };
 
-struct state {
+struct example_state {
     struct event_base *base;
     struct kvr_client *client;
-    struct request requests[REQUESTS];
+    struct example_request requests[EXAMPLE_REQUESTS];
     int left, failed, cached;
 };
 
 // One request less. The loop is left with the last: the handle itself always waits for something.
-static void over(struct request *q, const struct kvr_result *failure) {
-    struct state *s = q->state;
+static void over(struct example_request *q, const struct kvr_result *failure) {
+    struct example_state *s = q->state;
     if (failure) {
         s->failed++;
         fprintf(stderr, "%s: %s %s\n", q->id, kvr_code_name(failure->code), failure->message);
@@ -40,7 +40,7 @@ static void on_released(void *ctx, const struct kvr_result *r) {
 }
 
 static void on_updated(void *ctx, const struct kvr_result *r) {
-    struct request *q = ctx;
+    struct example_request *q = ctx;
     struct kvr_bytes id = kvr_text(q->id);
     if (r->code != KVR_CODE_OK ||
         kvr_client_release_async(q->state->client, &id, 1, on_released, q) != KVR_CODE_OK)
@@ -48,7 +48,7 @@ static void on_updated(void *ctx, const struct kvr_result *r) {
 }
 
 static void on_selected(void *ctx, const struct kvr_result *r) {
-    struct request *q = ctx;
+    struct example_request *q = ctx;
     if (r->code != KVR_CODE_OK) {
         over(q, r);
         return;
@@ -61,15 +61,15 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     if (kvr_client_update_async(q->state->client, &first, on_updated, q) != KVR_CODE_OK) over(q, r);
 }
 
-static void start(struct state *s, int i) {
-    struct request *q = &s->requests[i];
+static void start(struct example_state *s, int i) {
+    struct example_request *q = &s->requests[i];
     q->state = s;
     snprintf(q->id, sizeof q->id, "async-%d-%d", (int)getpid(), i);
-    for (uint32_t t = 0; t < TOKENS; t++) // the first half is the same for all
-        q->prompt[t] = t < TOKENS / 2 ? t : t + (uint32_t)i * TOKENS;
+    for (uint32_t t = 0; t < EXAMPLE_TOKENS; t++) // the first half is the same for all
+        q->prompt[t] = t < EXAMPLE_TOKENS / 2 ? t : t + (uint32_t)i * EXAMPLE_TOKENS;
     struct kvr_select_call call = {
         .request = kvr_text(q->id),
-        .blocks = {.tokens = q->prompt, .n = TOKENS}, // the server hashes them
+        .blocks = {.tokens = q->prompt, .n = EXAMPLE_TOKENS}, // the server hashes them
     };
     s->left++;
     enum kvr_code code = kvr_client_select_async(s->client, &call, on_selected, q);
@@ -78,7 +78,7 @@ static void start(struct state *s, int i) {
 }
 
 int main(int argc, char **argv) {
-    static struct state s;
+    static struct example_state s;
     const char *url = argc > 1 ? argv[1] : "redis://127.0.0.1:6379";
     char why[160];
     signal(SIGPIPE, SIG_IGN);
@@ -96,14 +96,14 @@ int main(int argc, char **argv) {
     struct kvr_worker_call worker = {
         .worker = kvr_text("engine-1"), .set = KVR_WORKER_ADDR, .addr = kvr_text("10.0.0.1:8000")};
     kvr_client_worker_set_async(s.client, &worker, NULL, NULL);
-    for (int i = 0; i < REQUESTS; i++)
+    for (int i = 0; i < EXAMPLE_REQUESTS; i++)
         start(&s, i);
     if (s.left) event_base_dispatch(s.base);
 
     struct kvr_client_stats stats;
     kvr_client_stats(s.client, &stats);
-    printf("%d requests routed, %d failed, %d found something cached; %zu still live\n", REQUESTS,
-           s.failed, s.cached, stats.live);
+    printf("%d requests routed, %d failed, %d found something cached; %zu still live\n",
+           EXAMPLE_REQUESTS, s.failed, s.cached, stats.live);
     kvr_client_close(s.client);
     event_base_free(s.base);
     return s.failed != 0;

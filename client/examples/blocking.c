@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { BLOCK = 16, TOKENS = 100 };
+enum { EXAMPLE_BLOCK = 16, EXAMPLE_PROMPT = 100 };
 
 static int give_up(struct kvr_client *c, const char *what, const char *why) {
     fprintf(stderr, "%s: %s\n", what, why);
@@ -32,17 +32,17 @@ int main(int argc, char **argv) {
                                                                .addr = kvr_text("10.0.0.1:8000")});
     if (r->code != KVR_CODE_OK) return give_up(c, "workers", r->message);
 
-    uint32_t prompt[TOKENS]; // from the tokenizer
-    uint64_t hashes[TOKENS / BLOCK];
-    for (uint32_t i = 0; i < TOKENS; i++)
+    uint32_t prompt[EXAMPLE_PROMPT]; // from the tokenizer
+    uint64_t hashes[EXAMPLE_PROMPT / EXAMPLE_BLOCK];
+    for (uint32_t i = 0; i < EXAMPLE_PROMPT; i++)
         prompt[i] = i * i;
-    size_t n = kvr_hash_tokens(prompt, TOKENS, BLOCK, KVR_HASH_SEED, NULL, hashes);
+    size_t n = kvr_hash_tokens(prompt, EXAMPLE_PROMPT, EXAMPLE_BLOCK, KVR_HASH_SEED, NULL, hashes);
 
     // An id of its own for each request: whoever asks twice with one id is answered twice the same.
     struct kvr_bytes request = {id, (size_t)snprintf(id, sizeof id, "blocking-%d", (int)getpid())};
     r = kvr_client_select(c, &(struct kvr_select_call){.request = request,
                                                        .blocks = {.hashes = hashes, .n = n},
-                                                       .isl = TOKENS});
+                                                       .isl = EXAMPLE_PROMPT});
     if (r->code != KVR_CODE_OK) return give_up(c, kvr_code_name(r->code), r->message);
     printf("send it to %.*s at %.*s, which has %d of its %d blocks\n", (int)r->choice.worker.n,
            r->choice.worker.p, (int)r->choice.addr.n, r->choice.addr.p, (int)r->choice.overlap,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "client/common/clock.h"
@@ -165,6 +166,12 @@ void h1_exchange_abort(struct h1_exchange *x) {
     struct h1_connection *c = x->connection;
     x->cut = true;
     h1_connection_answered(c, false);
+}
+
+void h1_exchange_reset(struct h1_exchange *x) {
+    struct linger now = {.l_onoff = 1};
+    setsockopt(bufferevent_getfd(x->connection->bev), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    h1_exchange_abort(x);
 }
 
 void h1_exchange_send(struct h1_exchange *x, int status, const char *type, const void *body,

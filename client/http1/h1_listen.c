@@ -116,6 +116,11 @@ bool h1_listen(struct h1_server *s, char *error, size_t error_size) {
            listen_all(s, o->tls_listen, true, error, error_size);
 }
 
+bool h1_server_listen(struct h1_server *s, const char *listen, char *error, size_t error_size) {
+    h1_server_unlisten(s);
+    return listen_all(s, listen, false, error, error_size);
+}
+
 int h1_server_port(const struct h1_server *s) {
     struct sockaddr_storage a = {.ss_family = AF_UNSPEC};
     socklen_t n = sizeof a;
@@ -126,7 +131,7 @@ int h1_server_port(const struct h1_server *s) {
     return a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port) : 0;
 }
 
-void h1_unlisten(struct h1_server *s) {
+void h1_server_unlisten(struct h1_server *s) {
     for (size_t i = 0; i < s->n_listeners; i++) {
         evconnlistener_free(s->listeners[i]);
         if (*s->paths[i]) unlink(s->paths[i]);

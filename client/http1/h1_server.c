@@ -113,7 +113,9 @@ static bool admit(struct h1_connection *c) {
     struct h1_exchange *x = c->x;
     const struct h1_server *s = c->server;
     const struct h1_server_options *o = options(c);
-    if (!(x->handle = o->route(x))) return false;
+    h1_handler *handle = o->route(x);
+    if (!handle) return false; // and x is no more
+    x->handle = handle;
     if (x->head.length > o->max_body)
         refuse(c, 413, "TOOLARGE", "the body is larger than max_body");
     else if (x->exempt)
@@ -357,7 +359,7 @@ void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls) {
 
 void h1_server_drain(struct h1_server *s) {
     s->draining = true;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     for (struct h1_connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         if (c->state == H1_CONNECTION_HEAD && !c->begun &&
@@ -404,7 +406,7 @@ struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, 
 
 void h1_server_free(struct h1_server *s) {
     if (!s) return;
-    h1_unlisten(s);
+    h1_server_unlisten(s);
     while (s->connections)
         lose(s->connections);
     if (s->sweep) event_free(s->sweep);

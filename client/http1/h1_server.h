@@ -106,6 +106,10 @@ bool h1_server_configure(struct h1_server *s, const struct h1_server_options *o,
 // No new connections; idle ones are closed, the others with their answers.
 void h1_server_drain(struct h1_server *s);
 void h1_server_free(struct h1_server *s);
+// Other addresses to listen at, without TLS, instead of those there were. False: it listens nowhere.
+bool h1_server_listen(struct h1_server *s, const char *listen, char *error, size_t error_size);
+// Refuses connections; those there are go on.
+void h1_server_unlisten(struct h1_server *s);
 // The port of the first address it listens at; 0: that is none of TCP.
 int h1_server_port(const struct h1_server *s);
 
@@ -132,6 +136,8 @@ void h1_exchange_end(struct h1_exchange *x);
 // The end of an answer that can't be completed: the client sees a connection that breaks, without any
 // answer if it hasn't begun.
 void h1_exchange_abort(struct h1_exchange *x);
+// The same, by a connection that is reset. For mock engines, which crash on request.
+void h1_exchange_reset(struct h1_exchange *x);
 // The request's body isn't needed any more; nor does it count as waiting.
 void h1_exchange_drop_body(struct h1_exchange *x);
 

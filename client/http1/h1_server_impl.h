@@ -58,7 +58,6 @@ struct h1_server {
 
 // h1_listen.c
 bool h1_listen(struct h1_server *s, char *error, size_t error_size);
-void h1_unlisten(struct h1_server *s);
 // The certificate that the options name. False with a reason: what was stays.
 bool h1_read_certificate(struct h1_server *s, const struct h1_server_options *o, char *error,
                          size_t error_size);

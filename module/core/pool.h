@@ -21,7 +21,7 @@
 
 #include <kvroute/types.h>
 
-#include "mem.h"
+#include "module/core/base/mem.h"
 
 enum kvr_err {
     KVR_OK = 0,
@@ -141,7 +141,7 @@ enum {
     KVR_SET_SPEED = 32,
     KVR_SET_LABELS = 64,
 };
-struct kvr_worker_set {
+struct kvr_worker_settings {
     unsigned set;
     struct kvr_bytes addr;          // up to KVR_MAX_ADDR bytes
     uint32_t ranks;                 // 1..KVR_MAX_RANKS
@@ -174,7 +174,7 @@ struct kvr_worker_info {
 // Creates or updates a worker and renews its time as of `seen`. *created: 1 or 0.
 // KVR_RANGE: a name, field or time out of range. KVR_LIMIT: too many instances.
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
-                            const struct kvr_worker_set *w, int *created);
+                            const struct kvr_worker_settings *w, int *created);
 enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name); // KVR_NOWORKER if unknown
 
 // A circuit for each worker, shared by all who ask the pool (the pattern is Nygard's circuit breaker,

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
-#include "fake_impl.h"
+#include "fake_pool.h"
 
 // ---- Replies -------------------------------------------------------------------------------------
 
-void buf_add(struct buf *b, const void *bytes, size_t n) {
+void fake_buf_add(struct fake_buf *b, const void *bytes, size_t n) {
     if (b->n + n > b->cap) {
         b->cap = (b->n + n) * 2 + 256;
         b->p = realloc(b->p, b->cap);
@@ -21,80 +21,80 @@ void buf_add(struct buf *b, const void *bytes, size_t n) {
     b->n += n;
 }
 
-void buf_text(struct buf *b, const char *format, ...) {
+void fake_buf_text(struct fake_buf *b, const char *format, ...) {
     char text[4096];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (n < 0 || n >= (int)sizeof text) abort();
-    buf_add(b, text, (size_t)n);
+    fake_buf_add(b, text, (size_t)n);
 }
 
-static void bulk(struct buf *b, const char *text) {
-    buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
+static void bulk(struct fake_buf *b, const char *text) {
+    fake_buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
 }
 
-static void words(struct buf *b, const char *name, const char *const *list, size_t n) {
+static void words(struct fake_buf *b, const char *name, const char *const *list, size_t n) {
     bulk(b, name);
-    buf_text(b, "*%zu\r\n", n);
+    fake_buf_text(b, "*%zu\r\n", n);
     for (size_t i = 0; i < n; i++)
         bulk(b, list[i]);
 }
 
-static void number(struct buf *b, const char *name, int64_t value) {
+static void number(struct fake_buf *b, const char *name, int64_t value) {
     bulk(b, name);
-    buf_text(b, ":%" PRId64 "\r\n", value);
+    fake_buf_text(b, ":%" PRId64 "\r\n", value);
 }
 
-static void text(struct buf *b, const char *name, const char *value) {
+static void text(struct fake_buf *b, const char *name, const char *value) {
     bulk(b, name);
     bulk(b, value);
 }
 
-static void address(struct buf *b, int port) {
+static void address(struct fake_buf *b, int port) {
     char digits[16];
     snprintf(digits, sizeof digits, "%d", port);
-    buf_text(b, "*2\r\n");
+    fake_buf_text(b, "*2\r\n");
     bulk(b, "127.0.0.1");
     bulk(b, digits);
 }
 
-bool word_is(struct word w, const char *name) {
+bool fake_word_is(struct fake_word w, const char *name) {
     return strlen(name) == w.n && strncasecmp(w.p, name, w.n) == 0;
 }
 
 // ---- Requests ------------------------------------------------------------------------------------
 
-static struct request *find(struct pool *p, struct word id) {
+static struct fake_request *find(struct fake_pool *p, struct fake_word id) {
     for (size_t i = 0; i < p->n_live; i++)
         if (p->live[i].n == id.n && memcmp(p->live[i].id, id.p, id.n) == 0) return &p->live[i];
     return NULL;
 }
 
-static bool book(struct pool *p, struct word id) {
+static bool book(struct fake_pool *p, struct fake_word id) {
     if (find(p, id)) return false;
     if (p->n_live == FAKE_REQUESTS || id.n > sizeof p->live->id) abort();
-    struct request *r = &p->live[p->n_live++];
+    struct fake_request *r = &p->live[p->n_live++];
     memcpy(r->id, id.p, id.n);
     r->n = id.n;
     p->version++;
     return true;
 }
 
-static bool drop(struct pool *p, struct word id) {
-    struct request *r = find(p, id);
+static bool drop(struct fake_pool *p, struct fake_word id) {
+    struct fake_request *r = find(p, id);
     if (!r) return false;
     *r = p->live[--p->n_live];
     p->version++;
     return true;
 }
 
-bool pool_has(struct pool *p, const char *id, size_t n) {
-    return find(p, (struct word){id, n}) != NULL;
+bool fake_pool_has(struct fake_pool *p, const char *id, size_t n) {
+    return find(p, (struct fake_word){id, n}) != NULL;
 }
 
-void pool_forget(struct pool *p) {
+void fake_pool_forget(struct fake_pool *p) {
     p->n_live = 0;
     p->version = 0;
     p->history++;
@@ -103,66 +103,67 @@ void pool_forget(struct pool *p) {
 
 // ---- Commands of a server ------------------------------------------------------------------------
 
-struct heard {
-    struct pool *p;
+struct heard_command {
+    struct fake_pool *p;
     int node;
     bool *asking;
-    const struct word *argv;
+    const struct fake_word *argv;
     size_t argc;
-    struct buf *out;
+    struct fake_buf *out;
 };
 
-static int primary_of(const struct pool *p) {
+static int primary_of(const struct fake_pool *p) {
     return p->kind == FAKE_SENTINEL && p->lies.swapped ? 1 : 0;
 }
 
-static int owner_of(const struct pool *p) {
+static int owner_of(const struct fake_pool *p) {
     return p->lies.swapped ? 0 : 1;
 }
 
-static bool is_sentinel(const struct heard *h) {
+static bool is_sentinel(const struct heard_command *h) {
     return h->p->kind == FAKE_SENTINEL && h->node >= 2;
 }
 
-static bool is_replica(const struct heard *h) {
+static bool is_replica(const struct heard_command *h) {
     return h->p->kind == FAKE_SENTINEL && h->node < 2 && h->node != primary_of(h->p);
 }
 
-static void say_ok(struct heard *h) {
-    buf_text(h->out, "+OK\r\n");
+static void say_ok(struct heard_command *h) {
+    fake_buf_text(h->out, "+OK\r\n");
 }
 
-static void say_pong(struct heard *h) {
-    buf_text(h->out, "+PONG\r\n");
+static void say_pong(struct heard_command *h) {
+    fake_buf_text(h->out, "+PONG\r\n");
 }
 
-static void say_one(struct heard *h) {
-    buf_text(h->out, ":1\r\n");
+static void say_one(struct heard_command *h) {
+    fake_buf_text(h->out, ":1\r\n");
 }
 
-static void asking(struct heard *h) {
+static void asking(struct heard_command *h) {
     *h->asking = true;
     say_ok(h);
 }
 
-static void role(struct heard *h) {
-    struct buf *b = h->out;
+static void role(struct heard_command *h) {
+    struct fake_buf *b = h->out;
     const char *lie = h->p->lies.role;
     if (is_sentinel(h)) {
-        buf_text(b, "*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n");
+        fake_buf_text(b, "*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n");
     } else if (lie && strcmp(lie, "slave") != 0) {
-        buf_text(b, "*3\r\n");
+        fake_buf_text(b, "*3\r\n");
         bulk(b, lie);
-        buf_text(b, ":100\r\n*0\r\n");
+        fake_buf_text(b, ":100\r\n*0\r\n");
     } else if (lie || is_replica(h)) {
-        buf_text(b, "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:%d\r\n$9\r\nconnected\r\n:100\r\n",
-                 h->p->ports[primary_of(h->p)]);
+        fake_buf_text(b,
+                      "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:%d\r\n$9\r\nconnected\r\n:100\r\n",
+                      h->p->ports[primary_of(h->p)]);
     } else {
-        buf_text(b, "*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n");
+        fake_buf_text(b, "*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n");
     }
 }
 
-static void info(struct heard *h) {
+static void info(struct heard_command *h) {
     char page[2048];
     bool replica = is_replica(h) || (h->p->lies.role && !strcmp(h->p->lies.role, "slave"));
     int n = snprintf(page, sizeof page,
@@ -180,20 +181,20 @@ static void info(struct heard *h) {
                                                 : "standalone",
                      h->p->history, (unsigned)h->node, h->p->ports[h->node],
                      replica ? "slave" : "master", h->p->history, 100 + 50 * h->p->version);
-    buf_text(h->out, "$%d\r\n%s\r\n", n, page);
+    fake_buf_text(h->out, "$%d\r\n%s\r\n", n, page);
 }
 
 // ---- Of a Sentinel -------------------------------------------------------------------------------
 
-static void sentinel_address(struct heard *h) {
+static void sentinel_address(struct heard_command *h) {
     address(h->out, h->p->ports[primary_of(h->p)]);
 }
 
-static void sentinel_about(struct buf *b, const char *name, const char *ip, const char *port,
+static void sentinel_about(struct fake_buf *b, const char *name, const char *ip, const char *port,
                            const char *flags, int epoch) {
     char digits[16];
     snprintf(digits, sizeof digits, "%d", epoch);
-    buf_text(b, "*14\r\n");
+    fake_buf_text(b, "*14\r\n");
     text(b, "name", name);
     text(b, "ip", ip);
     text(b, "port", port);
@@ -203,11 +204,11 @@ static void sentinel_about(struct buf *b, const char *name, const char *ip, cons
     text(b, "quorum", "2");
 }
 
-static void sentinel_master(struct heard *h) {
+static void sentinel_master(struct heard_command *h) {
     const struct fake_lies *lies = &h->p->lies;
     char port[16];
     if (lies->master) {
-        buf_add(h->out, lies->master, strlen(lies->master));
+        fake_buf_add(h->out, lies->master, strlen(lies->master));
         return;
     }
     snprintf(port, sizeof port, "%d", h->p->ports[primary_of(h->p)]);
@@ -215,67 +216,67 @@ static void sentinel_master(struct heard *h) {
                    lies->port ? lies->port : port, "master", h->p->epoch);
 }
 
-static void sentinel_other(struct heard *h, const char *name, int node, const char *flags) {
+static void sentinel_other(struct heard_command *h, const char *name, int node, const char *flags) {
     char port[16];
     snprintf(port, sizeof port, "%d", h->p->ports[node]);
-    buf_text(h->out, "*1\r\n");
+    fake_buf_text(h->out, "*1\r\n");
     sentinel_about(h->out, name, "127.0.0.1", port, flags, 0);
 }
 
-static void sentinel_sentinels(struct heard *h) {
+static void sentinel_sentinels(struct heard_command *h) {
     sentinel_other(h, "other", h->node == 2 ? 3 : 2, "sentinel");
 }
 
-static void sentinel_replicas(struct heard *h) {
+static void sentinel_replicas(struct heard_command *h) {
     sentinel_other(h, "replica", 1 - primary_of(h->p), "slave");
 }
 
 // ---- Of a Cluster node ---------------------------------------------------------------------------
 
-static void slots(struct heard *h) {
-    const struct pool *p = h->p;
+static void slots(struct heard_command *h) {
+    const struct fake_pool *p = h->p;
     if (p->lies.slots) {
-        buf_add(h->out, p->lies.slots, strlen(p->lies.slots));
+        fake_buf_add(h->out, p->lies.slots, strlen(p->lies.slots));
         return;
     }
-    buf_text(h->out, "*2\r\n");
+    fake_buf_text(h->out, "*2\r\n");
     for (int half = 0; half < 2; half++) {
         int node = half ? 1 - owner_of(p) : owner_of(p);
-        buf_text(h->out, "*3\r\n:%d\r\n:%d\r\n*3\r\n$9\r\n127.0.0.1\r\n:%d\r\n", half ? 8192 : 0,
-                 half ? 16383 : 8191, p->ports[node]);
-        buf_text(h->out, "$40\r\n%040d\r\n", node);
+        fake_buf_text(h->out, "*3\r\n:%d\r\n:%d\r\n*3\r\n$9\r\n127.0.0.1\r\n:%d\r\n",
+                      half ? 8192 : 0, half ? 16383 : 8191, p->ports[node]);
+        fake_buf_text(h->out, "$40\r\n%040d\r\n", node);
     }
 }
 
-static void keyslot(struct heard *h) {
-    buf_text(h->out, ":%d\r\n", FAKE_SLOT);
+static void keyslot(struct heard_command *h) {
+    fake_buf_text(h->out, ":%d\r\n", FAKE_SLOT);
 }
 
 // ---- Of the module -------------------------------------------------------------------------------
 
-static const char *address_of_workers(const struct pool *p) {
+static const char *address_of_workers(const struct fake_pool *p) {
     return p->lies.addr ? p->lies.addr : "http://10.0.0.1:8000";
 }
 
-static struct word request_of(const struct heard *h) {
-    return h->argc > 2 ? h->argv[2] : (struct word){"", 0};
+static struct fake_word request_of(const struct heard_command *h) {
+    return h->argc > 2 ? h->argv[2] : (struct fake_word){"", 0};
 }
 
 // A module of version 1 knows none of the words that came later.
-static bool too_new(struct heard *h) {
+static bool too_new(struct heard_command *h) {
     static const char *const later[] = {"SESSION", "WITH", "WITHOUT", "SPEED", "LABELS"};
     for (size_t i = 3; h->p->lies.old && i < h->argc && i < FAKE_WORDS; i++)
         for (size_t k = 0; k < sizeof later / sizeof *later; k++)
-            if (word_is(h->argv[i], later[k])) {
-                buf_text(h->out, "-ERR syntax error\r\n");
+            if (fake_word_is(h->argv[i], later[k])) {
+                fake_buf_text(h->out, "-ERR syntax error\r\n");
                 return true;
             }
     return false;
 }
 
-static void create(struct heard *h) {
+static void create(struct heard_command *h) {
     if (h->p->exists) {
-        buf_text(h->out, "-EXISTS the key exists\r\n");
+        fake_buf_text(h->out, "-EXISTS the key exists\r\n");
         return;
     }
     h->p->exists = true;
@@ -283,9 +284,9 @@ static void create(struct heard *h) {
     say_ok(h);
 }
 
-static void pool_info(struct heard *h) {
+static void pool_info(struct heard_command *h) {
     static const char *const zeros[] = {"predicted", "selects", "repeats", "gaps", "stale"};
-    buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 34);
+    fake_buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 34);
     number(h->out, "version", h->p->version);
     number(h->out, "block_size", 16);
     text(h->out, "policy", "linear");
@@ -303,11 +304,11 @@ static void pool_info(struct heard *h) {
     number(h->out, "expected_blocks", 3);
 }
 
-static void select_(struct heard *h) {
+static void select_(struct heard_command *h) {
     if (too_new(h)) return;
     bool repeat = !book(h->p, request_of(h));
-    struct buf *b = h->out;
-    buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
+    struct fake_buf *b = h->out;
+    fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
     text(b, "worker", "w1");
     number(b, "rank", 0);
     text(b, "addr", address_of_workers(h->p));
@@ -324,13 +325,13 @@ static void select_(struct heard *h) {
     number(b, "waited", 0);
 }
 
-static void score(struct heard *h) {
+static void score(struct heard_command *h) {
     static const char *const names[] = {"w1", "w2"};
-    struct buf *b = h->out;
+    struct fake_buf *b = h->out;
     if (too_new(h)) return;
-    buf_text(b, "*2\r\n");
+    fake_buf_text(b, "*2\r\n");
     for (int i = 0; i < 2; i++) {
-        buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
+        fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
         text(b, "worker", names[i]);
         number(b, "rank", 0);
         text(b, "addr", address_of_workers(h->p));
@@ -351,19 +352,20 @@ static void score(struct heard *h) {
     }
 }
 
-static void worker_about(struct heard *h, const char *name) {
+static void worker_about(struct heard_command *h, const char *name) {
     static const char *const labels[2][2] = {{"zone=a", "gpu=big"}, {"zone=b", "link=1"}};
-    struct buf *b = h->out;
+    struct fake_buf *b = h->out;
     const char *open = h->p->lies.open;
     bool old = h->p->lies.old, second = name[1] == '2';
-    buf_text(b, "*%d\r\n", old ? 16 : 26);
+    fake_buf_text(b, "*%d\r\n", old ? 16 : 26);
     text(b, "worker", name);
     text(b, "addr", address_of_workers(h->p));
-    text(b, "state", "ready");
+    text(b, "state",
+         h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
     number(b, "capacity", 0);
     number(b, "ttl_left", -1);
     bulk(b, "ranks");
-    buf_text(b, "*1\r\n*%d\r\n", old ? 18 : 22);
+    fake_buf_text(b, "*1\r\n*%d\r\n", old ? 18 : 22);
     number(b, "rank", 0);
     number(b, "epoch", 5);
     number(b, "seq", 7);
@@ -387,60 +389,60 @@ static void worker_about(struct heard *h, const char *name) {
     number(b, "drain_left", -1);
 }
 
-static void worker_list(struct heard *h) {
-    buf_text(h->out, "*2\r\n");
+static void worker_list(struct heard_command *h) {
+    fake_buf_text(h->out, "*2\r\n");
     worker_about(h, "w1");
     worker_about(h, "w2");
 }
 
-static void worker_get(struct heard *h) {
+static void worker_get(struct heard_command *h) {
     worker_about(h, "w1");
 }
 
-static void worker_set(struct heard *h) {
+static void worker_set(struct heard_command *h) {
     if (too_new(h)) return;
     h->p->version++;
-    buf_text(h->out, ":0\r\n");
+    fake_buf_text(h->out, ":0\r\n");
 }
 
-static void report(struct heard *h) {
+static void report(struct heard_command *h) {
     h->p->version++;
-    buf_text(h->out, "+open\r\n");
+    fake_buf_text(h->out, "+open\r\n");
 }
 
-static void event(struct heard *h) {
-    struct word seq = h->argc > 5 ? h->argv[5] : (struct word){"0", 1};
+static void event(struct heard_command *h) {
+    struct fake_word seq = h->argc > 5 ? h->argv[5] : (struct fake_word){"0", 1};
     h->p->version++;
-    buf_text(h->out, ":%.*s\r\n", (int)seq.n, seq.p);
+    fake_buf_text(h->out, ":%.*s\r\n", (int)seq.n, seq.p);
 }
 
-static void update(struct heard *h) {
-    buf_text(h->out, ":%d\r\n", find(h->p, request_of(h)) != NULL);
+static void update(struct heard_command *h) {
+    fake_buf_text(h->out, ":%d\r\n", find(h->p, request_of(h)) != NULL);
 }
 
-static void claim(struct heard *h) {
+static void claim(struct heard_command *h) {
     if (too_new(h)) return;
-    buf_text(h->out, ":%d\r\n", book(h->p, request_of(h)));
+    fake_buf_text(h->out, ":%d\r\n", book(h->p, request_of(h)));
 }
 
-static void release(struct heard *h) {
+static void release(struct heard_command *h) {
     int n = 0;
     for (size_t i = 2; i < h->argc && i < FAKE_WORDS; i++)
         n += drop(h->p, h->argv[i]);
-    buf_text(h->out, ":%d\r\n", n);
+    fake_buf_text(h->out, ":%d\r\n", n);
 }
 
-static void request_get(struct heard *h) {
-    struct buf *b = h->out;
+static void request_get(struct heard_command *h) {
+    struct fake_buf *b = h->out;
     if (h->argc < 4 || !find(h->p, h->argv[3])) {
-        buf_text(b, "$-1\r\n");
+        fake_buf_text(b, "$-1\r\n");
         return;
     }
-    buf_text(b, "*22\r\n");
+    fake_buf_text(b, "*22\r\n");
     bulk(b, "request");
-    buf_text(b, "$%zu\r\n", h->argv[3].n);
-    buf_add(b, h->argv[3].p, h->argv[3].n);
-    buf_text(b, "\r\n");
+    fake_buf_text(b, "$%zu\r\n", h->argv[3].n);
+    fake_buf_add(b, h->argv[3].p, h->argv[3].n);
+    fake_buf_text(b, "\r\n");
     text(b, "worker", "w1");
     number(b, "rank", 0);
     number(b, "isl", 64);
@@ -453,115 +455,115 @@ static void request_get(struct heard *h) {
     number(b, "osl", 0);
 }
 
-static void request_list(struct heard *h) {
-    buf_text(h->out, "*2\r\n$1\r\n0\r\n*%zu\r\n", h->p->n_live);
+static void request_list(struct heard_command *h) {
+    fake_buf_text(h->out, "*2\r\n$1\r\n0\r\n*%zu\r\n", h->p->n_live);
     for (size_t i = 0; i < h->p->n_live; i++) {
-        buf_text(h->out, "$%zu\r\n", h->p->live[i].n);
-        buf_add(h->out, h->p->live[i].id, h->p->live[i].n);
-        buf_text(h->out, "\r\n");
+        fake_buf_text(h->out, "$%zu\r\n", h->p->live[i].n);
+        fake_buf_add(h->out, h->p->live[i].id, h->p->live[i].n);
+        fake_buf_text(h->out, "\r\n");
     }
 }
 
 // ---- The table -----------------------------------------------------------------------------------
 
-enum where { ANYWHERE, DATA, SENTINELS, CLUSTERS, POOL_READ, POOL_WRITE };
+enum fake_where { AT_ANY, AT_DATA, AT_SENTINELS, AT_CLUSTERS, AT_POOL_READ, AT_POOL_WRITE };
 
-static const struct command {
+static const struct fake_command {
     const char *name, *sub; // sub NULL: whatever follows
-    enum where where;
-    void (*answer)(struct heard *h);
+    enum fake_where where;
+    void (*answer)(struct heard_command *h);
 } commands[] = {
-    {"PING", NULL, ANYWHERE, say_pong},
-    {"AUTH", NULL, ANYWHERE, say_ok},
-    {"CLIENT", "SETNAME", ANYWHERE, say_ok},
-    {"CLIENT", "SETINFO", ANYWHERE, say_ok},
-    {"CLIENT", "ID", ANYWHERE, say_one},
-    {"CLIENT", "KILL", ANYWHERE, say_one},
-    {"ROLE", NULL, ANYWHERE, role},
-    {"INFO", NULL, ANYWHERE, info},
-    {"SELECT", NULL, DATA, say_ok},
-    {"READONLY", NULL, CLUSTERS, say_ok},
-    {"ASKING", NULL, CLUSTERS, asking},
-    {"CLUSTER", "SLOTS", CLUSTERS, slots},
-    {"CLUSTER", "KEYSLOT", CLUSTERS, keyslot},
-    {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", SENTINELS, sentinel_address},
-    {"SENTINEL", "MASTER", SENTINELS, sentinel_master},
-    {"SENTINEL", "SENTINELS", SENTINELS, sentinel_sentinels},
-    {"SENTINEL", "REPLICAS", SENTINELS, sentinel_replicas},
-    {"KVROUTE.CREATE", NULL, POOL_WRITE, create},
-    {"KVROUTE.INFO", NULL, POOL_READ, pool_info},
-    {"KVROUTE.SELECT", NULL, POOL_WRITE, select_},
-    {"KVROUTE.SCORE", NULL, POOL_READ, score},
-    {"KVROUTE.UPDATE", NULL, POOL_WRITE, update},
-    {"KVROUTE.RELEASE", NULL, POOL_WRITE, release},
-    {"KVROUTE.CLAIM", NULL, POOL_WRITE, claim},
-    {"KVROUTE.EVENT", NULL, POOL_WRITE, event},
-    {"KVROUTE.WORKER", "SET", POOL_WRITE, worker_set},
-    {"KVROUTE.WORKER", "DEL", POOL_WRITE, worker_set},
-    {"KVROUTE.WORKER", "GET", POOL_READ, worker_get},
-    {"KVROUTE.WORKER", "LIST", POOL_READ, worker_list},
-    {"KVROUTE.REPORT", NULL, POOL_WRITE, report},
-    {"KVROUTE.REQUEST", "GET", POOL_READ, request_get},
-    {"KVROUTE.REQUEST", "LIST", POOL_READ, request_list},
+    {"PING", NULL, AT_ANY, say_pong},
+    {"AUTH", NULL, AT_ANY, say_ok},
+    {"CLIENT", "SETNAME", AT_ANY, say_ok},
+    {"CLIENT", "SETINFO", AT_ANY, say_ok},
+    {"CLIENT", "ID", AT_ANY, say_one},
+    {"CLIENT", "KILL", AT_ANY, say_one},
+    {"ROLE", NULL, AT_ANY, role},
+    {"INFO", NULL, AT_ANY, info},
+    {"SELECT", NULL, AT_DATA, say_ok},
+    {"READONLY", NULL, AT_CLUSTERS, say_ok},
+    {"ASKING", NULL, AT_CLUSTERS, asking},
+    {"CLUSTER", "SLOTS", AT_CLUSTERS, slots},
+    {"CLUSTER", "KEYSLOT", AT_CLUSTERS, keyslot},
+    {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", AT_SENTINELS, sentinel_address},
+    {"SENTINEL", "MASTER", AT_SENTINELS, sentinel_master},
+    {"SENTINEL", "SENTINELS", AT_SENTINELS, sentinel_sentinels},
+    {"SENTINEL", "REPLICAS", AT_SENTINELS, sentinel_replicas},
+    {"KVROUTE.CREATE", NULL, AT_POOL_WRITE, create},
+    {"KVROUTE.INFO", NULL, AT_POOL_READ, pool_info},
+    {"KVROUTE.SELECT", NULL, AT_POOL_WRITE, select_},
+    {"KVROUTE.SCORE", NULL, AT_POOL_READ, score},
+    {"KVROUTE.UPDATE", NULL, AT_POOL_WRITE, update},
+    {"KVROUTE.RELEASE", NULL, AT_POOL_WRITE, release},
+    {"KVROUTE.CLAIM", NULL, AT_POOL_WRITE, claim},
+    {"KVROUTE.EVENT", NULL, AT_POOL_WRITE, event},
+    {"KVROUTE.WORKER", "SET", AT_POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "DEL", AT_POOL_WRITE, worker_set},
+    {"KVROUTE.WORKER", "GET", AT_POOL_READ, worker_get},
+    {"KVROUTE.WORKER", "LIST", AT_POOL_READ, worker_list},
+    {"KVROUTE.REPORT", NULL, AT_POOL_WRITE, report},
+    {"KVROUTE.REQUEST", "GET", AT_POOL_READ, request_get},
+    {"KVROUTE.REQUEST", "LIST", AT_POOL_READ, request_list},
 };
 
 // Where the key isn't, a node of a Cluster says where it is. True: it has said so.
-static bool elsewhere(struct heard *h, bool was_asking) {
-    const struct pool *p = h->p;
+static bool elsewhere(struct heard_command *h, bool was_asking) {
+    const struct fake_pool *p = h->p;
     int owner = owner_of(p), other = 1 - h->node;
     if (p->kind != FAKE_CLUSTER) return false;
     if (p->lies.circle) {
-        buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
+        fake_buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
     } else if (p->lies.ask && h->node == owner) {
-        buf_text(h->out, "-ASK %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
+        fake_buf_text(h->out, "-ASK %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[other]);
     } else if (h->node != owner && !(p->lies.ask && was_asking)) {
-        buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[owner]);
+        fake_buf_text(h->out, "-MOVED %d 127.0.0.1:%d\r\n", FAKE_SLOT, p->ports[owner]);
     } else {
         return false;
     }
     return true;
 }
 
-static bool known_here(const struct heard *h, enum where where) {
+static bool known_here(const struct heard_command *h, enum fake_where where) {
     switch (where) {
-    case ANYWHERE:
+    case AT_ANY:
         return true;
-    case SENTINELS:
+    case AT_SENTINELS:
         return is_sentinel(h);
-    case CLUSTERS:
+    case AT_CLUSTERS:
         return h->p->kind == FAKE_CLUSTER;
     default:
         return !is_sentinel(h);
     }
 }
 
-static const struct command *look_up(const struct heard *h) {
+static const struct fake_command *look_up(const struct heard_command *h) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        const struct command *c = &commands[i];
-        if (!word_is(h->argv[0], c->name) || !known_here(h, c->where)) continue;
-        if (!c->sub || (h->argc > 1 && word_is(h->argv[1], c->sub))) return c;
+        const struct fake_command *c = &commands[i];
+        if (!fake_word_is(h->argv[0], c->name) || !known_here(h, c->where)) continue;
+        if (!c->sub || (h->argc > 1 && fake_word_is(h->argv[1], c->sub))) return c;
     }
     return NULL;
 }
 
-void pool_answer(struct pool *p, int node, bool *asks, const struct word *argv, size_t argc,
-                 struct buf *out) {
-    struct heard h = {p, node, asks, argv, argc, out};
-    const struct command *c = look_up(&h);
+void fake_pool_answer(struct fake_pool *p, int node, bool *asks, const struct fake_word *argv,
+                      size_t argc, struct fake_buf *out) {
+    struct heard_command h = {p, node, asks, argv, argc, out};
+    const struct fake_command *c = look_up(&h);
     bool was_asking = *asks;
     *asks = false;
-    if (p->lies.fails && word_is(argv[0], p->lies.fails)) {
-        buf_text(out, "-%s\r\n", p->lies.error);
+    if (p->lies.fails && fake_word_is(argv[0], p->lies.fails)) {
+        fake_buf_text(out, "-%s\r\n", p->lies.error);
     } else if (!c) {
-        buf_text(out, "-ERR unknown command\r\n");
-    } else if (c->where < POOL_READ) {
+        fake_buf_text(out, "-ERR unknown command\r\n");
+    } else if (c->where < AT_POOL_READ) {
         c->answer(&h);
     } else if (elsewhere(&h, was_asking)) {
         return;
-    } else if (c->where == POOL_WRITE && is_replica(&h)) {
-        buf_text(out, "-READONLY You can't write against a read only replica.\r\n");
+    } else if (c->where == AT_POOL_WRITE && is_replica(&h)) {
+        fake_buf_text(out, "-READONLY You can't write against a read only replica.\r\n");
     } else if (!p->exists && c->answer != create) {
-        buf_text(out, "-NOPOOL no such pool\r\n");
+        fake_buf_text(out, "-NOPOOL no such pool\r\n");
     } else {
         c->answer(&h);
     }

@@ -6,153 +6,107 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fake.h"
+#include "ctest_handle.h"
 #include "tests/support/home.h"
-#include "tests/support/testmem.h"
 
-static struct fake *fake;
-static struct testmem mem;
-static struct kvr_alloc alloc;
-
-static void start(void) {
-    fake = fake_start(FAKE_TCP);
-    alloc = testmem_alloc(&mem);
-}
-
-static void stop(void) {
-    fake_stop(fake);
-    testmem_all_free(&mem, "calls");
-}
-
-TestSuite(calls, .init = start, .fini = stop, .timeout = 300);
-
-static struct kvr_client *open_with(struct kvr_client_options o, const char *settings) {
-    char url[300], why[160];
-    fake_url(fake, settings, url, sizeof url);
-    o.alloc = &alloc;
-    struct kvr_client *c = kvr_client_open(url, FAKE_POOL, &o, why, sizeof why);
-    cr_assert(c, "%s", why);
-    return c;
-}
-
-static void expect(const struct kvr_result *r, enum kvr_code want) {
-    cr_expect(r->code == want, "%s instead of %s: %s", kvr_code_name(r->code), kvr_code_name(want),
-              r->message);
-}
-
-struct heard { // what callbacks were given
-    struct kvr_client *client;
-    int answers, codes[KVR_CODE_CLOSED + 1];
-};
-
-static void hear(void *ctx, const struct kvr_result *r) {
-    struct heard *h = ctx;
-    h->answers++;
-    h->codes[r->code]++;
-}
-
-static void run_until(struct kvr_client *c, const struct heard *h, int answers) {
-    for (int64_t end = now_ms() + 60000; h->answers < answers && now_ms() < end;)
-        kvr_client_run(c, 100);
-    cr_assert(h->answers == answers, "%d of %d answers", h->answers, answers);
-}
+TestSuite(calls, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
 // ---- Out of range --------------------------------------------------------------------------------
 
-static const uint64_t hashes[2] = {1, 2};
 static const uint32_t tokens[2] = {1, 2};
 static const char long_bytes[600];
-#define ID .request = {"id", 2}
-#define BLOCKS .blocks = {.hashes = hashes, .n = 2}
+#define SOME_ID .request = {"id", 2}
+#define TWO_BLOCKS .blocks = {.hashes = ctest_hashes, .n = 2}
 
 static const struct kvr_select_call bad_selects[] = {
-    {.request = {NULL, 0}, BLOCKS},
-    {.request = {"", 0}, BLOCKS},
-    {.request = {long_bytes, KVR_MAX_ID + 1}, BLOCKS},
-    {ID, .blocks = {.hashes = hashes, .tokens = tokens, .n = 2}},
-    {ID, .blocks = {.n = 2}},
-    {ID, .blocks = {.hashes = hashes, .n = KVR_MAX_BLOCKS + 1}},
-    {ID, .blocks = {.tokens = tokens, .n = SIZE_MAX}},
-    {ID, BLOCKS, .isl = -1},
-    {ID, BLOCKS, .isl = KVR_MAX_TOKENS + 1},
-    {ID, BLOCKS, .osl = -1},
-    {ID, BLOCKS, .osl = INT64_MAX},
-    {ID, BLOCKS, .lease = -2},
-    {ID, BLOCKS, .lease = INT64_MIN},
-    {ID, BLOCKS, .lease = KVR_MAX_MS + 1},
-    {ID, BLOCKS, .deadline = -1},
-    {ID, BLOCKS, .n_among = 1},
-    {ID, BLOCKS, .n_exclude = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){"", 0}, .n_among = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){long_bytes, KVR_MAX_NAME + 1}, .n_among = 1},
-    {ID, BLOCKS, .exclude = &(struct kvr_bytes){NULL, 3}, .n_exclude = 1},
-    {ID, BLOCKS, .among = &(struct kvr_bytes){"w", 1}, .n_among = SIZE_MAX},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_OVERLAP, .overlap = -1},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
-    {ID, BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
-    {ID, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
-    {ID, BLOCKS, .session = {NULL, 1}},
-    {ID, BLOCKS, .n_with = 1},
-    {ID, BLOCKS, .n_without = 1},
-    {ID, BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
-    {ID, BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
-    {ID, BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
+    {.request = {NULL, 0}, TWO_BLOCKS},
+    {.request = {"", 0}, TWO_BLOCKS},
+    {.request = {long_bytes, KVR_MAX_ID + 1}, TWO_BLOCKS},
+    {SOME_ID, .blocks = {.hashes = ctest_hashes, .tokens = tokens, .n = 2}},
+    {SOME_ID, .blocks = {.n = 2}},
+    {SOME_ID, .blocks = {.hashes = ctest_hashes, .n = KVR_MAX_BLOCKS + 1}},
+    {SOME_ID, .blocks = {.tokens = tokens, .n = SIZE_MAX}},
+    {SOME_ID, TWO_BLOCKS, .isl = -1},
+    {SOME_ID, TWO_BLOCKS, .isl = KVR_MAX_TOKENS + 1},
+    {SOME_ID, TWO_BLOCKS, .osl = -1},
+    {SOME_ID, TWO_BLOCKS, .osl = INT64_MAX},
+    {SOME_ID, TWO_BLOCKS, .lease = -2},
+    {SOME_ID, TWO_BLOCKS, .lease = INT64_MIN},
+    {SOME_ID, TWO_BLOCKS, .lease = KVR_MAX_MS + 1},
+    {SOME_ID, TWO_BLOCKS, .deadline = -1},
+    {SOME_ID, TWO_BLOCKS, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .n_exclude = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){"", 0}, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){long_bytes, KVR_MAX_NAME + 1}, .n_among = 1},
+    {SOME_ID, TWO_BLOCKS, .exclude = &(struct kvr_bytes){NULL, 3}, .n_exclude = 1},
+    {SOME_ID, TWO_BLOCKS, .among = &(struct kvr_bytes){"w", 1}, .n_among = SIZE_MAX},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_OVERLAP, .overlap = -1},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_PREFILL, .prefill = 0.0 / 0.0},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_REQUESTS, .requests = 1.0 / 0.0},
+    {SOME_ID, TWO_BLOCKS, .weigh = KVR_WEIGH_TEMPERATURE, .temperature = -0.5},
+    {SOME_ID, TWO_BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, TWO_BLOCKS, .session = {NULL, 1}},
+    {SOME_ID, TWO_BLOCKS, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .n_without = 1},
+    {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
+    {SOME_ID, TWO_BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
 };
 
-#define WORKER .worker = {"w", 1}
+#define SOME_WORKER .worker = {"w", 1}
 static const struct kvr_update_call bad_updates[] = {
-    {.request = {"", 0}}, {.request = {long_bytes, KVR_MAX_ID + 1}},
-    {ID, .output = -1},   {ID, .output = KVR_MAX_TOKENS + 1},
-    {ID, .lease = -2},    {ID, .deadline = -7},
+    {.request = {"", 0}},    {.request = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, .output = -1}, {SOME_ID, .output = KVR_MAX_TOKENS + 1},
+    {SOME_ID, .lease = -2},  {SOME_ID, .deadline = -7},
 };
 static const struct kvr_claim_call bad_claims[] = {
-    {.request = {"", 0}, WORKER, BLOCKS},
-    {ID, .worker = {"", 0}, BLOCKS},
-    {ID, .worker = {long_bytes, KVR_MAX_NAME + 1}, BLOCKS},
-    {ID, WORKER, BLOCKS, .rank = KVR_MAX_RANKS},
-    {ID, WORKER, .blocks = {.n = 1}},
-    {ID, WORKER, BLOCKS, .isl = -1},
-    {ID, WORKER, BLOCKS, .cached = -1},
-    {ID, WORKER, BLOCKS, .output = KVR_MAX_TOKENS + 1},
-    {ID, WORKER, BLOCKS, .lease = -2},
-    {ID, WORKER, BLOCKS, .osl = -1},
-    {ID, WORKER, BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
+    {.request = {"", 0}, SOME_WORKER, TWO_BLOCKS},
+    {SOME_ID, .worker = {"", 0}, TWO_BLOCKS},
+    {SOME_ID, .worker = {long_bytes, KVR_MAX_NAME + 1}, TWO_BLOCKS},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .rank = KVR_MAX_RANKS},
+    {SOME_ID, SOME_WORKER, .blocks = {.n = 1}},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .isl = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .cached = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .output = KVR_MAX_TOKENS + 1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .lease = -2},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .osl = -1},
+    {SOME_ID, SOME_WORKER, TWO_BLOCKS, .session = {long_bytes, KVR_MAX_ID + 1}},
 };
 static const struct kvr_worker_call bad_workers[] = {
     {.worker = {"", 0}},
     {.worker = {long_bytes, KVR_MAX_NAME + 1}},
-    {WORKER, .set = KVR_WORKER_ADDR, .addr = {long_bytes, KVR_MAX_ADDR + 1}},
-    {WORKER, .set = KVR_WORKER_RANKS, .ranks = 0},
-    {WORKER, .set = KVR_WORKER_RANKS, .ranks = KVR_MAX_RANKS + 1},
-    {WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
-    {WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
-    {WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = -1},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = 0.0 / 0.0},
-    {WORKER, .set = KVR_WORKER_SPEED, .speed = 1.0 / 0.0},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = NULL, .n_labels = 1},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"", 0}, .n_labels = 1},
-    {WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"l", 1}, .n_labels = 65},
+    {SOME_WORKER, .set = KVR_WORKER_ADDR, .addr = {long_bytes, KVR_MAX_ADDR + 1}},
+    {SOME_WORKER, .set = KVR_WORKER_RANKS, .ranks = 0},
+    {SOME_WORKER, .set = KVR_WORKER_RANKS, .ranks = KVR_MAX_RANKS + 1},
+    {SOME_WORKER, .set = KVR_WORKER_CAPACITY, .capacity = -1},
+    {SOME_WORKER, .set = KVR_WORKER_STATE, .state = KVR_EXPIRED},
+    {SOME_WORKER, .set = KVR_WORKER_TTL, .ttl = -1},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = -1},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = 0.0 / 0.0},
+    {SOME_WORKER, .set = KVR_WORKER_SPEED, .speed = 1.0 / 0.0},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = NULL, .n_labels = 1},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"", 0}, .n_labels = 1},
+    {SOME_WORKER, .set = KVR_WORKER_LABELS, .labels = &(struct kvr_bytes){"l", 1}, .n_labels = 65},
 };
 static const struct kvr_event_call bad_events[] = {
     {.worker = {"", 0}, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .rank = KVR_MAX_RANKS, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 0, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 0, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = UINT64_MAX, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = UINT64_MAX, .ops = &(struct kvr_op){0}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 0},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.kind = 7}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = 3}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = -1}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.n = 1}, .n_ops = 1},
-    {WORKER, .epoch = 1, .seq = 1,
-     .ops = &(struct kvr_op){.hashes = hashes, .n = KVR_MAX_BLOCKS + 1}, .n_ops = 1},
+    {SOME_WORKER, .rank = KVR_MAX_RANKS, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){0},
+     .n_ops = 1},
+    {SOME_WORKER, .epoch = 0, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 0, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = UINT64_MAX, .seq = 1, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = UINT64_MAX, .ops = &(struct kvr_op){0}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = NULL, .n_ops = 0},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.kind = 7}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = 3}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.tier = -1}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1, .ops = &(struct kvr_op){.n = 1}, .n_ops = 1},
+    {SOME_WORKER, .epoch = 1, .seq = 1,
+     .ops = &(struct kvr_op){.hashes = ctest_hashes, .n = KVR_MAX_BLOCKS + 1}, .n_ops = 1},
 };
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define LENGTH_OF(a) (sizeof(a) / sizeof *(a))
 
 static void expect_nth(const char *call, size_t i, const struct kvr_result *r) {
     cr_expect(r->code == KVR_CODE_INVALID, "%s, the one at %zu: %s", call, i,
@@ -160,96 +114,99 @@ static void expect_nth(const char *call, size_t i, const struct kvr_result *r) {
 }
 
 Test(calls, arguments_out_of_range) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=60000");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=60000");
     struct kvr_bytes id = {"id", 2}, none = {"", 0}, too_long = {long_bytes, 600};
-    struct heard h = {0};
+    struct ctest_answers h = {0};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    uint64_t before = fake_heard(fake);
-    for (size_t i = 0; i < COUNT(bad_selects); i++) {
-        cr_expect(kvr_client_select_async(c, &bad_selects[i], hear, &h) == KVR_CODE_INVALID,
+    uint64_t before = fake_heard(ctest_server);
+    for (size_t i = 0; i < LENGTH_OF(bad_selects); i++) {
+        cr_expect(kvr_client_select_async(c, &bad_selects[i], ctest_count, &h) == KVR_CODE_INVALID,
                   "SELECT %zu", i);
         expect_nth("SELECT", i, kvr_client_select(c, &bad_selects[i]));
         // SCORE books nothing, and looks neither at the request nor at the lease.
         if (i > 2 && !bad_selects[i].lease)
             expect_nth("SCORE", i, kvr_client_score(c, &bad_selects[i]));
     }
-    for (size_t i = 0; i < COUNT(bad_updates); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_updates); i++)
         expect_nth("UPDATE", i, kvr_client_update(c, &bad_updates[i]));
-    for (size_t i = 0; i < COUNT(bad_claims); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_claims); i++)
         expect_nth("CLAIM", i, kvr_client_claim(c, &bad_claims[i]));
-    for (size_t i = 0; i < COUNT(bad_workers); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_workers); i++)
         expect_nth("WORKER SET", i, kvr_client_worker_set(c, &bad_workers[i]));
-    for (size_t i = 0; i < COUNT(bad_events); i++)
+    for (size_t i = 0; i < LENGTH_OF(bad_events); i++)
         expect_nth("EVENT", i, kvr_client_event(c, &bad_events[i]));
-    expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
-    expect(kvr_client_worker_del(c, too_long), KVR_CODE_INVALID);
-    expect(kvr_client_report(c, none, true), KVR_CODE_INVALID);
-    expect(kvr_client_report(c, too_long, false), KVR_CODE_INVALID);
-    expect(kvr_client_release(c, NULL, 1), KVR_CODE_INVALID);
-    expect(kvr_client_release(c, &id, 0), KVR_CODE_INVALID);
-    expect(kvr_client_release(c, &none, 1), KVR_CODE_INVALID);
-    expect(kvr_client_release(c, &too_long, 1), KVR_CODE_INVALID);
-    cr_expect(h.answers == 0 && fake_heard(fake) == before, "something was sent");
+    ctest_expect(kvr_client_worker_del(c, none), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_worker_del(c, too_long), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_report(c, none, true), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_report(c, too_long, false), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_release(c, NULL, 1), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_release(c, &id, 0), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_release(c, &none, 1), KVR_CODE_INVALID);
+    ctest_expect(kvr_client_release(c, &too_long, 1), KVR_CODE_INVALID);
+    cr_expect(h.n == 0 && fake_heard(ctest_server) == before, "something was sent");
     kvr_client_close(c);
 }
 
 // ---- Limits --------------------------------------------------------------------------------------
 
 Test(calls, too_many_at_once) {
-    enum { ROOM = 10 };
-    struct kvr_client *c = open_with((struct kvr_client_options){.max_pending = ROOM}, "");
-    struct heard h = {0};
-    for (int i = 0; i < ROOM; i++)
-        cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
-    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_FULL);
-    expect(kvr_client_info(c), KVR_CODE_FULL);
+    enum { FEW_CALLS = 10 };
+    struct kvr_client *c = ctest_open((struct kvr_client_options){.max_pending = FEW_CALLS}, "");
+    struct ctest_answers h = {0};
+    for (int i = 0; i < FEW_CALLS; i++)
+        cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_FULL);
+    ctest_expect(kvr_client_info(c), KVR_CODE_FULL);
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
-    cr_expect(s.pending == ROOM);
-    run_until(c, &h, ROOM);
-    expect(kvr_client_info(c), KVR_CODE_OK);
+    cr_expect(s.pending == FEW_CALLS);
+    ctest_await(c, &h, FEW_CALLS);
+    ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     kvr_client_close(c);
 }
 
 // Beyond max_live requests are routed all the same.
 Test(calls, too_many_to_remember) {
-    struct kvr_client *c = open_with((struct kvr_client_options){.max_live = 2}, "");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){.max_live = 2}, "");
     struct kvr_client_stats s;
     struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}};
     for (int i = 0; i < 3; i++) {
         const struct kvr_result *r = kvr_client_select(
-            c, &(struct kvr_select_call){.request = ids[i], .blocks = {.hashes = hashes, .n = 2}});
-        expect(r, KVR_CODE_OK);
+            c, &(struct kvr_select_call){.request = ids[i],
+                                         .blocks = {.hashes = ctest_hashes, .n = 2}});
+        ctest_expect(r, KVR_CODE_OK);
         cr_expect(r->unremembered == (i == 2));
     }
     kvr_client_stats(c, &s);
     cr_expect(s.live == 2 && s.unremembered == 1);
     const struct kvr_result *r = kvr_client_release(c, ids, 3);
     cr_expect(r->code == KVR_CODE_OK && r->number == 3);
-    cr_expect(fake_live(fake) == 0);
+    cr_expect(fake_live(ctest_server) == 0);
     kvr_client_close(c);
 }
 
 // ---- Any bytes, many bytes -----------------------------------------------------------------------
 
 Test(calls, any_bytes) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=1000");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=1000");
     char every[256];
     for (int i = 0; i < 256; i++)
         every[i] = (char)i;
     struct kvr_bytes id = {every, 256}, worker = {every, 128};
-    struct kvr_select_call q = {
-        .request = id, .blocks = {.hashes = hashes, .n = 0}, .exclude = &worker, .n_exclude = 1};
-    expect(kvr_client_select(c, &q), KVR_CODE_OK);
+    struct kvr_select_call q = {.request = id,
+                                .blocks = {.hashes = ctest_hashes, .n = 0},
+                                .exclude = &worker,
+                                .n_exclude = 1};
+    ctest_expect(kvr_client_select(c, &q), KVR_CODE_OK);
     const struct kvr_result *r = kvr_client_select(c, &q);
     cr_expect(r->code == KVR_CODE_OK && r->choice.repeat);
     r = kvr_client_update(c, &(struct kvr_update_call){.request = id});
     cr_expect(r->code == KVR_CODE_OK && r->number == 1);
     struct kvr_worker_call w = {.worker = worker, .set = KVR_WORKER_ADDR, .addr = {every, 256}};
-    expect(kvr_client_worker_set(c, &w), KVR_CODE_OK);
+    ctest_expect(kvr_client_worker_set(c, &w), KVR_CODE_OK);
     // Another history, without a pool.
-    fake_forget(fake);
-    fake_hang_up(fake);
+    fake_forget(ctest_server);
+    fake_hang_up(ctest_server);
     r = kvr_client_update(c, &(struct kvr_update_call){.request = id});
     // Nobody has said that it is to be created; but what was there may come back, for a while.
     cr_expect(r->code == KVR_CODE_NOPOOL || r->code == KVR_CODE_TIMEOUT);
@@ -258,23 +215,23 @@ Test(calls, any_bytes) {
 
 Test(calls, many_bytes) {
     struct kvr_client *c =
-        open_with((struct kvr_client_options){0}, "deadline=60000&timeout=30000");
+        ctest_open((struct kvr_client_options){0}, "deadline=60000&timeout=30000");
     uint64_t *blocks = calloc(KVR_MAX_BLOCKS, sizeof *blocks);
     cr_assert(blocks);
-    struct heard h = {0};
+    struct ctest_answers h = {0};
     struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}};
     for (int i = 0; i < 3; i++) {
         struct kvr_select_call q = {.request = ids[i],
                                     .blocks = {.hashes = blocks, .n = KVR_MAX_BLOCKS}};
-        cr_assert(kvr_client_select_async(c, &q, hear, &h) == KVR_CODE_OK);
+        cr_assert(kvr_client_select_async(c, &q, ctest_count, &h) == KVR_CODE_OK);
     }
     free(blocks); // what a call is given is copied
-    run_until(c, &h, 3);
+    ctest_await(c, &h, 3);
     cr_expect(h.codes[KVR_CODE_OK] == 3);
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
     cr_expect(s.live == 3 && s.live_bytes >= 3u * 8 * KVR_MAX_BLOCKS);
-    expect(kvr_client_release(c, ids, 3), KVR_CODE_OK);
+    ctest_expect(kvr_client_release(c, ids, 3), KVR_CODE_OK);
     kvr_client_stats(c, &s);
     cr_expect(s.live == 0 && s.live_bytes == 0);
     kvr_client_close(c);
@@ -282,22 +239,23 @@ Test(calls, many_bytes) {
 
 // A server whose words are 10 MB long, and are told to nobody.
 Test(calls, a_very_long_error) {
-    enum { LONG = 10 << 20 };
-    char *text = malloc(LONG);
+    enum { LONG_ERROR = 10 << 20 };
+    char *text = malloc(LONG_ERROR);
     cr_assert(text);
-    memset(text, 'x', LONG);
+    memset(text, 'x', LONG_ERROR);
     memcpy(text, "-ERR ", 5);
-    memcpy(text + LONG - 2, "\r\n", 2);
+    memcpy(text + LONG_ERROR - 2, "\r\n", 2);
     // hiredis looks for the end of a line from its beginning at every read: seconds of work.
     struct kvr_client *c =
-        open_with((struct kvr_client_options){0}, "deadline=250000&timeout=250000");
+        ctest_open((struct kvr_client_options){0}, "deadline=250000&timeout=250000");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_fault(fake, &(struct fault){"long", FAULT_SAY, text, LONG}, 1, false);
+    fake_set_fault(ctest_server, &(struct fake_fault){"long", FAKE_FAULT_SAY, text, LONG_ERROR}, 1,
+                   false);
     const struct kvr_result *r = kvr_client_info(c);
-    expect(r, KVR_CODE_REFUSED);
+    ctest_expect(r, KVR_CODE_REFUSED);
     cr_expect(strlen(r->message) < 200 && !strstr(r->message, "xxx"));
-    fake_heal(fake);
-    expect(kvr_client_info(c), KVR_CODE_OK);
+    fake_heal(ctest_server);
+    ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     kvr_client_close(c);
     free(text);
 }
@@ -305,13 +263,13 @@ Test(calls, a_very_long_error) {
 // ---- In callbacks --------------------------------------------------------------------------------
 
 static void close_it(void *ctx, const struct kvr_result *r) {
-    struct heard *h = ctx;
-    hear(h, r);
+    struct ctest_answers *h = ctx;
+    ctest_count(h, r);
     kvr_client_run(h->client, 10); // does nothing here
     cr_expect(!kvr_client_drain(h->client, 10));
     kvr_client_close(h->client);
     kvr_client_close(h->client);
-    cr_expect(kvr_client_info_async(h->client, hear, h) == KVR_CODE_CLOSED);
+    cr_expect(kvr_client_info_async(h->client, ctest_count, h) == KVR_CODE_CLOSED);
 }
 
 // The first of three answers closes the handle; the others are told so. With `dead`, the answers are
@@ -320,21 +278,22 @@ static void close_in_callback(bool loop, bool dead) {
     struct event_base *base = event_base_new();
     struct kvr_loop face = kvr_libevent(base);
     struct kvr_client_options o = {.loop = loop ? &face : NULL};
-    struct kvr_client *c = open_with(o, dead ? "deadline=80" : "deadline=20000");
-    struct heard h = {.client = c};
-    if (dead) fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    struct kvr_client *c = ctest_open(o, dead ? "deadline=80" : "deadline=20000");
+    struct ctest_answers h = {.client = c};
+    if (dead)
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     cr_assert(kvr_client_info_async(c, close_it, &h) == KVR_CODE_OK);
-    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
-    cr_assert(kvr_client_info_async(c, hear, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
+    cr_assert(kvr_client_info_async(c, ctest_count, &h) == KVR_CODE_OK);
     if (loop)
         event_base_dispatch(base); // to its end: a closed handle leaves nothing to wait for
     else
-        for (int64_t end = now_ms() + 60000; h.answers < 3 && now_ms() < end;)
+        for (int64_t end = now_ms() + 60000; h.n < 3 && now_ms() < end;)
             kvr_client_run(c, 100);
-    cr_expect(h.answers == 3, "%d answers", h.answers);
+    cr_expect(h.n == 3, "%d answers", h.n);
     cr_expect(h.codes[dead ? KVR_CODE_TIMEOUT : KVR_CODE_OK] >= 1);
     event_base_free(base);
-    fake_heal(fake);
+    fake_heal(ctest_server);
 }
 
 Test(calls, closing_in_a_callback) {
@@ -351,29 +310,29 @@ Test(calls, closing_when_the_time_is_over_in_a_loop) {
 }
 
 static void call_again(void *ctx, const struct kvr_result *r) {
-    struct heard *h = ctx;
-    hear(h, r);
-    enum kvr_code code = kvr_client_info_async(h->client, hear, h);
+    struct ctest_answers *h = ctx;
+    ctest_count(h, r);
+    enum kvr_code code = kvr_client_info_async(h->client, ctest_count, h);
     cr_expect(code == (r->code == KVR_CODE_CLOSED ? KVR_CODE_CLOSED : KVR_CODE_OK));
 }
 
 Test(calls, calling_in_a_callback) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
-    struct heard h = {.client = c};
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
+    struct ctest_answers h = {.client = c};
     for (int i = 0; i < 50; i++)
         cr_assert(kvr_client_info_async(c, call_again, &h) == KVR_CODE_OK);
-    run_until(c, &h, 100);
+    ctest_await(c, &h, 100);
     cr_expect(h.codes[KVR_CODE_OK] == 100);
     cr_assert(kvr_client_info_async(c, call_again, &h) == KVR_CODE_OK);
     kvr_client_close(c); // which calls back, and there nothing can be called any more
-    cr_expect(h.codes[KVR_CODE_CLOSED] == 1 && h.answers == 101);
+    cr_expect(h.codes[KVR_CODE_CLOSED] == 1 && h.n == 101);
 }
 
 // The blocking forms are not for handles on a loop of the caller's.
 Test(calls, blocking_on_a_loop) {
     struct event_base *base = event_base_new();
     struct kvr_loop face = kvr_libevent(base);
-    struct kvr_client *c = open_with((struct kvr_client_options){.loop = &face}, "deadline=100");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){.loop = &face}, "deadline=100");
     const struct kvr_result *r = kvr_client_info(c);
     cr_expect(r && r->code == KVR_CODE_INVALID, "%s", r ? kvr_code_name(r->code) : "NULL");
     kvr_client_run(c, 10);
@@ -386,26 +345,26 @@ Test(calls, blocking_on_a_loop) {
 // The first sending is booked and its answer lost; the second is refused. The caller has been told that
 // there is no request, so none may stay.
 static void booked_then_refused(bool claim, const char *error, enum kvr_code code) {
-    static const struct fault closes = {"closes", FAULT_CLOSE, "", 0};
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
-    struct heard h = {0};
-    struct kvr_select_call s = {ID, BLOCKS};
-    struct kvr_claim_call k = {ID, WORKER, BLOCKS};
+    static const struct fake_fault closes = {"closes", FAKE_FAULT_CLOSE, "", 0};
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
+    struct ctest_answers h = {0};
+    struct kvr_select_call s = {SOME_ID, TWO_BLOCKS};
+    struct kvr_claim_call k = {SOME_ID, SOME_WORKER, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_fault(fake, &closes, 1, false);
-    cr_assert((claim ? kvr_client_claim_async(c, &k, hear, &h)
-                     : kvr_client_select_async(c, &s, hear, &h)) == KVR_CODE_OK);
-    for (uint64_t before = fake_faults(fake); fake_faults(fake) == before;)
+    fake_set_fault(ctest_server, &closes, 1, false);
+    cr_assert((claim ? kvr_client_claim_async(c, &k, ctest_count, &h)
+                     : kvr_client_select_async(c, &s, ctest_count, &h)) == KVR_CODE_OK);
+    for (uint64_t before = fake_faults_met(ctest_server); fake_faults_met(ctest_server) == before;)
         kvr_client_run(c, 0);
-    cr_assert(fake_live(fake) == 1);
+    cr_assert(fake_live(ctest_server) == 1);
     struct fake_lies lies = {.fails = claim ? "KVROUTE.CLAIM" : "KVROUTE.SELECT", .error = error};
-    fake_lie(fake, &lies);
-    run_until(c, &h, 1);
+    fake_lie(ctest_server, &lies);
+    ctest_await(c, &h, 1);
     cr_expect(h.codes[code] == 1, "not %s", kvr_code_name(code));
     cr_expect(kvr_client_drain(c, 20000));
-    cr_expect(fake_live(fake) == 0, "%s after %s: booked, and nobody's", claim ? "CLAIM" : "SELECT",
-              error);
-    fake_lie(fake, NULL);
+    cr_expect(fake_live(ctest_server) == 0, "%s after %s: booked, and nobody's",
+              claim ? "CLAIM" : "SELECT", error);
+    fake_lie(ctest_server, NULL);
     kvr_client_close(c);
 }
 
@@ -421,39 +380,39 @@ Test(calls, booked_and_then_refused) {
 // A choice that came too late is taken back; as long as the server doesn't let us, again and again, but
 // not all the time.
 Test(calls, taking_back_is_not_allowed) {
-    static const struct fault hangs = {"hangs", FAULT_HANG, "", 0};
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=100&timeout=300");
-    struct kvr_select_call q = {ID, BLOCKS};
+    static const struct fake_fault hangs = {"hangs", FAKE_FAULT_HANG, "", 0};
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=300");
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = "NOPERM no"});
-    fake_fault(fake, &hangs, 1, false);
-    expect(kvr_client_select(c, &q), KVR_CODE_TIMEOUT);
-    cr_assert(fake_live(fake) == 1);
+    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = "NOPERM no"});
+    fake_set_fault(ctest_server, &hangs, 1, false);
+    ctest_expect(kvr_client_select(c, &q), KVR_CODE_TIMEOUT);
+    cr_assert(fake_live(ctest_server) == 1);
     cr_expect(!kvr_client_drain(c, 400));
-    uint64_t heard = fake_heard(fake);
+    uint64_t heard = fake_heard(ctest_server);
     cr_expect(!kvr_client_drain(c, 2000));
-    heard = fake_heard(fake) - heard;
+    heard = fake_heard(ctest_server) - heard;
     cr_expect(heard > 0 && heard < 20, "%d commands", (int)heard);
-    cr_expect(fake_live(fake) == 1);
-    fake_lie(fake, NULL);
+    cr_expect(fake_live(ctest_server) == 1);
+    fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
-    cr_expect(fake_live(fake) == 0, "booked, and nobody's");
+    cr_expect(fake_live(ctest_server) == 0, "booked, and nobody's");
     kvr_client_close(c);
 }
 
 // A RELEASE that is refused has released nothing: it is said again until the server lets it, and the
 // server's next history hears of it, too.
 static void released_when_allowed(const char *error, enum kvr_code code) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
-    struct kvr_select_call q = {ID, BLOCKS};
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
-    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = error});
-    expect(kvr_client_release(c, &q.request, 1), code);
-    cr_expect(fake_live(fake) == 1);
+    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.RELEASE", .error = error});
+    ctest_expect(kvr_client_release(c, &q.request, 1), code);
+    cr_expect(fake_live(ctest_server) == 1);
     cr_expect(!kvr_client_drain(c, 200), "%s: taken for done", error);
-    fake_lie(fake, NULL);
+    fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
-    cr_expect(fake_live(fake) == 0, "%s: booked for ever", error);
+    cr_expect(fake_live(ctest_server) == 0, "%s: booked for ever", error);
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
     cr_expect(s.live == 0 && s.lost == 0);
@@ -466,19 +425,19 @@ Test(calls, a_release_that_is_refused) {
     released_when_allowed("ERR unknown command", KVR_CODE_REFUSED);
 }
 
-// A WORKER DEL likewise.
+// A SOME_WORKER DEL likewise.
 Test(calls, a_worker_whose_end_is_refused) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "deadline=20000");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     char said[200];
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.WORKER", .error = "NOPERM no"});
-    expect(kvr_client_worker_del(c, kvr_text("w1")), KVR_CODE_DENIED);
+    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.WORKER", .error = "NOPERM no"});
+    ctest_expect(kvr_client_worker_del(c, kvr_text("w1")), KVR_CODE_DENIED);
     cr_expect(!kvr_client_drain(c, 100));
-    fake_lie(fake, NULL);
-    uint64_t heard = fake_heard(fake);
+    fake_lie(ctest_server, NULL);
+    uint64_t heard = fake_heard(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
-    fake_said(fake, "KVROUTE.WORKER", said, sizeof said);
-    cr_expect(fake_heard(fake) > heard && strstr(said, "DEL"), "%s", said);
+    fake_said(ctest_server, "KVROUTE.WORKER", said, sizeof said);
+    cr_expect(fake_heard(ctest_server) > heard && strstr(said, "DEL"), "%s", said);
     kvr_client_close(c);
 }
 
@@ -487,37 +446,37 @@ Test(calls, a_worker_whose_end_is_refused) {
 // The server has gone, with all that it had, and another is in its place: nobody has told the handle.
 Test(calls, draining_after_a_silent_close) {
     struct kvr_client *c =
-        open_with((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
-    struct kvr_select_call q = {ID, BLOCKS};
+        ctest_open((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_assert(kvr_client_select(c, &q)->code == KVR_CODE_OK);
     cr_assert(kvr_client_drain(c, 0));
     for (int i = 0; i < 20; i++) {
-        fake_forget(fake);
-        fake_hang_up(fake);
-        cr_assert(fake_live(fake) == 0);
+        fake_forget(ctest_server);
+        fake_hang_up(ctest_server);
+        cr_assert(fake_live(ctest_server) == 0);
         cr_assert(kvr_client_drain(c, 20000));
-        cr_assert(fake_live(fake) == 1, "drained, and the pool doesn't have it");
+        cr_assert(fake_live(ctest_server) == 1, "drained, and the pool doesn't have it");
     }
     kvr_client_close(c);
 }
 
 Test(calls, draining_without_a_primary) {
-    static const struct fault dies = {"dies", FAULT_DIE, "", 0};
+    static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0};
     struct kvr_client *c =
-        open_with((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
-    struct kvr_select_call q = {ID, BLOCKS};
+        ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_expect(kvr_client_drain(c, 0)); // nothing to do for it
-    fake_fault(fake, &dies, 1, true);
+    fake_set_fault(ctest_server, &dies, 1, true);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
     cr_expect(kvr_client_drain(c, 0));
-    fake_heal(fake);
+    fake_heal(ctest_server);
     for (enum kvr_code code = KVR_CODE_TIMEOUT; code != KVR_CODE_OK;)
         code = kvr_client_select(c, &q)->code;
     cr_assert(kvr_client_drain(c, 20000));
-    fake_fault(fake, &dies, 1, true);
+    fake_set_fault(ctest_server, &dies, 1, true);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_TIMEOUT);
     cr_expect(!kvr_client_drain(c, 50));
-    fake_heal(fake);
+    fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
     kvr_client_close(c);
 }
@@ -526,14 +485,14 @@ Test(calls, draining_without_a_primary) {
 
 // A blocking call's result lasts until the next blocking call, whatever else goes on.
 Test(calls, results_last) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
-    struct heard h = {0};
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
+    struct ctest_answers h = {0};
     struct kvr_bytes id = {"a", 1};
     const struct kvr_result *r = kvr_client_select(
-        c, &(struct kvr_select_call){.request = id, .blocks = {.hashes = hashes, .n = 2}});
+        c, &(struct kvr_select_call){.request = id, .blocks = {.hashes = ctest_hashes, .n = 2}});
     for (int i = 0; i < 20; i++)
-        cr_assert(kvr_client_worker_list_async(c, hear, &h) == KVR_CODE_OK);
-    run_until(c, &h, 20);
+        cr_assert(kvr_client_worker_list_async(c, ctest_count, &h) == KVR_CODE_OK);
+    ctest_await(c, &h, 20);
     cr_expect(r->code == KVR_CODE_OK && r->choice.worker.n == 2);
     cr_expect(memcmp(r->choice.worker.p, "w1", 2) == 0 && r->choice.overlap == 2);
     cr_expect(memcmp(r->choice.addr.p, "http://10.0.0.1:8000", 20) == 0 && r->sendings == 1);
@@ -557,15 +516,13 @@ Test(calls, names_of_codes) {
 // Choices without a primary pass over a worker whose circuit was open, unless there is no other.
 Test(calls, degrading_past_an_open_circuit) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20};
-    struct kvr_client *c = open_with(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
     struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}}, w1 = {"w1", 2};
-    fake_lie(fake, &(struct fake_lies){.open = "w1"});
+    fake_lie(ctest_server, &(struct fake_lies){.open = "w1"});
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    for (int i = 0; i < 20; i++) // until it has asked for the workers
-        kvr_client_run(c, 10);
-    fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
-    (void)kvr_client_info(c);
-    struct kvr_select_call q = {.blocks = {.hashes = hashes, .n = 2}};
+    ctest_run(c, 200); // until it has asked for the workers
+    ctest_without_server(c);
+    struct kvr_select_call q = {.blocks = {.hashes = ctest_hashes, .n = 2}};
     for (size_t i = 0; i < 3; i++) {
         q.request = ids[i];
         if (i == 2) q.among = &w1, q.n_among = 1;
@@ -575,10 +532,10 @@ Test(calls, degrading_past_an_open_circuit) {
     }
     const struct kvr_result *r = kvr_client_report(c, w1, true);
     cr_expect(r->code == KVR_CODE_OK && r->degraded);
-    fake_heal(fake);
+    fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 30000));
     char story[4000];
-    fake_story(fake, "REPORT", story, sizeof story);
+    fake_story(ctest_server, "REPORT", story, sizeof story);
     cr_expect(!strstr(story, "REPORT"), "it was kept: %s", story);
     kvr_client_close(c);
 }
@@ -586,14 +543,12 @@ Test(calls, degrading_past_an_open_circuit) {
 // While the server is gone, a degrading handle chooses by itself; once it is back, the pool knows.
 Test(calls, degrading) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20, .create = "BLOCKSIZE 16"};
-    struct kvr_client *c = open_with(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    for (int i = 0; i < 20; i++) // until it has asked for the workers
-        kvr_client_run(c, 10);
-    fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
-    (void)kvr_client_info(c);
+    ctest_run(c, 200); // until it has asked for the workers
+    ctest_without_server(c);
     struct kvr_bytes a = {"a", 1}, b = {"b", 1};
-    struct kvr_select_call q = {.request = a, .blocks = {.hashes = hashes, .n = 2}};
+    struct kvr_select_call q = {.request = a, .blocks = {.hashes = ctest_hashes, .n = 2}};
     const struct kvr_result *r = kvr_client_select(c, &q);
     cr_assert(r->code == KVR_CODE_OK && r->degraded && r->choice.worker.n == 2);
     cr_expect(r->choice.version == -1);
@@ -604,11 +559,11 @@ Test(calls, degrading) {
     cr_expect(r->code == KVR_CODE_OK && r->degraded && r->number == 1);
     r = kvr_client_release(c, &b, 1);
     cr_expect(r->code == KVR_CODE_OK && r->degraded && r->number == 1);
-    fake_heal(fake);
+    fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 30000));
-    cr_expect(fake_live(fake) == 1, "%zu live", fake_live(fake));
+    cr_expect(fake_live(ctest_server) == 1, "%zu live", fake_live(ctest_server));
     r = kvr_client_release(c, &a, 1);
     cr_expect(r->code == KVR_CODE_OK && !r->degraded && r->number == 1);
-    cr_expect(fake_live(fake) == 0);
+    cr_expect(fake_live(ctest_server) == 0);
     kvr_client_close(c);
 }

@@ -8,30 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crowd.h"
-#include "fake.h"
-#include "faults.h"
+#include "ctest_parallel.h"
+#include "fake_faults.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 #include "tests/support/testmem.h"
 
-enum { CASES = 120, STEPS = 400, REQUESTS = 200 };
+enum { CHAOS_CASES = 120, CHAOS_STEPS = 400, CHAOS_REQUESTS = 200 };
 
 // One request, from its caller's side.
-enum fate { UNUSED, ASKED, HELD, ENDED };
+enum caller_state { CALLER_UNUSED, CALLER_ASKED, CALLER_HELD, CALLER_ENDED };
 
-struct caller {
+struct chaos_caller {
     struct chaos *chaos;
     char id[24];
     size_t n;
-    enum fate fate;
+    enum caller_state caller_state;
     unsigned asked; // calls under way for it
 };
 
 struct chaos {
-    struct fake *fake;
+    struct fake_server *fake;
     struct kvr_client *client;
     uint64_t random;
-    struct caller callers[REQUESTS];
+    struct chaos_caller callers[CHAOS_REQUESTS];
     size_t used, under_way;
     const char *wrong;
 };
@@ -39,12 +39,12 @@ struct chaos {
 static const uint64_t hashes[6] = {1, 2, 3, 4, 5, 6};
 
 static uint64_t below(struct chaos *x, uint64_t n) {
-    return crowd_draw(&x->random) % n;
+    return kvr_random(&x->random) % n;
 }
 
 // ---- Callers -------------------------------------------------------------------------------------
 
-static void answered(struct caller *q, const struct kvr_result *r) {
+static void answered(struct chaos_caller *q, const struct kvr_result *r) {
     struct chaos *x = q->chaos;
     q->asked--;
     x->under_way--;
@@ -53,10 +53,11 @@ static void answered(struct caller *q, const struct kvr_result *r) {
 }
 
 static void booked(void *ctx, const struct kvr_result *r) {
-    struct caller *q = ctx;
+    struct chaos_caller *q = ctx;
     answered(q, r);
     // Whoever has been told of a failure has no request, whatever became of it.
-    if (q->fate == ASKED) q->fate = r->code == KVR_CODE_OK ? HELD : ENDED;
+    if (q->caller_state == CALLER_ASKED)
+        q->caller_state = r->code == KVR_CODE_OK ? CALLER_HELD : CALLER_ENDED;
 }
 
 static void other(void *ctx, const struct kvr_result *r) {
@@ -64,9 +65,9 @@ static void other(void *ctx, const struct kvr_result *r) {
 }
 
 static void begin(struct chaos *x) {
-    if (x->used == REQUESTS) return;
-    struct caller *q = &x->callers[x->used++];
-    *q = (struct caller){.chaos = x, .fate = ASKED};
+    if (x->used == CHAOS_REQUESTS) return;
+    struct chaos_caller *q = &x->callers[x->used++];
+    *q = (struct chaos_caller){.chaos = x, .caller_state = CALLER_ASKED};
     q->n = (size_t)snprintf(q->id, sizeof q->id, "request-%03zu", x->used);
     struct kvr_bytes id = {q->id, q->n};
     struct kvr_blocks blocks = {.hashes = hashes, .n = below(x, 7)};
@@ -82,12 +83,12 @@ static void begin(struct chaos *x) {
         x->wrong = "a call isn't begun";
 }
 
-static struct caller *draw_caller(struct chaos *x) {
+static struct chaos_caller *draw_caller(struct chaos *x) {
     return x->used ? &x->callers[below(x, x->used)] : NULL;
 }
 
-static void go_on(struct chaos *x, struct caller *q) {
-    if (q->fate != HELD) return;
+static void go_on(struct chaos *x, struct chaos_caller *q) {
+    if (q->caller_state != CALLER_HELD) return;
     struct kvr_update_call u = {
         .request = {q->id, q->n}, .prefilled = below(x, 2), .output = (int64_t)below(x, 100)};
     q->asked++;
@@ -96,10 +97,10 @@ static void go_on(struct chaos *x, struct caller *q) {
         x->wrong = "a call isn't begun";
 }
 
-static void end(struct chaos *x, struct caller *q) {
-    if (q->fate != HELD) return;
+static void end(struct chaos *x, struct chaos_caller *q) {
+    if (q->caller_state != CALLER_HELD) return;
     struct kvr_bytes id = {q->id, q->n};
-    q->fate = ENDED;
+    q->caller_state = CALLER_ENDED;
     q->asked++;
     x->under_way++;
     if (kvr_client_release_async(x->client, &id, 1, other, q) != KVR_CODE_OK)
@@ -110,10 +111,10 @@ static void end(struct chaos *x, struct caller *q) {
 
 // Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers, nor lie:
 // a number may be a right answer and yet not the truth.
-static const struct fault *draw_fault(struct chaos *x, bool *stays) {
+static const struct fake_fault *draw_fault(struct chaos *x, bool *stays) {
     for (;;) {
-        const struct misdeed *m = &misdeeds[below(x, n_misdeeds)];
-        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAULT_TWICE ||
+        const struct fake_misdeed *m = &fake_misdeeds[below(x, fake_n_misdeeds)];
+        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAKE_FAULT_TWICE ||
             m->fault.bytes[0] == ':')
             continue;
         *stays = m->stays || below(x, 4) == 0;
@@ -124,7 +125,7 @@ static const struct fault *draw_fault(struct chaos *x, bool *stays) {
 static void disturb(struct chaos *x) {
     static const struct fake_lies swapped = {.swapped = true}, ask = {.ask = true};
     bool stays;
-    const struct fault *fault;
+    const struct fake_fault *fault;
     switch (below(x, 9)) {
     case 0:
         fake_hang_up(x->fake);
@@ -151,35 +152,35 @@ static void disturb(struct chaos *x) {
         break;
     default:
         fault = draw_fault(x, &stays);
-        fake_fault(x->fake, fault, 1 + below(x, 12), stays);
+        fake_set_fault(x->fake, fault, 1 + below(x, 12), stays);
     }
 }
 
 // ---- A case --------------------------------------------------------------------------------------
 
-static void judge(struct chaos *x, char wrong[CROWD_TEXT]) {
+static void judge(struct chaos *x, char wrong[CTEST_TEXT]) {
     char story[3000], last[4000], id[32];
     size_t held = 0;
-    if (x->under_way) snprintf(wrong, CROWD_TEXT, "%zu calls have no answer", x->under_way);
-    if (x->wrong) snprintf(wrong, CROWD_TEXT, "%s", x->wrong);
+    if (x->under_way) snprintf(wrong, CTEST_TEXT, "%zu calls have no answer", x->under_way);
+    if (x->wrong) snprintf(wrong, CTEST_TEXT, "%s", x->wrong);
     for (size_t i = 0; i < x->used; i++) {
-        struct caller *q = &x->callers[i];
+        struct chaos_caller *q = &x->callers[i];
         bool has = fake_has(x->fake, q->id, q->n);
-        held += q->fate == HELD;
-        if (wrong[0] || has == (q->fate == HELD)) continue;
+        held += q->caller_state == CALLER_HELD;
+        if (wrong[0] || has == (q->caller_state == CALLER_HELD)) continue;
         snprintf(id, sizeof id, " %s", q->id);
         fake_story(x->fake, id, story, sizeof story);
         fake_story(x->fake, NULL, last, sizeof last);
-        snprintf(wrong, CROWD_TEXT, "%s is %s\n  %s\n  %s", q->id,
+        snprintf(wrong, CTEST_TEXT, "%s is %s\n  %s\n  %s", q->id,
                  has ? "booked, and nobody's" : "somebody's, and lost", story, last);
     }
     struct kvr_client_stats s;
     kvr_client_stats(x->client, &s);
     if (!wrong[0] && s.live != held)
-        snprintf(wrong, CROWD_TEXT, "the handle remembers %zu of %zu", s.live, held);
+        snprintf(wrong, CTEST_TEXT, "the handle remembers %zu of %zu", s.live, held);
 }
 
-static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
+static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
     const uint64_t *seed = ctx;
     struct testmem mem = {0};
     struct kvr_alloc alloc = testmem_alloc(&mem);
@@ -193,8 +194,8 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     fake_url(x->fake, "deadline=400&timeout=50&connect_timeout=50", url, sizeof url);
     x->client = kvr_client_open(url, FAKE_POOL, &options, NULL, 0);
     if (!x->client) abort();
-    for (int step = 0; step < STEPS && !x->wrong; step++) {
-        struct caller *q = draw_caller(x);
+    for (int step = 0; step < CHAOS_STEPS && !x->wrong; step++) {
+        struct chaos_caller *q = draw_caller(x);
         uint64_t what = below(x, 20);
         if (what < 8 || !q)
             begin(x);
@@ -214,22 +215,22 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
     // With an answer from the server as it is now, the handle knows whose history that has.
     for (int64_t limit = now_ms() + 60000; now_ms() < limit;)
         if (kvr_client_info(x->client)->code == KVR_CODE_OK) break;
-    if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CROWD_TEXT, "something is left to do");
+    if (!kvr_client_drain(x->client, 60000)) snprintf(wrong, CTEST_TEXT, "something is left to do");
     judge(x, wrong);
     kvr_client_close(x->client);
     if (!wrong[0] && mem.bytes)
-        snprintf(wrong, CROWD_TEXT, "%zu bytes were never given back", mem.bytes);
+        snprintf(wrong, CTEST_TEXT, "%zu bytes were never given back", mem.bytes);
     fake_stop(x->fake);
     free(x);
 }
 
-static void name_nth(void *ctx, size_t i, char name[CROWD_TEXT]) {
+static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
     (void)ctx;
-    snprintf(name, CROWD_TEXT, "case %zu", i);
+    snprintf(name, CTEST_TEXT, "case %zu", i);
 }
 
 Test(chaos, nothing_is_lost, .timeout = 900) {
-    uint64_t seed = crowd_seed();
-    struct crowd crowd = {&seed, CASES, run_nth, name_nth};
-    cr_assert(crowd_run(&crowd) == 0);
+    uint64_t seed = ctest_seed();
+    struct ctest_parallel parallel = {&seed, CHAOS_CASES, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }

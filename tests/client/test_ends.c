@@ -6,37 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fake.h"
+#include "ctest_handle.h"
 #include "tests/support/home.h"
-#include "tests/support/testmem.h"
 
-static struct fake *fake;
-static struct testmem mem;
-static struct kvr_alloc alloc;
+TestSuite(ends, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
-static void start(void) {
-    fake = fake_start(FAKE_TCP);
-    alloc = testmem_alloc(&mem);
-}
-
-static void stop(void) {
-    fake_stop(fake);
-    testmem_all_free(&mem, "ends");
-}
-
-TestSuite(ends, .init = start, .fini = stop, .timeout = 300);
-
-static const uint64_t hashes[2] = {1, 2};
-#define BLOCKS .blocks = {.hashes = hashes, .n = 2}
-
-static struct kvr_client *open_with(struct kvr_client_options o, const char *settings) {
-    char url[300], why[160];
-    fake_url(fake, settings, url, sizeof url);
-    o.alloc = &alloc;
-    struct kvr_client *c = kvr_client_open(url, FAKE_POOL, &o, why, sizeof why);
-    cr_assert(c, "%s", why);
-    return c;
-}
+#define BLOCKS_OF_CLAIM .blocks = {.hashes = ctest_hashes, .n = 2}
 
 // ---- Closed in the middle ------------------------------------------------------------------------
 
@@ -62,9 +37,10 @@ static void count_it(void *ctx, const struct kvr_result *r) {
 // the call up, in its timer.
 static struct kvr_client *closing_soon(struct closer *h, bool dead) {
     struct kvr_client *c =
-        open_with((struct kvr_client_options){0}, dead ? "deadline=80" : "deadline=20000");
+        ctest_open((struct kvr_client_options){0}, dead ? "deadline=80" : "deadline=20000");
     h->client = c;
-    if (dead) fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    if (dead)
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     cr_assert(kvr_client_info_async(c, close_it, h) == KVR_CODE_OK);
     for (int i = 0; i < 100; i++) // so that some are still under way when the first is answered
         cr_assert(kvr_client_info_async(c, count_it, h) == KVR_CODE_OK);
@@ -74,8 +50,8 @@ static struct kvr_client *closing_soon(struct closer *h, bool dead) {
 static void closed(const struct closer *h) {
     cr_expect(h->closings == 1, "%d", h->closings);
     cr_expect(h->answers == 100, "%d answers", h->answers);
-    cr_expect(mem.blocks == 0, "%zu blocks are left", mem.blocks);
-    fake_heal(fake);
+    cr_expect(ctest_memory.blocks == 0, "%zu blocks are left", ctest_memory.blocks);
+    fake_heal(ctest_server);
 }
 
 Test(ends, closing_in_a_blocking_call) {
@@ -119,14 +95,14 @@ static void close_at_a_line(void *ctx, enum kvr_level level, const char *line) {
 Test(ends, closing_at_a_line_of_the_log) {
     struct closer h = {0};
     struct kvr_client_options o = {.log = close_at_a_line, .log_ctx = &h, .create = "BLOCKSIZE 16"};
-    struct kvr_client *c = open_with(o, "deadline=20000");
+    struct kvr_client *c = ctest_open(o, "deadline=20000");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_forget(fake);
+    fake_forget(ctest_server);
     h.client = c;
     const struct kvr_result *r =
         kvr_client_update(c, &(struct kvr_update_call){.request = {"a", 1}});
     cr_expect(r->code == KVR_CODE_CLOSED, "%s", kvr_code_name(r->code));
-    cr_expect(h.closings >= 1 && mem.blocks == 0);
+    cr_expect(h.closings >= 1 && ctest_memory.blocks == 0);
 }
 
 // ---- Publishers ----------------------------------------------------------------------------------
@@ -134,15 +110,10 @@ Test(ends, closing_at_a_line_of_the_log) {
 static int events(void) { // that the server has heard
     static char story[100000];
     int n = 0;
-    fake_story(fake, "EVENT", story, sizeof story);
+    fake_story(ctest_server, "EVENT", story, sizeof story);
     for (const char *at = story; (at = strstr(at, "EVENT")); at++)
         n++;
     return n;
-}
-
-static void run_for(struct kvr_client *c, int64_t ms) {
-    for (int64_t end = now_ms() + ms; now_ms() < end;)
-        kvr_client_run(c, 10);
 }
 
 // What a publisher has handed over while nobody takes it goes with it: nobody is there, or the server
@@ -150,12 +121,14 @@ static void run_for(struct kvr_client *c, int64_t ms) {
 static void publisher_dropped(bool dead) {
     struct kvr_client_stats s;
     struct kvr_client *c =
-        open_with((struct kvr_client_options){0}, "deadline=20000&connect_timeout=50");
+        ctest_open((struct kvr_client_options){0}, "deadline=20000&connect_timeout=50");
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     int before = events();
-    if (dead) fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
+    if (dead)
+        fake_set_fault(ctest_server, &(struct fake_fault){"dies", FAKE_FAULT_DIE, "", 0}, 1, true);
     if (!dead)
-        fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.EVENT", .error = "TRYAGAIN no"});
+        fake_lie(ctest_server,
+                 &(struct fake_lies){.fails = "KVROUTE.EVENT", .error = "TRYAGAIN no"});
     if (dead) (void)kvr_client_info_async(c, NULL, NULL); // which notices it
     struct kvr_publisher *p = kvr_publisher_new(c, kvr_text("w1"), 0, NULL);
     cr_assert(p);
@@ -163,17 +136,17 @@ static void publisher_dropped(bool dead) {
         uint64_t block = 100u + (uint64_t)i;
         cr_assert(kvr_publisher_stored(p, KVR_DEVICE, NULL, &block, 1) == KVR_CODE_OK);
         kvr_publisher_flush(p);
-        run_for(c, 20);
+        ctest_run(c, 20);
     }
     kvr_client_stats(c, &s);
     cr_assert(s.pending > 0);
     kvr_publisher_free(p);
-    if (!dead) run_for(c, 100); // what was on its way
+    if (!dead) ctest_run(c, 100); // what was on its way
     before = dead ? before : events();
-    fake_heal(fake);
-    fake_lie(fake, NULL);
+    fake_heal(ctest_server);
+    fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
-    run_for(c, 100);
+    ctest_run(c, 100);
     cr_expect(kvr_client_info(c)->code == KVR_CODE_OK);
     cr_expect(events() == before, "%d events of a publisher that has gone", events() - before);
     kvr_client_stats(c, &s);
@@ -192,19 +165,19 @@ Test(ends, a_publisher_takes_along_what_isnt_sent) {
 // error after a loss.
 Test(ends, a_claim_refused_when_its_request_is_over) {
     struct kvr_client_options o = {.degrade = true, .create = "BLOCKSIZE 16"};
-    struct kvr_client *c = open_with(o, "deadline=100&timeout=30000");
-    struct kvr_claim_call k = {.worker = {"w1", 2}, BLOCKS};
+    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=30000");
+    struct kvr_claim_call k = {.worker = {"w1", 2}, BLOCKS_OF_CLAIM};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    fake_forget(fake); // a loss, after which the handle bears with errors for a while
-    fake_hang_up(fake);
+    fake_forget(ctest_server); // a loss, after which the handle bears with errors for a while
+    fake_hang_up(ctest_server);
     while (kvr_client_info(c)->code != KVR_CODE_OK)
         ;
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
     cr_assert(s.losses >= 1);
-    fake_lie(fake, &(struct fake_lies){.fails = "KVROUTE.CLAIM", .error = "NOWORKER none"});
-    static const struct fault stalls = {"stalls", FAULT_STALL, "", 0};
-    fake_fault(fake, &stalls, 1, false);
+    fake_lie(ctest_server, &(struct fake_lies){.fails = "KVROUTE.CLAIM", .error = "NOWORKER none"});
+    static const struct fake_fault stalls = {"stalls", FAKE_FAULT_STALL, "", 0};
+    fake_set_fault(ctest_server, &stalls, 1, false);
     // More of them than the repair looks at in one go: nobody else holds the entries of the last.
     struct closer h = {0};
     char ids[100][8];
@@ -218,9 +191,9 @@ Test(ends, a_claim_refused_when_its_request_is_over) {
         struct kvr_bytes id = kvr_text(ids[i]);
         cr_assert(kvr_client_release_async(c, &id, 1, NULL, NULL) == KVR_CODE_OK);
     }
-    run_for(c, 300);
-    fake_lie(fake, NULL);
+    ctest_run(c, 300);
+    fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
-    cr_expect(fake_live(fake) == 0);
+    cr_expect(fake_live(ctest_server) == 0);
     kvr_client_close(c);
 }

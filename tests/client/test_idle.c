@@ -4,21 +4,21 @@
 #include <criterion/criterion.h>
 #include <kvroute/client.h>
 
-#include "fake.h"
-#include "faults.h"
+#include "fake_faults.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 
-enum { WATCHED_MS = 800, MOST_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
+enum { WATCHED_MS = 800, MAX_TURNS = 400 }; // a handle that doesn't sleep makes tens of thousands
 
 static void done(void *ctx, const struct kvr_result *r) {
     (void)r;
     ++*(int *)ctx;
 }
 
-static void watch(enum fake_kind kind, const struct fault *fault, const struct fake_lies *lies,
+static void watch(enum fake_kind kind, const struct fake_fault *fault, const struct fake_lies *lies,
                   bool busy, const char *name) {
     static const char *const kinds[] = {"tcp", "unix", "sentinel", "cluster"};
-    struct fake *f = fake_start(kind);
+    struct fake_server *f = fake_start(kind);
     char url[300];
     int answers = 0, turns = 0;
     fake_url(f, "deadline=60000&timeout=100&connect_timeout=100", url, sizeof url);
@@ -27,14 +27,14 @@ static void watch(enum fake_kind kind, const struct fault *fault, const struct f
     cr_assert(c);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
     if (lies) fake_lie(f, lies);
-    if (fault) fake_fault(f, fault, 1, true);
+    if (fault) fake_set_fault(f, fault, 1, true);
     if (busy) {
         fake_hang_up(f);
         cr_assert(kvr_client_info_async(c, done, &answers) == KVR_CODE_OK);
     }
     for (int64_t end = now_ms() + WATCHED_MS; now_ms() < end; turns++)
         kvr_client_run(c, end - now_ms());
-    cr_expect(turns < MOST_TURNS, "%s, %s: woke up %d times in %d ms", kinds[kind], name, turns,
+    cr_expect(turns < MAX_TURNS, "%s, %s: woke up %d times in %d ms", kinds[kind], name, turns,
               WATCHED_MS);
     cr_expect(busy || !answers);
     kvr_client_close(c);
@@ -42,13 +42,14 @@ static void watch(enum fake_kind kind, const struct fault *fault, const struct f
 }
 
 static void all(enum fake_kind kind) {
-    static const struct fault dies = {"dies", FAULT_DIE, "", 0},
-                              hangs = {"hangs", FAULT_HANG, "", 0},
-                              closes = {"closes", FAULT_CLOSE, "", 0},
-                              refuses = {"refuses", FAULT_SAY, "-ERR no\r\n", 0},
-                              loads = {"loads", FAULT_SAY, "-LOADING no\r\n", 0},
-                              again = {"again", FAULT_SAY, "-TRYAGAIN no\r\n", 0};
-    static const struct fault *const faults[] = {&dies, &hangs, &closes, &refuses, &loads, &again};
+    static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0},
+                                   hangs = {"hangs", FAKE_FAULT_HANG, "", 0},
+                                   closes = {"closes", FAKE_FAULT_CLOSE, "", 0},
+                                   refuses = {"refuses", FAKE_FAULT_SAY, "-ERR no\r\n", 0},
+                                   loads = {"loads", FAKE_FAULT_SAY, "-LOADING no\r\n", 0},
+                                   again = {"again", FAKE_FAULT_SAY, "-TRYAGAIN no\r\n", 0};
+    static const struct fake_fault *const faults[] = {&dies,    &hangs, &closes,
+                                                      &refuses, &loads, &again};
     static const struct fake_lies replica = {.role = "slave"}, circle = {.circle = true};
     watch(kind, NULL, NULL, false, "nothing to do");
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)

@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// The publisher over a mock, one thing at a time: what chance meets too seldom, or heals too well.
+// The publisher over a port that the test drives, one thing at a time: what chance meets too seldom, or heals too well.
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "scene.h"
+#include "ctest_publisher.h"
 
 enum { A, B, C, D, E, X, Y }; // blocks
 
-static const struct profile quiet = {.blocks = 10, .straight = 0, .batch_blocks = 4};
+static const struct ctest_profile quiet = {.blocks = 10, .straight = 0, .batch_blocks = 4};
 
-static struct scene *begin(void) {
-    struct scene *s = scene_new(&quiet, 1);
-    s->mock.pool.epoch = 1; // of the life before; our clock is ahead of it
+static struct ctest_publisher *begin(void) {
+    struct ctest_publisher *s = ctest_publisher_new(&quiet, 1);
+    s->port.pool.epoch = 1; // of the life before; our clock is ahead of it
     return s;
 }
 
-static void store(struct scene *s, int parent, int block) {
-    scene_store(s, KVR_DEVICE, parent, &block, 1);
+static void store(struct ctest_publisher *s, int parent, int block) {
+    ctest_publisher_store(s, KVR_DEVICE, parent, &block, 1);
 }
 
-static void take(struct scene *s, int block) {
-    scene_remove(s, KVR_DEVICE, &block, 1);
+static void take(struct ctest_publisher *s, int block) {
+    ctest_publisher_remove(s, KVR_DEVICE, &block, 1);
 }
 
-static void other_stores(struct scene *s, int parent, int block) {
-    mock_other_stores(&s->mock, parent, &block, 1);
-    must(s->mock.pool.block[block].others, "somebody else has it");
+static void other_stores(struct ctest_publisher *s, int parent, int block) {
+    ctest_port_other_stores(&s->port, parent, &block, 1);
+    ctest_must(s->port.pool.block[block].others, "somebody else has it");
 }
 
-static void work(struct scene *s, size_t ms) {
+static void work(struct ctest_publisher *s, size_t ms) {
     for (size_t i = 0; i < ms; i++)
-        scene_work(s);
-    scene_check(s);
+        ctest_publisher_work(s);
+    ctest_publisher_check(s);
 }
 
-static bool pool_has(const struct scene *s, int block) {
-    return s->mock.pool.block[block].ours;
+static bool fake_pool_has(const struct ctest_publisher *s, int block) {
+    return s->port.pool.block[block].ours;
 }
 
-static struct kvr_publisher_stats stats(const struct scene *s) {
+static struct kvr_publisher_stats stats(const struct ctest_publisher *s) {
     struct kvr_publisher_stats st;
     kvr_publisher_stats(s->publisher, &st);
     return st;
@@ -47,263 +47,263 @@ static struct kvr_publisher_stats stats(const struct scene *s) {
 // ---- Epochs --------------------------------------------------------------------------------------
 
 Test(publisher_cases, an_empty_rank_drops_what_was_left) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     size_t left = 0;
     for (int i = 0; i < (int)quiet.blocks; i++)
-        left += pool_has(s, i);
+        left += fake_pool_has(s, i);
     cr_assert(left && !kvr_publisher_settled(s->publisher));
     for (int i = 0; i < 60 && !kvr_publisher_settled(s->publisher); i++)
-        scene_work(s);
-    cr_assert(kvr_publisher_settled(s->publisher) && s->mock.answered[KVR_CODE_OK] == 1);
+        ctest_publisher_work(s);
+    cr_assert(kvr_publisher_settled(s->publisher) && s->port.answered[KVR_CODE_OK] == 1);
     for (int i = 0; i < (int)quiet.blocks; i++)
-        cr_assert(!pool_has(s, i));
+        cr_assert(!fake_pool_has(s, i));
     work(s, 5000);
-    cr_assert(s->mock.sent == 1, "who has nothing to say says nothing");
-    scene_free(s);
+    cr_assert(s->port.sent == 1, "who has nothing to say says nothing");
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, a_flush_is_enough_for_that) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     kvr_publisher_flush(s->publisher);
-    mock_tick(&s->mock, 0);
-    cr_assert(s->mock.n == 1);
-    scene_free(s); // while it is under way
+    ctest_port_tick(&s->port, 0);
+    cr_assert(s->port.n == 1);
+    ctest_publisher_free(s); // while it is under way
 }
 
 Test(publisher_cases, a_clock_that_is_behind) {
-    struct scene *s = begin();
-    s->mock.pool.epoch = (uint64_t)1 << 60;
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    s->port.pool.epoch = (uint64_t)1 << 60;
+    store(s, CTEST_NOBODY, A);
     work(s, 1000);
-    cr_assert(pool_has(s, A) && !stats(s).superseded);
-    cr_assert(s->mock.answered[KVR_CODE_STALE] == 1 && stats(s).epoch > (uint64_t)1 << 60);
+    cr_assert(fake_pool_has(s, A) && !stats(s).superseded);
+    cr_assert(s->port.answered[KVR_CODE_STALE] == 1 && stats(s).epoch > (uint64_t)1 << 60);
     // The next new epoch, too, may find itself behind: nobody has heard of it yet.
-    s->mock.pool.epoch += 5000;
+    s->port.pool.epoch += 5000;
     kvr_publisher_republish(s->publisher);
     work(s, 1000);
-    cr_assert(pool_has(s, A) && !stats(s).superseded);
-    scene_free(s);
+    cr_assert(fake_pool_has(s, A) && !stats(s).superseded);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, superseded_and_back) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
     work(s, 100);
-    s->mock.pool.epoch += (uint64_t)1 << 50;
-    s->mock.pool.block[A] = (struct pool_block){0};
-    uint64_t theirs = s->mock.pool.epoch;
+    s->port.pool.epoch += (uint64_t)1 << 50;
+    s->port.pool.block[A] = (struct ctest_pool_block){0};
+    uint64_t theirs = s->port.pool.epoch;
     store(s, A, B);
     work(s, 100);
     cr_assert(stats(s).superseded && !kvr_publisher_settled(s->publisher));
-    size_t sent = s->mock.sent;
+    size_t sent = s->port.sent;
     store(s, B, C);
     take(s, A);
     kvr_publisher_flush(s->publisher);
-    mock_failover(&s->mock);
+    ctest_port_failover(&s->port);
     work(s, 1000);
-    cr_assert(s->mock.sent == sent && s->mock.pool.epoch == theirs, "it has stopped");
+    cr_assert(s->port.sent == sent && s->port.pool.epoch == theirs, "it has stopped");
     kvr_publisher_republish(s->publisher);
     cr_assert(!stats(s).superseded);
-    scene_settle(s);
-    cr_assert(s->mock.pool.epoch > theirs && stats(s).republished == 1);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    cr_assert(s->port.pool.epoch > theirs && stats(s).republished == 1);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, somebody_in_the_same_epoch) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
     work(s, 100);
     uint64_t ours = stats(s).epoch;
-    s->mock.pool.seq += 1; // an event of theirs
-    s->mock.pool.block[D] = (struct pool_block){true, NOBODY, 1, 0, 0};
+    s->port.pool.seq += 1; // an event of theirs
+    s->port.pool.block[D] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
     store(s, A, B);
     work(s, 100); // its seq is taken: a repeat, says the pool, and says no more than that
     store(s, B, C);
-    s->mock.pool.seq += 2;
-    scene_settle(s);
-    cr_assert(stats(s).epoch > ours && pool_has(s, C) && !pool_has(s, D));
-    scene_free(s);
+    s->port.pool.seq += 2;
+    ctest_publisher_settle(s);
+    cr_assert(stats(s).epoch > ours && fake_pool_has(s, C) && !fake_pool_has(s, D));
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, no_epoch_is_left) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     struct kvr_publisher_options o = {.epoch = INT64_MAX};
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
-    s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
-    store(s, NOBODY, A);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
+    s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
+    store(s, CTEST_NOBODY, A);
     work(s, 100);
-    cr_assert(pool_has(s, A));
+    cr_assert(fake_pool_has(s, A));
     kvr_publisher_republish(s->publisher);
     work(s, 100);
     cr_assert(stats(s).superseded);
-    scene_free(s);
+    ctest_publisher_free(s);
 }
 
 // ---- Losses --------------------------------------------------------------------------------------
 
 // Nobody has anything new to say, and still the pool gets back what it lost.
 Test(publisher_cases, a_loss_is_noticed_in_silence) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
     work(s, 100);
-    mock_remember(&s->mock);
+    ctest_port_remember(&s->port);
     store(s, A, B);
     work(s, 100);
     cr_assert(kvr_publisher_settled(s->publisher));
-    mock_failover(&s->mock);
-    cr_assert(!pool_has(s, B) && !kvr_publisher_settled(s->publisher));
+    ctest_port_failover(&s->port);
+    cr_assert(!fake_pool_has(s, B) && !kvr_publisher_settled(s->publisher));
     work(s, 100);
-    cr_assert(pool_has(s, B) && kvr_publisher_settled(s->publisher));
+    cr_assert(fake_pool_has(s, B) && kvr_publisher_settled(s->publisher));
     cr_assert(!stats(s).republished, "the ring was enough");
-    mock_restart(&s->mock);
-    s->mock.pool.exists = true;
+    ctest_port_restart(&s->port);
+    s->port.pool.exists = true;
     work(s, 500);
-    cr_assert(s->mock.answered[KVR_CODE_NOWORKER] && !kvr_publisher_settled(s->publisher));
-    s->mock.pool.has_worker = true;
+    cr_assert(s->port.answered[KVR_CODE_NOWORKER] && !kvr_publisher_settled(s->publisher));
+    s->port.pool.has_worker = true;
     work(s, 3000);
-    cr_assert(pool_has(s, A) && pool_has(s, B) && kvr_publisher_settled(s->publisher));
-    scene_free(s);
+    cr_assert(fake_pool_has(s, A) && fake_pool_has(s, B) && kvr_publisher_settled(s->publisher));
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, a_loss_that_was_none) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
     work(s, 100);
-    size_t sent = s->mock.sent;
-    mock_remember(&s->mock);
-    mock_failover(&s->mock);
+    size_t sent = s->port.sent;
+    ctest_port_remember(&s->port);
+    ctest_port_failover(&s->port);
     work(s, 100);
-    cr_assert(s->mock.sent == sent + 1 && !stats(s).republished);
-    scene_free(s);
+    cr_assert(s->port.sent == sent + 1 && !stats(s).republished);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, nothing_sent_nothing_asked) {
-    struct scene *s = begin();
-    mock_failover(&s->mock); // before the first event
-    cr_assert(!s->mock.sent);
+    struct ctest_publisher *s = begin();
+    ctest_port_failover(&s->port); // before the first event
+    cr_assert(!s->port.sent);
     work(s, 100);
-    cr_assert(s->mock.sent == 1);
-    scene_free(s);
+    cr_assert(s->port.sent == 1);
+    ctest_publisher_free(s);
 }
 
 // ---- Refused blocks ------------------------------------------------------------------------------
 
 // X, A, B, C, D in one event, C known elsewhere. The blocks after it wait.
 Test(publisher_cases, one_of_many_is_refused) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     int chain[] = {A, B, C, D};
-    other_stores(s, NOBODY, Y);
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, C);
-    store(s, NOBODY, X);
-    scene_store(s, KVR_HOST, X, chain, 4);
-    scene_settle(s);
-    cr_assert(pool_has(s, B) && !pool_has(s, C) && !pool_has(s, D));
+    store(s, CTEST_NOBODY, X);
+    ctest_publisher_store(s, KVR_HOST, X, chain, 4);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, B) && !fake_pool_has(s, C) && !fake_pool_has(s, D));
     cr_assert(stats(s).refused == 1 && stats(s).orphans == 1 && stats(s).badchains == 1);
     // Changes of what is left out are none for the pool.
-    size_t sent = s->mock.sent;
+    size_t sent = s->port.sent;
     store(s, D, E);
     take(s, E);
     work(s, 100);
-    cr_assert(s->mock.sent == sent);
+    cr_assert(s->port.sent == sent);
     // The reason is gone; a new epoch finds that out.
-    mock_other_removes(&s->mock, C);
+    ctest_port_other_removes(&s->port, C);
     kvr_publisher_republish(s->publisher);
-    scene_settle(s);
-    cr_assert(pool_has(s, D) && !stats(s).refused && !stats(s).orphans);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, D) && !stats(s).refused && !stats(s).orphans);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, refused_removed_and_stored_again) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     int chain[] = {A, B};
-    other_stores(s, NOBODY, Y);
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, A);
-    scene_store(s, KVR_DEVICE, NOBODY, chain, 2);
-    scene_settle(s);
+    ctest_publisher_store(s, KVR_DEVICE, CTEST_NOBODY, chain, 2);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 1 && stats(s).orphans == 1);
     take(s, A); // B keeps it
-    mock_other_removes(&s->mock, A);
+    ctest_port_other_removes(&s->port, A);
     work(s, 100);
     cr_assert(stats(s).refused == 1);
-    store(s, NOBODY, A);
-    scene_settle(s);
-    cr_assert(pool_has(s, A) && pool_has(s, B) && !stats(s).republished);
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, A) && fake_pool_has(s, B) && !stats(s).republished);
     // And again, so that nothing of it stays here.
     take(s, B);
     take(s, A);
-    scene_settle(s);
+    ctest_publisher_settle(s);
     other_stores(s, Y, A);
-    store(s, NOBODY, A);
-    scene_settle(s);
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 1);
     take(s, A);
     cr_assert(!stats(s).refused && !stats(s).blocks);
-    mock_other_removes(&s->mock, A);
-    store(s, NOBODY, A);
-    scene_settle(s);
-    cr_assert(pool_has(s, A) && !stats(s).republished);
-    scene_free(s);
+    ctest_port_other_removes(&s->port, A);
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, A) && !stats(s).republished);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, refused_below_refused) {
-    struct scene *s = begin();
-    other_stores(s, NOBODY, Y);
+    struct ctest_publisher *s = begin();
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, B);
-    store(s, NOBODY, A);
+    store(s, CTEST_NOBODY, A);
     store(s, A, B);
-    scene_settle(s);
-    cr_assert(pool_has(s, A) && stats(s).refused == 1);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, A) && stats(s).refused == 1);
     take(s, A);
-    scene_settle(s);
+    ctest_publisher_settle(s);
     other_stores(s, Y, A);
-    store(s, NOBODY, A);
-    scene_settle(s);
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 2);
     take(s, A);
-    mock_other_removes(&s->mock, A);
-    size_t badchains = s->mock.answered[KVR_CODE_BADCHAIN];
-    store(s, NOBODY, A); // told of with all that is below it, but not B
-    scene_settle(s);
-    cr_assert(pool_has(s, A) && stats(s).refused == 1);
-    cr_assert(s->mock.answered[KVR_CODE_BADCHAIN] == badchains);
-    scene_free(s);
+    ctest_port_other_removes(&s->port, A);
+    size_t badchains = s->port.answered[KVR_CODE_BADCHAIN];
+    store(s, CTEST_NOBODY, A); // told of with all that is below it, but not B
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, A) && stats(s).refused == 1);
+    cr_assert(s->port.answered[KVR_CODE_BADCHAIN] == badchains);
+    ctest_publisher_free(s);
 }
 
 // A is held by nobody, and all below it is refused: the pool forgets it, and hears of it again from
 // somebody else, in another place. What we store below it then must not stay when A is refused.
 Test(publisher_cases, a_parent_that_was_forgotten) {
-    struct scene *s = begin();
-    other_stores(s, NOBODY, Y);
+    struct ctest_publisher *s = begin();
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, B);
     other_stores(s, Y, C);
-    store(s, NOBODY, A);
+    store(s, CTEST_NOBODY, A);
     store(s, A, B);
     store(s, A, C);
-    scene_settle(s);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).refused == 2);
     take(s, A);
-    scene_settle(s);
-    cr_assert(!s->mock.pool.block[A].known);
+    ctest_publisher_settle(s);
+    cr_assert(!s->port.pool.block[A].known);
     other_stores(s, Y, A);
-    mock_other_removes(&s->mock, B);
+    ctest_port_other_removes(&s->port, B);
     take(s, B);
     store(s, A, B);
-    scene_settle(s);
-    cr_assert(pool_has(s, B));
-    store(s, NOBODY, A);
-    scene_settle(s);
-    cr_assert(!pool_has(s, B) && stats(s).refused == 2 && stats(s).orphans == 1);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, B));
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
+    cr_assert(!fake_pool_has(s, B) && stats(s).refused == 2 && stats(s).orphans == 1);
+    ctest_publisher_free(s);
 }
 
 // All is sent before the refusal is heard: B has left its bad place then, and has a good one.
 Test(publisher_cases, refused_and_moved_meanwhile) {
-    struct scene *s = begin();
-    other_stores(s, NOBODY, Y);
+    struct ctest_publisher *s = begin();
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, B);
-    store(s, NOBODY, Y);
-    store(s, NOBODY, X);
+    store(s, CTEST_NOBODY, Y);
+    store(s, CTEST_NOBODY, X);
     store(s, X, B);
     store(s, B, C);
     take(s, C);
@@ -311,65 +311,65 @@ Test(publisher_cases, refused_and_moved_meanwhile) {
     store(s, Y, B);
     store(s, B, C);
     store(s, C, D);
-    scene_settle(s);
-    cr_assert(pool_has(s, D) && pool_has(s, B) && !stats(s).refused);
-    cr_assert(s->mock.answered[KVR_CODE_BADCHAIN] && !stats(s).republished);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    cr_assert(fake_pool_has(s, D) && fake_pool_has(s, B) && !stats(s).refused);
+    cr_assert(s->port.answered[KVR_CODE_BADCHAIN] && !stats(s).republished);
+    ctest_publisher_free(s);
 }
 
 // The only event of an epoch has nothing left: the pool must drop what it had all the same.
 Test(publisher_cases, nothing_is_left_of_the_first_event) {
-    struct scene *s = begin();
-    other_stores(s, NOBODY, Y);
+    struct ctest_publisher *s = begin();
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, A);
-    s->mock.pool.block[B] = (struct pool_block){true, NOBODY, 1, 0, 0};
-    store(s, NOBODY, A);
-    scene_settle(s); // looks at B, too
+    s->port.pool.block[B] = (struct ctest_pool_block){true, CTEST_NOBODY, 1, 0, 0};
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s); // looks at B, too
     cr_assert(stats(s).refused == 1);
-    mock_restart(
-        &s->mock); // and so must one that has lost it all, and that nobody tells anything new
-    scene_settle(s);
-    cr_assert(s->mock.pool.epoch == stats(s).epoch);
-    scene_free(s);
+    ctest_port_restart(
+        &s->port); // and so must one that has lost it all, and that nobody tells anything new
+    ctest_publisher_settle(s);
+    cr_assert(s->port.pool.epoch == stats(s).epoch);
+    ctest_publisher_free(s);
 }
 
 // A block had been accepted by a pool whose history was lost; the one that answers now refuses it. Then
 // the first history is back. One seq must not have meant two things.
 Test(publisher_cases, the_first_history_comes_back) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
-    scene_settle(s);
-    struct naive_pool early = s->mock.pool;
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
+    ctest_publisher_settle(s);
+    struct ctest_pool early = s->port.pool;
     store(s, A, B);
-    scene_settle(s);
-    struct naive_pool first = s->mock.pool;
-    s->mock.snapshots[0] = early;
-    s->mock.n_snapshots = 1;
-    mock_failover(&s->mock);
-    other_stores(s, NOBODY, Y);
+    ctest_publisher_settle(s);
+    struct ctest_pool first = s->port.pool;
+    s->port.snapshots[0] = early;
+    s->port.n_snapshots = 1;
+    ctest_port_failover(&s->port);
+    other_stores(s, CTEST_NOBODY, Y);
     other_stores(s, Y, B);
-    scene_settle(s);
-    cr_assert(!pool_has(s, B) && stats(s).refused == 1);
-    s->mock.snapshots[0] = first;
-    mock_failover(&s->mock);
-    scene_settle(s);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    cr_assert(!fake_pool_has(s, B) && stats(s).refused == 1);
+    s->port.snapshots[0] = first;
+    ctest_port_failover(&s->port);
+    ctest_publisher_settle(s);
+    ctest_publisher_free(s);
 }
 
 // ---- Patience ------------------------------------------------------------------------------------
 
 // How many events are sent in a minute of nothing but this answer.
-static size_t sent_in_a_minute(struct scene *s, enum kvr_code code) {
-    size_t before = s->mock.sent;
-    for (int64_t end = s->mock.now + 60000; s->mock.now < end;) {
-        mock_tick(&s->mock, 5);
-        while (mock_carry_out(&s->mock)) {
-            struct kvr_result *r = &s->mock.queue[s->mock.n - 1].answer;
+static size_t sent_in_a_minute(struct ctest_publisher *s, enum kvr_code code) {
+    size_t before = s->port.sent;
+    for (int64_t end = s->port.now + 60000; s->port.now < end;) {
+        ctest_port_tick(&s->port, 5);
+        while (ctest_port_carry_out(&s->port)) {
+            struct kvr_result *r = &s->port.queue[s->port.n - 1].answer;
             *r = (struct kvr_result){.code = code, .message = "", .number = -1, .sendings = 1};
-            mock_answer(&s->mock);
+            ctest_port_answer(&s->port);
         }
     }
-    return s->mock.sent - before;
+    return s->port.sent - before;
 }
 
 Test(publisher_cases, back_off) {
@@ -378,69 +378,69 @@ Test(publisher_cases, back_off) {
                                           KVR_CODE_PROTOCOL, KVR_CODE_NOPARENT, KVR_CODE_GAP,
                                           KVR_CODE_TIMEOUT,  KVR_CODE_BADCHAIN};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        struct scene *s = begin();
-        store(s, NOBODY, A);
+        struct ctest_publisher *s = begin();
+        store(s, CTEST_NOBODY, A);
         take(s, A); // BADCHAIN: until there is nothing to refuse any more
         size_t n = sent_in_a_minute(s, codes[i]);
-        must(n >= 10 && n <= 200, "%zu events after %s", n, kvr_code_name(codes[i]));
-        must(s->mock.logged <= n, "one line for each change at the most");
-        s->mock.pool.epoch = s->mock.pool.seq = 0;
-        scene_settle(s);
-        scene_free(s);
+        ctest_must(n >= 10 && n <= 200, "%zu events after %s", n, kvr_code_name(codes[i]));
+        ctest_must(s->port.logged <= n, "one line for each change at the most");
+        s->port.pool.epoch = s->port.pool.seq = 0;
+        ctest_publisher_settle(s);
+        ctest_publisher_free(s);
     }
 }
 
 Test(publisher_cases, said_once) {
-    struct scene *s = begin();
-    store(s, NOBODY, A);
+    struct ctest_publisher *s = begin();
+    store(s, CTEST_NOBODY, A);
     sent_in_a_minute(s, KVR_CODE_DENIED);
-    cr_assert(s->mock.logged == 1);
+    cr_assert(s->port.logged == 1);
     sent_in_a_minute(s, KVR_CODE_OOM);
-    cr_assert(s->mock.logged == 2);
-    scene_settle(s);
-    cr_assert(s->mock.logged == 3);
-    scene_free(s);
+    cr_assert(s->port.logged == 2);
+    ctest_publisher_settle(s);
+    cr_assert(s->port.logged == 3);
+    ctest_publisher_free(s);
 }
 
 // ---- Sizes ---------------------------------------------------------------------------------------
 
 Test(publisher_cases, what_is_kept_isnt_enough) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     struct kvr_publisher_options o = {.ring_bytes = 1};
-    s->publisher = publisher_open(&port, kvr_text("w"), 3, &o);
-    struct naive_pool early = s->mock.pool;
+    s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
+    struct ctest_pool early = s->port.pool;
     for (int i = 0; i < 300; i++) {
-        store(s, NOBODY, A);
+        store(s, CTEST_NOBODY, A);
         kvr_publisher_flush(s->publisher);
         take(s, A);
         kvr_publisher_flush(s->publisher);
-        scene_work(s);
+        ctest_publisher_work(s);
     }
-    store(s, NOBODY, B);
-    scene_settle(s);
+    store(s, CTEST_NOBODY, B);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).seq == 601 && !stats(s).republished);
     early.epoch = 0;
-    s->mock.snapshots[0] = early;
-    s->mock.n_snapshots = 1;
-    mock_failover(&s->mock);
-    scene_settle(s);
+    s->port.snapshots[0] = early;
+    s->port.n_snapshots = 1;
+    ctest_port_failover(&s->port);
+    ctest_publisher_settle(s);
     cr_assert(stats(s).republished == 1 && stats(s).seq == 1 && stats(s).gaps == 1);
-    scene_free(s);
+    ctest_publisher_free(s);
 }
 
 Test(publisher_cases, arguments) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     struct kvr_publisher *p = s->publisher;
     uint64_t one = 7;
     char name[200] = {0};
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     struct kvr_publisher_options late = {.epoch = (uint64_t)INT64_MAX + 1};
-    cr_assert(!publisher_open(&port, (struct kvr_bytes){name, 0}, 0, NULL));
-    cr_assert(!publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
-    cr_assert(!publisher_open(&port, kvr_text("w"), KVR_MAX_RANKS, NULL));
-    cr_assert(!publisher_open(&port, kvr_text("w"), 0, &late));
+    cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, 0}, 0, NULL));
+    cr_assert(!kvr_publisher_open(&port, (struct kvr_bytes){name, KVR_MAX_NAME + 1}, 0, NULL));
+    cr_assert(!kvr_publisher_open(&port, kvr_text("w"), KVR_MAX_RANKS, NULL));
+    cr_assert(!kvr_publisher_open(&port, kvr_text("w"), 0, &late));
     enum kvr_tier bad[] = {(enum kvr_tier) - 1, KVR_TIERS};
     for (int i = 0; i < 2; i++) {
         cr_assert(kvr_publisher_stored(p, bad[i], NULL, &one, 1) == KVR_CODE_INVALID);
@@ -455,43 +455,43 @@ Test(publisher_cases, arguments) {
     cr_assert(kvr_publisher_stored(p, KVR_HOST, &one, NULL, 0) == KVR_CODE_OK);
     cr_assert(kvr_publisher_removed(p, KVR_HOST, NULL, 0) == KVR_CODE_OK);
     cr_assert(!stats(s).blocks);
-    scene_settle(s);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    ctest_publisher_free(s);
     kvr_publisher_free(NULL);
 }
 
 // ---- Memory --------------------------------------------------------------------------------------
 
 Test(publisher_cases, opening_without_memory) {
-    struct scene *s = begin();
+    struct ctest_publisher *s = begin();
     kvr_publisher_free(s->publisher);
-    struct publisher_port port = mock_port(&s->mock);
+    struct kvr_publisher_port port = ctest_port_interface(&s->port);
     for (uint64_t k = 1;; k++) {
-        s->mock.memory.fail_at = s->mock.memory.calls + k;
-        s->mock.memory.failures = 0;
-        s->publisher = publisher_open(&port, kvr_text("w"), 3, NULL);
-        cr_assert(!s->publisher == !!s->mock.memory.failures);
+        s->port.memory.fail_at = s->port.memory.calls + k;
+        s->port.memory.failures = 0;
+        s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, NULL);
+        cr_assert(!s->publisher == !!s->port.memory.failures);
         if (s->publisher) break;
-        cr_assert(!s->mock.follower && !s->mock.memory.bytes);
+        cr_assert(!s->port.follower && !s->port.memory.bytes);
     }
-    scene_free(s);
+    ctest_publisher_free(s);
 }
 
 // A stretch of random steps, each of its allocations failing in turn, and with `from` all after it.
-static bool without_memory(const struct profile *f, uint64_t seed, uint64_t k, bool from) {
-    struct scene *s = scene_new(f, seed);
+static bool without_memory(const struct ctest_profile *f, uint64_t seed, uint64_t k, bool from) {
+    struct ctest_publisher *s = ctest_publisher_new(f, seed);
     for (size_t i = 0; i < f->steps; i++)
-        scene_step(s);
-    struct testmem *m = &s->mock.memory;
+        ctest_publisher_step(s);
+    struct testmem *m = &s->port.memory;
     m->fail_at = m->calls + k;
     m->fail_from = from;
     m->one_in = UINT32_MAX; // calls may be answered NOMEM
     for (size_t i = 0; i < 12; i++)
-        scene_step(s);
+        ctest_publisher_step(s);
     bool failed = m->failures;
     m->fail_at = 0;
-    scene_settle(s);
-    scene_free(s);
+    ctest_publisher_settle(s);
+    ctest_publisher_free(s);
     return failed;
 }
 
@@ -500,19 +500,19 @@ static void every_allocation(void *ctx, uint64_t seed) {
         uint64_t k = 1;
         while (without_memory(ctx, seed, k, from))
             k++;
-        must(k < 10000, "it doesn't end");
+        ctest_must(k < 10000, "it doesn't end");
     }
 }
 
 Test(publisher_cases, each_allocation_fails) {
-    static struct profile f = {.blocks = 40,
-                               .straight = 60,
-                               .steps = 60,
-                               .batch_blocks = 6,
-                               .nonsense = 10,
-                               .clears = 3,
-                               .republishes = 50,
-                               .failovers = 30,
-                               .others = 100};
-    with_seeds(20, every_allocation, &f);
+    static struct ctest_profile f = {.blocks = 40,
+                                     .straight = 60,
+                                     .steps = 60,
+                                     .batch_blocks = 6,
+                                     .nonsense = 10,
+                                     .clears = 3,
+                                     .republishes = 50,
+                                     .failovers = 30,
+                                     .others = 100};
+    ctest_with_seeds(20, every_allocation, &f);
 }

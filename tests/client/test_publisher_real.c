@@ -10,35 +10,36 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "naive_truth.h"
+#include "ctest_truth.h"
 #include "tests/support/support_redis.h"
 
-enum { CHAINS = 12000, CHAIN = 32, SHARED = 16, FAMILY = 25 };
-enum { PATIENCE_MS = 60000, LOOKS = 1000 };
+enum { RANK_CHAINS = 12000, RANK_CHAIN = 32, RANK_SHARED = 16, RANK_FAMILY = 25 };
+enum { PUBLISHER_PATIENCE_MS = 60000, RANK_LOOKS = 1000 };
 
 // Chains of blocks; each family of them begins with the same ones.
-struct rank {
-    uint64_t hash[CHAINS][CHAIN];
-    uint8_t held[CHAINS][CHAIN]; // a shared block in the first chain of its family
-    struct dice dice;
+struct published_rank {
+    uint64_t hash[RANK_CHAINS][RANK_CHAIN];
+    uint8_t held[RANK_CHAINS][RANK_CHAIN]; // a shared block in the first chain of its family
+    uint64_t random;                       // the state
 };
 
-struct stand {
+struct published_server {
     char url[180];
     struct support_redis server;
     struct kvr_client *client;
     struct kvr_publisher *publisher;
-    struct rank *rank;
+    struct published_rank *rank;
 };
 
 // ---- The rank ------------------------------------------------------------------------------------
 
 static size_t first_of(size_t chain, size_t i) { // of the chains that have the block
-    return i < SHARED ? chain - chain % FAMILY : chain;
+    return i < RANK_SHARED ? chain - chain % RANK_FAMILY : chain;
 }
 
-static void store(struct stand *s, size_t chain, size_t from, size_t end, enum kvr_tier tier) {
-    struct rank *r = s->rank;
+static void store(struct published_server *s, size_t chain, size_t from, size_t end,
+                  enum kvr_tier tier) {
+    struct published_rank *r = s->rank;
     const uint64_t *h = r->hash[chain];
     cr_assert(kvr_publisher_stored(s->publisher, tier, from ? &h[from - 1] : NULL, h + from,
                                    end - from) == KVR_CODE_OK);
@@ -46,8 +47,9 @@ static void store(struct stand *s, size_t chain, size_t from, size_t end, enum k
         r->held[first_of(chain, i)][i] |= (uint8_t)(1u << tier);
 }
 
-static void take(struct stand *s, size_t chain, size_t from, size_t end, enum kvr_tier tier) {
-    struct rank *r = s->rank;
+static void take(struct published_server *s, size_t chain, size_t from, size_t end,
+                 enum kvr_tier tier) {
+    struct published_rank *r = s->rank;
     cr_assert(kvr_publisher_removed(s->publisher, tier, r->hash[chain] + from, end - from) ==
               KVR_CODE_OK);
     for (size_t i = from; i < end; i++)
@@ -56,21 +58,21 @@ static void take(struct stand *s, size_t chain, size_t from, size_t end, enum kv
 
 // So that there are holes, blocks in several tiers, and parents that nobody holds any more. Chains
 // are stored from their beginning again where that is gone, as an engine would.
-static void change(struct stand *s, size_t n) {
-    struct dice *d = &s->rank->dice;
+static void change(struct published_server *s, size_t n) {
+    uint64_t *d = &s->rank->random;
     for (size_t k = 0; k < n; k++) {
-        size_t chain = dice_below(d, CHAINS), from = dice_below(d, CHAIN);
-        size_t end = from + 1 + dice_below(d, CHAIN - from);
-        if (dice_chance(d, 50))
-            store(s, chain, 0, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+        size_t chain = ctest_below(d, RANK_CHAINS), from = ctest_below(d, RANK_CHAIN);
+        size_t end = from + 1 + ctest_below(d, RANK_CHAIN - from);
+        if (ctest_chance(d, 50))
+            store(s, chain, 0, end, (enum kvr_tier)ctest_below(d, KVR_TIERS));
         else
-            take(s, chain, from, end, (enum kvr_tier)dice_below(d, KVR_TIERS));
+            take(s, chain, from, end, (enum kvr_tier)ctest_below(d, KVR_TIERS));
         if (k % 64 == 0) kvr_client_run(s->client, 0);
     }
 }
 
-static void settle(struct stand *s) {
-    int64_t end = kvr_clock_ms() + PATIENCE_MS;
+static void settle(struct published_server *s) {
+    int64_t end = kvr_clock_ms() + PUBLISHER_PATIENCE_MS;
     kvr_publisher_flush(s->publisher);
     do {
         cr_assert(kvr_clock_ms() < end, "it doesn't settle");
@@ -99,7 +101,7 @@ static unsigned tiers_of(const redisReply *runs) {
     return tiers;
 }
 
-static void look_at(struct stand *s, const size_t *chain, const size_t *at, size_t n) {
+static void look_at(struct published_server *s, const size_t *chain, const size_t *at, size_t n) {
     redisContext *c = support_redis_control(&s->server);
     cr_assert(c);
     for (size_t i = 0; i < n; i++) {
@@ -118,17 +120,17 @@ static void look_at(struct stand *s, const size_t *chain, const size_t *at, size
 }
 
 // Every block, and the totals, so that there is nothing else.
-static void compare(struct stand *s) {
-    size_t chain[LOOKS], at[LOOKS], n = 0, held[KVR_TIERS] = {0};
-    for (size_t c = 0; c < CHAINS; c++)
-        for (size_t i = 0; i < CHAIN; i++) {
+static void compare(struct published_server *s) {
+    size_t chain[RANK_LOOKS], at[RANK_LOOKS], n = 0, held[KVR_TIERS] = {0};
+    for (size_t c = 0; c < RANK_CHAINS; c++)
+        for (size_t i = 0; i < RANK_CHAIN; i++) {
             if (first_of(c, i) != c) continue;
             for (int t = 0; t < KVR_TIERS; t++)
                 held[t] += s->rank->held[c][i] >> t & 1;
             chain[n] = c;
             at[n++] = i;
-            if (n == LOOKS) look_at(s, chain, at, n);
-            n %= LOOKS;
+            if (n == RANK_LOOKS) look_at(s, chain, at, n);
+            n %= RANK_LOOKS;
         }
     look_at(s, chain, at, n);
     redisReply *r = support_redis_command(&s->server, "KVROUTE.WORKER GET pool w");
@@ -142,14 +144,14 @@ static void compare(struct stand *s) {
 
 // ---- The test ------------------------------------------------------------------------------------
 
-static struct stand *stand_up(void) {
-    struct stand *s = calloc(1, sizeof *s);
+static struct published_server *stand_up(void) {
+    struct published_server *s = calloc(1, sizeof *s);
     s->rank = calloc(1, sizeof *s->rank);
-    s->rank->dice.state = 42;
-    for (size_t c = 0; c < CHAINS; c++)
-        for (size_t i = 0; i < CHAIN; i++)
-            s->rank->hash[c][i] =
-                first_of(c, i) == c ? dice_next(&s->rank->dice) : s->rank->hash[first_of(c, i)][i];
+    s->rank->random = 42;
+    for (size_t c = 0; c < RANK_CHAINS; c++)
+        for (size_t i = 0; i < RANK_CHAIN; i++)
+            s->rank->hash[c][i] = first_of(c, i) == c ? kvr_random(&s->rank->random)
+                                                      : s->rank->hash[first_of(c, i)][i];
     s->server = (struct support_redis){.config = "appendonly yes\nappendfsync no\n"};
     cr_assert(support_redis_start(&s->server));
     snprintf(s->url, sizeof s->url, "unix://%s", s->server.socket);
@@ -166,7 +168,7 @@ static struct stand *stand_up(void) {
     return s;
 }
 
-static void stand_down(struct stand *s) {
+static void stand_down(struct published_server *s) {
     kvr_publisher_free(s->publisher);
     kvr_client_close(s->client);
     support_redis_end(&s->server, SIGKILL);
@@ -175,10 +177,10 @@ static void stand_down(struct stand *s) {
 }
 
 Test(publisher_real, kill_and_restart, .timeout = 300) {
-    struct stand *s = stand_up();
+    struct published_server *s = stand_up();
     struct kvr_publisher_stats st;
-    for (size_t c = 0; c < CHAINS; c++) {
-        store(s, c, 0, CHAIN, (enum kvr_tier)(c % KVR_TIERS));
+    for (size_t c = 0; c < RANK_CHAINS; c++) {
+        store(s, c, 0, RANK_CHAIN, (enum kvr_tier)(c % KVR_TIERS));
         if (c % 64 == 0) kvr_client_run(s->client, 0);
     }
     change(s, 10000);
@@ -208,7 +210,8 @@ Test(publisher_real, kill_and_restart, .timeout = 300) {
     support_redis_end(&s->server, SIGKILL);
     support_redis_forget(&s->server, true);
     cr_assert(support_redis_restart(&s->server));
-    for (int64_t end = kvr_clock_ms() + PATIENCE_MS; kvr_publisher_settled(s->publisher);) {
+    for (int64_t end = kvr_clock_ms() + PUBLISHER_PATIENCE_MS;
+         kvr_publisher_settled(s->publisher);) {
         cr_assert(kvr_clock_ms() < end, "the loss isn't noticed");
         kvr_client_run(s->client, 100);
     }

@@ -10,7 +10,7 @@
 #include "client/common/clock.h"
 #include "tests/support/support_redis.h"
 
-enum { STRANGERS = 24, PATIENCE_MS = 60000 };
+enum { STRANGERS = 24, STRANGERS_PATIENCE_MS = 60000 };
 
 static void ignore(void *ctx, const struct kvr_result *r) {
     (void)ctx;
@@ -44,7 +44,7 @@ Test(strangers, are_left_alone_after_a_restart, .timeout = 120) {
         strangers[i] = redisConnect("127.0.0.1", s.port);
         cr_assert(strangers[i] && is_alive(strangers[i]));
     }
-    int64_t end = kvr_clock_ms() + PATIENCE_MS;
+    int64_t end = kvr_clock_ms() + STRANGERS_PATIENCE_MS;
     do {
         cr_assert(kvr_clock_ms() < end);
         kvr_client_run(c, 20);

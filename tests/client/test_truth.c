@@ -1,104 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
-// The truth alone, beside a naive one: random calls over few hashes, so that everything meets; chains
+// The truth alone, beside a model: random calls over few hashes, so that everything meets; chains
 // a million blocks long; memory that runs out.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "naive_truth.h"
+#include "ctest_truth.h"
 #include "tests/support/testmem.h"
 
-struct pair {
+struct truth_pair {
     struct testmem memory;
     struct kvr_alloc alloc;
-    struct dice dice;
-    struct universe universe;
-    struct truth truth;
-    struct naive_truth naive;
+    uint64_t random; // the state
+    struct ctest_universe universe;
+    struct kvr_truth truth;
+    struct ctest_truth model;
 };
 
-static struct pair *start(uint64_t seed, size_t blocks, size_t max_blocks) {
-    struct pair *p = calloc(1, sizeof *p);
+static struct truth_pair *start(uint64_t seed, size_t blocks, size_t max_blocks) {
+    struct truth_pair *p = calloc(1, sizeof *p);
     p->alloc = testmem_alloc(&p->memory);
-    p->dice.state = p->memory.random = seed;
-    universe_make(&p->universe, &p->dice, blocks, 60);
-    naive_init(&p->naive, &p->universe, max_blocks);
-    cr_assert(truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
+    p->random = p->memory.random = seed;
+    ctest_universe_make(&p->universe, &p->random, blocks, 60);
+    ctest_truth_init(&p->model, &p->universe, max_blocks);
+    cr_assert(kvr_truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
     return p;
 }
 
-static void finish(struct pair *p) {
-    truth_free(&p->truth);
+static void finish(struct truth_pair *p) {
+    kvr_truth_free(&p->truth);
     testmem_all_free(&p->memory, "a truth");
     free(p);
 }
 
 // As the publisher does it.
-static void prune(struct truth *t, uint32_t id) {
-    while (truth_unneeded(t, id))
-        id = truth_drop(t, id);
+static void prune(struct kvr_truth *t, uint32_t id) {
+    while (kvr_truth_unneeded(t, id))
+        id = kvr_truth_drop(t, id);
 }
 
-static enum kvr_code store(struct truth *t, int tier, const uint64_t *parent,
+static enum kvr_code store(struct kvr_truth *t, int tier, const uint64_t *parent,
                            const uint64_t *hashes, size_t n) {
-    enum kvr_code code = truth_reserve(t, parent, hashes, n);
+    enum kvr_code code = kvr_truth_reserve(t, parent, hashes, n);
     if (code || !n) return code;
-    struct chain chain = truth_chain(t, parent);
+    struct kvr_chain chain = kvr_truth_chain(t, parent);
     for (size_t i = 0; i < n; i++) {
-        enum put what;
-        uint32_t id = truth_put(t, &chain, hashes[i], &what);
+        enum kvr_put what;
+        uint32_t id = kvr_truth_put(t, &chain, hashes[i], &what);
         if (!id) break;
-        const struct node *node = truth_node(t, id);
-        if ((node->flags & NODE_REFUSED) && !node->held) truth_forgive(t, id);
-        truth_hold(t, id, tier);
+        const struct kvr_truth_node *node = kvr_truth_node(t, id);
+        if ((node->flags & KVR_NODE_REFUSED) && !node->held) kvr_truth_forgive(t, id);
+        kvr_truth_hold(t, id, tier);
     }
     prune(t, chain.at);
     return KVR_CODE_OK;
 }
 
-static void store_op(struct pair *p) {
+static void store_op(struct truth_pair *p) {
     int parent, blocks[64];
     uint64_t hashes[64];
-    size_t stored, n = draw_chain(&p->universe, &p->dice, 20, &parent, blocks, 64);
-    int tier = (int)dice_below(&p->dice, KVR_TIERS);
+    size_t stored, n = ctest_draw_chain(&p->universe, &p->random, 20, &parent, blocks, 64);
+    int tier = (int)ctest_below(&p->random, KVR_TIERS);
     for (size_t i = 0; i < n; i++)
         hashes[i] = p->universe.hash[blocks[i]];
-    enum kvr_code code =
-        store(&p->truth, tier, parent == NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
+    enum kvr_code code = store(
+        &p->truth, tier, parent == CTEST_NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
     if (code == KVR_CODE_NOMEM) return;
-    must(code == naive_store(&p->naive, tier, parent, blocks, n, &stored), "stored, or no room");
+    ctest_must(code == ctest_truth_store(&p->model, tier, parent, blocks, n, &stored),
+               "stored, or no room");
 }
 
-static void remove_op(struct pair *p) {
-    int tier = (int)dice_below(&p->dice, KVR_TIERS),
-        block = (int)dice_below(&p->dice, p->universe.n);
-    uint32_t id = truth_find(&p->truth, p->universe.hash[block]);
-    naive_remove(&p->naive, tier, block);
+static void remove_op(struct truth_pair *p) {
+    int tier = (int)ctest_below(&p->random, KVR_TIERS),
+        block = (int)ctest_below(&p->random, p->universe.n);
+    uint32_t id = kvr_truth_find(&p->truth, p->universe.hash[block]);
+    ctest_truth_remove(&p->model, tier, block);
     if (!id) return;
-    truth_unhold(&p->truth, id, tier);
+    kvr_truth_unhold(&p->truth, id, tier);
     prune(&p->truth, id);
 }
 
-static void refuse_op(struct pair *p) {
-    int block = (int)dice_below(&p->dice, p->universe.n);
-    if (!naive_placed(&p->naive, block)) return;
-    p->naive.block[block].refused = true;
-    truth_refuse(&p->truth, truth_find(&p->truth, p->universe.hash[block]));
+static void refuse_op(struct truth_pair *p) {
+    int block = (int)ctest_below(&p->random, p->universe.n);
+    if (!ctest_truth_placed(&p->model, block)) return;
+    p->model.block[block].refused = true;
+    kvr_truth_refuse(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
 }
 
-static void forgive_op(struct pair *p) {
-    int block = (int)dice_below(&p->dice, p->universe.n);
-    if (dice_chance(&p->dice, 10)) {
+static void forgive_op(struct truth_pair *p) {
+    int block = (int)ctest_below(&p->random, p->universe.n);
+    if (ctest_chance(&p->random, 10)) {
         for (size_t i = 0; i < p->universe.n; i++)
-            p->naive.block[i].refused = false;
-        truth_forgive_all(&p->truth);
-    } else if (p->naive.block[block].refused) {
-        p->naive.block[block].refused = false;
-        truth_forgive(&p->truth, truth_find(&p->truth, p->universe.hash[block]));
+            p->model.block[i].refused = false;
+        kvr_truth_forgive_all(&p->truth);
+    } else if (p->model.block[block].refused) {
+        p->model.block[block].refused = false;
+        kvr_truth_forgive(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
     }
 }
 
-static void step(struct pair *p) {
-    unsigned k = dice_below(&p->dice, 200);
+static void step(struct truth_pair *p) {
+    unsigned k = ctest_below(&p->random, 200);
     if (k < 80) {
         store_op(p);
     } else if (k < 170) {
@@ -107,22 +108,22 @@ static void step(struct pair *p) {
         refuse_op(p);
     } else if (k < 199) {
         forgive_op(p);
-    } else if (dice_chance(&p->dice, 20)) {
-        naive_clear(&p->naive, -1);
-        truth_clear(&p->truth);
+    } else if (ctest_chance(&p->random, 20)) {
+        ctest_truth_clear(&p->model, -1);
+        kvr_truth_clear(&p->truth);
     }
-    truth_check(&p->truth);
-    truth_compare(&p->truth, &p->naive);
+    ctest_truth_check(&p->truth);
+    ctest_truth_compare(&p->truth, &p->model);
 }
 
-struct profile {
+struct truth_profile {
     size_t blocks, max_blocks, steps;
     unsigned one_in; // allocations fail
 };
 
 static void run(void *ctx, uint64_t seed) {
-    const struct profile *f = ctx;
-    struct pair *p = start(seed, f->blocks, f->max_blocks);
+    const struct truth_profile *f = ctx;
+    struct truth_pair *p = start(seed, f->blocks, f->max_blocks);
     p->memory.one_in = f->one_in;
     for (size_t i = 0; i < f->steps; i++)
         step(p);
@@ -130,48 +131,48 @@ static void run(void *ctx, uint64_t seed) {
 }
 
 Test(truth, few_blocks) {
-    with_seeds(40, run, &(struct profile){6, 100, 2000, 0});
+    ctest_with_seeds(40, run, &(struct truth_profile){6, 100, 2000, 0});
 }
 Test(truth, some_blocks) {
-    with_seeds(40, run, &(struct profile){40, 1000, 2000, 0});
+    ctest_with_seeds(40, run, &(struct truth_profile){40, 1000, 2000, 0});
 }
 Test(truth, no_room) {
-    with_seeds(40, run, &(struct profile){40, 15, 2000, 0});
+    ctest_with_seeds(40, run, &(struct truth_profile){40, 15, 2000, 0});
 }
 Test(truth, many_blocks) {
-    with_seeds(40, run, &(struct profile){400, 1000, 600, 0});
+    ctest_with_seeds(40, run, &(struct truth_profile){400, 1000, 600, 0});
 }
 Test(truth, no_memory) {
-    with_seeds(40, run, &(struct profile){40, 1000, 2000, 3});
+    ctest_with_seeds(40, run, &(struct truth_profile){40, 1000, 2000, 3});
 }
 
 // Long stretches in the index, and holes in them.
 Test(truth, index_shrinks_and_grows) {
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
-    struct dice d = {.state = 7};
-    enum { N = 60000 };
-    uint64_t *hashes = malloc(N * sizeof *hashes);
-    for (size_t i = 0; i < N; i++)
-        hashes[i] = dice_next(&d);
-    cr_assert(truth_init(&t, &alloc, d.state, 1 << 20) == 0);
+    struct kvr_truth t;
+    uint64_t d = 7;
+    enum { FEW_BLOCKS = 60000 };
+    uint64_t *hashes = malloc(FEW_BLOCKS * sizeof *hashes);
+    for (size_t i = 0; i < FEW_BLOCKS; i++)
+        hashes[i] = kvr_random(&d);
+    cr_assert(kvr_truth_init(&t, &alloc, d, 1 << 20) == 0);
     for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < N; i++)
+        for (size_t i = 0; i < FEW_BLOCKS; i++)
             cr_assert(store(&t, KVR_HOST, NULL, &hashes[i], 1) == KVR_CODE_OK);
-        truth_check(&t);
-        for (size_t i = 0; i < N; i++) {
-            uint32_t id = truth_find(&t, hashes[i]);
+        ctest_truth_check(&t);
+        for (size_t i = 0; i < FEW_BLOCKS; i++) {
+            uint32_t id = kvr_truth_find(&t, hashes[i]);
             cr_assert(id);
             if (i % 3 == (size_t)round) continue;
-            truth_unhold(&t, id, KVR_HOST);
-            truth_drop(&t, id);
+            kvr_truth_unhold(&t, id, KVR_HOST);
+            kvr_truth_drop(&t, id);
         }
-        truth_check(&t);
-        for (size_t i = 0; i < N; i++)
-            cr_assert(!truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
+        ctest_truth_check(&t);
+        for (size_t i = 0; i < FEW_BLOCKS; i++)
+            cr_assert(!kvr_truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
     }
-    truth_free(&t);
+    kvr_truth_free(&t);
     free(hashes);
     testmem_all_free(&memory, "a truth");
 }
@@ -179,58 +180,60 @@ Test(truth, index_shrinks_and_grows) {
 // Stored from its end to its start, block by block, a million blocks come to hang on one phantom each
 // time, and all are placed by the last call. Nothing may recurse, and nothing may climb for each.
 Test(truth, a_million_in_a_row) {
-    enum { N = 1000000 };
+    enum { FEW_BLOCKS = 1000000 };
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
-    uint64_t *hashes = malloc(N * sizeof *hashes);
-    struct dice d = {.state = 5};
-    for (size_t i = 0; i < N; i++)
-        hashes[i] = dice_next(&d);
-    cr_assert(truth_init(&t, &alloc, 3, 2 * N) == 0);
-    for (size_t i = N; i-- > 1;)
+    struct kvr_truth t;
+    uint64_t *hashes = malloc(FEW_BLOCKS * sizeof *hashes);
+    uint64_t d = 5;
+    for (size_t i = 0; i < FEW_BLOCKS; i++)
+        hashes[i] = kvr_random(&d);
+    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
+    for (size_t i = FEW_BLOCKS; i-- > 1;)
         cr_assert(store(&t, KVR_DEVICE, &hashes[i - 1], &hashes[i], 1) == KVR_CODE_OK);
-    cr_assert(t.orphans == N - 1 && t.blocks == N && t.holdings == N - 1);
+    cr_assert(t.orphans == FEW_BLOCKS - 1 && t.blocks == FEW_BLOCKS &&
+              t.holdings == FEW_BLOCKS - 1);
     // The chain's own end as the parent of its beginning: a circle, refused.
-    cr_assert(store(&t, KVR_DEVICE, &hashes[N - 1], hashes, 3) == KVR_CODE_OK);
-    cr_assert(t.orphans == N - 1 && t.blocks == N && t.holdings == N - 1);
+    cr_assert(store(&t, KVR_DEVICE, &hashes[FEW_BLOCKS - 1], hashes, 3) == KVR_CODE_OK);
+    cr_assert(t.orphans == FEW_BLOCKS - 1 && t.blocks == FEW_BLOCKS &&
+              t.holdings == FEW_BLOCKS - 1);
     cr_assert(store(&t, KVR_DEVICE, NULL, hashes, 1) == KVR_CODE_OK);
-    cr_assert(!t.orphans && t.holdings == N);
-    truth_refuse(&t, truth_find(&t, hashes[10]));
-    cr_assert(t.orphans == N - 11 && t.refused == 1);
-    truth_forgive_all(&t);
+    cr_assert(!t.orphans && t.holdings == FEW_BLOCKS);
+    kvr_truth_refuse(&t, kvr_truth_find(&t, hashes[10]));
+    cr_assert(t.orphans == FEW_BLOCKS - 11 && t.refused == 1);
+    kvr_truth_forgive_all(&t);
     cr_assert(!t.orphans && !t.refused);
-    for (size_t i = 0; i + 1 < N; i++)
-        truth_unhold(&t, truth_find(&t, hashes[i]), KVR_DEVICE);
-    cr_assert(t.blocks == N && t.holdings == 1);
-    uint32_t last = truth_find(&t, hashes[N - 1]);
-    truth_unhold(&t, last, KVR_DEVICE);
+    for (size_t i = 0; i + 1 < FEW_BLOCKS; i++)
+        kvr_truth_unhold(&t, kvr_truth_find(&t, hashes[i]), KVR_DEVICE);
+    cr_assert(t.blocks == FEW_BLOCKS && t.holdings == 1);
+    uint32_t last = kvr_truth_find(&t, hashes[FEW_BLOCKS - 1]);
+    kvr_truth_unhold(&t, last, KVR_DEVICE);
     prune(&t, last);
     cr_assert(!t.blocks);
-    truth_check(&t);
-    truth_free(&t);
+    ctest_truth_check(&t);
+    kvr_truth_free(&t);
     free(hashes);
     testmem_all_free(&memory, "a truth");
 }
 
 // What the design promises, peaks of growing included.
 Test(truth, memory_of_a_million) {
-    enum { N = 1000000 };
+    enum { FEW_BLOCKS = 1000000 };
     struct testmem memory = {0};
     struct kvr_alloc alloc = testmem_alloc(&memory);
-    struct truth t;
-    struct dice d = {.state = 11};
+    struct kvr_truth t;
+    uint64_t d = 11;
     size_t peak = 0;
-    cr_assert(truth_init(&t, &alloc, 3, 2 * N) == 0);
-    for (size_t i = 0; i < N; i += 32) {
+    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
+    for (size_t i = 0; i < FEW_BLOCKS; i += 32) {
         uint64_t hashes[32];
         for (int k = 0; k < 32; k++)
-            hashes[k] = dice_next(&d);
+            hashes[k] = kvr_random(&d);
         cr_assert(store(&t, KVR_DEVICE, NULL, hashes, 32) == KVR_CODE_OK);
         if (memory.bytes > peak) peak = memory.bytes;
     }
-    cr_assert(t.holdings == N && t.bytes == memory.bytes);
+    cr_assert(t.holdings == FEW_BLOCKS && t.bytes == memory.bytes);
     cr_assert(peak < 45000000, "%zu bytes", peak);
-    truth_free(&t);
+    kvr_truth_free(&t);
     testmem_all_free(&memory, "a truth");
 }

@@ -6,18 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/lib/url.h"
+#include "client/lib/transport/url.h"
 #include "tests/support/testmem.h"
 
 // ---- Good ones -----------------------------------------------------------------------------------
 
 // What a URL says, in one line: kind, addresses, then what differs from the default.
-static void describe(const struct topology *t, char *out, size_t size) {
+static void describe(const struct kvr_topology *t, char *out, size_t size) {
     static const char *const kinds[] = {"server", "sentinel", "cluster"};
     size_t n = (size_t)snprintf(out, size, "%s%s", kinds[t->kind], t->tls ? " tls" : "");
     for (size_t i = 0; i < t->n_seeds; i++) {
-        char place[URL_HOST + 16];
-        address_text(&t->seeds[i], place, sizeof place);
+        char place[KVR_MAX_HOST + 16];
+        kvr_address_text(&t->seeds[i], place, sizeof place);
         n += (size_t)snprintf(out + n, size - n, " %s", place);
     }
     const struct {
@@ -101,9 +101,9 @@ static const struct {
 
 Test(url, good_ones) {
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct topology t;
+        struct kvr_topology t;
         char means[4096];
-        const char *wrong = url_parse(good[i].url, &t);
+        const char *wrong = kvr_url_parse(good[i].url, &t);
         cr_expect(!wrong, "%s: %s", good[i].url, wrong);
         if (wrong) continue;
         describe(&t, means, sizeof means);
@@ -117,8 +117,8 @@ Test(url, good_ones) {
 static size_t refused;
 
 static void refuse(const char *url) {
-    struct topology t;
-    const char *wrong = url_parse(url, &t);
+    struct kvr_topology t;
+    const char *wrong = kvr_url_parse(url, &t);
     cr_expect(wrong && *wrong, "%s was taken for a URL", url);
     refused++;
 }
@@ -241,7 +241,7 @@ static const char *const bad_escapes[] = {"%",   "%4",  "%zz", "%4g", "%g4",
 static const char *const schemes[] = {"redis",     "rediss",  "sentinel",
                                       "sentinels", "cluster", "clusters"};
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define N_URLS(a) (sizeof(a) / sizeof *(a))
 
 static const char *path_of(const char *scheme) {
     return strncmp(scheme, "sentinel", 8) == 0 ? "/main" : "";
@@ -253,22 +253,22 @@ Test(url, bad_ones) {
         "user", "password", "name", "sentinel_user", "sentinel_password", "cacert",
         "cert", "key",      "sni"};
     refuse(NULL);
-    for (size_t i = 0; i < COUNT(bad); i++)
+    for (size_t i = 0; i < N_URLS(bad); i++)
         refuse(bad[i]);
-    for (size_t i = 0; i < COUNT(numbers); i++)
-        for (size_t k = 0; k < COUNT(bad_numbers); k++)
+    for (size_t i = 0; i < N_URLS(numbers); i++)
+        for (size_t k = 0; k < N_URLS(bad_numbers); k++)
             refuse_made("redis://h?%s=%s", numbers[i], bad_numbers[k]);
-    for (size_t i = 1; i < COUNT(numbers); i++) // no time may be 0, or longer than a day
+    for (size_t i = 1; i < N_URLS(numbers); i++) // no time may be 0, or longer than a day
         for (int k = 0; k < 2; k++)
             refuse_made("redis://h?%s=%s", numbers[i], k ? "86400001" : "0");
-    for (size_t i = 0; i < COUNT(schemes); i++) {
+    for (size_t i = 0; i < N_URLS(schemes); i++) {
         const char *s = schemes[i], *path = path_of(s);
-        for (size_t k = 0; k < COUNT(bad_ports); k++) {
+        for (size_t k = 0; k < N_URLS(bad_ports); k++) {
             refuse_made("%s://h:%s%s", s, bad_ports[k], path);
             refuse_made("%s://user:pw@h:%s%s", s, bad_ports[k], path);
             refuse_made("%s://[::1]:%s%s", s, bad_ports[k], path);
         }
-        for (size_t k = 0; k < COUNT(bad_escapes); k++) {
+        for (size_t k = 0; k < N_URLS(bad_escapes); k++) {
             refuse_made("%s://%s%s", s, bad_escapes[k], path);
             refuse_made("%s://%s:pw@h%s", s, bad_escapes[k], path);
             refuse_made("%s://me:%s@h%s", s, bad_escapes[k], path);
@@ -284,8 +284,8 @@ Test(url, bad_ones) {
         refuse_made("%s://%0600d:pw@h%s", s, 1, path);
         refuse_made("%s://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17%s", s, path);
     }
-    for (size_t i = 0; i < COUNT(texts); i++) {
-        for (size_t k = 0; k < COUNT(bad_escapes); k++)
+    for (size_t i = 0; i < N_URLS(texts); i++) {
+        for (size_t k = 0; k < N_URLS(bad_escapes); k++)
             refuse_made("redis://h?%s=%s", texts[i], bad_escapes[k]);
         refuse_made("redis://h?%s=%0600d", texts[i], 1);
     }
@@ -297,21 +297,21 @@ Test(url, bad_ones) {
 // Every beginning of a good URL, and every one with a byte changed, is taken or refused; what is taken
 // makes sense.
 static void judge(const char *url) {
-    struct topology t;
-    if (url_parse(url, &t)) return;
-    cr_assert(t.n_seeds >= 1 && t.n_seeds <= URL_SEEDS, "%s", url);
+    struct kvr_topology t;
+    if (kvr_url_parse(url, &t)) return;
+    cr_assert(t.n_seeds >= 1 && t.n_seeds <= KVR_MAX_SEEDS, "%s", url);
     for (size_t i = 0; i < t.n_seeds; i++) {
-        const struct address *a = &t.seeds[i];
+        const struct kvr_address *a = &t.seeds[i];
         cr_assert(a->host[0] && memchr(a->host, 0, sizeof a->host), "%s", url);
         cr_assert(a->host[0] == '/' ? a->port >= 0 : a->port > 0 && a->port < 65536, "%s", url);
     }
     cr_assert(t.deadline > 0 && t.timeout > 0 && t.connect_timeout > 0 && t.db >= 0, "%s", url);
-    cr_assert((t.kind == TOPOLOGY_SENTINEL) == (t.master[0] != 0), "%s", url);
+    cr_assert((t.kind == KVR_TOPOLOGY_SENTINEL) == (t.master[0] != 0), "%s", url);
 }
 
 Test(url, nearly_good_ones) {
     static const char bytes[] = "/:@?&=,%[]#.\x01\xff\x7f 0a";
-    for (size_t i = 0; i < COUNT(good); i++) {
+    for (size_t i = 0; i < N_URLS(good); i++) {
         char url[512];
         size_t n = strlen(good[i].url);
         for (size_t at = 0; at <= n; at++) {
@@ -335,7 +335,7 @@ Test(url, nearly_good_ones) {
 
 Test(url, opening_with_a_bad_one) {
     static const char secret[] = "jumbo";
-    for (size_t i = 0; i < COUNT(bad); i++) {
+    for (size_t i = 0; i < N_URLS(bad); i++) {
         struct testmem mem = {0};
         struct kvr_alloc alloc = testmem_alloc(&mem);
         struct kvr_client_options options = {.alloc = &alloc};
@@ -348,7 +348,7 @@ Test(url, opening_with_a_bad_one) {
         cr_assert(!kvr_client_open(bad[i], "pool", &options, NULL, 0));
         testmem_all_free(&mem, bad[i]);
     }
-    for (size_t k = 0; k < COUNT(bad_escapes); k++) {
+    for (size_t k = 0; k < N_URLS(bad_escapes); k++) {
         char url[200], why[160] = "";
         snprintf(url, sizeof url, "redis://me:%s%s@h", secret, bad_escapes[k]);
         cr_assert(!kvr_client_open(url, "pool", NULL, why, sizeof why));
@@ -377,17 +377,17 @@ Test(url, addresses_as_moved_names_them) {
         {"h:-1", NULL},
         {"\x01:1", NULL},
     };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        struct address a, b;
+    for (size_t i = 0; i < N_URLS(cases); i++) {
+        struct kvr_address a, b;
         char text[300];
-        bool is = address_parse(cases[i].text, strlen(cases[i].text), &a);
+        bool is = kvr_address_parse(cases[i].text, strlen(cases[i].text), &a);
         cr_expect(is == (cases[i].means != NULL), "\"%s\"", cases[i].text);
         if (!is || !cases[i].means) continue;
-        address_text(&a, text, sizeof text);
+        kvr_address_text(&a, text, sizeof text);
         cr_expect_str_eq(text, cases[i].means);
         b = a;
-        cr_expect(address_same(&a, &b));
+        cr_expect(kvr_address_same(&a, &b));
         b.port++;
-        cr_expect(!address_same(&a, &b));
+        cr_expect(!kvr_address_same(&a, &b));
     }
 }

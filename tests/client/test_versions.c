@@ -6,53 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fake.h"
+#include "ctest_handle.h"
 #include "tests/support/home.h"
-#include "tests/support/testmem.h"
 
-static struct fake *fake;
-static struct testmem mem;
-static struct kvr_alloc alloc;
-static const uint64_t hashes[2] = {1, 2};
 static const struct kvr_bytes zone_a = {"zone=a", 6}, zone_b = {"zone=b", 6},
                               zone_c = {"zone=c", 6};
 
-static void start(void) {
-    fake = fake_start(FAKE_TCP);
-    alloc = testmem_alloc(&mem);
-}
-
-static void stop(void) {
-    fake_stop(fake);
-    testmem_all_free(&mem, "versions");
-}
-
-TestSuite(versions, .init = start, .fini = stop, .timeout = 300);
-
-static struct kvr_client *open_with(struct kvr_client_options o, const char *settings) {
-    char url[300], why[160];
-    fake_url(fake, settings, url, sizeof url);
-    o.alloc = &alloc;
-    struct kvr_client *c = kvr_client_open(url, FAKE_POOL, &o, why, sizeof why);
-    cr_assert(c, "%s", why);
-    return c;
-}
-
-static struct kvr_select_call selection(const char *id) {
-    return (struct kvr_select_call){.request = kvr_text(id), .blocks = {.hashes = hashes, .n = 2}};
-}
-
-static void said(const char *name, const char *want) {
-    char all[1000];
-    fake_said(fake, name, all, sizeof all);
-    cr_expect(!strcmp(all, want), "\"%s\" instead of \"%s\"", all, want);
-}
+TestSuite(versions, .init = ctest_start, .fini = ctest_stop, .timeout = 300);
 
 // ---- What is read --------------------------------------------------------------------------------
 
 Test(versions, what_a_newer_module_says_is_read) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
-    struct kvr_select_call q = selection("a");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
+    struct kvr_select_call q = ctest_selection("a");
     const struct kvr_result *r = kvr_client_select(c, &q);
     cr_assert_eq(r->code, KVR_CODE_OK);
     cr_expect(r->choice.overlap == 2 && r->choice.expected == 3);
@@ -73,9 +39,9 @@ Test(versions, what_a_newer_module_says_is_read) {
 }
 
 Test(versions, an_older_module_will_do) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
-    struct kvr_select_call q = selection("a");
-    fake_lie(fake, &(struct fake_lies){.old = true});
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
+    struct kvr_select_call q = ctest_selection("a");
+    fake_lie(ctest_server, &(struct fake_lies){.old = true});
     const struct kvr_result *r = kvr_client_select(c, &q);
     cr_assert_eq(r->code, KVR_CODE_OK);
     cr_expect(r->choice.expected == 2, "no more than it holds");
@@ -89,7 +55,7 @@ Test(versions, an_older_module_will_do) {
     cr_expect(r->workers[0].n_labels == 0 && r->workers[0].speed == 0);
     cr_expect(r->workers[0].ranks[0].ttft == -1 && r->workers[0].ranks[0].tpot == -1);
     // What it can't do it refuses, and nothing is booked.
-    q = selection("b");
+    q = ctest_selection("b");
     q.session = kvr_text("s");
     cr_expect(kvr_client_select(c, &q)->code == KVR_CODE_REFUSED);
     q.session = (struct kvr_bytes){NULL, 0};
@@ -97,17 +63,17 @@ Test(versions, an_older_module_will_do) {
     q.n_with = 1;
     cr_expect(kvr_client_select(c, &q)->code == KVR_CODE_REFUSED);
     cr_expect(kvr_client_score(c, &q)->code == KVR_CODE_REFUSED);
-    cr_expect(kvr_client_drain(c, 20000) && fake_live(fake) == 1);
-    fake_lie(fake, NULL);
+    cr_expect(kvr_client_drain(c, 20000) && fake_live(ctest_server) == 1);
+    fake_lie(ctest_server, NULL);
     kvr_client_close(c);
 }
 
 // ---- What is said --------------------------------------------------------------------------------
 
 Test(versions, options_go_over_the_wire) {
-    struct kvr_client *c = open_with((struct kvr_client_options){0}, "");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
     struct kvr_bytes labels[] = {zone_a, zone_b}, w = kvr_text("w");
-    struct kvr_select_call q = selection("a");
+    struct kvr_select_call q = ctest_selection("a");
     q.osl = 70;
     q.session = kvr_text("chat 7");
     q.exclude = &w;
@@ -117,31 +83,34 @@ Test(versions, options_go_over_the_wire) {
     q.without = &zone_c;
     q.n_without = 1;
     cr_assert_eq(kvr_client_select(c, &q)->code, KVR_CODE_OK);
-    said("KVROUTE.SELECT",
-         "KVROUTE.SELECT pool a HASHES … OSL 70 SESSION chat 7 EXCLUDE 1 w WITH 2 zone=a zone=b "
-         "WITHOUT 1 zone=c");
+    ctest_expect_said(
+        "KVROUTE.SELECT",
+        "KVROUTE.SELECT pool a HASHES … OSL 70 SESSION chat 7 EXCLUDE 1 w WITH 2 zone=a zone=b "
+        "WITHOUT 1 zone=c");
     cr_assert_eq(kvr_client_score(c, &q)->code, KVR_CODE_OK);
-    said("KVROUTE.SCORE",
-         "KVROUTE.SCORE pool HASHES … OSL 70 SESSION chat 7 EXCLUDE 1 w WITH 2 zone=a zone=b "
-         "WITHOUT 1 zone=c");
+    ctest_expect_said(
+        "KVROUTE.SCORE",
+        "KVROUTE.SCORE pool HASHES … OSL 70 SESSION chat 7 EXCLUDE 1 w WITH 2 zone=a zone=b "
+        "WITHOUT 1 zone=c");
     struct kvr_claim_call k = {.request = kvr_text("b"),
                                .worker = w,
-                               .blocks = {.hashes = hashes, .n = 2},
+                               .blocks = {.hashes = ctest_hashes, .n = 2},
                                .osl = 9,
                                .session = kvr_text("s")};
     cr_assert_eq(kvr_client_claim(c, &k)->code, KVR_CODE_OK);
-    said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool b w 0 HASHES … OSL 9 SESSION s");
+    ctest_expect_said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool b w 0 HASHES … OSL 9 SESSION s");
     struct kvr_worker_call set = {.worker = w,
                                   .set = KVR_WORKER_SPEED | KVR_WORKER_LABELS,
                                   .speed = 0.25,
                                   .labels = labels,
                                   .n_labels = 2};
     cr_assert_eq(kvr_client_worker_set(c, &set)->code, KVR_CODE_OK);
-    said("KVROUTE.WORKER", "KVROUTE.WORKER SET pool w SPEED 0.25 LABELS 2 zone=a zone=b");
+    ctest_expect_said("KVROUTE.WORKER",
+                      "KVROUTE.WORKER SET pool w SPEED 0.25 LABELS 2 zone=a zone=b");
     set.n_labels = 0;
     set.set = KVR_WORKER_LABELS;
     cr_assert_eq(kvr_client_worker_set(c, &set)->code, KVR_CODE_OK);
-    said("KVROUTE.WORKER", "KVROUTE.WORKER SET pool w LABELS 0");
+    ctest_expect_said("KVROUTE.WORKER", "KVROUTE.WORKER SET pool w LABELS 0");
     kvr_client_close(c);
 }
 
@@ -149,7 +118,7 @@ Test(versions, options_go_over_the_wire) {
 // gets back its speed and labels.
 Test(versions, a_loss_takes_neither_sessions_nor_labels) {
     struct kvr_client *c =
-        open_with((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
+        ctest_open((struct kvr_client_options){.create = "BLOCKSIZE 16"}, "deadline=20000");
     struct kvr_bytes labels[] = {zone_a, zone_b};
     struct kvr_worker_call set = {.worker = kvr_text("w9"),
                                   .addr = kvr_text("here"),
@@ -160,31 +129,33 @@ Test(versions, a_loss_takes_neither_sessions_nor_labels) {
     cr_assert_eq(kvr_client_worker_set(c, &set)->code, KVR_CODE_OK);
     set = (struct kvr_worker_call){.worker = kvr_text("w9"), .set = 0}; // a heartbeat adds nothing
     cr_assert_eq(kvr_client_worker_set(c, &set)->code, KVR_CODE_OK);
-    struct kvr_select_call q = selection("a");
+    struct kvr_select_call q = ctest_selection("a");
     q.session = kvr_text("chat-7");
     q.osl = 33;
     cr_assert_eq(kvr_client_select(c, &q)->code, KVR_CODE_OK);
     struct kvr_update_call u = {.request = q.request, .prefilled = true, .output = 5};
     cr_assert_eq(kvr_client_update(c, &u)->code, KVR_CODE_OK);
-    fake_forget(fake);
-    fake_hang_up(fake);
+    fake_forget(ctest_server);
+    fake_hang_up(ctest_server);
     cr_assert(kvr_client_drain(c, 20000));
-    cr_assert(fake_has(fake, "a", 1));
-    said("KVROUTE.CLAIM",
-         "KVROUTE.CLAIM pool a w1 0 HASHES … OSL 33 CACHED 32 OUTPUT 5 PREFILLED SESSION chat-7");
-    said("KVROUTE.WORKER", "KVROUTE.WORKER SET pool w9 ADDR here SPEED 2 LABELS 2 zone=a zone=b");
+    cr_assert(fake_has(ctest_server, "a", 1));
+    ctest_expect_said(
+        "KVROUTE.CLAIM",
+        "KVROUTE.CLAIM pool a w1 0 HASHES … OSL 33 CACHED 32 OUTPUT 5 PREFILLED SESSION chat-7");
+    ctest_expect_said("KVROUTE.WORKER",
+                      "KVROUTE.WORKER SET pool w9 ADDR here SPEED 2 LABELS 2 zone=a zone=b");
     // A claim of one's own likewise.
     struct kvr_claim_call k = {.request = kvr_text("b"),
                                .worker = kvr_text("w1"),
-                               .blocks = {.hashes = hashes, .n = 2},
+                               .blocks = {.hashes = ctest_hashes, .n = 2},
                                .osl = 9,
                                .session = kvr_text("s")};
     cr_assert_eq(kvr_client_claim(c, &k)->code, KVR_CODE_OK);
     cr_assert_eq(kvr_client_release(c, &q.request, 1)->code, KVR_CODE_OK);
-    fake_forget(fake);
-    fake_hang_up(fake);
+    fake_forget(ctest_server);
+    fake_hang_up(ctest_server);
     cr_assert(kvr_client_drain(c, 20000));
-    said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool b w1 0 HASHES … OSL 9 SESSION s");
+    ctest_expect_said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool b w1 0 HASHES … OSL 9 SESSION s");
     kvr_client_close(c);
 }
 
@@ -201,21 +172,19 @@ static enum kvr_code choose(struct kvr_client *c, struct kvr_select_call q, char
 
 Test(versions, a_choice_without_a_primary_heeds_labels) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20};
-    struct kvr_client *c = open_with(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
     const struct {
         const struct kvr_bytes *with, *without;
         char worker;
     } cases[] = {{&zone_b, NULL, '2'}, {&zone_b, NULL, '2'},    {NULL, &zone_b, '1'},
                  {&zone_c, NULL, '-'}, {&zone_a, &zone_a, '-'}, {&zone_a, &zone_c, '1'}};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    for (int i = 0; i < 20; i++) // until it has asked for the workers
-        kvr_client_run(c, 10);
-    fake_fault(fake, &(struct fault){"dies", FAULT_DIE, "", 0}, 1, true);
-    (void)kvr_client_info(c);
+    ctest_run(c, 200); // until it has asked for the workers
+    ctest_without_server(c);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char id[8], worker;
         snprintf(id, sizeof id, "r%zu", i);
-        struct kvr_select_call q = selection(id);
+        struct kvr_select_call q = ctest_selection(id);
         q.with = cases[i].with;
         q.n_with = cases[i].with != NULL;
         q.without = cases[i].without;
@@ -225,7 +194,7 @@ Test(versions, a_choice_without_a_primary_heeds_labels) {
         choose(c, q, &worker);
         cr_expect(worker == cases[i].worker, "%zu: %c", i, worker);
     }
-    fake_heal(fake);
+    fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 30000));
     kvr_client_close(c);
 }

@@ -6,22 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "crowd.h"
-#include "fake.h"
-#include "talk.h"
+#include "ctest_conversation.h"
+#include "ctest_parallel.h"
+#include "fake_server.h"
 #include "tests/support/home.h"
 #include "tests/support/testmem.h"
 
 #define BIT(code) (1u << KVR_CODE_##code)
 #define LOCALHOST "$9\r\n127.0.0.1\r\n"
 
-static const struct wrong {
+static const struct wrong_deployment {
     const char *name;
     enum fake_kind kind;
     struct fake_lies lies;
     unsigned codes; // of calls while it lasts, besides OK
     bool good;      // all is well all the same
-} table[] = {
+} deployments[] = {
     // One server.
     {"a replica", FAKE_TCP, {.role = "slave"}, BIT(TIMEOUT), false},
     {"a replica on a unix socket", FAKE_UNIX, {.role = "slave"}, BIT(TIMEOUT), false},
@@ -167,16 +167,16 @@ static const struct wrong {
      BIT(TIMEOUT) | BIT(REFUSED),
      false},
 };
-enum { WRONGS = sizeof table / sizeof *table };
+enum { WRONGS = sizeof deployments / sizeof *deployments };
 
 // From the start, or after half of a conversation that went well.
-static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
-    const struct wrong *w = &table[i / 2 % WRONGS];
-    enum talk_form form = (enum talk_form)(i / 2 / WRONGS);
+static void run_nth(void *ctx, size_t i, char wrong[CTEST_TEXT]) {
+    const struct wrong_deployment *w = &deployments[i / 2 % WRONGS];
+    enum ctest_form form = (enum ctest_form)(i / 2 / WRONGS);
     bool half_way = i % 2;
     struct testmem mem = {0};
     struct kvr_alloc alloc = testmem_alloc(&mem);
-    struct fake *f = fake_start(w->kind);
+    struct fake_server *f = fake_start(w->kind);
     char url[300], story[1500];
     (void)ctx;
     // What can't be got over needs no time; what is answered must not look silent on a busy machine.
@@ -185,65 +185,65 @@ static void run_nth(void *ctx, size_t i, char wrong[CROWD_TEXT]) {
                                      : "deadline=8000&timeout=200&connect_timeout=200",
              url, sizeof url);
     if (!half_way) fake_lie(f, &w->lies);
-    struct talk *t = talk_open(form, url, &alloc);
+    struct ctest_conversation *t = ctest_conversation_open(form, url, &alloc);
     if (!t) {
-        snprintf(wrong, CROWD_TEXT, "doesn't open");
+        snprintf(wrong, CTEST_TEXT, "doesn't open");
         fake_stop(f);
         return;
     }
-    talk_steps(t, 0, TALK_HALF, 2);
+    ctest_conversation_steps(t, 0, CTEST_HALF, 2);
     if (half_way) {
         fake_lie(f, &w->lies);
         if (!w->good) fake_hang_up(f); // what is connected already has no reason to look again
     }
-    talk_steps(t, TALK_HALF, TALK_STEPS, 2);
-    unsigned odd = talk_codes(t) & ~(w->codes | BIT(OK));
+    ctest_conversation_steps(t, CTEST_HALF, CTEST_STEPS, 2);
+    unsigned odd = ctest_conversation_codes(t) & ~(w->codes | BIT(OK));
     fake_lie(f, NULL);
-    talk_simple(t, 15000, 0);
+    ctest_conversation_simple(t, 15000, 0);
     fake_story(f, NULL, story, sizeof story);
-    if (talk_complaint(t)[0])
-        snprintf(wrong, CROWD_TEXT, "%s\n  %s", talk_complaint(t), story);
+    if (ctest_conversation_complaint(t)[0])
+        snprintf(wrong, CTEST_TEXT, "%s\n  %s", ctest_conversation_complaint(t), story);
     else if (odd)
-        snprintf(wrong, CROWD_TEXT, "%s isn't what to say to that\n  %s",
+        snprintf(wrong, CTEST_TEXT, "%s isn't what to say to that\n  %s",
                  kvr_code_name((enum kvr_code)__builtin_ctz(odd)), story);
     else if (fake_live(f))
-        snprintf(wrong, CROWD_TEXT, "%zu requests are still there\n  %s", fake_live(f), story);
-    talk_close(t, true);
+        snprintf(wrong, CTEST_TEXT, "%zu requests are still there\n  %s", fake_live(f), story);
+    ctest_conversation_close(t, true);
     if (!wrong[0] && (mem.bytes || mem.blocks))
-        snprintf(wrong, CROWD_TEXT, "%zu bytes were never given back", mem.bytes);
+        snprintf(wrong, CTEST_TEXT, "%zu bytes were never given back", mem.bytes);
     fake_stop(f);
 }
 
-static void name_nth(void *ctx, size_t i, char name[CROWD_TEXT]) {
+static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
     static const char *const kinds[] = {"tcp", "unix", "sentinel", "cluster"};
-    const struct wrong *w = &table[i / 2 % WRONGS];
+    const struct wrong_deployment *w = &deployments[i / 2 % WRONGS];
     (void)ctx;
-    snprintf(name, CROWD_TEXT, "%s, %s: %s, %s", kinds[w->kind],
-             talk_name((enum talk_form)(i / 2 / WRONGS)), w->name,
+    snprintf(name, CTEST_TEXT, "%s, %s: %s, %s", kinds[w->kind],
+             ctest_form_name((enum ctest_form)(i / 2 / WRONGS)), w->name,
              i % 2 ? "half way" : "from the start");
 }
 
 Test(wrong, deployments, .timeout = 900) {
-    struct crowd crowd = {NULL, 2 * WRONGS * TALK_FORMS, run_nth, name_nth};
-    cr_assert(crowd_run(&crowd) == 0);
+    struct ctest_parallel parallel = {NULL, 2 * WRONGS * CTEST_FORMS, run_nth, name_nth};
+    cr_assert(ctest_parallel_run(&parallel) == 0);
 }
 
 // Addresses in the URL where nobody listens are passed over.
 Test(wrong, some_addresses_are_dead, .timeout = 300) {
     for (enum fake_kind kind = FAKE_SENTINEL; kind <= FAKE_CLUSTER; kind++)
-        for (enum talk_form form = 0; form < TALK_FORMS; form++) {
-            struct fake *f = fake_start(kind);
+        for (enum ctest_form form = 0; form < CTEST_FORMS; form++) {
+            struct fake_server *f = fake_start(kind);
             char url[300];
             snprintf(url, sizeof url, "%s://127.0.0.1:1,127.0.0.1:2,127.0.0.1:%d%s?deadline=5000",
                      kind == FAKE_CLUSTER ? "cluster" : "sentinel",
                      fake_port(f, kind == FAKE_CLUSTER ? 0 : 3),
                      kind == FAKE_CLUSTER ? "" : "/main");
-            struct talk *t = talk_open(form, url, NULL);
+            struct ctest_conversation *t = ctest_conversation_open(form, url, NULL);
             cr_assert(t);
-            talk_steps(t, 0, TALK_STEPS, 1);
-            cr_expect(talk_codes(t) == BIT(OK), "%x", talk_codes(t));
-            cr_expect_str_eq(talk_complaint(t), "");
-            talk_close(t, false);
+            ctest_conversation_steps(t, 0, CTEST_STEPS, 1);
+            cr_expect(ctest_conversation_codes(t) == BIT(OK), "%x", ctest_conversation_codes(t));
+            cr_expect_str_eq(ctest_conversation_complaint(t), "");
+            ctest_conversation_close(t, false);
             fake_stop(f);
         }
 }

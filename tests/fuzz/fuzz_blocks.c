@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "module/blocks.h"
+#include "module/call/block_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -74,19 +74,19 @@ static void add_argument(RedisModuleString **argv, int *argc, struct input *in) 
 }
 
 // What was read as one form reads the same as the other: tokens as TOKENS, hashes as HEX.
-static void check(const struct block_list *l, uint32_t block_size, const uint64_t *parent,
+static void check(const struct mod_block_list *l, uint32_t block_size, const uint64_t *parent,
                   const uint64_t *hashes, size_t n) {
-    must(n == (blocks_are_tokens(l) ? l->count / block_size : l->count),
+    must(n == (mod_blocks_are_tokens(l) ? l->count / block_size : l->count),
          "another number of blocks");
     for (size_t i = 0; i < n; i++) {
         char digits[16];
         uint64_t hash, want = hashes[i];
-        hex_write(hashes[i], digits);
-        must(hex_read(digits, &hash) && hash == hashes[i], "hex doesn't come back");
-        if (l->form == BLOCKS_HASHES) memcpy(&want, l->bytes + 8 * i, 8);
-        if (l->form == BLOCKS_HEX)
+        mod_hex_write(hashes[i], digits);
+        must(mod_hex_read(digits, &hash) && hash == hashes[i], "hex doesn't come back");
+        if (l->form == MOD_BLOCKS_HASHES) memcpy(&want, l->bytes + 8 * i, 8);
+        if (l->form == MOD_BLOCKS_HEX)
             must(!strncasecmp(digits, l->bytes + 16 * i, 16), "other digits");
-        if (blocks_are_tokens(l)) {
+        if (mod_blocks_are_tokens(l)) {
             want = kvr_hash_block(l->bytes + 4 * i * block_size, block_size, l->seed);
             if (i || parent) want = kvr_hash_chain(i ? hashes[i - 1] : *parent, want);
         }
@@ -96,7 +96,7 @@ static void check(const struct block_list *l, uint32_t block_size, const uint64_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const forms[] = {"HASHES", "HEX", "TOKENS", "IDS", "hex", "Ids"};
-    static struct arena arena; // kept from input to input, as the module keeps it
+    static struct mod_arena arena; // kept from input to input, as the module keeps it
     RedisModule_StringPtrLen = string_bytes;
     RedisModule_TryAlloc = allocate;
     RedisModule_Free = free;
@@ -109,14 +109,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (form % 8 < 6) add(argv, &argc, forms[form % 8], strlen(forms[form % 8]));
     while (in.left && argc < MAX_ARGS)
         add_argument(argv, &argc, &in);
-    struct args a = {.argv = argv, .argc = argc, .arena = &arena};
-    struct block_list list;
-    bool good = blocks_parse(&a, form & 128, &list) &&
-                blocks_hashes(&a, &list, block_size, parent, &hashes, &n);
+    struct mod_args a = {.argv = argv, .argc = argc, .arena = &arena};
+    struct mod_block_list list;
+    bool good = mod_blocks_parse(&a, form & 128, &list) &&
+                mod_blocks_hashes(&a, &list, block_size, parent, &hashes, &n);
     must(good == !a.error, "an error without a text, or a text without an error");
     must(a.at <= a.argc, "more arguments were taken than there are");
     if (good) check(&list, block_size, parent, hashes, n);
-    arena_reset(&arena);
+    mod_arena_reset(&arena);
     while (argc--) {
         free(argv[argc]->p);
         free(argv[argc]);

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/lib/answer.h"
-#include "client/lib/parse.h"
+#include "client/lib/calls/result.h"
+#include "client/lib/transport/reply_builder.h"
+#include "client/lib/transport/server_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,22 +46,22 @@ static void touch(struct kvr_bytes b) {
     __asm__ volatile("" : : "r"(sum)); // reading it must not be optimised away
 }
 
-static void look_at(enum answer_form form, const struct kvr_result *r) {
+static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
     switch (form) {
-    case ANSWER_CHOICE:
+    case KVR_FORM_CHOICE:
         touch(r->choice.worker);
         touch(r->choice.addr);
         must(r->choice.rank < KVR_MAX_RANKS, "a rank that can't be");
         must(r->choice.expected >= r->choice.overlap, "less expected than held");
         break;
-    case ANSWER_SCORES:
+    case KVR_FORM_SCORES:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->scores[i].worker);
             touch(r->scores[i].addr);
             must(r->scores[i].rank < KVR_MAX_RANKS, "a rank that can't be");
         }
         break;
-    case ANSWER_WORKERS:
+    case KVR_FORM_WORKERS:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->workers[i].name);
             touch(r->workers[i].addr);
@@ -71,7 +72,7 @@ static void look_at(enum answer_form form, const struct kvr_result *r) {
                 touch(r->workers[i].labels[k]);
         }
         break;
-    case ANSWER_FIELDS:
+    case KVR_FORM_FIELDS:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->fields[i].name);
             touch(r->fields[i].value);
@@ -85,9 +86,9 @@ static void look_at(enum answer_form form, const struct kvr_result *r) {
 static void read_all_forms(const redisReply *reply, const struct kvr_alloc *alloc) {
     struct kvr_arena arena;
     kvr_arena_init(&arena, alloc);
-    for (enum answer_form form = ANSWER_INTEGER; form <= ANSWER_FIELDS; form++) {
+    for (enum kvr_result_form form = KVR_FORM_INTEGER; form <= KVR_FORM_FIELDS; form++) {
         struct kvr_result r = {0};
-        enum kvr_code code = answer_read(form, reply, &arena, &r);
+        enum kvr_code code = kvr_result_read(form, reply, &arena, &r);
         must(code == KVR_CODE_OK || code == KVR_CODE_NOMEM || code == KVR_CODE_PROTOCOL,
              "a code that can't be");
         if (code == KVR_CODE_OK) look_at(form, &r);
@@ -95,11 +96,11 @@ static void read_all_forms(const redisReply *reply, const struct kvr_alloc *allo
     }
     kvr_arena_free(&arena);
     if (reply->type == REDIS_REPLY_ERROR) {
-        const struct answer_error *e = answer_error(reply->str, reply->len);
+        const struct kvr_reply_error *e = kvr_reply_error_of(reply->str, reply->len);
         must(e && e->message && *e->message && e->code != KVR_CODE_OK, "an error of no kind");
-        (void)answer_number(reply->str, reply->len);
+        (void)kvr_reply_number(reply->str, reply->len);
     }
-    (void)answer_field(reply, "version");
+    (void)kvr_reply_field(reply, "version");
 }
 
 // Ends of lines are two bytes that mutations seldom leave together.
@@ -119,16 +120,16 @@ static char *unfold(const uint8_t *data, size_t size, size_t *n) {
 }
 
 // Feeds what was said in steps, and reads what replies there are after each.
-static void converse(redisReader *reader, struct parse *parse, const struct kvr_alloc *alloc,
-                     const char *said, size_t size, size_t step) {
+static void converse(redisReader *reader, struct kvr_reply_builder *builder,
+                     const struct kvr_alloc *alloc, const char *said, size_t size, size_t step) {
     bool good = true;
     for (size_t at = 0; at < size && good; at += step) {
         size_t n = size - at < step ? size - at : step;
         void *reply = NULL;
         good = redisReaderFeed(reader, said + at, n) == REDIS_OK;
         while (good && (good = redisReaderGetReply(reader, &reply) == REDIS_OK) && reply) {
-            must(parse->expected > 0, "a reply that nobody asked for");
-            parse->expected--;
+            must(builder->expected > 0, "a reply that nobody asked for");
+            builder->expected--;
             read_all_forms(reply, alloc);
             reader->fn->freeObject(reply);
             reply = NULL;
@@ -142,15 +143,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct kvr_alloc alloc = {resize, &heap};
     size_t n;
     char *said = unfold(data + 3, size - 3, &n);
-    struct parse parse;
-    parse_init(&parse, &alloc);
+    struct kvr_reply_builder builder;
+    kvr_reply_builder_init(&builder, &alloc);
     redisReader *reader = redisReaderCreate();
     must(reader != NULL, "the fuzzer is out of memory");
-    parse_attach(&parse, reader);
-    parse.expected = data[1] % 8;
-    converse(reader, &parse, &alloc, said, n, data[0] ? data[0] : size);
+    kvr_reply_builder_attach(&builder, reader);
+    builder.expected = data[1] % 8;
+    converse(reader, &builder, &alloc, said, n, data[0] ? data[0] : size);
     redisReaderFree(reader);
-    parse_free(&parse);
+    kvr_reply_builder_free(&builder);
     free(said);
     must(heap.pieces == 0, "memory that was never given back");
     return 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unit tests' traffic with the fuzzer's bytes for decisions: pool and model must agree throughout.
-#include "tests/unit/traffic.h"
+#include "tests/unit/unit_traffic.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct profile profiles[] = {
+static const struct unit_profile profiles[] = {
     {.name = "short",
      .nodes = 40,
      .straight = 70,
@@ -38,18 +38,18 @@ static const struct profile profiles[] = {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct pair pair;
+    static struct unit_pair pair;
     if (size < 8) return 0;
-    struct traffic t;
-    struct source source = {.bytes = data + 2, .left = size - 2};
-    traffic_init(&t, &profiles[data[0] % 2], source, &pair, "fuzzed traffic");
+    struct unit_traffic t;
+    struct unit_source source = {.bytes = data + 2, .left = size - 2};
+    unit_traffic_init(&t, &profiles[data[0] % 2], source, &pair, "fuzzed traffic");
     if (data[1] >= 128) pair.mem.one_in = 2 + data[1] % 8;
-    for (int i = 0; i < 300 && !source_dry(&t.source); i++)
-        traffic_step(&t);
+    for (int i = 0; i < 300 && !unit_source_dry(&t.source); i++)
+        unit_traffic_step(&t);
     pair.mem.one_in = 0;
-    pair_check_all(&pair);
-    pair_check_tree(&pair);
-    pair_check_rebuilt(&pair, size);
-    traffic_free(&t);
+    unit_pair_check_all(&pair);
+    unit_pair_check_tree(&pair);
+    unit_pair_check_rebuilt(&pair, size);
+    unit_traffic_free(&t);
     return 0;
 }

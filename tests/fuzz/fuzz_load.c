@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/saved.h"
-#include "tests/unit/traffic.h"
+#include "tests/unit/unit_saved.h"
+#include "tests/unit/unit_traffic.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
@@ -27,20 +27,20 @@ static void is_valid(const struct kvr_pool *p) {
     must(!broken, broken);
 }
 
-static void unframe(const uint8_t *data, size_t size, struct saved *s) {
+static void unframe(const uint8_t *data, size_t size, struct unit_saved *s) {
     while (size >= 2) {
         size_t n = data[0] | (size_t)data[1] << 8;
         data += 2;
         size -= 2;
         if (n > size) n = size;
-        uint8_t *chunk = must_alloc(n + SAVED_CHECK);
+        uint8_t *chunk = unit_must_alloc(n + UNIT_SAVED_CHECK);
         memcpy(chunk, data, n);
-        saved_add(s, chunk, n + SAVED_CHECK);
+        unit_saved_add(s, chunk, n + UNIT_SAVED_CHECK);
         free(chunk);
         data += n;
         size -= n;
     }
-    saved_seal(s);
+    unit_saved_seal(s);
 }
 
 // ---- Using what was loaded -----------------------------------------------------------------------
@@ -72,7 +72,7 @@ static void use_worker(struct kvr_pool *p, size_t i, const uint64_t *hashes, siz
     for (size_t k = 0; k < 3; k++)
         kvr_event(p, copy, 0, r.epoch ? r.epoch : 1, r.seq + 1 + k, &ops[k], 1, k == 1, &out);
     is_valid(p);
-    struct kvr_worker_set set = {.set = KVR_SET_RANKS, .ranks = w.ranks > 1 ? w.ranks - 1 : 2};
+    struct kvr_worker_settings set = {.set = KVR_SET_RANKS, .ranks = w.ranks > 1 ? w.ranks - 1 : 2};
     int created;
     kvr_worker_set(p, 1000, copy, &set, &created);
     is_valid(p);
@@ -126,17 +126,17 @@ static void use(struct kvr_pool *p) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct testmem memory = {0};
     struct kvr_alloc a = testmem_alloc(&memory);
-    struct saved s = {0}, again = {0};
+    struct unit_saved s = {0}, again = {0};
     enum kvr_err err;
     unframe(data, size, &s);
-    struct kvr_pool *p = saved_load(&s, &a, &err);
+    struct kvr_pool *p = unit_saved_load(&s, &a, &err);
     must(p || err == KVR_CORRUPT, "refused for another reason");
     if (p) {
         uint8_t first[2][KVR_DIGEST_BYTES], second[2][KVR_DIGEST_BYTES];
         is_valid(p);
         use(p);
-        must(saved_write(p, &again) == KVR_OK, "it can't be saved");
-        struct kvr_pool *copy = saved_load(&again, &a, &err);
+        must(unit_saved_write(p, &again) == KVR_OK, "it can't be saved");
+        struct kvr_pool *copy = unit_saved_load(&again, &a, &err);
         must(copy != NULL, "what was saved isn't loaded");
         is_valid(copy);
         kvr_pool_digest(p, first[0]);
@@ -147,8 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         kvr_pool_free(copy);
         kvr_pool_free(p);
     }
-    saved_free(&s);
-    saved_free(&again);
+    unit_saved_free(&s);
+    unit_saved_free(&again);
     testmem_all_free(&memory, "fuzz_load");
     return 0;
 }
@@ -156,36 +156,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 // ---- Where it begins -----------------------------------------------------------------------------
 
 static size_t grow_pool(uint8_t *data, size_t max_size, unsigned seed) {
-    static const struct profile f = {.name = "seed",
-                                     .nodes = 30,
-                                     .straight = 70,
-                                     .workers = 3,
-                                     .ranks = 2,
-                                     .requests = 6,
-                                     .events = 60,
-                                     .selects = 30,
-                                     .requests_ops = 20,
-                                     .workers_ops = 10,
-                                     .holes = 50,
-                                     .tiers = 3,
-                                     .predict = 60,
-                                     .capacity = 40};
-    static struct pair pair;
-    struct traffic t;
-    struct saved s = {0};
-    traffic_init(&t, &f, (struct source){.state = seed}, &pair, "a pool to begin with");
+    static const struct unit_profile f = {.name = "seed",
+                                          .nodes = 30,
+                                          .straight = 70,
+                                          .workers = 3,
+                                          .ranks = 2,
+                                          .requests = 6,
+                                          .events = 60,
+                                          .selects = 30,
+                                          .requests_ops = 20,
+                                          .workers_ops = 10,
+                                          .holes = 50,
+                                          .tiers = 3,
+                                          .predict = 60,
+                                          .capacity = 40};
+    static struct unit_pair pair;
+    struct unit_traffic t;
+    struct unit_saved s = {0};
+    unit_traffic_init(&t, &f, (struct unit_source){.state = seed}, &pair, "a pool to begin with");
     for (unsigned i = 0; i < 10 + seed % 50; i++)
-        traffic_step(&t);
-    must(saved_write(pair.pool, &s) == KVR_OK, "it can't be saved");
-    size_t n = s.ends[0] - SAVED_CHECK;
+        unit_traffic_step(&t);
+    must(unit_saved_write(pair.pool, &s) == KVR_OK, "it can't be saved");
+    size_t n = s.ends[0] - UNIT_SAVED_CHECK;
     bool fits = s.n_ends == 1 && n + 2 <= max_size && n < 1 << 16;
     if (fits) {
         data[0] = n & 0xff;
         data[1] = (uint8_t)(n >> 8);
         memcpy(data + 2, s.bytes, n);
     }
-    saved_free(&s);
-    traffic_free(&t);
+    unit_saved_free(&s);
+    unit_traffic_free(&t);
     return fits ? n + 2 : 0;
 }
 

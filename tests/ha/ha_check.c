@@ -156,7 +156,7 @@ static void tell_all(struct ha_result *v, const struct ha_faults *f) {
 }
 
 struct ha_comparison {
-    const struct ha_load *stage;
+    const struct ha_load *load;
     struct ha_fleet *fleet;
     struct ha_faults faults;
     uint64_t left;
@@ -165,7 +165,7 @@ struct ha_comparison {
 static bool agrees(void *ctx) {
     struct ha_comparison *c = ctx;
     struct ha_server *primary = ha_fleet_settle(c->fleet);
-    compare(c->stage, ha_snapshot_take(c->stage, primary), &c->faults);
+    compare(c->load, ha_snapshot_take(c->load, primary), &c->faults);
     if (!faults_sum(&c->faults)) return true;
     support_sleep_ms(HA_AGREE_STEP_MS);
     return false;
@@ -210,7 +210,7 @@ static uint64_t load_left(const struct ha_snapshot *v) {
 
 static bool is_empty(void *ctx) {
     struct ha_comparison *c = ctx;
-    c->left = load_left(ha_snapshot_take(c->stage, ha_fleet_settle(c->fleet)));
+    c->left = load_left(ha_snapshot_take(c->load, ha_fleet_settle(c->fleet)));
     return c->left == 0;
 }
 

@@ -29,14 +29,14 @@ static bool all_registered(void *ctx) {
 }
 
 struct ha_served {
-    const struct ha_load *stage;
+    const struct ha_load *load;
     int64_t since;
 };
 
 static bool all_served(void *ctx) {
     const struct ha_served *w = ctx;
-    for (size_t i = 0; i < w->stage->n_clients; i++)
-        if (w->stage->clients[i].last_true <= w->since) return false;
+    for (size_t i = 0; i < w->load->n_clients; i++)
+        if (w->load->clients[i].last_true <= w->since) return false;
     return true;
 }
 
@@ -102,13 +102,13 @@ size_t ha_load_live(const struct ha_load *s) {
 }
 
 struct ha_order_given {
-    struct ha_load *stage;
+    struct ha_load *load;
     enum ha_order order;
 };
 
 static bool all_reached(void *ctx) {
     const struct ha_order_given *o = ctx;
-    struct ha_load *s = o->stage;
+    struct ha_load *s = o->load;
     int status;
     for (size_t i = 0; i < members(s); i++)
         if (ha_process_ended(member(s, i), &status))

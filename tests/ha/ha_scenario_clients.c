@@ -9,15 +9,15 @@
 enum { HA_LEASE_MS = 3000, HA_ALONE_MS = 4000 };
 
 struct ha_dead_clients {
-    const struct ha_load *stage;
+    const struct ha_load *load;
     struct ha_server *server;
 };
 
 static bool leases_of_the_dead_ended(void *ctx) {
     const struct ha_dead_clients *d = ctx;
     char id[32];
-    for (size_t i = 0; i < d->stage->n_clients; i++) {
-        const struct ha_client *c = &d->stage->clients[i];
+    for (size_t i = 0; i < d->load->n_clients; i++) {
+        const struct ha_client *c = &d->load->clients[i];
         if (c->process->pid) continue;
         for (uint32_t k = 0; k < c->n; k++) {
             snprintf(id, sizeof id, "%s", ha_request_name((int)i, k).text);

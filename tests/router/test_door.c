@@ -309,8 +309,9 @@ Test(door, settings_that_are_wrong, .fini = down) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const char *argv[] = {KVROUTE_ROUTER, wrong[i][0], wrong[i][1], NULL};
-        int code = support_run(argv, RTEST_WAIT_MS, NULL, 0);
-        cr_assert(code == 1 || code == 2, "%s: %d", wrong[i][0], code);
+        char said[400];
+        int code = support_run(argv, RTEST_WAIT_MS, said, sizeof said);
+        cr_assert(code == 1 || code == 2, "%s: %d %s", wrong[i][0], code, said);
     }
 }
 

@@ -13,13 +13,13 @@
 #include "rtest_clients.h"
 #include "rtest_cluster.h"
 #include "server.h"
-#include "tests/client/fake.h"
+#include "tests/client/fake_server.h"
 #include "tests/support/support_home.h"
 
 static struct rtest_cluster s;
 static struct rtest_clients crowd;
 static struct server engine;
-static struct fake *fake;
+static struct fake_server *fake;
 static struct fake_lies lies;
 static struct bufferevent *open_stream; // of an answer that goes on
 

@@ -16,7 +16,7 @@
 #include "client/common/clock.h"
 #include "support_home.h"
 
-enum { LOG_END = 12000 };
+enum { LOG_END = 12000, END_MS = 60000 };
 
 // ---- Starting ------------------------------------------------------------------------------------
 
@@ -120,11 +120,13 @@ bool support_ends(pid_t *pid, int64_t ms, int *status) {
 }
 
 void support_end(pid_t *pid, int signal) {
-    if (*pid > 0) {
-        kill(*pid, signal);
-        if (signal == SIGKILL) kill(-*pid, signal);
-        waitpid(*pid, NULL, 0);
-    }
+    int status;
+    if (*pid <= 0) return;
+    kill(*pid, signal);
+    if (signal == SIGKILL) kill(-*pid, signal);
+    for (int64_t end = kvr_clock_ms() + END_MS; waitpid(*pid, &status, WNOHANG) == 0;
+         support_sleep_ms(1))
+        if (kvr_clock_ms() >= end) support_fail("process %d doesn't end", (int)*pid);
     *pid = 0;
 }
 

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of the simulator.
+#include "sim_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "bench/sim/routers/routers.h"
+
+// clang-format off: lines as they are shown
+static const char usage[] =
+    "usage: kvroute-sim [options]\n"
+    "\n"
+    "Simulates a fleet of inference engines in virtual time and compares routers on one load. "
+    "Those on the\n"
+    "shared pool ask the real module in a real redis-server. docs/simulator.md explains all of "
+    "it.\n"
+    "\n"
+    "The load\n"
+    "  --load NAME          chat, agents, alone, hot, bursts or sessions (chat)\n"
+    "  --trace FILE         a recorded one instead: JSON lines of timestamp, input_length,\n"
+    "                       output_length and hash_ids, one id for 512 tokens; with session_id\n"
+    "                       and delay in closed loop\n"
+    "  --speed X            divide the trace's times by X (1)\n"
+    "  --rate X             requests a second of a generated load (its own for so many engines)\n"
+    "  --requests N         at most so many (12000, or the whole trace); with users: are measured\n"
+    "  --sessions N         of a load in closed loop: N users at a time, each with a copy of one\n"
+    "                       session after the other (its own for so many engines)\n"
+    "  --begin WHERE        of a session a user begins with: start or midst (midst)\n"
+    "  --ramp S             seconds until the last user has begun (600)\n"
+    "  --warmup S           seconds whose arrivals aren't measured (0; with users 1200)\n"
+    "  --duration S         seconds after that in which requests arrive (all; with users 3600)\n"
+    "  --block-size N       tokens a block (64); divides 512 for a trace\n"
+    "  --seed N             (1)\n"
+    "  --seeds N            run with so many seeds and give the means of all figures (1)\n"
+    "The engines\n"
+    "  --model NAME[:N],…   small, middle, large or mock; N like each, or all in turn (middle)\n"
+    "  --workers N          (as many as are listed; 8)\n"
+    "  --speeds X,NxX,…     in turn; one of speed X takes 1/X of the time for everything (1)\n"
+    "  --attention          prompt tokens cost the more, the more are before them\n"
+    "  --preempt            output gets blocks as it comes; out of them, the youngest begins anew\n"
+    "  --host-blocks N      of a second tier in each engine, for what is evicted (none)\n"
+    "  --blocks N           of KV cache in each (the model's)\n"
+    "  --budget N           tokens a step (the model's)\n"
+    "The routers\n"
+    "  --router LIST        KIND[:ROUTERS][:POLICY][:conversation],… or all; one row of the table\n"
+    "                       for each. conversation: a balancer in front of several routers sends\n"
+    "                       all of a session to one of them; else each request comes to any.\n"
+    "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
+    "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
+    "smg-prefix-hash, llm-d,\n"
+    "                       dynamo, lmetric, fixed, own, events, both, sync\n"
+    "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
+    "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
+    "                       queue, arrivals, reuse, pace, first, rounding\n"
+    "  --ablation           a row for the whole rule, one without each term, one without any;\n"
+    "                       with these two, --router is events unless it is given\n"
+    "  --session-names      requests name their session (SESSION) to shared, own, events, sync\n"
+    "  --hop MS             between routers, engines and the pool (0.25)\n"
+    "  --delay MS           until a cached or evicted block is known (10)\n"
+    "  --sync MS            until a decision is known to the other routers (2)\n"
+    "  --age MS             between two readings of the engines' metrics (50)\n"
+    "  --affinity N         affinity goes by so many tokens of a prompt, not by its session\n"
+    "  --fixed A,B,C,D,E,BITS  constants of `fixed` (4,8,1,0.0078125,256,3); see --search\n"
+    "  --search N           find them first, on N seeds that follow those that are reported\n"
+    "What goes wrong; times are seconds since the first request; may be repeated\n"
+    "  --fail router:N:AT:FOR[:lost]   router N dies; what it knew is kept or lost\n"
+    "  --fail server:AT:FOR[:lost]     the shared pool's server\n"
+    "  --fail worker:N:AT[:FOR]        an engine, for good or until it comes back empty\n"
+    "  --fail join:N:AT                N more engines\n"
+    "  --notice MS          until routers know that an engine is dead (1000)\n"
+    "What comes out\n"
+    "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1)\n"
+    "  --load-factor X,X,…  compare at these multiples of the load, a table each (1)\n"
+    "  --sweep X,X,…        also at these multiples of the load\n"
+    "  --scale N,N,…        also with so many routers\n"
+    "  --stretches N        cut the run into N stretches of time (60 with --fail)\n"
+    "  --json FILE          all figures\n"
+    "  --plots DIR          SVG: load.svg of a sweep, routers.svg of a scale, recovery.svg\n"
+    "  --module PATH        kvroute.so (beside this program: ../module/kvroute.so)\n"
+    "  --redis-server PATH\n"
+    "  --help\n";
+// clang-format on
+
+static const char everything[] =
+    "shared:8:delay,shared:1:delay,shared:8:linear,own:1:delay,round-robin,least,session-hash,"
+    "affinity,sticky,sticky:8,cache-aware,cache-aware:8,vllm-router,vllm-router:8,smg,smg:8,smg:8:"
+    "conversation,"
+    "smg-no-veto:8:conversation,"
+    "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
+
+static bool wrong(const char *what, const char *text) {
+    fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
+    return false;
+}
+
+static bool number(const char *what, const char *text, double min, double max, double *out) {
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (errno || end == text || *end || !(v >= min && v <= max)) {
+        fprintf(stderr, "kvroute-sim: --%s takes a number from %g to %g\n", what, min, max);
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+// The next part of a list; NULL at its end. Writes over the separators.
+static char *part(char **list, char separator) {
+    if (!*list) return NULL;
+    char *word = *list, *end = strchr(word, separator);
+    *list = end ? end + 1 : NULL;
+    if (end) *end = 0;
+    return word;
+}
+
+enum { SIM_MAX_LIST = 2048 };
+
+// A copy to take apart.
+static char *copy(char room[SIM_MAX_LIST], const char *text) {
+    if (snprintf(room, SIM_MAX_LIST, "%s", text) >= SIM_MAX_LIST) {
+        fprintf(stderr, "kvroute-sim: a list of more than %d characters\n", SIM_MAX_LIST - 1);
+        exit(2);
+    }
+    return room;
+}
+
+static bool numbers(const char *what, const char *text, double max, double *out, size_t *n) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    for (char *word; (word = part(&list, ','));) {
+        if (*n == SIM_MAX_FACTORS) return wrong(what, "too many");
+        if (!number(what, word, 1e-6, max, &out[(*n)++])) return false;
+    }
+    return true;
+}
+
+static bool spec_word(struct sim_spec *s, const char *word) {
+    double v;
+    if (*word >= '0' && *word <= '9') {
+        if (!number("router", word, 1, SIM_MAX_ROUTERS, &v)) return false;
+        s->routers = (unsigned)v;
+    } else if (!strcmp(word, "conversation")) {
+        s->together = true;
+    } else if ((s->policy = kvr_policy_find(word, strlen(word))) < 0) {
+        return wrong("router: no policy", word);
+    }
+    return true;
+}
+
+static bool specs(struct sim_options *o, const char *text) {
+    if (!strcmp(text, "all")) text = everything;
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    o->n_specs = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *kind = part(&word, ':'), *more;
+        struct sim_spec s = {
+            .kind = sim_router_find(kind), .routers = 1, .policy = o->plan.rule.policy};
+        if (!s.kind) return wrong("router: no kind", kind);
+        while ((more = part(&word, ':')))
+            if (!spec_word(&s, more)) return false;
+        if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+        o->specs[o->n_specs++] = s;
+    }
+    return true;
+}
+
+// ---- Terms ---------------------------------------------------------------------------------------
+
+const char *const sim_term_names[SIM_TERMS] = {"expected", "queue", "arrivals", "reuse",
+                                               "pace",     "first", "rounding"};
+_Static_assert(KVR_TERM_EXPECTED == 1 && KVR_TERM_ROUNDING == 1 << (SIM_TERMS - 1),
+               "the names stand in the order of enum kvr_term");
+
+unsigned sim_term_find(const char *name) {
+    for (unsigned i = 0; i < SIM_TERMS; i++)
+        if (!strcmp(sim_term_names[i], name)) return 1u << i;
+    return 0;
+}
+
+int sim_terms_text(unsigned terms, char *room, size_t n) {
+    if (terms == SIM_TERMS_ALL) return snprintf(room, n, "terms");
+    int at = snprintf(room, n, "%s", "");
+    for (unsigned i = 0; i < SIM_TERMS; i++) {
+        size_t left = (size_t)at < n ? n - (size_t)at : 0;
+        if (terms & 1u << i)
+            at += snprintf(left ? room + at : NULL, left, "%s%s", at ? " or " : "",
+                           sim_term_names[i]);
+    }
+    return at;
+}
+
+// Terms can be left out where the rule is in this process.
+static bool leave_out(struct sim_options *o) {
+    struct sim_spec given[SIM_MAX_SPECS];
+    size_t n = o->n_specs;
+    if (!o->without && !o->ablation) return true;
+    memcpy(given, o->specs, sizeof given);
+    o->n_specs = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sim_spec s = given[i];
+        if (!s.kind->scores || s.kind->remote || s.policy != KVR_DELAY)
+            return wrong("without, --ablation: not of", s.kind->name);
+        // First as it was asked for; then without one more term, and at last without all.
+        for (unsigned k = 0; k <= (o->ablation ? SIM_TERMS + 1 : 0); k++) {
+            unsigned term = k > SIM_TERMS ? SIM_TERMS_ALL : k ? 1u << (k - 1) : 0;
+            if (k && !(term & ~o->without)) continue;
+            if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+            s.without = o->without | term;
+            o->specs[o->n_specs++] = s;
+        }
+    }
+    return true;
+}
+
+// What was searched for is shown with the rest.
+static bool add_fixed(struct sim_options *o) {
+    const struct sim_router *kind = sim_router_find("fixed");
+    if (!o->search) return true;
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (o->specs[i].kind == kind) return true;
+    if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+    o->specs[o->n_specs++] =
+        (struct sim_spec){.kind = kind, .routers = 1, .policy = o->plan.rule.policy};
+    return true;
+}
+
+// A file as seen from the folder of this program, else where the build put it.
+static const char *beside(char path[PATH_MAX + 32], const char *name, const char *built) {
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+    path[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(path, '/');
+    if (!slash) return built;
+    strcpy(slash + 1, name);
+    return access(path, R_OK) == 0 ? path : built;
+}
+
+// ---- The table -----------------------------------------------------------------------------------
+
+struct sim_setting {
+    const char *name;
+    bool (*take)(struct sim_options *o, const struct sim_setting *s, const char *text);
+    size_t at; // of the field, for those that are one number or text
+    double min, max;
+};
+
+static void *field(struct sim_options *o, const struct sim_setting *s) {
+    return (char *)o + s->at;
+}
+
+static bool take_text(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    *(const char **)field(o, s) = text;
+    return true;
+}
+
+static bool take_real(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    return number(s->name, text, s->min, s->max, field(o, s));
+}
+
+// Milliseconds; kept in seconds.
+static bool take_ms(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    double v;
+    if (!number(s->name, text, s->min, s->max, &v)) return false;
+    *(double *)field(o, s) = v / 1000;
+    return true;
+}
+
+static bool take_whole(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    double v;
+    if (!number(s->name, text, s->min, s->max, &v)) return false;
+    if (v != floor(v)) return wrong(s->name, "takes a whole number");
+    *(uint64_t *)field(o, s) = (uint64_t)v;
+    return true;
+}
+
+static bool take_load(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    o->load = sim_load_find(text);
+    return o->load || wrong(s->name, text);
+}
+
+static bool take_flag(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    (void)text;
+    return *(bool *)field(o, s) = true;
+}
+
+static bool take_begin(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    o->fresh = !strcmp(text, "start");
+    return o->fresh || !strcmp(text, "midst") || wrong(s->name, "takes start or midst");
+}
+
+static bool take_slo(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text), *ttft = part(&list, ',');
+    if (!list) return wrong(s->name, "takes TTFT,TBT");
+    return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
+           number(s->name, list, s->min, s->max, &o->slo.tbt);
+}
+
+static bool take_factor(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    o->n_factor = 0;
+    return numbers(s->name, text, s->max, o->factor, &o->n_factor);
+}
+
+static bool take_fixed(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    double *all[] = {&o->fixed.a, &o->fixed.b, &o->fixed.c,
+                     &o->fixed.d, &o->fixed.e, &o->fixed.bits};
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    for (size_t i = 0; i < SIM_FIXED_NUMBERS; i++) {
+        char *word = part(&list, ',');
+        if (!word) return wrong(s->name, "takes A,B,C,D,E,BITS");
+        if (!number(s->name, word, s->min, s->max, all[i])) return false;
+    }
+    if (list || o->fixed.bits < 1 || o->fixed.bits > 53)
+        return wrong(s->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
+    return true;
+}
+
+static bool take_without(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    for (char *word; (word = part(&list, ','));) {
+        unsigned term = sim_term_find(word);
+        if (!term) return wrong(s->name, word);
+        o->without |= term;
+    }
+    return true;
+}
+
+static bool take_sweep(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    return numbers(s->name, text, s->max, o->sweep, &o->n_sweep);
+}
+
+static bool take_scale(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    return numbers(s->name, text, s->max, o->scale, &o->n_scale);
+}
+
+// The weights of --pool, for the module as they are and for the core as numbers.
+static bool take_weights(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    static const struct {
+        const char *name;
+        size_t at;
+    } known[] = {
+        {"OVERLAP", offsetof(struct kvr_rule, overlap)},
+        {"PREFILL", offsetof(struct kvr_rule, prefill)},
+        {"REQUESTS", offsetof(struct kvr_rule, requests)},
+        {"TEMPERATURE", offsetof(struct kvr_rule, temperature)},
+    };
+    enum { SIM_WEIGHTS = sizeof known / sizeof *known };
+    o->plan.words = text;
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    for (char *name; (name = part(&list, ' '));) {
+        char *value = part(&list, ' ');
+        size_t i = 0;
+        while (i < SIM_WEIGHTS && strcasecmp(known[i].name, name))
+            i++;
+        if (i == SIM_WEIGHTS || !value) return wrong("pool takes NAME VALUE …, not", name);
+        if (!number(s->name, value, 0, s->max, (double *)((char *)&o->plan.rule + known[i].at)))
+            return false;
+    }
+    return true;
+}
+
+static bool take_incident(struct sim_options *o, const struct sim_setting *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text), *kind = part(&list, ':'), *word[4] = {0};
+    size_t n = 0;
+    bool lost = false;
+    while (n < 4 && (word[n] = part(&list, ':')))
+        n++;
+    if (n && !strcmp(word[n - 1], "lost")) lost = n--;
+    double v[3] = {0};
+    for (size_t i = 0; i < n && i < 3; i++)
+        if (!number(s->name, word[i], 0, s->max, &v[i])) return false;
+    if (o->plan.n_incidents == SIM_MAX_INCIDENTS) return wrong(s->name, "too many");
+    struct sim_incident *x = &o->incidents[o->plan.n_incidents++];
+    if (!strcmp(kind, "server") && n == 2)
+        *x = (struct sim_incident){SIM_SERVER_DIES, v[0], v[1], 0, lost};
+    else if (!strcmp(kind, "router") && n == 3)
+        *x = (struct sim_incident){SIM_ROUTER_DIES, v[1], v[2], (uint32_t)v[0], lost};
+    else if (!strcmp(kind, "worker") && (n == 2 || n == 3) && !lost)
+        *x = (struct sim_incident){SIM_WORKER_DIES, v[1], v[2], (uint32_t)v[0], true};
+    else if (!strcmp(kind, "join") && n == 2 && !lost)
+        *x = (struct sim_incident){SIM_WORKERS_JOIN, v[1], 0, (uint32_t)v[0], false};
+    else
+        return wrong("fail doesn't know this", text);
+    return true;
+}
+
+// ---- The engines ---------------------------------------------------------------------------------
+
+// NAME[:N],… Without numbers in turn, for as many engines as there are. *n: how many were listed.
+static bool list_models(struct sim_options *o, const char *text, size_t *n, bool *counted) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *name = part(&word, ':');
+        const struct sim_model *m = sim_model_find(name);
+        double count = 1;
+        if (!m) return wrong("model", name);
+        if (word && !number("model", word, 1, SIM_MAX_WORKERS, &count)) return false;
+        *counted |= word != NULL;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == SIM_MAX_WORKERS) return wrong("model", "too many");
+            o->engines[(*n)++].model = *m;
+        }
+    }
+    return true;
+}
+
+// X or NxX, ….
+static bool list_speeds(const char *text, double *speeds, size_t *n) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        double count = 1, speed;
+        char *times = strchr(word, 'x');
+        if (times) {
+            *times = 0;
+            if (!number("speeds", word, 1, SIM_MAX_WORKERS, &count)) return false;
+            word = times + 1;
+        }
+        if (!number("speeds", word, 1e-3, 1e3, &speed)) return false;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == SIM_MAX_WORKERS) return wrong("speeds", "too many");
+            speeds[(*n)++] = speed;
+        }
+    }
+    return true;
+}
+
+// As many engines as --workers says, or as are listed.
+static bool plan_engines(struct sim_options *o) {
+    double speeds[SIM_MAX_WORKERS];
+    size_t models_n, speeds_n;
+    bool counted = false;
+    if (!list_models(o, o->models, &models_n, &counted) ||
+        !list_speeds(o->speeds, speeds, &speeds_n))
+        return false;
+    if (!o->workers) {
+        o->workers = 8;
+        if (counted || models_n > 1) o->workers = models_n;
+        if (speeds_n > 1 && speeds_n > models_n) o->workers = speeds_n;
+    }
+    for (size_t w = 0; w < o->workers; w++) {
+        struct sim_engine_plan *e = &o->engines[w];
+        e->model = o->engines[w % models_n].model;
+        e->speed = speeds[w % speeds_n];
+        if (o->budget) e->model.budget = (uint32_t)o->budget;
+        if (o->attention) sim_model_attend(&e->model);
+        e->model.preempt = o->preempt;
+        e->blocks = o->blocks ? o->blocks : e->model.capacity / o->block_size;
+    }
+    o->plan.engines = o->engines;
+    o->plan.n_engines = o->plan.workers = (unsigned)o->workers;
+    o->plan.model = &o->engines[0].model;
+    o->plan.blocks = o->engines[0].blocks;
+    return true;
+}
+
+// ---- All settings --------------------------------------------------------------------------------
+
+#define AT(field) offsetof(struct sim_options, field)
+static const struct sim_setting settings[] = {
+    {"load", take_load, 0, 0, 0},
+    {"trace", take_text, AT(trace), 0, 0},
+    {"speed", take_real, AT(speed), 1e-6, 1e6},
+    {"rate", take_real, AT(rate), 1e-6, 1e6},
+    {"requests", take_whole, AT(requests), 1, 1e7},
+    {"sessions", take_whole, AT(users), 1, 1e5},
+    {"begin", take_begin, 0, 0, 0},
+    {"ramp", take_real, AT(ramp), 0, 1e6},
+    {"warmup", take_real, AT(warmup), 0, 1e6},
+    {"duration", take_real, AT(duration), 1e-3, 1e6},
+    {"block-size", take_whole, AT(block_size), 1, 4096},
+    {"seed", take_whole, AT(seed), 0, 9e15},
+    {"seeds", take_whole, AT(seeds), 1, SIM_MAX_SEEDS},
+    {"model", take_text, AT(models), 0, 0},
+    {"speeds", take_text, AT(speeds), 0, 0},
+    {"preempt", take_flag, AT(preempt), 0, 0},
+    {"host-blocks", take_whole, AT(plan.host), 1, 1e8},
+    {"attention", take_flag, AT(attention), 0, 0},
+    {"workers", take_whole, AT(workers), 1, SIM_MAX_WORKERS},
+    {"blocks", take_whole, AT(blocks), 1, 1e8},
+    {"budget", take_whole, AT(budget), 1, 1e6},
+    {"router", take_text, AT(routers), 0, 0},
+    {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
+    {"without", take_without, 0, 0, 0},
+    {"ablation", take_flag, AT(ablation), 0, 0},
+    {"session-names", take_flag, AT(plan.named), 0, 0},
+    {"hop", take_ms, AT(plan.hop), 0, 1e9},
+    {"delay", take_ms, AT(plan.delay), 0, 1e9},
+    {"sync", take_ms, AT(plan.sync), 0, 1e9},
+    {"age", take_ms, AT(plan.age), 1e-3, 1e9},
+    {"affinity", take_whole, AT(plan.affinity), 0, 1e6},
+    {"fixed", take_fixed, 0, 0, 1e12},
+    {"search", take_whole, AT(search), 1, SIM_MAX_SEEDS},
+    {"fail", take_incident, 0, 0, 1e9},
+    {"notice", take_ms, AT(plan.notice), 0, 1e9},
+    {"slo", take_slo, 0, 0, 1e9},
+    {"load-factor", take_factor, 0, 0, 1e3},
+    {"sweep", take_sweep, 0, 0, 1e3},
+    {"scale", take_scale, 0, 0, SIM_MAX_ROUTERS},
+    {"stretches", take_whole, AT(stretches), 1, 1e4},
+    {"json", take_text, AT(json), 0, 0},
+    {"plots", take_text, AT(plots), 0, 0},
+    {"module", take_text, AT(module), 0, 0},
+    {"redis-server", take_text, AT(server), 0, 0},
+};
+#undef AT
+enum { SIM_OPTION_COUNT = sizeof settings / sizeof *settings, SIM_OPTION_HELP = SIM_OPTION_COUNT };
+
+static void set_defaults(struct sim_options *o) {
+    static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
+    const char *module = getenv("KVROUTE_MODULE");
+    struct kvr_options pool;
+    kvr_options_default(&pool);
+    *o = (struct sim_options){
+        .load = &sim_loads[0],
+        .block_size = 64,
+        .speed = 1,
+        .seed = 1,
+        .seeds = 1,
+        .models = "middle",
+        .speeds = "1",
+        .ramp = -1,
+        .warmup = -1,
+        .duration = -1,
+        .plan = {.hop = 0.25e-3,
+                 .delay = 10e-3,
+                 .sync = 2e-3,
+                 .age = 50e-3,
+                 .notice = 1,
+                 .rule = pool.rule,
+                 .words = "",
+                 .fixed = &o->fixed,
+                 .incidents = o->incidents},
+        .fixed = sim_fixed_default,
+        .factor = {1},
+        .n_factor = 1,
+        .slo = {2, 0.1},
+        .module = module && *module ? module
+                                    : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
+        .clock = beside(beside_clock, "kvroute-sim-clock.so", SIM_CLOCK),
+    };
+}
+
+double sim_options_sum(const struct sim_options *o, const double each[SIM_MODELS]) {
+    double speeds[SIM_MODELS] = {0}, sum = 0;
+    for (size_t w = 0; w < o->workers; w++)
+        speeds[sim_model_find(o->engines[w].model.name) - sim_models] += o->engines[w].speed;
+    for (size_t m = 0; m < SIM_MODELS; m++)
+        sum += each[m] * speeds[m];
+    return sum;
+}
+
+int sim_options_parse(struct sim_options *o, int argc, char **argv) {
+    struct option longs[SIM_OPTION_COUNT + 2] = {0};
+    for (int i = 0; i < SIM_OPTION_COUNT; i++)
+        longs[i] = (struct option){
+            settings[i].name,
+            settings[i].take == take_flag ? no_argument : required_argument,
+            NULL,
+            i,
+        };
+    longs[SIM_OPTION_HELP] = (struct option){"help", no_argument, NULL, SIM_OPTION_HELP};
+    set_defaults(o);
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (c == SIM_OPTION_HELP) return fputs(usage, stdout) < 0;
+        if (c == '?' || !settings[c].take(o, &settings[c], optarg)) return 2;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
+        return 2;
+    }
+    if (!o->routers) o->routers = o->without || o->ablation ? "events" : everything;
+    if (!specs(o, o->routers) || !leave_out(o) || !add_fixed(o)) return 2;
+    if (!plan_engines(o)) return 2;
+    if (!o->trace && !o->users) o->users = (uint64_t)sim_options_sum(o, o->load->users);
+    if (!o->requests && !o->trace && !o->users) o->requests = 12000;
+    if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
+    if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
+    if (o->duration < 0) o->duration = o->users ? 3600 : 0;
+    if (!o->stretches && o->plan.n_incidents) o->stretches = 60;
+    return -1;
+}

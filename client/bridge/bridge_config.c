@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// See bridge_config.h. All settings are in two tables, which the file and the flags share.
+#include "bridge_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/common/config.h"
+
+const char bridge_config_usage[] =
+    "usage: kvroute-bridge [--config FILE] [--WORD VALUE …] [--engine \"NAME WORD=VALUE …\"] …\n"
+    "\n"
+    "Stands beside inference engines and tells a kvroute pool what they cache.\n"
+    "\n"
+    "  redis URL        redis://, unix://, sentinel:// or cluster://; redis://127.0.0.1:6379\n"
+    "  pool NAME        the pool's key; kvroute\n"
+    "  create OPTIONS   of KVROUTE.CREATE, for a pool that isn't there; without them: wait for it\n"
+    "  listen ADDR:PORT for /metrics and /healthz; without it: none\n"
+    "  ttl MS           a worker lives so long without a renewal; 15000\n"
+    "  exit HOW         on SIGTERM: drain (default), remove or leave the workers\n"
+    "  debug yes|no     say more\n"
+    "\n"
+    "Of each engine (section [engine NAME] of the file):\n"
+    "  http URL         for health checks, and the worker's address unless `address` is given\n"
+    "  address TEXT     what SELECT answers\n"
+    "  health PATH      /health\n"
+    "  events ENDPOINT  of rank 0, such as tcp://10.0.0.1:5557; the others' ports follow\n"
+    "  replay ENDPOINT  the same for replays; without it, lost events cost what is known\n"
+    "  topic PREFIX     only messages of this\n"
+    "  mode HOW         connect (default) or bind\n"
+    "  kind NAME        vllm (default), sglang or other\n"
+    "  ranks N          data-parallel ranks; 0: ask the engine; 1\n"
+    "  block_size N     tokens; 0 (default): ask the engine\n"
+    "  capacity N       blocks a rank has; 0 (default): ask the engine\n"
+    "  audit MS         how often a replay of the last events is asked for; 10000\n"
+    "  down HOW         when it doesn't answer: let the worker expire after ttl (default), drain "
+    "it\n"
+    "                   at once, or remove it after ttl\n"
+    "  gaps HOW         clear (default) or keep what is known when events are lost for good\n"
+    "  copies HOW       count (default) or set, see docs/bridge.md\n";
+
+#define BRIDGE_AT(field) KVR_SETTING_AT(bridge_config, field)
+#define ENGINE_AT(field) KVR_SETTING_AT(bridge_engine_config, field)
+
+static const struct kvr_setting bridge_settings[] = {
+    {"redis", KVR_SETTING_TEXT, BRIDGE_AT(redis), NULL, 0, 0},
+    {"pool", KVR_SETTING_TEXT, BRIDGE_AT(pool), NULL, 0, 0},
+    {"create", KVR_SETTING_TEXT, BRIDGE_AT(create), NULL, 0, 0},
+    {"listen", KVR_SETTING_TEXT, BRIDGE_AT(listen), NULL, 0, 0},
+    {"ttl", KVR_SETTING_I64, BRIDGE_AT(ttl), NULL, (int64_t)1 << 40, 0},
+    {"exit", KVR_SETTING_CHOICE, BRIDGE_AT(exit), "drain remove leave", 0, 0},
+    {"debug", KVR_SETTING_YES, BRIDGE_AT(debug), "no yes", 0, 0},
+};
+
+static const struct kvr_setting engine_settings[] = {
+    {"http", KVR_SETTING_TEXT, ENGINE_AT(http), NULL, 0, 0},
+    {"address", KVR_SETTING_TEXT, ENGINE_AT(address), NULL, 0, 0},
+    {"health", KVR_SETTING_TEXT, ENGINE_AT(health), NULL, 0, 0},
+    {"events", KVR_SETTING_TEXT, ENGINE_AT(events), NULL, 0, 0},
+    {"replay", KVR_SETTING_TEXT, ENGINE_AT(replay), NULL, 0, 0},
+    {"topic", KVR_SETTING_TEXT, ENGINE_AT(topic), NULL, 0, 0},
+    {"mode", KVR_SETTING_YES, ENGINE_AT(bind), "connect bind", 0, 0},
+    {"kind", KVR_SETTING_CHOICE, ENGINE_AT(kind), "vllm sglang other", 0, 0},
+    {"ranks", KVR_SETTING_U32, ENGINE_AT(ranks), NULL, 1024, 0},
+    {"block_size", KVR_SETTING_U32, KVR_SETTING_AT(bridge_engine_config, block_size), NULL, 4096,
+     0},
+    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, capacity), NULL,
+     (int64_t)1 << 40, 0},
+    {"audit", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, audit), NULL, (int64_t)1 << 40,
+     0},
+    {"down", KVR_SETTING_CHOICE, ENGINE_AT(down), "expire drain remove", 0, 0},
+    {"gaps", KVR_SETTING_YES, ENGINE_AT(keep), "clear keep", 0, 0},
+    {"copies", KVR_SETTING_YES, ENGINE_AT(set), "count set", 0, 0},
+};
+
+static bool set_bridge(struct bridge_config *c, const char *name, const char *value,
+                       struct kvr_config_error *e) {
+    return kvr_config_set(c, bridge_settings, sizeof bridge_settings / sizeof *bridge_settings,
+                          name, value, e);
+}
+
+static bool set_engine(struct bridge_engine_config *g, const char *name, const char *value,
+                       struct kvr_config_error *e) {
+    return kvr_config_set(g, engine_settings, sizeof engine_settings / sizeof *engine_settings,
+                          name, value, e);
+}
+
+// The engine of that name, made if it isn't there.
+static struct bridge_engine_config *engine_named(struct bridge_config *c, const char *name,
+                                                 struct kvr_config_error *e) {
+    for (size_t i = 0; i < c->n_engines; i++)
+        if (strcmp(c->engines[i].name, name) == 0) return &c->engines[i];
+    struct bridge_engine_config *all = realloc(c->engines, (c->n_engines + 1) * sizeof *all);
+    if (!all) {
+        kvr_config_fail(e, "no memory");
+        return NULL;
+    }
+    c->engines = all;
+    struct bridge_engine_config *g = &all[c->n_engines];
+    *g = (struct bridge_engine_config){.ranks = 1, .health = "/health"};
+    if (!*name || strlen(name) >= sizeof g->name) {
+        kvr_config_fail(e, "an engine's name has 1 to %zu bytes", sizeof g->name - 1);
+        return NULL;
+    }
+    memcpy(g->name, name, strlen(name) + 1);
+    c->n_engines++;
+    return g;
+}
+
+static bool on_setting(void *ctx, const char *section, const char *name, const char *value,
+                       struct kvr_config_error *e) {
+    struct bridge_config *c = ctx;
+    if (strcmp(section, "bridge") == 0) return !name || set_bridge(c, name, value, e);
+    if (strncmp(section, "engine ", 7) != 0)
+        return kvr_config_fail(e, "no section [%.60s]", section);
+    struct bridge_engine_config *g = engine_named(c, section + 7 + strspn(section + 7, " \t"), e);
+    return g && (!name || set_engine(g, name, value, e));
+}
+
+static bool check(const struct bridge_config *c, struct kvr_config_error *e) {
+    if (!c->n_engines) return kvr_config_fail(e, "no engines");
+    if (c->ttl < 100) return kvr_config_fail(e, "ttl is at least 100 ms");
+    for (size_t i = 0; i < c->n_engines; i++) {
+        const struct bridge_engine_config *g = &c->engines[i];
+        if (!*g->events) return kvr_config_fail(e, "engine %s has no events endpoint", g->name);
+        if (*g->http && strncmp(g->http, "http://", 7) != 0)
+            return kvr_config_fail(e, "engine %s: http begins with http://", g->name);
+        if (!g->ranks && !*g->http)
+            return kvr_config_fail(e, "engine %s: without http, ranks must be given", g->name);
+    }
+    return true;
+}
+
+bool bridge_config_read(struct bridge_config *c, int argc, char **argv, bool *help, char *error,
+                        size_t error_size) {
+    static const char *const kinds[] = {"engine", NULL};
+    struct kvr_config_error e = {error, error_size};
+    *c = (struct bridge_config){.redis = "redis://127.0.0.1:6379", .pool = "kvroute", .ttl = 15000};
+    *help = kvr_config_help(argc, argv);
+    if (*help) return true;
+    return kvr_config_command_line(argc, argv, "bridge", kinds, on_setting, c, &e) && check(c, &e);
+}
+
+void bridge_config_free(struct bridge_config *c) {
+    free(c->engines);
+    c->engines = NULL;
+}

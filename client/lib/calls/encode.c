@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: Apache-2.0
+// See encode.h.
+#include "encode.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_RELEASE = 1 << 16 };
+#define MAX_TOKEN_COUNT ((size_t)1 << 26) // 256 MiB: what a Redis argument may have is twice that
+#define MAX_WEIGHT 1e9
+
+static bool is_text(struct kvr_bytes b, size_t most) {
+    return b.p && b.n >= 1 && b.n <= most;
+}
+
+static bool is_count(int64_t v, int64_t most) {
+    return v >= 0 && v <= most;
+}
+
+static bool is_lease(int64_t lease) {
+    return lease == KVR_NO_LEASE || is_count(lease, KVR_MAX_MS);
+}
+
+static bool are_blocks(const struct kvr_blocks *b) {
+    if (b->hashes && b->tokens) return false;
+    if (b->n && !b->hashes && !b->tokens) return false;
+    return b->n <= (b->tokens ? MAX_TOKEN_COUNT : (size_t)KVR_MAX_BLOCKS);
+}
+
+static bool are_names(const struct kvr_bytes *names, size_t n) {
+    if (n > KVR_MAX_INSTANCES || (n && !names)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!is_text(names[i], KVR_MAX_NAME)) return false;
+    return true;
+}
+
+static bool are_labels(const struct kvr_bytes *labels, size_t n) {
+    if (n > KVR_MAX_LABELS || (n && !labels)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!is_text(labels[i], KVR_MAX_LABEL)) return false;
+    return true;
+}
+
+static bool is_session(struct kvr_bytes b) {
+    return !b.n || is_text(b, KVR_MAX_ID);
+}
+
+static bool is_deadline(int64_t ms) {
+    return is_count(ms, KVR_MAX_MS);
+}
+
+// ---- Encoding ------------------------------------------------------------------------------------
+
+void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *words) {
+    kvr_wire_begin(w, &c->alloc);
+    kvr_wire_words(w, words);
+    kvr_wire_word(w, c->pool);
+}
+
+static void put_blocks(struct kvr_wire *w, const struct kvr_blocks *b) {
+    kvr_wire_word(w, b->tokens ? "TOKENS" : "HASHES");
+    if (!b->tokens) {
+        kvr_wire_arg(w, b->hashes, b->n * sizeof *b->hashes);
+        return;
+    }
+    kvr_wire_arg(w, b->tokens, b->n * sizeof *b->tokens);
+    if (b->lora.n) {
+        kvr_wire_word(w, "LORA");
+        kvr_wire_bytes(w, b->lora);
+    }
+    if (b->space.n) {
+        kvr_wire_word(w, "NAMESPACE");
+        kvr_wire_bytes(w, b->space);
+    }
+}
+
+static void put_int(struct kvr_wire *w, const char *name, int64_t v) {
+    if (!v) return;
+    kvr_wire_word(w, name);
+    kvr_wire_int(w, v);
+}
+
+static void put_lease(struct kvr_wire *w, int64_t lease) {
+    if (!lease) return;
+    kvr_wire_word(w, "LEASE");
+    kvr_wire_int(w, lease == KVR_NO_LEASE ? 0 : lease);
+}
+
+static void put_names(struct kvr_wire *w, const char *word, const struct kvr_bytes *names,
+                      size_t n) {
+    kvr_wire_word(w, word);
+    kvr_wire_int(w, (int64_t)n);
+    for (size_t i = 0; i < n; i++)
+        kvr_wire_bytes(w, names[i]);
+}
+
+static void put_booking(struct kvr_wire *w, const struct kvr_booked_request *b) {
+    put_int(w, "ISL", b->isl);
+    put_int(w, "OSL", b->osl);
+    put_int(w, "CACHED", b->cached);
+    put_int(w, "OUTPUT", b->output);
+    if (b->prefilled) kvr_wire_word(w, "PREFILLED");
+    put_lease(w, b->lease);
+}
+
+static void put_weights(struct kvr_wire *w, const struct kvr_select_call *q) {
+    const struct {
+        const char *name;
+        double value;
+    } weights[] = {{"OVERLAP", q->overlap},
+                   {"PREFILL", q->prefill},
+                   {"REQUESTS", q->requests},
+                   {"TEMPERATURE", q->temperature}};
+    put_int(w, "ISL", q->isl);
+    put_int(w, "OSL", q->osl);
+    if (q->policy) {
+        kvr_wire_word(w, "POLICY");
+        kvr_wire_word(w, q->policy);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        if (!(q->weigh & 1u << i)) continue;
+        kvr_wire_word(w, weights[i].name);
+        kvr_wire_real(w, weights[i].value);
+    }
+}
+
+// These come last, so that a degraded choice finds them.
+static void put_name_lists(struct kvr_wire *w, const struct kvr_select_call *q) {
+    if (q->among) put_names(w, "AMONG", q->among, q->n_among);
+    if (q->n_exclude) put_names(w, "EXCLUDE", q->exclude, q->n_exclude);
+    if (q->n_with) put_names(w, "WITH", q->with, q->n_with);
+    if (q->n_without) put_names(w, "WITHOUT", q->without, q->n_without);
+}
+
+static bool is_weight(const struct kvr_select_call *q) {
+    const double values[] = {q->overlap, q->prefill, q->requests, q->temperature};
+    for (unsigned i = 0; i < 4; i++)
+        if (q->weigh & 1u << i &&
+            !(isfinite(values[i]) && values[i] >= 0 && values[i] <= MAX_WEIGHT))
+            return false;
+    return true;
+}
+
+static bool is_selection(const struct kvr_select_call *q) {
+    return are_blocks(&q->blocks) && is_count(q->isl, KVR_MAX_TOKENS) &&
+           is_count(q->osl, KVR_MAX_TOKENS) && is_lease(q->lease) &&
+           are_names(q->among, q->n_among) && are_names(q->exclude, q->n_exclude) &&
+           are_labels(q->with, q->n_with) && are_labels(q->without, q->n_without) &&
+           is_session(q->session) && is_weight(q) && is_deadline(q->deadline);
+}
+
+// ---- Operations ----------------------------------------------------------------------------------
+
+// An op for a call, if the handle takes any more.
+static enum kvr_code admit(struct kvr_calls *c, enum kvr_operation_kind kind, int64_t deadline,
+                           struct kvr_caller who, struct kvr_operation **out) {
+    if (c->closed) return KVR_CODE_CLOSED;
+    if (c->pending >= c->max_pending) return KVR_CODE_FULL;
+    *out = kvr_operation_new(c, kind, deadline, who.done, who.ctx);
+    if (!*out) return KVR_CODE_NOMEM;
+    (*out)->blocking = who.blocking;
+    return KVR_CODE_OK;
+}
+
+static enum kvr_code finish(struct kvr_operation *o, struct kvr_wire *w) {
+    if (kvr_wire_end(w, &o->command)) return KVR_CODE_OK;
+    kvr_operation_discard(o);
+    return KVR_CODE_NOMEM;
+}
+
+// The argument that was put at this place. For when the command is whole.
+static struct kvr_bytes argument(const struct kvr_operation *o, size_t at) {
+    const char *p = o->command.base + at;
+    return kvr_wire_next(&p);
+}
+
+// Where a command has what is to be remembered of it.
+struct booking_place {
+    size_t id, blocks, end, argc, session;
+};
+
+static void put_booked_blocks(struct kvr_wire *w, const struct kvr_blocks *b,
+                              struct booking_place *at) {
+    size_t argc = w->argc;
+    at->blocks = w->n;
+    put_blocks(w, b);
+    at->end = w->n;
+    at->argc = w->argc - argc;
+}
+
+static void put_booked_session(struct kvr_wire *w, struct kvr_bytes session,
+                               struct booking_place *at) {
+    if (!session.n) return;
+    kvr_wire_word(w, "SESSION");
+    at->session = w->n;
+    kvr_wire_bytes(w, session);
+}
+
+static void find_booking(struct kvr_operation *o, const struct booking_place *at) {
+    struct kvr_booked_request *b = &o->booking;
+    o->id = argument(o, at->id);
+    b->blocks = (struct kvr_fragment){o->command.base + at->blocks, at->end - at->blocks, at->argc};
+    if (at->session) b->session = argument(o, at->session);
+}
+
+enum kvr_code kvr_encode_select(struct kvr_calls *c, const struct kvr_select_call *q,
+                                struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_selection(q) || !is_text(q->request, KVR_MAX_ID)) return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_SELECT, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_operation *o = *out;
+    struct booking_place at = {0};
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.SELECT");
+    at.id = w.n;
+    kvr_wire_bytes(&w, q->request);
+    put_booked_blocks(&w, &q->blocks, &at);
+    put_lease(&w, q->lease);
+    put_weights(&w, q);
+    put_booked_session(&w, q->session, &at);
+    size_t names_at = w.n;
+    put_name_lists(&w, q);
+    o->booking = (struct kvr_booked_request){.isl = q->isl, .osl = q->osl, .lease = q->lease};
+    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    find_booking(o, &at);
+    o->names = o->command.base + names_at;
+    o->among = q->among != NULL;
+    o->n_names[KVR_AMONG] = q->n_among;
+    o->n_names[KVR_EXCLUDE] = q->n_exclude;
+    o->n_names[KVR_WITH] = q->n_with;
+    o->n_names[KVR_WITHOUT] = q->n_without;
+    return KVR_CODE_OK;
+}
+
+enum kvr_code kvr_encode_score(struct kvr_calls *c, const struct kvr_select_call *q,
+                               struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_selection(q)) return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_SCORE, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct booking_place at;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.SCORE");
+    put_blocks(&w, &q->blocks);
+    put_weights(&w, q);
+    put_booked_session(&w, q->session, &at);
+    put_name_lists(&w, q);
+    return finish(*out, &w);
+}
+
+static bool is_claim(const struct kvr_claim_call *q) {
+    return is_text(q->request, KVR_MAX_ID) && is_text(q->worker, KVR_MAX_NAME) &&
+           q->rank < KVR_MAX_RANKS && are_blocks(&q->blocks) && is_count(q->isl, KVR_MAX_TOKENS) &&
+           is_count(q->cached, KVR_MAX_TOKENS) && is_count(q->output, KVR_MAX_TOKENS) &&
+           is_count(q->osl, KVR_MAX_TOKENS) && is_session(q->session) && is_lease(q->lease) &&
+           is_deadline(q->deadline);
+}
+
+enum kvr_code kvr_encode_claim(struct kvr_calls *c, const struct kvr_claim_call *q,
+                               struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_claim(q)) return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_CLAIM, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_operation *o = *out;
+    struct booking_place at = {0};
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.CLAIM");
+    at.id = w.n;
+    kvr_wire_bytes(&w, q->request);
+    size_t worker_at = w.n;
+    kvr_wire_bytes(&w, q->worker);
+    kvr_wire_int(&w, q->rank);
+    put_booked_blocks(&w, &q->blocks, &at);
+    o->booking = (struct kvr_booked_request){.isl = q->isl,
+                                             .osl = q->osl,
+                                             .cached = q->cached,
+                                             .output = q->output,
+                                             .lease = q->lease,
+                                             .prefilled = q->prefilled};
+    put_booking(&w, &o->booking);
+    put_booked_session(&w, q->session, &at);
+    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    find_booking(o, &at);
+    o->worker = argument(o, worker_at);
+    o->rank = q->rank;
+    return KVR_CODE_OK;
+}
+
+bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_bytes worker,
+                        uint32_t rank, const struct kvr_booked_request *b,
+                        struct kvr_command *out) {
+    struct kvr_wire w;
+    struct booking_place at;
+    kvr_encode_begin(&w, c, "KVROUTE.CLAIM");
+    kvr_wire_bytes(&w, id);
+    kvr_wire_bytes(&w, worker);
+    kvr_wire_int(&w, rank);
+    kvr_wire_paste(&w, b->blocks.p, b->blocks.n, b->blocks.argc);
+    put_booking(&w, b);
+    put_booked_session(&w, b->session, &at);
+    return kvr_wire_end(&w, out);
+}
+
+void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b) {
+    if (b->prefilled) kvr_wire_word(w, "PREFILLED");
+    put_int(w, "OUTPUT", b->output);
+    put_lease(w, b->lease);
+}
+
+enum kvr_code kvr_encode_update(struct kvr_calls *c, const struct kvr_update_call *q,
+                                struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_text(q->request, KVR_MAX_ID) || !is_count(q->output, KVR_MAX_TOKENS) ||
+        !is_lease(q->lease) || !is_deadline(q->deadline))
+        return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_UPDATE, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_operation *o = *out;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.UPDATE");
+    size_t id_at = w.n;
+    kvr_wire_bytes(&w, q->request);
+    o->booking = (struct kvr_booked_request){
+        .prefilled = q->prefilled, .output = q->output, .lease = q->lease};
+    kvr_encode_progress(&w, &o->booking);
+    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    o->id = argument(o, id_at);
+    return KVR_CODE_OK;
+}
+
+enum kvr_code kvr_encode_release(struct kvr_calls *c, const struct kvr_bytes *ids, size_t n,
+                                 struct kvr_caller who, struct kvr_operation **out) {
+    if (n < 1 || n > MAX_RELEASE || !ids) return KVR_CODE_INVALID;
+    for (size_t i = 0; i < n; i++)
+        if (!is_text(ids[i], KVR_MAX_ID)) return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_RELEASE, 0, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_operation *o = *out;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.RELEASE");
+    size_t ids_at = w.n;
+    for (size_t i = 0; i < n; i++)
+        kvr_wire_bytes(&w, ids[i]);
+    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    o->ids = o->command.base + ids_at;
+    o->n_ids = n;
+    return KVR_CODE_OK;
+}
+
+// ---- Workers -------------------------------------------------------------------------------------
+
+void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct kvr_worker_call *q,
+                             bool del) {
+    kvr_wire_word(w, "KVROUTE.WORKER");
+    kvr_wire_word(w, del ? "DEL" : "SET");
+    kvr_wire_word(w, pool);
+    kvr_wire_bytes(w, q->worker);
+    if (del) return;
+    if (q->set & KVR_WORKER_ADDR) {
+        kvr_wire_word(w, "ADDR");
+        kvr_wire_bytes(w, q->addr);
+    }
+    if (q->set & KVR_WORKER_RANKS) {
+        kvr_wire_word(w, "RANKS");
+        kvr_wire_int(w, q->ranks);
+    }
+    if (q->set & KVR_WORKER_CAPACITY) {
+        kvr_wire_word(w, "CAPACITY");
+        kvr_wire_int(w, q->capacity);
+    }
+    if (q->set & KVR_WORKER_STATE) {
+        kvr_wire_word(w, "STATE");
+        kvr_wire_word(w, q->state == KVR_DRAINING ? "draining" : "ready");
+    }
+    if (q->set & KVR_WORKER_TTL) {
+        kvr_wire_word(w, "TTL");
+        kvr_wire_int(w, q->ttl);
+    }
+    if (q->set & KVR_WORKER_SPEED) {
+        kvr_wire_word(w, "SPEED");
+        kvr_wire_real(w, q->speed);
+    }
+    if (q->set & KVR_WORKER_LABELS) put_names(w, "LABELS", q->labels, q->n_labels);
+}
+
+static bool is_registration(const struct kvr_worker_call *q) {
+    unsigned s = q->set;
+    if (!is_text(q->worker, KVR_MAX_NAME) || !is_deadline(q->deadline)) return false;
+    if (s & KVR_WORKER_ADDR && (q->addr.n > KVR_MAX_ADDR || (q->addr.n && !q->addr.p)))
+        return false;
+    if (s & KVR_WORKER_RANKS && (q->ranks < 1 || q->ranks > KVR_MAX_RANKS)) return false;
+    if (s & KVR_WORKER_CAPACITY && !is_count(q->capacity, (int64_t)1 << 53)) return false;
+    if (s & KVR_WORKER_STATE && q->state != KVR_READY && q->state != KVR_DRAINING) return false;
+    if (s & KVR_WORKER_TTL && !is_count(q->ttl, KVR_MAX_MS)) return false;
+    if (s & KVR_WORKER_SPEED && !(isfinite(q->speed) && q->speed >= 0 && q->speed <= KVR_MAX_SPEED))
+        return false;
+    return !(s & KVR_WORKER_LABELS) || are_labels(q->labels, q->n_labels);
+}
+
+enum kvr_code kvr_encode_worker(struct kvr_calls *c, const struct kvr_worker_call *q, bool del,
+                                struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_registration(q)) return KVR_CODE_INVALID;
+    enum kvr_code code =
+        admit(c, del ? KVR_CALL_WORKER_DEL : KVR_CALL_WORKER_SET, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_operation *o = *out;
+    struct kvr_wire w;
+    kvr_wire_begin(&w, &c->context->alloc);
+    kvr_encode_registration(&w, c->context->pool, q, del);
+    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    const char *at = o->command.base + KVR_WIRE_HEAD;
+    for (int i = 0; i < 4; i++)
+        o->worker = kvr_wire_next(&at);
+    o->said = q;
+    return KVR_CODE_OK;
+}
+
+enum kvr_code kvr_encode_report(struct kvr_calls *c, struct kvr_bytes worker, bool ok,
+                                struct kvr_caller who, struct kvr_operation **out) {
+    if (!is_text(worker, KVR_MAX_NAME)) return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_REPORT, 0, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.REPORT");
+    kvr_wire_bytes(&w, worker);
+    kvr_wire_word(&w, ok ? "OK" : "FAILED");
+    return finish(*out, &w);
+}
+
+static bool is_number(uint64_t v) { // of an epoch or an event
+    return v >= 1 && v <= INT64_MAX;
+}
+
+static bool is_op(const struct kvr_op *op) {
+    int least = op->kind == KVR_OP_CLEARED ? -1 : 0;
+    return op->tier >= least && op->tier < KVR_TIERS && op->n <= KVR_MAX_BLOCKS &&
+           (!op->n || op->hashes);
+}
+
+enum kvr_code kvr_encode_event(struct kvr_calls *c, const struct kvr_event_call *q,
+                               struct kvr_caller who, struct kvr_operation **out) {
+    static const char *const tiers[] = {"device", "host", "disk"};
+    static const char *const kinds[] = {"STORED", "REMOVED", "CLEARED"};
+    if (!is_text(q->worker, KVR_MAX_NAME) || q->rank >= KVR_MAX_RANKS || !is_number(q->epoch) ||
+        !is_number(q->seq) || !q->ops || !q->n_ops || !is_deadline(q->deadline))
+        return KVR_CODE_INVALID;
+    for (size_t i = 0; i < q->n_ops; i++)
+        if ((unsigned)q->ops[i].kind > KVR_OP_CLEARED || !is_op(&q->ops[i]))
+            return KVR_CODE_INVALID;
+    enum kvr_code code = admit(c, KVR_CALL_EVENT, q->deadline, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, c->context, "KVROUTE.EVENT");
+    kvr_wire_bytes(&w, q->worker);
+    kvr_wire_int(&w, q->rank);
+    kvr_wire_u64(&w, q->epoch);
+    kvr_wire_u64(&w, q->seq);
+    for (size_t i = 0; i < q->n_ops; i++) {
+        const struct kvr_op *op = &q->ops[i];
+        if (op->tier >= 0) {
+            kvr_wire_word(&w, "TIER");
+            kvr_wire_word(&w, tiers[op->tier]);
+        }
+        kvr_wire_word(&w, kinds[op->kind]);
+        if (op->kind == KVR_OP_CLEARED) continue;
+        if (op->kind == KVR_OP_STORED && op->parent)
+            kvr_wire_arg(&w, op->parent, sizeof *op->parent);
+        else if (op->kind == KVR_OP_STORED)
+            kvr_wire_word(&w, "-");
+        kvr_wire_word(&w, "HASHES");
+        kvr_wire_arg(&w, op->hashes, op->n * sizeof *op->hashes);
+    }
+    return finish(*out, &w);
+}
+
+enum kvr_code kvr_encode_query(struct kvr_calls *c, enum kvr_operation_kind kind,
+                               struct kvr_caller who, struct kvr_operation **out) {
+    enum kvr_code code = admit(c, kind, 0, who, out);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    kvr_wire_begin(&w, &c->context->alloc);
+    kvr_wire_words(&w, kind == KVR_CALL_INFO ? "KVROUTE.INFO" : "KVROUTE.WORKER LIST");
+    kvr_wire_word(&w, c->context->pool);
+    return finish(*out, &w);
+}

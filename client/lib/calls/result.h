@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The result of a call, out of the reply to it.
+#ifndef KVR_CALLS_RESULT_H
+#define KVR_CALLS_RESULT_H
+
+#include <hiredis/hiredis.h>
+#include <kvroute/client.h>
+
+#include "client/common/arena.h"
+
+// A result without anything but this.
+struct kvr_result kvr_result_of(enum kvr_code code, const char *message);
+
+// The shapes of good replies.
+enum kvr_result_form {
+    KVR_FORM_INTEGER,
+    KVR_FORM_STATUS,
+    KVR_FORM_CIRCUIT, // REPORT
+    KVR_FORM_CHOICE,  // SELECT; those up to here are of writes
+    KVR_FORM_SCORES,  // SCORE
+    KVR_FORM_WORKERS, // WORKER LIST
+    KVR_FORM_FIELDS,  // INFO
+};
+
+// Fills in what the form holds; strings and arrays come out of the arena. KVR_CODE_OK, NOMEM, or
+// PROTOCOL: the reply isn't of that form.
+enum kvr_code kvr_result_read(enum kvr_result_form form, const redisReply *r, struct kvr_arena *a,
+                              struct kvr_result *out);
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this handle has said of workers, to be said again to another history.
+//
+// Bounded: a pool has no more than 65,535 workers, and what is beyond these has gone without a word of
+// ours. Deletions are kept, the last ones, because the worker would come back to life with a history that
+// hasn't heard of them; and whose TTL is over without a word is forgotten, as the pool has let it go.
+#ifndef KVR_RECOVERY_REGISTRATIONS_H
+#define KVR_RECOVERY_REGISTRATIONS_H
+
+#include <kvroute/client.h>
+
+#include "certainty.h"
+#include "client/common/table.h"
+
+enum {
+    KVR_MAX_DEPARTED = 1024,                   // deletions that are said again after a loss
+    KVR_MAX_REGISTRATIONS = KVR_MAX_INSTANCES, // no pool has more
+    // ms beyond a lease or a TTL, for a server that counts them anew after a failover
+    KVR_LEASE_MARGIN = 60000,
+};
+
+// What was last said of a worker.
+struct kvr_registration {
+    struct kvr_list_item in; // one of the lists
+    struct kvr_table_item item;
+    struct kvr_registrations *set;
+    bool deleted, departed;      // departed: it is in the list of that name
+    struct kvr_worker_call said; // merged; addr, labels: own allocations
+    unsigned looks;
+    int64_t said_at; // ms, when that was
+    char name[];
+};
+
+struct kvr_registrations {
+    const struct kvr_alloc *alloc;
+    void *owner; // whose memory it is
+    struct kvr_table table;
+    struct kvr_certainty lists;
+    struct kvr_list_item departed; // deletions that are confirmed, the oldest first
+    size_t n_departed;
+};
+
+int kvr_registrations_init(struct kvr_registrations *m, const struct kvr_alloc *a,
+                           uint64_t secret); // -1: no memory
+void kvr_registrations_free(struct kvr_registrations *m);
+void kvr_registrations_doubt(struct kvr_registrations *m); // nothing is confirmed any more
+
+struct kvr_registration *kvr_registration_find(const struct kvr_registrations *m,
+                                               struct kvr_bytes worker);
+// Merges what was said into what is remembered. NULL: no memory, or no room: too many wait to be said.
+struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
+                                              const struct kvr_worker_call *call, bool deleted);
+// To another of the lists. A deletion that is moved to `confirmed` joins the departed, and the oldest of
+// too many are forgotten.
+void kvr_registration_move(struct kvr_registration *r, struct kvr_list_item *list);
+// Forgets whom the pool has let go: its TTL was over long ago without a word.
+void kvr_registrations_forget_silent(struct kvr_registrations *m, int64_t now);
+
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands as they go over the wire: RESP arrays of bulk strings, built argument by argument.
+//
+// Room for the array's header is kept in front, so a command is built in one pass and one buffer.
+// Running out of memory is remembered and asked for once, at the end.
+#ifndef KVR_TRANSPORT_RESP_COMMAND_H
+#define KVR_TRANSPORT_RESP_COMMAND_H
+
+#include <stdbool.h>
+
+#include "client/common/alloc.h"
+
+struct kvr_wire {
+    const struct kvr_alloc *alloc;
+    char *p;       // KVR_WIRE_HEAD bytes kept free, then the arguments
+    size_t n, cap; // bytes, those in front included
+    size_t argc;
+    bool failed; // out of memory: what was built is not whole
+};
+
+enum { KVR_WIRE_HEAD = 32 }; // how many hold the command; "*" and the longest size_t and "\r\n"
+
+void kvr_wire_begin(struct kvr_wire *w, const struct kvr_alloc *a);
+void kvr_wire_arg(struct kvr_wire *w, const void *bytes, size_t n);
+void kvr_wire_bytes(struct kvr_wire *w, struct kvr_bytes b);
+void kvr_wire_word(struct kvr_wire *w, const char *word);
+void kvr_wire_words(struct kvr_wire *w, const char *words); // split at spaces
+void kvr_wire_int(struct kvr_wire *w, int64_t i);
+void kvr_wire_u64(struct kvr_wire *w, uint64_t u);
+void kvr_wire_real(struct kvr_wire *w, double d);
+void kvr_wire_paste(struct kvr_wire *w, const char *args, size_t n, size_t argc); // encoded before
+void kvr_wire_drop(struct kvr_wire *w); // gives everything back
+
+// Reads the argument at *at (encoded) and moves *at behind it.
+struct kvr_bytes kvr_wire_next(const char **at);
+
+// A whole command. `base` is what was allocated, `at` and `n` what is to be sent. Arguments may be used in
+// place by several, each of whom holds the command as long as it does so.
+struct kvr_command {
+    char *base, *at;
+    size_t n;
+};
+void kvr_command_hold(const struct kvr_command *c);
+void kvr_command_release(const struct kvr_alloc *a,
+                         const struct kvr_command *c); // base may be NULL
+
+// Puts the header in front; the wire is empty afterwards, and the command held once. false: out of memory,
+// all given back.
+bool kvr_wire_end(struct kvr_wire *w, struct kvr_command *out);
+
+#endif

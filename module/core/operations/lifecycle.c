@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool as a whole: made, altered, swept, counted, freed.
+#include "module/core/state/instance.h"
+#include "module/core/state/ledger.h"
+#include "module/core/state/session.h"
+#include "module/core/state/worker.h"
+#include "module/core/state/worker_circuit.h"
+
+struct kvr_pool *kvr_pool_new(const struct kvr_alloc *a, const struct kvr_options *o,
+                              uint64_t seed) {
+    if (kvr_options_check(o)) return NULL;
+    struct core_mem mem = {.alloc = *a};
+    struct kvr_pool *p = core_mem_calloc(&mem, sizeof *p);
+    if (!p) return NULL;
+    p->mem = mem;
+    p->seed = seed;
+    p->options = *o;
+    p->version = 1;
+    core_live_init(&p->live, &p->mem, seed);
+    core_live_init(&p->predicted, &p->mem, seed);
+    core_hmap_init(&p->requests, &p->mem);
+    core_hmap_init(&p->sessions, &p->mem);
+    core_learn_start(&p->learnt);
+    p->leases.mem = p->predictions.mem = p->session_ends.mem = &p->mem;
+    if (core_tree_init(&p->tree, &p->mem, seed)) {
+        kvr_pool_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void kvr_pool_free(struct kvr_pool *p) {
+    if (!p) return;
+    for (size_t b = 0; b < p->requests.n_buckets; b++)
+        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, b), *next; i; i = next) {
+            next = i->next;
+            core_request_free(p, (struct core_request *)i);
+        }
+    core_sessions_free(p);
+    for (size_t i = 0; i < p->predictions.n; i++) {
+        char *due = (char *)p->predictions.heap[i];
+        core_mem_free(&p->mem, due - offsetof(struct core_prediction, due),
+                      sizeof(struct core_prediction));
+    }
+    for (size_t i = 0; i < p->n_workers; i++)
+        core_worker_free(p, p->workers[i]);
+    core_mem_free(&p->mem, p->workers, p->cap_workers * sizeof *p->workers);
+    core_columns_free(p);
+    core_mem_free(&p->mem, p->instances, p->cap_instances * sizeof *p->instances);
+    core_mem_free(&p->mem, p->scores, p->cap_scores * sizeof *p->scores);
+    core_tree_free(&p->tree);
+    core_live_free(&p->live);
+    core_live_free(&p->predicted);
+    core_hmap_free(&p->requests);
+    core_deadlines_free(&p->leases);
+    core_deadlines_free(&p->predictions);
+    struct core_mem mem = p->mem;
+    core_mem_free(&mem, p, sizeof *p);
+}
+
+const struct kvr_options *kvr_pool_options(const struct kvr_pool *p) {
+    return &p->options;
+}
+
+enum kvr_err kvr_pool_alter(struct kvr_pool *p, const struct kvr_options *o) {
+    if (kvr_options_check(o) || o->block_size != p->options.block_size) return KVR_RANGE;
+    p->options = *o;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        core_worker_refresh(p, p->workers[i]);
+        if (!o->failures) core_circuit_set(p, p->workers[i], 0, 0);
+    }
+    p->version++;
+    return KVR_OK;
+}
+
+uint64_t kvr_pool_version(const struct kvr_pool *p) {
+    return p->version;
+}
+
+bool kvr_pool_sweep(struct kvr_pool *p, size_t max) {
+    bool sessions = core_sessions_sweep(p, max);
+    return core_tree_sweep(&p->tree, max) || sessions;
+}
+
+bool kvr_pool_defrag(struct kvr_pool *p, uint64_t *cursor, void *(*move)(void *ctx, void *),
+                     bool (*stop)(void *ctx), void *ctx) {
+    return core_tree_defrag(&p->tree, cursor, move, stop, ctx);
+}
+
+// ---- Statistics ----------------------------------------------------------------------------------
+
+void kvr_pool_stats(const struct kvr_pool *p, int64_t now, struct kvr_stats *out) {
+    *out = p->stats;
+    out->version = p->version;
+    out->workers = p->n_workers;
+    out->instances = p->live_instances;
+    for (size_t i = 0; i < p->n_workers; i++) {
+        const struct core_worker *w = p->workers[i];
+        bool open = core_circuit_of(w, now) == KVR_OPEN;
+        out->open_circuits += open;
+        if (w->state == KVR_READY && !core_worker_expired(p, w, now) && !open)
+            out->eligible += w->ranks;
+    }
+    out->blocks = p->tree.blocks;
+    out->holdings = p->tree.holdings;
+    out->predicted = p->predicted.blocks;
+    out->requests = p->requests.count;
+    out->sessions = p->n_sessions;
+    out->memory_bytes = p->mem.used;
+    out->unswept = p->tree.unswept;
+}
+
+void kvr_renew_all(struct kvr_pool *p, int64_t now) {
+    if (now > p->renewed) p->renewed = now;
+}
+
+int64_t kvr_renewed(const struct kvr_pool *p) {
+    return p->renewed;
+}
+
+void kvr_count_expired(struct kvr_pool *p, uint64_t requests, uint64_t workers) {
+    p->stats.expired_requests += requests;
+    p->stats.expired_workers += workers;
+}

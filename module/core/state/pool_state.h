@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pool is made of: its structures, as the core's own files see them. Everybody else includes pool.h.
+#ifndef CORE_POOL_STATE_H
+#define CORE_POOL_STATE_H
+
+#include "module/core/base/deadline.h"
+#include "module/core/base/hmap.h"
+#include "module/core/pool.h"
+#include "module/core/rule/learn.h"
+#include "module/core/tree/live_tree.h"
+#include "module/core/tree/tree.h"
+
+enum {
+    CORE_SWEEP_AT_DROP = 600,  // units swept by the call that drops: a small pool is clean at once
+    CORE_SWEEP_AT_EVENT = 32,  // units swept along with an event: progress without a timer
+    CORE_KNOWN_BUDGET = 20000, // runs that a bounded event may look at, a few ms
+    CORE_LANES = 8,            // columns' lengths are multiples of it
+};
+#define CORE_MAX_CAPACITY ((uint64_t)1 << 53)
+
+// A routed, unfinished call. Invariants: in the hash table by id, in its instance's list, in the
+// deadlines iff lease > 0; 0 <= cached <= isl; end is where its blocks end in the live tree.
+// What it teaches: `ahead`, `number`, `kind` and ttft are of its booking; prefilled_at is 0 until its first
+// token, and for one that was booked with it. Until then it is in its instance's queue.
+struct core_request {
+    struct core_hmap_item item;
+    struct core_deadline due;            // renewed + lease, or earlier after kvr_renew_all
+    struct core_request *prev, *next;    // of the same instance
+    struct core_request *sooner, *later; // of the instance's queue, in the order of booking
+    struct core_live_node *end;
+    struct core_prediction *prediction; // NULL: none, or it is over
+    struct core_session *session;       // NULL: none
+    uint32_t instance;
+    uint32_t blocks, overlap, expected;
+    bool prefilled;
+    int64_t isl, osl, cached, output, lease, created, renewed;
+    int64_t ahead;        // tokens queued on the instance when it was booked, its own included
+    uint64_t number;      // the pool's booking count
+    int64_t prefilled_at; // ms since the epoch
+    struct core_forecast_case kind;
+    double cost, ttft, tpot; // as answered; ms, -1 unknown
+    uint16_t id_len;
+    char id[];
+};
+
+// A booking whose blocks count as held for a while. In its instance's queue, oldest first.
+struct core_prediction {
+    struct core_deadline due;
+    struct core_prediction *prev, *next;
+    struct core_live_node *end;
+    struct core_request *request; // the booking, NULL once it has ended
+    uint32_t instance, blocks;
+};
+
+// Where a session's last booking went, and its live requests. In the hash table by name as long as it is
+// remembered or has live requests. Invariants: in the deadlines iff remembered and idle; the requests that name it
+// are `live`. One whose instance has gone since (another generation) counts as forgotten: it is stale, and
+// its memory goes with a sweep or its time.
+struct core_session {
+    struct core_hmap_item item;
+    struct core_deadline due; // booked
+    uint32_t instance;
+    uint64_t generation; // of the instance
+    uint64_t live;       // requests
+    int64_t booked;      // ms since the epoch
+    bool remembered;
+    uint16_t name_len;
+    char name[];
+};
+
+// A worker's label; hash is of the bytes, under the pool's seed.
+struct core_label {
+    uint64_t hash;
+    uint8_t n;
+    char bytes[KVR_MAX_LABEL];
+};
+
+struct core_worker {
+    char *addr;
+    uint32_t addr_len, name_len;
+    uint64_t capacity;
+    enum kvr_state state; // KVR_READY or KVR_DRAINING; expired follows from the time
+    int64_t ttl;          // ms; -1: the pool's
+    int64_t seen;         // ms since the epoch, of the last heartbeat
+    uint64_t failures;    // reported since the last success, at most KVR_MAX_FAILURES
+    int64_t open_until;   // ms since the epoch: the circuit is open until then; 0: closed
+    uint32_t ranks;
+    uint32_t *instances;       // by rank
+    uint32_t mark;             // scratch of one query: MARK_AMONG and EXCLUDE
+    double speed;              // as set; 0: as learnt
+    struct core_label *labels; // in bytewise order
+    uint32_t n_labels;
+    char name[];
+};
+
+// (worker, rank), what SELECT chooses between. The loads that scoring reads stand apart, by instance
+// in arrays of doubles; here are the exact counts that they mirror.
+struct core_instance {
+    struct core_worker *worker; // NULL: not in use
+    uint32_t rank, next_free;
+    uint64_t generation;      // no two instances of a pool's life have the same
+    uint64_t epoch, seq;      // last applied event
+    uint32_t slot[KVR_TIERS]; // in the prefix tree, 0 while it holds nothing there
+    uint64_t booked;          // the pool's booking count when it was last booked, 0 never
+    uint64_t requests, prefill_tokens, live_blocks, output_blocks;
+    uint64_t predicted; // distinct predicted blocks
+    struct core_request *first;
+    struct core_request *queue_first, *queue_last; // those without a first token
+    uint64_t queued;                               // how many
+    struct core_prediction *oldest, *newest;
+    uint64_t sessions; // remembered, whose last booking is here
+    struct core_learnt_instance learnt;
+};
+
+// What scoring and choosing read and write, as arrays by instance: scratch of one query, and mirrors of
+// what stands elsewhere, so that both are loops over doubles that the compiler vectorises. Made with
+// the instances, so a query never needs memory.
+//
+// An instance is eligible while now < max(seen, renewed) + ttl. ttl is infinite for a worker that never
+// expires and minus infinite for one that isn't ready. What is mirrored as a double is below 2^53.
+struct core_columns {
+    uint32_t *reach, *by_tier[KVR_TIERS], *live, *expected, *behind;
+    double *credit, *live_prefix, *cost, *rank, *pace, *queue;
+    double *prefill_tokens, *decode_blocks, *requests, *booked; // core_instance_refresh
+    double *decode_time, *decode_tokens, *full;                 // core_instance_refresh
+    double *oldest_tokens, *free_at, *rate;                     // core_instance_refresh
+    double *seen, *ttl, *slow; // core_worker_refresh; slow: 1 / speed, 0: as learnt
+};
+
+struct kvr_pool {
+    struct core_mem mem;
+    uint64_t seed;
+    struct kvr_options options;
+    uint64_t version, bookings;
+    int64_t renewed; // every lease and worker's time counts as renewed then, at the earliest
+
+    struct core_worker **workers; // in name order
+    size_t n_workers, cap_workers;
+    size_t n_open; // of the workers: whose circuit isn't closed
+    struct core_instance *instances;
+    size_t cap_instances;                   // of instances and of every column
+    uint32_t n_instances;                   // ids ever used
+    uint32_t live_instances, free_instance; // in use; list of unused ids + 1, 0 at the end
+    struct core_columns columns;
+
+    struct core_tree tree;      // holdings
+    struct core_live live;      // blocks of live requests
+    struct core_live predicted; // blocks of predictions
+    struct core_hmap requests, sessions;
+    struct core_deadlines leases, predictions, session_ends;
+    uint64_t generations;    // instances ever made
+    uint64_t n_sessions;     // remembered, and their instance is there
+    uint64_t stale_sessions; // remembered, and their instance has gone
+    size_t swept_sessions;   // the bucket of the sessions that is swept next
+    struct core_learnt learnt;
+    struct kvr_stats stats; // only the counters; the rest is filled in on demand
+
+    struct kvr_pool_score *scores; // scratch of kvr_scores
+    size_t cap_scores;
+};
+
+#endif

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session.h"
+
+#include <kvroute/hash.h>
+#include <string.h>
+
+static uint64_t hash_of(const struct kvr_pool *p, struct kvr_bytes name) {
+    return XXH3_64bits_withSeed(name.p, name.n, p->seed + 1);
+}
+
+struct core_session *core_session_find(const struct kvr_pool *p, struct kvr_bytes name) {
+    struct core_hmap_item *i = core_hmap_first(&p->sessions, hash_of(p, name));
+    for (; i; i = core_hmap_next(i)) {
+        struct core_session *s = (struct core_session *)i;
+        if (s->name_len == name.n && !memcmp(s->name, name.p, name.n)) return s;
+    }
+    return NULL;
+}
+
+bool core_session_valid(const struct kvr_pool *p, const struct core_session *s) {
+    const struct core_instance *in = &p->instances[s->instance];
+    return s->remembered && in->worker && in->generation == s->generation;
+}
+
+struct core_session *core_session_take(struct kvr_pool *p, struct kvr_bytes name) {
+    struct core_session *s = core_session_find(p, name);
+    if (s) return s;
+    if (core_hmap_reserve(&p->sessions) ||
+        core_deadlines_reserve_all(&p->session_ends, p->sessions.count + 1))
+        return NULL;
+    s = core_mem_calloc(&p->mem, sizeof *s + name.n);
+    if (!s) return NULL;
+    s->name_len = (uint16_t)name.n;
+    memcpy(s->name, name.p, name.n);
+    core_hmap_add(&p->sessions, &s->item, hash_of(p, name));
+    return s;
+}
+
+// Puts it into the deadlines or takes it out. Room was reserved.
+static void watch(struct kvr_pool *p, struct core_session *s) {
+    if (!s->remembered || s->live)
+        core_deadlines_remove(&p->session_ends, &s->due);
+    else if (s->due.place)
+        core_deadlines_move(&p->session_ends, &s->due, s->booked);
+    else
+        core_deadlines_add(&p->session_ends, &s->due, s->booked);
+}
+
+// It isn't remembered where it is any more: takes it out of the counts.
+static void uncount(struct kvr_pool *p, const struct core_session *s) {
+    if (core_session_valid(p, s)) {
+        p->instances[s->instance].sessions--;
+        p->n_sessions--;
+    } else if (s->remembered) {
+        p->stale_sessions--;
+    }
+}
+
+void core_session_book(struct kvr_pool *p, struct core_session *s, uint32_t instance, int64_t at,
+                       uint64_t number) {
+    uncount(p, s);
+    s->instance = instance;
+    s->generation = p->instances[instance].generation;
+    p->instances[instance].sessions++;
+    p->n_sessions++;
+    s->booked = at;
+    s->remembered = true;
+    if (s->due.number != number) core_deadlines_remove(&p->session_ends, &s->due);
+    s->due.number = number;
+    watch(p, s);
+}
+
+void core_session_join(struct kvr_pool *p, struct core_session *s) {
+    if (!s->live++) watch(p, s);
+}
+
+void core_session_leave(struct kvr_pool *p, struct core_session *s) {
+    if (--s->live) return;
+    watch(p, s);
+    core_session_drop(p, s);
+}
+
+void core_session_drop(struct kvr_pool *p, struct core_session *s) {
+    if (s->remembered || s->live) return;
+    core_hmap_remove(&p->sessions, &s->item);
+    core_mem_free(&p->mem, s, sizeof *s + s->name_len);
+}
+
+static void forget(struct kvr_pool *p, struct core_session *s) {
+    uncount(p, s);
+    s->remembered = false;
+    watch(p, s);
+    core_session_drop(p, s);
+}
+
+bool core_sessions_sweep(struct kvr_pool *p, size_t max) {
+    if (!p->stale_sessions) return false;
+    for (size_t n = 0; n < max && p->stale_sessions; n++) {
+        struct core_hmap_item *next, *i = core_hmap_bucket(&p->sessions, p->swept_sessions);
+        for (; i; i = next) {
+            struct core_session *s = (struct core_session *)i;
+            next = i->next;
+            if (s->remembered && !core_session_valid(p, s)) forget(p, s);
+        }
+        if (++p->swept_sessions == p->sessions.n_buckets) p->swept_sessions = 0;
+    }
+    return p->stale_sessions > 0;
+}
+
+void core_sessions_free(struct kvr_pool *p) {
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b), *next; i; i = next) {
+            struct core_session *s = (struct core_session *)i;
+            next = i->next;
+            core_mem_free(&p->mem, s, sizeof *s + s->name_len);
+        }
+    core_hmap_free(&p->sessions);
+    core_deadlines_free(&p->session_ends);
+}
+
+static int64_t session_end(const struct kvr_pool *p, const struct core_session *s) {
+    return (s->booked > p->renewed ? s->booked : p->renewed) + p->options.session_ttl;
+}
+
+bool core_session_lasts(const struct kvr_pool *p, const struct core_session *s, int64_t now) {
+    return s->live || now < session_end(p, s);
+}
+
+bool kvr_session_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes name,
+                     struct kvr_session_info *out) {
+    const struct core_session *s = core_session_find(p, name);
+    if (!s || !core_session_valid(p, s) || !core_session_lasts(p, s, now)) return false;
+    const struct core_instance *in = &p->instances[s->instance];
+    int64_t left = session_end(p, s) - now;
+    *out = (struct kvr_session_info){
+        .name = {s->name, s->name_len},
+        .worker = {in->worker->name, in->worker->name_len},
+        .rank = in->rank,
+        .requests = s->live,
+        .ttl_left = left > 0 ? left : 0,
+    };
+    return true;
+}
+
+uint64_t kvr_session_scan(const struct kvr_pool *p, uint64_t cursor, size_t count,
+                          void (*f)(void *ctx, struct kvr_bytes name), void *ctx) {
+    for (; cursor < p->sessions.n_buckets; cursor++) {
+        if (count-- == 0) return cursor;
+        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, cursor); i; i = i->next) {
+            const struct core_session *s = (const struct core_session *)i;
+            if (core_session_valid(p, s)) f(ctx, (struct kvr_bytes){s->name, s->name_len});
+        }
+    }
+    return 0;
+}
+
+size_t kvr_session_del(struct kvr_pool *p, const struct kvr_bytes *names, size_t n) {
+    size_t gone = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct core_session *s = core_session_find(p, names[i]);
+        if (!s || !core_session_valid(p, s)) continue;
+        forget(p, s);
+        gone++;
+    }
+    if (gone) p->version++;
+    return gone;
+}
+
+// In the deadlines is when a session was booked, so that session_ttl may change and kvr_renew_all come at
+// any time.
+bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
+    int64_t booked_by = now - p->options.session_ttl;
+    if (p->renewed > booked_by) return false;
+    for (;;) {
+        struct core_deadline *first = core_deadlines_first(&p->session_ends);
+        if (!first || first->at > booked_by) return false;
+        struct core_session *s =
+            (struct core_session *)((char *)first - offsetof(struct core_session, due));
+        if (core_session_valid(p, s)) {
+            *name = (struct kvr_bytes){s->name, s->name_len};
+            return true;
+        }
+        forget(p, s);
+    }
+}
+
+// ---- Invariants ----------------------------------------------------------------------------------
+
+const char *core_sessions_validate(const struct kvr_pool *p) {
+    const char *wrong = core_hmap_validate(&p->sessions);
+    if (!wrong) wrong = core_deadlines_validate(&p->session_ends);
+    if (wrong) return wrong;
+    uint64_t valid = 0, stale = 0, live = 0, watched = 0, counted = 0, of_requests = 0;
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b); i; i = i->next) {
+            const struct core_session *s = (const struct core_session *)i;
+            if (core_session_find(p, (struct kvr_bytes){s->name, s->name_len}) != s)
+                return "session: one isn't found, or there twice";
+            if (!s->remembered && !s->live) return "session: one that nobody needs";
+            bool idle = s->remembered && !s->live;
+            if (idle != !!s->due.place) return "session: one that nobody watches";
+            if (idle && s->due.at != s->booked) return "session: another's deadline";
+            watched += idle;
+            valid += core_session_valid(p, s);
+            stale += s->remembered && !core_session_valid(p, s);
+            live += s->live;
+        }
+    for (uint32_t i = 0; i < p->n_instances; i++) {
+        counted += p->instances[i].sessions;
+        for (const struct core_request *r = p->instances[i].first; r; r = r->next)
+            of_requests += r->session != NULL;
+    }
+    if (valid != p->n_sessions || counted != valid || stale != p->stale_sessions)
+        return "session: the number of sessions is wrong";
+    if (watched != p->session_ends.n) return "session: a deadline of none";
+    if (p->session_ends.cap < p->sessions.count) return "session: no room for a deadline";
+    return live == of_requests ? NULL : "session: the number of live requests is wrong";
+}

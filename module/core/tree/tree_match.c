@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking blocks up: one by its hash, and how much of a request everybody holds. Nothing here changes the tree.
+#include "tree_run.h"
+
+bool core_tree_find(const struct core_tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
+    struct core_index_probe p;
+    return core_tree_seek(t, hash, &p, run, offset);
+}
+
+// How many of the request's next blocks are the run's from `offset` on; at least one is.
+static uint32_t common(const struct core_run *r, unsigned offset, const uint64_t *hashes,
+                       size_t n) {
+    uint32_t max = r->len - offset;
+    if (max > n) max = (uint32_t)n;
+    const uint64_t *own = r->hashes + offset;
+    if (own[max - 1] == hashes[max - 1]) return max;
+    uint32_t same = 1, differ = max; // blocks before `same` agree, the one before `differ` doesn't
+    while (differ - same > 1) {
+        uint32_t mid = (same + differ) / 2;
+        if (own[mid - 1] == hashes[mid - 1])
+            same = mid;
+        else
+            differ = mid;
+    }
+    return same;
+}
+
+// What the index says of a stretch of a request, asked for every LOOKAHEAD_STEP-th of its blocks at once so that
+// the cache misses overlap: first those of the index, then those of the runs. Nothing here is compared
+// with a hash yet, so it is a hint: which run begins where. The first stretch is shorter, since many
+// requests have nothing in the tree behind their beginning.
+enum { LOOKAHEAD_STEP = 32, LOOKAHEAD_FIRST_RUNS = 4, LOOKAHEAD_RUNS = 16 };
+struct tree_lookahead {
+    size_t end;     // of what has been looked at
+    size_t n, next; // runs seen; those before `next` begin earlier than the match is now
+    struct {
+        size_t start; // of the run, in the request
+        uint32_t run;
+    } seen[LOOKAHEAD_RUNS];
+};
+
+static void fill_lookahead(const struct core_tree *t, const uint64_t *hashes, size_t n, size_t from,
+                           struct tree_lookahead *s) {
+    s->n = s->next = 0;
+    s->end = from + (from ? LOOKAHEAD_RUNS : LOOKAHEAD_FIRST_RUNS) * LOOKAHEAD_STEP;
+    if (n > s->end) n = s->end;
+    for (size_t at = from; at < n; at += LOOKAHEAD_STEP)
+        core_index_prefetch(&t->index, hashes[at], 2);
+    for (size_t at = from; at < n; at += LOOKAHEAD_STEP) {
+        struct core_index_probe p = core_index_first(&t->index, hashes[at]);
+        uint32_t run;
+        unsigned offset;
+        if (!core_index_next(&p, &run, &offset) || offset > at) continue;
+        if (s->n && s->seen[s->n - 1].run == run) continue;
+        __builtin_prefetch(core_tree_run(t, run));
+        s->seen[s->n].start = at - offset;
+        s->seen[s->n++].run = run;
+    }
+}
+
+// The run that begins with the request's block i and that the request has whole, if it is in sight.
+static const struct core_run *run_ahead(const struct core_tree *t, struct tree_lookahead *s,
+                                        const uint64_t *hashes, size_t n, size_t i) {
+    while (s->next < s->n && s->seen[s->next].start < i)
+        s->next++;
+    if (s->next == s->n || s->seen[s->next].start != i) return NULL;
+    const struct core_run *r = core_tree_run(t, s->seen[s->next].run);
+    return r->len && r->len <= n - i && r->last == hashes[i + r->len - 1] ? r : NULL;
+}
+
+// What the holders of the run's blocks from `offset` on have of the request, whose blocks from i on are
+// k of these. Returns whether the match goes on behind them for somebody.
+static bool count_holders(const struct core_tree *t, const struct core_run *r, unsigned offset,
+                          size_t i, uint32_t k, struct core_match *m) {
+    const uint32_t *e = core_run_entries(r), *instance_of = t->instance_of;
+    const uint32_t n = r->n, from = (uint32_t)i;
+    uint32_t *reach = m->reach, *by_tier = m->by_tier[0];
+    int tier = 0;
+    bool goes_on = m->longest >= i + k;
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t instance = instance_of[core_entry_slot(e[j])], depth = core_entry_depth(e[j]);
+        if (instance == CORE_NO_INSTANCE || depth <= offset) continue;
+        uint32_t before = reach[instance], cover = depth - offset;
+        if (before < from) continue;
+        if (cover >= k) {
+            cover = k;
+            goes_on = true;
+        }
+        if (from + cover <= before) continue;
+        // Entries are sorted by tier, so the best tier counts a block first.
+        if (core_entry_tier(e[j]) != tier) by_tier = m->by_tier[tier = core_entry_tier(e[j])];
+        by_tier[instance] += from + cover - before;
+        reach[instance] = from + cover;
+    }
+    return goes_on;
+}
+
+// Goes down the runs that the request has, as long as somebody has all of them:
+//
+//   request    a b c d e f g h i j
+//   runs       [a b c d][e f g h i j]      reach   w1  4, then 9
+//     w1        ########  ##########               w2  4, then not further: it lacks e
+//     w2        ########                           w3  2
+//     w3        ####
+//
+// A holder counts in a run if it has reached the run's beginning; what its head of the run covers is added.
+void core_tree_match(const struct core_tree *t, const uint64_t *hashes, size_t n,
+                     struct core_match *m) {
+    struct tree_lookahead sight = {0, 0, 0, {{0, 0}}};
+    for (size_t i = m->from; i < n;) {
+        if (i >= sight.end) fill_lookahead(t, hashes, n, i, &sight);
+        const struct core_run *r = run_ahead(t, &sight, hashes, n, i);
+        uint32_t k = r ? r->len : 0, run;
+        unsigned offset = 0;
+        if (!r) {
+            if (!core_tree_find(t, hashes[i], &run, &offset)) return;
+            r = core_tree_run(t, run);
+            k = common(r, offset, hashes + i, n - i);
+        }
+        if (!count_holders(t, r, offset, i, k, m)) return;
+        i += k;
+    }
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the bridge says of an engine as a whole: that it is there or not, how many ranks it has and of
+// what size its blocks are; and what the bridge says of itself.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "btest_fleet.h"
+#include "client/common/clock.h"
+#include "tests/support/support_home.h"
+#include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
+
+enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
+
+// A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
+static void worker_field(struct btest_fleet *w, const char *name, const char *field, char out[40]) {
+    redisReply *r = support_redis_command(&w->redis, "KVROUTE.WORKER GET pool %s", name);
+    cr_assert(r);
+    snprintf(out, 40, "none");
+    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
+        const redisReply *v = r->element[i + 1];
+        if (strcmp(r->element[i]->str, field) != 0) continue;
+        if (v->type == REDIS_REPLY_ARRAY)
+            snprintf(out, 40, "%zu", v->elements);
+        else if (v->type == REDIS_REPLY_INTEGER)
+            snprintf(out, 40, "%lld", v->integer);
+        else
+            snprintf(out, 40, "%s", v->str);
+    }
+    freeReplyObject(r);
+}
+
+static void becomes(struct btest_fleet *w, const char *name, const char *field, const char *value) {
+    char now[40] = "";
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(10)) {
+        worker_field(w, name, field, now);
+        if (strcmp(now, value) == 0) return;
+    }
+    btest_fleet_fail(w, "%s: %s is %s, not %s", name, field, now, value);
+}
+
+static struct bench_answer look(const struct btest_fleet *w, const char *path) {
+    return bench_http(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
+}
+
+static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
+    struct bench_answer a = {0};
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(10)) {
+        a = look(w, path);
+        if (a.status == status && strstr(a.body, text)) {
+            free(a.body);
+            return;
+        }
+        free(a.body);
+    }
+    a = look(w, path);
+    btest_fleet_fail(w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
+}
+
+static void logs(struct btest_fleet *w, const char *text) {
+    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
+         support_sleep_ms(20)) {
+        char line[700];
+        bool found = false;
+        FILE *log = fopen(w->log, "r");
+        while (log && !found && fgets(line, sizeof line, log))
+            found = strstr(line, text) != NULL;
+        if (log) fclose(log);
+        if (found) return;
+    }
+    btest_fleet_fail(w, "the log never says: %s", text);
+}
+
+// ---- There or not --------------------------------------------------------------------------------
+
+Test(engine, that_does_not_answer, .timeout = 120) {
+    static const struct {
+        const char *words, *state;
+    } ways[] = {{"", "expired"}, {"down=drain", "draining"}, {"down=remove", "none"}};
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    for (size_t i = 0; i < 3; i++)
+        btest_fleet_engine(&w, "--blocks=100", ways[i].words, 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
+    for (size_t i = 0; i < 3; i++)
+        becomes(&w, w.engines[i].name, "state", "ready");
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "the beginning");
+    for (unsigned round = 0; round < 2; round++) {
+        // Once only its health, once all of it.
+        for (size_t i = 0; i < 3; i++)
+            if (round)
+                support_end(&w.engines[i].pid, SIGKILL);
+            else
+                btest_fleet_fault(&w, i, "unhealthy");
+        for (size_t i = 0; i < 3; i++)
+            becomes(&w, w.engines[i].name, "state", ways[i].state);
+        says(&w, "/healthz", 200, "e2 doesn't answer\n");
+        for (size_t i = 0; i < 3; i++)
+            if (round)
+                btest_fleet_restart_engine(&w, i);
+            else
+                btest_fleet_fault(&w, i, "clear");
+        for (size_t i = 0; i < 3; i++)
+            becomes(&w, w.engines[i].name, "state", "ready");
+        btest_load_run(&w, 2 + round, 60);
+        btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "its absence");
+    }
+    btest_fleet_close(&w);
+}
+
+Test(engine, a_state_set_by_hand_stays, .timeout = 60) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "down=drain", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 300");
+    becomes(&w, "e0", "state", "ready");
+    redisReply *r = support_redis_command(&w.redis, "KVROUTE.WORKER SET pool e0 STATE draining");
+    cr_assert(r);
+    freeReplyObject(r);
+    support_sleep_ms(800);
+    becomes(&w, "e0", "state", "draining");
+    btest_fleet_close(&w);
+}
+
+// ---- What it is ----------------------------------------------------------------------------------
+
+Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "ranks=0", 3, false);
+    btest_fleet_engine(&w, "", "ranks=0 kind=sglang copies=set", 2, false);
+    snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
+    btest_fleet_restart_engine(&w, 1);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    becomes(&w, "e0", "ranks", "3");
+    becomes(&w, "e1", "ranks", "2");
+    btest_load_run(&w, 1, 100);
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning");
+    w.engines[0].ranks = 2; // comes back with fewer
+    btest_fleet_restart_engine(&w, 0);
+    becomes(&w, "e0", "ranks", "2");
+    btest_load_run(&w, 2, 100);
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning again");
+    btest_fleet_close(&w);
+}
+
+// vLLM tells it among its metrics, SGLang in what it says of itself; a setting goes before both.
+Test(engine, capacity_is_learned, .timeout = 120) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    struct bench_engine *e = btest_fleet_engine(&w, "--blocks=300", "", 2, false);
+    btest_fleet_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
+    snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
+    btest_fleet_restart_engine(&w, 1);
+    btest_fleet_engine(&w, "--blocks=200", "capacity=77", 1, false);
+    // In blocks of the pool's size, whatever the engine's are.
+    btest_fleet_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    becomes(&w, "e0", "capacity", "300");
+    becomes(&w, "e1", "capacity", "150");
+    becomes(&w, "e2", "capacity", "77");
+    becomes(&w, "e3", "capacity", "200");
+    says(&w, "/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
+    // It comes back with more memory.
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4 --blocks=400");
+    btest_fleet_restart_engine(&w, 0);
+    becomes(&w, "e0", "capacity", "400");
+    btest_fleet_close(&w);
+}
+
+Test(engine, of_another_block_size_is_refused, .timeout = 120) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    struct bench_engine *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
+    btest_fleet_engine(&w, "", "", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    says(&w, "/healthz", 503, "e0 refused\n");
+    logs(&w, "e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
+             "with that block size, or use a pool created with BLOCKSIZE 8");
+    btest_load_run(&w, 1, 60);
+    becomes(&w, "e0", "state", "none");
+    becomes(&w, "e1", "state", "ready");
+    says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e0\"} 1\n");
+    says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e1\"} 0\n");
+    // It comes back as it should be.
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4");
+    btest_fleet_restart_engine(&w, 0);
+    becomes(&w, "e0", "state", "ready");
+    btest_load_run(&w, 2, 60);
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "another block size");
+    says(&w, "/healthz", 200, "e0 ok\n");
+    btest_fleet_close(&w);
+}
+
+// An engine that doesn't tell its block size tells it with every block.
+Test(engine, of_another_block_size_in_its_events, .timeout = 60) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--block-size=8", "block_size=4", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
+    logs(&w, "e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
+    char held[40];
+    worker_field(&w, "e0", "state", held);
+    cr_expect_str_eq(held, "ready");
+    btest_fleet_close(&w);
+}
+
+// ---- The end -------------------------------------------------------------------------------------
+
+Test(engine, leaves_as_told, .timeout = 120) {
+    static const struct {
+        const char *words, *state;
+    } ways[] = {{"--ttl 60000 --exit drain", "draining"},
+                {"--ttl 60000 --exit remove", "none"},
+                {"--ttl 60000 --exit leave", "ready"}};
+    static struct btest_fleet w;
+    int status;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "", "", 1, false);
+    btest_fleet_engine(&w, "", "", 1, true);
+    btest_fleet_bridges(&w, 1, ways[0].words);
+    for (size_t i = 0; i < 3; i++) {
+        w.bridges[0].more = ways[i].words;
+        btest_fleet_restart_bridge(&w, 0);
+        becomes(&w, "e0", "state", "ready");
+        becomes(&w, "e1", "state", "ready");
+        kill(w.bridges[0].pid, SIGTERM);
+        cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
+        for (size_t k = 0; k < 2; k++)
+            becomes(&w, w.engines[k].name, "state", ways[i].state);
+    }
+    // Without Redis it ends as well, and soon.
+    btest_fleet_restart_bridge(&w, 0);
+    says(&w, "/healthz", 200, "e1 ok\n");
+    support_redis_end(&w.redis, SIGKILL);
+    kill(w.bridges[0].pid, SIGTERM);
+    cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
+    btest_fleet_close(&w);
+}
+
+// ---- /metrics ------------------------------------------------------------------------------------
+
+static bool is_name(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyz_0123456789", s[i])) return false;
+    return n > 0;
+}
+
+// Steps over {name="value",…}; NULL: it isn't that.
+static const char *labels(const char *at) {
+    if (*at != '{') return at;
+    do {
+        const char *equals = strchr(++at, '=');
+        if (!equals || !is_name(at, (size_t)(equals - at)) || equals[1] != '"') return NULL;
+        for (at = equals + 2; *at && *at != '"' && *at != '\n'; at++)
+            if (*at == '\\' && !strchr("\\\"n", *++at)) return NULL;
+        if (*at++ != '"') return NULL;
+    } while (*at == ',');
+    return *at == '}' ? at + 1 : NULL;
+}
+
+// The rules of the text formats: each family begins with its HELP and TYPE, comes once and in one
+// piece; counters' samples end in _total and don't fall below 0; no series comes twice. OpenMetrics has
+// the family's name without _total, and an end.
+static void check_metrics(const char *text, bool open) {
+    static const char help[] = "# HELP ", type[] = "# TYPE ";
+    char family[120] = "";
+    bool counter = false;
+    size_t samples = 0;
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        cr_assert(strchr(line, '\n'), "the last line has no end");
+        if (open && strcmp(line, "# EOF\n") == 0) break;
+        cr_assert(!open || line[strcspn(line, "\n") + 1], "it has no end");
+        int n = (int)strcspn(line, "\n");
+        if (strncmp(line, help, strlen(help)) == 0) {
+            char before[140];
+            size_t len = strcspn(line + strlen(help), " ");
+            snprintf(family, 100, "%.*s", (int)len, line + strlen(help));
+            snprintf(before, sizeof before, "%s%s ", help, family);
+            cr_assert(is_name(family, strlen(family)) && strstr(text, before) == line,
+                      "twice, or no name: %.*s", n, line);
+            line += n + 1;
+            n = (int)strcspn(line, "\n");
+            snprintf(before, sizeof before, "%s%s ", type, family);
+            cr_assert(strncmp(line, before, strlen(before)) == 0, "no TYPE: %.*s", n, line);
+            counter = strncmp(line + strlen(before), "counter\n", 8) == 0;
+            cr_assert(counter || strncmp(line + strlen(before), "gauge\n", 6) == 0);
+            size_t end = strlen(family);
+            bool total = end > 6 && strcmp(family + end - 6, "_total") == 0;
+            cr_assert(total == (counter && !open), "%s", family);
+            if (counter && open) strcat(family, "_total"); // of the samples
+            continue;
+        }
+        size_t len = strcspn(line, "{ ");
+        cr_assert(strlen(family) == len && memcmp(line, family, len) == 0, "%.*s", n, line);
+        const char *value = labels(line + len);
+        char *end, series[300];
+        cr_assert(value && *value == ' ', "%.*s", n, line);
+        double x = strtod(value + 1, &end);
+        cr_assert(*end == '\n' && x >= 0, "%.*s", n, line);
+        snprintf(series, sizeof series, "\n%.*s ", (int)(value - line), line);
+        cr_assert(strstr(text, series) == line - 1, "twice: %s", series);
+        samples++;
+    }
+    cr_assert_gt(samples, 100);
+}
+
+Test(engine, metrics, .timeout = 60) {
+    static struct btest_fleet w;
+    btest_fleet_open(&w, false);
+    btest_fleet_engine(&w, "--blocks=100", "", 2, false);
+    btest_fleet_engine(&w, "--schema=sglang", "kind=sglang", 1, false);
+    snprintf(w.engines[1].name, sizeof w.engines[1].name, "a\"b\\c");
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_load_run(&w, 1, 60);
+    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
+    says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
+    says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
+    struct bench_answer a = look(&w, "/metrics");
+    check_metrics(a.body, false);
+    free(a.body);
+    a = bench_http(w.bridges[0].listen, "GET", "/metrics",
+                   "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL, ENGINE_WAIT_MS);
+    check_metrics(a.body, true);
+    free(a.body);
+    says(&w, "/nothing", 404, "");
+    struct bench_answer post =
+        bench_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
+    cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
+    free(post.body);
+    support_redis_end(&w.redis, SIGKILL);
+    says(&w, "/healthz", 503, "no pool\n");
+    btest_fleet_close(&w);
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every way in which a server is let misbehave, and what a handle may say about it.
+#ifndef FAKE_FAULTS_H
+#define FAKE_FAULTS_H
+
+#include "fake_server.h"
+
+struct fake_misdeed {
+    struct fake_fault fault;
+    unsigned codes; // 1 << code, besides OK, that calls may be answered when it happens once
+    bool stays;     // makes sense only until it is healed
+};
+
+extern const struct fake_misdeed *const fake_misdeeds;
+extern const size_t fake_n_misdeeds;
+
+#endif

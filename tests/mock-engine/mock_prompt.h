@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prompts out of the bodies of requests, in the forms of OpenAI's API.
+#ifndef MOCK_PROMPT_H
+#define MOCK_PROMPT_H
+
+#include "mock_engine.h"
+
+// Adds the tokens of: a text, an array of token ids, or an array with one of these. NULL, or what is
+// wrong.
+const char *mock_prompt_read(struct mock_tokens *t, const json_t *prompt);
+// Adds the tokens of a chat, and of the mark that begins the answer.
+const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *messages);
+// The adapter of that name; *known: whether the engine serves the model at all. NULL: the model itself.
+const char *mock_prompt_lora(const struct mock_engine *m, const json_t *model, int *id,
+                             bool *known);
+
+void mock_serve_tokenize(struct mock_engine *m, struct h1_exchange *x);
+void mock_serve_embeddings(struct mock_engine *m, struct h1_exchange *x);
+
+#endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool and the model side by side: every operation is done to both and the answers are compared.
+//
+// A difference prints what led to it and ends the program: in a test that is a failure, in a fuzzer a
+// finding. Under an allocator that fails, an operation that says KVR_NOMEM is not done to the model,
+// so the comparison that follows checks that it changed nothing.
+#ifndef UNIT_PAIR_H
+#define UNIT_PAIR_H
+
+#include "tests/support/testmem.h"
+#include "unit_model.h"
+
+enum { UNIT_PAIR_LOG = 24, UNIT_PAIR_LINE = 160 };
+
+struct unit_pair {
+    struct kvr_pool *pool;
+    struct unit_model model;
+    struct testmem mem;
+    int64_t now;
+    bool exact;         // costs are sums of powers of two: ties are ties
+    uint64_t no_memory; // operations that ended so
+    uint64_t busy;
+    char label[UNIT_PAIR_LINE]; // what to run to see a difference again
+    char log[UNIT_PAIR_LOG][UNIT_PAIR_LINE];
+    unsigned logged;
+};
+
+void unit_pair_init(struct unit_pair *p, const struct kvr_options *o, const char *label);
+void unit_pair_free(struct unit_pair *p); // also checks that all memory came back
+
+// Notes an operation in the log that a difference prints; with KVROUTE_TRACE set, at once.
+void unit_pair_log(struct unit_pair *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void unit_pair_differs(struct unit_pair *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+// All return what the pool returned.
+enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o);
+enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
+                                  const struct kvr_worker_settings *w);
+enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name);
+enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok);
+enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,
+                             uint64_t epoch, uint64_t seq, const struct kvr_pool_op *ops, size_t n,
+                             bool bounded);
+enum kvr_err unit_pair_scores(struct unit_pair *p, const struct kvr_query *q);
+enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const struct kvr_query *q,
+                              int64_t lease, double random);
+enum kvr_err unit_pair_claim(struct unit_pair *p, struct kvr_bytes id, struct kvr_bytes worker,
+                             uint32_t rank, const struct kvr_booking *b);
+enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool prefilled,
+                              int64_t output, int64_t lease);
+void unit_pair_release(struct unit_pair *p, const struct kvr_bytes *ids, size_t n);
+void unit_pair_release_as(struct unit_pair *p, const struct kvr_bytes *ids, size_t n,
+                          enum kvr_end how);
+void unit_pair_session_del(struct unit_pair *p, const struct kvr_bytes *names, size_t n);
+void unit_pair_forget(struct unit_pair *p, size_t max);
+void unit_pair_renew_all(struct unit_pair *p);
+void unit_pair_sweep(struct unit_pair *p, size_t max);
+void unit_pair_reload(struct unit_pair *p); // saves, loads and goes on with the loaded pool
+
+// Whether what is due by now is what the model says is due.
+void unit_pair_check_due(struct unit_pair *p);
+// validate, version and counts. Cheap: after each step.
+void unit_pair_check(struct unit_pair *p);
+// Workers, ranks and requests, one by one.
+void unit_pair_check_all(struct unit_pair *p);
+// What was learnt, to the bit.
+void unit_pair_check_learnt(struct unit_pair *p);
+// Sweeps, then walks the tree and compares every block, its parent and its holders.
+void unit_pair_check_tree(struct unit_pair *p);
+// Builds the same state in another order and compares the digests. random: any number.
+void unit_pair_check_rebuilt(struct unit_pair *p, uint64_t random);
+
+#endif

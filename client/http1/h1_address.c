@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { HTTP_PORT = 80 };
+enum { H1_DEFAULT_PORT = 80 };
 
 static bool is_visible(const char *text) {
     for (; text && *text; text++)
@@ -28,10 +28,16 @@ static struct evhttp_uri *parse(const char *text) {
     return NULL;
 }
 
+bool h1_is_url(const char *url) {
+    struct evhttp_uri *uri = parse(url);
+    if (uri) evhttp_uri_free(uri);
+    return uri != NULL;
+}
+
 static char *host_header(const char *host, int port) {
     size_t n = strlen(host) + 12;
     char *text = malloc(n);
-    if (text) snprintf(text, n, port == HTTP_PORT ? "%s" : "%s:%d", host, port);
+    if (text) snprintf(text, n, port == H1_DEFAULT_PORT ? "%s" : "%s:%d", host, port);
     return text;
 }
 
@@ -44,7 +50,7 @@ bool h1_address_parse(struct h1_address *a, const char *url, bool *wrong) {
     bool brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
     while (prefix && path[prefix - 1] == '/')
         prefix--;
-    a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : HTTP_PORT;
+    a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : H1_DEFAULT_PORT;
     a->host = brackets ? strndup(host + 1, n - 2) : strdup(host);
     a->prefix = strndup(path ? path : "", prefix);
     a->host_header = host_header(host, a->port);

@@ -16,4 +16,7 @@ struct h1_address {
 bool h1_address_parse(struct h1_address *a, const char *url, bool *wrong);
 void h1_address_free(struct h1_address *a); // what it has
 
+// Whether requests can be sent there.
+bool h1_is_url(const char *url);
+
 #endif

@@ -23,37 +23,37 @@
 #include "client/common/table.h"
 #include "h1_address.h"
 
-enum { LOOK_MS = 200, MAX_HEAD = 32768 };
+enum { H1_TICK_MS = 200, H1_MAX_RESPONSE_HEAD = 32768 };
 
 // Who is being called, or has unused connections.
-struct origin {
+struct h1_origin {
     struct kvr_table_item item; // first; by its URL
     struct h1_address at;
     unsigned turn; // of the addresses that its name has, which the next connection tries first
-    struct connection *idle; // the latest first
+    struct h1_kept *idle; // the latest first
     size_t n_idle, calls;
     char url[]; // as it was given
 };
 
-struct connection {
+struct h1_kept {
     struct h1_client *client;
-    struct origin *origin;
+    struct h1_origin *origin;
     struct bufferevent *stream;
-    struct h1_call *call;           // NULL: unused
-    struct connection *prev, *next; // of the origin's unused
-    int64_t since;                  // unused
+    struct h1_call *call;        // NULL: unused
+    struct h1_kept *prev, *next; // of the origin's unused
+    int64_t since;               // unused
 };
 
 // A name that is being looked up. It outlives its call, since libevent answers after a cancel, too.
-struct lookup {
+struct h1_lookup {
     struct h1_call *call; // NULL: cancelled
 };
 
-enum call_stage { CONNECTING, WAITING, READING };
+enum h1_call_stage { H1_CALL_CONNECTING, H1_CALL_WAITING, H1_CALL_READING };
 
 struct h1_call {
     struct h1_client *client;
-    struct connection *connection;
+    struct h1_kept *connection;
     struct h1_callbacks port;
     void *ctx;
     struct h1_call *prev, *next;
@@ -61,8 +61,8 @@ struct h1_call {
     struct h1_body body;
     size_t seen;   // of a head that isn't complete
     bool headless; // asked by HEAD
-    enum call_stage stage;
-    struct lookup *lookup; // under way; NULL: none
+    enum h1_call_stage stage;
+    struct h1_lookup *lookup; // under way; NULL: none
     struct evdns_getaddrinfo_request *question;
     struct evutil_addrinfo *addresses; // of the name
     unsigned n_addresses, tried;
@@ -83,8 +83,8 @@ struct h1_client {
     struct kvr_table origins;
     struct h1_call *calls;
     size_t n_calls, n_idle;
-    struct event *look;
-    int64_t look_at;          // when it is due
+    struct event *tick;
+    int64_t tick_at;          // when it is due
     struct evbuffer *passing; // what is handed on
 };
 
@@ -99,11 +99,11 @@ const char *h1_failure_name(enum h1_failure f) {
 
 // ---- Origins -------------------------------------------------------------------------------------
 
-static struct origin *origin_new(const char *url, bool *wrong) {
+static struct h1_origin *origin_new(const char *url, bool *wrong) {
     struct h1_address at;
     if (!h1_address_parse(&at, url, wrong)) return NULL;
     size_t n = strlen(url) + 1;
-    struct origin *o = calloc(1, sizeof *o + n);
+    struct h1_origin *o = calloc(1, sizeof *o + n);
     if (!o) {
         h1_address_free(&at);
         return NULL;
@@ -117,8 +117,8 @@ static struct kvr_bytes bytes_of(const char *text) {
     return (struct kvr_bytes){text, strlen(text)};
 }
 
-static struct origin *origin_get(struct h1_client *u, const char *url, bool *wrong) {
-    struct origin *o = (struct origin *)kvr_table_find(&u->origins, bytes_of(url));
+static struct h1_origin *origin_get(struct h1_client *u, const char *url, bool *wrong) {
+    struct h1_origin *o = (struct h1_origin *)kvr_table_find(&u->origins, bytes_of(url));
     *wrong = false;
     if (o || !(o = origin_new(url, wrong))) return o;
     kvr_table_add(&u->origins, &o->item, bytes_of(o->url));
@@ -126,7 +126,7 @@ static struct origin *origin_get(struct h1_client *u, const char *url, bool *wro
 }
 
 // Forgotten when nothing hangs on it.
-static void origin_look(struct h1_client *u, struct origin *o) {
+static void origin_look(struct h1_client *u, struct h1_origin *o) {
     if (o->calls || o->n_idle) return;
     kvr_table_remove(&u->origins, &o->item);
     h1_address_free(&o->at);
@@ -135,7 +135,7 @@ static void origin_look(struct h1_client *u, struct origin *o) {
 
 // ---- Connections ---------------------------------------------------------------------------------
 
-static void unlink_idle(struct connection *k) {
+static void unlink_idle(struct h1_kept *k) {
     *(k->prev ? &k->prev->next : &k->origin->idle) = k->next;
     if (k->next) k->next->prev = k->prev;
     k->prev = k->next = NULL;
@@ -143,15 +143,15 @@ static void unlink_idle(struct connection *k) {
     k->client->n_idle--;
 }
 
-static void connection_free(struct connection *k) {
+static void connection_free(struct h1_kept *k) {
     if (!k) return;
     bufferevent_free(k->stream);
     free(k);
 }
 
-static void drop_idle(struct connection *k) {
+static void drop_idle(struct h1_kept *k) {
     struct h1_client *u = k->client;
-    struct origin *o = k->origin;
+    struct h1_origin *o = k->origin;
     unlink_idle(k);
     connection_free(k);
     origin_look(u, o);
@@ -170,15 +170,15 @@ static void on_idle_event(struct bufferevent *stream, short what, void *ctx) {
 }
 
 static void watch(struct h1_client *u) {
-    static const struct timeval soon = {.tv_usec = LOOK_MS * 1000};
-    if (event_pending(u->look, EV_TIMEOUT, NULL)) return;
-    u->look_at = now_ms() + LOOK_MS;
-    event_add(u->look, &soon);
+    static const struct timeval soon = {.tv_usec = H1_TICK_MS * 1000};
+    if (event_pending(u->tick, EV_TIMEOUT, NULL)) return;
+    u->tick_at = now_ms() + H1_TICK_MS;
+    event_add(u->tick, &soon);
 }
 
-static void keep(struct connection *k) {
+static void keep(struct h1_kept *k) {
     struct h1_client *u = k->client;
-    struct origin *o = k->origin;
+    struct h1_origin *o = k->origin;
     if (o->n_idle >= u->options.keep_most) {
         connection_free(k);
         return;
@@ -195,8 +195,8 @@ static void keep(struct connection *k) {
     watch(u);
 }
 
-static struct connection *connection_new(struct h1_client *u, struct origin *o) {
-    struct connection *k = calloc(1, sizeof *k);
+static struct h1_kept *connection_new(struct h1_client *u, struct h1_origin *o) {
+    struct h1_kept *k = calloc(1, sizeof *k);
     if (!k) return NULL;
     k->client = u;
     k->origin = o;
@@ -223,8 +223,8 @@ static void stop_looking_up(struct h1_call *c);
 
 // Takes the connection from the call: kept for the next one, or closed.
 static void let_go(struct h1_call *c, bool good) {
-    struct connection *k = c->connection;
-    struct origin *o = k->origin;
+    struct h1_kept *k = c->connection;
+    struct h1_origin *o = k->origin;
     struct h1_client *u = c->client;
     stop_looking_up(c);
     c->connection = NULL;
@@ -258,8 +258,8 @@ static void fail(struct h1_call *c, enum h1_failure why) {
     struct h1_callbacks port = c->port;
     void *ctx = c->ctx;
     if (c->kept && !c->heard && why == H1_RESET) why = H1_STALE;
-    if (c->stage == CONNECTING) {
-        struct origin *o = c->connection->origin;
+    if (c->stage == H1_CALL_CONNECTING) {
+        struct h1_origin *o = c->connection->origin;
         o->turn += c->tried; // for the next one, should this have been time
         why = H1_CONNECT;
     }
@@ -293,7 +293,7 @@ static void move_deadline(struct h1_call *c, int64_t ms) {
 }
 
 static bool hand_head(struct h1_call *c) {
-    c->stage = READING;
+    c->stage = H1_CALL_READING;
     c->busy = true;
     c->port.head(c->ctx, &c->response);
     return goes_on(c);
@@ -310,7 +310,8 @@ static bool hand_data(struct h1_call *c) {
 
 static enum h1_step take_head(struct h1_call *c, struct evbuffer *in) {
     const char *reason;
-    int status = h1_head_take(&c->response, H1_RESPONSE, in, MAX_HEAD, &c->seen, &reason);
+    int status =
+        h1_head_take(&c->response, H1_RESPONSE, in, H1_MAX_RESPONSE_HEAD, &c->seen, &reason);
     if (status == H1_INCOMPLETE) return H1_MORE;
     if (status) return status == 503 ? H1_NO_MEMORY : H1_BAD;
     h1_body_begin(&c->body, &c->response, c->headless);
@@ -320,7 +321,7 @@ static enum h1_step take_head(struct h1_call *c, struct evbuffer *in) {
 static void advance(struct h1_call *c) {
     struct evbuffer *in = bufferevent_get_input(c->connection->stream);
     enum h1_step step = H1_DONE;
-    if (c->stage == WAITING) {
+    if (c->stage == H1_CALL_WAITING) {
         step = take_head(c, in);
         if (step == H1_DONE && !hand_head(c)) return;
     }
@@ -334,7 +335,9 @@ static void advance(struct h1_call *c) {
         if (!hand_data(c)) return;
     }
     if (step == H1_MORE && c->closed && !c->paused)
-        step = c->stage != READING ? H1_MORE : c->broken ? H1_BAD : h1_body_closed(&c->body);
+        step = c->stage != H1_CALL_READING ? H1_MORE
+               : c->broken                 ? H1_BAD
+                                           : h1_body_closed(&c->body);
     if (step == H1_DONE)
         finish(c);
     else if (step == H1_BAD)
@@ -344,9 +347,9 @@ static void advance(struct h1_call *c) {
 }
 
 static void on_read(struct bufferevent *stream, void *ctx) {
-    struct h1_call *c = ((struct connection *)ctx)->call;
+    struct h1_call *c = ((struct h1_kept *)ctx)->call;
     (void)stream;
-    if (c->stage == CONNECTING) return;
+    if (c->stage == H1_CALL_CONNECTING) return;
     c->heard = true;
     if (!c->paused) advance(c);
 }
@@ -356,7 +359,7 @@ static void on_connected(struct h1_call *c) {
     c->connection->origin->turn += c->tried - 1;
     setsockopt(bufferevent_getfd(c->connection->stream), IPPROTO_TCP, TCP_NODELAY, &yes,
                sizeof yes);
-    c->stage = WAITING;
+    c->stage = H1_CALL_WAITING;
     move_deadline(c, c->head_ms);
     bufferevent_enable(c->connection->stream, EV_READ);
 }
@@ -364,7 +367,7 @@ static void on_connected(struct h1_call *c) {
 // What was to be written waits in the stream. An error comes to on_event, later, as all callbacks of
 // the stream do.
 static void connect_stream(struct h1_call *c) {
-    const struct connection *k = c->connection;
+    const struct h1_kept *k = c->connection;
     const struct evutil_addrinfo *a = c->addresses;
     for (unsigned n = (k->origin->turn + c->tried++) % c->n_addresses; n; n--)
         a = a->ai_next;
@@ -385,7 +388,7 @@ static bool connect_elsewhere(struct h1_call *c) {
 }
 
 static void on_addresses(int error, struct evutil_addrinfo *found, void *ctx) {
-    struct lookup *l = ctx;
+    struct h1_lookup *l = ctx;
     struct h1_call *c = l->call;
     free(l);
     if (!c) {
@@ -411,7 +414,7 @@ static void look_up(struct h1_call *c) {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     char port[12];
     snprintf(port, sizeof port, "%d", at->port);
-    struct lookup *l = malloc(sizeof *l);
+    struct h1_lookup *l = malloc(sizeof *l);
     if (!l) {
         bufferevent_trigger_event(c->connection->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
         return;
@@ -437,14 +440,14 @@ static void stop_looking_up(struct h1_call *c) {
 }
 
 static void on_event(struct bufferevent *stream, short what, void *ctx) {
-    struct h1_call *c = ((struct connection *)ctx)->call;
+    struct h1_call *c = ((struct h1_kept *)ctx)->call;
     (void)stream;
     if (what & BEV_EVENT_CONNECTED) {
         on_connected(c);
         return;
     }
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) return;
-    if (c->stage == CONNECTING) {
+    if (c->stage == H1_CALL_CONNECTING) {
         if (!connect_elsewhere(c)) fail(c, H1_CONNECT);
         return;
     }
@@ -458,14 +461,14 @@ static void on_event(struct bufferevent *stream, short what, void *ctx) {
 void h1_call_pause(struct h1_call *c) {
     if (c->paused || c->over) return;
     c->paused = true;
-    if (c->stage != CONNECTING) bufferevent_disable(c->connection->stream, EV_READ);
+    if (c->stage != H1_CALL_CONNECTING) bufferevent_disable(c->connection->stream, EV_READ);
 }
 
 void h1_call_resume(struct h1_call *c) {
     if (!c->paused || c->over) return;
     c->paused = false;
     move_deadline(c, c->begun ? c->client->options.idle_ms : c->head_ms);
-    if (c->stage == CONNECTING) return;
+    if (c->stage == H1_CALL_CONNECTING) return;
     if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
     bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 }
@@ -486,16 +489,16 @@ static bool put_request(struct evbuffer *out, const struct h1_address *a,
 }
 
 // A kept connection, or one that is about to be made.
-static struct connection *connect_to(struct h1_client *u, struct origin *o, bool fresh,
-                                     bool *kept) {
-    struct connection *k = fresh ? NULL : o->idle;
+static struct h1_kept *connect_to(struct h1_client *u, struct h1_origin *o, bool fresh,
+                                  bool *kept) {
+    struct h1_kept *k = fresh ? NULL : o->idle;
     *kept = k != NULL;
     if (!k) return connection_new(u, o);
     unlink_idle(k);
     return k;
 }
 
-static void begin(struct h1_call *c, struct connection *k) {
+static void begin(struct h1_call *c, struct h1_kept *k) {
     struct h1_client *u = c->client;
     c->connection = k;
     k->call = c;
@@ -506,12 +509,12 @@ static void begin(struct h1_call *c, struct connection *k) {
     u->n_calls++;
     bufferevent_setcb(k->stream, on_read, NULL, on_event, k);
     if (c->kept) {
-        c->stage = WAITING;
+        c->stage = H1_CALL_WAITING;
         bufferevent_enable(k->stream, EV_WRITE);
         move_deadline(c, c->head_ms);
         bufferevent_enable(k->stream, EV_READ);
     } else {
-        c->stage = CONNECTING;
+        c->stage = H1_CALL_CONNECTING;
         move_deadline(c, c->head_ms < u->options.connect_ms ? c->head_ms : u->options.connect_ms);
         look_up(c);
     }
@@ -521,11 +524,11 @@ static void begin(struct h1_call *c, struct connection *k) {
 struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *request,
                               const struct h1_callbacks *port, void *ctx, bool *wrong) {
     bool bad = false;
-    struct origin *o = origin_get(u, request->address, &bad);
+    struct h1_origin *o = origin_get(u, request->address, &bad);
     if (wrong) *wrong = bad;
     if (!o) return NULL;
     struct h1_call *c = calloc(1, sizeof *c);
-    struct connection *k = c ? connect_to(u, o, request->fresh, &c->kept) : NULL;
+    struct h1_kept *k = c ? connect_to(u, o, request->fresh, &c->kept) : NULL;
     if (k && put_request(bufferevent_get_output(k->stream), &o->at, request)) {
         c->client = u;
         c->port = *port;
@@ -543,24 +546,24 @@ struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *requ
 
 // ---- All of it -----------------------------------------------------------------------------------
 
-static void drop_old(struct h1_client *u, struct origin *o, int64_t now) {
-    struct connection *oldest = o->idle;
+static void drop_old(struct h1_client *u, struct h1_origin *o, int64_t now) {
+    struct h1_kept *oldest = o->idle;
     while (oldest && oldest->next)
         oldest = oldest->next;
     while (oldest && now - oldest->since >= u->options.keep_ms) {
-        struct connection *k = oldest;
+        struct h1_kept *k = oldest;
         oldest = k->prev;
         unlink_idle(k);
         connection_free(k);
     }
 }
 
-static void on_look(evutil_socket_t fd, short what, void *ctx) {
+static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct h1_client *u = ctx;
-    int64_t now = now_ms(), late = now - u->look_at;
+    int64_t now = now_ms(), late = now - u->tick_at;
     (void)fd;
     (void)what;
-    for (struct h1_call *c = u->calls; c && late > LOOK_MS; c = c->next)
+    for (struct h1_call *c = u->calls; c && late > H1_TICK_MS; c = c->next)
         c->deadline += late;
     // A callback may end any other call: after each one, begin again.
     for (struct h1_call *c = u->calls; c;) {
@@ -571,7 +574,7 @@ static void on_look(evutil_socket_t fd, short what, void *ctx) {
     }
     for (size_t i = 0; i < u->origins.n_buckets; i++)
         for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
-            struct origin *o = (struct origin *)t;
+            struct h1_origin *o = (struct h1_origin *)t;
             next = t->next;
             drop_old(u, o, now);
             origin_look(u, o);
@@ -586,11 +589,11 @@ struct h1_client *h1_client_new(struct event_base *base, const struct h1_client_
     u->options = *options;
     u->dns =
         evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    u->look = event_new(base, -1, 0, on_look, u);
+    u->tick = event_new(base, -1, 0, on_tick, u);
     u->passing = evbuffer_new();
     // The URLs are the program's own settings, or of workers that may register: nobody chooses them to collide.
     bool good = kvr_table_init(&u->origins, &kvr_alloc_default, (uint64_t)(uintptr_t)u) == 0;
-    if (good && u->look && u->passing) return u;
+    if (good && u->tick && u->passing) return u;
     h1_client_free(u);
     return NULL;
 }
@@ -605,14 +608,14 @@ void h1_client_free(struct h1_client *u) {
         h1_call_cancel(u->calls);
     for (size_t i = 0; i < u->origins.n_buckets; i++)
         for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
-            struct origin *o = (struct origin *)t;
+            struct h1_origin *o = (struct h1_origin *)t;
             next = t->next;
             for (size_t n = o->n_idle; n; n--) // with the last of them the origin goes
                 drop_idle(o->idle);
         }
     kvr_table_free(&u->origins);
     if (u->dns) evdns_base_free(u->dns, 0);
-    if (u->look) event_free(u->look);
+    if (u->tick) event_free(u->tick);
     if (u->passing) evbuffer_free(u->passing);
     free(u);
 }

@@ -5,8 +5,8 @@
 
 #include "bench/common/bench_workload.h"
 #include "bench/sim/engine/engine_model.h"
-#include "module/core/rule/policy.h"
 #include "module/core/pool.h"
+#include "module/core/rule/policy.h"
 
 enum { SIM_MAX_WORKERS = 256, SIM_MAX_ROUTERS = 64 };
 

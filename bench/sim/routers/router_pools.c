@@ -57,7 +57,8 @@ static void set_worker(struct sim_pools *p, struct sim_router_pool *r, uint32_t 
                        bool there) {
     char room[SIM_WORKER_NAME];
     int created;
-    struct kvr_worker_settings set = {.set = KVR_SET_CAPACITY, .capacity = p->world.capacity[worker]};
+    struct kvr_worker_settings set = {.set = KVR_SET_CAPACITY,
+                                      .capacity = p->world.capacity[worker]};
     enum kvr_err err =
         there ? kvr_worker_set(r->pool, now(p), sim_worker_name(worker, room), &set, &created)
               : kvr_worker_del(r->pool, sim_worker_name(worker, room));

@@ -10,6 +10,7 @@
 #ifndef BRIDGE_ENGINE_PROBE_H
 #define BRIDGE_ENGINE_PROBE_H
 
+#include "client/http1/h1_address.h"
 #include "client/http1/h1_client.h"
 
 struct bridge_probe;

@@ -11,8 +11,6 @@
 
 #include <event2/bufferevent.h>
 #include <event2/dns.h>
-#include <event2/http.h>
-#include <kvroute/hash.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,39 +20,40 @@
 #include <sys/socket.h>
 
 #include "client/common/clock.h"
+#include "client/common/table.h"
+#include "h1_address.h"
 
-enum { BUCKETS = 256, LOOK_MS = 200, USUAL_PORT = 80, MAX_HEAD = 32768 };
+enum { H1_TICK_MS = 200, H1_MAX_RESPONSE_HEAD = 32768 };
 
-// An engine that is being called, or has unused connections.
-struct address {
-    struct address *next; // in its bucket
-    char *text, *host, *prefix, *host_header;
-    int port;
-    bool fixed;              // the host is an address, no name
-    unsigned family;         // of `families`, where the next connection is tried first
-    struct connection *idle; // the latest first
+// Who is being called, or has unused connections.
+struct h1_origin {
+    struct kvr_table_item item; // first; by its URL
+    struct h1_address at;
+    unsigned turn; // of the addresses that its name has, which the next connection tries first
+    struct h1_kept *idle; // the latest first
     size_t n_idle, calls;
+    char url[]; // as it was given
 };
 
-struct connection {
+struct h1_kept {
     struct h1_client *client;
-    struct address *address;
+    struct h1_origin *origin;
     struct bufferevent *stream;
-    struct h1_call *call;           // NULL: unused
-    struct connection *prev, *next; // of the address's unused
-    int64_t since;                  // unused
+    struct h1_call *call;        // NULL: unused
+    struct h1_kept *prev, *next; // of the origin's unused
+    int64_t since;               // unused
 };
 
-// libevent tries one address of a name, but an engine may listen on another kind only: `localhost` is
-// ::1 for one and 127.0.0.1 for the other. So after what the system prefers each kind has its turn.
-static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
-enum { FAMILIES = sizeof families / sizeof *families };
+// A name that is being looked up. It outlives its call, since libevent answers after a cancel, too.
+struct h1_lookup {
+    struct h1_call *call; // NULL: cancelled
+};
 
-enum stage { CONNECTING, WAITING, READING };
+enum h1_call_stage { H1_CALL_CONNECTING, H1_CALL_WAITING, H1_CALL_READING };
 
 struct h1_call {
     struct h1_client *client;
-    struct connection *connection;
+    struct h1_kept *connection;
     struct h1_callbacks port;
     void *ctx;
     struct h1_call *prev, *next;
@@ -62,8 +61,11 @@ struct h1_call {
     struct h1_body body;
     size_t seen;   // of a head that isn't complete
     bool headless; // asked by HEAD
-    enum stage stage;
-    unsigned failures; // to connect
+    enum h1_call_stage stage;
+    struct h1_lookup *lookup; // under way; NULL: none
+    struct evdns_getaddrinfo_request *question;
+    struct evutil_addrinfo *addresses; // of the name
+    unsigned n_addresses, tried;
     int64_t deadline, head_ms;
     bool kept;       // the connection had been used before
     bool heard;      // something came
@@ -78,11 +80,11 @@ struct h1_client {
     struct event_base *base;
     struct evdns_base *dns; // NULL: the C library resolves names, and waits for it
     struct h1_client_options options;
-    struct address *buckets[BUCKETS];
+    struct kvr_table origins;
     struct h1_call *calls;
     size_t n_calls, n_idle;
-    struct event *look;
-    int64_t look_at;          // when it is due
+    struct event *tick;
+    int64_t tick_at;          // when it is due
     struct evbuffer *passing; // what is handed on
 };
 
@@ -95,121 +97,64 @@ const char *h1_failure_name(enum h1_failure f) {
     return names[f];
 }
 
-// ---- Addresses -----------------------------------------------------------------------------------
+// ---- Origins -------------------------------------------------------------------------------------
 
-static void address_free(struct address *a) {
-    if (!a) return;
-    free(a->text);
-    free(a->host);
-    free(a->prefix);
-    free(a->host_header);
-    free(a);
-}
-
-static bool plain(const char *text) {
-    for (; text && *text; text++)
-        if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 127) return false;
-    return text != NULL;
-}
-
-static struct evhttp_uri *parse_address(const char *text) {
-    struct evhttp_uri *uri = plain(text) ? evhttp_uri_parse(text) : NULL;
-    const char *scheme = uri ? evhttp_uri_get_scheme(uri) : NULL;
-    const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
-    if (scheme && !strcasecmp(scheme, "http") && host && *host && strlen(host) < 256 &&
-        !evhttp_uri_get_userinfo(uri) && !evhttp_uri_get_query(uri) &&
-        !evhttp_uri_get_fragment(uri) && evhttp_uri_get_port(uri) != 0)
-        return uri;
-    if (uri) evhttp_uri_free(uri);
-    return NULL;
-}
-
-bool h1_is_url(const char *address) {
-    struct evhttp_uri *uri = parse_address(address);
-    if (uri) evhttp_uri_free(uri);
-    return uri != NULL;
-}
-
-static char *host_header(const char *host, int port) {
-    size_t n = strlen(host) + 12;
-    char *text = malloc(n);
-    if (text) snprintf(text, n, port == USUAL_PORT ? "%s" : "%s:%d", host, port);
-    return text;
-}
-
-static struct address *address_new(const char *text, bool *wrong) {
-    struct evhttp_uri *uri = parse_address(text);
-    *wrong = !uri;
-    if (!uri) return NULL;
-    struct address *a = calloc(1, sizeof *a);
-    const char *host = evhttp_uri_get_host(uri), *path = evhttp_uri_get_path(uri);
-    size_t n = strlen(host), prefix = path ? strlen(path) : 0;
-    bool brackets = n > 2 && host[0] == '[' && host[n - 1] == ']';
-    while (prefix && path[prefix - 1] == '/')
-        prefix--;
-    if (a) {
-        a->port = evhttp_uri_get_port(uri) > 0 ? evhttp_uri_get_port(uri) : USUAL_PORT;
-        a->text = strdup(text);
-        struct in6_addr address;
-        a->fixed = brackets || evutil_inet_pton(AF_INET, host, &address) == 1;
-        a->host = brackets ? strndup(host + 1, n - 2) : strdup(host);
-        a->prefix = strndup(path ? path : "", prefix);
-        a->host_header = host_header(host, a->port);
+static struct h1_origin *origin_new(const char *url, bool *wrong) {
+    struct h1_address at;
+    if (!h1_address_parse(&at, url, wrong)) return NULL;
+    size_t n = strlen(url) + 1;
+    struct h1_origin *o = calloc(1, sizeof *o + n);
+    if (!o) {
+        h1_address_free(&at);
+        return NULL;
     }
-    evhttp_uri_free(uri);
-    if (a && a->text && a->host && a->prefix && a->host_header) return a;
-    address_free(a);
-    return NULL;
+    o->at = at;
+    memcpy(o->url, url, n);
+    return o;
 }
 
-static struct address **bucket_of(struct h1_client *u, const char *text) {
-    return &u->buckets[XXH3_64bits(text, strlen(text)) % BUCKETS];
+static struct kvr_bytes bytes_of(const char *text) {
+    return (struct kvr_bytes){text, strlen(text)};
 }
 
-static struct address *address_get(struct h1_client *u, const char *text, bool *wrong) {
-    struct address **bucket = bucket_of(u, text);
+static struct h1_origin *origin_get(struct h1_client *u, const char *url, bool *wrong) {
+    struct h1_origin *o = (struct h1_origin *)kvr_table_find(&u->origins, bytes_of(url));
     *wrong = false;
-    for (struct address *a = *bucket; a; a = a->next)
-        if (!strcmp(a->text, text)) return a;
-    struct address *a = address_new(text, wrong);
-    if (!a) return NULL;
-    a->next = *bucket;
-    *bucket = a;
-    return a;
+    if (o || !(o = origin_new(url, wrong))) return o;
+    kvr_table_add(&u->origins, &o->item, bytes_of(o->url));
+    return o;
 }
 
 // Forgotten when nothing hangs on it.
-static void address_look(struct h1_client *u, struct address *a) {
-    if (a->calls || a->n_idle) return;
-    struct address **at = bucket_of(u, a->text);
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
-    address_free(a);
+static void origin_look(struct h1_client *u, struct h1_origin *o) {
+    if (o->calls || o->n_idle) return;
+    kvr_table_remove(&u->origins, &o->item);
+    h1_address_free(&o->at);
+    free(o);
 }
 
 // ---- Connections ---------------------------------------------------------------------------------
 
-static void unlink_idle(struct connection *k) {
-    *(k->prev ? &k->prev->next : &k->address->idle) = k->next;
+static void unlink_idle(struct h1_kept *k) {
+    *(k->prev ? &k->prev->next : &k->origin->idle) = k->next;
     if (k->next) k->next->prev = k->prev;
     k->prev = k->next = NULL;
-    k->address->n_idle--;
+    k->origin->n_idle--;
     k->client->n_idle--;
 }
 
-static void connection_free(struct connection *k) {
+static void connection_free(struct h1_kept *k) {
     if (!k) return;
     bufferevent_free(k->stream);
     free(k);
 }
 
-static void drop_idle(struct connection *k) {
+static void drop_idle(struct h1_kept *k) {
     struct h1_client *u = k->client;
-    struct address *a = k->address;
+    struct h1_origin *o = k->origin;
     unlink_idle(k);
     connection_free(k);
-    address_look(u, a);
+    origin_look(u, o);
 }
 
 // Nothing may come on a connection that nobody uses: whatever it is, it ends it.
@@ -225,36 +170,36 @@ static void on_idle_event(struct bufferevent *stream, short what, void *ctx) {
 }
 
 static void watch(struct h1_client *u) {
-    static const struct timeval soon = {.tv_usec = LOOK_MS * 1000};
-    if (event_pending(u->look, EV_TIMEOUT, NULL)) return;
-    u->look_at = now_ms() + LOOK_MS;
-    event_add(u->look, &soon);
+    static const struct timeval soon = {.tv_usec = H1_TICK_MS * 1000};
+    if (event_pending(u->tick, EV_TIMEOUT, NULL)) return;
+    u->tick_at = now_ms() + H1_TICK_MS;
+    event_add(u->tick, &soon);
 }
 
-static void keep(struct connection *k) {
+static void keep(struct h1_kept *k) {
     struct h1_client *u = k->client;
-    struct address *a = k->address;
-    if (a->n_idle >= u->options.keep_most) {
+    struct h1_origin *o = k->origin;
+    if (o->n_idle >= u->options.keep_most) {
         connection_free(k);
         return;
     }
     k->call = NULL;
     k->since = now_ms();
-    k->next = a->idle;
+    k->next = o->idle;
     if (k->next) k->next->prev = k;
-    a->idle = k;
-    a->n_idle++;
+    o->idle = k;
+    o->n_idle++;
     u->n_idle++;
     bufferevent_setcb(k->stream, on_idle_read, NULL, on_idle_event, k);
     bufferevent_enable(k->stream, EV_READ);
     watch(u);
 }
 
-static struct connection *connection_new(struct h1_client *u, struct address *a) {
-    struct connection *k = calloc(1, sizeof *k);
+static struct h1_kept *connection_new(struct h1_client *u, struct h1_origin *o) {
+    struct h1_kept *k = calloc(1, sizeof *k);
     if (!k) return NULL;
     k->client = u;
-    k->address = a;
+    k->origin = o;
     k->stream =
         bufferevent_socket_new(u->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (k->stream) {
@@ -274,23 +219,27 @@ static void call_unlink(struct h1_call *c) {
     u->n_calls--;
 }
 
+static void stop_looking_up(struct h1_call *c);
+
 // Takes the connection from the call: kept for the next one, or closed.
 static void let_go(struct h1_call *c, bool good) {
-    struct connection *k = c->connection;
-    struct address *a = k->address;
+    struct h1_kept *k = c->connection;
+    struct h1_origin *o = k->origin;
     struct h1_client *u = c->client;
+    stop_looking_up(c);
     c->connection = NULL;
     bool whole = !evbuffer_get_length(bufferevent_get_output(k->stream)) &&
                  !evbuffer_get_length(bufferevent_get_input(k->stream));
-    a->calls--;
+    o->calls--;
     if (good && whole && !c->closed)
         keep(k);
     else
         connection_free(k);
-    address_look(u, a);
+    origin_look(u, o);
 }
 
 static void call_free(struct h1_call *c) {
+    if (c->addresses) evutil_freeaddrinfo(c->addresses);
     h1_head_free(&c->response);
     free(c);
 }
@@ -309,9 +258,9 @@ static void fail(struct h1_call *c, enum h1_failure why) {
     struct h1_callbacks port = c->port;
     void *ctx = c->ctx;
     if (c->kept && !c->heard && why == H1_RESET) why = H1_STALE;
-    if (c->stage == CONNECTING) {
-        struct address *a = c->connection->address;
-        a->family = (a->family + 1) % FAMILIES; // for the next one, should this have been time
+    if (c->stage == H1_CALL_CONNECTING) {
+        struct h1_origin *o = c->connection->origin;
+        o->turn += c->tried; // for the next one, should this have been time
         why = H1_CONNECT;
     }
     let_go(c, false);
@@ -344,7 +293,7 @@ static void move_deadline(struct h1_call *c, int64_t ms) {
 }
 
 static bool hand_head(struct h1_call *c) {
-    c->stage = READING;
+    c->stage = H1_CALL_READING;
     c->busy = true;
     c->port.head(c->ctx, &c->response);
     return goes_on(c);
@@ -361,7 +310,8 @@ static bool hand_data(struct h1_call *c) {
 
 static enum h1_step take_head(struct h1_call *c, struct evbuffer *in) {
     const char *reason;
-    int status = h1_head_take(&c->response, H1_RESPONSE, in, MAX_HEAD, &c->seen, &reason);
+    int status =
+        h1_head_take(&c->response, H1_RESPONSE, in, H1_MAX_RESPONSE_HEAD, &c->seen, &reason);
     if (status == H1_INCOMPLETE) return H1_MORE;
     if (status) return status == 503 ? H1_NO_MEMORY : H1_BAD;
     h1_body_begin(&c->body, &c->response, c->headless);
@@ -371,7 +321,7 @@ static enum h1_step take_head(struct h1_call *c, struct evbuffer *in) {
 static void advance(struct h1_call *c) {
     struct evbuffer *in = bufferevent_get_input(c->connection->stream);
     enum h1_step step = H1_DONE;
-    if (c->stage == WAITING) {
+    if (c->stage == H1_CALL_WAITING) {
         step = take_head(c, in);
         if (step == H1_DONE && !hand_head(c)) return;
     }
@@ -385,7 +335,9 @@ static void advance(struct h1_call *c) {
         if (!hand_data(c)) return;
     }
     if (step == H1_MORE && c->closed && !c->paused)
-        step = c->stage != READING ? H1_MORE : c->broken ? H1_BAD : h1_body_closed(&c->body);
+        step = c->stage != H1_CALL_READING ? H1_MORE
+               : c->broken                 ? H1_BAD
+                                           : h1_body_closed(&c->body);
     if (step == H1_DONE)
         finish(c);
     else if (step == H1_BAD)
@@ -395,37 +347,39 @@ static void advance(struct h1_call *c) {
 }
 
 static void on_read(struct bufferevent *stream, void *ctx) {
-    struct h1_call *c = ((struct connection *)ctx)->call;
+    struct h1_call *c = ((struct h1_kept *)ctx)->call;
     (void)stream;
-    if (c->stage == CONNECTING) return;
+    if (c->stage == H1_CALL_CONNECTING) return;
     c->heard = true;
     if (!c->paused) advance(c);
 }
 
 static void on_connected(struct h1_call *c) {
     int yes = 1;
+    c->connection->origin->turn += c->tried - 1;
     setsockopt(bufferevent_getfd(c->connection->stream), IPPROTO_TCP, TCP_NODELAY, &yes,
                sizeof yes);
-    c->stage = WAITING;
+    c->stage = H1_CALL_WAITING;
     move_deadline(c, c->head_ms);
     bufferevent_enable(c->connection->stream, EV_READ);
 }
 
-// An error comes to on_event, later, as all callbacks of the stream do.
+// What was to be written waits in the stream. An error comes to on_event, later, as all callbacks of
+// the stream do.
 static void connect_stream(struct h1_call *c) {
-    const struct connection *k = c->connection;
-    const struct address *a = k->address;
+    const struct h1_kept *k = c->connection;
+    const struct evutil_addrinfo *a = c->addresses;
+    for (unsigned n = (k->origin->turn + c->tried++) % c->n_addresses; n; n--)
+        a = a->ai_next;
     bufferevent_enable(k->stream, EV_WRITE);
-    bufferevent_socket_connect_hostname(k->stream, c->client->dns, families[a->family], a->host,
-                                        a->port);
+    if (bufferevent_socket_connect(k->stream, a->ai_addr, (int)a->ai_addrlen))
+        bufferevent_trigger_event(k->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
 }
 
-// What was to be written is still in the stream. false: there is no other kind of address.
+// False: all addresses have been tried.
 static bool connect_elsewhere(struct h1_call *c) {
-    struct address *a = c->connection->address;
     struct bufferevent *stream = c->connection->stream;
-    if (a->fixed || ++c->failures >= FAMILIES) return false;
-    a->family = (a->family + 1) % FAMILIES;
+    if (c->tried >= c->n_addresses) return false;
     evutil_socket_t fd = bufferevent_getfd(stream);
     bufferevent_setfd(stream, -1);
     if (fd >= 0) evutil_closesocket(fd);
@@ -433,15 +387,67 @@ static bool connect_elsewhere(struct h1_call *c) {
     return true;
 }
 
+static void on_addresses(int error, struct evutil_addrinfo *found, void *ctx) {
+    struct h1_lookup *l = ctx;
+    struct h1_call *c = l->call;
+    free(l);
+    if (!c) {
+        if (found) evutil_freeaddrinfo(found);
+        return;
+    }
+    c->lookup = NULL;
+    c->question = NULL;
+    c->addresses = found;
+    for (const struct evutil_addrinfo *a = found; a; a = a->ai_next)
+        c->n_addresses++;
+    if (error || !found)
+        bufferevent_trigger_event(c->connection->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+    else
+        connect_stream(c);
+}
+
+// Every address of a name is tried, since an engine may listen on another kind than comes first:
+// `localhost` is ::1 for one and 127.0.0.1 for the other. Looking up may be over within it.
+static void look_up(struct h1_call *c) {
+    const struct h1_address *at = &c->connection->origin->at;
+    struct evutil_addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    char port[12];
+    snprintf(port, sizeof port, "%d", at->port);
+    struct h1_lookup *l = malloc(sizeof *l);
+    if (!l) {
+        bufferevent_trigger_event(c->connection->stream, BEV_EVENT_ERROR, BEV_TRIG_DEFER_CALLBACKS);
+        return;
+    }
+    l->call = c;
+    c->lookup = l;
+    if (c->client->dns) {
+        struct evdns_getaddrinfo_request *question =
+            evdns_getaddrinfo(c->client->dns, at->host, port, &hints, on_addresses, l);
+        if (question) c->question = question;
+    } else {
+        struct evutil_addrinfo *found = NULL;
+        int error = evutil_getaddrinfo(at->host, port, &hints, &found);
+        on_addresses(error, found, l);
+    }
+}
+
+static void stop_looking_up(struct h1_call *c) {
+    if (!c->lookup) return;
+    c->lookup->call = NULL;
+    c->lookup = NULL;
+    if (c->question) evdns_getaddrinfo_cancel(c->question);
+}
+
 static void on_event(struct bufferevent *stream, short what, void *ctx) {
-    struct h1_call *c = ((struct connection *)ctx)->call;
+    struct h1_call *c = ((struct h1_kept *)ctx)->call;
     (void)stream;
     if (what & BEV_EVENT_CONNECTED) {
         on_connected(c);
         return;
     }
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) return;
-    if (c->stage == CONNECTING) {
+    if (c->stage == H1_CALL_CONNECTING) {
         if (!connect_elsewhere(c)) fail(c, H1_CONNECT);
         return;
     }
@@ -455,21 +461,22 @@ static void on_event(struct bufferevent *stream, short what, void *ctx) {
 void h1_call_pause(struct h1_call *c) {
     if (c->paused || c->over) return;
     c->paused = true;
-    if (c->stage != CONNECTING) bufferevent_disable(c->connection->stream, EV_READ);
+    if (c->stage != H1_CALL_CONNECTING) bufferevent_disable(c->connection->stream, EV_READ);
 }
 
 void h1_call_resume(struct h1_call *c) {
     if (!c->paused || c->over) return;
     c->paused = false;
     move_deadline(c, c->begun ? c->client->options.idle_ms : c->head_ms);
-    if (c->stage == CONNECTING) return;
+    if (c->stage == H1_CALL_CONNECTING) return;
     if (!c->closed) bufferevent_enable(c->connection->stream, EV_READ);
     bufferevent_trigger(c->connection->stream, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 }
 
 // ---- Starting ------------------------------------------------------------------------------------
 
-static bool put_request(struct evbuffer *out, const struct address *a, const struct h1_request *r) {
+static bool put_request(struct evbuffer *out, const struct h1_address *a,
+                        const struct h1_request *r) {
     size_t n = r->body ? evbuffer_get_length(r->body) : 0;
     bool bodied = r->body || !strcmp(r->method, "POST");
     bool good = evbuffer_add_printf(out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", r->method, a->prefix,
@@ -482,34 +489,34 @@ static bool put_request(struct evbuffer *out, const struct address *a, const str
 }
 
 // A kept connection, or one that is about to be made.
-static struct connection *connect_to(struct h1_client *u, struct address *a, bool fresh,
-                                     bool *kept) {
-    struct connection *k = fresh ? NULL : a->idle;
+static struct h1_kept *connect_to(struct h1_client *u, struct h1_origin *o, bool fresh,
+                                  bool *kept) {
+    struct h1_kept *k = fresh ? NULL : o->idle;
     *kept = k != NULL;
-    if (!k) return connection_new(u, a);
+    if (!k) return connection_new(u, o);
     unlink_idle(k);
     return k;
 }
 
-static void begin(struct h1_call *c, struct connection *k) {
+static void begin(struct h1_call *c, struct h1_kept *k) {
     struct h1_client *u = c->client;
     c->connection = k;
     k->call = c;
-    k->address->calls++;
+    k->origin->calls++;
     c->next = u->calls;
     if (c->next) c->next->prev = c;
     u->calls = c;
     u->n_calls++;
     bufferevent_setcb(k->stream, on_read, NULL, on_event, k);
     if (c->kept) {
-        c->stage = WAITING;
+        c->stage = H1_CALL_WAITING;
         bufferevent_enable(k->stream, EV_WRITE);
         move_deadline(c, c->head_ms);
         bufferevent_enable(k->stream, EV_READ);
     } else {
-        c->stage = CONNECTING;
+        c->stage = H1_CALL_CONNECTING;
         move_deadline(c, c->head_ms < u->options.connect_ms ? c->head_ms : u->options.connect_ms);
-        connect_stream(c);
+        look_up(c);
     }
     watch(u);
 }
@@ -517,12 +524,12 @@ static void begin(struct h1_call *c, struct connection *k) {
 struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *request,
                               const struct h1_callbacks *port, void *ctx, bool *wrong) {
     bool bad = false;
-    struct address *a = address_get(u, request->address, &bad);
+    struct h1_origin *o = origin_get(u, request->address, &bad);
     if (wrong) *wrong = bad;
-    if (!a) return NULL;
+    if (!o) return NULL;
     struct h1_call *c = calloc(1, sizeof *c);
-    struct connection *k = c ? connect_to(u, a, request->fresh, &c->kept) : NULL;
-    if (k && put_request(bufferevent_get_output(k->stream), a, request)) {
+    struct h1_kept *k = c ? connect_to(u, o, request->fresh, &c->kept) : NULL;
+    if (k && put_request(bufferevent_get_output(k->stream), &o->at, request)) {
         c->client = u;
         c->port = *port;
         c->ctx = ctx;
@@ -533,30 +540,30 @@ struct h1_call *h1_call_start(struct h1_client *u, const struct h1_request *requ
     }
     connection_free(k);
     free(c);
-    address_look(u, a);
+    origin_look(u, o);
     return NULL;
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
 
-static void drop_old(struct h1_client *u, struct address *a, int64_t now) {
-    struct connection *oldest = a->idle;
+static void drop_old(struct h1_client *u, struct h1_origin *o, int64_t now) {
+    struct h1_kept *oldest = o->idle;
     while (oldest && oldest->next)
         oldest = oldest->next;
     while (oldest && now - oldest->since >= u->options.keep_ms) {
-        struct connection *k = oldest;
+        struct h1_kept *k = oldest;
         oldest = k->prev;
         unlink_idle(k);
         connection_free(k);
     }
 }
 
-static void on_look(evutil_socket_t fd, short what, void *ctx) {
+static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     struct h1_client *u = ctx;
-    int64_t now = now_ms(), late = now - u->look_at;
+    int64_t now = now_ms(), late = now - u->tick_at;
     (void)fd;
     (void)what;
-    for (struct h1_call *c = u->calls; c && late > LOOK_MS; c = c->next)
+    for (struct h1_call *c = u->calls; c && late > H1_TICK_MS; c = c->next)
         c->deadline += late;
     // A callback may end any other call: after each one, begin again.
     for (struct h1_call *c = u->calls; c;) {
@@ -565,11 +572,12 @@ static void on_look(evutil_socket_t fd, short what, void *ctx) {
         if (over) fail(c, H1_TIMEOUT);
         c = over ? u->calls : next;
     }
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct address *a = u->buckets[i], *next; a; a = next) {
-            next = a->next;
-            drop_old(u, a, now);
-            address_look(u, a);
+    for (size_t i = 0; i < u->origins.n_buckets; i++)
+        for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
+            struct h1_origin *o = (struct h1_origin *)t;
+            next = t->next;
+            drop_old(u, o, now);
+            origin_look(u, o);
         }
     if (u->calls || u->n_idle) watch(u);
 }
@@ -581,9 +589,11 @@ struct h1_client *h1_client_new(struct event_base *base, const struct h1_client_
     u->options = *options;
     u->dns =
         evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    u->look = event_new(base, -1, 0, on_look, u);
+    u->tick = event_new(base, -1, 0, on_tick, u);
     u->passing = evbuffer_new();
-    if (u->look && u->passing) return u;
+    // The URLs are the program's own settings, or of workers that may register: nobody chooses them to collide.
+    bool good = kvr_table_init(&u->origins, &kvr_alloc_default, (uint64_t)(uintptr_t)u) == 0;
+    if (good && u->tick && u->passing) return u;
     h1_client_free(u);
     return NULL;
 }
@@ -596,11 +606,16 @@ void h1_client_free(struct h1_client *u) {
     if (!u) return;
     while (u->calls)
         h1_call_cancel(u->calls);
-    for (size_t i = 0; i < BUCKETS; i++)
-        while (u->buckets[i] && u->buckets[i]->idle)
-            drop_idle(u->buckets[i]->idle);
+    for (size_t i = 0; i < u->origins.n_buckets; i++)
+        for (struct kvr_table_item *t = u->origins.buckets[i], *next; t; t = next) {
+            struct h1_origin *o = (struct h1_origin *)t;
+            next = t->next;
+            for (size_t n = o->n_idle; n; n--) // with the last of them the origin goes
+                drop_idle(o->idle);
+        }
+    kvr_table_free(&u->origins);
     if (u->dns) evdns_base_free(u->dns, 0);
-    if (u->look) event_free(u->look);
+    if (u->tick) event_free(u->tick);
     if (u->passing) evbuffer_free(u->passing);
     free(u);
 }

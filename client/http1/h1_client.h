@@ -74,9 +74,6 @@ void h1_call_cancel(struct h1_call *c); // NULL: nothing
 void h1_call_pause(struct h1_call *c);
 void h1_call_resume(struct h1_call *c);
 
-// Whether an address is one that can be called.
-bool h1_is_url(const char *address);
-
 size_t h1_client_calls(const struct h1_client *client); // under way
 size_t h1_client_kept(const struct h1_client *client);  // unused connections
 

@@ -10,7 +10,7 @@
 #include "h1_buffer.h"
 #include "h1_server_impl.h"
 
-enum { HEAD_SIZE = 1024, MORE_FIRST = 256, MORE_MAX = 4096 };
+enum { H1_HEAD_SIZE = 1024, H1_HEADERS_FIRST = 256, H1_HEADERS_MAX = 4096 };
 
 struct h1_exchange *h1_exchange_new(struct h1_connection *c) {
     const struct h1_server_options *o = &c->server->options;
@@ -50,9 +50,9 @@ void h1_exchange_drop_body(struct h1_exchange *x) {
 
 void h1_exchange_header(struct h1_exchange *x, const char *name, const char *value) {
     size_t n = strlen(name), m = strlen(value), size = x->more_size + n + m + 4;
-    if (x->started || size > MORE_MAX) return;
+    if (x->started || size > H1_HEADERS_MAX) return;
     if (size > x->more_room) {
-        size_t room = x->more_room ? x->more_room : MORE_FIRST;
+        size_t room = x->more_room ? x->more_room : H1_HEADERS_FIRST;
         while (room < size)
             room *= 2;
         char *more = realloc(x->more, room);
@@ -90,7 +90,7 @@ static void count_out(struct h1_exchange *x, size_t n) {
 void h1_exchange_start(struct h1_exchange *x, int status, const char *type, int64_t length) {
     struct evbuffer *out = bufferevent_get_output(x->connection->bev);
     struct h1_server *s = x->connection->server;
-    char text[HEAD_SIZE], form[64];
+    char text[H1_HEAD_SIZE], form[64];
     if (x->started) return;
     x->started = true;
     x->status = status;

@@ -14,7 +14,7 @@
 
 #include "h1_server_impl.h"
 
-enum { BACKLOG = 1024, MAX_PLACES = 600 };
+enum { H1_BACKLOG = 1024, H1_MAX_PLACES = 600 };
 
 // ---- Listeners -----------------------------------------------------------------------------------
 
@@ -46,7 +46,7 @@ static bool add_listener(struct h1_server *s, const struct sockaddr *a, socklen_
         return false;
     }
     struct evconnlistener *l =
-        evconnlistener_new_bind(s->options.base, on_accept, s, flags, BACKLOG, a, (int)n);
+        evconnlistener_new_bind(s->options.base, on_accept, s, flags, H1_BACKLOG, a, (int)n);
     if (!l) return false;
     evconnlistener_set_error_cb(l, on_accept_error);
     s->listens_tls[s->n_listeners] = tls;
@@ -99,7 +99,7 @@ static bool listen_tcp(struct h1_server *s, const char *where, bool tls) {
 
 static bool listen_all(struct h1_server *s, const char *places, bool tls, char *error,
                        size_t error_size) {
-    char copy[MAX_PLACES], *rest = NULL;
+    char copy[H1_MAX_PLACES], *rest = NULL;
     snprintf(copy, sizeof copy, "%s", places ? places : "");
     for (char *p = strtok_r(copy, " ", &rest); p; p = strtok_r(NULL, " ", &rest)) {
         bool is_unix = strncmp(p, "unix:", 5) == 0;

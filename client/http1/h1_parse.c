@@ -142,7 +142,14 @@ static int read_status_line(struct h1_head *h, char *line, const char **reason) 
 // ---- Headers -------------------------------------------------------------------------------------
 
 // The headers that decide how a message is read.
-enum framing { CONTENT_LENGTH, TRANSFER_ENCODING, HOST, EXPECT, CONNECTION, FRAMINGS };
+enum h1_framing {
+    H1_CONTENT_LENGTH,
+    H1_TRANSFER_ENCODING,
+    H1_HOST,
+    H1_EXPECT,
+    H1_CONNECTION,
+    H1_FRAMINGS
+};
 
 static int read_content_length(struct h1_head *h, const char *value, const char **reason) {
     static const char what[] = "Content-Length is no length";
@@ -179,20 +186,20 @@ static const struct {
     unsigned kinds;       // of messages that it matters to
     const char *repeated; // why a second one is refused; NULL: it isn't
     int (*read)(struct h1_head *h, const char *value, const char **reason);
-} framings[FRAMINGS] = {
-    [CONTENT_LENGTH] = {"content-length", 1 << H1_REQUEST | 1 << H1_RESPONSE,
-                        "Content-Length is repeated", read_content_length},
-    [TRANSFER_ENCODING] = {"transfer-encoding", 1 << H1_REQUEST | 1 << H1_RESPONSE,
-                           "Transfer-Encoding is repeated", read_transfer_encoding},
-    [HOST] = {"host", 1 << H1_REQUEST, "Host is repeated", NULL},
-    [EXPECT] = {"expect", 1 << H1_REQUEST, NULL, read_expect},
-    [CONNECTION] = {"connection", 1 << H1_REQUEST | 1 << H1_RESPONSE, NULL, read_connection},
+} framings[H1_FRAMINGS] = {
+    [H1_CONTENT_LENGTH] = {"content-length", 1 << H1_REQUEST | 1 << H1_RESPONSE,
+                           "Content-Length is repeated", read_content_length},
+    [H1_TRANSFER_ENCODING] = {"transfer-encoding", 1 << H1_REQUEST | 1 << H1_RESPONSE,
+                              "Transfer-Encoding is repeated", read_transfer_encoding},
+    [H1_HOST] = {"host", 1 << H1_REQUEST, "Host is repeated", NULL},
+    [H1_EXPECT] = {"expect", 1 << H1_REQUEST, NULL, read_expect},
+    [H1_CONNECTION] = {"connection", 1 << H1_REQUEST | 1 << H1_RESPONSE, NULL, read_connection},
 };
 
-// seen: a bit for each of enum framing.
+// seen: a bit for each of enum h1_framing.
 static int read_framing(struct h1_head *h, const struct h1_header *f, unsigned *seen,
                         const char **reason) {
-    for (size_t i = 0; i < FRAMINGS; i++) {
+    for (size_t i = 0; i < H1_FRAMINGS; i++) {
         if (!(framings[i].kinds & 1u << h->kind) || strcasecmp(f->name, framings[i].name) != 0)
             continue;
         if (framings[i].repeated && *seen & 1u << i) return bad(reason, framings[i].repeated);
@@ -255,9 +262,9 @@ static int read_head(struct h1_head *h, char *text, size_t n, const char **reaso
         line = next;
     }
     if (!h->path && !h->status) return bad(reason, "no first line");
-    if (seen & 1u << CONTENT_LENGTH && seen & 1u << TRANSFER_ENCODING)
+    if (seen & 1u << H1_CONTENT_LENGTH && seen & 1u << H1_TRANSFER_ENCODING)
         return bad(reason, "Content-Length beside Transfer-Encoding");
-    if (rules[h->kind].host && !h->old && !(seen & 1u << HOST)) return bad(reason, "no Host");
+    if (rules[h->kind].host && !h->old && !(seen & 1u << H1_HOST)) return bad(reason, "no Host");
     // RFC 9112, 6.3: a request that says no length has no body.
     if (h->kind == H1_REQUEST && h->length < 0) h->length = 0;
     return 0;

@@ -67,13 +67,13 @@ const char router_config_usage[] =
     "  ranks N                1\n"
     "  capacity N             blocks a rank has; 0: unknown\n";
 
-enum { MAX_N = 1 << 24 };
+enum { ROUTER_MAX_COUNT = 1 << 24 };
 
 // In the order of the struct.
 #define TEXT(word)                                                                                 \
     { #word, KVR_SETTING_TEXT, KVR_SETTING_AT(router_config, word), NULL, 0, 0 }
 #define COUNT(word, least)                                                                         \
-    { #word, KVR_SETTING_U32, KVR_SETTING_AT(router_config, word), NULL, MAX_N, least }
+    { #word, KVR_SETTING_U32, KVR_SETTING_AT(router_config, word), NULL, ROUTER_MAX_COUNT, least }
 #define LONG(word, least)                                                                          \
     { #word, KVR_SETTING_I64, KVR_SETTING_AT(router_config, word), NULL, (int64_t)1 << 40, least }
 static const struct kvr_setting router_words[] = {

@@ -12,8 +12,8 @@
 //     pool = demo
 //
 // Flags come after the file and go before it. SIGHUP reads all of it again.
-#ifndef ROUTER_OPTIONS_H
-#define ROUTER_OPTIONS_H
+#ifndef ROUTER_CONFIG_H
+#define ROUTER_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

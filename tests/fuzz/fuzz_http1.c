@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_HEAD = 32768 };
+enum { FUZZ_MAX_HEAD = 32768 };
 
 static void must(bool good, const char *what) {
     if (good) return;
@@ -22,7 +22,7 @@ static void must(bool good, const char *what) {
 }
 
 // What a message is read as.
-struct message {
+struct fuzz_message {
     struct h1_head head;
     int status;        // of h1_head_take
     enum h1_step step; // of its body
@@ -30,19 +30,19 @@ struct message {
     struct evbuffer *out;
 };
 
-static void read_message(struct message *m, const char *bytes, size_t n, size_t piece,
+static void read_message(struct fuzz_message *m, const char *bytes, size_t n, size_t piece,
                          enum h1_kind kind, bool headless) {
     struct evbuffer *in = evbuffer_new();
     struct h1_body body;
     const char *reason = NULL;
     size_t seen = 0;
-    *m = (struct message){.status = H1_INCOMPLETE, .step = H1_MORE, .out = evbuffer_new()};
+    *m = (struct fuzz_message){.status = H1_INCOMPLETE, .step = H1_MORE, .out = evbuffer_new()};
     must(in && m->out, "the fuzzer is out of memory");
     for (size_t at = 0; at < n && m->status <= 0 && m->step == H1_MORE; at += piece) {
         size_t more = n - at < piece ? n - at : piece;
         evbuffer_add(in, bytes + at, more);
         if (m->status == H1_INCOMPLETE) {
-            m->status = h1_head_take(&m->head, kind, in, MAX_HEAD, &seen, &reason);
+            m->status = h1_head_take(&m->head, kind, in, FUZZ_MAX_HEAD, &seen, &reason);
             must((m->status > 0) == (reason != NULL) && m->status < 600,
                  "refused without a reason");
             if (m->status == 0) h1_body_begin(&body, &m->head, headless);
@@ -78,7 +78,7 @@ static bool equal(struct evbuffer *a, struct evbuffer *b) {
     return !n || !memcmp(evbuffer_pullup(a, -1), evbuffer_pullup(b, -1), n);
 }
 
-static void message_free(struct message *m) {
+static void message_free(struct fuzz_message *m) {
     h1_head_free(&m->head);
     evbuffer_free(m->out);
 }
@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *bytes = (const char *)data + 1;
     enum h1_kind kind = data[0] & 1 ? H1_RESPONSE : H1_REQUEST;
     bool headless = kind == H1_RESPONSE && data[0] & 2;
-    struct message whole, pieces;
+    struct fuzz_message whole, pieces;
     read_message(&whole, bytes, size - 1, size - 1, kind, headless);
     read_message(&pieces, bytes, size - 1, 1u + (data[0] >> 2), kind, headless);
     must(whole.status == pieces.status, "pieces make another head");

@@ -26,7 +26,7 @@ static int read_text(struct h1_head *h, const char *text) {
     return read_head(h, text, strlen(text));
 }
 
-#define LINE "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
+#define RTEST_REQUEST_START "POST /v1/x HTTP/1.1\r\nHost: a\r\n"
 
 Test(h1_request, takes) {
     struct h1_head h = {.length = 0};
@@ -40,9 +40,11 @@ Test(h1_request, takes) {
     cr_assert_null(h1_find_header(&h, "x"));
     cr_assert(h.keep && !h.old && !h.chunked && !h.length && !h.expects);
 
-    cr_assert_eq(read_text(&h, LINE "content-LENGTH: 12\r\nConnection: Close\r\n\r\n"), 0);
+    cr_assert_eq(
+        read_text(&h, RTEST_REQUEST_START "content-LENGTH: 12\r\nConnection: Close\r\n\r\n"), 0);
     cr_assert(h.method == H1_POST && h.length == 12 && !h.keep);
-    cr_assert_eq(read_text(&h, LINE "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"),
+    cr_assert_eq(read_text(&h, RTEST_REQUEST_START
+                           "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"),
                  0);
     cr_assert(h.chunked && h.expects);
     cr_assert_eq(read_text(&h, "GET / HTTP/1.0\r\nConnection: x, keep-alive\r\n\r\n"), 0);
@@ -54,14 +56,14 @@ Test(h1_request, takes) {
     cr_assert_eq(read_text(&h, "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
     cr_assert_eq(read_text(&h, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n"), 0);
     cr_assert_eq(h.method, H1_OTHER);
-    cr_assert_eq(read_text(&h, LINE "Content-Length: 999999999999999\r\n\r\n"), 0);
+    cr_assert_eq(read_text(&h, RTEST_REQUEST_START "Content-Length: 999999999999999\r\n\r\n"), 0);
     cr_assert_eq(h.length, 999999999999999);
     h1_head_free(&h);
 }
 
 Test(h1_request, waits_for_the_rest) {
     struct h1_head h = {.length = 0};
-    static const char head[] = LINE "Content-Length: 12\r\n\r\n";
+    static const char head[] = RTEST_REQUEST_START "Content-Length: 12\r\n\r\n";
     for (size_t n = 0; n < sizeof head - 1; n++)
         cr_assert_eq(read_head(&h, head, n), H1_INCOMPLETE);
     h1_head_free(&h);
@@ -79,16 +81,16 @@ Test(h1_request, refuses) {
         {"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"GET / HTTP/1.1\rHost: a\r\n\r\n", 400},
-        {LINE "X: a\rContent-Length: 1\r\n\r\n", 400},
-        {LINE " folded: 1\r\n\r\n", 400},
-        {LINE "X: a\r\n\tb\r\n\r\n", 400},
-        {LINE "X\r\n\r\n", 400},
-        {LINE ": a\r\n\r\n", 400},
-        {LINE "X : a\r\n\r\n", 400},
-        {LINE "X y: a\r\n\r\n", 400},
-        {LINE "X(: a\r\n\r\n", 400},
-        {LINE "X: a\001\r\n\r\n", 400},
-        {LINE "X: a\177\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X: a\rContent-Length: 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START " folded: 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X: a\r\n\tb\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X\r\n\r\n", 400},
+        {RTEST_REQUEST_START ": a\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X : a\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X y: a\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X(: a\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X: a\001\r\n\r\n", 400},
+        {RTEST_REQUEST_START "X: a\177\r\n\r\n", 400},
         // The request line
         {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"GET /\r\n\r\n", 400},
@@ -103,29 +105,30 @@ Test(h1_request, refuses) {
         {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
         {"PRI * HTTP/2.0\r\n\r\n", 505},
         // What says how long the body is
-        {LINE "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
-        {LINE "Content-Length: 1, 1\r\n\r\n", 400},
-        {LINE "Content-Length: +1\r\n\r\n", 400},
-        {LINE "Content-Length: -1\r\n\r\n", 400},
-        {LINE "Content-Length: 0x1\r\n\r\n", 400},
-        {LINE "Content-Length: 1 1\r\n\r\n", 400},
-        {LINE "Content-Length:\r\n\r\n", 400},
-        {LINE "Content-Length: 1000000000000000\r\n\r\n", 400},
-        {LINE "Content-Length: 18446744073709551617\r\n\r\n", 400},
-        {LINE "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-        {LINE "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
-        {LINE "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-        {LINE "Transfer-Encoding: chunked, chunked\r\n\r\n", 501},
-        {LINE "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
-        {LINE "Transfer-Encoding: xchunked\r\n\r\n", 501},
-        {LINE "Transfer-Encoding:\r\n\r\n", 501},
-        {LINE "Transfer-Encoding: \013chunked\r\n\r\n", 400},
-        {LINE "Transfer-Encoding : chunked\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 1, 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: +1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: -1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 0x1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 1 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length:\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 1000000000000000\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 18446744073709551617\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+         400},
+        {RTEST_REQUEST_START "Transfer-Encoding: chunked, chunked\r\n\r\n", 501},
+        {RTEST_REQUEST_START "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {RTEST_REQUEST_START "Transfer-Encoding: xchunked\r\n\r\n", 501},
+        {RTEST_REQUEST_START "Transfer-Encoding:\r\n\r\n", 501},
+        {RTEST_REQUEST_START "Transfer-Encoding: \013chunked\r\n\r\n", 400},
+        {RTEST_REQUEST_START "Transfer-Encoding : chunked\r\n\r\n", 400},
         {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         // Who is meant
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
-        {LINE "Expect: 200-ok\r\n\r\n", 417},
+        {RTEST_REQUEST_START "Expect: 200-ok\r\n\r\n", 417},
     };
     struct h1_head h = {.length = 0};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {

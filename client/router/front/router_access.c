@@ -22,7 +22,7 @@
 #include "client/router/router_metrics.h"
 #include "router_routes.h"
 
-enum { ROOM = 64 << 10, MAX_LINE = 4096, FLUSH_MS = 200 };
+enum { ACCESS_ROOM = 64 << 10, ACCESS_MAX_LINE = 4096, ACCESS_FLUSH_MS = 200 };
 
 struct router_access_log {
     struct router *router;
@@ -30,7 +30,7 @@ struct router_access_log {
     struct event *flush;
     bool armed;
     size_t n;
-    char lines[ROOM];
+    char lines[ACCESS_ROOM];
 };
 
 static void write_out(struct router_access_log *a) {
@@ -46,7 +46,7 @@ static void write_out(struct router_access_log *a) {
 }
 
 static void flush_soon(struct router_access_log *a) {
-    struct timeval soon = {0, FLUSH_MS * 1000};
+    struct timeval soon = {0, ACCESS_FLUSH_MS * 1000};
     if (!a->armed) event_add(a->flush, &soon);
     a->armed = true;
 }
@@ -114,14 +114,15 @@ void router_access_free(struct router_access_log *a) {
 
 // ---- Lines ---------------------------------------------------------------------------------------
 
-struct line {
-    char text[MAX_LINE];
+struct access_line {
+    char text[ACCESS_MAX_LINE];
     size_t n;
 };
 
-static void add(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct access_line *l, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void add(struct line *l, const char *format, ...) {
+static void add(struct access_line *l, const char *format, ...) {
     va_list args;
     va_start(args, format);
     int n = vsnprintf(l->text + l->n, sizeof l->text - l->n, format, args);
@@ -130,7 +131,7 @@ static void add(struct line *l, const char *format, ...) {
 }
 
 // Names come from others: what isn't plain ASCII is escaped byte by byte.
-static void add_text(struct line *l, const char *name, const char *value) {
+static void add_text(struct access_line *l, const char *name, const char *value) {
     if (!*value) return;
     add(l, ",\"%s\":\"", name);
     for (const char *c = value; *c; c++) {
@@ -143,15 +144,15 @@ static void add_text(struct line *l, const char *name, const char *value) {
     add(l, "\"");
 }
 
-static void add_number(struct line *l, const char *name, int64_t value) {
+static void add_number(struct access_line *l, const char *name, int64_t value) {
     if (value >= 0) add(l, ",\"%s\":%lld", name, (long long)value);
 }
 
-static void add_ms(struct line *l, const char *name, int64_t us) {
+static void add_ms(struct access_line *l, const char *name, int64_t us) {
     if (us >= 0) add(l, ",\"%s\":%.3f", name, (double)us / 1000);
 }
 
-static void add_flag(struct line *l, const char *name, bool value) {
+static void add_flag(struct access_line *l, const char *name, bool value) {
     if (value) add(l, ",\"%s\":true", name);
 }
 
@@ -160,7 +161,7 @@ void router_access_done(struct router *r, const struct router_exchange *x) {
     const struct h1_exchange *h = &x->h1;
     const struct router_record *c = &x->record;
     char now[KVR_LOG_TIME_SIZE];
-    struct line l = {.n = 0};
+    struct access_line l = {.n = 0};
     if (!a || a->fd < 0) return;
     kvr_log_time(now);
     add(&l, "{\"time\":\"%s\"", now);
@@ -190,11 +191,11 @@ void router_access_done(struct router *r, const struct router_exchange *x) {
     add_flag(&l, "degraded", c->degraded);
     add_flag(&l, "gone", h->gone);
     add_flag(&l, "cut", h->cut);
-    if (l.n > MAX_LINE - 3) l.n = MAX_LINE - 3;
+    if (l.n > ACCESS_MAX_LINE - 3) l.n = ACCESS_MAX_LINE - 3;
     l.text[l.n++] = '}';
     l.text[l.n++] = '\n';
-    if (a->n + l.n > ROOM) write_out(a);
-    if (a->n + l.n > ROOM) {
+    if (a->n + l.n > ACCESS_ROOM) write_out(a);
+    if (a->n + l.n > ACCESS_ROOM) {
         r->metrics->lost_lines++;
         return;
     }

@@ -9,25 +9,25 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_TOKENS = 64, MAX_TOKEN = 256 };
+enum { BEARER_MAX_TOKENS = 64, BEARER_MAX_TOKEN = 256 };
 
 struct router_bearer {
     bool open; // to everybody
     size_t n;
     struct {
         size_t n;
-        char text[MAX_TOKEN];
-    } tokens[MAX_TOKENS];
+        char text[BEARER_MAX_TOKEN];
+    } tokens[BEARER_MAX_TOKENS];
 };
 
 // A line each; empty ones and those that begin with # don't count. False: too many, or too long a one.
 static bool read_lines(struct router_bearer *b, FILE *f) {
-    char line[MAX_TOKEN + 2];
+    char line[BEARER_MAX_TOKEN + 2];
     bool good = true;
     while (good && fgets(line, sizeof line, f)) {
         size_t n = strcspn(line, "\r\n");
         if (!n || line[0] == '#') continue;
-        good = n < MAX_TOKEN && b->n < MAX_TOKENS;
+        good = n < BEARER_MAX_TOKEN && b->n < BEARER_MAX_TOKENS;
         if (!good) break;
         b->tokens[b->n].n = n;
         memcpy(b->tokens[b->n++].text, line, n);

@@ -15,13 +15,13 @@
 #include "router_access.h"
 #include "router_front.h"
 
-enum { SETTLE_MS = 2000, LOOK_MS = 20 };
+enum { ROUTER_SETTLE_MS = 2000, ROUTER_DRAIN_TICK_MS = 20 };
 
-struct program {
+struct router_program {
     struct router router;
     int argc;
     char **argv;
-    struct event *signals[3], *look;
+    struct event *signals[3], *drain_tick;
     int64_t until;   // µs; draining ends then
     int64_t settled; // µs; the end of waiting for the pools, 0: requests are still open
 };
@@ -33,11 +33,11 @@ static struct timeval ms(int64_t n) {
 // ---- Leaving -------------------------------------------------------------------------------------
 
 // Open requests first, then what is still to be said to the pools.
-static void on_look(evutil_socket_t fd, short what, void *arg) {
-    struct program *p = arg;
+static void on_drain_tick(evutil_socket_t fd, short what, void *arg) {
+    struct router_program *p = arg;
     struct h1_server_stats st = {0};
     int64_t now = kvr_clock_us();
-    struct timeval soon = ms(LOOK_MS);
+    struct timeval soon = ms(ROUTER_DRAIN_TICK_MS);
     (void)fd;
     (void)what;
     if (p->router.server) h1_server_stats(p->router.server, &st);
@@ -45,17 +45,17 @@ static void on_look(evutil_socket_t fd, short what, void *arg) {
         if (st.requests) kvr_log_line(KVR_LOG_WARNING, "%zu requests are cut off", st.requests);
         router_front_free(p->router.front);
         p->router.front = NULL;
-        p->settled = now + SETTLE_MS * 1000;
+        p->settled = now + ROUTER_SETTLE_MS * 1000;
     }
     if (p->settled && (router_pools_settled(p->router.pools) || now >= p->settled))
         event_base_loopbreak(p->router.base);
     else
-        event_add(p->look, &soon);
+        event_add(p->drain_tick, &soon);
 }
 
 // The second signal doesn't wait.
 static void on_stop(evutil_socket_t fd, short what, void *arg) {
-    struct program *p = arg;
+    struct router_program *p = arg;
     (void)fd;
     (void)what;
     if (p->router.draining) {
@@ -66,14 +66,14 @@ static void on_stop(evutil_socket_t fd, short what, void *arg) {
     p->until = kvr_clock_us() + p->router.config.drain * 1000;
     kvr_log_line(KVR_LOG_INFO, "leaving");
     h1_server_drain(p->router.server);
-    event_active(p->look, EV_TIMEOUT, 0);
+    event_active(p->drain_tick, EV_TIMEOUT, 0);
 }
 
 // ---- Settings anew -------------------------------------------------------------------------------
 
 // All or nothing; what can't change while it runs is said and left.
 static void on_reload(evutil_socket_t fd, short what, void *arg) {
-    struct program *p = arg;
+    struct router_program *p = arg;
     struct router *r = &p->router;
     struct router_config fresh, old = r->config;
     char error[400] = "no memory";
@@ -112,7 +112,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Beginning and ending ------------------------------------------------------------------------
 
-static bool open_all(struct program *p, char *error, size_t error_size) {
+static bool open_all(struct router_program *p, char *error, size_t error_size) {
     struct router *r = &p->router;
     static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
     kvr_log_debug(r->config.debug);
@@ -124,15 +124,15 @@ static bool open_all(struct program *p, char *error, size_t error_size) {
         !(r->pools = router_pools_new(r, error, error_size)) || !(r->proxy = router_proxy_new(r)) ||
         !(r->front = router_front_new(r, error, error_size)))
         return false;
-    p->look = event_new(r->base, -1, 0, on_look, p);
+    p->drain_tick = event_new(r->base, -1, 0, on_drain_tick, p);
     for (int i = 0; i < 3; i++) {
         p->signals[i] = evsignal_new(r->base, numbers[i], i < 2 ? on_stop : on_reload, p);
         if (!p->signals[i] || event_add(p->signals[i], NULL)) return false;
     }
-    return p->look != NULL;
+    return p->drain_tick != NULL;
 }
 
-static void close_all(struct program *p) {
+static void close_all(struct router_program *p) {
     struct router *r = &p->router;
     router_front_free(r->front);
     router_pools_free(r->pools);
@@ -141,14 +141,14 @@ static void close_all(struct program *p) {
     router_metrics_free(r->metrics);
     for (int i = 0; i < 3; i++)
         if (p->signals[i]) event_free(p->signals[i]);
-    if (p->look) event_free(p->look);
+    if (p->drain_tick) event_free(p->drain_tick);
     if (r->base) event_base_free(r->base);
     libevent_global_shutdown();
     router_config_free(&r->config);
 }
 
 int main(int argc, char **argv) {
-    static struct program p;
+    static struct router_program p;
     char error[400] = "no memory";
     bool help;
     p.argc = argc;

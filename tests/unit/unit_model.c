@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const unit_error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
+                                        "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
+                                        "BUSY",     "CORRUPT",  "NOMEM"};
+
 void unit_model_init(struct unit_model *m, const struct kvr_options *o) {
     memset(m, 0, sizeof *m);
     m->options = *o;

@@ -94,6 +94,8 @@ struct unit_model {
     int64_t renewed_floor; // every lease and worker counts as renewed at this time at the earliest
 };
 
+extern const char *const unit_error_names[]; // of enum kvr_err, without KVR_
+
 void unit_model_init(struct unit_model *m, const struct kvr_options *o);
 void unit_model_free(struct unit_model *m);
 
@@ -143,6 +145,7 @@ uint64_t unit_model_predicted_blocks(const struct unit_model *m,
 // Whether a live request or a prediction has it: then its place in the chains can't change.
 bool unit_model_in_use(const struct unit_model *m, uint64_t hash);
 void unit_model_load(const struct unit_model *m, uint64_t instance, struct kvr_rank_info *out);
+bool unit_model_labelled(const struct unit_model_worker *w, struct kvr_bytes label);
 enum kvr_circuit unit_model_circuit(const struct unit_model_worker *w, int64_t now);
 struct unit_model_session *unit_model_find_session(const struct unit_model *m,
                                                    struct kvr_bytes name);

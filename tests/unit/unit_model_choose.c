@@ -158,7 +158,7 @@ static int by_preference(const void *a, const void *b) {
     return x->score.rank < y->score.rank ? -1 : x->score.rank > y->score.rank;
 }
 
-static bool labelled(const struct unit_model_worker *w, struct kvr_bytes label) {
+bool unit_model_labelled(const struct unit_model_worker *w, struct kvr_bytes label) {
     for (size_t i = 0; i < w->n_labels; i++)
         if (unit_bytes_compare((struct kvr_bytes){w->label[i].bytes, w->label[i].n}, label) == 0)
             return true;
@@ -169,9 +169,9 @@ static bool in_question(const struct unit_model *m, const struct unit_model_work
                         const struct kvr_query *q) {
     struct kvr_bytes name = model_name(w);
     for (size_t i = 0; i < q->n_with; i++)
-        if (!labelled(w, q->with[i])) return false;
+        if (!unit_model_labelled(w, q->with[i])) return false;
     for (size_t i = 0; i < q->n_without; i++)
-        if (labelled(w, q->without[i])) return false;
+        if (unit_model_labelled(w, q->without[i])) return false;
     return unit_model_eligible(m, w, now) && !listed(name, q->exclude, q->n_exclude) &&
            (!q->has_among || listed(name, q->among, q->n_among));
 }

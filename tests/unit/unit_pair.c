@@ -12,10 +12,6 @@
 #include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 
-static const char *const error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
-                                          "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
-                                          "BUSY",     "CORRUPT",  "NOMEM"};
-
 void unit_pair_log(struct unit_pair *p, const char *format, ...) {
     char *line = p->log[p->logged++ % UNIT_PAIR_LOG];
     va_list args;
@@ -65,7 +61,8 @@ static bool out_of_memory(struct unit_pair *p, enum kvr_err got, uint64_t failur
 }
 
 static void same_error(struct unit_pair *p, enum kvr_err got, enum kvr_err want) {
-    if (got != want) unit_pair_differs(p, "%s instead of %s", error_names[got], error_names[want]);
+    if (got != want)
+        unit_pair_differs(p, "%s instead of %s", unit_error_names[got], unit_error_names[want]);
 }
 
 static void same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want) {

@@ -52,6 +52,15 @@ const struct flow_reply *flow_call_args(struct flow_conn *c, const struct flow_a
     return read_reply(c, a->v[0]);
 }
 
+const struct flow_reply *flow_call_words(struct flow_conn *c, const char *head, const char *tail) {
+    struct flow_args a = {0};
+    flow_args_words(&a, head);
+    flow_args_words(&a, tail);
+    const struct flow_reply *r = flow_call_args(c, &a);
+    flow_args_clear(&a);
+    return r;
+}
+
 const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kind kind,
                                         const char *format, ...) {
     va_list ap;
@@ -124,6 +133,18 @@ void flow_expect_error(struct flow_conn *c, const char *code, const char *format
     va_end(ap);
     cr_assert(flow_is_error(r, code), "%s: a reply of kind '%c' (%s) instead of %s", format,
               r->kind, text_of(r), code);
+}
+
+void flow_expect_refused(struct flow_conn *c, const char *head, const char *tails) {
+    char tail[100];
+    for (const char *p = tails;; p++) {
+        size_t n = strcspn(p, "|");
+        snprintf(tail, sizeof tail, "%.*s", (int)n, p);
+        const struct flow_reply *r = flow_call_words(c, head, tail);
+        cr_expect(flow_is_error(r, "ERR"), "%s %s: '%c' %s", head, tail, r->kind, text_of(r));
+        p += n;
+        if (!*p) return;
+    }
 }
 
 void flow_post(struct flow_conn *c, const char *format, ...) {

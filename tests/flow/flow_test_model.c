@@ -769,9 +769,7 @@ Test(model, long_stream) {
 }
 
 Test(model, stream_with_predictions_and_an_aof) {
-    static const char *const extra[] = {
-        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *s = flow_server_start(extra);
+    struct flow_server *s = flow_server_start(flow_with_aof);
     start_stream(s, 2, 1000000000);
     for (int w = 0; w < FLOW_MODEL_WORKERS; w++) {
         set_worker(w, w == 0 ? 0 : 10 * w);

@@ -155,9 +155,7 @@ Test(persistence, aof_without_preamble) {
 }
 
 Test(persistence, a_big_pool_in_many_chunks) {
-    static const char *const extra[] = {
-        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *s = flow_server_start(extra);
+    struct flow_server *s = flow_server_start(flow_with_aof);
     struct flow_conn *c = s->conn;
     flow_call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
     enum { FLOW_PERSISTENCE_CHAIN = 2000 };
@@ -285,10 +283,7 @@ Test(persistence, leases_end_after_every_move) {
         flow_call(c, "KVROUTE.WORKER SET p w");
         for (int k = 0; k < FLOW_PERSISTENCE_LEASES; k++)
             flow_call(c, "KVROUTE.SELECT p r%d IDS 1 %d LEASE 500", k, k);
-        struct flow_args a = {0};
-        flow_args_words(&a, moves[i].command);
-        cr_assert(flow_call_args(c, &a)->kind != FLOW_REPLY_ERROR, "%s", moves[i].command);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, moves[i].command)->kind != FLOW_REPLY_ERROR, "%s", moves[i].command);
         struct flow_ending e = {c,
                                 flow_server_info(c, "persistence", "rdb_changes_since_last_save") +
                                     FLOW_PERSISTENCE_LEASES * moves[i].pools};
@@ -307,10 +302,7 @@ Test(persistence, flushed_and_swapped) {
         flow_traffic_start(&t, c, "p", "LEASE 100");
         t.lease = 60;
         flow_traffic_run(&t, c, 400);
-        struct flow_args a = {0};
-        flow_args_words(&a, flushes[i]);
-        cr_assert(flow_call_args(c, &a)->kind != FLOW_REPLY_ERROR);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, flushes[i])->kind != FLOW_REPLY_ERROR);
         flow_expect_error(c, "NOPOOL", "KVROUTE.INFO p");
         // A namesake starts empty, whatever is still being freed.
         flow_traffic_start(&t, c, "p", "LEASE 0");
@@ -507,10 +499,7 @@ Test(persistence, what_changes_nothing_leaves_no_trace) {
     int64_t size = flow_server_info(c, "persistence", "aof_current_size");
     int64_t dirty = flow_server_info(c, "persistence", "rdb_changes_since_last_save");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, commands[i]);
-        flow_call_args(c, &a);
-        flow_args_clear(&a);
+        flow_call(c, commands[i]);
         cr_expect(flow_server_info(c, "persistence", "aof_current_size") == size, "%s",
                   commands[i]);
         cr_expect(flow_server_info(c, "persistence", "rdb_changes_since_last_save") == dirty, "%s",
@@ -570,10 +559,7 @@ Test(persistence, a_repeat_is_answered_alike_after_a_reload) {
     static const char *const ways[] = {"DEBUG RELOAD", "DEBUG LOADAOF", "a restart", "a promotion"};
     for (int i = 0; i < 4; i++) {
         if (i < 2) {
-            struct flow_args a = {0};
-            flow_args_words(&a, ways[i]);
-            flow_call_args(c, &a);
-            flow_args_clear(&a);
+            flow_call(c, ways[i]);
         } else if (i == 2) {
             flow_server_restart(s);
             c = s->conn;

@@ -3,7 +3,6 @@
 // the unit tests. It has no time: leases and expiry are tested elsewhere.
 #include <criterion/criterion.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -633,35 +632,13 @@ static void compare_requests(void) {
     }
 }
 
-#define STAT(name, counted)                                                                        \
-    { #name, offsetof(struct kvr_stats, name), counted }
-static const struct flow_stat {
-    const char *field;
-    size_t at;
-    bool counted; // since the server started
-} stats[] = {
-    STAT(version, false),       STAT(workers, false),        STAT(instances, false),
-    STAT(eligible, false),      STAT(blocks, false),         STAT(holdings, false),
-    STAT(predicted, false),     STAT(requests, false),       STAT(sessions, false),
-    STAT(selects, true),        STAT(repeats, true),         STAT(select_blocks, true),
-    STAT(overlap_blocks, true), STAT(expected_blocks, true), STAT(events, true),
-    STAT(stored_blocks, true),  STAT(removed_blocks, true),  STAT(gaps, true),
-    STAT(stale, true),
-};
-#undef STAT
-enum { FLOW_MODEL_STATS = sizeof stats / sizeof *stats };
-
-static uint64_t *stat_of(struct kvr_stats *all, const struct flow_stat *which) {
-    return (uint64_t *)((char *)all + which->at);
-}
-
 static void compare_info(void) {
     struct kvr_stats want;
     unit_model_counts(&model, FLOW_MODEL_NOW, &want);
     flow_args_words(&args, "KVROUTE.INFO p");
     const struct flow_reply *r = send_args();
-    for (int i = 0; i < FLOW_MODEL_STATS; i++)
-        expect_field(r, stats[i].field, *stat_of(&want, &stats[i]));
+    for (int i = 0; i < UNIT_MODEL_STATS; i++)
+        expect_field(r, unit_model_stats[i].name, *stat_of(&want, &unit_model_stats[i]));
     flow_args_clear(&args);
 }
 
@@ -736,9 +713,9 @@ static void reload(const char *command) {
     flow_args_clear(&args);
     check(flow_same_digest(before, flow_pool_digest(conn, "p")), "the digest after a reload");
     const struct flow_reply *info = flow_call(conn, "KVROUTE.INFO p");
-    for (int i = 0; i < FLOW_MODEL_STATS; i++)
-        if (stats[i].counted)
-            *stat_of(&model.stats, &stats[i]) = (uint64_t)flow_map_int(info, stats[i].field);
+    for (const struct unit_stat *at = unit_model_stats; at < unit_model_stats + UNIT_MODEL_STATS;
+         at++)
+        if (at->counted) *stat_of(&model.stats, at) = (uint64_t)flow_map_int(info, at->name);
     compare_all();
 }
 

@@ -2,8 +2,21 @@
 // The model's workers and holdings; see unit_model.h.
 #include "unit_model.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define STAT(name, counted)                                                                        \
+    { #name, offsetof(struct kvr_stats, name), counted }
+const struct unit_stat unit_model_stats[UNIT_MODEL_STATS] = {
+    STAT(version, false),      STAT(workers, false),       STAT(instances, false),
+    STAT(eligible, false),     STAT(open_circuits, false), STAT(blocks, false),
+    STAT(holdings, false),     STAT(predicted, false),     STAT(requests, false),
+    STAT(sessions, false),     STAT(selects, true),        STAT(repeats, true),
+    STAT(select_blocks, true), STAT(overlap_blocks, true), STAT(expected_blocks, true),
+    STAT(events, true),        STAT(stored_blocks, true),  STAT(removed_blocks, true),
+    STAT(gaps, true),          STAT(stale, true)};
+#undef STAT
 
 const char *const unit_error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
                                         "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",

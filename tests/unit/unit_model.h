@@ -94,6 +94,17 @@ struct unit_model {
     int64_t renewed_floor; // every lease and worker counts as renewed at this time at the earliest
 };
 
+// The numbers of INFO that the model counts, too.
+enum { UNIT_MODEL_STATS = 20 };
+extern const struct unit_stat {
+    const char *name;
+    size_t at;    // in struct kvr_stats
+    bool counted; // since the server started
+} unit_model_stats[UNIT_MODEL_STATS];
+static inline uint64_t *stat_of(struct kvr_stats *all, const struct unit_stat *which) {
+    return (uint64_t *)(void *)((char *)all + which->at);
+}
+
 extern const char *const unit_error_names[]; // of enum kvr_err, without KVR_
 
 void unit_model_init(struct unit_model *m, const struct kvr_options *o);

@@ -34,10 +34,13 @@ void unit_pair_log(struct unit_pair *p, const char *format, ...)
 void unit_pair_differs(struct unit_pair *p, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
+void unit_pair_same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want);
+
 // All return what the pool returned.
 enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o);
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
                                   const struct kvr_worker_settings *w);
+void unit_pair_add_worker(struct unit_pair *p, const char *name, uint32_t ranks);
 enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name);
 enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok);
 enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,
@@ -53,6 +56,7 @@ enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool pre
 void unit_pair_release(struct unit_pair *p, const struct kvr_bytes *ids, size_t n);
 void unit_pair_release_as(struct unit_pair *p, const struct kvr_bytes *ids, size_t n,
                           enum kvr_end how);
+void unit_pair_end(struct unit_pair *p, const char *id); // released
 void unit_pair_session_del(struct unit_pair *p, const struct kvr_bytes *names, size_t n);
 void unit_pair_forget(struct unit_pair *p, size_t max);
 void unit_pair_renew_all(struct unit_pair *p);

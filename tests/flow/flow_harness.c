@@ -142,6 +142,16 @@ void flow_server_replica_of(struct flow_server *s, struct flow_server *primary) 
     flow_server_wait_link(s, primary);
 }
 
+bool flow_no_rewrite(void *ctx) {
+    return flow_server_info(ctx, "persistence", "aof_rewrite_in_progress") == 0 &&
+           flow_server_info(ctx, "persistence", "aof_rewrite_scheduled") == 0;
+}
+
+void flow_rewrite_aof(struct flow_conn *c) {
+    flow_call_kind(c, FLOW_REPLY_STATUS, "BGREWRITEAOF");
+    flow_wait_until(flow_no_rewrite, c, "the rewrite is through");
+}
+
 static bool failover_is_over(void *ctx) {
     struct flow_server *s = ctx;
     char text[64];

@@ -81,18 +81,19 @@ const struct flow_reply *flow_collect(struct flow_conn *c);
 // Maps of either protocol: a flat array of pairs under RESP2, a map under RESP3.
 const struct flow_reply *flow_map_get(const struct flow_reply *map,
                                       const char *field); // fails if it isn't there
-bool flow_map_has(const struct flow_reply *map, const char *field);
 int64_t flow_map_int(const struct flow_reply *map, const char *field);
 const char *flow_map_str(const struct flow_reply *map, const char *field);
 double flow_map_real(const struct flow_reply *map,
                      const char *field); // a double, or a bulk string of one
 double flow_real_of(const struct flow_reply *r);
-void flow_check_bulk(const struct flow_reply *r, const char *want);
 // The map in an array of maps that is about this worker and rank (SCORE), or NULL.
 const struct flow_reply *flow_row_of(const struct flow_reply *rows, const char *worker,
                                      int64_t rank);
 
 // ---- Pools ---------------------------------------------------------------------------------------
+
+bool flow_no_rewrite(void *c);              // for flow_wait_until: no AOF is being rewritten
+void flow_rewrite_aof(struct flow_conn *c); // BGREWRITEAOF, until it is through
 
 struct flow_digest {
     char hex[48],

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow_payload.h"
 #include "flow_traffic.h"
 #include "tests/support/support_home.h"
 
@@ -71,11 +72,6 @@ static void expect_state(struct flow_conn *c, const struct flow_state *want, con
     cr_assert(keys == FLOW_PERSISTENCE_POOLS, "%s left %d keys", after, (int)keys);
 }
 
-static bool no_rewrite_runs(void *ctx) {
-    return flow_server_info(ctx, "persistence", "aof_rewrite_in_progress") == 0 &&
-           flow_server_info(ctx, "persistence", "aof_rewrite_scheduled") == 0;
-}
-
 static bool no_save_runs(void *ctx) {
     return flow_server_info(ctx, "persistence", "rdb_bgsave_in_progress") == 0;
 }
@@ -132,7 +128,7 @@ static void test_aof(const char *preamble) {
         // Rewritten while traffic goes on: base and increment together are the state.
         flow_call_kind(s->conn, FLOW_REPLY_STATUS, "BGREWRITEAOF");
         run_pools(s->conn, 400);
-        flow_wait_until(no_rewrite_runs, s->conn, "the rewrite is through");
+        flow_wait_until(flow_no_rewrite, s->conn, "the rewrite is through");
         expect_status(s->conn, "aof_last_bgrewrite_status");
         run_pools(s->conn, 100);
         look(s->conn, &before);
@@ -174,8 +170,7 @@ Test(persistence, a_big_pool_in_many_chunks) {
         flow_call(c, "KVROUTE.SELECT p r%d HASHES %b", i, chain, (size_t)(8 * (i + 1)));
     cr_assert(flow_pool_info(c, "p", "holdings") >= 300000);
     struct flow_digest before = flow_pool_digest(c, "p");
-    flow_call_kind(c, FLOW_REPLY_STATUS, "BGREWRITEAOF");
-    flow_wait_until(no_rewrite_runs, c, "the rewrite is through");
+    flow_rewrite_aof(c);
     expect_status(c, "aof_last_bgrewrite_status");
     flow_server_restart(s);
     c = s->conn;
@@ -184,12 +179,9 @@ Test(persistence, a_big_pool_in_many_chunks) {
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "p")), "after the RDB");
     flow_expect_int(c, 1, "COPY p q");
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "q")), "after COPY");
-    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_BULK, "DUMP p");
-    size_t n = r->n;
-    char *payload = malloc(n);
-    memcpy(payload, r->bytes, n);
-    flow_call_ok(c, "RESTORE r 0 %b", payload, n);
-    free(payload);
+    struct flow_payload dump = flow_payload_dump(c, "p");
+    flow_call_ok(c, "RESTORE r 0 %b", dump.bytes, dump.n);
+    flow_payload_free(&dump);
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "r")), "after RESTORE");
 }
 
@@ -214,15 +206,12 @@ Test(persistence, copy_dump_move_rename) {
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")));
     cr_expect(!flow_same_digest(d, flow_pool_digest(c, "copy")));
 
-    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_BULK, "DUMP p");
-    size_t n = r->n;
-    char *payload = malloc(n);
-    memcpy(payload, r->bytes, n);
-    flow_call_ok(c, "RESTORE restored 0 %b", payload, n);
-    flow_expect_error(c, "BUSYKEY", "RESTORE restored 0 %b", payload, n);
+    struct flow_payload dump = flow_payload_dump(c, "p");
+    flow_call_ok(c, "RESTORE restored 0 %b", dump.bytes, dump.n);
+    flow_expect_error(c, "BUSYKEY", "RESTORE restored 0 %b", dump.bytes, dump.n);
     cr_expect(flow_same_digest(flow_debug_digest(c, "p"), flow_debug_digest(c, "restored")));
-    flow_call_ok(c, "RESTORE restored 100000 %b REPLACE", payload, n);
-    free(payload);
+    flow_call_ok(c, "RESTORE restored 100000 %b REPLACE", dump.bytes, dump.n);
+    flow_payload_free(&dump);
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "restored")));
     flow_expect_version(c, "restored", version);
 

@@ -224,11 +224,11 @@ struct unit_model_worker *unit_model_owner(const struct unit_model *m, uint64_t 
     return NULL;
 }
 
-void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests) {
+static void drop_instance(struct unit_model *m, uint64_t instance) {
     clear(m, instance, -1);
     unit_model_prediction_drop_instance(m, instance);
     unit_model_session_drop_instance(m, instance);
-    for (size_t i = m->n_requests; requests && i-- > 0;)
+    for (size_t i = m->n_requests; i-- > 0;)
         if (m->requests[i].instance == instance) {
             free(m->requests[i].hashes);
             m->requests[i] = m->requests[--m->n_requests];
@@ -237,7 +237,7 @@ void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requ
 
 static void set_ranks(struct unit_model *m, struct unit_model_worker *w, uint32_t ranks) {
     for (uint32_t i = ranks; i < w->ranks; i++)
-        unit_model_drop_instance(m, w->rank[i].id, true);
+        drop_instance(m, w->rank[i].id);
     w->rank = unit_must_resize(w->rank, ranks * sizeof *w->rank);
     for (uint32_t i = w->ranks; i < ranks; i++)
         w->rank[i] = (struct unit_model_rank){.id = ++m->last_id};
@@ -305,7 +305,7 @@ enum kvr_err unit_model_worker_del(struct unit_model *m, struct kvr_bytes name) 
     struct unit_model_worker *w = unit_model_find_worker(m, name);
     if (!w) return KVR_NOWORKER;
     for (uint32_t i = 0; i < w->ranks; i++)
-        unit_model_drop_instance(m, w->rank[i].id, true);
+        drop_instance(m, w->rank[i].id);
     free(w->rank);
     *w = m->workers[--m->n_workers];
     m->stats.version++;

@@ -189,8 +189,6 @@ struct core_forecast_case unit_model_kind(const struct unit_model *m,
                                           int64_t own);
 double unit_model_oldest(const struct unit_model *m,
                          uint64_t instance); // tokens of who waits the longest
-double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q);
-double unit_model_output(const struct unit_model *m, const struct kvr_query *q);
 // Sorts and drops repeats; returns how many remain.
 size_t unit_model_distinct(uint64_t *all, size_t n);
 void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
@@ -203,7 +201,6 @@ void unit_model_prediction_release(struct unit_model *m, const struct unit_model
 // The distinct prefix hashes of the requests that are live on an instance, in order of value.
 uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, size_t *n);
 int unit_model_by_value(const void *a, const void *b);
-void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests);
 void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance);
 void unit_model_prediction_cap(struct unit_model *m, uint64_t instance, uint64_t capacity);
 

@@ -11,12 +11,12 @@ static bool listed(struct kvr_bytes name, const struct kvr_bytes *list, size_t n
     return false;
 }
 
-double unit_model_output(const struct unit_model *m, const struct kvr_query *q) {
+static double output_of(const struct unit_model *m, const struct kvr_query *q) {
     return q->osl > 0 ? (double)q->osl : m->learnt.output;
 }
 
-double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q) {
-    double w = unit_model_output(m, q) * (double)m->options.slo_tbt / (double)m->options.slo_ttft;
+static double first_weight(const struct unit_model *m, const struct kvr_query *q) {
+    double w = output_of(m, q) * (double)m->options.slo_tbt / (double)m->options.slo_ttft;
     return w > 1 ? w : 1;
 }
 
@@ -78,8 +78,8 @@ static double cost_of(const struct unit_model *m, int64_t now, const struct kvr_
         .overlap_weight = q->rule.overlap,
         .prefill_weight = q->rule.prefill,
         .requests_weight = q->rule.requests,
-        .output = unit_model_output(m, q),
-        .first_weight = unit_model_first_weight(m, q),
+        .output = output_of(m, q),
+        .first_weight = first_weight(m, q),
         .arrivals = core_ratio_mean(m->learnt.arrivals, 0),
         .reuse = core_ratio_mean(m->learnt.reuse, 0),
     };
@@ -213,7 +213,7 @@ const struct kvr_pool_score *unit_model_held(const struct unit_model *m, int64_t
     if (!s || (now >= unit_model_session_end(m, s) && !unit_model_session_live(m, q->session)))
         return NULL;
     const struct unit_model_worker *w = unit_model_owner(m, s->instance, &rank);
-    double weight = q->rule.policy == KVR_DELAY ? unit_model_first_weight(m, q) : 1;
+    double weight = q->rule.policy == KVR_DELAY ? first_weight(m, q) : 1;
     *limit = scores[0].cost + q->rule.prefill * weight * m->options.stick / m->options.block_size;
     for (size_t i = 0; i < n; i++)
         if (scores[i].rank == rank && unit_bytes_compare(scores[i].worker, model_name(w)) == 0)

@@ -12,7 +12,9 @@
 #include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 
-void unit_pair_log(struct unit_pair *p, const char *format, ...) {
+// Notes an operation for unit_pair_differs.
+__attribute__((format(printf, 2, 3))) static void log_op(struct unit_pair *p, const char *format,
+                                                         ...) {
     char *line = p->log[p->logged++ % UNIT_PAIR_LOG];
     va_list args;
     va_start(args, format);
@@ -77,7 +79,7 @@ static void same_bytes(struct unit_pair *p, const char *what, struct kvr_bytes g
 }
 
 enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o) {
-    unit_pair_log(p, "alter");
+    log_op(p, "alter");
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_pool_alter(p->pool, o);
     if (!out_of_memory(p, err, failures)) same_error(p, err, unit_model_alter(&p->model, o));
@@ -86,8 +88,8 @@ enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o) {
 
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
                                   const struct kvr_worker_settings *w) {
-    unit_pair_log(p, "worker set %.*s set=%x ranks=%u capacity=%" PRIu64, (int)name.n, name.p,
-                  w->set, w->ranks, w->capacity);
+    log_op(p, "worker set %.*s set=%x ranks=%u capacity=%" PRIu64, (int)name.n, name.p, w->set,
+           w->ranks, w->capacity);
     int created = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_worker_set(p->pool, p->now, name, w, &created);
@@ -103,7 +105,7 @@ void unit_pair_add_worker(struct unit_pair *p, const char *name, uint32_t ranks)
 }
 
 enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name) {
-    unit_pair_log(p, "worker del %.*s", (int)name.n, name.p);
+    log_op(p, "worker del %.*s", (int)name.n, name.p);
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_worker_del(p->pool, name);
     if (!out_of_memory(p, err, failures))
@@ -112,8 +114,7 @@ enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name) {
 }
 
 enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok) {
-    unit_pair_log(p, "report %.*s %s at %" PRId64, (int)name.n, name.p, ok ? "OK" : "FAILED",
-                  p->now);
+    log_op(p, "report %.*s %s at %" PRId64, (int)name.n, name.p, ok ? "OK" : "FAILED", p->now);
     enum kvr_circuit got, want;
     bool changed, change;
     enum kvr_err err = kvr_report(p->pool, p->now, name, ok, &got, &changed);
@@ -136,8 +137,8 @@ static void log_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t ran
                                "SRC"[op->kind], op -> tier, op -> has_parent,
                                op -> has_parent ? op -> parent : 0, op -> n, first, last);
     }
-    unit_pair_log(p, "event %.*s/%u %" PRIu64 ":%" PRIu64 " %s", (int)worker.n, worker.p, rank,
-                  epoch, seq, line);
+    log_op(p, "event %.*s/%u %" PRIu64 ":%" PRIu64 " %s", (int)worker.n, worker.p, rank, epoch, seq,
+           line);
 }
 
 enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,
@@ -201,13 +202,12 @@ static const struct kvr_pool_score *find_score(struct unit_pair *p, const struct
 
 static void log_query(struct unit_pair *p, const char *what, struct kvr_bytes id,
                       const struct kvr_query *q) {
-    unit_pair_log(p,
-                  "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64
-                  " among=%ld exclude=%zu T=%g with=%zu without=%zu session=%.*s",
-                  what, (int)id.n, id.p, q->n, q->n ? q->hashes[0] : 0,
-                  q->n ? q->hashes[q->n - 1] : 0, q->isl, q->has_among ? (long)q->n_among : -1L,
-                  q->n_exclude, q->rule.temperature, q->n_with, q->n_without, (int)q->session.n,
-                  q->session.n ? q->session.p : "");
+    log_op(p,
+           "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64
+           " among=%ld exclude=%zu T=%g with=%zu without=%zu session=%.*s",
+           what, (int)id.n, id.p, q->n, q->n ? q->hashes[0] : 0, q->n ? q->hashes[q->n - 1] : 0,
+           q->isl, q->has_among ? (long)q->n_among : -1L, q->n_exclude, q->rule.temperature,
+           q->n_with, q->n_without, (int)q->session.n, q->session.n ? q->session.p : "");
 }
 
 enum kvr_err unit_pair_scores(struct unit_pair *p, const struct kvr_query *q) {
@@ -332,8 +332,8 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
 
 enum kvr_err unit_pair_claim(struct unit_pair *p, struct kvr_bytes id, struct kvr_bytes worker,
                              uint32_t rank, const struct kvr_booking *b) {
-    unit_pair_log(p, "claim %.*s on %.*s/%u n%zu isl=%" PRId64 " cached=%" PRId64, (int)id.n, id.p,
-                  (int)worker.n, worker.p, rank, b->n, b->isl, b->cached);
+    log_op(p, "claim %.*s on %.*s/%u n%zu isl=%" PRId64 " cached=%" PRId64, (int)id.n, id.p,
+           (int)worker.n, worker.p, rank, b->n, b->isl, b->cached);
     int booked = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_claim(p->pool, id, worker, rank, b, &booked);
@@ -345,8 +345,8 @@ enum kvr_err unit_pair_claim(struct unit_pair *p, struct kvr_bytes id, struct kv
 
 enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool prefilled,
                               int64_t output, int64_t lease) {
-    unit_pair_log(p, "update %.*s prefilled=%d output=%" PRId64 " lease=%" PRId64, (int)id.n, id.p,
-                  prefilled, output, lease);
+    log_op(p, "update %.*s prefilled=%d output=%" PRId64 " lease=%" PRId64, (int)id.n, id.p,
+           prefilled, output, lease);
     int live = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_update(p->pool, p->now, id, prefilled, output, lease, &live);
@@ -358,8 +358,7 @@ enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool pre
 
 void unit_pair_release_as(struct unit_pair *p, const struct kvr_bytes *ids, size_t n,
                           enum kvr_end how) {
-    unit_pair_log(p, "release %zu: %.*s ... as %d", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "",
-                  how);
+    log_op(p, "release %zu: %.*s ... as %d", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "", how);
     unit_pair_same(p, "released", kvr_release(p->pool, p->now, ids, n, how),
                    unit_model_release(&p->model, p->now, ids, n, how));
 }
@@ -374,13 +373,13 @@ void unit_pair_end(struct unit_pair *p, const char *id) {
 }
 
 void unit_pair_session_del(struct unit_pair *p, const struct kvr_bytes *names, size_t n) {
-    unit_pair_log(p, "session del %zu: %.*s ...", n, n ? (int)names[0].n : 0, n ? names[0].p : "");
+    log_op(p, "session del %zu: %.*s ...", n, n ? (int)names[0].n : 0, n ? names[0].p : "");
     unit_pair_same(p, "sessions", kvr_session_del(p->pool, names, n),
                    unit_model_session_del(&p->model, names, n));
 }
 
 void unit_pair_forget(struct unit_pair *p, size_t max) {
-    unit_pair_log(p, "forget at most %zu at %" PRId64, max, p->now);
+    log_op(p, "forget at most %zu at %" PRId64, max, p->now);
     bool cut;
     size_t want = unit_model_forget(&p->model, p->now, max, &cut);
     if (cut) want = unit_model_forget(&p->model, p->now, max = SIZE_MAX, &cut);
@@ -388,18 +387,18 @@ void unit_pair_forget(struct unit_pair *p, size_t max) {
 }
 
 void unit_pair_renew_all(struct unit_pair *p) {
-    unit_pair_log(p, "renew all at %" PRId64, p->now);
+    log_op(p, "renew all at %" PRId64, p->now);
     kvr_renew_all(p->pool, p->now);
     unit_model_renew_all(&p->model, p->now);
 }
 
 void unit_pair_sweep(struct unit_pair *p, size_t max) {
-    unit_pair_log(p, "sweep %zu", max);
+    log_op(p, "sweep %zu", max);
     kvr_pool_sweep(p->pool, max);
 }
 
 void unit_pair_reload(struct unit_pair *p) {
-    unit_pair_log(p, "reload");
+    log_op(p, "reload");
     uint64_t failures = p->mem.failures;
     uint8_t before[KVR_DIGEST_BYTES], after[KVR_DIGEST_BYTES];
     uint8_t learnt[KVR_DIGEST_BYTES], learnt_after[KVR_DIGEST_BYTES];

@@ -28,9 +28,7 @@ struct unit_pair {
 void unit_pair_init(struct unit_pair *p, const struct kvr_options *o, const char *label);
 void unit_pair_free(struct unit_pair *p); // also checks that all memory came back
 
-// Notes an operation in the log that a difference prints; with KVROUTE_TRACE set, at once.
-void unit_pair_log(struct unit_pair *p, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+// Prints what led to it; with KVROUTE_TRACE set, operations are printed as they are done.
 void unit_pair_differs(struct unit_pair *p, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
@@ -67,10 +65,8 @@ void unit_pair_reload(struct unit_pair *p); // saves, loads and goes on with the
 void unit_pair_check_due(struct unit_pair *p);
 // validate, version and counts. Cheap: after each step.
 void unit_pair_check(struct unit_pair *p);
-// Workers, ranks and requests, one by one.
+// Workers, ranks, requests and sessions, one by one, and what was learnt, to the bit.
 void unit_pair_check_all(struct unit_pair *p);
-// What was learnt, to the bit.
-void unit_pair_check_learnt(struct unit_pair *p);
 // Sweeps, then walks the tree and compares every block, its parent and its holders.
 void unit_pair_check_tree(struct unit_pair *p);
 // Builds the same state in another order and compares the digests. random: any number.

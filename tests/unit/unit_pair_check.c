@@ -209,7 +209,7 @@ static void check_sessions(struct unit_pair *p) {
     scan(p, kvr_session_scan, scanned_session, p->model.n_sessions);
 }
 
-void unit_pair_check_learnt(struct unit_pair *p) {
+static void check_learnt(struct unit_pair *p) {
     double got[CORE_LEARNT_NUMBERS], want[CORE_LEARNT_NUMBERS];
     core_learnt_numbers(&p->pool->learnt, got);
     core_learnt_numbers(&p->model.learnt, want);
@@ -234,7 +234,7 @@ void unit_pair_check_all(struct unit_pair *p) {
     check_workers(p);
     check_requests(p);
     check_sessions(p);
-    unit_pair_check_learnt(p);
+    check_learnt(p);
 }
 
 void unit_pair_check_due(struct unit_pair *p) {

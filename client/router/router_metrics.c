@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_metrics.h.
 #include "router_metrics.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See advise.h.
 #include "router_advice.h"
 
 #include <kvroute/hash.h>
@@ -7,7 +6,6 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "client/router/pools/router_pool_error.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
@@ -52,7 +50,7 @@ static struct router_exchange *finish(struct advice_call *a, const struct kvr_re
     x->h1.on_gone = NULL;
     x->record.degraded = r->degraded;
     if (r->code == KVR_CODE_OK) return x;
-    router_pool_error_send(x, r->code, r->message);
+    router_pool_error(x, r->code, r->message);
     return NULL;
 }
 
@@ -60,7 +58,7 @@ static struct router_exchange *finish(struct advice_call *a, const struct kvr_re
 static void give_up(struct router_exchange *x, struct advice_call *a, enum kvr_code code) {
     free(a);
     x->h1.on_gone = NULL;
-    router_pool_error_send(x, code, NULL);
+    router_pool_error(x, code, NULL);
 }
 
 // ---- What is asked -------------------------------------------------------------------------------
@@ -216,7 +214,7 @@ static void choose(struct router_exchange *x, enum router_advice_kind kind) {
     if (!read_body(x, kind, &a)) return;
     if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
         router_advice_body_free(&a);
-        router_pool_error_send(x, KVR_CODE_NOMEM, NULL);
+        router_pool_error(x, KVR_CODE_NOMEM, NULL);
         return;
     }
     struct advice_call *v = advice_new(x);

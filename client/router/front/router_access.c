@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_access.h.
 //
 // Lines are gathered and written a few times a second, or when there are many. A log that can't be
 // written (a full disk, a pipe that nobody reads) never holds up a request: lines wait while there is
@@ -20,7 +19,6 @@
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
-#include "router_routes.h"
 
 enum { ACCESS_ROOM = 64 << 10, ACCESS_MAX_LINE = 4096, ACCESS_FLUSH_MS = 200 };
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See circuit.h.
 #include "router_circuit.h"
 
 #include <stdlib.h>
@@ -72,8 +71,7 @@ static void report(struct router_pool *p, struct kvr_bytes worker, bool good) {
 }
 
 static void wait_for_tick(struct router_circuits *c) {
-    int64_t ms = c->router->config.probe;
-    struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval t = kvr_timeval(c->router->config.probe);
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 

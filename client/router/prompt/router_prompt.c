@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See prompt.h.
 #include "router_prompt.h"
 
 #include <kvroute/hash.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy's handlers, with the state READ, and its timer. See router_proxy.h.
+// The proxy's handlers, with the states READ, ABANDONED and DONE, and its timer. See router_proxy.h.
 #include "router_proxy.h"
 
 #include <stdio.h>
@@ -14,9 +14,7 @@
 #include "router_blame.h"
 #include "router_booking.h"
 #include "router_choice.h"
-#include "router_cleanup.h"
 #include "router_headers.h"
-#include "router_relay.h"
 #include "router_request.h"
 #include "router_tokenize.h"
 
@@ -26,11 +24,33 @@ enum {
     PROXY_KEEP_CONNECTIONS = 256,
 };
 
+// ---- ABANDONED and DONE: all that a request has is freed here, and nowhere else -------------------
+
+// All but the request itself: the pool's answer is still to come.
+static void enter_abandoned(struct router_request *r) {
+    h1_call_cancel(r->call);
+    r->call = NULL;
+    router_booking_release(r);
+    router_request_forget_body(r);
+    router_prompt_free(&r->prompt);
+    router_stream_free(&r->stream);
+    free(r->session);
+    free(r->headers);
+    r->session = r->headers = NULL;
+    r->x = NULL;
+}
+
+static void enter_done(struct router_request *r) {
+    enter_abandoned(r);
+    kvr_list_remove(&r->link);
+    free(r);
+}
+
 // What is done on entering a state.
 static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
-    [ROUTER_TOKENIZE] = router_tokenize_enter,     [ROUTER_CHOOSE] = router_choice_enter,
-    [ROUTER_SEND] = router_attempt_enter,          [ROUTER_RELAY] = router_relay_enter,
-    [ROUTER_ABANDONED] = router_cleanup_abandoned, [ROUTER_DONE] = router_cleanup_done,
+    [ROUTER_TOKENIZE] = router_tokenize_enter, [ROUTER_CHOOSE] = router_choice_enter,
+    [ROUTER_SEND] = router_attempt_enter,      [ROUTER_RELAY] = router_attempt_relay,
+    [ROUTER_ABANDONED] = enter_abandoned,      [ROUTER_DONE] = enter_done,
 };
 
 // ---- READ ----------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_tokenize.h.
 #include "router_tokenize.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See bridge_engine.h.
 #include "bridge_engine.h"
 
 #include <inttypes.h>
@@ -166,7 +165,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct bridge_engine *g = arg;
     (void)fd;
     (void)what;
-    struct timeval t = bridge_timeval(g->context->config->ttl / 3);
+    struct timeval t = kvr_timeval(g->context->config->ttl / 3);
     event_add(g->tick, &t);
     bridge_engine_update(g);
     if (g->probe)

@@ -51,12 +51,6 @@ bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const
 typedef bool kvr_config_entry(void *ctx, const char *section, const char *name, const char *value,
                               struct kvr_config_error *e);
 
-bool kvr_config_file(const char *path, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e);
-// "name word=value …", as the section "kind name".
-bool kvr_config_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e);
-
 // All of a command line, flags of the form "--name value" or "--name=value". The file that --config names
 // comes first, wherever that stands; then each flag, as a word of the section `program`, or, if its name
 // is one of `kinds` (NULL at the end), as an item of that kind.

@@ -199,10 +199,6 @@ void kvr_client_close(struct kvr_client *c) {
         destroy(c);
 }
 
-void kvr_handle_enter(struct kvr_client *c) {
-    c->turns++;
-}
-
 bool kvr_handle_leave(struct kvr_client *c) {
     c->turns--;
     if (!c->closing) return true;
@@ -214,7 +210,7 @@ bool kvr_handle_leave(struct kvr_client *c) {
 
 void kvr_client_run(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->context.callbacks) return;
-    kvr_handle_enter(c);
+    c->turns++;
     kvr_poll_loop_turn(c->own, ms < 0 ? 0 : ms);
     (void)kvr_handle_leave(c);
 }
@@ -235,7 +231,7 @@ bool kvr_client_drain(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->context.callbacks) return false;
     int64_t until = kvr_clock_ms() + ms;
     bool done = false;
-    kvr_handle_enter(c);
+    c->turns++;
     for (bool looked = false; !c->closing;) {
         done = is_drained(c);
         int64_t left = until - kvr_clock_ms();
@@ -270,8 +266,7 @@ void kvr_handle_follow(struct kvr_client *c, struct kvr_follower *f) {
     f->prev->next = f->next->prev = f;
 }
 
-void kvr_handle_unfollow(struct kvr_client *c, struct kvr_follower *f) {
-    (void)c;
+void kvr_handle_unfollow(struct kvr_follower *f) {
     f->prev->next = f->next;
     f->next->prev = f->prev;
 }

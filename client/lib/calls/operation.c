@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See operation.h.
 #include "operation.h"
 
 #include <assert.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See event_ops.h.
 #include "event_ops.h"
 
 #include <string.h>

@@ -163,7 +163,6 @@ void kvr_publisher_renew(struct kvr_publisher *p, const char *why);        // vo
 bool kvr_publisher_next_epoch(struct kvr_publisher *p, uint64_t at_least); // false: none is left
 
 int64_t kvr_publisher_now(const struct kvr_publisher *p);
-uint64_t kvr_publisher_draw(struct kvr_publisher *p); // 31 random bits
 // ms: first * 2^times, not above max, give or take half.
 int64_t kvr_publisher_backoff(struct kvr_publisher *p, unsigned times, int64_t first, int64_t max);
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See outcome.h.
 #include "outcome.h"
 
 #include <string.h>
@@ -45,7 +44,7 @@ static void begin_release(struct kvr_recovery *rec, struct kvr_operation *o) {
         bool was_live;
         struct kvr_released *r = kvr_released_add(&rec->memory, kvr_wire_next(&at), &was_live);
         o->n_live += was_live;
-        if (r) kvr_released_hold(r);
+        if (r) kvr_list_remove(&r->in); // in no list until the call ends
     }
 }
 

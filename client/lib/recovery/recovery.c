@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See recovery.h.
 #include "recovery.h"
 
 #include <string.h>

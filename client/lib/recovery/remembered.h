@@ -81,8 +81,6 @@ void kvr_live_look_ended(struct kvr_live *l);                       // may free 
 // to remember it.
 struct kvr_released *kvr_released_add(struct kvr_remembered *m, struct kvr_bytes id,
                                       bool *was_live);
-// A call of the caller's releases it: until kvr_released_move it is in no list.
-void kvr_released_hold(struct kvr_released *r);
 struct kvr_released *kvr_released_find(const struct kvr_remembered *m, struct kvr_bytes id);
 void kvr_released_forget(struct kvr_released *r);
 void kvr_released_move(struct kvr_released *r, struct kvr_list_item *list);

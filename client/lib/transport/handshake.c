@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See handshake.h.
 #include "handshake.h"
 
 #include <stdio.h>

@@ -29,7 +29,6 @@ void kvr_wire_int(struct kvr_wire *w, int64_t i);
 void kvr_wire_u64(struct kvr_wire *w, uint64_t u);
 void kvr_wire_real(struct kvr_wire *w, double d);
 void kvr_wire_paste(struct kvr_wire *w, const char *args, size_t n, size_t argc); // encoded before
-void kvr_wire_drop(struct kvr_wire *w); // gives everything back
 
 // Reads the argument at *at (encoded) and moves *at behind it.
 struct kvr_bytes kvr_wire_next(const char **at);

@@ -11,7 +11,6 @@
 #include "client/lib/recovery/degrade.h"
 #include "client/lib/recovery/outcome.h"
 #include "client/lib/recovery/repair.h"
-#include "client/lib/transport/tls.h"
 
 #define VERSION_TEXT_OF(x) #x
 #define VERSION_TEXT(x) VERSION_TEXT_OF(x)
@@ -150,7 +149,6 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
     struct kvr_client *c = NULL;
     const char *wrong = kvr_url_parse(url, &topology);
     if (!wrong && !pool) wrong = "no pool";
-    if (!wrong && topology.tls && !kvr_tls_built()) wrong = "this library was built without TLS";
     if (!wrong && !(c = kvr_alloc_zeroed(a, sizeof *c))) wrong = "out of memory";
     if (c) {
         c->context.alloc = *a;

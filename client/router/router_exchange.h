@@ -40,6 +40,7 @@ struct router_route {
     const char *path;
     unsigned methods; // of enum h1_method
     void (*handle)(struct router_exchange *x);
+    int kind;         // for the handler: enum router_advice_kind or router_prompt_kind
     const char *name; // in metrics
     unsigned flags;
 };

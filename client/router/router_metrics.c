@@ -76,21 +76,6 @@ void router_metrics_select(struct router_metrics *m, int64_t us, const struct kv
     m->degraded += r->degraded;
 }
 
-void router_metrics_gap(struct router_metrics *m, int64_t us) {
-    kvr_prom_observe(&m->gap, us);
-}
-
-void router_metrics_tokens(struct router_metrics *m, enum router_tokens_outcome outcome) {
-    m->tokens[outcome]++;
-}
-
-void router_metrics_retry(struct router_metrics *m, bool allowed) {
-    if (allowed)
-        m->retries++;
-    else
-        m->retries_refused++;
-}
-
 static int compare_worker(const struct router_worker_metrics *w, const char *pool,
                           const char *worker) {
     int c = strcmp(w->pool, pool);

@@ -10,6 +10,7 @@
 #include "client/common/hex.h"
 #include "client/common/random.h"
 #include "client/router/api/router_advice.h"
+#include "client/router/api/router_advice_body.h"
 #include "client/router/api/router_workers.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/proxy/router_models.h"
@@ -31,23 +32,23 @@ struct router_front {
 // ---- Routes ------------------------------------------------------------------------------------
 
 const struct router_route router_routes[] = {
-    {"/v1/select", H1_POST, router_advice_select, "select", 0},
-    {"/v1/update", H1_POST, router_advice_update, "update", 0},
-    {"/v1/release", H1_POST, router_advice_release, "release", 0},
-    {"/v1/score", H1_POST, router_advice_score, "score", 0},
-    {"/v1/report", H1_POST, router_advice_report, "report", 0},
-    {"/v1/workers", H1_GET, router_workers_list, "workers", 0},
-    {"/v1/status", H1_GET, router_status, "status", ROUTER_ROUTE_DRAINING},
-    {"/", H1_GET, router_page, "page", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
-    {"/healthz", H1_GET, router_healthz, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
-    {"/health", H1_GET, router_healthz, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
-    {"/readyz", H1_GET, router_readyz, "readyz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
-    {"/metrics", H1_GET, router_metrics_page, "metrics", ROUTER_ROUTE_DRAINING},
-    {"/v1/chat/completions", H1_POST, router_proxy_chat, "chat", 0},
-    {"/v1/completions", H1_POST, router_proxy_completion, "completions", 0},
-    {"/v1/embeddings", H1_POST, router_proxy_embedding, "embeddings", 0},
-    {"/v1/models", H1_GET, router_models_list, "models", 0},
-    {NULL, 0, NULL, NULL, 0},
+    {"/v1/select", H1_POST, router_advice, ROUTER_ADVICE_SELECT, "select", 0},
+    {"/v1/update", H1_POST, router_advice, ROUTER_ADVICE_UPDATE, "update", 0},
+    {"/v1/release", H1_POST, router_advice, ROUTER_ADVICE_RELEASE, "release", 0},
+    {"/v1/score", H1_POST, router_advice, ROUTER_ADVICE_SCORE, "score", 0},
+    {"/v1/report", H1_POST, router_advice, ROUTER_ADVICE_REPORT, "report", 0},
+    {"/v1/workers", H1_GET, router_workers_list, 0, "workers", 0},
+    {"/v1/status", H1_GET, router_status, 0, "status", ROUTER_ROUTE_DRAINING},
+    {"/", H1_GET, router_page, 0, "page", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/healthz", H1_GET, router_healthz, 0, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/health", H1_GET, router_healthz, 0, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/readyz", H1_GET, router_readyz, 0, "readyz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/metrics", H1_GET, router_metrics_page, 0, "metrics", ROUTER_ROUTE_DRAINING},
+    {"/v1/chat/completions", H1_POST, router_proxy_handle, ROUTER_PROMPT_CHAT, "chat", 0},
+    {"/v1/completions", H1_POST, router_proxy_handle, ROUTER_PROMPT_COMPLETION, "completions", 0},
+    {"/v1/embeddings", H1_POST, router_proxy_handle, ROUTER_PROMPT_EMBEDDING, "embeddings", 0},
+    {"/v1/models", H1_GET, router_models_list, 0, "models", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
 };
 
 // ---- Ids -----------------------------------------------------------------------------------------

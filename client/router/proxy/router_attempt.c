@@ -53,7 +53,7 @@ static void look_for_token(struct router_request *r) {
 static void note_piece(struct router_request *r) {
     int64_t now = kvr_clock_us();
     if (r->piece_us && r->stream.events)
-        router_metrics_gap(r->proxy->router->metrics, now - r->piece_us);
+        kvr_prom_observe(&r->proxy->router->metrics->gap, now - r->piece_us);
     r->piece_us = now;
 }
 
@@ -131,7 +131,8 @@ static struct router_retry decide(struct router_request *r, enum router_failure 
     struct router_retry d = router_retry_decide(what, &facts);
     r->n_sent = d.sent;
     p->budget -= d.charged;
-    if (d.charged || d.refused) router_metrics_retry(p->router->metrics, d.charged);
+    p->router->metrics->retries += d.charged;
+    p->router->metrics->retries_refused += d.refused;
     return d;
 }
 

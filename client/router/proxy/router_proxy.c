@@ -104,7 +104,7 @@ static void begin(struct router_exchange *x, struct router_pool *pool, enum rout
         router_request_blocks_known(r);
 }
 
-static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
+void router_proxy_handle(struct router_exchange *x) {
     char why[100] = "";
     if (strlen(x->h1.head.path) + (x->h1.head.query ? strlen(x->h1.head.query) : 0) >
         ROUTER_MAX_TARGET) {
@@ -120,7 +120,7 @@ static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
     struct router_pool *pool = router_pools_for(x->router->pools, model);
     snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
     if (pool) {
-        begin(x, pool, kind, json);
+        begin(x, pool, (enum router_prompt_kind)x->route->kind, json);
         return;
     }
     bool named = model != NULL;
@@ -129,18 +129,6 @@ static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
         router_error(x, 404, "NOPOOL", "no pool serves this model");
     else
         router_error(x, 400, "BADREQUEST", "there are several pools: name a model");
-}
-
-void router_proxy_chat(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_CHAT);
-}
-
-void router_proxy_completion(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_COMPLETION);
-}
-
-void router_proxy_embedding(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_EMBEDDING);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------

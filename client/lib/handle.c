@@ -35,11 +35,6 @@ static void wake(void *handle, int64_t at) {
     c->loop.timer_set(c->timer, left > 0 ? left : 0);
 }
 
-static void history_lost(void *handle) {
-    struct kvr_client *c = handle;
-    c->tell_followers = true;
-}
-
 static void sooner(int64_t *at, int64_t candidate) {
     if (candidate < *at) *at = candidate;
 }
@@ -54,14 +49,14 @@ static void set_timer(struct kvr_client *c, int64_t now) {
         sooner(&at, r->repair_at);
         if (r->degrade && !r->refreshing) sooner(&at, r->refresh_at);
     }
-    if (c->tell_followers || c->closing) at = now;
+    if (r->new_history || c->closing) at = now;
     c->timer_at = at;
     c->loop.timer_set(c->timer, at == KVR_NEVER ? -1 : at > now ? at - now : 0);
 }
 
 static void tell_followers(struct kvr_client *c, int64_t now) {
-    bool history = c->tell_followers;
-    c->tell_followers = false;
+    bool history = c->recovery.new_history;
+    c->recovery.new_history = false;
     for (struct kvr_follower *f = c->followers.next, *next; f != &c->followers; f = next) {
         next = f->next;
         if (history) f->history(f);
@@ -134,8 +129,6 @@ static void connect_parts(struct kvr_client *c, const struct kvr_client_options 
     c->calls.max_pending = o->max_pending ? o->max_pending : 65536;
     c->calls.degrade = o->degrade;
     c->recovery.calls = &c->calls;
-    c->recovery.history = history_lost;
-    c->recovery.ctx = c;
     kvr_calls_init(&c->calls);
 }
 
@@ -219,7 +212,7 @@ static bool is_drained(const struct kvr_client *c) {
     bool remembers = m->live_table.count || m->released_table.count || m->workers.table.count;
     bool served =
         kvr_transport_ready(&c->transport) && kvr_connection_usable(&c->transport.primary);
-    return !c->calls.pending && !c->tell_followers && kvr_remembered_settled(m) &&
+    return !c->calls.pending && !c->recovery.new_history && kvr_remembered_settled(m) &&
            (served || !remembers);
 }
 

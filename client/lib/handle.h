@@ -39,7 +39,6 @@ struct kvr_client {
     struct kvr_calls calls;
     struct kvr_recovery recovery;
     struct kvr_follower followers; // the head
-    bool tell_followers;           // of another history
     struct kvr_result result;      // of the last blocking call
     bool has_result;
     unsigned turns; // blocking calls, runs and drains on the stack: they outlast a close

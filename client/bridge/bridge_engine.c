@@ -121,8 +121,6 @@ static void take_out(struct bridge_engine *g) {
 
 static void on_health(void *ctx, bool up) {
     struct bridge_engine *g = ctx;
-    g->checks++;
-    g->failures += !up;
     if (up != g->up)
         kvr_log_line(up ? KVR_LOG_INFO : KVR_LOG_WARNING, "%s %s", g->config->name,
                      up ? "is up" : "doesn't answer");

@@ -15,8 +15,8 @@ struct rank_numbers {
     struct bridge_map_stats map;
     struct bridge_feed_stats feed;
     struct kvr_publisher_stats publisher;
-    uint64_t connected, in_order, settled, blocks, bridge_map_bytes, waiting, bad_events,
-        unknown_events, other_rank;
+    uint64_t connected, in_order, settled, blocks, map_bytes, waiting, bad_events, unknown_events,
+        other_rank;
 };
 
 // In the order of the page.
@@ -33,7 +33,7 @@ static const struct {
     GAUGE("in_order", in_order, "whether no batch is missing"),
     GAUGE("settled", settled, "whether the pool has acknowledged all"),
     GAUGE("blocks", blocks, "engine blocks known"),
-    GAUGE("map_bytes", bridge_map_bytes, "memory of the mapping"),
+    GAUGE("map_bytes", map_bytes, "memory of the mapping"),
     GAUGE("publisher_bytes", publisher.memory_bytes, "memory of what is published"),
     GAUGE("waiting_batches", waiting, "batches that wait for an earlier one"),
     COUNTER("live_batches", order.live, "batches received live"),
@@ -85,7 +85,7 @@ static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
     n->in_order = bridge_order_complete(&r->order);
     n->settled = kvr_publisher_settled(r->publisher);
     n->blocks = bridge_map_blocks(&r->map);
-    n->bridge_map_bytes = bridge_map_bytes(&r->map);
+    n->map_bytes = bridge_map_bytes(&r->map);
     n->waiting = r->order.n_held;
     n->bad_events = r->bad_events;
     n->unknown_events = r->unknown_events;

@@ -8,7 +8,7 @@
 #include "client/common/clock.h"
 #include "client/common/log.h"
 
-// The ring is small because what it can't hold is published anew, which a block's memory is not spent on.
+// The ring is small to save memory: what it can't hold is published anew.
 enum { REBUILD_AFTER_MS = 60000, RING_BYTES = 1 << 20 };
 
 // ---- From the map to the publisher ---------------------------------------------------------------

@@ -50,12 +50,11 @@ static bool set_number(const struct kvr_setting *w, char *at, const char *value,
     return true;
 }
 
-bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const char *name,
-                    const char *value, struct kvr_config_error *e) {
-    const struct kvr_setting *w = words;
-    while (w < words + n && strcmp(w->name, name) != 0)
+bool kvr_config_set(void *what, const struct kvr_setting *w, const char *name, const char *value,
+                    struct kvr_config_error *e) {
+    while (w->name && strcmp(w->name, name) != 0)
         w++;
-    if (w == words + n) return kvr_config_fail(e, "no word %.60s", name);
+    if (!w->name) return kvr_config_fail(e, "no word %.60s", name);
     char *at = (char *)what + w->at;
     if (w->form == KVR_SETTING_TEXT) {
         if (strlen(value) >= w->size) return kvr_config_fail(e, "%s is too long", name);

@@ -42,8 +42,8 @@ struct kvr_config_error {
 bool kvr_config_fail(struct kvr_config_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Sets the word `name` of the struct `what`.
-bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const char *name,
+// Sets the word `name` of the struct `what`. words: a table that ends with a name NULL.
+bool kvr_config_set(void *what, const struct kvr_setting *words, const char *name,
                     const char *value, struct kvr_config_error *e);
 
 // What a file or an item consists of: with `name` NULL the beginning of a section, else one of its

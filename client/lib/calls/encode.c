@@ -417,9 +417,22 @@ static bool is_event(const struct kvr_event_call *q) {
            is_number(q->seq) && q->ops && q->n_ops && is_deadline(q->deadline);
 }
 
-enum kvr_code kvr_encode_event(struct kvr_draft *d, const struct kvr_event_call *q) {
+void kvr_encode_op(struct kvr_wire *w, const struct kvr_op *op) {
     static const char *const tiers[] = {"device", "host", "disk"};
-    static const char *const kinds[] = {"STORED", "REMOVED", "CLEARED"};
+    static const char *const words[] = {
+        [KVR_OP_STORED] = "STORED", [KVR_OP_REMOVED] = "REMOVED", [KVR_OP_CLEARED] = "CLEARED"};
+    // Without TIER, CLEARED means all tiers, the others mean the device.
+    if (op->tier >= 0 && (op->tier != KVR_DEVICE || op->kind == KVR_OP_CLEARED))
+        put_word(w, "TIER", tiers[op->tier]);
+    kvr_wire_word(w, words[op->kind]);
+    if (op->kind == KVR_OP_CLEARED) return;
+    if (op->kind == KVR_OP_STORED)
+        kvr_wire_arg(w, op->parent ? (const char *)op->parent : "-", op->parent ? 8 : 1);
+    kvr_wire_word(w, "HASHES");
+    kvr_wire_arg(w, op->hashes, op->n * sizeof *op->hashes);
+}
+
+enum kvr_code kvr_encode_event(struct kvr_draft *d, const struct kvr_event_call *q) {
     enum kvr_code code = admit(d, is_event(q), KVR_CALL_EVENT, q->deadline);
     if (code != KVR_CODE_OK) return code;
     struct kvr_wire w;
@@ -428,18 +441,8 @@ enum kvr_code kvr_encode_event(struct kvr_draft *d, const struct kvr_event_call 
     kvr_wire_int(&w, q->rank);
     kvr_wire_u64(&w, q->epoch);
     kvr_wire_u64(&w, q->seq);
-    for (size_t i = 0; i < q->n_ops; i++) {
-        const struct kvr_op *op = &q->ops[i];
-        if (op->tier >= 0) put_word(&w, "TIER", tiers[op->tier]);
-        kvr_wire_word(&w, kinds[op->kind]);
-        if (op->kind == KVR_OP_CLEARED) continue;
-        if (op->kind == KVR_OP_STORED && op->parent)
-            kvr_wire_arg(&w, op->parent, sizeof *op->parent);
-        else if (op->kind == KVR_OP_STORED)
-            kvr_wire_word(&w, "-");
-        kvr_wire_word(&w, "HASHES");
-        kvr_wire_arg(&w, op->hashes, op->n * sizeof *op->hashes);
-    }
+    for (size_t i = 0; i < q->n_ops; i++)
+        kvr_encode_op(&w, &q->ops[i]);
     return finish(d, &w);
 }
 

@@ -27,12 +27,13 @@ enum kvr_code kvr_encode_event(struct kvr_draft *d, const struct kvr_event_call 
 enum kvr_code kvr_encode_query(struct kvr_draft *d, enum kvr_operation_kind kind);
 
 // Parts, for what is sent without a call: a command's name and the pool; the CLAIM that books again
-// (false: no memory); the options of an UPDATE; WORKER SET or DEL.
+// (false: no memory); the options of an UPDATE; WORKER SET or DEL; an op of an EVENT.
 void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *command);
 bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_bytes worker,
                         uint32_t rank, const struct kvr_booked_request *b, struct kvr_command *out);
 void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b);
 void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct kvr_worker_call *q,
                              bool del);
+void kvr_encode_op(struct kvr_wire *w, const struct kvr_op *op);
 
 #endif

@@ -144,7 +144,7 @@ static bool updated(struct kvr_recovery *rec, struct kvr_operation *o, struct kv
     struct kvr_command claim;
     if (l->looks || l->chosen_here ||
         !kvr_encode_booking(rec->context, o->id, l->at->worker, l->at->rank, &l->booking, &claim)) {
-        // Somebody is about to book it back: that says the progress, too.
+        // It is about to be booked back, and that CLAIM says the progress, too.
         if (!l->looks) to_waiting(l, 0);
         kvr_recovery_soon(rec);
         r->number = 1;

@@ -53,9 +53,10 @@ struct kvr_remembered {
     size_t live_bytes;
 };
 
+// -1: no memory.
 int kvr_remembered_init(struct kvr_remembered *m, const struct kvr_alloc *a, void *owner,
-                        const struct kvr_client_options *o, uint64_t secret); // -1: no memory
-void kvr_remembered_free(struct kvr_remembered *m);                           // also after a -1
+                        const struct kvr_client_options *o, uint64_t secret);
+void kvr_remembered_free(struct kvr_remembered *m); // also after a -1
 
 // Another history answers: nothing is confirmed any more.
 void kvr_remembered_doubt(struct kvr_remembered *m);

@@ -18,7 +18,7 @@ struct kvr_wire {
     bool failed; // out of memory: what was built is not whole
 };
 
-enum { KVR_WIRE_HEAD = 32 }; // how many hold the command; "*" and the longest size_t and "\r\n"
+enum { KVR_WIRE_HEAD = 32 }; // the count of holders, then "*", the longest size_t and "\r\n"
 
 void kvr_wire_begin(struct kvr_wire *w, const struct kvr_alloc *a);
 void kvr_wire_arg(struct kvr_wire *w, const void *bytes, size_t n);
@@ -40,8 +40,8 @@ struct kvr_command {
     size_t n;
 };
 void kvr_command_hold(const struct kvr_command *c);
-void kvr_command_release(const struct kvr_alloc *a,
-                         const struct kvr_command *c); // base may be NULL
+// c->base may be NULL.
+void kvr_command_release(const struct kvr_alloc *a, const struct kvr_command *c);
 
 // Puts the header in front; the wire is empty afterwards, and the command held once. false: out of memory,
 // all given back.

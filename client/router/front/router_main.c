@@ -67,7 +67,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Settings anew -------------------------------------------------------------------------------
 
-// All or nothing; what can't change while it runs is said and left.
+// All or nothing. What can't change while the router runs stays as it was, and the log says so.
 static void on_reload(evutil_socket_t fd, short what, void *arg) {
     struct router_program *p = arg;
     struct router *r = &p->router;
@@ -97,7 +97,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
         kvr_log_line(KVR_LOG_INFO, "settings read");
         return;
     }
-    // What was is there again; the file was good when it was read, so that nothing is lost by it.
+    // Back to the old settings, which were good when they were read.
     r->config = old;
     router_config_free(&fresh);
     kvr_log_line(KVR_LOG_ERROR, "settings not changed: %s", error);

@@ -35,7 +35,7 @@ void router_healthz(struct router_exchange *x) {
     h1_exchange_send(&x->h1, 200, "text/plain", "ok\n", 3);
 }
 
-// Degraded is ready: requests go on. Not ready is who is leaving, and who doesn't know of any worker.
+// Not ready: a router that is draining, or knows of no worker. A degraded one is ready: requests go on.
 void router_readyz(struct router_exchange *x) {
     struct router *r = x->router;
     json_t *pools = json_array();

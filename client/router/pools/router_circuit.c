@@ -171,7 +171,7 @@ static void on_failed(void *ctx, enum h1_failure why) {
     if (s->failures < ROUTER_CIRCUIT_FAILURES && why == H1_TIMEOUT) probe(s);
 }
 
-// Whoever doesn't know the path lives: not every engine has one for its health.
+// An engine that doesn't know the path is alive: not every one has a path for its health.
 static bool is_alive(int status) {
     return status / 100 == 2 || status == 404 || status == 405 || status == 501;
 }

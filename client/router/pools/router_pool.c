@@ -128,7 +128,7 @@ static void on_info(void *ctx, const struct kvr_result *r) {
 void router_pool_refresh(struct router_pool *p) {
     if (p->asking) return;
     p->asking = 2;
-    // In this order: who knows of workers knows how large their blocks are.
+    // In this order, so that workers are never known before the size of their blocks.
     enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
     enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
     p->asking -= (info != KVR_CODE_OK) + (list != KVR_CODE_OK);

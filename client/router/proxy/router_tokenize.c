@@ -59,7 +59,7 @@ static void count(const struct router_request *r, enum router_tokens_outcome how
     r->proxy->router->metrics->tokens[how]++;
 }
 
-// This one didn't say; another may.
+// This engine gave no tokens; another may.
 static void ask_another(struct router_request *r) {
     r->reply = NULL;
     r->fresh = false;

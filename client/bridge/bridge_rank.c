@@ -30,7 +30,7 @@ static bool sink_parent(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
     return kvr_publisher_parent(ctx, hash, parent, has);
 }
 
-// ---- From the order to the map ------------------------------------------------------------------
+// ---- From the order to the map -------------------------------------------------------------------
 
 static void warn_of_size(struct bridge_rank *r) {
     if (r->warned_size || !r->map.stats.wrong_size) return;
@@ -113,7 +113,7 @@ static void note(void *ctx, const char *line) {
     kvr_log_line(KVR_LOG_WARNING, "%s:%" PRIu32 ": %s", r->config->name, r->number, line);
 }
 
-// ---- From the sockets to the order --------------------------------------------------------------
+// ---- From the sockets to the order ---------------------------------------------------------------
 
 static void on_connected(void *ctx) {
     struct bridge_rank *r = ctx;

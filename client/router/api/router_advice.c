@@ -209,7 +209,7 @@ static bool hash_text(struct router_exchange *x, struct router_advice_body *a) {
     return true;
 }
 
-// ---- UPDATE, RELEASE and REPORT --------------------------------------------------------------------------
+// ---- UPDATE, RELEASE and REPORT ------------------------------------------------------------------
 
 static void on_updated(void *ctx, const struct kvr_result *r) {
     struct router_exchange *x = finish(ctx, r);

@@ -29,7 +29,7 @@ struct router_front {
     uint64_t random[2]; // for ids
 };
 
-// ---- Routes ------------------------------------------------------------------------------------
+// ---- Routes --------------------------------------------------------------------------------------
 
 const struct router_route router_routes[] = {
     {"/v1/select", H1_POST, router_advice, ROUTER_ADVICE_SELECT, "select", 0},

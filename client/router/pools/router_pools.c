@@ -20,7 +20,7 @@ struct router_pools {
     struct event *refresh, *renew;
 };
 
-// ---- Refreshing ---------------------------------------------------------------------------------
+// ---- Refreshing ----------------------------------------------------------------------------------
 
 static void close_retired(struct router_pools *s) {
     for (struct router_pool **at = &s->retired; *at;) {

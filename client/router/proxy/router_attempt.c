@@ -19,7 +19,7 @@ void router_attempt_count(struct router_request *r, enum router_engine_outcome h
                           how);
 }
 
-// ---- RELAY --------------------------------------------------------------------------------------
+// ---- RELAY ---------------------------------------------------------------------------------------
 
 void router_attempt_relay(struct router_request *r) {
     struct router_exchange *x = r->x;

@@ -24,7 +24,7 @@ enum {
     PROXY_KEEP_CONNECTIONS = 256,
 };
 
-// ---- ABANDONED and DONE: all that a request has is freed here, and nowhere else -------------------
+// ---- ABANDONED and DONE: all that a request has is freed here, and nowhere else ------------------
 
 // All but the request itself: the pool's answer is still to come.
 static void enter_abandoned(struct router_request *r) {

@@ -10,9 +10,6 @@
 // must have. There is none if a test takes all engines.
 enum { RTEST_REFERENCE = RTEST_ENGINES - 1 };
 
-extern struct rtest_cluster rtest_fleet;
-extern struct rtest_clients rtest_callers;
-
 // Redis if there is none yet, engines with these options, and routers with these flags (NULL at the end).
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more);
 void rtest_fleet_routers(int engines, int routers, const char *const *more); // the routers alone

@@ -37,7 +37,7 @@ Test(failure, an_engine_fails_before_it_answers, .fini = rtest_fleet_down) {
         rtest_client_free(&who);
     }
     rtest_await(rtest_nothing_booked, "something stays booked");
-    char *log = rtest_log(&rtest_fleet, 0);
+    char *log = rtest_log(0);
     cr_assert(strstr(log, "\"tries\":2"), "%s", log);
     free(log);
 }
@@ -62,13 +62,12 @@ Test(failure, an_engine_has_too_much_to_do, .fini = rtest_fleet_down) {
         rtest_fault(1, "kind=clear");
     }
     rtest_await(rtest_nothing_booked, "something stays booked");
-    cr_assert(rtest_failed_tries(0) == 0 &&
-              rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 0);
+    cr_assert(rtest_failed_tries(0) == 0 && rtest_pool_info("kvroute", "open_circuits") == 0);
 }
 
 static long long failures(int engine) {
-    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.WORKER GET kvroute 127.0.0.1:%d",
-                                  rtest_fleet.engines[engine].port);
+    redisReply *r =
+        rtest_command("KVROUTE.WORKER GET kvroute 127.0.0.1:%d", rtest_fleet.engines[engine].port);
     long long n = -1;
     for (size_t i = 0; r && i + 1 < r->elements; i += 2)
         if (!strcmp(r->element[i]->str, "failures")) n = r->element[i + 1]->integer;
@@ -128,12 +127,11 @@ Test(failure, an_engine_fails_within_its_answer, .fini = rtest_fleet_down) {
     }
     struct rtest_client who;
     char *body = rtest_chat("a long story", 1000, true);
-    rtest_client_start(&rtest_callers, &who, rtest_fleet.routers[0].port, "/v1/chat/completions",
-                       NULL, body);
+    rtest_client_start(&who, rtest_port(), "/v1/chat/completions", NULL, body);
     while (!who.heard)
-        rtest_clients_run(&rtest_callers, 5);
+        rtest_clients_run(5);
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
-    rtest_clients_finish(&rtest_callers);
+    rtest_clients_finish();
     cr_assert(who.complete && rtest_answer_ends(&who, "\"code\":\"ENGINE\"}}\n\n"));
     rtest_client_free(&who);
     free(body);
@@ -182,9 +180,9 @@ Test(failure, a_dead_engine_is_left_alone, .fini = rtest_fleet_down) {
     cr_assert(rtest_failed_tries(0) >= 1 && rtest_failed_tries(0) <= 4, "%d tries",
               rtest_failed_tries(0));
     cr_assert(rtest_failed_tries(1) == 0, "%d tries", rtest_failed_tries(1));
-    rtest_engine(&rtest_fleet, 0, "--no-events --time-scale 0");
+    rtest_engine(0, "--no-events --time-scale 0");
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
-    cr_assert(rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 0);
+    cr_assert(rtest_pool_info("kvroute", "open_circuits") == 0);
 }
 
 // It takes connections and says nothing: what waits there is taken elsewhere when the probes know it.
@@ -195,15 +193,13 @@ Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
     rtest_kill(&rtest_fleet.engines[0], SIGSTOP);
     char *body = rtest_chat("a b c", 2, false);
     for (int i = 0; i < WAITING_CLIENTS; i++)
-        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[0].port,
-                           "/v1/chat/completions", NULL, body);
-    rtest_clients_finish(&rtest_callers);
+        rtest_client_start(&who[i], rtest_port(), "/v1/chat/completions", NULL, body);
+    rtest_clients_finish();
     for (int i = 0; i < WAITING_CLIENTS; i++) {
         cr_assert(who[i].status == 200 && who[i].complete, "%d", who[i].status);
         rtest_client_free(&who[i]);
     }
-    cr_assert(rtest_failed_tries(0) > 0 &&
-              rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 1);
+    cr_assert(rtest_failed_tries(0) > 0 && rtest_pool_info("kvroute", "open_circuits") == 1);
     free(body);
     rtest_kill(&rtest_fleet.engines[0], SIGCONT);
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
@@ -216,7 +212,7 @@ Test(failure, an_engine_takes_its_time, .fini = rtest_fleet_down) {
     cr_assert(who.status == 200 && who.complete);
     rtest_client_free(&who);
     cr_assert(rtest_failed_tries(0) == 0 && failures(0) == 0 && failures(1) == 0);
-    char *log = rtest_log(&rtest_fleet, 0);
+    char *log = rtest_log(0);
     cr_assert(!strstr(log, "\"tries\""), "%s", log);
     free(log);
 }
@@ -226,11 +222,11 @@ Test(failure, models_while_an_engine_is_dead, .fini = rtest_fleet_down) {
     rtest_fleet_up(3, "--time-scale 0", 1, NULL);
     rtest_kill(&rtest_fleet.engines[1], SIGKILL);
     for (int i = 0; i < 6; i++) {
-        struct rtest_response r = rtest_get(rtest_fleet.routers[0].port, "/v1/models");
+        struct support_response r = rtest_get(rtest_port(), "/v1/models");
         cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""), "%d %s", r.status, r.body);
-        rtest_response_free(&r);
+        support_response_free(&r);
     }
-    struct rtest_response r = rtest_get(rtest_fleet.routers[0].port, "/health");
+    struct support_response r = rtest_get(rtest_port(), "/health");
     cr_assert(r.status == 200 && !strcmp(r.body, "ok\n"));
-    rtest_response_free(&r);
+    support_response_free(&r);
 }

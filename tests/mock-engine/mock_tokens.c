@@ -45,12 +45,6 @@ void mock_tokens_role(struct mock_tokens *t, const char *role) {
                            (uint32_t)(h % (MOCK_FIRST_WORD - MOCK_END_OF_MESSAGE - 1)));
 }
 
-void mock_tokens_message(struct mock_tokens *t, const char *role, const char *content, size_t len) {
-    mock_tokens_role(t, role);
-    mock_tokens_text(t, content, len);
-    mock_tokens_add(t, MOCK_END_OF_MESSAGE);
-}
-
 uint64_t mock_answer_seed(const struct mock_tokens *prompt) {
     return XXH3_64bits_withSeed(prompt->ids, prompt->n * sizeof *prompt->ids, 2);
 }

@@ -113,7 +113,7 @@ void ctest_truth_init(struct ctest_truth *t, const struct ctest_universe *u, siz
     t->max_blocks = max_blocks;
 }
 
-bool ctest_truth_has_children(const struct ctest_truth *t, int block) {
+static bool has_children(const struct ctest_truth *t, int block) {
     for (size_t i = 0; i < t->universe->n; i++)
         if (t->block[i].here && !t->block[i].phantom && t->block[i].parent == block) return true;
     return false;
@@ -128,7 +128,7 @@ bool ctest_truth_placed(const struct ctest_truth *t, int block) {
 
 static void prune(struct ctest_truth *t, int block) {
     while (block != CTEST_NOBODY && t->block[block].here && !t->block[block].held &&
-           !ctest_truth_has_children(t, block)) {
+           !has_children(t, block)) {
         int parent = t->block[block].parent;
         t->block[block] = (struct ctest_block){0};
         block = parent;

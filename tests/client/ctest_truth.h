@@ -55,7 +55,6 @@ enum kvr_code ctest_truth_store(struct ctest_truth *t, int tier, int parent, con
 void ctest_truth_remove(struct ctest_truth *t, int tier, int block);
 void ctest_truth_clear(struct ctest_truth *t, int tier); // -1: all
 bool ctest_truth_placed(const struct ctest_truth *t, int block);
-bool ctest_truth_has_children(const struct ctest_truth *t, int block);
 
 // A call's blocks: part of a path, or now and then something that makes no sense. parent may be
 // CTEST_NOBODY. Returns how many.

@@ -118,7 +118,7 @@ static const struct fake_fault *draw_fault(struct chaos *x, bool *stays) {
         if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAKE_FAULT_TWICE ||
             m->fault.bytes[0] == ':')
             continue;
-        *stays = m->stays || below(x, 4) == 0;
+        *stays = m->fault.kind == FAKE_FAULT_DIE || below(x, 4) == 0;
         return &m->fault;
     }
 }

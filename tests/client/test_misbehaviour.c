@@ -112,7 +112,8 @@ static void sweep(enum fake_kind kind) {
         cr_assert(length >= CTEST_STEPS, "only %lu commands", (unsigned long)length);
         for (uint64_t at = 1; at <= length + 2; at++)
             for (size_t m = 0; m < fake_n_misdeeds; m++)
-                for (int stays = fake_misdeeds[m].stays; stays < 2; stays++) {
+                for (int stays = fake_misdeeds[m].fault.kind == FAKE_FAULT_DIE; stays < 2;
+                     stays++) {
                     if (kvr_random(&seed) % one) continue;
                     if (n == cap) cases = realloc(cases, (cap = cap * 2 + 64) * sizeof *cases);
                     cases[n++] = (struct one_case){kind, form, &fake_misdeeds[m], at, stays};

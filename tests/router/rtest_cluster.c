@@ -196,6 +196,12 @@ char *rtest_log(int i) {
     return text;
 }
 
+void rtest_expect_log(int i, const char *text, bool there) {
+    char *log = rtest_log(i);
+    cr_assert((strstr(log, text) != NULL) == there, "%s: %s", text, log);
+    free(log);
+}
+
 long rtest_memory(int i, const char *what) {
     char path[60], line[200];
     long kb = -1;

@@ -53,6 +53,7 @@ long long rtest_pool_info(const char *pool, const char *field);
 void rtest_await_released(const char *pool);
 // kB of a router, by its name in /proc: VmRSS is what it has now, VmHWM the most it ever had.
 long rtest_memory(int i, const char *what);
-char *rtest_log(int i); // all of it; to be freed
+char *rtest_log(int i);                                     // all of it; to be freed
+void rtest_expect_log(int i, const char *text, bool there); // or the test fails
 
 #endif

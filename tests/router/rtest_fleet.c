@@ -99,6 +99,12 @@ struct rtest_client rtest_ask(int router, const char *text, int tokens, bool str
     return who;
 }
 
+void rtest_ask_well(int router, const char *text, int tokens, bool stream) {
+    struct rtest_client who = rtest_ask(router, text, tokens, stream);
+    cr_assert(who.status == 200 && who.complete, "%s: %d", text, who.status);
+    rtest_client_free(&who);
+}
+
 bool rtest_same_answer(struct rtest_client *a, struct rtest_client *b) {
     char *x = rtest_client_text(a), *y = rtest_client_text(b);
     bool same = evbuffer_get_length(a->answer) == evbuffer_get_length(b->answer) &&

@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "rtest_clients.h"
-#include "rtest_cluster.h"
+#include "rtest_fleet.h"
 #include "server.h"
 #include "tests/client/fake_server.h"
 #include "tests/support/support_home.h"
@@ -108,6 +107,14 @@ static void await_said(const char *name, const char *what) {
 static void await_end(void) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; fake_live(fake); rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "something stays booked");
+}
+
+// A request that is answered, to its end in the pool.
+static void served(const char *path, const char *body) {
+    struct rtest_client c = call(path, NULL, body);
+    cr_assert(c.status == 200 && c.complete);
+    rtest_client_free(&c);
+    await_end();
 }
 
 // ---- Sessions and lengths ------------------------------------------------------------------------
@@ -235,10 +242,7 @@ static void check_order(const char *first, const char *second) {
 
 Test(booking, a_streams_tokens_before_its_end, .fini = down) {
     up(stream, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY ",\"stream\":true}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " OUTPUT 37"); // the engine's count, not that of its pieces
     check_order("UPDATE", "RELEASE");
 }
@@ -293,10 +297,7 @@ Test(booking, an_engine_that_breaks_off, .fini = down) {
 // Nobody has seen the first token of a whole answer: its length is all that is known.
 Test(booking, a_whole_answers_tokens, .fini = down) {
     up(plain, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY "}");
     await_said("KVROUTE.UPDATE", " OUTPUT 37");
     cr_assert(!strstr(said("KVROUTE.UPDATE"), "PREFILLED"));
     check_order("UPDATE", "RELEASE");
@@ -329,27 +330,14 @@ static void says_no_usage(struct server *e, size_t n, struct bufferevent *to) {
 // Then bytes are counted; what an embedding tells is that its prompt was computed.
 Test(booking, an_answer_without_usage, .fini = down) {
     up(says_no_usage, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY "}");
     await_said("KVROUTE.UPDATE", " OUTPUT 10");
-    c = call("/v1/embeddings", NULL, "{\"input\":\"x\"}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/embeddings", "{\"input\":\"x\"}");
     const char *all = said("KVROUTE.UPDATE");
     cr_assert(strlen(all) > 9 && !strcmp(all + strlen(all) - 9, " OUTPUT 1"), "%s", all);
 }
 
 // ---- What is expected ----------------------------------------------------------------------------
-
-static double sample(const char *page, const char *name) {
-    char line[100];
-    snprintf(line, sizeof line, "\nkvroute_router_%s ", name);
-    const char *at = strstr(page, line);
-    return at ? atof(at + strlen(line)) : -1;
-}
 
 static char *await_log(const char *what) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
@@ -374,16 +362,14 @@ Test(booking, predictions_beside_what_it_was, .fini = down) {
     // From the choice on it took no longer than from the request's arrival.
     double actual = atof(ttft + 10);
     cr_assert(actual <= atof(first + 11), "%s", line);
-    struct support_response r = rtest_get(rtest_port(), "/metrics");
-    cr_expect(sample(r.body, "ttft_seconds_count") == 1);
-    cr_expect(sample(r.body, "ttft_predicted_seconds_count") == 1);
-    cr_expect(sample(r.body, "ttft_predicted_seconds_sum") == 0.1255);
-    cr_expect(sample(r.body, "ttft_error_ratio_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_seconds_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_sum") == 0.1255);
+    cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") == 1);
     double off = actual > 125.5 ? actual - 125.5 : 125.5 - actual, want = off / actual;
-    double got = sample(r.body, "ttft_error_ratio_sum");
+    double got = rtest_router_metric(0, "ttft_error_ratio_sum");
     cr_expect(got > want * 0.9 - 0.01 && got < want * 1.1 + 0.01, "%f instead of %f", got, want);
-    cr_expect(sample(r.body, "expected_blocks_total") == 3);
-    support_response_free(&r);
+    cr_expect(rtest_router_metric(0, "expected_blocks_total") == 3);
     free(log);
 }
 
@@ -402,11 +388,9 @@ Test(booking, no_prediction_no_error, .fini = down) {
     rtest_client_free(&c);
     char *log = await_log("\"id\":\"mine\""), *line = strstr(log, "\"id\":\"mine\"");
     cr_assert(strstr(line, "\"ttft_ms\":") && !strstr(line, "ttft_predicted_ms"), "%s", line);
-    struct support_response r = rtest_get(rtest_port(), "/metrics");
-    cr_expect(sample(r.body, "ttft_seconds_count") == 0);
-    cr_expect(sample(r.body, "ttft_error_ratio_count") == 0);
-    cr_expect(sample(r.body, "time_to_first_token_seconds_count") == 1);
-    support_response_free(&r);
+    cr_expect(rtest_router_metric(0, "ttft_seconds_count") == 0);
+    cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") == 0);
+    cr_expect(rtest_router_metric(0, "time_to_first_token_seconds_count") == 1);
     free(log);
 }
 

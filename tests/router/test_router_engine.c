@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "rtest_clients.h"
-#include "rtest_cluster.h"
+#include "rtest_fleet.h"
 #include "server.h"
 
 #define RESPONSE_OK "HTTP/1.1 200 OK\r\n"
@@ -71,6 +70,23 @@ static bool text_is(struct rtest_client *who, const char *want) {
     if (!same) cr_log_error("%s", text);
     free(text);
     return same;
+}
+
+// A request is answered as it should be. overlap NULL: whatever it is.
+static void expect_ok(const char *headers, const char *overlap) {
+    struct rtest_client who =
+        rtest_client_call(rtest_port(), "/v1/completions", headers, SHORT_PROMPT);
+    cr_assert(who.status == 200 && who.complete && text_is(&who, "ok"));
+    if (overlap) cr_assert_str_eq(who.overlap, overlap);
+    rtest_client_free(&who);
+}
+
+static void say_ok(struct bufferevent *to) {
+    server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+}
+
+static bool asks_for_tokens(const struct server *e) {
+    return !strncmp(e->head, "POST /tokenize ", 15);
 }
 
 // ---- Heads ---------------------------------------------------------------------------------------
@@ -204,21 +220,16 @@ static void tired(struct server *e, size_t n, struct bufferevent *to) {
     if (n % 2 == 1)
         server_end(to, false);
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 // Each kept connection ends when it is used again.
 Test(engine, a_tired_connection_is_no_failure, .fini = down) {
     up(tired, "", NULL);
     for (int i = 0; i < 6; i++) {
-        struct rtest_client who =
-            rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && who.status == 200 && text_is(&who, "ok"));
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
     }
-    char *log = rtest_log(0);
-    cr_assert(!strstr(log, "\"tries\":2"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\":2", false);
 }
 
 // ---- Tokens --------------------------------------------------------------------------------------
@@ -227,8 +238,8 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     static const char ids[] = "{\"tokens\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}";
     char head[100];
     (void)n;
-    if (strncmp(e->head, "POST /tokenize ", 15) != 0) {
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+    if (!asks_for_tokens(e)) {
+        say_ok(to);
         return;
     }
     snprintf(head, sizeof head, RESPONSE_OK "Content-Length: %zu\r\n\r\n", sizeof ids - 1);
@@ -239,11 +250,7 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
 Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
     up(tokenizes, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
-        struct rtest_client who =
-            rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok"));
-        cr_assert_str_eq(who.overlap, i ? "1" : "0");
-        rtest_client_free(&who);
+        expect_ok(NULL, i ? "1" : "0");
     }
     cr_assert(engine.requests == 4);
     redisReply *r =
@@ -262,59 +269,45 @@ Test(engine, what_engines_report_is_found, .fini = down) {
     cr_assert_eq(rtest_integer("KVROUTE.EVENT kvroute w1 0 1 1 STORED - IDS 12 1 2 3 4 5 6 7 8 9 "
                                "10 11 12"),
                  1);
-    struct rtest_client who =
-        rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-    cr_assert(who.complete && text_is(&who, "ok"));
-    cr_assert_str_eq(who.overlap, "3");
-    rtest_client_free(&who);
+    expect_ok(NULL, "3");
 }
 
 static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (!strncmp(e->head, "POST /tokenize ", 15))
+    if (asks_for_tokens(e))
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
     up(cannot_tokenize, "", "kvroute blocks=tokenize");
     // Asked once, and then not for a while.
     for (size_t i = 0; i < 3; i++) {
-        struct rtest_client who =
-            rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
+        cr_assert(engine.requests == 2 + i);
     }
-    char *log = rtest_log(0);
-    cr_assert(strstr(log, "has no /tokenize"), "%s", log);
-    free(log);
-    struct support_response r = rtest_get(rtest_port(), "/metrics");
-    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"none\"} 1\n"), "%s", r.body);
-    support_response_free(&r);
+    rtest_expect_log(0, "has no /tokenize", true);
+    cr_assert(rtest_router_metric(0, "tokenize_total{outcome=\"none\"}") == 1);
 }
 
 static void knows_no_such_model(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (!strncmp(e->head, "POST /tokenize ", 15))
+    if (asks_for_tokens(e))
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 76\r\n\r\n{\"error\":{\"message\":\"The "
                        "model `x` does not exist.\",\"type\":\"NotFoundError\"}}");
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 // One client's mistake: the next one's prompt is asked for all the same, with his own key.
 Test(engine, an_unknown_model_is_no_missing_path, .fini = down) {
     up(knows_no_such_model, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 3; i++) {
-        struct rtest_client who = rtest_client_call(rtest_port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 * (i + 1));
-        rtest_client_free(&who);
+        expect_ok("Authorization: Bearer mine\r\n", NULL);
+        cr_assert(engine.requests == 2 * (i + 1));
     }
-    char *log = rtest_log(0);
-    cr_assert(!strstr(log, "has no /tokenize"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "has no /tokenize", false);
 }
 
 static void only_tokenizes_with_a_key(struct server *e, size_t n, struct bufferevent *to) {
@@ -327,33 +320,23 @@ static void only_tokenizes_with_a_key(struct server *e, size_t n, struct buffere
 Test(engine, tokens_need_a_key, .fini = down) {
     up(only_tokenizes_with_a_key, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
-        struct rtest_client who = rtest_client_call(rtest_port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok"));
-        cr_assert_str_eq(who.overlap, i ? "1" : "0");
-        rtest_client_free(&who);
+        expect_ok("Authorization: Bearer mine\r\n", i ? "1" : "0");
     }
 }
 
 static void never_tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (strncmp(e->head, "POST /tokenize ", 15))
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+    if (!asks_for_tokens(e)) say_ok(to);
 }
 
 // It isn't asked again soon; what it is asked doesn't keep the request.
 Test(engine, a_silent_tokenizer_is_left_out, .fini = down) {
     up(never_tokenizes, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 2; i++) {
-        struct rtest_client who =
-            rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
+        cr_assert(engine.requests == 2 + i);
     }
-    struct support_response r = rtest_get(rtest_port(), "/metrics");
-    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"failed\"} 1\n"), "%s",
-              r.body);
-    support_response_free(&r);
+    cr_assert(rtest_router_metric(0, "tokenize_total{outcome=\"failed\"}") == 1);
 }
 
 // The first token may be long in coming after the head.
@@ -437,8 +420,5 @@ Test(engine, without_a_health_path_it_comes_back, .fini = down) {
     cr_assert(!strncmp(engine.head, "GET /alive ", 11), "%s", engine.head);
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 0; rtest_clients_run(10))
         cr_assert(kvr_clock_ms() < end, "its circuit stays open");
-    struct rtest_client who =
-        rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
-    cr_assert(who.status == 200 && text_is(&who, "ok"));
-    rtest_client_free(&who);
+    expect_ok(NULL, NULL);
 }

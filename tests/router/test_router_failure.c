@@ -32,14 +32,10 @@ Test(failure, an_engine_fails_before_it_answers, .fini = rtest_fleet_down) {
         }
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
     for (int k = 0; k < 4; k++) {
-        struct rtest_client who = rtest_ask(0, "a b c", 5, k & 1);
-        cr_assert(who.status == 200 && who.complete);
-        rtest_client_free(&who);
+        rtest_ask_well(0, "a b c", 5, k & 1);
     }
     rtest_await(rtest_nothing_booked, "something stays booked");
-    char *log = rtest_log(0);
-    cr_assert(strstr(log, "\"tries\":2"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\":2", true);
 }
 
 // A full queue is one engine's: another is asked, once, and neither is blamed.
@@ -51,9 +47,7 @@ Test(failure, an_engine_has_too_much_to_do, .fini = rtest_fleet_down) {
     for (int i = 0; i < 2; i++) {
         rtest_fault(0, faults[i]);
         for (int k = 0; k < 4; k++) {
-            struct rtest_client who = rtest_ask(0, "a b c", 5, k & 1);
-            cr_assert(who.status == 200 && who.complete, "%s: %d", faults[i], who.status);
-            rtest_client_free(&who);
+            rtest_ask_well(0, "a b c", 5, k & 1);
         }
         rtest_fault(1, faults[i]);
         struct rtest_client who = rtest_ask(0, "a b c", 5, false);
@@ -100,9 +94,7 @@ Test(failure, a_request_that_engines_fail_of, .fini = rtest_fleet_down) {
     }
     rtest_fault(0, "kind=fail&n=1&status=500");
     while (rtest_failed_tries(0) == 4) { // until one comes to it
-        struct rtest_client who = rtest_ask(0, "a b c", 5, false);
-        cr_assert(who.status == 200 && who.complete, "%d", who.status);
-        rtest_client_free(&who);
+        rtest_ask_well(0, "a b c", 5, false);
     }
     rtest_await(the_first_is_blamed, "nobody is blamed");
 }
@@ -173,9 +165,7 @@ Test(failure, a_dead_engine_is_left_alone, .fini = rtest_fleet_down) {
     rtest_fleet_up(2, "--time-scale 0", 2, flags);
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
     for (int i = 0; i < 80; i++) {
-        struct rtest_client who = rtest_ask(i / 40, "a b c", 2, i & 1);
-        cr_assert(who.status == 200 && who.complete);
-        rtest_client_free(&who);
+        rtest_ask_well(i / 40, "a b c", 2, i & 1);
     }
     cr_assert(rtest_failed_tries(0) >= 1 && rtest_failed_tries(0) <= 4, "%d tries",
               rtest_failed_tries(0));
@@ -208,13 +198,9 @@ Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
 // One that computes for long without a word is asked whether it lives, and left in peace.
 Test(failure, an_engine_takes_its_time, .fini = rtest_fleet_down) {
     rtest_fleet_up(2, "--decode-speed 10 --time-scale 1", 1, NULL);
-    struct rtest_client who = rtest_ask(0, "a b c", 40, false);
-    cr_assert(who.status == 200 && who.complete);
-    rtest_client_free(&who);
+    rtest_ask_well(0, "a b c", 40, false);
     cr_assert(rtest_failed_tries(0) == 0 && failures(0) == 0 && failures(1) == 0);
-    char *log = rtest_log(0);
-    cr_assert(!strstr(log, "\"tries\""), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\"", false);
 }
 
 // Which of the engines is asked what they serve is a matter of chance; who is dead isn't one of it.

@@ -19,9 +19,7 @@ static void up(void) {
 static void ask(int number, bool stream) {
     char text[60];
     snprintf(text, sizeof text, "question %d of many", number);
-    struct rtest_client c = rtest_ask(0, text, 30, stream);
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
+    rtest_ask_well(0, text, 30, stream);
 }
 
 // The most that any worker has of it.

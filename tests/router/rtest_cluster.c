@@ -122,18 +122,11 @@ int rtest_wait(struct rtest_process *p) {
     return status;
 }
 
-static bool answers(int port, const char *path) {
-    struct support_response r = rtest_get(port, path);
-    bool good = r.status == 200;
-    support_response_free(&r);
-    return good;
-}
-
 static void start(struct rtest_process *p, const char *const *argv, const char *log,
                   const char *path) {
     int status;
     p->pid = support_start(argv, log);
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !answers(p->port, path);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !rtest_is_served(rtest_get(p->port, path));
          support_sleep_ms(5)) {
         cr_assert(!support_ended(&p->pid, &status), "%s ended", argv[0]);
         cr_assert(kvr_clock_ms() < end, "%s doesn't answer", argv[0]);

@@ -19,6 +19,12 @@ struct support_response rtest_post(int port, const char *path, const char *body)
                         RTEST_WAIT_MS);
 }
 
+bool rtest_is_served(struct support_response r) {
+    bool served = r.status == 200;
+    support_response_free(&r);
+    return served;
+}
+
 json_t *rtest_json(struct support_response r, int status) {
     json_error_t error;
     cr_assert_eq(r.status, status, "%d instead of %d: %s", r.status, status, r.body);

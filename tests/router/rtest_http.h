@@ -13,6 +13,7 @@ void rtest_say(int fd, const char *text);
 // One request on a connection of its own.
 struct support_response rtest_get(int port, const char *path);
 struct support_response rtest_post(int port, const char *path, const char *body);
+bool rtest_is_served(struct support_response r); // with 200; the rest is forgotten
 // The answer's body; the test fails if the status is another or it is no JSON.
 json_t *rtest_json(struct support_response r, int status);
 // The code in an error's body; the test fails if the status is another. Static until the next call.

@@ -19,6 +19,17 @@ static void up(const char *const *more) {
     rtest_await_ready(0);
 }
 
+// Until there is no connection but the one that asks.
+static void await_alone(void) {
+    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
+        json_t *status = rtest_json(rtest_get(rtest_port(), "/v1/status"), 200);
+        json_int_t n = json_integer_value(json_object_get(status, "connections"));
+        json_decref(status);
+        if (n == 1) return;
+        cr_assert(kvr_clock_ms() < end);
+    }
+}
+
 Test(limits, requests_at_a_time, .fini = rtest_cluster_down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_requests", "4", "--deadline",
                         "3000", "--retry_after", "7", NULL});
@@ -32,14 +43,10 @@ Test(limits, requests_at_a_time, .fini = rtest_cluster_down) {
     struct support_response r = rtest_post(rtest_port(), "/v1/select", "{}");
     cr_assert(support_response_has(&r, "Retry-After: 7"));
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
-    r = rtest_get(rtest_port(), "/healthz"); // who watches is let in
-    cr_assert_eq(r.status, 200);
-    support_response_free(&r);
+    cr_assert(rtest_is_served(rtest_get(rtest_port(), "/healthz"))); // who watches is let in
     rtest_kill_redis(SIGCONT);
     for (int i = 0; i < 4; i++) {
-        r = support_http_response(fds[i], false, RTEST_WAIT_MS);
-        cr_assert_eq(r.status, 200);
-        support_response_free(&r);
+        cr_assert(rtest_is_served(support_http_response(fds[i], false, RTEST_WAIT_MS)));
         close(fds[i]);
     }
     json_decref(rtest_json(rtest_post(rtest_port(), "/v1/select", "{}"), 200));
@@ -60,14 +67,10 @@ Test(limits, bytes_at_a_time, .fini = rtest_cluster_down) {
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
     for (int i = 0; i < 3; i++)
         close(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 5000;;
-         support_sleep_ms(10)) { // what they held is free again
-        r = rtest_post(rtest_port(), "/v1/select", "{}");
-        int status = r.status;
-        support_response_free(&r);
-        if (status == 200) break;
+    // what they held is free again
+    for (int64_t end = kvr_clock_ms() + 5000;
+         !rtest_is_served(rtest_post(rtest_port(), "/v1/select", "{}")); support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
-    }
 }
 
 // Sends requests for a long answer and reads none of them: the router stops taking more.
@@ -83,14 +86,7 @@ Test(limits, who_reads_nothing_waits, .fini = rtest_cluster_down) {
         cr_assert_lt(rtest_memory(0, "VmHWM") - before, 4 << 10, "%ld kB more",
                      rtest_memory(0, "VmHWM") - before);
     // And is left at last.
-    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
-        struct support_response r = rtest_get(rtest_port(), "/v1/status");
-        json_t *status = rtest_json(r, 200);
-        json_int_t n = json_integer_value(json_object_get(status, "connections"));
-        json_decref(status);
-        if (n == 1) break;
-        cr_assert(kvr_clock_ms() < end);
-    }
+    await_alone();
     close(fd);
 }
 
@@ -110,9 +106,7 @@ Test(limits, many_idle_connections, .fini = rtest_cluster_down, .timeout = 120) 
         cr_assert_geq(fds[i], 0);
         if (i % 2) { // half of them have been served
             rtest_say(fds[i], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-            struct support_response r = support_http_response(fds[i], false, RTEST_WAIT_MS);
-            cr_assert_eq(r.status, 200);
-            support_response_free(&r);
+            cr_assert(rtest_is_served(support_http_response(fds[i], false, RTEST_WAIT_MS)));
         }
     }
     int64_t since = kvr_clock_ms();
@@ -123,11 +117,5 @@ Test(limits, many_idle_connections, .fini = rtest_cluster_down, .timeout = 120) 
                      rtest_memory(0, "VmHWM") - before, most);
     for (int i = 0; i < most; i++)
         close(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
-        json_t *status = rtest_json(rtest_get(rtest_port(), "/v1/status"), 200);
-        json_int_t n = json_integer_value(json_object_get(status, "connections"));
-        json_decref(status);
-        if (n == 1) break;
-        cr_assert(kvr_clock_ms() < end);
-    }
+    await_alone();
 }

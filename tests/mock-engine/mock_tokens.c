@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tokenizer without a vocabulary; see tokens.h.
+// A tokenizer without a vocabulary; see mock_tokens.h.
 #include "mock_tokens.h"
 
 #include <stdbool.h>

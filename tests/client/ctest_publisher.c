@@ -158,11 +158,7 @@ static void remove_op(struct ctest_publisher *s) {
     size_t n = ctest_draw_chain(&s->universe, &s->random, 50, &parent, blocks, 128);
     if (s->profile->busy && n > 4) n = 4;
     if (ctest_chance(&s->random, 50)) // as engines do: the ends of the sequences first
-        for (size_t i = 0; i < n / 2; i++) {
-            int other = blocks[i];
-            blocks[i] = blocks[n - 1 - i];
-            blocks[n - 1 - i] = other;
-        }
+        ctest_reverse(blocks, n);
     if (ctest_chance(&s->random, 60)) {
         ctest_publisher_remove(s, (int)ctest_below(&s->random, KVR_TIERS), blocks, n);
         return;

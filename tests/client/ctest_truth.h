@@ -61,6 +61,8 @@ bool ctest_truth_placed(const struct ctest_truth *t, int block);
 size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned nonsense, int *parent,
                         int *blocks, size_t room);
 
+void ctest_reverse(int *blocks, size_t n);
+
 // Fails the test, saying what is wrong, unless the truth is sound and says the same.
 void ctest_truth_check(const struct kvr_truth *t);
 void ctest_truth_compare(const struct kvr_truth *t, const struct ctest_truth *n);

@@ -419,7 +419,7 @@ Test(calls, a_release_that_is_refused) {
     released_when_allowed("ERR unknown command", KVR_CODE_REFUSED);
 }
 
-// A SOME_WORKER DEL likewise.
+// A WORKER DEL likewise.
 Test(calls, a_worker_whose_end_is_refused) {
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     char said[200];

@@ -14,6 +14,7 @@
 #include "fake_faults.h"
 #include "fake_server.h"
 #include "tests/support/support_alloc.h"
+#include "tests/support/support_home.h"
 
 enum { CHAOS_CASES = 120, CHAOS_STEPS = 400, CHAOS_REQUESTS = 200 };
 
@@ -231,7 +232,7 @@ static void name_nth(void *ctx, size_t i, char name[CTEST_TEXT]) {
 }
 
 Test(chaos, nothing_is_lost, .timeout = 900) {
-    uint64_t seed = ctest_seed();
+    uint64_t seed = support_seed();
     struct ctest_parallel parallel = {&seed, CHAOS_CASES, run_nth, name_nth};
     cr_assert(ctest_parallel_run(&parallel) == 0);
 }

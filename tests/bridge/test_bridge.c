@@ -16,31 +16,45 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-static size_t differences(struct btest_bridge *s, const struct btest_engine *f) {
+static struct btest_bridge s;
+static struct btest_engine *f;
+
+static void up(uint64_t seed, bool replay) {
+    s = (struct btest_bridge){0};
+    f = btest_engine_new(seed, replay);
+    btest_bridge_redis(&s);
+}
+
+static void down(void) {
+    btest_engine_free(f);
+    btest_bridge_stop(&s);
+}
+
+static size_t differences(void) {
     size_t n = 0;
-    long long count = btest_bridge_held(s, "device_blocks");
+    long long count = btest_bridge_held(&s, "device_blocks");
     if (count != (long long)btest_engine_held(f)) n++;
     for (int k = 0; k < BTEST_ENGINE_BLOCKS && count >= 0; k++) {
         uint64_t path[BTEST_ENGINE_DEPTH];
         size_t held, depth = btest_engine_path(f, k, path, &held);
-        n += btest_bridge_overlap(s, path, depth) != (long long)held;
+        n += btest_bridge_overlap(&s, path, depth) != (long long)held;
     }
     return count < 0 ? BTEST_ENGINE_BLOCKS : n;
 }
 
-static void becomes_true(struct btest_bridge *s, struct btest_engine *f) {
+static void becomes_true(void) {
     size_t n = BTEST_ENGINE_BLOCKS;
     for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; kvr_clock_ms() < end;) {
         btest_engine_serve(f, 50);
-        if (btest_bridge_held(s, "device_blocks") != (long long)btest_engine_held(f)) continue;
-        if ((n = differences(s, f)) == 0) return;
+        if (btest_bridge_held(&s, "device_blocks") != (long long)btest_engine_held(f)) continue;
+        if ((n = differences()) == 0) return;
     }
-    support_log_show(s->log);
+    support_log_show(s.log);
     cr_assert_fail("%zu differences; the engine holds %zu, the pool says %lld", n,
-                   btest_engine_held(f), btest_bridge_held(s, "device_blocks"));
+                   btest_engine_held(f), btest_bridge_held(&s, "device_blocks"));
 }
 
-static void run_bridge(struct btest_bridge *s, const struct btest_engine *f, const char *more) {
+static void run_bridge(const char *more) {
     char engine[300];
     const char *flags[] = {"--engine", engine, NULL};
     int n = snprintf(engine, sizeof engine, "w events=tcp://127.0.0.1:%d audit=300 %s",
@@ -48,10 +62,10 @@ static void run_bridge(struct btest_bridge *s, const struct btest_engine *f, con
     if (f->has_replay)
         snprintf(engine + n, sizeof engine - (size_t)n, " replay=tcp://127.0.0.1:%d",
                  f->replay_port);
-    btest_bridge_start(s, flags);
+    btest_bridge_start(&s, flags);
 }
 
-static void steps(struct btest_engine *f, unsigned n) {
+static void steps(unsigned n) {
     for (unsigned i = 0; i < n; i++) {
         btest_engine_step(f);
         btest_engine_serve(f, i % 8 == 0);
@@ -59,8 +73,9 @@ static void steps(struct btest_engine *f, unsigned n) {
 }
 
 // Waits until the bridge hears the engine: what it does before is lost without a replay.
-static void is_heard(struct btest_bridge *s, struct btest_engine *f) {
-    for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; btest_bridge_held(s, "device_blocks") < 0;) {
+static void is_heard(void) {
+    for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS;
+         btest_bridge_held(&s, "device_blocks") < 0;) {
         cr_assert(kvr_clock_ms() < end, "the worker isn't registered");
         btest_engine_serve(f, 20);
     }
@@ -68,39 +83,34 @@ static void is_heard(struct btest_bridge *s, struct btest_engine *f) {
 }
 
 Test(bridge, follows) {
-    struct btest_bridge s = {0};
-    struct btest_engine *f = btest_engine_new(1, true);
-    btest_bridge_redis(&s);
-    steps(f, 50); // before anybody listens
-    run_bridge(&s, f, "");
-    steps(f, 300);
-    becomes_true(&s, f);
+    up(1, true);
+    steps(50); // before anybody listens
+    run_bridge("");
+    steps(300);
+    becomes_true();
     btest_engine_clear(f);
-    becomes_true(&s, f);
-    steps(f, 100);
-    becomes_true(&s, f);
-    btest_engine_free(f);
-    btest_bridge_stop(&s);
+    becomes_true();
+    steps(100);
+    becomes_true();
+    down();
 }
 
 Test(bridge, without_replay) {
-    struct btest_bridge s = {0};
-    struct btest_engine *f = btest_engine_new(2, false);
-    btest_bridge_redis(&s);
-    run_bridge(&s, f, "");
-    is_heard(&s, f);
-    steps(f, 300);
-    becomes_true(&s, f);
+    up(2, false);
+    run_bridge("");
+    is_heard();
+    steps(300);
+    becomes_true();
     btest_engine_restart(f); // the bridge hears of the new life by its connection
-    becomes_true(&s, f);
-    is_heard(&s, f);
-    steps(f, 100);
-    becomes_true(&s, f);
+    becomes_true();
+    is_heard();
+    steps(100);
+    becomes_true();
     // After a loss it never says what isn't there.
     f->faults.drop = 100;
-    steps(f, 5);
+    steps(5);
     f->faults.drop = 0;
-    steps(f, 40);
+    steps(40);
     btest_engine_serve(f, 1000);
     for (int k = 0; k < BTEST_ENGINE_BLOCKS; k++) {
         uint64_t path[BTEST_ENGINE_DEPTH];
@@ -108,69 +118,60 @@ Test(bridge, without_replay) {
         cr_assert_leq(btest_bridge_overlap(&s, path, depth), (long long)held);
     }
     btest_engine_clear(f);
-    steps(f, 100);
-    becomes_true(&s, f);
-    btest_engine_free(f);
-    btest_bridge_stop(&s);
+    steps(100);
+    becomes_true();
+    down();
 }
 
 Test(bridge, every_fault_at_once) {
     for (uint64_t seed = 3; seed < 6; seed++) {
-        struct btest_bridge s = {0};
-        struct btest_engine *f = btest_engine_new(seed, true);
-        btest_bridge_redis(&s);
-        run_bridge(&s, f, "");
+        up(seed, true);
+        run_bridge("");
         f->faults = (struct btest_engine_faults){10, 10, 10, 3, 8};
         for (unsigned round = 0; round < 6; round++) {
-            steps(f, 150);
+            steps(150);
             if (round % 3 == 2) btest_engine_restart(f); // and tells at once, to nobody
         }
-        steps(f, 40);
-        becomes_true(&s, f);
-        btest_engine_free(f);
-        btest_bridge_stop(&s);
+        steps(40);
+        becomes_true();
+        down();
     }
 }
 
 Test(bridge, killed_in_any_order) {
-    struct btest_bridge s = {0};
-    struct btest_engine *f = btest_engine_new(7, true);
-    btest_bridge_redis(&s);
-    run_bridge(&s, f, "");
+    up(7, true);
+    run_bridge("");
     f->faults = (struct btest_engine_faults){5, 5, 5, 1, 3};
     for (unsigned round = 0; round < 12; round++) {
-        steps(f, 20 + btest_engine_below(f, 80));
+        steps(20 + btest_engine_below(f, 80));
         switch (btest_engine_below(f, 3)) {
         case 0:
             support_end(&s.pid, SIGKILL);
-            steps(f, 20);
-            run_bridge(&s, f, "");
+            steps(20);
+            run_bridge("");
             break;
         case 1:
             support_redis_end(&s.redis, SIGKILL);
-            steps(f, 20);
+            steps(20);
             btest_bridge_redis(&s); // with nothing in it
             break;
         default:
             btest_engine_restart(f);
         }
-        if (round % 4 == 3) becomes_true(&s, f);
+        if (round % 4 == 3) becomes_true();
     }
-    becomes_true(&s, f);
-    btest_engine_free(f);
-    btest_bridge_stop(&s);
+    becomes_true();
+    down();
 }
 
 static void leaves(const char *how, const char *state) {
-    struct btest_bridge s = {0};
-    struct btest_engine *f = btest_engine_new(11, true);
+    up(11, true);
     char engine[200];
     int status;
     const char *flags[] = {"--exit", how, "--engine", engine, NULL};
     snprintf(engine, sizeof engine, "w events=tcp://127.0.0.1:%d", f->events_port);
-    btest_bridge_redis(&s);
     btest_bridge_start(&s, flags);
-    is_heard(&s, f);
+    is_heard();
     kill(s.pid, SIGTERM);
     cr_expect(support_ends(&s.pid, BTEST_WAIT_MS, &status) && status == 0);
     redisReply *r = support_redis_command(&s.redis, "KVROUTE.WORKER GET pool w");
@@ -180,8 +181,7 @@ static void leaves(const char *how, const char *state) {
     else
         cr_expect_str_eq(r->element[5]->str, state);
     freeReplyObject(r);
-    btest_engine_free(f);
-    btest_bridge_stop(&s);
+    down();
 }
 
 Test(bridge, leaves_as_told) {
@@ -190,10 +190,8 @@ Test(bridge, leaves_as_told) {
 }
 
 Test(bridge, refuses_another_block_size) {
-    struct btest_bridge s = {0};
-    struct btest_engine *f = btest_engine_new(12, true);
-    btest_bridge_redis(&s);
-    run_bridge(&s, f, "block_size=16");
+    up(12, true);
+    run_bridge("block_size=16");
     char text[4000] = "";
     for (int64_t end = kvr_clock_ms() + BTEST_WAIT_MS; !strstr(text, "is refused");) {
         cr_assert(kvr_clock_ms() < end, "%s", text);
@@ -205,6 +203,5 @@ Test(bridge, refuses_another_block_size) {
     }
     cr_expect_neq(strstr(text, "its blocks have 16 tokens, those of pool pool have 4"), NULL);
     cr_expect_eq(btest_bridge_held(&s, "device_blocks"), -1);
-    btest_engine_free(f);
-    btest_bridge_stop(&s);
+    down();
 }

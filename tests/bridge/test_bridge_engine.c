@@ -18,9 +18,21 @@
 
 enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 
+static struct btest_fleet w;
+
+static void up(void) {
+    btest_fleet_open(&w, false);
+}
+
+static void down(void) {
+    btest_fleet_close(&w);
+}
+
+TestSuite(engine, .init = up, .fini = down, .timeout = 120);
+
 // A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
-static void worker_field(struct btest_fleet *w, const char *name, const char *field, char out[40]) {
-    redisReply *r = support_redis_command(&w->redis, "KVROUTE.WORKER GET pool %s", name);
+static void worker_field(const char *name, const char *field, char out[40]) {
+    redisReply *r = support_redis_command(&w.redis, "KVROUTE.WORKER GET pool %s", name);
     cr_assert(r);
     snprintf(out, 40, "none");
     for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
@@ -36,63 +48,61 @@ static void worker_field(struct btest_fleet *w, const char *name, const char *fi
     freeReplyObject(r);
 }
 
-static void becomes(struct btest_fleet *w, const char *name, const char *field, const char *value) {
+static void becomes(const char *name, const char *field, const char *value) {
     char now[40] = "";
     for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
          support_sleep_ms(10)) {
-        worker_field(w, name, field, now);
+        worker_field(name, field, now);
         if (strcmp(now, value) == 0) return;
     }
-    btest_fleet_fail(w, "%s: %s is %s, not %s", name, field, now, value);
+    btest_fleet_fail(&w, "%s: %s is %s, not %s", name, field, now, value);
 }
 
-static struct support_response look(const struct btest_fleet *w, const char *path) {
-    return support_http(w->bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
+static struct support_response look(const char *path) {
+    return support_http(w.bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
 }
 
-static void says(struct btest_fleet *w, const char *path, int status, const char *text) {
+static void says(const char *path, int status, const char *text) {
     struct support_response a = {0};
     for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
          support_sleep_ms(10)) {
-        a = look(w, path);
+        a = look(path);
         if (a.status == status && strstr(a.body, text)) {
             support_response_free(&a);
             return;
         }
         support_response_free(&a);
     }
-    a = look(w, path);
-    btest_fleet_fail(w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
+    a = look(path);
+    btest_fleet_fail(&w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
 }
 
-static void logs(struct btest_fleet *w, const char *text) {
+static void logs(const char *text) {
     for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
          support_sleep_ms(20)) {
         char line[700];
         bool found = false;
-        FILE *log = fopen(w->log, "r");
+        FILE *log = fopen(w.log, "r");
         while (log && !found && fgets(line, sizeof line, log))
             found = strstr(line, text) != NULL;
         if (log) fclose(log);
         if (found) return;
     }
-    btest_fleet_fail(w, "the log never says: %s", text);
+    btest_fleet_fail(&w, "the log never says: %s", text);
 }
 
 // ---- There or not --------------------------------------------------------------------------------
 
-Test(engine, that_does_not_answer, .timeout = 120) {
+Test(engine, that_does_not_answer) {
     static const struct {
         const char *words, *state;
     } ways[] = {{"", "expired"}, {"down=drain", "draining"}, {"down=remove", "none"}};
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
     for (size_t i = 0; i < 3; i++)
         btest_fleet_engine(&w, "--blocks=100", ways[i].words, 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
     btest_load_run(&w, 1, 60);
     for (size_t i = 0; i < 3; i++)
-        becomes(&w, w.engines[i].name, "state", "ready");
+        becomes(w.engines[i].name, "state", "ready");
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "the beginning");
     for (unsigned round = 0; round < 2; round++) {
         // Once only its health, once all of it.
@@ -102,61 +112,52 @@ Test(engine, that_does_not_answer, .timeout = 120) {
             else
                 btest_fleet_fault(&w, i, "unhealthy");
         for (size_t i = 0; i < 3; i++)
-            becomes(&w, w.engines[i].name, "state", ways[i].state);
-        says(&w, "/healthz", 200, "e2 doesn't answer\n");
+            becomes(w.engines[i].name, "state", ways[i].state);
+        says("/healthz", 200, "e2 doesn't answer\n");
         for (size_t i = 0; i < 3; i++)
             if (round)
                 btest_fleet_restart_engine(&w, i);
             else
                 btest_fleet_fault(&w, i, "clear");
         for (size_t i = 0; i < 3; i++)
-            becomes(&w, w.engines[i].name, "state", "ready");
+            becomes(w.engines[i].name, "state", "ready");
         btest_load_run(&w, 2 + round, 60);
         btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "its absence");
     }
-    btest_fleet_close(&w);
 }
 
-Test(engine, a_state_set_by_hand_stays, .timeout = 60) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, a_state_set_by_hand_stays) {
     btest_fleet_engine(&w, "", "down=drain", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 300");
-    becomes(&w, "e0", "state", "ready");
+    becomes("e0", "state", "ready");
     redisReply *r = support_redis_command(&w.redis, "KVROUTE.WORKER SET pool e0 STATE draining");
     cr_assert(r);
     freeReplyObject(r);
     support_sleep_ms(800);
-    becomes(&w, "e0", "state", "draining");
-    btest_fleet_close(&w);
+    becomes("e0", "state", "draining");
 }
 
 // ---- What it is ----------------------------------------------------------------------------------
 
-Test(engine, ranks_and_block_size_are_learned, .timeout = 120) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, ranks_and_block_size_are_learned) {
     btest_fleet_engine(&w, "", "ranks=0", 3, false);
     btest_fleet_engine(&w, "", "ranks=0 kind=sglang copies=set", 2, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
     btest_fleet_restart_engine(&w, 1);
     btest_fleet_bridges(&w, 1, "--ttl 600");
-    becomes(&w, "e0", "ranks", "3");
-    becomes(&w, "e1", "ranks", "2");
+    becomes("e0", "ranks", "3");
+    becomes("e1", "ranks", "2");
     btest_load_run(&w, 1, 100);
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning");
     w.engines[0].ranks = 2; // comes back with fewer
     btest_fleet_restart_engine(&w, 0);
-    becomes(&w, "e0", "ranks", "2");
+    becomes("e0", "ranks", "2");
     btest_load_run(&w, 2, 100);
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning again");
-    btest_fleet_close(&w);
 }
 
 // vLLM tells it among its metrics, SGLang in what it says of itself; a setting goes before both.
-Test(engine, capacity_is_learned, .timeout = 120) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, capacity_is_learned) {
     struct bench_engine *e = btest_fleet_engine(&w, "--blocks=300", "", 2, false);
     btest_fleet_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
@@ -165,87 +166,77 @@ Test(engine, capacity_is_learned, .timeout = 120) {
     // In blocks of the pool's size, whatever the engine's are.
     btest_fleet_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
-    becomes(&w, "e0", "capacity", "300");
-    becomes(&w, "e1", "capacity", "150");
-    becomes(&w, "e2", "capacity", "77");
-    becomes(&w, "e3", "capacity", "200");
-    says(&w, "/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
+    becomes("e0", "capacity", "300");
+    becomes("e1", "capacity", "150");
+    becomes("e2", "capacity", "77");
+    becomes("e3", "capacity", "200");
+    says("/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
     // It comes back with more memory.
     snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4 --blocks=400");
     btest_fleet_restart_engine(&w, 0);
-    becomes(&w, "e0", "capacity", "400");
-    btest_fleet_close(&w);
+    becomes("e0", "capacity", "400");
 }
 
-Test(engine, of_another_block_size_is_refused, .timeout = 120) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, of_another_block_size_is_refused) {
     struct bench_engine *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
     btest_fleet_engine(&w, "", "", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
-    says(&w, "/healthz", 503, "e0 refused\n");
-    logs(&w, "e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
-             "with that block size, or use a pool created with BLOCKSIZE 8");
+    says("/healthz", 503, "e0 refused\n");
+    logs("e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
+         "with that block size, or use a pool created with BLOCKSIZE 8");
     btest_load_run(&w, 1, 60);
-    becomes(&w, "e0", "state", "none");
-    becomes(&w, "e1", "state", "ready");
-    says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e0\"} 1\n");
-    says(&w, "/metrics", 200, "kvroute_bridge_refused{worker=\"e1\"} 0\n");
+    becomes("e0", "state", "none");
+    becomes("e1", "state", "ready");
+    says("/metrics", 200, "kvroute_bridge_refused{worker=\"e0\"} 1\n");
+    says("/metrics", 200, "kvroute_bridge_refused{worker=\"e1\"} 0\n");
     // It comes back as it should be.
     snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4");
     btest_fleet_restart_engine(&w, 0);
-    becomes(&w, "e0", "state", "ready");
+    becomes("e0", "state", "ready");
     btest_load_run(&w, 2, 60);
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "another block size");
-    says(&w, "/healthz", 200, "e0 ok\n");
-    btest_fleet_close(&w);
+    says("/healthz", 200, "e0 ok\n");
 }
 
 // An engine that doesn't tell its block size tells it with every block.
-Test(engine, of_another_block_size_in_its_events, .timeout = 60) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, of_another_block_size_in_its_events) {
     btest_fleet_engine(&w, "--block-size=8", "block_size=4", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
     btest_load_run(&w, 1, 60);
-    logs(&w, "e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
+    logs("e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
     char held[40];
-    worker_field(&w, "e0", "state", held);
+    worker_field("e0", "state", held);
     cr_expect_str_eq(held, "ready");
-    btest_fleet_close(&w);
 }
 
 // ---- The end -------------------------------------------------------------------------------------
 
-Test(engine, leaves_as_told, .timeout = 120) {
+Test(engine, leaves_as_told) {
     static const struct {
         const char *words, *state;
     } ways[] = {{"--ttl 60000 --exit drain", "draining"},
                 {"--ttl 60000 --exit remove", "none"},
                 {"--ttl 60000 --exit leave", "ready"}};
-    static struct btest_fleet w;
     int status;
-    btest_fleet_open(&w, false);
     btest_fleet_engine(&w, "", "", 1, false);
     btest_fleet_engine(&w, "", "", 1, true);
     btest_fleet_bridges(&w, 1, ways[0].words);
     for (size_t i = 0; i < 3; i++) {
         w.bridges[0].more = ways[i].words;
         btest_fleet_restart_bridge(&w, 0);
-        becomes(&w, "e0", "state", "ready");
-        becomes(&w, "e1", "state", "ready");
+        becomes("e0", "state", "ready");
+        becomes("e1", "state", "ready");
         kill(w.bridges[0].pid, SIGTERM);
         cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
         for (size_t k = 0; k < 2; k++)
-            becomes(&w, w.engines[k].name, "state", ways[i].state);
+            becomes(w.engines[k].name, "state", ways[i].state);
     }
     // Without Redis it ends as well, and soon.
     btest_fleet_restart_bridge(&w, 0);
-    says(&w, "/healthz", 200, "e1 ok\n");
+    says("/healthz", 200, "e1 ok\n");
     support_redis_end(&w.redis, SIGKILL);
     kill(w.bridges[0].pid, SIGTERM);
     cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
-    btest_fleet_close(&w);
 }
 
 // ---- /metrics ------------------------------------------------------------------------------------
@@ -315,18 +306,16 @@ static void check_metrics(const char *text, bool open) {
     cr_assert_gt(samples, 100);
 }
 
-Test(engine, metrics, .timeout = 60) {
-    static struct btest_fleet w;
-    btest_fleet_open(&w, false);
+Test(engine, metrics) {
     btest_fleet_engine(&w, "--blocks=100", "", 2, false);
     btest_fleet_engine(&w, "--schema=sglang", "kind=sglang", 1, false);
     snprintf(w.engines[1].name, sizeof w.engines[1].name, "a\"b\\c");
     btest_fleet_bridges(&w, 1, "--ttl 600");
     btest_load_run(&w, 1, 60);
     btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
-    says(&w, "/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
-    says(&w, "/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
-    struct support_response a = look(&w, "/metrics");
+    says("/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
+    says("/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
+    struct support_response a = look("/metrics");
     check_metrics(a.body, false);
     support_response_free(&a);
     a = support_http(w.bridges[0].listen, "GET", "/metrics",
@@ -334,12 +323,11 @@ Test(engine, metrics, .timeout = 60) {
                      ENGINE_WAIT_MS);
     check_metrics(a.body, true);
     support_response_free(&a);
-    says(&w, "/nothing", 404, "");
+    says("/nothing", 404, "");
     struct support_response post =
         support_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
     cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
     support_response_free(&post);
     support_redis_end(&w.redis, SIGKILL);
-    says(&w, "/healthz", 503, "no pool\n");
-    btest_fleet_close(&w);
+    says("/healthz", 503, "no pool\n");
 }

@@ -234,19 +234,36 @@ static void compare(const struct plain_engine *g, const struct bridge_map *m, un
     cr_assert_eq(entries, bridge_map_blocks(m), "step %u", at);
 }
 
-static struct bridge_map_sink sink_of(struct plain_engine *g) {
-    return (struct bridge_map_sink){g, on_stored, on_removed, on_cleared, on_parent};
+static struct plain_engine *begin(struct bridge_map *m, uint64_t seed, bool set, size_t capacity) {
+    struct plain_engine *g = malloc(sizeof *g);
+    struct bridge_map_sink sink = {g, on_stored, on_removed, on_cleared, on_parent};
+    struct bridge_map_options o = {
+        .block_size = BLOCK_TOKENS, .as_set = set, .secret = seed, .capacity = capacity};
+    make(g, seed, set);
+    bridge_map_init(m, &o, &sink);
+    return g;
+}
+
+static void end(struct plain_engine *g, struct bridge_map *m) {
+    bridge_map_free(m);
+    free(g);
+}
+
+// The first block is stored.
+static struct bridge_event store_first(const struct plain_engine *g) {
+    const struct plain_block *b = &g->blocks[0];
+    return (struct bridge_event){.type = BRIDGE_EVENT_STORED,
+                                 .hashes = &b->hash,
+                                 .n_hashes = 1,
+                                 .tokens = b->tokens,
+                                 .n_tokens = BLOCK_TOKENS,
+                                 .block_size = BLOCK_TOKENS};
 }
 
 Test(map, beside_plain_arrays) {
-    struct plain_engine *g = malloc(sizeof *g);
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct bridge_map m;
-        make(g, seed * 7919, seed % 3 == 0);
-        struct bridge_map_options o = {
-            .block_size = BLOCK_TOKENS, .as_set = g->set, .secret = seed};
-        struct bridge_map_sink sink = sink_of(g);
-        bridge_map_init(&m, &o, &sink);
+        struct plain_engine *g = begin(&m, seed * 7919, seed % 3 == 0, 0);
         for (unsigned i = 0; i < N_STEPS; i++) {
             step(g, &m);
             if (i % 16 == 0 || i < 500) compare(g, &m, i);
@@ -256,26 +273,15 @@ Test(map, beside_plain_arrays) {
         cr_expect_gt(m.stats.placeholders, 0u);
         bridge_map_reset(&m);
         cr_expect_eq(bridge_map_blocks(&m), 0u);
-        bridge_map_free(&m);
+        end(g, &m);
     }
-    free(g);
 }
 
 // What isn't to be indexed, and what makes children orphans.
 Test(map, leaves_out) {
-    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
-    make(g, 5, false);
-    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
-    struct bridge_map_sink sink = sink_of(g);
-    bridge_map_init(&m, &o, &sink);
-    const struct plain_block *b = &g->blocks[0];
-    struct bridge_event good = {.type = BRIDGE_EVENT_STORED,
-                                .hashes = &b->hash,
-                                .n_hashes = 1,
-                                .tokens = b->tokens,
-                                .n_tokens = BLOCK_TOKENS,
-                                .block_size = BLOCK_TOKENS};
+    struct plain_engine *g = begin(&m, 5, false, 0);
+    struct bridge_event good = store_first(g);
     struct bridge_event e = good;
     e.has_group = true, e.group = 1;
     bridge_map_event(&m, &e); // its kind isn't known
@@ -299,8 +305,7 @@ Test(map, leaves_out) {
     bridge_map_event(&m, &e);
     cr_expect_eq(m.stats.other_groups, 4u);
     cr_expect_eq(bridge_map_blocks(&m), 0u);
-    bridge_map_free(&m);
-    free(g);
+    end(g, &m);
 }
 
 // The names that a router gives: the same prefix hashes as from hash.h.
@@ -308,13 +313,9 @@ Test(map, salts_are_those_of_hash_h) {
     static const uint32_t tokens[] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const uint64_t hashes[] = {100, 200};
     static const uint8_t extra[] = {0x92, 0xa2, 'a', 'd', 0xa1, 's', 0x91, 0xa2, 'a', 'd'};
-    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
     uint64_t expected[2];
-    make(g, 5, false);
-    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
-    struct bridge_map_sink sink = sink_of(g);
-    bridge_map_init(&m, &o, &sink);
+    struct plain_engine *g = begin(&m, 5, false, 0);
     kvr_hash_tokens(tokens, 8, BLOCK_TOKENS, kvr_hash_salt("ad", 2, "s", 1), NULL, expected);
     struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
                              .hashes = hashes,
@@ -341,25 +342,14 @@ Test(map, salts_are_those_of_hash_h) {
     uint64_t want;
     kvr_hash_tokens(tokens, 4, BLOCK_TOKENS, kvr_hash_salt("ad", 2, "s", 1), &expected[1], &want);
     cr_expect_eq(*place.value, want);
-    bridge_map_free(&m);
-    free(g);
+    end(g, &m);
 }
 
 // Stores repeated on request are no copies: with a capacity known, counting them ends.
 Test(map, more_copies_than_there_can_be) {
-    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
-    make(g, 9, false);
-    struct bridge_map_options o = {.block_size = BLOCK_TOKENS, .capacity = 2};
-    struct bridge_map_sink sink = sink_of(g);
-    bridge_map_init(&m, &o, &sink);
-    const struct plain_block *b = &g->blocks[0];
-    struct bridge_event e = {.type = BRIDGE_EVENT_STORED,
-                             .hashes = &b->hash,
-                             .n_hashes = 1,
-                             .tokens = b->tokens,
-                             .n_tokens = BLOCK_TOKENS,
-                             .block_size = BLOCK_TOKENS};
+    struct plain_engine *g = begin(&m, 9, false, 2);
+    struct bridge_event e = store_first(g);
     for (int i = 0; i < 3; i++)
         bridge_map_event(&m, &e);
     cr_expect_eq(m.stats.collapsed, 1u);
@@ -368,19 +358,14 @@ Test(map, more_copies_than_there_can_be) {
     e.type = BRIDGE_EVENT_REMOVED;
     bridge_map_event(&m, &e);
     cr_expect_eq(bridge_map_blocks(&m), 0u);
-    bridge_map_free(&m);
-    free(g);
+    end(g, &m);
 }
 
 // As many requests for one prompt as an engine computes at once, each with a copy of its own: the block is
 // there until the last has gone.
 Test(map, many_copies) {
-    struct plain_engine *g = malloc(sizeof *g);
     struct bridge_map m;
-    make(g, 9, false);
-    struct bridge_map_options o = {.block_size = BLOCK_TOKENS};
-    struct bridge_map_sink sink = sink_of(g);
-    bridge_map_init(&m, &o, &sink);
+    struct plain_engine *g = begin(&m, 9, false, 0);
     const struct plain_block *b = &g->blocks[0];
     struct bridge_event e = {.hashes = &b->hash,
                              .n_hashes = 1,
@@ -395,8 +380,7 @@ Test(map, many_copies) {
     bridge_map_event(&m, &e);
     cr_expect_eq(bridge_map_blocks(&m), 0u);
     cr_expect_eq(m.copies, 0u);
-    bridge_map_free(&m);
-    free(g);
+    end(g, &m);
 }
 
 Test(map, memory_of_an_entry) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bridge beside mock engines of all kinds: real processes, traffic over HTTP, each of the engine's
-// fault_cases. In the end the pool holds what the engines say that they hold (GET /mock/cache), block by
+// faults. In the end the pool holds what the engines say that they hold (GET /mock/cache), block by
 // block, in both tiers.
 #include <criterion/criterion.h>
 #include <signal.h>

@@ -100,10 +100,13 @@ static void test_free(struct order_test *s) {
 }
 
 static void live(struct order_test *s, uint64_t life, uint64_t seq, bool bad) {
-    struct order_payload p;
-    memset(&p, 0, sizeof p);
-    p.life = life, p.seq = seq, p.bad = bad;
+    struct order_payload p = {.life = life, .seq = seq, .bad = bad};
     bridge_order_live(&s->stream, seq, &p, sizeof p);
+}
+
+static void reply(struct order_test *s, uint64_t life, uint64_t seq) {
+    struct order_payload p = {.life = life, .seq = seq};
+    bridge_order_reply(&s->stream, seq, &p, sizeof p);
 }
 
 static void batches(struct order_test *s, uint64_t n) {
@@ -117,11 +120,8 @@ static void answer(struct order_test *s, unsigned lossy, bool end) {
     size_t requests = s->requests;
     if (!s->asked) return;
     for (uint64_t seq = s->from > begin ? s->from : begin; seq < s->seq; seq++) {
-        struct order_payload p;
-        memset(&p, 0, sizeof p);
-        p.life = s->life, p.seq = seq;
         if (s->hole[seq] || (lossy && (seq - s->from) % lossy == lossy - 1)) continue;
-        bridge_order_reply(&s->stream, seq, &p, sizeof p);
+        reply(s, s->life, seq);
         if (!s->asked || s->requests != requests) return; // it has led to another
     }
     if (end) bridge_order_end(&s->stream);
@@ -142,6 +142,12 @@ static void settle(struct order_test *s) {
         answer(s, 0, true);
 }
 
+static void connect_to(struct order_test *s, uint64_t life, uint64_t seq) {
+    s->life = life, s->seq = seq;
+    bridge_order_connected(&s->stream);
+    settle(s);
+}
+
 static void is_true(struct order_test *s, uint64_t first) {
     cr_assert(bridge_order_complete(&s->stream));
     cr_assert(s->has && s->its_life == s->life, "another life's");
@@ -152,9 +158,7 @@ static void is_true(struct order_test *s, uint64_t first) {
 
 static struct order_test *connected(bool replay, bool keep, uint64_t n) {
     struct order_test *s = test_new(replay, keep);
-    s->seq = replay ? n : 0;
-    bridge_order_connected(&s->stream);
-    settle(s);
+    connect_to(s, 1, replay ? n : 0);
     if (!replay) batches(s, n);
     is_true(s, 0);
     return s;
@@ -258,14 +262,10 @@ Test(stream, a_bad_batch_is_had_from_the_replay) {
 
 Test(stream, new_lives) {
     struct order_test *s = connected(true, false, 20);
-    s->life = 2, s->seq = 5; // a reconnect shows a shorter one
-    bridge_order_connected(&s->stream);
-    settle(s);
+    connect_to(s, 2, 5); // a reconnect shows a shorter one
     pass(s, 10000);
     is_true(s, 0);
-    s->life = 3, s->seq = 30; // a longer one: batch 4 differs
-    bridge_order_connected(&s->stream);
-    settle(s);
+    connect_to(s, 3, 30); // a longer one: batch 4 differs
     is_true(s, 0);
     s->life = 4, s->seq = 0; // in place: no connection has ended
     batches(s, 6);
@@ -275,9 +275,7 @@ Test(stream, new_lives) {
     test_free(s);
     // The same life again is no new one.
     s = connected(true, false, 20);
-    s->seq += 3;
-    bridge_order_connected(&s->stream);
-    settle(s);
+    connect_to(s, s->life, s->seq + 3);
     is_true(s, 0);
     cr_expect_eq(s->forgotten, 0);
     test_free(s);
@@ -292,21 +290,14 @@ Test(stream, new_lives) {
 
 Test(stream, replies_that_nobody_asked_for) {
     struct order_test *s = connected(true, false, 10);
-    struct order_payload p;
-    memset(&p, 0, sizeof p);
-    p.life = 1, p.seq = 10;
-    bridge_order_reply(&s->stream, 10, &p, sizeof p); // no replay is under way
+    reply(s, 1, 10); // no replay is under way
     bridge_order_end(&s->stream);
     is_true(s, 0);
     bridge_order_connected(&s->stream);
     cr_assert_eq(s->from, 9);
-    p.life = 2, p.seq = 8; // of another life, but below the request
-    bridge_order_reply(&s->stream, 8, &p, sizeof p);
-    p.life = 1;
-    for (unsigned again = 0; again < 3; again++) {
-        p.seq = 9;
-        bridge_order_reply(&s->stream, 9, &p, sizeof p);
-    }
+    reply(s, 2, 8); // of another life, but below the request
+    for (unsigned again = 0; again < 3; again++)
+        reply(s, 1, 9);
     bridge_order_end(&s->stream);
     is_true(s, 0);
     cr_expect_eq(s->forgotten, 0);

@@ -500,10 +500,6 @@ const char *ctest_form_name(enum ctest_form form) {
     return names[form];
 }
 
-struct kvr_client *ctest_conversation_client(struct ctest_conversation *t) {
-    return t->client;
-}
-
 void ctest_conversation_close(struct ctest_conversation *t, bool busy) {
     if (busy && t->form != CTEST_BLOCKING)
         for (size_t i = 0; i < CTEST_STEPS; i++)
@@ -522,10 +518,6 @@ void ctest_conversation_close(struct ctest_conversation *t, bool busy) {
 
 unsigned ctest_conversation_codes(const struct ctest_conversation *t) {
     return t->codes;
-}
-
-size_t ctest_conversation_calls(const struct ctest_conversation *t) {
-    return t->n_answered;
 }
 
 const char *ctest_conversation_complaint(const struct ctest_conversation *t) {

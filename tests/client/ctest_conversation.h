@@ -23,7 +23,6 @@ const char *ctest_form_name(enum ctest_form form);
 // Opens a handle in that form. NULL: kvr_client_open refused, which is right when `alloc` fails.
 struct ctest_conversation *ctest_conversation_open(enum ctest_form form, const char *url,
                                                    const struct kvr_alloc *alloc);
-struct kvr_client *ctest_conversation_client(struct ctest_conversation *t);
 // A part of the conversation; stops early after `patience` calls that timed out.
 void ctest_conversation_steps(struct ctest_conversation *t, size_t first, size_t end,
                               unsigned patience);
@@ -36,7 +35,6 @@ void ctest_conversation_close(struct ctest_conversation *t, bool busy);
 
 unsigned
 ctest_conversation_codes(const struct ctest_conversation *t); // 1 << code, of all answers so far
-size_t ctest_conversation_calls(const struct ctest_conversation *t); // answers so far
 // What was wrong, "" nothing: an answer too late, twice or never; a code that can't be.
 const char *ctest_conversation_complaint(const struct ctest_conversation *t);
 

@@ -12,13 +12,22 @@ struct fake_server *ctest_server;
 struct support_alloc ctest_memory;
 const uint64_t ctest_hashes[2] = {1, 2};
 static struct kvr_alloc alloc;
+static struct kvr_client *opened[8]; // that nobody has closed yet
 
 void ctest_start(void) {
     ctest_server = fake_start(FAKE_TCP);
     alloc = support_alloc_use(&ctest_memory);
 }
 
+void ctest_close(struct kvr_client *c) {
+    for (size_t i = 0; i < sizeof opened / sizeof *opened; i++)
+        if (opened[i] == c) opened[i] = NULL;
+    kvr_client_close(c);
+}
+
 void ctest_stop(void) {
+    for (size_t i = 0; i < sizeof opened / sizeof *opened; i++)
+        ctest_close(opened[i]);
     fake_stop(ctest_server);
     support_alloc_check_freed(&ctest_memory, "the handle");
 }
@@ -29,7 +38,10 @@ struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings)
     o.alloc = &alloc;
     struct kvr_client *c = kvr_client_open(url, FAKE_POOL, &o, why, sizeof why);
     cr_assert(c, "%s", why);
-    return c;
+    size_t i = 0;
+    while (opened[i])
+        cr_assert(++i < sizeof opened / sizeof *opened);
+    return opened[i] = c;
 }
 
 void ctest_run(struct kvr_client *c, int64_t ms) {

@@ -11,12 +11,14 @@
 extern struct fake_server *ctest_server;
 extern struct support_alloc ctest_memory;
 
-// A suite's .init and .fini. Fails the test where a handle has left memory behind.
+// A suite's .init and .fini. The latter closes what is open, and fails the test where a handle has left
+// memory behind.
 void ctest_start(void);
 void ctest_stop(void);
 
 // A handle on that server with these settings in its URL; uses ctest_memory.
 struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings);
+void ctest_close(struct kvr_client *c); // before the test's end
 
 void ctest_run(struct kvr_client *c, int64_t ms);
 // Has the server gone, as far as this handle knows. fake_heal() brings it back.

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
@@ -75,12 +74,4 @@ size_t ctest_parallel_run(const struct ctest_parallel *c) {
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&w.lock);
     return w.wrong;
-}
-
-uint64_t ctest_seed(void) {
-    const char *text = getenv("KVROUTE_SEED");
-    uint64_t seed = text && *text ? strtoull(text, NULL, 10)
-                                  : (uint64_t)kvr_clock_ms() * 1000 + (uint64_t)getpid() % 1000;
-    fprintf(stderr, "KVROUTE_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
 }

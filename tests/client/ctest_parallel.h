@@ -23,7 +23,4 @@ struct ctest_parallel {
 // the process, with its name.
 size_t ctest_parallel_run(const struct ctest_parallel *c);
 
-// For tests that draw their cases: KVROUTE_SEED repeats a run.
-uint64_t ctest_seed(void);
-
 #endif

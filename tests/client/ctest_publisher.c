@@ -139,7 +139,7 @@ void ctest_publisher_remove(struct ctest_publisher *s, int tier, const int *bloc
         ctest_truth_remove(&s->model, tier, blocks[i]);
 }
 
-void ctest_publisher_clear(struct ctest_publisher *s, int tier) {
+static void clear(struct ctest_publisher *s, int tier) {
     ctest_must(kvr_publisher_cleared(s->publisher, tier) == KVR_CODE_OK, "clearing can't fail");
     ctest_truth_clear(&s->model, tier);
 }
@@ -158,11 +158,7 @@ static void remove_op(struct ctest_publisher *s) {
     size_t n = ctest_draw_chain(&s->universe, &s->random, 50, &parent, blocks, 128);
     if (s->profile->busy && n > 4) n = 4;
     if (ctest_chance(&s->random, 50)) // as engines do: the ends of the sequences first
-        for (size_t i = 0; i < n / 2; i++) {
-            int other = blocks[i];
-            blocks[i] = blocks[n - 1 - i];
-            blocks[n - 1 - i] = other;
-        }
+        ctest_reverse(blocks, n);
     if (ctest_chance(&s->random, 60)) {
         ctest_publisher_remove(s, (int)ctest_below(&s->random, KVR_TIERS), blocks, n);
         return;
@@ -213,7 +209,7 @@ static void draw_op(struct ctest_publisher *s) {
     const struct ctest_profile *f = s->profile;
     unsigned k = ctest_below(&s->random, 1000);
     if (falls(&k, f->clears)) {
-        ctest_publisher_clear(s, (int)ctest_below(&s->random, KVR_TIERS + 1) - 1);
+        clear(s, (int)ctest_below(&s->random, KVR_TIERS + 1) - 1);
     } else if (falls(&k, f->republishes)) {
         kvr_publisher_republish(s->publisher);
     } else if (falls(&k, f->failovers)) {

@@ -50,7 +50,6 @@ void ctest_publisher_run(void *ctx, uint64_t seed); // all of a profile; for cte
 void ctest_publisher_store(struct ctest_publisher *s, int tier, int parent, const int *blocks,
                            size_t n);
 void ctest_publisher_remove(struct ctest_publisher *s, int tier, const int *blocks, size_t n);
-void ctest_publisher_clear(struct ctest_publisher *s, int tier);
 void ctest_publisher_work(
     struct ctest_publisher *s); // the handle and the pool do what there is to do
 void ctest_publisher_check(struct ctest_publisher *s);

@@ -75,6 +75,14 @@ int ctest_universe_find(const struct ctest_universe *u, uint64_t hash) {
     return at ? (int)(at - u->hash) : CTEST_NOBODY;
 }
 
+void ctest_reverse(int *blocks, size_t n) {
+    for (size_t i = 0; i < n / 2; i++) {
+        int other = blocks[i];
+        blocks[i] = blocks[n - 1 - i];
+        blocks[n - 1 - i] = other;
+    }
+}
+
 size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned nonsense, int *parent,
                         int *blocks, size_t room) {
     int last = (int)ctest_below(d, u->n);
@@ -96,11 +104,7 @@ size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned no
             ctest_chance(d, 50) ? blocks[ctest_below(d, n)] : (int)ctest_below(d, u->n);
         break;
     default: // upwards
-        for (size_t i = 0; i < n / 2; i++) {
-            int other = blocks[i];
-            blocks[i] = blocks[n - 1 - i];
-            blocks[n - 1 - i] = other;
-        }
+        ctest_reverse(blocks, n);
     }
     return n;
 }
@@ -113,7 +117,7 @@ void ctest_truth_init(struct ctest_truth *t, const struct ctest_universe *u, siz
     t->max_blocks = max_blocks;
 }
 
-bool ctest_truth_has_children(const struct ctest_truth *t, int block) {
+static bool has_children(const struct ctest_truth *t, int block) {
     for (size_t i = 0; i < t->universe->n; i++)
         if (t->block[i].here && !t->block[i].phantom && t->block[i].parent == block) return true;
     return false;
@@ -128,7 +132,7 @@ bool ctest_truth_placed(const struct ctest_truth *t, int block) {
 
 static void prune(struct ctest_truth *t, int block) {
     while (block != CTEST_NOBODY && t->block[block].here && !t->block[block].held &&
-           !ctest_truth_has_children(t, block)) {
+           !has_children(t, block)) {
         int parent = t->block[block].parent;
         t->block[block] = (struct ctest_block){0};
         block = parent;

@@ -55,12 +55,13 @@ enum kvr_code ctest_truth_store(struct ctest_truth *t, int tier, int parent, con
 void ctest_truth_remove(struct ctest_truth *t, int tier, int block);
 void ctest_truth_clear(struct ctest_truth *t, int tier); // -1: all
 bool ctest_truth_placed(const struct ctest_truth *t, int block);
-bool ctest_truth_has_children(const struct ctest_truth *t, int block);
 
 // A call's blocks: part of a path, or now and then something that makes no sense. parent may be
 // CTEST_NOBODY. Returns how many.
 size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned nonsense, int *parent,
                         int *blocks, size_t room);
+
+void ctest_reverse(int *blocks, size_t n);
 
 // Fails the test, saying what is wrong, unless the truth is sound and says the same.
 void ctest_truth_check(const struct kvr_truth *t);

@@ -6,9 +6,8 @@
 #include "fake_server.h"
 
 struct fake_misdeed {
-    struct fake_fault fault;
     unsigned codes; // 1 << code, besides OK, that calls may be answered when it happens once
-    bool stays;     // makes sense only until it is healed
+    struct fake_fault fault; // FAKE_FAULT_DIE makes sense only until it is healed
 };
 
 extern const struct fake_misdeed *const fake_misdeeds;

@@ -35,16 +35,30 @@ static void bulk(struct fake_buf *b, const char *text) {
     fake_buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
 }
 
+// "name 7 name 'text": numbers as they are, text behind a quote. Neither has spaces.
+__attribute__((format(printf, 2, 3))) static void fields(struct fake_buf *b, const char *format,
+                                                         ...) {
+    char all[1000], *rest = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(all, sizeof all, format, args);
+    va_end(args);
+    if (n < 0 || n >= (int)sizeof all) abort();
+    for (char *name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        const char *value = strtok_r(NULL, " ", &rest);
+        bulk(b, name);
+        if (*value == '\'')
+            bulk(b, value + 1);
+        else
+            fake_buf_text(b, ":%s\r\n", value);
+    }
+}
+
 static void words(struct fake_buf *b, const char *name, const char *const *list, size_t n) {
     bulk(b, name);
     fake_buf_text(b, "*%zu\r\n", n);
     for (size_t i = 0; i < n; i++)
         bulk(b, list[i]);
-}
-
-static void number(struct fake_buf *b, const char *name, int64_t value) {
-    bulk(b, name);
-    fake_buf_text(b, ":%" PRId64 "\r\n", value);
 }
 
 static void text(struct fake_buf *b, const char *name, const char *value) {
@@ -285,23 +299,14 @@ static void create(struct heard_command *h) {
 }
 
 static void pool_info(struct heard_command *h) {
-    static const char *const zeros[] = {"predicted", "selects", "repeats", "gaps", "stale"};
     fake_buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 34);
-    number(h->out, "version", h->p->version);
-    number(h->out, "block_size", 16);
-    text(h->out, "policy", "linear");
-    text(h->out, "overlap", "1");
-    number(h->out, "lease", 300000);
-    number(h->out, "workers", 2);
-    number(h->out, "instances", 2);
-    number(h->out, "eligible", 2);
-    number(h->out, "requests", (int64_t)h->p->n_live);
-    number(h->out, "memory_bytes", 123456);
-    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
-        number(h->out, zeros[i], 0);
+    fields(h->out,
+           "version %" PRId64
+           " block_size 16 policy 'linear overlap '1 lease 300000 workers 2 instances 2 eligible 2 "
+           "requests %zu memory_bytes 123456 predicted 0 selects 0 repeats 0 gaps 0 stale 0",
+           h->p->version, h->p->n_live);
     if (h->p->lies.old) return;
-    number(h->out, "sessions", 1);
-    number(h->out, "expected_blocks", 3);
+    fields(h->out, "sessions 1 expected_blocks 3");
 }
 
 static void select_(struct heard_command *h) {
@@ -309,20 +314,12 @@ static void select_(struct heard_command *h) {
     bool repeat = !book(h->p, request_of(h));
     struct fake_buf *b = h->out;
     fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
-    text(b, "worker", "w1");
-    number(b, "rank", 0);
-    text(b, "addr", address_of_workers(h->p));
-    number(b, "overlap", 2);
-    number(b, "cached", 32);
-    number(b, "blocks", 4);
-    text(b, "cost", "6.5");
-    number(b, "repeat", repeat);
-    number(b, "version", h->p->version);
+    fields(b,
+           "worker 'w1 rank 0 addr '%s overlap 2 cached 32 blocks 4 cost '6.5 repeat %d version "
+           "%" PRId64,
+           address_of_workers(h->p), repeat, h->p->version);
     if (h->p->lies.old) return;
-    number(b, "expected", 3);
-    text(b, "ttft", "125.5");
-    text(b, "tpot", "17.25");
-    number(b, "waited", 0);
+    fields(b, "expected 3 ttft '125.5 tpot '17.25 waited 0");
 }
 
 static void score(struct heard_command *h) {
@@ -332,23 +329,13 @@ static void score(struct heard_command *h) {
     fake_buf_text(b, "*2\r\n");
     for (int i = 0; i < 2; i++) {
         fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
-        text(b, "worker", names[i]);
-        number(b, "rank", 0);
-        text(b, "addr", address_of_workers(h->p));
-        number(b, "overlap", 2 - i);
-        number(b, "device", 2 - i);
-        number(b, "host", 0);
-        number(b, "disk", 0);
-        number(b, "cached", 32 - 16 * i);
-        number(b, "prefill_tokens", 0);
-        number(b, "decode_blocks", 0);
-        number(b, "requests", 0);
-        text(b, "cost", i ? "7" : "6.5");
+        fields(b,
+               "worker '%s rank 0 addr '%s overlap %d device %d host 0 disk 0 cached %d "
+               "prefill_tokens 0 decode_blocks 0 requests 0 cost '%s",
+               names[i], address_of_workers(h->p), 2 - i, 2 - i, 32 - 16 * i, i ? "7" : "6.5");
         if (h->p->lies.old) continue;
-        number(b, "expected", 3);
-        text(b, "ttft", i ? "-1" : "125.5");
-        text(b, "tpot", i ? "-1" : "17.25");
-        number(b, "room", !i);
+        fields(b, "expected 3 ttft '%s tpot '%s room %d", i ? "-1" : "125.5", i ? "-1" : "17.25",
+               !i);
     }
 }
 
@@ -358,35 +345,19 @@ static void worker_about(struct heard_command *h, const char *name) {
     const char *open = h->p->lies.open;
     bool old = h->p->lies.old, second = name[1] == '2';
     fake_buf_text(b, "*%d\r\n", old ? 16 : 26);
-    text(b, "worker", name);
-    text(b, "addr", address_of_workers(h->p));
-    text(b, "state",
-         h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
-    number(b, "capacity", 0);
-    number(b, "ttl_left", -1);
+    fields(b, "worker '%s addr '%s state '%s capacity 0 ttl_left -1", name,
+           address_of_workers(h->p),
+           h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
     bulk(b, "ranks");
     fake_buf_text(b, "*1\r\n*%d\r\n", old ? 18 : 22);
-    number(b, "rank", 0);
-    number(b, "epoch", 5);
-    number(b, "seq", 7);
-    number(b, "device_blocks", 10);
-    number(b, "host_blocks", 0);
-    number(b, "disk_blocks", 0);
-    number(b, "requests", 0);
-    number(b, "prefill_tokens", 0);
-    number(b, "decode_blocks", 0);
-    if (!old) {
-        text(b, "ttft", second ? "-1" : "250.5");
-        text(b, "tpot", second ? "-1" : "20");
-    }
-    text(b, "circuit", open && !strcmp(open, name) ? "open" : "half-open");
-    number(b, "failures", 3);
+    fields(b, "rank 0 epoch 5 seq 7 device_blocks 10 host_blocks 0 disk_blocks 0 requests 0 "
+              "prefill_tokens 0 decode_blocks 0");
+    if (!old) fields(b, "ttft '%s tpot '%s", second ? "-1" : "250.5", second ? "-1" : "20");
+    fields(b, "circuit '%s failures 3", open && !strcmp(open, name) ? "open" : "half-open");
     if (old) return;
-    text(b, "role", "both");
-    text(b, "speed", second ? "0" : "0.5");
+    fields(b, "role 'both speed '%s", second ? "0" : "0.5");
     words(b, "labels", labels[second], 2);
-    number(b, "maxrequests", 0);
-    number(b, "drain_left", -1);
+    fields(b, "maxrequests 0 drain_left -1");
 }
 
 static void worker_list(struct heard_command *h) {
@@ -443,16 +414,8 @@ static void request_get(struct heard_command *h) {
     fake_buf_text(b, "$%zu\r\n", h->argv[3].n);
     fake_buf_add(b, h->argv[3].p, h->argv[3].n);
     fake_buf_text(b, "\r\n");
-    text(b, "worker", "w1");
-    number(b, "rank", 0);
-    number(b, "isl", 64);
-    number(b, "cached", 32);
-    number(b, "output", 0);
-    number(b, "blocks", 4);
-    number(b, "prefilled", 0);
-    number(b, "age", 10);
-    number(b, "lease_left", 299990);
-    number(b, "osl", 0);
+    fields(b, "worker 'w1 rank 0 isl 64 cached 32 output 0 blocks 4 prefilled 0 age 10 lease_left "
+              "299990 osl 0");
 }
 
 static void request_list(struct heard_command *h) {

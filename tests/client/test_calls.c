@@ -144,7 +144,6 @@ Test(calls, arguments_out_of_range) {
     ctest_expect(kvr_client_release(c, &none, 1), KVR_CODE_INVALID);
     ctest_expect(kvr_client_release(c, &too_long, 1), KVR_CODE_INVALID);
     cr_expect(h.n == 0 && fake_heard(ctest_server) == before, "something was sent");
-    kvr_client_close(c);
 }
 
 // ---- Limits --------------------------------------------------------------------------------------
@@ -162,7 +161,6 @@ Test(calls, too_many_at_once) {
     cr_expect(s.pending == FEW_CALLS);
     ctest_await(c, &h, FEW_CALLS);
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
-    kvr_client_close(c);
 }
 
 // Beyond max_live requests are routed all the same.
@@ -182,7 +180,6 @@ Test(calls, too_many_to_remember) {
     const struct kvr_result *r = kvr_client_release(c, ids, 3);
     cr_expect(r->code == KVR_CODE_OK && r->number == 3);
     cr_expect(fake_live(ctest_server) == 0);
-    kvr_client_close(c);
 }
 
 // ---- Any bytes, many bytes -----------------------------------------------------------------------
@@ -210,7 +207,6 @@ Test(calls, any_bytes) {
     r = kvr_client_update(c, &(struct kvr_update_call){.request = id});
     // Nobody has said that it is to be created; but what was there may come back, for a while.
     cr_expect(r->code == KVR_CODE_NOPOOL || r->code == KVR_CODE_TIMEOUT);
-    kvr_client_close(c);
 }
 
 Test(calls, many_bytes) {
@@ -234,7 +230,6 @@ Test(calls, many_bytes) {
     ctest_expect(kvr_client_release(c, ids, 3), KVR_CODE_OK);
     kvr_client_stats(c, &s);
     cr_expect(s.live == 0 && s.live_bytes == 0);
-    kvr_client_close(c);
 }
 
 // A server whose words are 10 MB long, and are told to nobody.
@@ -256,7 +251,7 @@ Test(calls, a_very_long_error) {
     cr_expect(strlen(r->message) < 200 && !strstr(r->message, "xxx"));
     fake_heal(ctest_server);
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
-    kvr_client_close(c);
+    ctest_close(c);
     free(text);
 }
 
@@ -267,7 +262,7 @@ static void close_it(void *ctx, const struct kvr_result *r) {
     ctest_count(h, r);
     kvr_client_run(h->client, 10); // does nothing here
     cr_expect(!kvr_client_drain(h->client, 10));
-    kvr_client_close(h->client);
+    ctest_close(h->client);
     kvr_client_close(h->client);
     cr_expect(kvr_client_info_async(h->client, ctest_count, h) == KVR_CODE_CLOSED);
 }
@@ -324,7 +319,7 @@ Test(calls, calling_in_a_callback) {
     ctest_await(c, &h, 100);
     cr_expect(h.codes[KVR_CODE_OK] == 100);
     cr_assert(kvr_client_info_async(c, call_again, &h) == KVR_CODE_OK);
-    kvr_client_close(c); // which calls back, and there nothing can be called any more
+    ctest_close(c); // which calls back, and there nothing can be called any more
     cr_expect(h.codes[KVR_CODE_CLOSED] == 1 && h.n == 101);
 }
 
@@ -336,7 +331,7 @@ Test(calls, blocking_on_a_loop) {
     const struct kvr_result *r = kvr_client_info(c);
     cr_expect(r && r->code == KVR_CODE_INVALID, "%s", r ? kvr_code_name(r->code) : "NULL");
     kvr_client_run(c, 10);
-    kvr_client_close(c);
+    ctest_close(c);
     event_base_free(base);
 }
 
@@ -365,7 +360,7 @@ static void booked_then_refused(bool claim, const char *error, enum kvr_code cod
     cr_expect(fake_live(ctest_server) == 0, "%s after %s: booked, and nobody's",
               claim ? "CLAIM" : "SELECT", error);
     fake_lie(ctest_server, NULL);
-    kvr_client_close(c);
+    ctest_close(c);
 }
 
 Test(calls, booked_and_then_refused) {
@@ -397,7 +392,6 @@ Test(calls, taking_back_is_not_allowed) {
     fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
     cr_expect(fake_live(ctest_server) == 0, "booked, and nobody's");
-    kvr_client_close(c);
 }
 
 // A RELEASE that is refused has released nothing: it is said again until the server lets it, and the
@@ -416,7 +410,7 @@ static void released_when_allowed(const char *error, enum kvr_code code) {
     struct kvr_client_stats s;
     kvr_client_stats(c, &s);
     cr_expect(s.live == 0 && s.lost == 0);
-    kvr_client_close(c);
+    ctest_close(c);
 }
 
 Test(calls, a_release_that_is_refused) {
@@ -425,7 +419,7 @@ Test(calls, a_release_that_is_refused) {
     released_when_allowed("ERR unknown command", KVR_CODE_REFUSED);
 }
 
-// A SOME_WORKER DEL likewise.
+// A WORKER DEL likewise.
 Test(calls, a_worker_whose_end_is_refused) {
     struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "deadline=20000");
     char said[200];
@@ -438,7 +432,6 @@ Test(calls, a_worker_whose_end_is_refused) {
     cr_expect(kvr_client_drain(c, 20000));
     fake_said(ctest_server, "KVROUTE.WORKER", said, sizeof said);
     cr_expect(fake_heard(ctest_server) > heard && strstr(said, "DEL"), "%s", said);
-    kvr_client_close(c);
 }
 
 // ---- Draining ------------------------------------------------------------------------------------
@@ -457,7 +450,6 @@ Test(calls, draining_after_a_silent_close) {
         cr_assert(kvr_client_drain(c, 20000));
         cr_assert(fake_live(ctest_server) == 1, "drained, and the pool doesn't have it");
     }
-    kvr_client_close(c);
 }
 
 Test(calls, draining_without_a_primary) {
@@ -478,7 +470,6 @@ Test(calls, draining_without_a_primary) {
     cr_expect(!kvr_client_drain(c, 50));
     fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
-    kvr_client_close(c);
 }
 
 // ---- Results -------------------------------------------------------------------------------------
@@ -496,7 +487,6 @@ Test(calls, results_last) {
     cr_expect(r->code == KVR_CODE_OK && r->choice.worker.n == 2);
     cr_expect(memcmp(r->choice.worker.p, "w1", 2) == 0 && r->choice.overlap == 2);
     cr_expect(memcmp(r->choice.addr.p, "http://10.0.0.1:8000", 20) == 0 && r->sendings == 1);
-    kvr_client_close(c);
 }
 
 Test(calls, names_of_codes) {
@@ -537,7 +527,6 @@ Test(calls, degrading_past_an_open_circuit) {
     char story[4000];
     fake_story(ctest_server, "REPORT", story, sizeof story);
     cr_expect(!strstr(story, "REPORT"), "it was kept: %s", story);
-    kvr_client_close(c);
 }
 
 // While the server is gone, a degrading handle chooses by itself; once it is back, the pool knows.
@@ -565,5 +554,4 @@ Test(calls, degrading) {
     r = kvr_client_release(c, &a, 1);
     cr_expect(r->code == KVR_CODE_OK && !r->degraded && r->number == 1);
     cr_expect(fake_live(ctest_server) == 0);
-    kvr_client_close(c);
 }

@@ -24,7 +24,7 @@ static void close_it(void *ctx, const struct kvr_result *r) {
     struct closer *h = ctx;
     (void)r;
     h->closings++;
-    kvr_client_close(h->client);
+    ctest_close(h->client);
 }
 
 static void count_it(void *ctx, const struct kvr_result *r) {
@@ -89,7 +89,7 @@ static void close_at_a_line(void *ctx, enum kvr_level level, const char *line) {
     (void)line;
     if (!h->client) return;
     h->closings++;
-    kvr_client_close(h->client);
+    ctest_close(h->client);
 }
 
 Test(ends, closing_at_a_line_of_the_log) {
@@ -151,7 +151,7 @@ static void publisher_dropped(bool dead) {
     cr_expect(events() == before, "%d events of a publisher that has gone", events() - before);
     kvr_client_stats(c, &s);
     cr_expect(s.pending == 0);
-    kvr_client_close(c);
+    ctest_close(c);
 }
 
 Test(ends, a_publisher_takes_along_what_isnt_sent) {
@@ -195,5 +195,4 @@ Test(ends, a_claim_refused_when_its_request_is_over) {
     fake_lie(ctest_server, NULL);
     cr_expect(kvr_client_drain(c, 20000));
     cr_expect(fake_live(ctest_server) == 0);
-    kvr_client_close(c);
 }

@@ -9,6 +9,7 @@
 #include "client/lib/recovery/remembered.h"
 #include "ctest_parallel.h"
 #include "tests/support/support_alloc.h"
+#include "tests/support/support_home.h"
 
 enum {
     MEMORY_IDS = 60,
@@ -164,7 +165,7 @@ static void step(struct memory_trial *t) {
 static void run(unsigned one_in) {
     struct memory_trial *t = calloc(1, sizeof *t);
     t->alloc = support_alloc_use(&t->mem);
-    t->rng = ctest_seed();
+    t->rng = support_seed();
     struct kvr_client_options o = {.max_live = MEMORY_ROOM,
                                    .max_live_bytes = (size_t)MEMORY_ROOM * MEMORY_ENTRY,
                                    .max_released = 10};

@@ -18,6 +18,7 @@
 #include "fake_faults.h"
 #include "fake_server.h"
 #include "tests/support/support_alloc.h"
+#include "tests/support/support_home.h"
 
 enum {
     ONE_IN = 12, // cases are run, unless told otherwise
@@ -102,7 +103,7 @@ static uint64_t one_in(void) {
 
 static void sweep(enum fake_kind kind) {
     char wrong[CTEST_TEXT] = "";
-    uint64_t seed = ctest_seed(), one = one_in();
+    uint64_t seed = support_seed(), one = one_in();
     struct one_case *cases = NULL;
     size_t n = 0, cap = 0;
     for (enum ctest_form form = 0; form < CTEST_FORMS; form++) {
@@ -112,7 +113,8 @@ static void sweep(enum fake_kind kind) {
         cr_assert(length >= CTEST_STEPS, "only %lu commands", (unsigned long)length);
         for (uint64_t at = 1; at <= length + 2; at++)
             for (size_t m = 0; m < fake_n_misdeeds; m++)
-                for (int stays = fake_misdeeds[m].stays; stays < 2; stays++) {
+                for (int stays = fake_misdeeds[m].fault.kind == FAKE_FAULT_DIE; stays < 2;
+                     stays++) {
                     if (kvr_random(&seed) % one) continue;
                     if (n == cap) cases = realloc(cases, (cap = cap * 2 + 64) * sizeof *cases);
                     cases[n++] = (struct one_case){kind, form, &fake_misdeeds[m], at, stays};

@@ -12,6 +12,7 @@
 #include "ctest_parallel.h"
 #include "fake_server.h"
 #include "tests/support/support_alloc.h"
+#include "tests/support/support_home.h"
 
 enum { RANDOM_SHORTAGES = 150 };
 
@@ -106,7 +107,7 @@ Test(nomem, every_allocation_loop, .timeout = 900) {
 
 Test(nomem, one_in_three, .timeout = 900) {
     static struct shortage cases[RANDOM_SHORTAGES];
-    uint64_t seed = ctest_seed();
+    uint64_t seed = support_seed();
     for (size_t i = 0; i < RANDOM_SHORTAGES; i++)
         cases[i] =
             (struct shortage){i % CTEST_FORMS, i % FAKE_KINDS, 0, false, kvr_random(&seed) | 1, 0};

@@ -140,7 +140,6 @@ Test(promises, replies_come_in_order) {
         kvr_client_run(c, 100);
     for (int i = 0; i < 500; i++)
         cr_expect(calls[i].in_order, "%d", i);
-    kvr_client_close(c);
 }
 
 // Nothing comes out of the call itself: with a primary, without one, degrading, in the end.
@@ -159,7 +158,6 @@ Test(promises, nothing_is_called_back_at_once) {
         ctest_without_server(c);
     }
     fake_heal(ctest_server);
-    kvr_client_close(c);
 }
 
 Test(promises, numbers) {
@@ -196,7 +194,6 @@ Test(promises, numbers) {
         cr_expect(r->number == errors[i].number && r->message[0]);
     }
     fake_lie(ctest_server, NULL);
-    kvr_client_close(c);
 }
 
 Test(promises, sendings_are_counted) {
@@ -208,7 +205,6 @@ Test(promises, sendings_are_counted) {
     cr_expect(kvr_client_info(c)->sendings == 2);
     kvr_client_stats(c, &s);
     cr_expect(s.calls == 2 && s.sendings == 3);
-    kvr_client_close(c);
 }
 
 Test(promises, stats) {
@@ -232,7 +228,6 @@ Test(promises, stats) {
     kvr_client_stats(c, &s);
     cr_expect(s.connects >= 2 && s.losses >= 1 && s.lost == 1 && s.repaired == 1);
     cr_expect(s.last_gap >= 50 && s.longest_gap >= s.last_gap && !s.unconfirmed);
-    kvr_client_close(c);
 }
 
 // ---- Lost and put back ---------------------------------------------------------------------------
@@ -248,7 +243,6 @@ Test(promises, a_version_that_goes_back) {
     ctest_expect(kvr_client_select(c, &b), KVR_CODE_OK);
     cr_expect(kvr_client_drain(c, 20000));
     cr_expect(fake_live(ctest_server) == 3, "%zu", fake_live(ctest_server));
-    kvr_client_close(c);
 }
 
 Test(promises, an_update_books_back) {
@@ -263,8 +257,6 @@ Test(promises, an_update_books_back) {
     cr_expect(fake_has(ctest_server, "a", 1));
     ctest_expect_said("KVROUTE.CLAIM",
                       "KVROUTE.CLAIM pool a w1 0 HASHES … CACHED 32 OUTPUT 7 PREFILLED");
-    kvr_client_close(other);
-    kvr_client_close(c);
 }
 
 Test(promises, others_may_update_and_release) {
@@ -275,8 +267,6 @@ Test(promises, others_may_update_and_release) {
     cr_expect(kvr_client_update(other, &u)->number == 1);
     cr_expect(kvr_client_release(other, &q.request, 1)->number == 1);
     cr_expect(fake_live(ctest_server) == 0);
-    kvr_client_close(other);
-    kvr_client_close(owner);
 }
 
 Test(promises, what_timed_out_still_arrives) {
@@ -292,7 +282,6 @@ Test(promises, what_timed_out_still_arrives) {
     cr_expect(kvr_client_drain(c, 20000));
     ctest_expect_said("KVROUTE.UPDATE", "KVROUTE.UPDATE pool a PREFILLED OUTPUT 5");
     cr_expect(fake_has(ctest_server, "a", 1) && !fake_has(ctest_server, "b", 1));
-    kvr_client_close(c);
 }
 
 Test(promises, silent_requests_are_forgotten) {
@@ -317,7 +306,6 @@ Test(promises, silent_requests_are_forgotten) {
     kvr_client_run(c, 20);
     kvr_client_stats(c, &s);
     cr_expect(s.live == 1 && s.forgotten == 1);
-    kvr_client_close(c);
 }
 
 // ---- Without a primary ---------------------------------------------------------------------------
@@ -355,7 +343,6 @@ Test(promises, degrading_waits_once) {
     cr_expect(first >= 350, "after %d ms", (int)first);
     cr_expect(kvr_clock_ms() - start < 5 * 400, "each waits for the deadline");
     fake_heal(ctest_server);
-    kvr_client_close(c);
 }
 
 Test(promises, degraded_choices_are_even) {
@@ -375,7 +362,6 @@ Test(promises, degraded_choices_are_even) {
     fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 20000));
     cr_expect(fake_live(ctest_server) == 11);
-    kvr_client_close(c);
 }
 
 Test(promises, a_draining_worker_is_passed_over) {
@@ -386,7 +372,6 @@ Test(promises, a_draining_worker_is_passed_over) {
         cr_expect(degraded_choice(c, id) == '2');
     }
     fake_heal(ctest_server);
-    kvr_client_close(c);
 }
 
 Test(promises, degraded_commands_are_kept) {
@@ -407,7 +392,6 @@ Test(promises, degraded_commands_are_kept) {
     cr_expect(fake_has(ctest_server, "a", 1));
     ctest_expect_said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool a w2 0 HASHES …");
     cr_expect(strstr(story("WORKER"), "WORKER SET w9") && strstr(story("WORKER"), "WORKER DEL w3"));
-    kvr_client_close(c);
 }
 
 Test(promises, workers_are_looked_at) {
@@ -417,13 +401,12 @@ Test(promises, workers_are_looked_at) {
     ctest_run(often, 600);
     size_t n = times("WORKER LIST");
     cr_expect(n >= 10 && n <= 61, "%zu times in 600 ms", n);
-    kvr_client_close(often);
+    ctest_close(often);
     o.refresh = 0; // 1,000, give or take half
     struct kvr_client *seldom = ctest_open(o, "");
     ctest_expect(kvr_client_info(seldom), KVR_CODE_OK);
     ctest_run(seldom, 450);
     cr_expect(times("WORKER LIST") == n + 1, "%zu", times("WORKER LIST") - n);
-    kvr_client_close(seldom);
 }
 
 // ---- Opening and closing -------------------------------------------------------------------------
@@ -435,7 +418,6 @@ Test(promises, a_pool_is_created) {
     struct kvr_select_call q = ctest_selection("a");
     ctest_expect(kvr_client_select(c, &q), KVR_CODE_OK);
     ctest_expect_said("KVROUTE.CREATE", "KVROUTE.CREATE pool BLOCKSIZE 16 LEASE 60000");
-    kvr_client_close(c);
 }
 
 Test(promises, a_pool_isnt_created) {
@@ -445,7 +427,6 @@ Test(promises, a_pool_isnt_created) {
     ctest_expect(kvr_client_select(c, &q), KVR_CODE_NOPOOL);
     ctest_expect(kvr_client_info(c), KVR_CODE_NOPOOL);
     cr_expect(times("CREATE") == 0);
-    kvr_client_close(c);
 }
 
 static char lines[20000];
@@ -472,7 +453,6 @@ Test(promises, the_log_is_discreet) {
     cr_expect(strstr(story("AUTH"), "AUTH me"));
     cr_expect(strstr(lines, "primary lost") && strstr(lines, "another history"), "%s", lines);
     cr_expect(!strstr(lines, "hush") && !strstr(lines, "secret"), "%s", lines);
-    kvr_client_close(c);
 }
 
 Test(promises, opening_waits_for_nobody) {
@@ -484,28 +464,26 @@ Test(promises, opening_waits_for_nobody) {
     cr_expect(kvr_clock_ms() - start < 200);
     ctest_expect(kvr_client_info(c), KVR_CODE_TIMEOUT);
     fake_heal(ctest_server);
-    kvr_client_close(c);
 }
 
 Test(promises, the_connection_has_a_name) {
     struct kvr_client *c = ctest_open(none, "");
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     cr_expect(strstr(story("CLIENT"), "CLIENT SETNAME kvroute"));
-    kvr_client_close(c);
+    ctest_close(c);
     c = ctest_open(none, "name=front-7");
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     cr_expect(strstr(story("CLIENT"), "CLIENT SETNAME front-7"));
-    kvr_client_close(c);
 }
 
 Test(promises, a_replica_will_do_for_reading) {
     fake_lie(ctest_server, &(struct fake_lies){.role = "slave"});
     struct kvr_client *c = ctest_open(none, OUTAGE);
     ctest_expect(kvr_client_info(c), KVR_CODE_TIMEOUT);
-    kvr_client_close(c);
+    ctest_close(c);
     c = ctest_open(none, OUTAGE "&role=any");
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
-    kvr_client_close(c);
+    ctest_close(c);
     fake_lie(ctest_server, NULL);
 }
 
@@ -513,7 +491,7 @@ Test(promises, closing_leaves_what_is_booked) {
     struct kvr_client *c = ctest_open(none, "");
     struct kvr_select_call q = ctest_selection("a");
     ctest_expect(kvr_client_select(c, &q), KVR_CODE_OK);
-    kvr_client_close(c);
+    ctest_close(c);
     cr_expect(fake_has(ctest_server, "a", 1));
     kvr_client_close(NULL);
     kvr_publisher_free(NULL);
@@ -535,7 +513,6 @@ Test(promises, a_publisher_only_takes_note) {
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     cr_expect(times("EVENT") >= 1);
     kvr_publisher_free(p);
-    kvr_client_close(c);
 }
 
 Test(promises, the_block_before) {
@@ -551,5 +528,4 @@ Test(promises, the_block_before) {
     cr_expect(!kvr_publisher_parent(p, 8, &parent, &has_parent), "only known as a parent");
     cr_expect(!kvr_publisher_parent(p, 4, &parent, &has_parent));
     kvr_publisher_free(p);
-    kvr_client_close(c);
 }

@@ -34,7 +34,6 @@ Test(versions, what_a_newer_module_says_is_read) {
     cr_assert(w[0].n_labels == 2 && w[1].n_labels == 2);
     cr_expect(w[0].labels[0].n == 6 && !memcmp(w[0].labels[0].p, "zone=a", 7)); // with a 0
     cr_expect(w[1].labels[1].n == 6 && !memcmp(w[1].labels[1].p, "link=1", 7));
-    kvr_client_close(c);
 }
 
 Test(versions, an_older_module_will_do) {
@@ -64,7 +63,6 @@ Test(versions, an_older_module_will_do) {
     cr_expect(kvr_client_score(c, &q)->code == KVR_CODE_REFUSED);
     cr_expect(kvr_client_drain(c, 20000) && fake_live(ctest_server) == 1);
     fake_lie(ctest_server, NULL);
-    kvr_client_close(c);
 }
 
 // ---- What is said --------------------------------------------------------------------------------
@@ -110,7 +108,6 @@ Test(versions, options_go_over_the_wire) {
     set.set = KVR_WORKER_LABELS;
     cr_assert_eq(kvr_client_worker_set(c, &set)->code, KVR_CODE_OK);
     ctest_expect_said("KVROUTE.WORKER", "KVROUTE.WORKER SET pool w LABELS 0");
-    kvr_client_close(c);
 }
 
 // After a loss the request is booked back with its session and what is expected of it, and the worker
@@ -155,7 +152,6 @@ Test(versions, a_loss_takes_neither_sessions_nor_labels) {
     fake_hang_up(ctest_server);
     cr_assert(kvr_client_drain(c, 20000));
     ctest_expect_said("KVROUTE.CLAIM", "KVROUTE.CLAIM pool b w1 0 HASHES … OSL 9 SESSION s");
-    kvr_client_close(c);
 }
 
 // ---- Without a primary ---------------------------------------------------------------------------
@@ -195,5 +191,4 @@ Test(versions, a_choice_without_a_primary_heeds_labels) {
     }
     fake_heal(ctest_server);
     cr_expect(kvr_client_drain(c, 30000));
-    kvr_client_close(c);
 }

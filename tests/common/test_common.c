@@ -4,9 +4,7 @@
 #include <criterion/criterion.h>
 #include <event2/buffer.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/common/arena.h"
 #include "client/common/hex.h"
@@ -14,13 +12,7 @@
 #include "client/common/random.h"
 #include "client/common/table.h"
 #include "tests/support/support_alloc.h"
-
-static uint64_t seed_of_run(void) {
-    const char *given = getenv("KVROUTE_SEED");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    printf("KVROUTE_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
+#include "tests/support/support_home.h"
 
 enum { TABLE_KEYS = 300, TABLE_STEPS = 20000 };
 
@@ -35,7 +27,7 @@ Test(table, as_an_array_would) {
     struct support_alloc mem = {0};
     struct kvr_alloc alloc = support_alloc_use(&mem);
     struct kvr_table t;
-    uint64_t state = seed_of_run();
+    uint64_t state = support_seed();
     size_t count = 0;
     cr_assert(kvr_table_init(&t, &alloc, kvr_random(&state)) == 0);
     mem.one_in = 2; // a table that can't grow still takes all
@@ -61,7 +53,7 @@ Test(arena, gives_back_all_at_once) {
     struct support_alloc mem = {0};
     struct kvr_alloc alloc = support_alloc_use(&mem);
     struct kvr_arena a;
-    uint64_t state = seed_of_run();
+    uint64_t state = support_seed();
     kvr_arena_init(&a, &alloc);
     for (int round = 0; round < 50; round++) {
         unsigned char *taken[100];

@@ -6,13 +6,11 @@
 // The server's strings are the fuzzer's own: each argument stands in memory of exactly its size, with
 // nothing after it, so a read past the end is seen.
 #include <kvroute/hash.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz_target.h"
 #include "module/call/block_list.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct RedisModuleString {
     char *p;
@@ -26,12 +24,6 @@ static const char *string_bytes(const RedisModuleString *s, size_t *n) {
 
 static void *allocate(size_t size) {
     return size < (size_t)1 << 28 ? malloc(size) : NULL;
-}
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
 }
 
 enum { FUZZ_BLOCKS_MAX_ARGS = 64 };

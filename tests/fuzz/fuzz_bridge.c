@@ -4,13 +4,11 @@
 //   input   one byte of options, then payloads: two bytes of length each
 //
 // The sink keeps nothing but checks what it is told: tiers that are, lists that are readable.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/bridge/block_map.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz_target.h"
 
 struct sink_calls {
     uint64_t sum;

@@ -4,38 +4,14 @@
 //
 //   input   how many bytes arrive at a time, how many answers are owed, which allocation fails (from
 //           128 on: the first, the second, …), then what a server says, with ~ for an end of line
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/lib/calls/result.h"
 #include "client/lib/transport/reply_builder.h"
 #include "client/lib/transport/server_reply.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct heap {
-    size_t pieces, calls, fail_at;
-};
-
-static void *resize(void *ctx, void *p, size_t size) {
-    struct heap *h = ctx;
-    if (!size) {
-        h->pieces -= p != NULL;
-        free(p);
-        return NULL;
-    }
-    if (++h->calls == h->fail_at || size > (size_t)1 << 30) return NULL;
-    void *q = realloc(p, size);
-    if (q && !p) h->pieces++;
-    return q;
-}
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
-}
+#include "fuzz_target.h"
+#include "tests/support/support_alloc.h"
 
 // Touches all of a string, so that one that leads nowhere is seen.
 static void touch(struct kvr_bytes b) {
@@ -139,8 +115,8 @@ static void converse(redisReader *reader, struct kvr_reply_builder *builder,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3) return 0;
-    struct heap heap = {.fail_at = data[2] < 128 ? 0 : data[2] - 127u};
-    struct kvr_alloc alloc = {resize, &heap};
+    struct support_alloc memory = {.fail_at = data[2] < 128 ? 0 : data[2] - 127u};
+    struct kvr_alloc alloc = support_alloc_use(&memory);
     size_t n;
     char *said = unfold(data + 3, size - 3, &n);
     struct kvr_reply_builder builder;
@@ -153,6 +129,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     redisReaderFree(reader);
     kvr_reply_builder_free(&builder);
     free(said);
-    must(heap.pieces == 0, "memory that was never given back");
+    support_alloc_check_freed(&memory, "fuzz_client_reply");
     return 0;
 }

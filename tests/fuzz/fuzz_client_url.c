@@ -2,19 +2,11 @@
 // The client's parser of URLs, and of the addresses that a Cluster names, on any bytes.
 //
 //   input   a URL
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/lib/transport/url.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
-}
+#include "fuzz_target.h"
 
 static void whole(const char *text, size_t size, const char *what) {
     must(memchr(text, 0, size) != NULL, what);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unit tests' traffic with the fuzzer's bytes for decisions: pool and model must agree throughout.
+#include "fuzz_target.h"
 #include "tests/unit/unit_traffic.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct unit_profile profiles[] = {
     {.name = "short",

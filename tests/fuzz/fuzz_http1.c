@@ -5,21 +5,13 @@
 //     input   a byte, then a message and what follows it
 //             bit 0 of the byte: a request, or a response; bit 1: to a HEAD; the others: the size of the
 //             pieces
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/http1/h1_parse.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz_target.h"
 
 enum { FUZZ_MAX_HEAD = 32768 };
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
-}
 
 // What a message is read as.
 struct fuzz_message {

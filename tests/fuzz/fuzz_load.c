@@ -5,23 +5,16 @@
 //
 // The checks are made here, so that what the fuzzer invents gets to the records. It begins with pools
 // that random traffic has built and saved, made when an input is too short to be one.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz_target.h"
 #include "tests/support/support_alloc.h"
 #include "tests/unit/unit_saved.h"
 #include "tests/unit/unit_traffic.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
-}
 
 static void is_valid(const struct kvr_pool *p) {
     const char *broken = kvr_pool_validate(p);

@@ -6,7 +6,6 @@
 //             0 or 1 of it modulo 4: the body of the call that the byte chooses
 //             2: the body of a request to engines, as each kind and in each way
 //             3: events, in pieces of as many bytes as the byte says, and at once
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +13,7 @@
 #include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/proxy/router_stream.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "%s\n", what);
-    abort();
-}
+#include "fuzz_target.h"
 
 static bool equal(struct evbuffer *a, struct evbuffer *b) {
     size_t n = evbuffer_get_length(a);

@@ -79,7 +79,8 @@ static struct ha_server *named_by_nodes(const struct ha_fleet *f) {
     return NULL;
 }
 
-struct ha_server *ha_fleet_primary(const struct ha_fleet *f) {
+// The one that is the primary now, and knows it; NULL: there is none, or they don't agree.
+static struct ha_server *primary_of(const struct ha_fleet *f) {
     struct ha_server *s = f->cluster       ? named_by_nodes(f)
                           : f->n_sentinels ? named_by_sentinels(f)
                                            : f->primary;
@@ -96,7 +97,7 @@ size_t ha_fleet_others(const struct ha_fleet *f, const struct ha_server *primary
 
 static bool is_settled(void *ctx) {
     struct ha_fleet *f = ctx;
-    struct ha_server *primary = ha_fleet_primary(f), *others[HA_FLEET];
+    struct ha_server *primary = primary_of(f), *others[HA_FLEET];
     size_t n = primary ? ha_fleet_others(f, primary, others) : 0;
     for (size_t i = 0; i < n; i++)
         if (!ha_server_linked(others[i], primary)) return false;
@@ -107,7 +108,7 @@ struct ha_server *ha_fleet_settle(struct ha_fleet *f) {
     struct ha_server *primary = NULL;
     while (!primary) { // it may have changed since the last look
         ha_wait(is_settled, f, "there is a primary, and all others follow it");
-        primary = ha_fleet_primary(f);
+        primary = primary_of(f);
     }
     return primary;
 }

@@ -35,8 +35,6 @@ struct ha_fleet_plan { // all may be 0
 void ha_fleet_start(struct ha_fleet *f, const struct ha_fleet_plan *plan);
 // From now on Sentinels call a server down after HA_DOWN_AFTER_MS; before, they are patient.
 void ha_fleet_expect_failure(struct ha_fleet *f);
-// The one that is the primary now, and knows it; NULL: there is none, or they don't agree.
-struct ha_server *ha_fleet_primary(const struct ha_fleet *f);
 // The servers other than `primary` that run. How many.
 size_t ha_fleet_others(const struct ha_fleet *f, const struct ha_server *primary,
                        struct ha_server *out[HA_FLEET]);

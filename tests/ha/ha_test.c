@@ -2,8 +2,18 @@
 // One test a scenario: nothing stays lost, no client sees an error, replicas are equal; and where
 // something was to be lost, something was.
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "ha_scenario.h"
+
+// No scenario of the table is without its test.
+ReportHook(PRE_ALL)(struct criterion_test_set *tests) {
+    if (tests->tests == ha_n_scenarios) return;
+    fprintf(stderr, "%zu scenarios, %zu tests\n", ha_n_scenarios, tests->tests);
+    exit(1);
+}
 
 TestSuite(ha, .timeout = 240);
 

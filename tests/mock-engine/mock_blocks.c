@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The KV blocks of one rank; see blocks.h.
+// The KV blocks of one rank; see mock_blocks.h.
 #include "mock_blocks.h"
 
 #include <assert.h>

@@ -13,10 +13,9 @@
 #include <stdint.h>
 
 struct mock_schema {
-    const char *name;
-    bool map;       // events are maps with a key "type"
-    bool rank;      // the envelope has a third element
     bool is_signed; // hashes are int64
+    bool rank;      // the envelope has a third element
+    bool map;       // events are maps with a key "type"
     bool medium;    // and all that follow in this order
     bool lora_name;
     bool extra_keys;
@@ -26,6 +25,7 @@ struct mock_schema {
     bool sglang;       // its own metadata: a map in lora_name's place, or keys
     bool merges;       // copies are told of as one block, as by a radix tree
     bool replay_topic; // replies to a replay have a frame for the topic
+    const char *name;
 };
 
 // By name; NULL if there is none. The last name of all is the newest vLLM's.

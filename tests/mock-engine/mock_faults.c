@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults on request; see faults.h.
+// Faults on request; see mock_faults.h.
 //
 // Two sorts: those that happen to the next n batches or requests, and those that last, for ms
 // milliseconds or until they are cleared. A row of the table names each.
@@ -83,7 +83,7 @@ void mock_faults_free(struct mock_engine *m) {
         event_free(m->lasting[i].timer);
 }
 
-// ---- The fault_kinds -----------------------------------------------------------------------------------
+// ---- What there is -------------------------------------------------------------------------------
 
 static void last(struct mock_engine *m, int which, const struct fault_request *ask) {
     struct mock_lasting_fault *f = &m->lasting[which];

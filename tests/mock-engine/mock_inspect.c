@@ -30,56 +30,32 @@ void mock_serve_models(struct mock_engine *m, struct h1_exchange *x) {
     mock_reply_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
 }
 
-// ---- /metric_rows ------------------------------------------------------------------------------------
-
-enum mock_metric_row {
-    METRIC_RUNNING,
-    METRIC_WAITING,
-    METRIC_USAGE,
-    METRIC_QUERIES,
-    METRIC_HITS,
-    METRIC_PROMPT_TOKENS,
-    METRIC_ANSWER_TOKENS,
-    METRIC_STEP_PLANNED,
-    METRIC_STEP_TAKEN,
-    N_METRICS
-};
+// ---- /metrics ------------------------------------------------------------------------------------
 
 static const struct {
     const char *name, *type;
-} metric_rows[N_METRICS] = {
-    [METRIC_RUNNING] = {"vllm:num_requests_running", "gauge"},
-    [METRIC_WAITING] = {"vllm:num_requests_waiting", "gauge"},
-    [METRIC_USAGE] = {"vllm:kv_cache_usage_perc", "gauge"},
-    [METRIC_QUERIES] = {"vllm:prefix_cache_queries_total", "counter"},
-    [METRIC_HITS] = {"vllm:prefix_cache_hits_total", "counter"},
-    [METRIC_PROMPT_TOKENS] = {"vllm:prompt_tokens_total", "counter"},
-    [METRIC_ANSWER_TOKENS] = {"vllm:generation_tokens_total", "counter"},
-    [METRIC_STEP_PLANNED] = {"mock:step_seconds_planned_total", "counter"},
-    [METRIC_STEP_TAKEN] = {"mock:step_seconds_total", "counter"},
+} metric_rows[] = {
+    {"vllm:num_requests_running", "gauge"},      {"vllm:num_requests_waiting", "gauge"},
+    {"vllm:kv_cache_usage_perc", "gauge"},       {"vllm:prefix_cache_queries_total", "counter"},
+    {"vllm:prefix_cache_hits_total", "counter"}, {"vllm:prompt_tokens_total", "counter"},
+    {"vllm:generation_tokens_total", "counter"}, {"mock:step_seconds_planned_total", "counter"},
+    {"mock:step_seconds_total", "counter"},
 };
+enum { N_METRICS = sizeof metric_rows / sizeof *metric_rows };
 
-static double value_of(enum mock_metric_row metric, const struct mock_scheduler_count *c) {
-    switch (metric) {
-    case METRIC_RUNNING:
-        return (double)c->running;
-    case METRIC_WAITING:
-        return (double)c->waiting;
-    case METRIC_USAGE:
-        return (double)c->blocks.used / (double)c->blocks.capacity;
-    case METRIC_QUERIES:
-        return (double)c->queries;
-    case METRIC_HITS:
-        return (double)c->hits;
-    case METRIC_PROMPT_TOKENS:
-        return (double)c->prompt_tokens;
-    case METRIC_ANSWER_TOKENS:
-        return (double)c->answer_tokens;
-    case METRIC_STEP_PLANNED:
-        return c->planned;
-    default:
-        return c->taken;
-    }
+static double value_of(size_t row, const struct mock_scheduler_count *c) {
+    const double values[N_METRICS] = {
+        (double)c->running,
+        (double)c->waiting,
+        (double)c->blocks.used / (double)c->blocks.capacity,
+        (double)c->queries,
+        (double)c->hits,
+        (double)c->prompt_tokens,
+        (double)c->answer_tokens,
+        c->planned,
+        c->taken,
+    };
+    return values[row];
 }
 
 static bool is_sglang(const struct mock_engine *m) {
@@ -102,7 +78,7 @@ void mock_serve_metrics(struct mock_engine *m, struct h1_exchange *x) {
     struct evbuffer *out = evbuffer_new();
     json_t *name = json_string(m->options->model);
     char *model = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
-    for (enum mock_metric_row i = 0; i < N_METRICS; i++) {
+    for (size_t i = 0; i < N_METRICS; i++) {
         evbuffer_add_printf(out, "# TYPE %s %s\n", metric_rows[i].name, metric_rows[i].type);
         for (size_t rank = 0; rank < m->options->ranks; rank++) {
             struct mock_scheduler_count c = mock_scheduler_counts(m->engines[rank]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line of the mock engine; see options.h.
+// The command line of the mock engine; see mock_options.h.
 #include "mock_options.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mock engines as processes; see test_process.h.
+// Mock engines as processes; see mock_process.h.
 #include "mock_process.h"
 
 #include <criterion/criterion.h>

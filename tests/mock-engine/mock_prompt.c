@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prompts out of the bodies of requests; see prompt.h. And what only needs these.
+// Prompts out of the bodies of requests; see mock_prompt.h. And what only needs these.
 #include "mock_prompt.h"
 
 #include <string.h>

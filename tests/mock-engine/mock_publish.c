@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event stream of one rank; see publish.h.
+// The event stream of one rank; see mock_publish.h.
 //
 // libzmq is polled by one descriptor that tells of changes only (it is edge-triggered), so whoever is
 // woken by it reads until there is nothing left. Sending never waits: PUB drops for a subscriber that

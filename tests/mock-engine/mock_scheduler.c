@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler of one rank; see engine.h.
+// The scheduler of one rank; see mock_scheduler.h.
 #include "mock_scheduler.h"
 
 #include <time.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The other end of an engine's event stream; see test_stream.h.
+// The other end of an engine's event stream; see mock_stream.h.
 #define _GNU_SOURCE // asprintf
 #include "mock_stream.h"
 
@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <inttypes.h>
 #include <msgpack.h>
+#include <signal.h>
 #include <stdio.h>
 #include <zmq.h>
 
@@ -345,4 +346,22 @@ void mock_fold_check(const struct mock_fold *f, const struct mock_process *p, si
     check_tier(f, json_object_get(row, "cpu"), true);
     cr_assert((size_t)json_integer_value(json_object_get(row, "copies")) == copies);
     json_decref(cache);
+}
+
+struct mock_watch mock_watch_start(const char *options, bool live) {
+    struct mock_watch w = {.engine = mock_process_start(options)};
+    w.stream = mock_stream_open(&w.engine, 0, live);
+    w.told.next = live ? w.stream.seq + 1 : 0;
+    return w;
+}
+
+void mock_watch_check(struct mock_watch *w) {
+    mock_fold_follow(&w->told, &w->stream, &w->engine, 0);
+    mock_fold_check(&w->told, &w->engine, 0);
+}
+
+void mock_watch_end(struct mock_watch *w) {
+    mock_fold_free(&w->told);
+    mock_stream_close(&w->stream);
+    mock_process_end(&w->engine, SIGTERM);
 }

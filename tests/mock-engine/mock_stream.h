@@ -55,6 +55,18 @@ void mock_fold_follow(struct mock_fold *f, struct mock_stream *s, const struct m
 void mock_fold_replay(struct mock_fold *f, struct mock_stream *s);
 // Fails the test unless the rank holds exactly this.
 void mock_fold_check(const struct mock_fold *f, const struct mock_process *p, size_t rank);
+
+// An engine, the stream of its rank 0, and what that has told.
+struct mock_watch {
+    struct mock_process engine;
+    struct mock_stream stream;
+    struct mock_fold told;
+};
+
+struct mock_watch mock_watch_start(const char *options, bool live);
+void mock_watch_check(struct mock_watch *w); // follows it to its end: the rank holds exactly this
+void mock_watch_end(struct mock_watch *w);
+
 uint64_t mock_rank_number(const struct mock_process *p, size_t rank,
                           const char *name); // of /mock/cache
 

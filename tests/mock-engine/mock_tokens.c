@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tokenizer without a vocabulary; see tokens.h.
+// A tokenizer without a vocabulary; see mock_tokens.h.
 #include "mock_tokens.h"
 
 #include <stdbool.h>
@@ -43,12 +43,6 @@ void mock_tokens_role(struct mock_tokens *t, const char *role) {
     uint64_t h = XXH3_64bits_withSeed(role, strlen(role), 1);
     mock_tokens_add(t, MOCK_END_OF_MESSAGE + 1 +
                            (uint32_t)(h % (MOCK_FIRST_WORD - MOCK_END_OF_MESSAGE - 1)));
-}
-
-void mock_tokens_message(struct mock_tokens *t, const char *role, const char *content, size_t len) {
-    mock_tokens_role(t, role);
-    mock_tokens_text(t, content, len);
-    mock_tokens_add(t, MOCK_END_OF_MESSAGE);
 }
 
 uint64_t mock_answer_seed(const struct mock_tokens *prompt) {

@@ -28,8 +28,7 @@ struct mock_tokens {
 
 void mock_tokens_add(struct mock_tokens *t, uint32_t id);
 void mock_tokens_text(struct mock_tokens *t, const char *text, size_t len);
-// A message of a chat: the mark of the role, the content, MOCK_END_OF_MESSAGE. And the mark alone.
-void mock_tokens_message(struct mock_tokens *t, const char *role, const char *content, size_t len);
+// The mark of the role that a message of a chat begins with; MOCK_END_OF_MESSAGE ends it.
 void mock_tokens_role(struct mock_tokens *t, const char *role);
 void mock_tokens_free(struct mock_tokens *t);
 

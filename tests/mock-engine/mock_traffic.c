@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that share prefixes; see test_traffic.h.
+// Requests that share prefixes; see mock_traffic.h.
 #define _GNU_SOURCE // asprintf
 #include "mock_traffic.h"
 

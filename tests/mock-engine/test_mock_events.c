@@ -23,25 +23,20 @@ static void tell_all(const struct mock_schema *schema, const char *more) {
     char options[300];
     snprintf(options, sizeof options, "--schema=%s --blocks=40 --block-size=4 --lora=ad %s",
              schema->name, more);
-    struct mock_process p = mock_process_start(options);
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = fold_from(&s);
+    struct mock_watch w = mock_watch_start(options, true);
     struct mock_traffic t = {.requests = 80, .at_once = 4, .seed = 3, .lora = schema->lora_name};
     t.salts = schema->extra_keys || schema->sglang;
-    mock_traffic_run(&p, &t);
-    mock_fold_follow(&f, &s, &p, 0);
-    mock_fold_check(&f, &p, 0);
-    cr_assert(f.n > 10 && !f.cleared);
-    cr_assert((f.unknown > 0) == (strstr(more, "--noise") != NULL));
+    mock_traffic_run(&w.engine, &t);
+    mock_watch_check(&w);
+    cr_assert(w.told.n > 10 && !w.told.cleared);
+    cr_assert((w.told.unknown > 0) == (strstr(more, "--noise") != NULL));
     // The buffer tells the same, from wherever one asks.
     struct mock_fold again = {0};
-    mock_fold_replay(&again, &s);
-    mock_fold_check(&again, &p, 0);
-    cr_assert(again.next == f.next);
+    mock_fold_replay(&again, &w.stream);
+    mock_fold_check(&again, &w.engine, 0);
+    cr_assert(again.next == w.told.next);
     mock_fold_free(&again);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(events, every_schema_tells_all) {
@@ -69,38 +64,28 @@ Test(events, a_second_tier) {
 }
 
 Test(events, a_cache_under_pressure) {
-    struct mock_process p = mock_process_start("--blocks=64 --block-size=2 --max-running=6 "
-                                               "--max-batch-tokens=24 --cpu-blocks=100");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = fold_from(&s);
+    struct mock_watch w = mock_watch_start(
+        "--blocks=64 --block-size=2 --max-running=6 --max-batch-tokens=24 --cpu-blocks=100", true);
     for (unsigned i = 0; i < 12; i++) {
         struct mock_traffic t = {.requests = 96, .at_once = 16, .seed = i, .salts = true};
-        mock_traffic_run(&p, &t);
-        mock_fold_follow(&f, &s, &p, 0);
-        mock_fold_check(&f, &p, 0);
+        mock_traffic_run(&w.engine, &t);
+        mock_watch_check(&w);
     }
-    cr_assert(f.n > 10);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    cr_assert(w.told.n > 10);
+    mock_watch_end(&w);
 }
 
 Test(events, what_is_left_by_those_who_go) {
-    struct mock_process p =
-        mock_process_start("--blocks=40 --block-size=4 --max-running=5 --time-scale=100 "
-                           "--max-batch-tokens=32 --cpu-blocks=60");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = fold_from(&s);
+    struct mock_watch w = mock_watch_start("--blocks=40 --block-size=4 --max-running=5 "
+                                           "--time-scale=100 --max-batch-tokens=32 --cpu-blocks=60",
+                                           true);
     for (unsigned i = 0; i < 10; i++) {
-        mock_traffic_run(
-            &p, &(struct mock_traffic){.requests = 32, .at_once = 8, .seed = i, .leave = 60});
+        mock_traffic_run(&w.engine, &(struct mock_traffic){
+                                        .requests = 32, .at_once = 8, .seed = i, .leave = 60});
         support_sleep_ms(20); // the engine may not have seen the last of them yet
-        mock_fold_follow(&f, &s, &p, 0);
-        mock_fold_check(&f, &p, 0);
+        mock_watch_check(&w);
     }
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(events, ranks_have_streams_of_their_own) {
@@ -128,15 +113,11 @@ Test(events, names_are_the_seed_s) {
     static const char *const options[] = {"--block-size=4 --seed=7", "--block-size=4 --seed=7",
                                           "--block-size=4"};
     for (size_t i = 0; i < 3; i++) {
-        struct mock_process p = mock_process_start(options[i]);
-        struct mock_stream s = mock_stream_open(&p, 0, false);
-        struct mock_fold f = {0};
-        mock_traffic_one(&p, 0, "hello");
-        mock_fold_replay(&f, &s);
-        names[i] = f.blocks[0].name;
-        mock_fold_free(&f);
-        mock_stream_close(&s);
-        mock_process_end(&p, SIGTERM);
+        struct mock_watch w = mock_watch_start(options[i], false);
+        mock_traffic_one(&w.engine, 0, "hello");
+        mock_fold_replay(&w.told, &w.stream);
+        names[i] = w.told.blocks[0].name;
+        mock_watch_end(&w);
     }
     cr_assert(names[0] == names[1] && names[0] != names[2]);
 }
@@ -144,18 +125,16 @@ Test(events, names_are_the_seed_s) {
 // ---- Frames and replay ---------------------------------------------------------------------------
 
 Test(events, the_topic_is_in_front) {
-    struct mock_process p = mock_process_start("--topic=kv@pod@mock --block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    mock_traffic_one(&p, 0, "x");
+    struct mock_watch w = mock_watch_start("--topic=kv@pod@mock --block-size=4", true);
+    mock_traffic_one(&w.engine, 0, "x");
     zmq_msg_t frame;
     zmq_msg_init(&frame);
-    cr_assert(zmq_msg_recv(&frame, s.sub, 0) == 11);
+    cr_assert(zmq_msg_recv(&frame, w.stream.sub, 0) == 11);
     cr_assert(memcmp(zmq_msg_data(&frame), "kv@pod@mock", 11) == 0 && zmq_msg_more(&frame));
-    cr_assert(zmq_msg_recv(&frame, s.sub, 0) == 8 && zmq_msg_more(&frame));
-    cr_assert(zmq_msg_recv(&frame, s.sub, 0) > 0 && !zmq_msg_more(&frame));
+    cr_assert(zmq_msg_recv(&frame, w.stream.sub, 0) == 8 && zmq_msg_more(&frame));
+    cr_assert(zmq_msg_recv(&frame, w.stream.sub, 0) > 0 && !zmq_msg_more(&frame));
     zmq_msg_close(&frame);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(events, replies_have_the_schema_s_layout) {
@@ -163,65 +142,58 @@ Test(events, replies_have_the_schema_s_layout) {
     for (size_t i = 0; i < 2; i++) {
         char options[60];
         snprintf(options, sizeof options, "--schema=%s --block-size=4", names[i]);
-        struct mock_process p = mock_process_start(options);
-        struct mock_stream s = mock_stream_open(&p, 0, false);
-        mock_traffic_one(&p, 0, "x");
-        mock_stream_ask(&s, 0);
+        struct mock_watch w = mock_watch_start(options, false);
+        mock_traffic_one(&w.engine, 0, "x");
+        mock_stream_ask(&w.stream, 0);
         for (size_t k = 0; k < 2; k++) {
-            struct mock_message m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+            struct mock_message m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
             cr_assert(m.got && m.topic == (i == 1) && mock_message_is_end(&m) == (k == 1));
             mock_message_free(&m);
         }
-        mock_stream_close(&s);
-        mock_process_end(&p, SIGTERM);
+        mock_watch_end(&w);
     }
 }
 
 Test(events, a_replay_begins_where_it_can) {
-    struct mock_process p = mock_process_start("--buffer=5 --block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, false);
+    struct mock_watch w = mock_watch_start("--buffer=5 --block-size=4", false);
     static const struct {
         uint64_t from, first;
     } cases[] = {{0, 7}, {7, 7}, {10, 10}, {11, 11}, {12, UINT64_MAX}, {UINT64_MAX, UINT64_MAX}};
     for (int i = 0; i < 12; i++) {
         char prompt[20];
         snprintf(prompt, sizeof prompt, "p%d", i);
-        mock_traffic_one(&p, 0, prompt);
+        mock_traffic_one(&w.engine, 0, prompt);
     }
-    cr_assert(mock_rank_number(&p, 0, "next_seq") == 12);
+    cr_assert(mock_rank_number(&w.engine, 0, "next_seq") == 12);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        mock_stream_ask(&s, cases[i].from);
+        mock_stream_ask(&w.stream, cases[i].from);
         for (uint64_t want = cases[i].first; want <= 12; want++) {
-            struct mock_message m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+            struct mock_message m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
             cr_assert(m.got && (want < 12 ? m.seq == want : mock_message_is_end(&m)));
             mock_message_free(&m);
         }
         if (cases[i].first == UINT64_MAX) {
-            struct mock_message m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+            struct mock_message m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
             cr_assert(mock_message_is_end(&m));
             mock_message_free(&m);
         }
     }
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 // Only an empty frame and a number are a request; nothing else is answered, and all else goes on.
 Test(events, other_requests_have_no_answer) {
-    struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, false);
-    mock_traffic_one(&p, 0, "x");
-    zmq_send(s.dealer, "\0\0\0\0\0\0\0\0", 8, 0);
-    zmq_send(s.dealer, "x", 1, ZMQ_SNDMORE);
-    zmq_send(s.dealer, "", 0, 0);
+    struct mock_watch w = mock_watch_start("--block-size=4", false);
+    mock_traffic_one(&w.engine, 0, "x");
+    zmq_send(w.stream.dealer, "\0\0\0\0\0\0\0\0", 8, 0);
+    zmq_send(w.stream.dealer, "x", 1, ZMQ_SNDMORE);
+    zmq_send(w.stream.dealer, "", 0, 0);
     for (size_t i = 0; i < 20; i++)
-        zmq_send(s.dealer, "", 0, i < 19 ? ZMQ_SNDMORE : 0);
-    struct mock_message m = mock_stream_reply(&s, 100);
+        zmq_send(w.stream.dealer, "", 0, i < 19 ? ZMQ_SNDMORE : 0);
+    struct mock_message m = mock_stream_reply(&w.stream, 100);
     cr_assert(!m.got);
-    struct mock_fold f = {0};
-    mock_fold_replay(&f, &s);
-    mock_fold_check(&f, &p, 0);
-    mock_fold_free(&f);
+    mock_fold_replay(&w.told, &w.stream);
+    mock_fold_check(&w.told, &w.engine, 0);
     // Numbers are of any length; none is 0.
     static const struct {
         const char *number;
@@ -233,16 +205,15 @@ Test(events, other_requests_have_no_answer) {
                  {"\0\0\0\0\0\0\0\0\0\1", 10, false},
                  {"\1\0\0\0\0\0\0\0\0", 9, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        zmq_send(s.dealer, "", 0, ZMQ_SNDMORE);
-        zmq_send(s.dealer, cases[i].number, cases[i].len, 0);
-        m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+        zmq_send(w.stream.dealer, "", 0, ZMQ_SNDMORE);
+        zmq_send(w.stream.dealer, cases[i].number, cases[i].len, 0);
+        m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
         cr_assert(m.got && mock_message_is_end(&m) != cases[i].all);
         mock_message_free(&m);
-        if (cases[i].all) m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+        if (cases[i].all) m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
         mock_message_free(&m);
     }
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(events, who_joins_late_has_the_replay) {

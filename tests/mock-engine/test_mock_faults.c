@@ -49,36 +49,34 @@ static bool well_formed(const struct mock_message *m, struct mock_fold *f) {
 }
 
 static void check_fault(const struct event_fault *e) {
-    struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
+    struct mock_watch w = mock_watch_start("--block-size=4", true);
     struct mock_fold scratch = {0};
-    uint64_t first = s.seq + 1;
-    mock_order_fault(&p, e->query);
-    make_batches(&p, 0, 4);
+    uint64_t first = w.stream.seq + 1;
+    mock_order_fault(&w.engine, e->query);
+    make_batches(&w.engine, 0, 4);
     int bad = 0;
     for (int i = 0; i < e->n_live; i++) {
-        struct mock_message m = mock_stream_next(&s, MOCK_PATIENCE_MS);
+        struct mock_message m = mock_stream_next(&w.stream, MOCK_PATIENCE_MS);
         cr_assert(m.got && m.seq == first + (uint64_t)e->live[i], "%s: %d. is %d", e->query, i,
                   (int)(m.seq - first));
         bad += !well_formed(&m, &scratch);
         mock_message_free(&m);
     }
     cr_assert(bad == e->bad, "%s", e->query);
-    mock_stream_ask(&s, first);
+    mock_stream_ask(&w.stream, first);
     bad = 0;
     for (int i = 0; i <= e->n_replayed; i++) {
-        struct mock_message m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+        struct mock_message m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
         cr_assert(i < e->n_replayed ? m.seq == first + (uint64_t)e->replayed[i]
                                     : mock_message_is_end(&m));
         if (i < e->n_replayed) bad += !well_formed(&m, &scratch);
         mock_message_free(&m);
     }
     cr_assert(bad == e->bad_replayed, "%s", e->query);
-    struct mock_message none = mock_stream_next(&s, QUIET_MS);
+    struct mock_message none = mock_stream_next(&w.stream, QUIET_MS);
     cr_assert(!none.got);
     mock_fold_free(&scratch);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(faults, batches_that_go_wrong) {
@@ -87,21 +85,17 @@ Test(faults, batches_that_go_wrong) {
 }
 
 Test(faults, a_gap_is_filled_by_a_replay) {
-    struct mock_process p = mock_process_start("--block-size=4 --blocks=30");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = {.next = s.seq + 1};
-    make_batches(&p, 0, 3);
-    mock_fold_follow(&f, &s, &p, 0);
-    mock_order_fault(&p, "kind=drop&n=4");
-    make_batches(&p, 3, 9);
-    struct mock_message m = mock_stream_next(&s, MOCK_PATIENCE_MS);
-    cr_assert(m.got && m.seq == f.next + 4);
+    struct mock_watch w = mock_watch_start("--block-size=4 --blocks=30", true);
+    make_batches(&w.engine, 0, 3);
+    mock_fold_follow(&w.told, &w.stream, &w.engine, 0);
+    mock_order_fault(&w.engine, "kind=drop&n=4");
+    make_batches(&w.engine, 3, 9);
+    struct mock_message m = mock_stream_next(&w.stream, MOCK_PATIENCE_MS);
+    cr_assert(m.got && m.seq == w.told.next + 4);
     mock_message_free(&m);
-    mock_fold_replay(&f, &s);
-    mock_fold_check(&f, &p, 0);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_fold_replay(&w.told, &w.stream);
+    mock_fold_check(&w.told, &w.engine, 0);
+    mock_watch_end(&w);
 }
 
 Test(faults, a_rank_alone) {
@@ -119,91 +113,80 @@ Test(faults, a_rank_alone) {
 }
 
 Test(faults, replays_that_go_wrong) {
-    struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, false);
-    make_batches(&p, 0, 7);
-    mock_order_fault(&p, "kind=replay-mute");
-    mock_stream_ask(&s, 0);
-    struct mock_message m = mock_stream_reply(&s, QUIET_MS);
+    struct mock_watch w = mock_watch_start("--block-size=4", false);
+    make_batches(&w.engine, 0, 7);
+    mock_order_fault(&w.engine, "kind=replay-mute");
+    mock_stream_ask(&w.stream, 0);
+    struct mock_message m = mock_stream_reply(&w.stream, QUIET_MS);
     cr_assert(!m.got);
-    mock_order_fault(&p, "kind=replay-gap");
-    mock_stream_ask(&s, 0);
+    mock_order_fault(&w.engine, "kind=replay-gap");
+    mock_stream_ask(&w.stream, 0);
     static const uint64_t want[] = {0, 1, 3, 4, 6, UINT64_MAX};
     for (size_t i = 0; i < 6; i++) {
-        m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+        m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
         cr_assert(m.got && m.seq == want[i]);
         mock_message_free(&m);
     }
-    mock_order_fault(&p, "kind=replay-unended");
-    mock_stream_ask(&s, 5);
+    mock_order_fault(&w.engine, "kind=replay-unended");
+    mock_stream_ask(&w.stream, 5);
     for (uint64_t i = 5; i < 7; i++) {
-        m = mock_stream_reply(&s, MOCK_PATIENCE_MS);
+        m = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS);
         cr_assert(m.got && m.seq == i);
         mock_message_free(&m);
     }
-    m = mock_stream_reply(&s, QUIET_MS);
+    m = mock_stream_reply(&w.stream, QUIET_MS);
     cr_assert(!m.got);
-    struct mock_fold f = {0};
-    mock_fold_replay(&f, &s);
-    mock_fold_check(&f, &p, 0);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_fold_replay(&w.told, &w.stream);
+    mock_fold_check(&w.told, &w.engine, 0);
+    mock_watch_end(&w);
 }
 
 Test(faults, a_stream_that_hangs) {
-    struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = {.next = s.seq + 1};
-    mock_order_fault(&p, "kind=hang-events");
-    make_batches(&p, 0, 4);
-    mock_stream_ask(&s, 0);
-    struct mock_message live = mock_stream_next(&s, QUIET_MS),
-                        reply = mock_stream_reply(&s, QUIET_MS);
+    struct mock_watch w = mock_watch_start("--block-size=4", true);
+    mock_order_fault(&w.engine, "kind=hang-events");
+    make_batches(&w.engine, 0, 4);
+    mock_stream_ask(&w.stream, 0);
+    struct mock_message live = mock_stream_next(&w.stream, QUIET_MS),
+                        reply = mock_stream_reply(&w.stream, QUIET_MS);
     cr_assert(!live.got && !reply.got);
-    cr_assert(mock_rank_number(&p, 0, "held") == 4 &&
-              mock_rank_number(&p, 0, "next_seq") == f.next);
-    mock_order_fault(&p, "kind=clear");
-    mock_fold_follow(&f, &s, &p, 0);
-    mock_fold_check(&f, &p, 0);
-    reply = mock_stream_reply(&s, MOCK_PATIENCE_MS); // what was asked meanwhile
+    cr_assert(mock_rank_number(&w.engine, 0, "held") == 4 &&
+              mock_rank_number(&w.engine, 0, "next_seq") == w.told.next);
+    mock_order_fault(&w.engine, "kind=clear");
+    mock_watch_check(&w);
+    reply = mock_stream_reply(&w.stream, MOCK_PATIENCE_MS); // what was asked meanwhile
     cr_assert(reply.got);
     mock_message_free(&reply);
-    mock_order_fault(&p, "kind=hang-events&ms=50");
-    make_batches(&p, 4, 1);
-    live = mock_stream_next(&s, MOCK_PATIENCE_MS);
+    mock_order_fault(&w.engine, "kind=hang-events&ms=50");
+    make_batches(&w.engine, 4, 1);
+    live = mock_stream_next(&w.stream, MOCK_PATIENCE_MS);
     cr_assert(live.got);
     mock_message_free(&live);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 // ---- A new life ----------------------------------------------------------------------------------
 
 static void check_restart(const char *query, bool cleared, bool rebound) {
-    struct mock_process p = mock_process_start("--block-size=4 --blocks=30");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold old = {.next = s.seq + 1}, f = {0};
-    make_batches(&p, 0, 5);
-    mock_fold_follow(&old, &s, &p, 0);
+    struct mock_watch w = mock_watch_start("--block-size=4 --blocks=30", true);
+    struct mock_fold old = {.next = w.stream.seq + 1}, f = {0};
+    make_batches(&w.engine, 0, 5);
+    mock_fold_follow(&old, &w.stream, &w.engine, 0);
     uint64_t name = old.blocks[0].name;
-    mock_order_fault(&p, query);
-    cr_assert(mock_rank_number(&p, 0, "next_seq") == cleared &&
-              mock_rank_number(&p, 0, "copies") == 0);
+    mock_order_fault(&w.engine, query);
+    cr_assert(mock_rank_number(&w.engine, 0, "next_seq") == cleared &&
+              mock_rank_number(&w.engine, 0, "copies") == 0);
     if (rebound) {
-        mock_stream_close(&s);
-        s = mock_stream_open(&p, 0, true);
-        mock_fold_replay(&f, &s); // with what the subscription took
+        mock_stream_close(&w.stream);
+        w.stream = mock_stream_open(&w.engine, 0, true);
+        mock_fold_replay(&f, &w.stream); // with what the subscription took
     }
-    make_batches(&p, 0, 5);
-    mock_fold_follow(&f, &s, &p, 0);
-    mock_fold_check(&f, &p, 0);
+    make_batches(&w.engine, 0, 5);
+    mock_fold_follow(&f, &w.stream, &w.engine, 0);
+    mock_fold_check(&f, &w.engine, 0);
     cr_assert(f.n > 0 && f.cleared == cleared && f.blocks[0].name != name);
     mock_fold_free(&old);
     mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    mock_watch_end(&w);
 }
 
 Test(faults, restarts_in_place) {
@@ -234,18 +217,13 @@ Test(faults, a_restart_ends_what_runs) {
 }
 
 Test(faults, the_cache_is_reset_if_nobody_uses_it) {
-    struct mock_process p = mock_process_start("--block-size=4");
-    struct mock_stream s = mock_stream_open(&p, 0, true);
-    struct mock_fold f = {.next = s.seq + 1};
-    make_batches(&p, 0, 3);
-    mock_http_expect(&p, "/reset_prefix_cache", "", 200);
-    make_batches(&p, 0, 1);
-    mock_fold_follow(&f, &s, &p, 0);
-    cr_assert(f.cleared == 1);
-    mock_fold_check(&f, &p, 0);
-    mock_fold_free(&f);
-    mock_stream_close(&s);
-    mock_process_end(&p, SIGTERM);
+    struct mock_watch w = mock_watch_start("--block-size=4", true);
+    make_batches(&w.engine, 0, 3);
+    mock_http_expect(&w.engine, "/reset_prefix_cache", "", 200);
+    make_batches(&w.engine, 0, 1);
+    mock_watch_check(&w);
+    cr_assert(w.told.cleared == 1);
+    mock_watch_end(&w);
 }
 
 Test(faults, an_end_without_goodbye) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batches decoded by somebody else: python3-msgpack, see decode.py.
+// Batches decoded by somebody else: python3-msgpack, see mock_decode.py.
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>

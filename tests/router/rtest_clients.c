@@ -10,22 +10,24 @@
 
 #include "client/common/clock.h"
 
+struct rtest_clients rtest_callers;
+
 enum { CLIENTS_WAIT_MS = 60000 };
 
-void rtest_clients_open(struct rtest_clients *c) {
+void rtest_clients_open(void) {
     static const struct h1_client_options o = {.connect_ms = 10000,
                                                .head_ms = CLIENTS_WAIT_MS,
                                                .idle_ms = CLIENTS_WAIT_MS,
                                                .keep_ms = 0,
                                                .keep_most = 0};
-    *c = (struct rtest_clients){.base = event_base_new()};
-    c->upstream = h1_client_new(c->base, &o);
-    cr_assert(c->upstream);
+    rtest_callers = (struct rtest_clients){.base = event_base_new()};
+    rtest_callers.upstream = h1_client_new(rtest_callers.base, &o);
+    cr_assert(rtest_callers.upstream);
 }
 
-void rtest_clients_close(struct rtest_clients *c) {
-    h1_client_free(c->upstream);
-    event_base_free(c->base);
+void rtest_clients_close(void) {
+    h1_client_free(rtest_callers.upstream);
+    event_base_free(rtest_callers.base);
 }
 
 static void copy(char *out, size_t size, const struct h1_head *r, const char *name) {
@@ -45,17 +47,16 @@ static void on_head(void *ctx, const struct h1_head *r) {
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct rtest_client *who = ctx;
-    if (!who->heard) who->crowd->talking++;
+    if (!who->heard) rtest_callers.talking++;
     who->heard = true;
     evbuffer_add_buffer(who->answer, bytes);
 }
 
 static void over(struct rtest_client *who) {
-    struct rtest_clients *c = who->crowd;
     who->call = NULL;
-    c->open--;
-    c->talking -= who->heard;
-    if (!c->open) event_base_loopbreak(c->base);
+    rtest_callers.open--;
+    rtest_callers.talking -= who->heard;
+    if (!rtest_callers.open) event_base_loopbreak(rtest_callers.base);
 }
 
 static void on_end(void *ctx) {
@@ -69,8 +70,8 @@ static void on_failed(void *ctx, enum h1_failure why) {
     over(ctx);
 }
 
-void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int port,
-                        const char *path, const char *headers, const char *body) {
+void rtest_client_start(struct rtest_client *who, int port, const char *path, const char *headers,
+                        const char *body) {
     static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
     char address[60];
     struct evbuffer *bytes = body ? evbuffer_new() : NULL;
@@ -82,22 +83,22 @@ void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int p
                            .headers = headers,
                            .body = bytes,
                            .fresh = true};
-    *who = (struct rtest_client){.crowd = c, .answer = evbuffer_new()};
-    who->call = h1_call_start(c->upstream, &r, &callbacks, who, NULL);
+    *who = (struct rtest_client){.answer = evbuffer_new()};
+    who->call = h1_call_start(rtest_callers.upstream, &r, &callbacks, who, NULL);
     cr_assert(who->call);
     if (bytes) evbuffer_free(bytes);
-    c->open++;
+    rtest_callers.open++;
 }
 
-void rtest_clients_run(struct rtest_clients *c, int ms) {
+void rtest_clients_run(int ms) {
     struct timeval t = {ms / 1000, ms % 1000 * 1000};
-    event_base_loopexit(c->base, &t);
-    event_base_dispatch(c->base);
+    event_base_loopexit(rtest_callers.base, &t);
+    event_base_dispatch(rtest_callers.base);
 }
 
-void rtest_clients_finish(struct rtest_clients *c) {
-    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; c->open; rtest_clients_run(c, 50))
-        cr_assert(kvr_clock_ms() < end, "%zu requests have no end", c->open);
+void rtest_clients_finish(void) {
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; rtest_callers.open; rtest_clients_run(50))
+        cr_assert(kvr_clock_ms() < end, "%zu requests have no end", rtest_callers.open);
 }
 
 void rtest_client_leave(struct rtest_client *who) {
@@ -118,11 +119,11 @@ void rtest_client_free(struct rtest_client *who) {
     who->answer = NULL;
 }
 
-struct rtest_client rtest_client_call(struct rtest_clients *c, int port, const char *path,
-                                      const char *headers, const char *body) {
+struct rtest_client rtest_client_call(int port, const char *path, const char *headers,
+                                      const char *body) {
     struct rtest_client who;
-    rtest_client_start(c, &who, port, path, headers, body);
-    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; who.call; rtest_clients_run(c, 2))
+    rtest_client_start(&who, port, path, headers, body);
+    for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; who.call; rtest_clients_run(2))
         cr_assert(kvr_clock_ms() < end, "no answer");
     return who;
 }

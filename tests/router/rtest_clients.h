@@ -16,8 +16,9 @@ struct rtest_clients {
     size_t talking; // of these, the ones of which something has come
 };
 
+extern struct rtest_clients rtest_callers;
+
 struct rtest_client {
-    struct rtest_clients *crowd;
     struct h1_call *call; // NULL: over
     struct evbuffer *answer;
     int status;    // 0: no head came
@@ -26,17 +27,17 @@ struct rtest_client {
     char worker[140], overlap[24], expected[24], id[140], type[80];
 };
 
-void rtest_clients_open(struct rtest_clients *c);
-void rtest_clients_close(struct rtest_clients *c);
-void rtest_client_start(struct rtest_clients *c, struct rtest_client *who, int port,
-                        const char *path, const char *headers, const char *body);
-void rtest_clients_run(struct rtest_clients *c, int ms); // so long, or until all have an end
-void rtest_clients_finish(struct rtest_clients *c);      // the test fails if that takes too long
-void rtest_client_leave(struct rtest_client *who);       // closes the connection in the middle
-char *rtest_client_text(struct rtest_client *who);       // the answer; to be freed
+void rtest_clients_open(void);
+void rtest_clients_close(void);
+void rtest_client_start(struct rtest_client *who, int port, const char *path, const char *headers,
+                        const char *body);
+void rtest_clients_run(int ms);                    // so long, or until all have an end
+void rtest_clients_finish(void);                   // the test fails if that takes too long
+void rtest_client_leave(struct rtest_client *who); // closes the connection in the middle
+char *rtest_client_text(struct rtest_client *who); // the answer; to be freed
 void rtest_client_free(struct rtest_client *who);
 // One call, from its start to its end.
-struct rtest_client rtest_client_call(struct rtest_clients *c, int port, const char *path,
-                                      const char *headers, const char *body);
+struct rtest_client rtest_client_call(int port, const char *path, const char *headers,
+                                      const char *body);
 
 #endif

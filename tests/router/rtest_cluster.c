@@ -15,18 +15,25 @@
 
 enum { RTEST_MAX_WORDS = 60 };
 
-// ---- Redis ---------------------------------------------------------------------------------------
+struct rtest_cluster rtest_fleet;
 
-void rtest_redis(struct rtest_cluster *s) {
-    bool again = *s->redis.file;
-    cr_assert(again ? support_redis_restart(&s->redis) : support_redis_start(&s->redis));
+int rtest_port(void) {
+    return rtest_fleet.routers[0].port;
 }
 
-void rtest_kill_redis(struct rtest_cluster *s, int signal) {
+// ---- Redis ---------------------------------------------------------------------------------------
+
+void rtest_redis(void) {
+    bool again = *rtest_fleet.redis.file;
+    cr_assert(again ? support_redis_restart(&rtest_fleet.redis)
+                    : support_redis_start(&rtest_fleet.redis));
+}
+
+void rtest_kill_redis(int signal) {
     if (signal == SIGSTOP || signal == SIGCONT)
-        kill(s->redis.pid, signal);
+        kill(rtest_fleet.redis.pid, signal);
     else
-        support_redis_end(&s->redis, signal);
+        support_redis_end(&rtest_fleet.redis, signal);
 }
 
 static bool has_replica(void *redis) {
@@ -40,51 +47,53 @@ static bool is_watched(void *sentinel) {
     return watched;
 }
 
-void rtest_sentinel(struct rtest_cluster *s) {
+void rtest_sentinel(void) {
     char primary[12], watch[200];
     const char *const words[] = {"--replicaof", "127.0.0.1", primary, NULL};
-    snprintf(primary, sizeof primary, "%d", s->redis.port);
-    s->replica.words = words;
-    cr_assert(support_redis_start(&s->replica));
-    s->replica.words = NULL;
-    cr_assert(support_wait(has_replica, &s->redis, RTEST_WAIT_MS), "no replica");
+    snprintf(primary, sizeof primary, "%d", rtest_fleet.redis.port);
+    rtest_fleet.replica.words = words;
+    cr_assert(support_redis_start(&rtest_fleet.replica));
+    rtest_fleet.replica.words = NULL;
+    cr_assert(support_wait(has_replica, &rtest_fleet.redis, RTEST_WAIT_MS), "no replica");
     snprintf(watch, sizeof watch,
              "sentinel monitor main 127.0.0.1 %d 1\n"
              "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 4000\n",
-             s->redis.port);
-    s->sentinel.config = watch;
-    s->sentinel.sentinel = true;
-    cr_assert(support_redis_start(&s->sentinel));
-    s->sentinel.config = NULL;
-    cr_assert(support_wait(is_watched, &s->sentinel, RTEST_WAIT_MS),
+             rtest_fleet.redis.port);
+    rtest_fleet.sentinel.config = watch;
+    rtest_fleet.sentinel.sentinel = true;
+    cr_assert(support_redis_start(&rtest_fleet.sentinel));
+    rtest_fleet.sentinel.config = NULL;
+    cr_assert(support_wait(is_watched, &rtest_fleet.sentinel, RTEST_WAIT_MS),
               "the Sentinel doesn't see the replica");
-    snprintf(s->url, sizeof s->url, "sentinel://127.0.0.1:%d/main", s->sentinel.port);
+    snprintf(rtest_fleet.url, sizeof rtest_fleet.url, "sentinel://127.0.0.1:%d/main",
+             rtest_fleet.sentinel.port);
 }
 
-static redisReply *command(struct rtest_cluster *s, const char *format, va_list args) {
-    return support_redis_ask(s->failed_over ? &s->replica : &s->redis, format, args);
+static redisReply *command(const char *format, va_list args) {
+    return support_redis_ask(rtest_fleet.failed_over ? &rtest_fleet.replica : &rtest_fleet.redis,
+                             format, args);
 }
 
-redisReply *rtest_command(struct rtest_cluster *s, const char *format, ...) {
+redisReply *rtest_command(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    redisReply *r = command(s, format, args);
+    redisReply *r = command(format, args);
     va_end(args);
     return r;
 }
 
-long long rtest_integer(struct rtest_cluster *s, const char *format, ...) {
+long long rtest_integer(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    redisReply *r = command(s, format, args);
+    redisReply *r = command(format, args);
     va_end(args);
     long long n = r && r->type == REDIS_REPLY_INTEGER ? r->integer : -1;
     if (r) freeReplyObject(r);
     return n;
 }
 
-long long rtest_pool_info(struct rtest_cluster *s, const char *pool, const char *field) {
-    redisReply *r = rtest_command(s, "KVROUTE.INFO %s", pool);
+long long rtest_pool_info(const char *pool, const char *field) {
+    redisReply *r = rtest_command("KVROUTE.INFO %s", pool);
     long long n = -1;
     for (size_t i = 0; r && r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2)
         if (!strcmp(r->element[i]->str, field)) n = r->element[i + 1]->integer;
@@ -92,8 +101,8 @@ long long rtest_pool_info(struct rtest_cluster *s, const char *pool, const char 
     return n;
 }
 
-void rtest_await_released(struct rtest_cluster *s, const char *pool) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info(s, pool, "requests");
+void rtest_await_released(const char *pool) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info(pool, "requests");
          support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end, "something stays booked");
 }
@@ -113,26 +122,19 @@ int rtest_wait(struct rtest_process *p) {
     return status;
 }
 
-static bool answers(int port, const char *path) {
-    struct rtest_response r = rtest_get(port, path);
-    bool good = r.status == 200;
-    rtest_response_free(&r);
-    return good;
-}
-
 static void start(struct rtest_process *p, const char *const *argv, const char *log,
                   const char *path) {
     int status;
     p->pid = support_start(argv, log);
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !answers(p->port, path);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !rtest_is_served(rtest_get(p->port, path));
          support_sleep_ms(5)) {
         cr_assert(!support_ended(&p->pid, &status), "%s ended", argv[0]);
         cr_assert(kvr_clock_ms() < end, "%s doesn't answer", argv[0]);
     }
 }
 
-void rtest_engine(struct rtest_cluster *s, int i, const char *options) {
-    struct rtest_process *p = &s->engines[i];
+void rtest_engine(int i, const char *options) {
+    struct rtest_process *p = &rtest_fleet.engines[i];
     char port[12], words[600];
     const char *argv[RTEST_MAX_WORDS] = {KVROUTE_MOCK, "--http-port", port};
     if (!p->port) p->port = support_port();
@@ -142,43 +144,44 @@ void rtest_engine(struct rtest_cluster *s, int i, const char *options) {
     start(p, argv, NULL, "/health");
 }
 
-void rtest_router(struct rtest_cluster *s, int i, const char *const *more) {
-    struct rtest_process *p = &s->routers[i];
+void rtest_router(int i, const char *const *more) {
+    struct rtest_process *p = &rtest_fleet.routers[i];
     char url[60], listen[40];
     const char *argv[RTEST_MAX_WORDS] = {
-        KVROUTE_ROUTER, "--redis", *s->url ? s->url : url, "--listen", listen, "--access_log", "-"};
+        KVROUTE_ROUTER, "--redis", *rtest_fleet.url ? rtest_fleet.url : url, "--listen", listen,
+        "--access_log", "-"};
     size_t n = 7;
     if (!p->port) p->port = support_port();
-    snprintf(url, sizeof url, "redis://127.0.0.1:%d", s->redis.port);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", rtest_fleet.redis.port);
     snprintf(listen, sizeof listen, "127.0.0.1:%d", p->port);
     while (more && *more && n < RTEST_MAX_WORDS - 1)
         argv[n++] = *more++;
-    support_path(s->logs[i], sizeof s->logs[i], "router-%d.log", i);
-    start(p, argv, s->logs[i], "/healthz");
+    support_path(rtest_fleet.logs[i], sizeof rtest_fleet.logs[i], "router-%d.log", i);
+    start(p, argv, rtest_fleet.logs[i], "/healthz");
 }
 
-void rtest_await_ready(struct rtest_cluster *s, int i) {
+void rtest_await_ready(int i) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(5)) {
-        struct rtest_response r = rtest_get(s->routers[i].port, "/readyz");
+        struct support_response r = rtest_get(rtest_fleet.routers[i].port, "/readyz");
         bool ready = r.status == 200 && strstr(r.body, "\"ready\"");
-        rtest_response_free(&r);
+        support_response_free(&r);
         if (ready) return;
         cr_assert(kvr_clock_ms() < end, "the router doesn't become ready");
     }
 }
 
-void rtest_cluster_down(struct rtest_cluster *s) {
+void rtest_cluster_down(void) {
     for (int i = 0; i < RTEST_ROUTERS; i++)
-        rtest_kill(&s->routers[i], SIGKILL);
+        rtest_kill(&rtest_fleet.routers[i], SIGKILL);
     for (int i = 0; i < RTEST_ENGINES; i++)
-        rtest_kill(&s->engines[i], SIGKILL);
-    support_redis_end(&s->sentinel, SIGKILL);
-    support_redis_end(&s->replica, SIGKILL);
-    support_redis_end(&s->redis, SIGKILL);
+        rtest_kill(&rtest_fleet.engines[i], SIGKILL);
+    support_redis_end(&rtest_fleet.sentinel, SIGKILL);
+    support_redis_end(&rtest_fleet.replica, SIGKILL);
+    support_redis_end(&rtest_fleet.redis, SIGKILL);
 }
 
-char *rtest_log(struct rtest_cluster *s, int i) {
-    FILE *f = fopen(s->logs[i], "r");
+char *rtest_log(int i) {
+    FILE *f = fopen(rtest_fleet.logs[i], "r");
     char *text = calloc(1, 1 << 20);
     cr_assert(f && text);
     text[fread(text, 1, (1 << 20) - 1, f)] = 0;
@@ -186,11 +189,17 @@ char *rtest_log(struct rtest_cluster *s, int i) {
     return text;
 }
 
-long rtest_memory(const struct rtest_cluster *s, int i, const char *what) {
+void rtest_expect_log(int i, const char *text, bool there) {
+    char *log = rtest_log(i);
+    cr_assert((strstr(log, text) != NULL) == there, "%s: %s", text, log);
+    free(log);
+}
+
+long rtest_memory(int i, const char *what) {
     char path[60], line[200];
     long kb = -1;
     size_t n = strlen(what);
-    snprintf(path, sizeof path, "/proc/%d/status", (int)s->routers[i].pid);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)rtest_fleet.routers[i].pid);
     FILE *f = fopen(path, "r");
     while (f && fgets(line, sizeof line, f))
         if (!strncmp(line, what, n) && line[n] == ':') kb = strtol(line + n + 1, NULL, 10);

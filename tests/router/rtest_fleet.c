@@ -11,18 +11,15 @@
 
 #include "client/common/clock.h"
 
-struct rtest_cluster rtest_fleet;
-struct rtest_clients rtest_callers;
-
 void rtest_fleet_down(void) {
-    rtest_clients_close(&rtest_callers);
+    rtest_clients_close();
     for (int i = 0; i < RTEST_ROUTERS; i++) {
         if (!rtest_fleet.routers[i].pid) continue;
         kill(rtest_fleet.routers[i].pid, SIGTERM);
         int status = rtest_wait(&rtest_fleet.routers[i]);
         cr_assert_eq(status, 0, "router %d ends with %d", i, status);
     }
-    rtest_cluster_down(&rtest_fleet);
+    rtest_cluster_down();
 }
 
 void rtest_fleet_routers(int engines, int routers, const char *const *more) {
@@ -38,20 +35,20 @@ void rtest_fleet_routers(int engines, int routers, const char *const *more) {
         flags[n++] = *more++;
     flags[n] = NULL;
     for (int i = 0; i < routers; i++)
-        rtest_router(&rtest_fleet, i, flags);
+        rtest_router(i, flags);
     for (int i = 0; i < routers; i++)
-        rtest_await_ready(&rtest_fleet, i);
+        rtest_await_ready(i);
 }
 
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more) {
     char options[600];
-    rtest_clients_open(&rtest_callers);
-    if (!rtest_fleet.redis.pid) rtest_redis(&rtest_fleet);
+    rtest_clients_open();
+    if (!rtest_fleet.redis.pid) rtest_redis();
     snprintf(options, sizeof options, "--no-events %s", engine_options);
     for (int i = 0; i < engines; i++)
-        rtest_engine(&rtest_fleet, i, options);
+        rtest_engine(i, options);
     if (engines <= RTEST_REFERENCE)
-        rtest_engine(&rtest_fleet, RTEST_REFERENCE,
+        rtest_engine(RTEST_REFERENCE,
                      "--no-events --time-scale 0 --blocks 40000 --max-model-len 40000 "
                      "--max-running 1000");
     rtest_fleet_routers(engines, routers, more);
@@ -60,30 +57,29 @@ void rtest_fleet_up(int engines, const char *engine_options, int routers, const 
 void rtest_fault(int engine, const char *query) {
     char path[200];
     snprintf(path, sizeof path, "/mock/fault?%s", query);
-    struct rtest_response r = rtest_post(rtest_fleet.engines[engine].port, path, "");
+    struct support_response r = rtest_post(rtest_fleet.engines[engine].port, path, "");
     cr_assert(r.status == 200, "%s", query);
-    rtest_response_free(&r);
+    support_response_free(&r);
 }
 
 int rtest_engine_metric(int engine, const char *name) {
-    struct rtest_response r = rtest_get(rtest_fleet.engines[engine].port, "/metrics");
+    struct support_response r = rtest_get(rtest_fleet.engines[engine].port, "/metrics");
     char line[200];
     snprintf(line, sizeof line, "\nvllm:%s{engine=\"0\",", name);
     const char *at = r.status == 200 ? strstr(r.body, line) : NULL;
     at = at ? strchr(at, '}') : NULL;
     int value = at ? (int)strtod(at + 1, NULL) : -1;
-    rtest_response_free(&r);
+    support_response_free(&r);
     return value;
 }
 
 void rtest_await(bool (*holds)(void), const char *what) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !holds();
-         rtest_clients_run(&rtest_callers, 10))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !holds(); rtest_clients_run(10))
         cr_assert(kvr_clock_ms() < end, "%s", what);
 }
 
 bool rtest_nothing_booked(void) {
-    return rtest_pool_info(&rtest_fleet, "kvroute", "requests") == 0;
+    return rtest_pool_info("kvroute", "requests") == 0;
 }
 
 char *rtest_chat(const char *text, int tokens, bool stream) {
@@ -97,10 +93,16 @@ char *rtest_chat(const char *text, int tokens, bool stream) {
 
 struct rtest_client rtest_ask(int router, const char *text, int tokens, bool stream) {
     char *body = rtest_chat(text, tokens, stream);
-    struct rtest_client who = rtest_client_call(&rtest_callers, rtest_fleet.routers[router].port,
-                                                "/v1/chat/completions", NULL, body);
+    struct rtest_client who =
+        rtest_client_call(rtest_fleet.routers[router].port, "/v1/chat/completions", NULL, body);
     free(body);
     return who;
+}
+
+void rtest_ask_well(int router, const char *text, int tokens, bool stream) {
+    struct rtest_client who = rtest_ask(router, text, tokens, stream);
+    cr_assert(who.status == 200 && who.complete, "%s: %d", text, who.status);
+    rtest_client_free(&who);
 }
 
 bool rtest_same_answer(struct rtest_client *a, struct rtest_client *b) {
@@ -115,9 +117,9 @@ bool rtest_same_answer(struct rtest_client *a, struct rtest_client *b) {
 void rtest_check_answers(struct rtest_client *who, char **bodies, int n, int left_out) {
     struct rtest_client *want = calloc((size_t)n, sizeof *want);
     for (int i = 0; i < n; i++)
-        rtest_client_start(&rtest_callers, &want[i], rtest_fleet.engines[RTEST_REFERENCE].port,
+        rtest_client_start(&want[i], rtest_fleet.engines[RTEST_REFERENCE].port,
                            "/v1/chat/completions", NULL, bodies[i]);
-    rtest_clients_finish(&rtest_callers);
+    rtest_clients_finish();
     for (int i = 0; i < n; i++) {
         bool good = who[i].complete && want[i].complete && who[i].status == want[i].status &&
                     !strcmp(who[i].type, want[i].type) && rtest_same_answer(&who[i], &want[i]);
@@ -150,30 +152,30 @@ void rtest_slow_streams(struct rtest_client *who, size_t n, char **bodies, int r
     for (size_t i = 0; i < n; i++) {
         snprintf(text, sizeof text, "slow question number %zu", i);
         bodies[i] = rtest_chat(text, tokens, true);
-        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[i % (size_t)routers].port,
+        rtest_client_start(&who[i], rtest_fleet.routers[i % (size_t)routers].port,
                            "/v1/chat/completions", NULL, bodies[i]);
     }
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_callers.talking < n;
-         rtest_clients_run(&rtest_callers, 10))
+         rtest_clients_run(10))
         cr_assert(kvr_clock_ms() < end && rtest_callers.open == n, "%zu of %zu",
                   rtest_callers.talking, rtest_callers.open);
 }
 
 double rtest_router_metric(int router, const char *name) {
-    struct rtest_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
+    struct support_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
     char line[100];
     snprintf(line, sizeof line, "\nkvroute_router_%s ", name);
     const char *at = r.body ? strstr(r.body, line) : NULL;
     double value = at ? atof(at + strlen(line)) : -1;
-    rtest_response_free(&r);
+    support_response_free(&r);
     return value;
 }
 
 int rtest_failed_tries(int router) {
-    struct rtest_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
+    struct support_response r = rtest_get(rtest_fleet.routers[router].port, "/metrics");
     int tries = 0;
     for (const char *at = r.body; (at = strstr(at, "outcome=\"failed\"}"));)
         tries += atoi(at += 17);
-    rtest_response_free(&r);
+    support_response_free(&r);
     return tries;
 }

@@ -10,9 +10,6 @@
 // must have. There is none if a test takes all engines.
 enum { RTEST_REFERENCE = RTEST_ENGINES - 1 };
 
-extern struct rtest_cluster rtest_fleet;
-extern struct rtest_clients rtest_callers;
-
 // Redis if there is none yet, engines with these options, and routers with these flags (NULL at the end).
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more);
 void rtest_fleet_routers(int engines, int routers, const char *const *more); // the routers alone
@@ -23,11 +20,12 @@ bool rtest_nothing_booked(void);
 
 void rtest_fault(int engine, const char *query);
 int rtest_engine_metric(int engine, const char *name);    // vllm:NAME of rank 0; −1: no answer
-double rtest_router_metric(int router, const char *name); // without labels; −1: it isn't there
+double rtest_router_metric(int router, const char *name); // with its labels; −1: it isn't there
 int rtest_failed_tries(int router);                       // of all engines
 
 char *rtest_chat(const char *text, int tokens, bool stream); // a body; to be freed
 struct rtest_client rtest_ask(int router, const char *text, int tokens, bool stream);
+void rtest_ask_well(int router, const char *text, int tokens, bool stream); // it must be answered
 // Slow streams over all routers, until all of them have begun.
 void rtest_slow_streams(struct rtest_client *who, size_t n, char **bodies, int routers, int tokens);
 // Compares with the reference; those that `left_out` says (every third from it on, −1: none) broke off.

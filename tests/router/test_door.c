@@ -15,32 +15,22 @@
 #include "tests/support/support_home.h"
 #include "tests/support/support_process.h"
 
-static struct rtest_cluster s;
-
-static void down(void) {
-    rtest_cluster_down(&s);
-}
-
 static void up(const char *const *more) {
-    rtest_redis(&s);
-    rtest_router(&s, 0, more);
-}
-
-static int port(void) {
-    return s.routers[0].port;
+    rtest_redis();
+    rtest_router(0, more);
 }
 
 // The status of the answer to these bytes, after which the connection must be closed.
 static int refused(const void *bytes, size_t n) {
-    int fd = rtest_connect(port());
-    rtest_send(fd, bytes, n);
-    struct rtest_response r = rtest_read_response(fd, false);
+    int fd = support_http_connect(rtest_port());
+    support_http_send(fd, bytes, n);
+    struct support_response r = support_http_response(fd, false, RTEST_WAIT_MS);
     int status = r.status;
     bool closed;
-    free(rtest_read_all(fd, 5000, &closed));
+    free(support_http_read(fd, NULL, 5000, NULL, &closed, NULL));
     cr_assert(closed, "still open after %.*s", (int)n, (const char *)bytes);
     cr_assert(!status || (r.complete && strstr(r.body, "\"code\"")));
-    rtest_response_free(&r);
+    support_response_free(&r);
     close(fd);
     return status;
 }
@@ -49,7 +39,14 @@ static int refused_text(const char *text) {
     return refused(text, strlen(text));
 }
 
-Test(door, smuggling_is_refused, .fini = down) {
+// What is answered to somebody who says this of himself.
+static struct support_response as(const char *authorization) {
+    char line[100];
+    snprintf(line, sizeof line, "Authorization: %s\r\n", authorization);
+    return support_http(rtest_port(), "GET", "/v1/workers", line, NULL, RTEST_WAIT_MS);
+}
+
+Test(door, smuggling_is_refused, .fini = rtest_cluster_down) {
     up(NULL);
     cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
                               "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n"
@@ -67,11 +64,11 @@ Test(door, smuggling_is_refused, .fini = down) {
     cr_assert_eq(refused(nul, sizeof nul - 1), 400);
     cr_assert_eq(refused_text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
     // The first is answered as ever, and what follows isn't taken for a request.
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\nHost: b\r\n\r\n"
                   "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     bool closed;
-    char *all = rtest_read_all(fd, 5000, &closed);
+    char *all = support_http_read(fd, NULL, 5000, NULL, &closed, NULL);
     cr_assert(closed);
     cr_assert_eq(strncmp(all, "HTTP/1.1 200", 12), 0);
     char *second = strstr(all + 1, "HTTP/1.1 ");
@@ -81,34 +78,37 @@ Test(door, smuggling_is_refused, .fini = down) {
     close(fd);
 }
 
-Test(door, routes_and_methods, .fini = down) {
+Test(door, routes_and_methods, .fini = rtest_cluster_down) {
     up(NULL);
-    cr_assert_str_eq(rtest_error_code(rtest_get(port(), "/nothing"), 404), "NOTFOUND");
-    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/healthz", "{}"), 405), "METHOD");
-    struct rtest_response r = rtest_request(port(), "GET", "/v1/select", NULL, NULL);
-    cr_assert(rtest_response_has(&r, "Allow: POST"));
+    cr_assert_str_eq(rtest_error_code(rtest_get(rtest_port(), "/nothing"), 404), "NOTFOUND");
+    cr_assert_str_eq(rtest_error_code(rtest_post(rtest_port(), "/healthz", "{}"), 405), "METHOD");
+    struct support_response r =
+        support_http(rtest_port(), "GET", "/v1/select", NULL, NULL, RTEST_WAIT_MS);
+    cr_assert(support_response_has(&r, "Allow: POST"));
     cr_assert_str_eq(rtest_error_code(r, 405), "METHOD");
-    r = rtest_request(port(), "HEAD", "/healthz", "X-Request-Id: mine-1\r\n", NULL);
+    r = support_http(rtest_port(), "HEAD", "/healthz", "X-Request-Id: mine-1\r\n", NULL,
+                     RTEST_WAIT_MS);
     cr_assert(r.status == 200 && r.complete && !r.n);
-    cr_assert(rtest_response_has(&r, "Content-Length: 3"));
-    cr_assert(rtest_response_has(&r, "X-Request-Id: mine-1"));
-    rtest_response_free(&r);
-    r = rtest_request(port(), "GET", "/healthz", "X-Request-Id: no good\r\n", NULL);
-    cr_assert(!rtest_response_has(&r, "X-Request-Id: no good"));
-    rtest_response_free(&r);
-    r = rtest_request(port(), "DELETE", "/healthz", NULL, NULL);
+    cr_assert(support_response_has(&r, "Content-Length: 3"));
+    cr_assert(support_response_has(&r, "X-Request-Id: mine-1"));
+    support_response_free(&r);
+    r = support_http(rtest_port(), "GET", "/healthz", "X-Request-Id: no good\r\n", NULL,
+                     RTEST_WAIT_MS);
+    cr_assert(!support_response_has(&r, "X-Request-Id: no good"));
+    support_response_free(&r);
+    r = support_http(rtest_port(), "DELETE", "/healthz", NULL, NULL, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 405), "METHOD");
 }
 
-Test(door, many_on_one_connection, .fini = down) {
+Test(door, many_on_one_connection, .fini = rtest_cluster_down) {
     up(NULL);
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     for (int i = 0; i < 100; i++)
         rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
                       "4\r\n{\"re\r\n8\r\nquest\":1\r\n1\r\n}\r\n0\r\n\r\n");
     rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     bool closed;
-    char *all = rtest_read_all(fd, 10000, &closed);
+    char *all = support_http_read(fd, NULL, 10000, NULL, &closed, NULL);
     int answers = 0;
     for (char *at = all; (at = strstr(at, "HTTP/1.1 400")); at++)
         answers++;
@@ -117,7 +117,7 @@ Test(door, many_on_one_connection, .fini = down) {
     close(fd);
 }
 
-Test(door, sizes, .fini = down) {
+Test(door, sizes, .fini = rtest_cluster_down) {
     up((const char *[]){"--max_body", "1000", "--max_header", "2000", NULL});
     char big[4096], *at = big;
     at += sprintf(at, "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ");
@@ -140,53 +140,51 @@ Test(door, sizes, .fini = down) {
     memset(big, ' ', 1000);
     memcpy(big, "{\"request\":\"r\"}", 15);
     big[1000] = 0;
-    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/update", big), 404), "NOPOOL");
+    cr_assert_str_eq(rtest_error_code(rtest_post(rtest_port(), "/v1/update", big), 404), "NOPOOL");
 }
 
-Test(door, a_hundred_megabytes_take_no_memory, .fini = down, .timeout = 120) {
+Test(door, a_hundred_megabytes_take_no_memory, .fini = rtest_cluster_down, .timeout = 120) {
     up(NULL);
     static char megabyte[1 << 20];
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     memset(megabyte, ' ', sizeof megabyte);
     for (int i = 0; i < 100; i++) { // ends early: the connection is closed
         rtest_say(fd, "100000\r\n");
-        rtest_send(fd, megabyte, sizeof megabyte);
+        support_http_send(fd, megabyte, sizeof megabyte);
         rtest_say(fd, "\r\n");
     }
     close(fd);
-    long peak = rtest_memory(&s, 0, "VmHWM");
+    long peak = rtest_memory(0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 64 << 10, "%ld kB", peak);
-    struct rtest_response r = rtest_get(port(), "/healthz");
-    cr_assert_eq(r.status, 200);
-    rtest_response_free(&r);
+    cr_assert(rtest_is_served(rtest_get(rtest_port(), "/healthz")));
 }
 
-Test(door, drips_and_silence_end, .fini = down) {
+Test(door, drips_and_silence_end, .fini = rtest_cluster_down) {
     up((const char *[]){"--header_timeout", "400", "--body_timeout", "400", "--idle_timeout", "400",
                         NULL});
     // Byte after byte: each comes in time, all of them don't.
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     const char *drip = "GET /healthz HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     for (const char *c = drip; *c && c < drip + 60; c++, support_sleep_ms(15))
-        rtest_send(fd, c, 1);
-    struct rtest_response r = rtest_read_response(fd, false);
+        support_http_send(fd, c, 1);
+    struct support_response r = support_http_response(fd, false, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 408), "TIMEOUT");
     close(fd);
-    fd = rtest_connect(port());
+    fd = support_http_connect(rtest_port());
     rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
     for (int i = 0; i < 60; i++, support_sleep_ms(15))
         rtest_say(fd, " ");
-    r = rtest_read_response(fd, false);
+    r = support_http_response(fd, false, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 408), "TIMEOUT");
     close(fd);
     // Who says nothing is told nothing.
     bool closed;
     for (int said = 0; said < 2; said++) {
-        fd = rtest_connect(port());
+        fd = support_http_connect(rtest_port());
         if (said) rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
         int64_t since = kvr_clock_ms();
-        char *all = rtest_read_all(fd, 5000, &closed);
+        char *all = support_http_read(fd, NULL, 5000, NULL, &closed, NULL);
         cr_assert(closed && kvr_clock_ms() - since >= 300);
         cr_assert_eq(strlen(all) > 0, said);
         free(all);
@@ -194,102 +192,92 @@ Test(door, drips_and_silence_end, .fini = down) {
     }
 }
 
-Test(door, connections_are_limited, .fini = down) {
+Test(door, connections_are_limited, .fini = rtest_cluster_down) {
     up((const char *[]){"--max_connections", "10", NULL});
     int fds[20], refusals = 0;
     for (int i = 0; i < 20; i++)
-        fds[i] = rtest_connect(port());
+        fds[i] = support_http_connect(rtest_port());
     for (int i = 0; i < 20; i++) {
         bool closed;
-        char *all = rtest_read_all(fds[i], i < 10 ? 1 : 2000, &closed);
+        char *all = support_http_read(fds[i], NULL, i < 10 ? 1 : 2000, NULL, &closed, NULL);
         refusals += strncmp(all, "HTTP/1.1 503", 12) == 0;
         free(all);
     }
     cr_assert_geq(refusals, 10);
     for (int i = 0; i < 20; i++)
         close(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(10)) {
-        struct rtest_response r = rtest_get(port(), "/healthz");
-        int status = r.status;
-        rtest_response_free(&r);
-        if (status == 200) break;
+    for (int64_t end = kvr_clock_ms() + 5000; !rtest_is_served(rtest_get(rtest_port(), "/healthz"));
+         support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
-    }
 }
 
-Test(door, tokens, .fini = down) {
+Test(door, tokens, .fini = rtest_cluster_down) {
     char file[200];
     snprintf(file, sizeof file, "%s/tokens", support_home());
     FILE *f = fopen(file, "w");
     fputs("# who may come in\nsecret-1\nsecret-2\n", f);
     fclose(f);
     up((const char *[]){"--token_file", file, NULL});
-    struct rtest_response r = rtest_get(port(), "/v1/workers");
-    cr_assert(rtest_response_has(&r, "WWW-Authenticate: Bearer"));
+    struct support_response r = rtest_get(rtest_port(), "/v1/workers");
+    cr_assert(support_response_has(&r, "WWW-Authenticate: Bearer"));
     cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
-    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
+    cr_assert_str_eq(rtest_error_code(as("Bearer secret-3"), 401), "UNAUTHORIZED");
+    cr_assert_str_eq(rtest_error_code(as("Bearer secret-"), 401), "UNAUTHORIZED");
+    r = support_http(rtest_port(), "GET", "/nothing", NULL, NULL,
+                     RTEST_WAIT_MS); // nor what isn't there
     cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
-    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-\r\n", NULL);
-    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
-    r = rtest_request(port(), "GET", "/nothing", NULL, NULL); // nor what isn't there
-    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
-    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: bearer secret-2\r\n", NULL);
-    json_decref(rtest_json(r, 200));
+    json_decref(rtest_json(as("bearer secret-2"), 200));
     // Another file, without a restart.
     f = fopen(file, "w");
     fputs("secret-3\n", f);
     fclose(f);
-    rtest_kill(&s.routers[0], SIGHUP);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(10)) {
-        r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
-        int status = r.status;
-        rtest_response_free(&r);
-        if (status == 200) break;
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
+    for (int64_t end = kvr_clock_ms() + 5000;
+         !rtest_is_served(support_http(rtest_port(), "GET", "/v1/workers",
+                                       "Authorization: Bearer secret-3\r\n", NULL, RTEST_WAIT_MS));
+         support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
-    }
-    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-2\r\n", NULL);
-    cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    cr_assert_str_eq(rtest_error_code(as("Bearer secret-2"), 401), "UNAUTHORIZED");
     // A file that is gone changes nothing.
     unlink(file);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     support_sleep_ms(200);
-    r = rtest_request(port(), "GET", "/v1/workers", "Authorization: Bearer secret-3\r\n", NULL);
-    json_decref(rtest_json(r, 200));
+    json_decref(rtest_json(as("Bearer secret-3"), 200));
 }
 
-Test(door, leaves_when_told, .fini = down) {
+Test(door, leaves_when_told, .fini = rtest_cluster_down) {
     up(NULL);
-    int idle = rtest_connect(port()), half = rtest_connect(port());
+    int idle = support_http_connect(rtest_port()), half = support_http_connect(rtest_port());
     rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
     support_sleep_ms(100);
-    kill(s.routers[0].pid, SIGTERM);
+    kill(rtest_fleet.routers[0].pid, SIGTERM);
     bool closed;
-    free(rtest_read_all(idle, 5000, &closed));
+    free(support_http_read(idle, NULL, 5000, NULL, &closed, NULL));
     cr_assert(closed);
-    cr_assert_lt(rtest_connect(port()), 0);
+    cr_assert_lt(support_http_connect(rtest_port()), 0);
     // What had begun is answered.
     rtest_say(half, "uest\":\"a\"}");
-    struct rtest_response r = rtest_read_response(half, false);
-    cr_assert(rtest_response_has(&r, "Connection: close"));
+    struct support_response r = support_http_response(half, false, RTEST_WAIT_MS);
+    cr_assert(support_response_has(&r, "Connection: close"));
     cr_assert_str_eq(rtest_error_code(r, 404), "NOPOOL");
-    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
     close(idle);
     close(half);
 }
 
-Test(door, leaves_without_who_stays, .fini = down) {
+Test(door, leaves_without_who_stays, .fini = rtest_cluster_down) {
     up((const char *[]){"--drain", "300", NULL});
-    int half = rtest_connect(port());
+    int half = support_http_connect(rtest_port());
     rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
     support_sleep_ms(100);
     int64_t since = kvr_clock_ms();
-    kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
+    kill(rtest_fleet.routers[0].pid, SIGTERM);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
     cr_assert(kvr_clock_ms() - since >= 250 && kvr_clock_ms() - since < 5000);
     close(half);
 }
 
-Test(door, settings_that_are_wrong, .fini = down) {
+Test(door, settings_that_are_wrong, .fini = rtest_cluster_down) {
     static const char *const wrong[][3] = {
         {"--nonsense", "1", NULL},
         {"--max_requests", "x", NULL},
@@ -315,23 +303,21 @@ Test(door, settings_that_are_wrong, .fini = down) {
     }
 }
 
-Test(door, a_log_that_nobody_reads, .fini = down) {
+Test(door, a_log_that_nobody_reads, .fini = rtest_cluster_down) {
     char fifo[200];
     snprintf(fifo, sizeof fifo, "%s/fifo", support_home());
     cr_assert_eq(mkfifo(fifo, 0600), 0);
     int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), fd;
     up((const char *[]){"--access_log", fifo, NULL});
-    fd = rtest_connect(port());
+    fd = support_http_connect(rtest_port());
     for (int i = 0; i < 3000; i++) {
         rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-        struct rtest_response r = rtest_read_response(fd, false);
-        cr_assert_eq(r.status, 200);
-        rtest_response_free(&r);
+        cr_assert(rtest_is_served(support_http_response(fd, false, RTEST_WAIT_MS)));
     }
-    struct rtest_response r = rtest_get(port(), "/metrics");
+    struct support_response r = rtest_get(rtest_port(), "/metrics");
     char *lost = strstr(r.body, "\nkvroute_router_access_log_lost_total ");
     cr_assert(lost && atol(lost + 38) > 0);
-    rtest_response_free(&r);
+    support_response_free(&r);
     // Somebody reads: whole lines come.
     char *text = calloc(1, 1 << 20);
     size_t n = 0;
@@ -351,69 +337,69 @@ Test(door, a_log_that_nobody_reads, .fini = down) {
     close(reader);
 }
 
-Test(door, the_log_is_opened_again, .fini = down) {
+Test(door, the_log_is_opened_again, .fini = rtest_cluster_down) {
     char path[200], old[210];
     snprintf(path, sizeof path, "%s/access.log", support_home());
     snprintf(old, sizeof old, "%s.1", path);
     up((const char *[]){"--access_log", path, NULL});
     cr_assert_eq(rename(path, old), 0);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     for (int64_t end = kvr_clock_ms() + 5000; access(path, F_OK); support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
-    struct rtest_response r = rtest_get(port(), "/v1/workers");
-    rtest_response_free(&r);
-    kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
+    struct support_response r = rtest_get(rtest_port(), "/v1/workers");
+    support_response_free(&r);
+    kill(rtest_fleet.routers[0].pid, SIGTERM);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
     struct stat st;
     cr_assert(stat(path, &st) == 0 && st.st_size > 50);
 }
 
-Test(door, older_and_careful_clients, .fini = down) {
+Test(door, older_and_careful_clients, .fini = rtest_cluster_down) {
     up(NULL);
     // Who asks whether to send its body is told so.
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     bool closed;
     rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
                   "Content-Length: 2\r\n\r\n");
-    char *text = rtest_read_all(fd, 300, &closed);
+    char *text = support_http_read(fd, NULL, 300, NULL, &closed, NULL);
     cr_assert_str_eq(text, "HTTP/1.1 100 Continue\r\n\r\n");
     free(text);
     rtest_say(fd, "{}");
-    struct rtest_response r = rtest_read_response(fd, false);
+    struct support_response r = support_http_response(fd, false, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 400), "BADREQUEST");
     close(fd);
     // HTTP/1.0: closed at the end, unless asked for otherwise.
-    fd = rtest_connect(port());
+    fd = support_http_connect(rtest_port());
     rtest_say(fd, "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    r = rtest_read_response(fd, false);
-    cr_assert(r.status == 200 && rtest_response_has(&r, "Connection: keep-alive"));
-    rtest_response_free(&r);
+    r = support_http_response(fd, false, RTEST_WAIT_MS);
+    cr_assert(r.status == 200 && support_response_has(&r, "Connection: keep-alive"));
+    support_response_free(&r);
     rtest_say(fd, "GET /healthz HTTP/1.0\r\n\r\n");
-    text = rtest_read_all(fd, 5000, &closed);
+    text = support_http_read(fd, NULL, 5000, NULL, &closed, NULL);
     cr_assert(closed && strstr(text, "\r\n\r\nok\n"));
     free(text);
     close(fd);
     // Who has nothing more to say still gets its answer.
-    fd = rtest_connect(port());
+    fd = support_http_connect(rtest_port());
     rtest_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(fd, SHUT_WR);
-    r = rtest_read_response(fd, false);
+    r = support_http_response(fd, false, RTEST_WAIT_MS);
     cr_assert(r.status == 200 && r.complete);
-    rtest_response_free(&r);
+    support_response_free(&r);
     close(fd);
 }
 
-Test(door, the_access_log_tells_no_prompts, .fini = down) {
+Test(door, the_access_log_tells_no_prompts, .fini = rtest_cluster_down) {
     up(NULL);
-    struct rtest_response r = rtest_post(port(), "/v1/select?secret-query",
-                                         "{\"model\":\"m\\\"\\u00e4\\n\",\"secret-field\":1}");
+    struct support_response r = rtest_post(rtest_port(), "/v1/select?secret-query",
+                                           "{\"model\":\"m\\\"\\u00e4\\n\",\"secret-field\":1}");
     cr_assert_eq(r.status, 400);
-    rtest_response_free(&r);
-    r = rtest_get(port(), "/secret-path");
-    rtest_response_free(&r);
-    kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
-    char *log = rtest_log(&s, 0);
+    support_response_free(&r);
+    r = rtest_get(rtest_port(), "/secret-path");
+    support_response_free(&r);
+    kill(rtest_fleet.routers[0].pid, SIGTERM);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    char *log = rtest_log(0);
     cr_assert_null(strstr(log, "secret"), "%s", log);
     int lines = 0;
     for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {

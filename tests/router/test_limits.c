@@ -13,98 +13,84 @@
 #include "rtest_cluster.h"
 #include "tests/support/support_home.h"
 
-static struct rtest_cluster s;
-
-static void down(void) {
-    rtest_cluster_down(&s);
-}
-
 static void up(const char *const *more) {
-    rtest_redis(&s);
-    rtest_router(&s, 0, more);
-    rtest_await_ready(&s, 0);
+    rtest_redis();
+    rtest_router(0, more);
+    rtest_await_ready(0);
 }
 
-static int port(void) {
-    return s.routers[0].port;
+// Until there is no connection but the one that asks.
+static void await_alone(void) {
+    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
+        json_t *status = rtest_json(rtest_get(rtest_port(), "/v1/status"), 200);
+        json_int_t n = json_integer_value(json_object_get(status, "connections"));
+        json_decref(status);
+        if (n == 1) return;
+        cr_assert(kvr_clock_ms() < end);
+    }
 }
 
-Test(limits, requests_at_a_time, .fini = down) {
+Test(limits, requests_at_a_time, .fini = rtest_cluster_down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_requests", "4", "--deadline",
                         "3000", "--retry_after", "7", NULL});
-    rtest_kill_redis(&s, SIGSTOP); // so that they stay
+    rtest_kill_redis(SIGSTOP); // so that they stay
     int fds[4];
     for (int i = 0; i < 4; i++) {
-        fds[i] = rtest_connect(port());
+        fds[i] = support_http_connect(rtest_port());
         rtest_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
     }
     support_sleep_ms(100);
-    struct rtest_response r = rtest_post(port(), "/v1/select", "{}");
-    cr_assert(rtest_response_has(&r, "Retry-After: 7"));
+    struct support_response r = rtest_post(rtest_port(), "/v1/select", "{}");
+    cr_assert(support_response_has(&r, "Retry-After: 7"));
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
-    r = rtest_get(port(), "/healthz"); // who watches is let in
-    cr_assert_eq(r.status, 200);
-    rtest_response_free(&r);
-    rtest_kill_redis(&s, SIGCONT);
+    cr_assert(rtest_is_served(rtest_get(rtest_port(), "/healthz"))); // who watches is let in
+    rtest_kill_redis(SIGCONT);
     for (int i = 0; i < 4; i++) {
-        r = rtest_read_response(fds[i], false);
-        cr_assert_eq(r.status, 200);
-        rtest_response_free(&r);
+        cr_assert(rtest_is_served(support_http_response(fds[i], false, RTEST_WAIT_MS)));
         close(fds[i]);
     }
-    json_decref(rtest_json(rtest_post(port(), "/v1/select", "{}"), 200));
+    json_decref(rtest_json(rtest_post(rtest_port(), "/v1/select", "{}"), 200));
 }
 
-Test(limits, bytes_at_a_time, .fini = down) {
+Test(limits, bytes_at_a_time, .fini = rtest_cluster_down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_queued", "10000", NULL});
     char half[5000];
     int fds[3];
     memset(half, ' ', sizeof half);
     for (int i = 0; i < 3; i++) {
-        fds[i] = rtest_connect(port());
+        fds[i] = support_http_connect(rtest_port());
         rtest_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 6000\r\n\r\n");
-        rtest_send(fds[i], half, i ? 4500 : sizeof half);
+        support_http_send(fds[i], half, i ? 4500 : sizeof half);
         support_sleep_ms(50);
     }
-    struct rtest_response r = rtest_read_response(fds[2], false);
+    struct support_response r = support_http_response(fds[2], false, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
     for (int i = 0; i < 3; i++)
         close(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 5000;;
-         support_sleep_ms(10)) { // what they held is free again
-        r = rtest_post(port(), "/v1/select", "{}");
-        int status = r.status;
-        rtest_response_free(&r);
-        if (status == 200) break;
+    // what they held is free again
+    for (int64_t end = kvr_clock_ms() + 5000;
+         !rtest_is_served(rtest_post(rtest_port(), "/v1/select", "{}")); support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
-    }
 }
 
 // Sends requests for a long answer and reads none of them: the router stops taking more.
-Test(limits, who_reads_nothing_waits, .fini = down) {
+Test(limits, who_reads_nothing_waits, .fini = rtest_cluster_down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--stall_timeout", "1500", NULL});
-    long before = rtest_memory(&s, 0, "VmHWM");
-    int fd = rtest_connect(port());
+    long before = rtest_memory(0, "VmHWM");
+    int fd = support_http_connect(rtest_port());
     struct timeval patience = {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     for (int i = 0; i < 20000; i++)
         rtest_say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     if (!getenv("ASAN_OPTIONS"))
-        cr_assert_lt(rtest_memory(&s, 0, "VmHWM") - before, 4 << 10, "%ld kB more",
-                     rtest_memory(&s, 0, "VmHWM") - before);
+        cr_assert_lt(rtest_memory(0, "VmHWM") - before, 4 << 10, "%ld kB more",
+                     rtest_memory(0, "VmHWM") - before);
     // And is left at last.
-    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
-        struct rtest_response r = rtest_get(port(), "/v1/status");
-        json_t *status = rtest_json(r, 200);
-        json_int_t n = json_integer_value(json_object_get(status, "connections"));
-        json_decref(status);
-        if (n == 1) break;
-        cr_assert(kvr_clock_ms() < end);
-    }
+    await_alone();
     close(fd);
 }
 
-Test(limits, many_idle_connections, .fini = down, .timeout = 120) {
+Test(limits, many_idle_connections, .fini = rtest_cluster_down, .timeout = 120) {
     enum { MANY = 10000, LEAST = 500 };
     static int fds[MANY];
     struct rlimit files;
@@ -114,30 +100,22 @@ Test(limits, many_idle_connections, .fini = down, .timeout = 120) {
     int most = files.rlim_max < MANY + 200 ? (int)files.rlim_max - 200 : MANY;
     if (most < LEAST) cr_skip_test("too few descriptors");
     up((const char *[]){"--engine", "http://10.0.0.1:8000", NULL});
-    long before = rtest_memory(&s, 0, "VmHWM");
+    long before = rtest_memory(0, "VmHWM");
     for (int i = 0; i < most; i++) {
-        fds[i] = rtest_connect(port());
+        fds[i] = support_http_connect(rtest_port());
         cr_assert_geq(fds[i], 0);
         if (i % 2) { // half of them have been served
             rtest_say(fds[i], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-            struct rtest_response r = rtest_read_response(fds[i], false);
-            cr_assert_eq(r.status, 200);
-            rtest_response_free(&r);
+            cr_assert(rtest_is_served(support_http_response(fds[i], false, RTEST_WAIT_MS)));
         }
     }
     int64_t since = kvr_clock_ms();
-    json_decref(rtest_json(rtest_post(port(), "/v1/select", "{}"), 200));
+    json_decref(rtest_json(rtest_post(rtest_port(), "/v1/select", "{}"), 200));
     cr_assert_lt(kvr_clock_ms() - since, 1000);
     if (!getenv("ASAN_OPTIONS"))
-        cr_assert_lt((rtest_memory(&s, 0, "VmHWM") - before) / (most / 1000), 4 << 10,
-                     "%ld kB for %d", rtest_memory(&s, 0, "VmHWM") - before, most);
+        cr_assert_lt((rtest_memory(0, "VmHWM") - before) / (most / 1000), 4 << 10, "%ld kB for %d",
+                     rtest_memory(0, "VmHWM") - before, most);
     for (int i = 0; i < most; i++)
         close(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
-        json_t *status = rtest_json(rtest_get(port(), "/v1/status"), 200);
-        json_int_t n = json_integer_value(json_object_get(status, "connections"));
-        json_decref(status);
-        if (n == 1) break;
-        cr_assert(kvr_clock_ms() < end);
-    }
+    await_alone();
 }

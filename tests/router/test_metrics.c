@@ -7,20 +7,11 @@
 
 #include "rtest_cluster.h"
 
-static struct rtest_cluster s;
-
-static void down(void) {
-    rtest_cluster_down(&s);
-}
-
-static int port(void) {
-    return s.routers[0].port;
-}
-
-static struct rtest_response metrics(bool open) {
-    struct rtest_response r = rtest_request(
-        port(), "GET", "/metrics",
-        open ? "Accept: application/openmetrics-text; version=1.0.0\r\n" : NULL, NULL);
+static struct support_response metrics(bool open) {
+    struct support_response r =
+        support_http(rtest_port(), "GET", "/metrics",
+                     open ? "Accept: application/openmetrics-text; version=1.0.0\r\n" : NULL, NULL,
+                     RTEST_WAIT_MS);
     cr_assert_eq(r.status, 200);
     cr_assert_eq(strstr(r.head, "openmetrics") != NULL, open);
     return r;
@@ -105,27 +96,26 @@ static void check_page(char *page, bool open) {
     cr_assert_eq(strcmp(last, "# EOF") == 0, open);
 }
 
-Test(metrics, forms_and_numbers, .fini = down) {
-    rtest_redis(&s);
-    rtest_router(&s, 0,
-                 (const char *[]){"--pool", "a\"b\\c key=demo", "--pool", "other", "--engine",
-                                  "http://10.0.0.1:8000", NULL});
-    freeReplyObject(rtest_command(&s, "KVROUTE.CREATE demo BLOCKSIZE 4"));
-    freeReplyObject(rtest_command(&s, "KVROUTE.CREATE other BLOCKSIZE 4"));
-    freeReplyObject(rtest_command(&s, "KVROUTE.WORKER SET other w"));
-    rtest_await_ready(&s, 0);
-    struct rtest_response r = metrics(false);
+Test(metrics, forms_and_numbers, .fini = rtest_cluster_down) {
+    rtest_redis();
+    rtest_router(0, (const char *[]){"--pool", "a\"b\\c key=demo", "--pool", "other", "--engine",
+                                     "http://10.0.0.1:8000", NULL});
+    freeReplyObject(rtest_command("KVROUTE.CREATE demo BLOCKSIZE 4"));
+    freeReplyObject(rtest_command("KVROUTE.CREATE other BLOCKSIZE 4"));
+    freeReplyObject(rtest_command("KVROUTE.WORKER SET other w"));
+    rtest_await_ready(0);
+    struct support_response r = metrics(false);
     double served = value_of(r.body, "requests_total{route=\"readyz\",code=\"200\"}");
     cr_assert_geq(served, 1);
     cr_assert(strstr(r.body, "pool=\"a\\\"b\\\\c\""), "labels aren't escaped");
-    rtest_response_free(&r);
+    support_response_free(&r);
     for (int i = 0; i < 3; i++)
-        json_decref(rtest_json(
-            rtest_post(port(), "/v1/select", "{\"pool\":\"other\",\"tokens\":[1,2,3,4,5,6,7,8]}"),
-            200));
-    rtest_error_code(rtest_post(port(), "/v1/select", "{\"pool\":\"other\",\"among\":[\"x\"]}"),
-                     503);
-    rtest_error_code(rtest_get(port(), "/nothing"), 404);
+        json_decref(rtest_json(rtest_post(rtest_port(), "/v1/select",
+                                          "{\"pool\":\"other\",\"tokens\":[1,2,3,4,5,6,7,8]}"),
+                               200));
+    rtest_error_code(
+        rtest_post(rtest_port(), "/v1/select", "{\"pool\":\"other\",\"among\":[\"x\"]}"), 503);
+    rtest_error_code(rtest_get(rtest_port(), "/nothing"), 404);
     r = metrics(false);
     cr_assert_eq(value_of(r.body, "requests_total{route=\"select\",code=\"200\"}"), 3);
     cr_assert_eq(value_of(r.body, "requests_total{route=\"select\",code=\"503\"}"), 1);
@@ -139,8 +129,8 @@ Test(metrics, forms_and_numbers, .fini = down) {
     cr_assert_eq(value_of(r.body, "live_requests{pool=\"other\"}"), 3);
     cr_assert_eq(value_of(r.body, "requests_in_flight"), 1);
     check_page(r.body, false);
-    rtest_response_free(&r);
+    support_response_free(&r);
     r = metrics(true);
     check_page(r.body, true);
-    rtest_response_free(&r);
+    support_response_free(&r);
 }

@@ -14,33 +14,28 @@
 #include "rtest_schema.h"
 #include "tests/support/support_home.h"
 
-static struct rtest_cluster s;
 static json_t *document;
 
 static void down(void) {
-    rtest_cluster_down(&s);
+    rtest_cluster_down();
     json_decref(document);
 }
 
-static int port(void) {
-    return s.routers[0].port;
-}
-
 static void say_ok(const char *command) {
-    redisReply *r = rtest_command(&s, command);
+    redisReply *r = rtest_command(command);
     cr_assert(r && r->type != REDIS_REPLY_ERROR, "%s: %s", command, r ? r->str : "no server");
     freeReplyObject(r);
 }
 
 static void up_with(const char *const *more) {
     document = rtest_schema_load();
-    rtest_redis(&s);
+    rtest_redis();
     say_ok("KVROUTE.CREATE demo BLOCKSIZE 4");
     say_ok("KVROUTE.WORKER SET demo w1 ADDR http://10.0.0.1:8000");
     say_ok("KVROUTE.WORKER SET demo w2 ADDR http://10.0.0.2:8000 RANKS 2 CAPACITY 100");
     say_ok("KVROUTE.EVENT demo w1 0 1 1 STORED - IDS 8 1 2 3 4 5 6 7 8");
-    rtest_router(&s, 0, more);
-    rtest_await_ready(&s, 0);
+    rtest_router(0, more);
+    rtest_await_ready(0);
 }
 
 static void up(void) {
@@ -67,7 +62,7 @@ static json_t *post(const char *path, const char *text, int status) {
         cr_assert(rtest_schema_fits(document, schema, request, why, sizeof why), "%s: %s", text,
                   why);
     json_decref(request);
-    json_t *answer = rtest_json(rtest_post(port(), path, text), status);
+    json_t *answer = rtest_json(rtest_post(rtest_port(), path, text), status);
     check(path, "post", status, answer);
     return answer;
 }
@@ -102,7 +97,7 @@ Test(advice, a_request_from_choice_to_end, .fini = down) {
              200);
     cr_assert(number_of(a, "live"));
     json_decref(a);
-    redisReply *r = rtest_command(&s, "KVROUTE.REQUEST GET demo r1");
+    redisReply *r = rtest_command("KVROUTE.REQUEST GET demo r1");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY);
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         if (!strcmp(r->element[i]->str, "output")) cr_assert_eq(r->element[i + 1]->integer, 3);
@@ -113,7 +108,7 @@ Test(advice, a_request_from_choice_to_end, .fini = down) {
     a = post("/v1/release", "{\"pool\":\"demo\",\"requests\":[\"r1\",\"r2\"]}", 200);
     cr_assert_eq(number_of(a, "released"), 1);
     json_decref(a);
-    cr_assert_eq(rtest_pool_info(&s, "demo", "requests"), 0);
+    cr_assert_eq(rtest_pool_info("demo", "requests"), 0);
     a = post("/v1/update", "{\"pool\":\"demo\",\"request\":\"r1\"}", 200);
     cr_assert(!number_of(a, "live"));
     json_decref(a);
@@ -136,7 +131,7 @@ Test(advice, options_reach_the_pool, .fini = down) {
     cr_assert(json_array_size(scores) == 1);
     cr_assert_eq(number_of(json_array_get(scores, 0), "overlap"), 0);
     json_decref(a);
-    redisReply *r = rtest_command(&s, "KVROUTE.HASH 4 IDS 4 1 2 3 4");
+    redisReply *r = rtest_command("KVROUTE.HASH 4 IDS 4 1 2 3 4");
     char body[200];
     snprintf(body, sizeof body, "{\"hashes\":[\"%s\"],\"among\":[\"w1\"]}", r->element[0]->str);
     freeReplyObject(r);
@@ -144,8 +139,8 @@ Test(advice, options_reach_the_pool, .fini = down) {
     cr_assert_eq(number_of(json_array_get(json_object_get(a, "scores"), 0), "overlap"), 1);
     json_decref(a);
     // Without an id of its own the request has that of the call.
-    struct rtest_response w =
-        rtest_request(port(), "POST", "/v1/select", "X-Request-Id: call-7\r\n", "{}");
+    struct support_response w = support_http(rtest_port(), "POST", "/v1/select",
+                                             "X-Request-Id: call-7\r\n", "{}", RTEST_WAIT_MS);
     a = rtest_json(w, 200);
     cr_assert_str_eq(text_of(a, "request"), "call-7");
     json_decref(a);
@@ -197,17 +192,18 @@ Test(advice, refusals_change_nothing, .fini = down) {
         {"/v1/release", "{\"requests\":[1]}", 400, "BADREQUEST"},
     };
     up();
-    long long version = rtest_pool_info(&s, "demo", "version");
+    long long version = rtest_pool_info("demo", "version");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct rtest_response r = rtest_post(port(), wrong[i].path, wrong[i].body);
+        struct support_response r = rtest_post(rtest_port(), wrong[i].path, wrong[i].body);
         const char *code = rtest_error_code(r, wrong[i].status);
         cr_assert_str_eq(code, wrong[i].code, "%s: %s", wrong[i].body, code);
     }
     char id[400] = "{\"request\":\"";
     memset(id + 12, 'x', 257);
     strcpy(id + 12 + 257, "\"}");
-    cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/select", id), 400), "BADREQUEST");
-    cr_assert_eq(rtest_pool_info(&s, "demo", "version"), version);
+    cr_assert_str_eq(rtest_error_code(rtest_post(rtest_port(), "/v1/select", id), 400),
+                     "BADREQUEST");
+    cr_assert_eq(rtest_pool_info("demo", "version"), version);
 }
 
 Test(advice, strange_json_takes_no_memory, .fini = down) {
@@ -220,14 +216,14 @@ Test(advice, strange_json_takes_no_memory, .fini = down) {
         for (; at + n < LONG_BODY; at += n)
             memcpy(body + at, pieces[k], n);
         body[at] = 0;
-        cr_assert_str_eq(rtest_error_code(rtest_post(port(), "/v1/select", body), 400),
+        cr_assert_str_eq(rtest_error_code(rtest_post(rtest_port(), "/v1/select", body), 400),
                          "BADREQUEST");
-        struct rtest_response r = rtest_post(port(), "/v1/completions", body);
+        struct support_response r = rtest_post(rtest_port(), "/v1/completions", body);
         cr_assert_eq(r.status, 400);
-        rtest_response_free(&r);
+        support_response_free(&r);
     }
     free(body);
-    long peak = rtest_memory(&s, 0, "VmHWM");
+    long peak = rtest_memory(0, "VmHWM");
     if (!getenv("ASAN_OPTIONS")) cr_assert_lt(peak, 160 << 10, "%ld kB", peak);
 }
 
@@ -242,7 +238,7 @@ Test(advice, reports_open_circuits, .fini = down) {
     cr_assert_str_eq(text_of(a, "worker"), "w2");
     json_decref(a);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
-        a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
+        a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
         check("/v1/workers", "get", 200, a);
         json_t *w = json_array_get(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"), 0);
@@ -258,31 +254,31 @@ Test(advice, reports_open_circuits, .fini = down) {
 
 Test(advice, workers_and_status, .fini = down) {
     up();
-    json_t *a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
+    json_t *a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
     check("/v1/workers", "get", 200, a);
     json_t *workers = json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers");
     cr_assert_eq(json_array_size(workers), 2);
     cr_assert_eq(number_of(json_array_get(workers, 0), "device_blocks"), 2);
     cr_assert_eq(number_of(json_array_get(workers, 1), "ranks"), 2);
     json_decref(a);
-    a = rtest_json(rtest_get(port(), "/v1/status"), 200);
+    a = rtest_json(rtest_get(rtest_port(), "/v1/status"), 200);
     check("/v1/status", "get", 200, a);
     json_decref(a);
-    a = rtest_json(rtest_get(port(), "/readyz"), 200);
+    a = rtest_json(rtest_get(rtest_port(), "/readyz"), 200);
     check("/readyz", "get", 200, a);
     json_decref(a);
 }
 
 Test(advice, names_that_are_no_text, .fini = down) {
     up();
-    redisReply *r = rtest_command(&s, "KVROUTE.WORKER SET demo %b ADDR %b", "\377\"\n", (size_t)3,
+    redisReply *r = rtest_command("KVROUTE.WORKER SET demo %b ADDR %b", "\377\"\n", (size_t)3,
                                   "\001\200", (size_t)2);
     freeReplyObject(r);
     json_t *a = post("/v1/select", "{\"exclude\":[\"w1\",\"w2\"]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "?\"\n");
     json_decref(a);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(50)) {
-        a = rtest_json(rtest_get(port(), "/v1/workers"), 200);
+        a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
         size_t n = json_array_size(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"));
         json_decref(a);
@@ -293,30 +289,29 @@ Test(advice, names_that_are_no_text, .fini = down) {
 
 Test(advice, who_leaves_is_not_booked, .fini = down) {
     up();
-    rtest_kill_redis(&s, SIGSTOP);
-    int fd = rtest_connect(port());
+    rtest_kill_redis(SIGSTOP);
+    int fd = support_http_connect(rtest_port());
     rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n"
                   "{\"request\":\"r9\"}");
     support_sleep_ms(50);
     close(fd);
     support_sleep_ms(50);
-    rtest_kill_redis(&s, SIGCONT);
+    rtest_kill_redis(SIGCONT);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
-        if (rtest_pool_info(&s, "demo", "selects") == 1 &&
-            rtest_pool_info(&s, "demo", "requests") == 0)
+        if (rtest_pool_info("demo", "selects") == 1 && rtest_pool_info("demo", "requests") == 0)
             break;
-        cr_assert(kvr_clock_ms() < end, "%lld requests", rtest_pool_info(&s, "demo", "requests"));
+        cr_assert(kvr_clock_ms() < end, "%lld requests", rtest_pool_info("demo", "requests"));
     }
 }
 
 Test(advice, without_redis_it_goes_on, .fini = down) {
     up();
     support_sleep_ms(300); // the workers are known
-    rtest_kill_redis(&s, SIGKILL);
+    rtest_kill_redis(SIGKILL);
     json_t *a = post("/v1/select", "{\"request\":\"r1\",\"tokens\":[1,2,3,4]}", 200);
     cr_assert(number_of(a, "degraded") && number_of(a, "version") == -1);
     json_decref(a);
-    a = rtest_json(rtest_get(port(), "/readyz"), 200);
+    a = rtest_json(rtest_get(rtest_port(), "/readyz"), 200);
     check("/readyz", "get", 200, a);
     cr_assert_str_eq(text_of(a, "status"), "degraded");
     json_decref(a);
@@ -324,11 +319,11 @@ Test(advice, without_redis_it_goes_on, .fini = down) {
     cr_assert(number_of(a, "degraded"));
     json_decref(a);
     // Back, and empty: the pool is made anew, and the request is booked there.
-    rtest_redis(&s);
+    rtest_redis();
     say_ok("KVROUTE.CREATE demo BLOCKSIZE 4");
     say_ok("KVROUTE.WORKER SET demo w1 ADDR http://10.0.0.1:8000");
     say_ok("KVROUTE.WORKER SET demo w2 ADDR http://10.0.0.2:8000");
-    for (int64_t end = kvr_clock_ms() + 10000; rtest_pool_info(&s, "demo", "requests") != 1;
+    for (int64_t end = kvr_clock_ms() + 10000; rtest_pool_info("demo", "requests") != 1;
          support_sleep_ms(20))
         cr_assert(kvr_clock_ms() < end);
     a = post("/v1/release", "{\"request\":\"r1\"}", 200);
@@ -338,7 +333,7 @@ Test(advice, without_redis_it_goes_on, .fini = down) {
 
 Test(advice, several_pools, .fini = down) {
     document = rtest_schema_load();
-    rtest_redis(&s);
+    rtest_redis();
     say_ok("KVROUTE.CREATE a");
     say_ok("KVROUTE.CREATE b");
     say_ok("KVROUTE.WORKER SET a wa");
@@ -350,8 +345,8 @@ Test(advice, several_pools, .fini = down) {
           "models = large\n",
           f);
     fclose(f);
-    rtest_router(&s, 0, (const char *[]){"--config", file, NULL});
-    rtest_await_ready(&s, 0);
+    rtest_router(0, (const char *[]){"--config", file, NULL});
+    rtest_await_ready(0);
     json_t *a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "wa");
     json_decref(a);
@@ -364,7 +359,7 @@ Test(advice, several_pools, .fini = down) {
     f = fopen(file, "w");
     fputs("[router]\nrefresh = 50\n[pool other]\nkey = b\nmodels = large tiny\n", f);
     fclose(f);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
         a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
         bool moved = strcmp(text_of(a, "worker"), "wb") == 0;
@@ -376,19 +371,18 @@ Test(advice, several_pools, .fini = down) {
     f = fopen(file, "w");
     fputs("[pool x]\nmodels = tiny\nnonsense = 1\n", f);
     fclose(f);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     support_sleep_ms(200);
     json_decref(post("/v1/select", "{\"model\":\"tiny\"}", 200));
 }
 
 Test(advice, engines_of_its_own, .fini = down) {
     document = rtest_schema_load();
-    rtest_redis(&s);
-    rtest_router(&s, 0,
-                 (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
-                                  "http://10.0.0.2:8000/x name=second ranks=2", "--ttl", "600",
-                                  NULL});
-    rtest_await_ready(&s, 0);
+    rtest_redis();
+    rtest_router(0, (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
+                                     "http://10.0.0.2:8000/x name=second ranks=2", "--ttl", "600",
+                                     NULL});
+    rtest_await_ready(0);
     json_t *a = post("/v1/select", "{\"exclude\":[\"second\"]}", 200);
     cr_assert_str_eq(text_of(a, "worker"), "10.0.0.1:8000");
     cr_assert_str_eq(text_of(a, "address"), "http://10.0.0.1:8000");
@@ -398,8 +392,8 @@ Test(advice, engines_of_its_own, .fini = down) {
     cr_assert_str_eq(text_of(a, "worker"), "second");
     json_decref(a);
     // Nobody renews them any more, and nobody is chosen.
-    rtest_kill(&s.routers[0], SIGKILL);
-    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info(&s, "kvroute", "eligible") != 0;
+    rtest_kill(&rtest_fleet.routers[0], SIGKILL);
+    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info("kvroute", "eligible") != 0;
          support_sleep_ms(20))
         cr_assert(kvr_clock_ms() < end);
 }

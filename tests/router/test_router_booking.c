@@ -10,14 +10,11 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "rtest_clients.h"
-#include "rtest_cluster.h"
+#include "rtest_fleet.h"
 #include "server.h"
 #include "tests/client/fake_server.h"
 #include "tests/support/support_home.h"
 
-static struct rtest_cluster s;
-static struct rtest_clients crowd;
 static struct server engine;
 static struct fake_server *fake;
 static struct fake_lies lies;
@@ -68,8 +65,8 @@ static void is_alive(struct server *e, size_t n, struct bufferevent *to) {
 
 static void down(void) {
     server_close(&engine);
-    rtest_clients_close(&crowd);
-    rtest_cluster_down(&s);
+    rtest_clients_close();
+    rtest_cluster_down();
     if (fake) fake_stop(fake);
 }
 
@@ -77,21 +74,21 @@ static void up(void (*serve)(struct server *, size_t, struct bufferevent *), boo
                const char *const *more) {
     const char *flags[20] = {"--pool", FAKE_POOL " blocks=text"};
     size_t n = 2;
-    rtest_clients_open(&crowd);
-    server_open(&engine, crowd.base, serve);
+    rtest_clients_open();
+    server_open(&engine, rtest_callers.base, serve);
     fake = fake_start(FAKE_TCP);
     lies = (struct fake_lies){.old = old, .addr = engine.address};
     fake_lie(fake, &lies);
-    fake_url(fake, "deadline=5000", s.url, sizeof s.url);
+    fake_url(fake, "deadline=5000", rtest_fleet.url, sizeof rtest_fleet.url);
     while (more && *more)
         flags[n++] = *more++;
     flags[n] = NULL;
-    rtest_router(&s, 0, flags);
-    rtest_await_ready(&s, 0);
+    rtest_router(0, flags);
+    rtest_await_ready(0);
 }
 
 static struct rtest_client call(const char *path, const char *headers, const char *body) {
-    return rtest_client_call(&crowd, s.routers[0].port, path, headers, body);
+    return rtest_client_call(rtest_port(), path, headers, body);
 }
 
 static const char *said(const char *name) {
@@ -103,14 +100,21 @@ static const char *said(const char *name) {
 // Until the last command of that name has this in it.
 static void await_said(const char *name, const char *what) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !strstr(said(name), what);
-         rtest_clients_run(&crowd, 5))
+         rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "\"%s\" isn't in \"%s\"", what, said(name));
 }
 
 static void await_end(void) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; fake_live(fake);
-         rtest_clients_run(&crowd, 5))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; fake_live(fake); rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "something stays booked");
+}
+
+// A request that is answered, to its end in the pool.
+static void served(const char *path, const char *body) {
+    struct rtest_client c = call(path, NULL, body);
+    cr_assert(c.status == 200 && c.complete);
+    rtest_client_free(&c);
+    await_end();
 }
 
 // ---- Sessions and lengths ------------------------------------------------------------------------
@@ -211,13 +215,14 @@ Test(booking, an_older_module, .fini = down) {
     static const struct hint hints[] = {{NULL, "X-Session-ID: chat 7\r\n", CHAT_BODY "}", NULL}};
     up(plain, true, NULL);
     check_hints(hints, 1);
-    struct rtest_response r = rtest_request(s.routers[0].port, "POST", "/v1/select", NULL, "{}");
+    struct support_response r =
+        support_http(rtest_port(), "POST", "/v1/select", NULL, "{}", RTEST_WAIT_MS);
     json_t *a = rtest_json(r, 200);
     cr_expect(json_integer_value(json_object_get(a, "expected")) == 2);
     cr_expect(json_number_value(json_object_get(a, "ttft")) == -1);
     json_decref(a);
     cr_assert_str_eq(
-        rtest_error_code(rtest_post(s.routers[0].port, "/v1/select", "{\"session\":\"s\"}"), 400),
+        rtest_error_code(rtest_post(rtest_port(), "/v1/select", "{\"session\":\"s\"}"), 400),
         "REFUSED");
 }
 
@@ -237,10 +242,7 @@ static void check_order(const char *first, const char *second) {
 
 Test(booking, a_streams_tokens_before_its_end, .fini = down) {
     up(stream, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY ",\"stream\":true}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " OUTPUT 37"); // the engine's count, not that of its pieces
     check_order("UPDATE", "RELEASE");
 }
@@ -248,12 +250,12 @@ Test(booking, a_streams_tokens_before_its_end, .fini = down) {
 Test(booking, the_first_token_when_it_comes, .fini = down) {
     up(goes_on, false, NULL);
     struct rtest_client c;
-    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+    rtest_client_start(&c, rtest_port(), "/v1/chat/completions", NULL,
                        CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     cr_assert(fake_live(fake) == 1);
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;
-         evbuffer_get_length(c.answer) < 3 * strlen(STREAM_PIECE); rtest_clients_run(&crowd, 5))
+         evbuffer_get_length(c.answer) < 3 * strlen(STREAM_PIECE); rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "the pieces don't come");
     // A client that leaves has had three tokens.
     rtest_client_leave(&c);
@@ -266,9 +268,9 @@ Test(booking, the_first_token_when_it_comes, .fini = down) {
 Test(booking, a_comment_is_no_token, .fini = down) {
     up(is_alive, false, NULL);
     struct rtest_client c;
-    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+    rtest_client_start(&c, rtest_port(), "/v1/chat/completions", NULL,
                        CHAT_BODY ",\"stream\":true}");
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !c.heard; rtest_clients_run(&crowd, 5))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !c.heard; rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "the comment doesn't come");
     cr_assert_str_empty(said("KVROUTE.UPDATE"));
     server_say_chunk(open_stream, STREAM_PIECE);
@@ -281,11 +283,11 @@ Test(booking, a_comment_is_no_token, .fini = down) {
 Test(booking, an_engine_that_breaks_off, .fini = down) {
     up(goes_on, false, NULL);
     struct rtest_client c;
-    rtest_client_start(&crowd, &c, s.routers[0].port, "/v1/chat/completions", NULL,
+    rtest_client_start(&c, rtest_port(), "/v1/chat/completions", NULL,
                        CHAT_BODY ",\"stream\":true}");
     await_said("KVROUTE.UPDATE", " PREFILLED");
     server_end(open_stream, true);
-    rtest_clients_finish(&crowd);
+    rtest_clients_finish();
     await_end();
     await_said("KVROUTE.UPDATE", " OUTPUT 3");
     check_order("UPDATE", "RELEASE");
@@ -295,10 +297,7 @@ Test(booking, an_engine_that_breaks_off, .fini = down) {
 // Nobody has seen the first token of a whole answer: its length is all that is known.
 Test(booking, a_whole_answers_tokens, .fini = down) {
     up(plain, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY "}");
     await_said("KVROUTE.UPDATE", " OUTPUT 37");
     cr_assert(!strstr(said("KVROUTE.UPDATE"), "PREFILLED"));
     check_order("UPDATE", "RELEASE");
@@ -331,31 +330,18 @@ static void says_no_usage(struct server *e, size_t n, struct bufferevent *to) {
 // Then bytes are counted; what an embedding tells is that its prompt was computed.
 Test(booking, an_answer_without_usage, .fini = down) {
     up(says_no_usage, false, NULL);
-    struct rtest_client c = call("/v1/chat/completions", NULL, CHAT_BODY "}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/chat/completions", CHAT_BODY "}");
     await_said("KVROUTE.UPDATE", " OUTPUT 10");
-    c = call("/v1/embeddings", NULL, "{\"input\":\"x\"}");
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
-    await_end();
+    served("/v1/embeddings", "{\"input\":\"x\"}");
     const char *all = said("KVROUTE.UPDATE");
     cr_assert(strlen(all) > 9 && !strcmp(all + strlen(all) - 9, " OUTPUT 1"), "%s", all);
 }
 
 // ---- What is expected ----------------------------------------------------------------------------
 
-static double sample(const char *page, const char *name) {
-    char line[100];
-    snprintf(line, sizeof line, "\nkvroute_router_%s ", name);
-    const char *at = strstr(page, line);
-    return at ? atof(at + strlen(line)) : -1;
-}
-
 static char *await_log(const char *what) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
-        char *log = rtest_log(&s, 0);
+        char *log = rtest_log(0);
         if (strstr(log, what)) return log;
         free(log);
         cr_assert(kvr_clock_ms() < end, "%s isn't in the log", what);
@@ -376,16 +362,14 @@ Test(booking, predictions_beside_what_it_was, .fini = down) {
     // From the choice on it took no longer than from the request's arrival.
     double actual = atof(ttft + 10);
     cr_assert(actual <= atof(first + 11), "%s", line);
-    struct rtest_response r = rtest_get(s.routers[0].port, "/metrics");
-    cr_expect(sample(r.body, "ttft_seconds_count") == 1);
-    cr_expect(sample(r.body, "ttft_predicted_seconds_count") == 1);
-    cr_expect(sample(r.body, "ttft_predicted_seconds_sum") == 0.1255);
-    cr_expect(sample(r.body, "ttft_error_ratio_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_seconds_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_count") == 1);
+    cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_sum") == 0.1255);
+    cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") == 1);
     double off = actual > 125.5 ? actual - 125.5 : 125.5 - actual, want = off / actual;
-    double got = sample(r.body, "ttft_error_ratio_sum");
+    double got = rtest_router_metric(0, "ttft_error_ratio_sum");
     cr_expect(got > want * 0.9 - 0.01 && got < want * 1.1 + 0.01, "%f instead of %f", got, want);
-    cr_expect(sample(r.body, "expected_blocks_total") == 3);
-    rtest_response_free(&r);
+    cr_expect(rtest_router_metric(0, "expected_blocks_total") == 3);
     free(log);
 }
 
@@ -404,17 +388,15 @@ Test(booking, no_prediction_no_error, .fini = down) {
     rtest_client_free(&c);
     char *log = await_log("\"id\":\"mine\""), *line = strstr(log, "\"id\":\"mine\"");
     cr_assert(strstr(line, "\"ttft_ms\":") && !strstr(line, "ttft_predicted_ms"), "%s", line);
-    struct rtest_response r = rtest_get(s.routers[0].port, "/metrics");
-    cr_expect(sample(r.body, "ttft_seconds_count") == 0);
-    cr_expect(sample(r.body, "ttft_error_ratio_count") == 0);
-    cr_expect(sample(r.body, "time_to_first_token_seconds_count") == 1);
-    rtest_response_free(&r);
+    cr_expect(rtest_router_metric(0, "ttft_seconds_count") == 0);
+    cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") == 0);
+    cr_expect(rtest_router_metric(0, "time_to_first_token_seconds_count") == 1);
     free(log);
 }
 
 Test(booking, advice, .fini = down) {
     up(plain, false, NULL);
-    json_t *a = rtest_json(rtest_post(s.routers[0].port, "/v1/select",
+    json_t *a = rtest_json(rtest_post(rtest_port(), "/v1/select",
                                       "{\"request\":\"r\",\"osl\":70,\"session\":\"chat 7\","
                                       "\"with\":[\"zone=a\",\"gpu\"],\"without\":[\"old\"]}"),
                            200);
@@ -425,7 +407,7 @@ Test(booking, advice, .fini = down) {
     cr_expect(json_number_value(json_object_get(a, "ttft")) == 125.5);
     cr_expect(json_number_value(json_object_get(a, "tpot")) == 17.25);
     json_decref(a);
-    a = rtest_json(rtest_post(s.routers[0].port, "/v1/score", "{\"session\":\"s\"}"), 200);
+    a = rtest_json(rtest_post(rtest_port(), "/v1/score", "{\"session\":\"s\"}"), 200);
     const json_t *best = json_array_get(json_object_get(a, "scores"), 0);
     const json_t *next = json_array_get(json_object_get(a, "scores"), 1);
     cr_expect(json_integer_value(json_object_get(best, "expected")) == 3);
@@ -434,14 +416,13 @@ Test(booking, advice, .fini = down) {
     cr_expect(json_is_true(json_object_get(best, "room")));
     cr_expect(json_is_false(json_object_get(next, "room")));
     json_decref(a);
-    cr_assert_str_eq(
-        rtest_error_code(rtest_post(s.routers[0].port, "/v1/select", "{\"with\":[]}"), 400),
-        "BADREQUEST");
+    cr_assert_str_eq(rtest_error_code(rtest_post(rtest_port(), "/v1/select", "{\"with\":[]}"), 400),
+                     "BADREQUEST");
 }
 
 Test(booking, workers, .fini = down) {
     up(plain, false, NULL);
-    json_t *a = rtest_json(rtest_get(s.routers[0].port, "/v1/workers"), 200);
+    json_t *a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
     const json_t *pool = json_array_get(json_object_get(a, "pools"), 0);
     const json_t *w = json_array_get(json_object_get(pool, "workers"), 0);
     const json_t *v = json_array_get(json_object_get(pool, "workers"), 1);

@@ -10,43 +10,36 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "rtest_clients.h"
-#include "rtest_cluster.h"
+#include "rtest_fleet.h"
 #include "server.h"
 
-#define RESPONSE_OK "HTTP/1.1 200 RESPONSE_OK\r\n"
+#define RESPONSE_OK "HTTP/1.1 200 OK\r\n"
 #define RESPONSE_EVENTS                                                                            \
     RESPONSE_OK "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define SHORT_PROMPT "{\"prompt\":\"a b c\",\"stream\":true}"
 
-static struct rtest_cluster s;
-static struct rtest_clients crowd;
 static struct server engine;
 static struct bufferevent *line; // to the router, of the latest request
 
 static void down(void) {
-    kill(s.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&s.routers[0]), 0);
-    rtest_cluster_down(&s);
-    rtest_clients_run(&crowd, 5); // the engine sees the router go
+    kill(rtest_fleet.routers[0].pid, SIGTERM);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    rtest_cluster_down();
+    rtest_clients_run(5); // the engine sees the router go
     server_close(&engine);
-    rtest_clients_close(&crowd);
+    rtest_clients_close();
 }
 
 static void up(void (*serve)(struct server *, size_t, struct bufferevent *), const char *words,
                const char *pool) {
     char flag[120];
     const char *flags[] = {"--engine", flag, pool ? "--pool" : NULL, pool, NULL};
-    rtest_clients_open(&crowd);
-    server_open(&engine, crowd.base, serve);
+    rtest_clients_open();
+    server_open(&engine, rtest_callers.base, serve);
     snprintf(flag, sizeof flag, "%s %s", engine.address, words);
-    if (!s.redis.pid) rtest_redis(&s);
-    rtest_router(&s, 0, flags);
-    rtest_await_ready(&s, 0);
-}
-
-static int port(void) {
-    return s.routers[0].port;
+    if (!rtest_fleet.redis.pid) rtest_redis();
+    rtest_router(0, flags);
+    rtest_await_ready(0);
 }
 
 // Probes are answered, and no test's requests.
@@ -54,21 +47,20 @@ static void remember(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
     if (!strncmp(e->head, "GET /health ", 12)) {
         e->requests--;
-        server_say(to, "HTTP/1.1 200 RESPONSE_OK\r\nContent-Length: 0\r\n\r\n");
+        server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         return;
     }
     line = to;
 }
 
 static void await_request(size_t n) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; engine.requests < n;
-         rtest_clients_run(&crowd, 1))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; engine.requests < n; rtest_clients_run(1))
         cr_assert(kvr_clock_ms() < end, "no request");
 }
 
 static void await_bytes(struct rtest_client *who, size_t n) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; evbuffer_get_length(who->answer) < n;
-         rtest_clients_run(&crowd, 1))
+         rtest_clients_run(1))
         cr_assert(kvr_clock_ms() < end && who->call, "nothing comes");
 }
 
@@ -78,6 +70,23 @@ static bool text_is(struct rtest_client *who, const char *want) {
     if (!same) cr_log_error("%s", text);
     free(text);
     return same;
+}
+
+// A request is answered as it should be. overlap NULL: whatever it is.
+static void expect_ok(const char *headers, const char *overlap) {
+    struct rtest_client who =
+        rtest_client_call(rtest_port(), "/v1/completions", headers, SHORT_PROMPT);
+    cr_assert(who.status == 200 && who.complete && text_is(&who, "ok"));
+    if (overlap) cr_assert_str_eq(who.overlap, overlap);
+    rtest_client_free(&who);
+}
+
+static void say_ok(struct bufferevent *to) {
+    server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+}
+
+static bool asks_for_tokens(const struct server *e) {
+    return !strncmp(e->head, "POST /tokenize ", 15);
 }
 
 // ---- Heads ---------------------------------------------------------------------------------------
@@ -92,19 +101,20 @@ static void with_headers(struct server *e, size_t n, struct bufferevent *to) {
 
 Test(engine, headers_both_ways, .fini = down) {
     up(with_headers, "name=w1", NULL);
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     rtest_say(fd, "POST /v1/completions?a=b HTTP/1.1\r\nHost: router\r\nX-Request-Id: mine\r\n"
                   "traceparent: 00-1-2-01\r\nX-Session-Id: s 1\r\nAuthorization: Bearer key\r\n"
                   "Connection: keep-alive, X-Secret\r\nX-Secret: 1\r\nAccept-Encoding: gzip\r\n"
                   "X-data-parallel-rank: 7\r\nContent-Length: 18\r\n\r\n{\"prompt\": \"a b\" }");
     await_request(1);
-    rtest_clients_run(&crowd, 1);
-    struct rtest_response r = rtest_read_response(fd, false);
+    rtest_clients_run(1);
+    struct support_response r = support_http_response(fd, false, RTEST_WAIT_MS);
     cr_assert(r.status == 200 && r.complete && !strcmp(r.body, "ok"));
-    cr_assert(rtest_response_has(&r, "X-Engine: one") && rtest_response_has(&r, "X-Engine: two"));
-    cr_assert(rtest_response_has(&r, "X-Kvroute-Worker: w1") &&
-              rtest_response_has(&r, "X-Request-Id: mine"));
-    cr_assert(rtest_response_has(&r, "X-Kvroute-Overlap: 0"));
+    cr_assert(support_response_has(&r, "X-Engine: one") &&
+              support_response_has(&r, "X-Engine: two"));
+    cr_assert(support_response_has(&r, "X-Kvroute-Worker: w1") &&
+              support_response_has(&r, "X-Request-Id: mine"));
+    cr_assert(support_response_has(&r, "X-Kvroute-Overlap: 0"));
     cr_assert(!strcasestr(r.head, "x-hop") && !strcasestr(r.head, "other"));
     static const char *const passed[] = {"POST /v1/completions?a=b HTTP/1.1\r\n",
                                          "\r\ntraceparent: 00-1-2-01\r\n",
@@ -119,23 +129,23 @@ Test(engine, headers_both_ways, .fini = down) {
                                              "Host: router"};
     for (size_t i = 0; i < sizeof not_passed / sizeof *not_passed; i++)
         cr_assert(!strcasestr(engine.head, not_passed[i]), "%s", engine.head);
-    rtest_response_free(&r);
+    support_response_free(&r);
     close(fd);
 }
 
 Test(engine, ranks_are_said, .fini = down) {
     struct rtest_client a, b;
     up(remember, "ranks=2", NULL);
-    rtest_client_start(&crowd, &a, port(), "/v1/completions", NULL, SHORT_PROMPT);
+    rtest_client_start(&a, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
     struct bufferevent *first = line;
     bool zero = strstr(engine.head, "X-data-parallel-rank: 0\r\n") != NULL;
-    rtest_client_start(&crowd, &b, port(), "/v1/completions", NULL, "{\"prompt\":\"x y z\"}");
+    rtest_client_start(&b, rtest_port(), "/v1/completions", NULL, "{\"prompt\":\"x y z\"}");
     await_request(2);
     cr_assert(strstr(engine.head, zero ? "rank: 1\r\n" : "rank: 0\r\n"));
     server_say(first, RESPONSE_OK "Content-Length: 0\r\n\r\n");
     server_say(line, RESPONSE_OK "Content-Length: 0\r\n\r\n");
-    rtest_clients_finish(&crowd);
+    rtest_clients_finish();
     cr_assert(a.complete && b.complete);
     rtest_client_free(&a);
     rtest_client_free(&b);
@@ -146,7 +156,7 @@ Test(engine, ranks_are_said, .fini = down) {
 Test(engine, pieces_come_at_once, .fini = down) {
     struct rtest_client who;
     up(remember, "", NULL);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
+    rtest_client_start(&who, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
     server_say(line, RESPONSE_EVENTS);
     for (int i = 0; i < 5; i++) {
@@ -155,17 +165,15 @@ Test(engine, pieces_come_at_once, .fini = down) {
         cr_assert(evbuffer_get_length(who.answer) == (size_t)(i + 1) * 10);
     }
     server_say_chunk(line, "data: {\"half");
-    rtest_clients_run(&crowd, 50);
+    rtest_clients_run(50);
     cr_assert(evbuffer_get_length(who.answer) == 50);
     server_say_chunk(line, "\":1}\n\n");
     server_say(line, "0\r\n\r\n");
-    rtest_clients_finish(&crowd);
+    rtest_clients_finish();
     cr_assert(who.complete && text_is(&who, "data: {}\n\ndata: {}\n\ndata: {}\n\ndata: {}\n\ndata: "
                                             "{}\n\ndata: {\"half\":1}\n\n"));
     rtest_client_free(&who);
-    struct rtest_response r = rtest_get(port(), "/metrics");
-    cr_assert(r.status == 200);
-    rtest_response_free(&r);
+    cr_assert(rtest_is_served(rtest_get(rtest_port(), "/metrics")));
 }
 
 #define BREAK_EVENT                                                                                \
@@ -191,13 +199,13 @@ Test(engine, what_breaks_off, .fini = down) {
     up(remember, "", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rtest_client who;
-        rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
+        rtest_client_start(&who, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
         await_request(engine.requests + 1);
         server_say(line, cases[i].head);
         server_say(line, cases[i].body);
         if (cases[i].out) await_bytes(&who, 5);
         server_end(line, false);
-        rtest_clients_finish(&crowd);
+        rtest_clients_finish();
         cr_assert(who.status == cases[i].status && who.complete == cases[i].complete, "%zu: %d %d",
                   i, who.status, who.complete);
         if (cases[i].out) cr_assert(text_is(&who, cases[i].out), "%zu", i);
@@ -210,21 +218,16 @@ static void tired(struct server *e, size_t n, struct bufferevent *to) {
     if (n % 2 == 1)
         server_end(to, false);
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 // Each kept connection ends when it is used again.
 Test(engine, a_tired_connection_is_no_failure, .fini = down) {
     up(tired, "", NULL);
     for (int i = 0; i < 6; i++) {
-        struct rtest_client who =
-            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && who.status == 200 && text_is(&who, "ok"));
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
     }
-    char *log = rtest_log(&s, 0);
-    cr_assert(!strstr(log, "\"tries\":2"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\":2", false);
 }
 
 // ---- Tokens --------------------------------------------------------------------------------------
@@ -233,8 +236,8 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     static const char ids[] = "{\"tokens\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}";
     char head[100];
     (void)n;
-    if (strncmp(e->head, "POST /tokenize ", 15) != 0) {
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+    if (!asks_for_tokens(e)) {
+        say_ok(to);
         return;
     }
     snprintf(head, sizeof head, RESPONSE_OK "Content-Length: %zu\r\n\r\n", sizeof ids - 1);
@@ -245,15 +248,11 @@ static void tokenizes(struct server *e, size_t n, struct bufferevent *to) {
 Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
     up(tokenizes, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
-        struct rtest_client who =
-            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok"));
-        cr_assert_str_eq(who.overlap, i ? "1" : "0");
-        rtest_client_free(&who);
+        expect_ok(NULL, i ? "1" : "0");
     }
     cr_assert(engine.requests == 4);
     redisReply *r =
-        rtest_command(&s, "KVROUTE.SCORE kvroute IDS 16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16");
+        rtest_command("KVROUTE.SCORE kvroute IDS 16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16");
     cr_assert(r && r->elements == 1 && r->element[0]->elements > 7);
     cr_assert_str_eq(r->element[0]->element[6]->str, "overlap");
     cr_assert(r->element[0]->element[7]->integer == 1);
@@ -262,66 +261,51 @@ Test(engine, the_engine_s_tokens_are_the_blocks, .fini = down) {
 
 // Without PREDICT only what engines report counts, so they are asked without being told to.
 Test(engine, what_engines_report_is_found, .fini = down) {
-    rtest_redis(&s);
-    freeReplyObject(rtest_command(&s, "KVROUTE.CREATE kvroute BLOCKSIZE 4"));
+    rtest_redis();
+    freeReplyObject(rtest_command("KVROUTE.CREATE kvroute BLOCKSIZE 4"));
     up(tokenizes, "name=w1", NULL);
-    cr_assert_eq(rtest_integer(&s,
-                               "KVROUTE.EVENT kvroute w1 0 1 1 STORED - IDS 12 1 2 3 4 5 6 7 8 9 "
+    cr_assert_eq(rtest_integer("KVROUTE.EVENT kvroute w1 0 1 1 STORED - IDS 12 1 2 3 4 5 6 7 8 9 "
                                "10 11 12"),
                  1);
-    struct rtest_client who =
-        rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-    cr_assert(who.complete && text_is(&who, "ok"));
-    cr_assert_str_eq(who.overlap, "3");
-    rtest_client_free(&who);
+    expect_ok(NULL, "3");
 }
 
 static void cannot_tokenize(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (!strncmp(e->head, "POST /tokenize ", 15))
+    if (asks_for_tokens(e))
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 Test(engine, without_tokens_it_goes_on_without_blocks, .fini = down) {
     up(cannot_tokenize, "", "kvroute blocks=tokenize");
     // Asked once, and then not for a while.
     for (size_t i = 0; i < 3; i++) {
-        struct rtest_client who =
-            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
+        cr_assert(engine.requests == 2 + i);
     }
-    char *log = rtest_log(&s, 0);
-    cr_assert(strstr(log, "has no /tokenize"), "%s", log);
-    free(log);
-    struct rtest_response r = rtest_get(port(), "/metrics");
-    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"none\"} 1\n"), "%s", r.body);
-    rtest_response_free(&r);
+    rtest_expect_log(0, "has no /tokenize", true);
+    cr_assert(rtest_router_metric(0, "tokenize_total{outcome=\"none\"}") == 1);
 }
 
 static void knows_no_such_model(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (!strncmp(e->head, "POST /tokenize ", 15))
+    if (asks_for_tokens(e))
         server_say(to, "HTTP/1.1 404 No\r\nContent-Length: 76\r\n\r\n{\"error\":{\"message\":\"The "
                        "model `x` does not exist.\",\"type\":\"NotFoundError\"}}");
     else
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+        say_ok(to);
 }
 
 // One client's mistake: the next one's prompt is asked for all the same, with his own key.
 Test(engine, an_unknown_model_is_no_missing_path, .fini = down) {
     up(knows_no_such_model, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 3; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 * (i + 1));
-        rtest_client_free(&who);
+        expect_ok("Authorization: Bearer mine\r\n", NULL);
+        cr_assert(engine.requests == 2 * (i + 1));
     }
-    char *log = rtest_log(&s, 0);
-    cr_assert(!strstr(log, "has no /tokenize"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "has no /tokenize", false);
 }
 
 static void only_tokenizes_with_a_key(struct server *e, size_t n, struct bufferevent *to) {
@@ -334,58 +318,48 @@ static void only_tokenizes_with_a_key(struct server *e, size_t n, struct buffere
 Test(engine, tokens_need_a_key, .fini = down) {
     up(only_tokenizes_with_a_key, "", "kvroute blocks=tokenize");
     for (int i = 0; i < 2; i++) {
-        struct rtest_client who = rtest_client_call(&crowd, port(), "/v1/completions",
-                                                    "Authorization: Bearer mine\r\n", SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok"));
-        cr_assert_str_eq(who.overlap, i ? "1" : "0");
-        rtest_client_free(&who);
+        expect_ok("Authorization: Bearer mine\r\n", i ? "1" : "0");
     }
 }
 
 static void never_tokenizes(struct server *e, size_t n, struct bufferevent *to) {
     (void)n;
-    if (strncmp(e->head, "POST /tokenize ", 15))
-        server_say(to, RESPONSE_OK "Content-Length: 2\r\n\r\nok");
+    if (!asks_for_tokens(e)) say_ok(to);
 }
 
 // It isn't asked again soon; what it is asked doesn't keep the request.
 Test(engine, a_silent_tokenizer_is_left_out, .fini = down) {
     up(never_tokenizes, "", "kvroute blocks=tokenize");
     for (size_t i = 0; i < 2; i++) {
-        struct rtest_client who =
-            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-        cr_assert(who.complete && text_is(&who, "ok") && engine.requests == 2 + i);
-        rtest_client_free(&who);
+        expect_ok(NULL, NULL);
+        cr_assert(engine.requests == 2 + i);
     }
-    struct rtest_response r = rtest_get(port(), "/metrics");
-    cr_assert(strstr(r.body, "kvroute_router_tokenize_total{outcome=\"failed\"} 1\n"), "%s",
-              r.body);
-    rtest_response_free(&r);
+    cr_assert(rtest_router_metric(0, "tokenize_total{outcome=\"failed\"}") == 1);
 }
 
 // The first token may be long in coming after the head.
 Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
     struct rtest_client who;
     up(remember, "", NULL);
-    rtest_kill(&s.routers[0], SIGKILL);
+    rtest_kill(&rtest_fleet.routers[0], SIGKILL);
     const char *const flags[] = {
         "--engine", engine.address, "--silence_timeout", "300", "--answer_timeout", "1500", NULL};
-    rtest_router(&s, 0, flags);
-    rtest_await_ready(&s, 0);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
+    rtest_router(0, flags);
+    rtest_await_ready(0);
+    rtest_client_start(&who, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(1);
     server_say(line, RESPONSE_EVENTS);
-    rtest_clients_run(&crowd, 800);
+    rtest_clients_run(800);
     cr_assert(who.call);
     server_say_chunk(line, "data: {}\n\n");
     await_bytes(&who, 1);
-    rtest_clients_finish(&crowd); // the next one doesn't come
+    rtest_clients_finish(); // the next one doesn't come
     cr_assert(who.complete && text_is(&who, "data: {}\n\n" BREAK_EVENT));
     rtest_client_free(&who);
-    rtest_client_start(&crowd, &who, port(), "/v1/completions", NULL, SHORT_PROMPT);
+    rtest_client_start(&who, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
     await_request(2);
     server_say(line, RESPONSE_EVENTS);
-    rtest_clients_finish(&crowd);
+    rtest_clients_finish();
     cr_assert(who.complete && who.status == 504);
     rtest_client_free(&who);
 }
@@ -407,46 +381,42 @@ static void wants_a_key(struct server *e, size_t n, struct bufferevent *to) {
 
 Test(engine, models_need_a_key, .fini = down) {
     up(wants_a_key, "", NULL);
-    int fd = rtest_connect(port());
+    int fd = support_http_connect(rtest_port());
     rtest_say(fd, "GET /v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer no\r\n\r\n");
     await_request(1);
     cr_assert(strstr(engine.head, "\r\nAuthorization: Bearer no\r\n"));
-    rtest_clients_run(&crowd, 1);
-    cr_assert_str_eq(rtest_error_code(rtest_read_response(fd, false), 401), "UNAUTHORIZED");
+    rtest_clients_run(1);
+    cr_assert_str_eq(rtest_error_code(support_http_response(fd, false, RTEST_WAIT_MS), 401),
+                     "UNAUTHORIZED");
     close(fd);
 }
 
 static long long open_circuits(void) {
-    return rtest_pool_info(&s, "kvroute", "open_circuits");
+    return rtest_pool_info("kvroute", "open_circuits");
 }
 
 Test(engine, without_a_health_path_it_comes_back, .fini = down) {
     char flag[80];
     const char *flags[] = {"--engine", flag, "--probe", "100", "--health", "/alive", NULL};
-    rtest_clients_open(&crowd);
-    server_open(&engine, crowd.base, has_no_health);
+    rtest_clients_open();
+    server_open(&engine, rtest_callers.base, has_no_health);
     snprintf(flag, sizeof flag, "%s", engine.address);
-    rtest_redis(&s);
-    rtest_router(&s, 0, flags);
-    rtest_await_ready(&s, 0);
+    rtest_redis();
+    rtest_router(0, flags);
+    rtest_await_ready(0);
     server_shut(&engine, true);
     for (int i = 0; i < 3; i++) {
         struct rtest_client who =
-            rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
+            rtest_client_call(rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);
         cr_assert(who.status == 502);
         rtest_client_free(&who);
     }
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 1;
-         rtest_clients_run(&crowd, 10))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 1; rtest_clients_run(10))
         cr_assert(kvr_clock_ms() < end, "its circuit stays closed");
     server_shut(&engine, false);
     await_request(1);
     cr_assert(!strncmp(engine.head, "GET /alive ", 11), "%s", engine.head);
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 0;
-         rtest_clients_run(&crowd, 10))
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; open_circuits() != 0; rtest_clients_run(10))
         cr_assert(kvr_clock_ms() < end, "its circuit stays open");
-    struct rtest_client who =
-        rtest_client_call(&crowd, port(), "/v1/completions", NULL, SHORT_PROMPT);
-    cr_assert(who.status == 200 && text_is(&who, "ok"));
-    rtest_client_free(&who);
+    expect_ok(NULL, NULL);
 }

@@ -32,14 +32,10 @@ Test(failure, an_engine_fails_before_it_answers, .fini = rtest_fleet_down) {
         }
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
     for (int k = 0; k < 4; k++) {
-        struct rtest_client who = rtest_ask(0, "a b c", 5, k & 1);
-        cr_assert(who.status == 200 && who.complete);
-        rtest_client_free(&who);
+        rtest_ask_well(0, "a b c", 5, k & 1);
     }
     rtest_await(rtest_nothing_booked, "something stays booked");
-    char *log = rtest_log(&rtest_fleet, 0);
-    cr_assert(strstr(log, "\"tries\":2"), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\":2", true);
 }
 
 // A full queue is one engine's: another is asked, once, and neither is blamed.
@@ -51,9 +47,7 @@ Test(failure, an_engine_has_too_much_to_do, .fini = rtest_fleet_down) {
     for (int i = 0; i < 2; i++) {
         rtest_fault(0, faults[i]);
         for (int k = 0; k < 4; k++) {
-            struct rtest_client who = rtest_ask(0, "a b c", 5, k & 1);
-            cr_assert(who.status == 200 && who.complete, "%s: %d", faults[i], who.status);
-            rtest_client_free(&who);
+            rtest_ask_well(0, "a b c", 5, k & 1);
         }
         rtest_fault(1, faults[i]);
         struct rtest_client who = rtest_ask(0, "a b c", 5, false);
@@ -62,13 +56,12 @@ Test(failure, an_engine_has_too_much_to_do, .fini = rtest_fleet_down) {
         rtest_fault(1, "kind=clear");
     }
     rtest_await(rtest_nothing_booked, "something stays booked");
-    cr_assert(rtest_failed_tries(0) == 0 &&
-              rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 0);
+    cr_assert(rtest_failed_tries(0) == 0 && rtest_pool_info("kvroute", "open_circuits") == 0);
 }
 
 static long long failures(int engine) {
-    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.WORKER GET kvroute 127.0.0.1:%d",
-                                  rtest_fleet.engines[engine].port);
+    redisReply *r =
+        rtest_command("KVROUTE.WORKER GET kvroute 127.0.0.1:%d", rtest_fleet.engines[engine].port);
     long long n = -1;
     for (size_t i = 0; r && i + 1 < r->elements; i += 2)
         if (!strcmp(r->element[i]->str, "failures")) n = r->element[i + 1]->integer;
@@ -101,9 +94,7 @@ Test(failure, a_request_that_engines_fail_of, .fini = rtest_fleet_down) {
     }
     rtest_fault(0, "kind=fail&n=1&status=500");
     while (rtest_failed_tries(0) == 4) { // until one comes to it
-        struct rtest_client who = rtest_ask(0, "a b c", 5, false);
-        cr_assert(who.status == 200 && who.complete, "%d", who.status);
-        rtest_client_free(&who);
+        rtest_ask_well(0, "a b c", 5, false);
     }
     rtest_await(the_first_is_blamed, "nobody is blamed");
 }
@@ -128,12 +119,11 @@ Test(failure, an_engine_fails_within_its_answer, .fini = rtest_fleet_down) {
     }
     struct rtest_client who;
     char *body = rtest_chat("a long story", 1000, true);
-    rtest_client_start(&rtest_callers, &who, rtest_fleet.routers[0].port, "/v1/chat/completions",
-                       NULL, body);
+    rtest_client_start(&who, rtest_port(), "/v1/chat/completions", NULL, body);
     while (!who.heard)
-        rtest_clients_run(&rtest_callers, 5);
+        rtest_clients_run(5);
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
-    rtest_clients_finish(&rtest_callers);
+    rtest_clients_finish();
     cr_assert(who.complete && rtest_answer_ends(&who, "\"code\":\"ENGINE\"}}\n\n"));
     rtest_client_free(&who);
     free(body);
@@ -175,16 +165,14 @@ Test(failure, a_dead_engine_is_left_alone, .fini = rtest_fleet_down) {
     rtest_fleet_up(2, "--time-scale 0", 2, flags);
     rtest_kill(&rtest_fleet.engines[0], SIGKILL);
     for (int i = 0; i < 80; i++) {
-        struct rtest_client who = rtest_ask(i / 40, "a b c", 2, i & 1);
-        cr_assert(who.status == 200 && who.complete);
-        rtest_client_free(&who);
+        rtest_ask_well(i / 40, "a b c", 2, i & 1);
     }
     cr_assert(rtest_failed_tries(0) >= 1 && rtest_failed_tries(0) <= 4, "%d tries",
               rtest_failed_tries(0));
     cr_assert(rtest_failed_tries(1) == 0, "%d tries", rtest_failed_tries(1));
-    rtest_engine(&rtest_fleet, 0, "--no-events --time-scale 0");
+    rtest_engine(0, "--no-events --time-scale 0");
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
-    cr_assert(rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 0);
+    cr_assert(rtest_pool_info("kvroute", "open_circuits") == 0);
 }
 
 // It takes connections and says nothing: what waits there is taken elsewhere when the probes know it.
@@ -195,15 +183,13 @@ Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
     rtest_kill(&rtest_fleet.engines[0], SIGSTOP);
     char *body = rtest_chat("a b c", 2, false);
     for (int i = 0; i < WAITING_CLIENTS; i++)
-        rtest_client_start(&rtest_callers, &who[i], rtest_fleet.routers[0].port,
-                           "/v1/chat/completions", NULL, body);
-    rtest_clients_finish(&rtest_callers);
+        rtest_client_start(&who[i], rtest_port(), "/v1/chat/completions", NULL, body);
+    rtest_clients_finish();
     for (int i = 0; i < WAITING_CLIENTS; i++) {
         cr_assert(who[i].status == 200 && who[i].complete, "%d", who[i].status);
         rtest_client_free(&who[i]);
     }
-    cr_assert(rtest_failed_tries(0) > 0 &&
-              rtest_pool_info(&rtest_fleet, "kvroute", "open_circuits") == 1);
+    cr_assert(rtest_failed_tries(0) > 0 && rtest_pool_info("kvroute", "open_circuits") == 1);
     free(body);
     rtest_kill(&rtest_fleet.engines[0], SIGCONT);
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
@@ -212,13 +198,9 @@ Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
 // One that computes for long without a word is asked whether it lives, and left in peace.
 Test(failure, an_engine_takes_its_time, .fini = rtest_fleet_down) {
     rtest_fleet_up(2, "--decode-speed 10 --time-scale 1", 1, NULL);
-    struct rtest_client who = rtest_ask(0, "a b c", 40, false);
-    cr_assert(who.status == 200 && who.complete);
-    rtest_client_free(&who);
+    rtest_ask_well(0, "a b c", 40, false);
     cr_assert(rtest_failed_tries(0) == 0 && failures(0) == 0 && failures(1) == 0);
-    char *log = rtest_log(&rtest_fleet, 0);
-    cr_assert(!strstr(log, "\"tries\""), "%s", log);
-    free(log);
+    rtest_expect_log(0, "\"tries\"", false);
 }
 
 // Which of the engines is asked what they serve is a matter of chance; who is dead isn't one of it.
@@ -226,11 +208,11 @@ Test(failure, models_while_an_engine_is_dead, .fini = rtest_fleet_down) {
     rtest_fleet_up(3, "--time-scale 0", 1, NULL);
     rtest_kill(&rtest_fleet.engines[1], SIGKILL);
     for (int i = 0; i < 6; i++) {
-        struct rtest_response r = rtest_get(rtest_fleet.routers[0].port, "/v1/models");
+        struct support_response r = rtest_get(rtest_port(), "/v1/models");
         cr_assert(r.status == 200 && strstr(r.body, "\"id\":\"mock\""), "%d %s", r.status, r.body);
-        rtest_response_free(&r);
+        support_response_free(&r);
     }
-    struct rtest_response r = rtest_get(rtest_fleet.routers[0].port, "/health");
+    struct support_response r = rtest_get(rtest_port(), "/health");
     cr_assert(r.status == 200 && !strcmp(r.body, "ok\n"));
-    rtest_response_free(&r);
+    support_response_free(&r);
 }

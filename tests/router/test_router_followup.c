@@ -68,13 +68,13 @@ static int turn(struct followup *all, int number, size_t first, size_t at_a_time
             json_t *body = json_pack("{s:s,s:O,s:i}", "model", "mock", "messages", c->messages,
                                      "max_tokens", 60);
             char *text = json_dumps(body, JSON_COMPACT);
-            rtest_client_start(&rtest_callers, &who[i],
+            rtest_client_start(&who[i],
                                rtest_fleet.routers[(first + from + i) % FOLLOWUP_ROUTERS].port,
                                "/v1/chat/completions", NULL, text);
             free(text);
             json_decref(body);
         }
-        rtest_clients_finish(&rtest_callers);
+        rtest_clients_finish();
         for (size_t i = 0; i < at_a_time; i++) {
             struct followup *c = &all[from + i];
             take_answer(c, &who[i]);
@@ -104,11 +104,11 @@ static void follow_up(bool everybody_dies) {
         cr_assert(used[k] >= FOLLOWUP_CONVERSATIONS / FOLLOWUP_ENGINES / 2, "engine %d has %d", k,
                   used[k]);
     // What a router had no time to release weighs on its engine for a while, and that isn't asked here.
-    rtest_await_released(&rtest_fleet, "kvroute");
+    rtest_await_released("kvroute");
     if (everybody_dies) {
         for (int i = 0; i < FOLLOWUP_ROUTERS; i++)
             rtest_kill(&rtest_fleet.routers[i], SIGKILL);
-        rtest_redis(&rtest_fleet);
+        rtest_redis();
         rtest_fleet_routers(FOLLOWUP_ENGINES, FOLLOWUP_ROUTERS, flags);
     }
     int same = turn(all, 2, 1, 1);

@@ -19,14 +19,12 @@ static void up(void) {
 static void ask(int number, bool stream) {
     char text[60];
     snprintf(text, sizeof text, "question %d of many", number);
-    struct rtest_client c = rtest_ask(0, text, 30, stream);
-    cr_assert(c.status == 200 && c.complete);
-    rtest_client_free(&c);
+    rtest_ask_well(0, text, 30, stream);
 }
 
 // The most that any worker has of it.
 static double most(const char *field) {
-    json_t *a = rtest_json(rtest_get(rtest_fleet.routers[0].port, "/v1/workers"), 200), *w;
+    json_t *a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200), *w;
     const json_t *pool = json_array_get(json_object_get(a, "pools"), 0);
     double found = -1;
     size_t i;
@@ -47,14 +45,13 @@ Test(learning, streams_teach_times, .fini = rtest_fleet_down) {
     up();
     for (int i = 0; i < LEARNING_REQUESTS; i++)
         ask(i, true);
-    rtest_await_released(&rtest_fleet, "kvroute");
+    rtest_await_released("kvroute");
     await_most("ttft");
     await_most("tpot");
     // Only the first ones weren't foretold.
     cr_expect(rtest_router_metric(0, "ttft_error_ratio_count") >= LEARNING_REQUESTS / 2);
     cr_expect(rtest_router_metric(0, "ttft_predicted_seconds_sum") > 0);
-    json_t *a =
-        rtest_json(rtest_post(rtest_fleet.routers[0].port, "/v1/select", "{\"text\":\"x\"}"), 200);
+    json_t *a = rtest_json(rtest_post(rtest_port(), "/v1/select", "{\"text\":\"x\"}"), 200);
     cr_expect(json_number_value(json_object_get(a, "ttft")) > 0);
     cr_expect(json_number_value(json_object_get(a, "tpot")) > 0);
     json_decref(a);
@@ -65,8 +62,8 @@ Test(learning, whole_answers_teach_no_times, .fini = rtest_fleet_down) {
     up();
     for (int i = 0; i < LEARNING_REQUESTS; i++)
         ask(i, false);
-    rtest_await_released(&rtest_fleet, "kvroute");
-    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.SCORE kvroute IDS 1 1");
+    rtest_await_released("kvroute");
+    redisReply *r = rtest_command("KVROUTE.SCORE kvroute IDS 1 1");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements == LEARNING_ENGINES);
     bool seen = false;
     for (size_t i = 0; i + 1 < r->element[0]->elements; i += 2) {
@@ -82,10 +79,10 @@ Test(learning, whole_answers_teach_no_times, .fini = rtest_fleet_down) {
 Test(learning, sessions_are_the_pools, .fini = rtest_fleet_down) {
     up();
     struct rtest_client c =
-        rtest_client_call(&rtest_callers, rtest_fleet.routers[0].port, "/v1/completions",
-                          "X-Session-ID: chat 7\r\n", "{\"prompt\":\"x\",\"max_tokens\":3}");
+        rtest_client_call(rtest_port(), "/v1/completions", "X-Session-ID: chat 7\r\n",
+                          "{\"prompt\":\"x\",\"max_tokens\":3}");
     cr_assert(c.status == 200 && c.complete);
-    redisReply *r = rtest_command(&rtest_fleet, "KVROUTE.SESSION GET kvroute %s", "chat 7");
+    redisReply *r = rtest_command("KVROUTE.SESSION GET kvroute %s", "chat 7");
     cr_assert(r && r->type == REDIS_REPLY_ARRAY && r->elements >= 4);
     cr_expect_str_eq(r->element[2]->str, "worker");
     cr_expect_str_eq(r->element[3]->str, c.worker);

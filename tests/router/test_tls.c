@@ -17,13 +17,8 @@
 #include "tests/support/support_home.h"
 #include "tests/support/support_port.h"
 
-static struct rtest_cluster s;
 static char cert_file[200], key_file[200];
 static int tls_port;
-
-static void down(void) {
-    rtest_cluster_down(&s);
-}
 
 static void make_certificate(long serial) {
     EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -53,19 +48,19 @@ static void up(const char *const *more) {
     char listen[60];
     const char *argv[20] = {"--tls_listen", listen, "--tls_cert", cert_file, "--tls_key", key_file};
     make_certificate(1);
-    rtest_redis(&s);
+    rtest_redis();
     close(support_listen(&tls_port));
     snprintf(listen, sizeof listen, "127.0.0.1:%d", tls_port);
     for (size_t n = 6; more && *more; n++)
         argv[n] = *more++;
-    rtest_router(&s, 0, argv);
+    rtest_router(0, argv);
 }
 
 // What comes back for a request over TLS, until the end; the certificate's serial number; 0: no TLS.
 static char *ask(const char *text, long *serial) {
     SSL_CTX *c = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(c);
-    int fd = rtest_connect(tls_port), n;
+    int fd = support_http_connect(tls_port), n;
     size_t all = 0;
     char *answer = calloc(1, 1 << 20);
     SSL_set_fd(ssl, fd);
@@ -85,7 +80,7 @@ static char *ask(const char *text, long *serial) {
     return answer;
 }
 
-Test(tls, requests_and_another_certificate, .fini = down) {
+Test(tls, requests_and_another_certificate, .fini = rtest_cluster_down) {
     static const char request[] =
         "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
         "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -97,7 +92,7 @@ Test(tls, requests_and_another_certificate, .fini = down) {
     cr_assert(strstr(answer, "kvroute_router_access_log_lost_total"));
     free(answer);
     make_certificate(2);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     for (int64_t end = kvr_clock_ms() + 5000; serial != 2; support_sleep_ms(20)) {
         free(ask(request, &serial));
         cr_assert(kvr_clock_ms() < end);
@@ -106,27 +101,25 @@ Test(tls, requests_and_another_certificate, .fini = down) {
     FILE *f = fopen(cert_file, "w");
     fputs("nonsense\n", f);
     fclose(f);
-    rtest_kill(&s.routers[0], SIGHUP);
+    rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     support_sleep_ms(200);
     free(ask(request, &serial));
     cr_assert_eq(serial, 2);
 }
 
-Test(tls, what_is_no_tls, .fini = down) {
+Test(tls, what_is_no_tls, .fini = rtest_cluster_down) {
     up((const char *[]){"--header_timeout", "400", NULL});
     bool closed;
-    int fd = rtest_connect(tls_port);
+    int fd = support_http_connect(tls_port);
     rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-    char *all = rtest_read_all(fd, 5000, &closed);
+    char *all = support_http_read(fd, NULL, 5000, NULL, &closed, NULL);
     cr_assert(closed && !strstr(all, "HTTP/1.1 200"));
     free(all);
     close(fd);
-    fd = rtest_connect(tls_port); // a handshake that never goes on
-    rtest_send(fd, "\026\003\001", 3);
-    free(rtest_read_all(fd, 5000, &closed));
+    fd = support_http_connect(tls_port); // a handshake that never goes on
+    support_http_send(fd, "\026\003\001", 3);
+    free(support_http_read(fd, NULL, 5000, NULL, &closed, NULL));
     cr_assert(closed);
     close(fd);
-    struct rtest_response r = rtest_get(s.routers[0].port, "/healthz");
-    cr_assert_eq(r.status, 200);
-    rtest_response_free(&r);
+    cr_assert(rtest_is_served(rtest_get(rtest_port(), "/healthz")));
 }

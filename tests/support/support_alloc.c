@@ -33,7 +33,7 @@ static void *resize(void *ctx, void *p, size_t size) {
     }
     struct support_block *h = NULL;
     if (size) {
-        if (must_fail(t) || size > (size_t)1 << 40) {
+        if (must_fail(t) || size > (size_t)1 << 30) {
             t->failures++;
             return NULL;
         }

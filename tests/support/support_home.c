@@ -35,6 +35,14 @@ const char *support_setting(const char *name, const char *fallback) {
     return value && *value ? value : fallback;
 }
 
+uint64_t support_seed(void) {
+    const char *given = support_setting("KVROUTE_SEED", NULL);
+    uint64_t seed = given ? strtoull(given, NULL, 10)
+                          : (uint64_t)kvr_clock_ms() * 1000 + (uint64_t)getpid() % 1000;
+    fprintf(stderr, "KVROUTE_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
 // Removes the folder once this process has gone, also when it was killed: its end of the pipe closes
 // then. Programs that it started go at the same moment, and may still write a file; see
 // support_process.h.

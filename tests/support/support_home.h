@@ -3,6 +3,7 @@
 //
 //   TMPDIR          where the folder is made
 //   KVROUTE_KEEP    leaves it, to look into
+//   KVROUTE_SEED    repeats what a test drew by chance
 #ifndef SUPPORT_HOME_H
 #define SUPPORT_HOME_H
 
@@ -20,6 +21,7 @@ void support_home_remove(void);
 
 // The value of an environment variable, or what is used when it is unset or empty.
 const char *support_setting(const char *name, const char *fallback);
+uint64_t support_seed(void); // of this run; says so on stderr
 void support_sleep_ms(int64_t ms);
 // Says what is wrong, with the program's name, and ends it.
 _Noreturn void support_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -90,13 +90,9 @@ static int release_words(const struct bench_client_request *q, const char **argv
 }
 
 static void take_choice(const redisContext *c, redisReply *r) {
-    const char *worker = NULL, *addr = NULL;
     check(c, r, REDIS_REPLY_ARRAY);
-    for (size_t i = 0; i + 1 < r->elements; i += 2) {
-        if (strcmp(r->element[i]->str, "worker") == 0) worker = r->element[i + 1]->str;
-        if (strcmp(r->element[i]->str, "addr") == 0) addr = r->element[i + 1]->str;
-    }
-    if (!worker || !addr) support_fail("an answer without a worker");
+    if (!support_redis_field(r, "worker") || !support_redis_field(r, "addr"))
+        support_fail("an answer without a worker");
     freeReplyObject(r);
 }
 

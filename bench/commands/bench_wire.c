@@ -2,8 +2,8 @@
 // A lean client; see bench_wire.h.
 #include "bench_wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 
 #include "bench/common/bench_memory.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 
 enum { READ_AT_ONCE = 64 * 1024 };
 
@@ -21,11 +22,10 @@ static _Noreturn void fail_errno(const char *what) {
     support_fail("%s: %s", what, strerror(errno));
 }
 
-static void open_at(struct bench_wire *w, int family, const struct sockaddr *to, socklen_t n) {
-    *w = (struct bench_wire){.fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    if (w->fd < 0 || connect(w->fd, to, n)) fail_errno("no connection");
-    w->in = bench_calloc(READ_AT_ONCE, 1);
-    w->room_in = READ_AT_ONCE;
+static void open_with(struct bench_wire *w, int fd) {
+    if (fd < 0) fail_errno("no connection");
+    *w =
+        (struct bench_wire){.fd = fd, .in = bench_calloc(READ_AT_ONCE, 1), .room_in = READ_AT_ONCE};
 }
 
 void bench_wire_open_unix(struct bench_wire *w, const char *path) {
@@ -33,15 +33,13 @@ void bench_wire_open_unix(struct bench_wire *w, const char *path) {
     size_t n = strlen(path);
     if (n >= sizeof a.sun_path) support_fail("the path of the socket is too long");
     memcpy(a.sun_path, path, n + 1);
-    open_at(w, AF_UNIX, (struct sockaddr *)&a, sizeof a);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    open_with(w, fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) ? -1 : fd);
 }
 
 void bench_wire_open_tcp(struct bench_wire *w, int port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    open_at(w, AF_INET, (struct sockaddr *)&a, sizeof a);
-    int yes = 1;
-    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    open_with(w, support_http_connect(port));
+    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
 void bench_wire_close(struct bench_wire *w) {

@@ -2,8 +2,8 @@
 // HTTP requests in a closed loop; see bench_load.h.
 #include "bench_load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "bench/common/bench_memory.h"
 #include "bench/common/bench_quantile.h"
 #include "client/common/clock.h"
+#include "tests/support/support_http.h"
 
 enum { LOAD_READ = 65536, LOAD_MAX_HEAD = 8192, LOAD_EVENTS = 256, LOAD_SILENCE_S = 30 };
 
@@ -76,21 +77,6 @@ static void quantiles(struct bench_samples *s, double scale, double *p50, double
 
 // ---- Connections ---------------------------------------------------------------------------------
 
-static int reach(const struct bench_load_plan *plan, size_t i) {
-    int one = 1, port = plan->n_ports ? plan->ports[i % plan->n_ports] : plan->port;
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    if (connect(fd, (struct sockaddr *)&a, sizeof a)) {
-        close(fd);
-        return -1;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
 static void want(struct bench_load *l, struct bench_peer *p, bool writing) {
     struct epoll_event e = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = p};
     if (p->writing == writing) return;
@@ -99,10 +85,13 @@ static void want(struct bench_load *l, struct bench_peer *p, bool writing) {
 }
 
 static bool open_peer(struct bench_load *l, struct bench_peer *p) {
+    const struct bench_load_plan *plan = l->plan;
+    size_t i = (size_t)(p - l->peers);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
-    p->fd = reach(l->plan, (size_t)(p - l->peers));
+    p->fd = support_http_connect(plan->n_ports ? plan->ports[i % plan->n_ports] : plan->port);
     p->writing = false;
     if (p->fd < 0) return false;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, p->fd, &e) == 0;
 }
 

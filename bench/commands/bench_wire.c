@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,6 @@ static void head(struct bench_wire *w, char type, uint64_t v) {
     w->n_out += sizeof digits - n;
 }
 
-void bench_wire_begin(struct bench_wire *w, size_t words) {
-    head(w, '*', words);
-}
-
 void bench_wire_word(struct bench_wire *w, const void *bytes, size_t n) {
     head(w, '$', n);
     char *to = room(w, n + 2);
@@ -83,6 +80,15 @@ void bench_wire_word(struct bench_wire *w, const void *bytes, size_t n) {
 
 void bench_wire_text(struct bench_wire *w, const char *text) {
     bench_wire_word(w, text, strlen(text));
+}
+
+void bench_wire_begin(struct bench_wire *w, size_t words, ...) {
+    va_list texts;
+    va_start(texts, words);
+    head(w, '*', words);
+    for (const char *text; (text = va_arg(texts, const char *));)
+        bench_wire_text(w, text);
+    va_end(texts);
 }
 
 void bench_wire_number(struct bench_wire *w, uint64_t v) {
@@ -168,11 +174,4 @@ void bench_wire_skip(struct bench_wire *w) {
         bench_wire_reply(w, &t);
         if (t.type == '*' && t.number > 0) left += t.number;
     }
-}
-
-int64_t bench_wire_integer(struct bench_wire *w) {
-    struct bench_reply t;
-    bench_wire_reply(w, &t);
-    if (t.type != ':') support_fail("the server answered something that is no integer");
-    return t.number;
 }

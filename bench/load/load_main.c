@@ -261,7 +261,7 @@ int main(int argc, char **argv) {
     };
     bench_progress_begin(&progress, o.label, script.load.n);
     bench_play(&plan, played);
-    bench_progress_end(&progress);
+    bench_progress_end();
     tell(&o, &script, speed, played);
     bool ok = !o.redis || compare(&o);
     free(played);

@@ -66,13 +66,10 @@ static void add(struct bench_samples *s, double v) {
     s->v[s->n++] = v;
 }
 
-static void quantiles(struct bench_samples *s, double scale, double *p50, double *p99) {
-    if (!s->n) return;
-    double *sorted = bench_sorted(s->v, s->n);
-    *p50 = bench_quantile(sorted, s->n, 0.5) * scale;
-    *p99 = bench_quantile(sorted, s->n, 0.99) * scale;
+static double quantile(const struct bench_samples *s, double q) {
+    double *sorted = bench_sorted(s->v, s->n), v = bench_quantile(sorted, s->n, q);
     free(sorted);
-    free(s->v);
+    return v;
 }
 
 // ---- Connections ---------------------------------------------------------------------------------
@@ -205,7 +202,6 @@ static size_t take_body(struct bench_load *l, struct bench_peer *p, size_t n, in
     p->last = now;
     n = n < p->left ? n : (size_t)p->left;
     p->left -= n;
-    l->result->bytes += n;
     if (!p->left) p->part = p->part == ANSWER_BODY ? ANSWER_DONE : ANSWER_CHUNK_END;
     return n;
 }
@@ -290,9 +286,13 @@ int bench_load_run(const struct bench_load_plan *plan, struct bench_load_result 
     ok = ok && serve(&l);
     double took = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
     r->rate = took > 0 ? (double)r->answers / took : 0;
-    quantiles(&l.whole, 1e-3, &r->p50_us, &r->p99_us);
-    quantiles(&l.first, 1e-3, &r->first_p50_us, &r->first_p99_us);
-    quantiles(&l.gaps, 1e-6, &r->gap_p50_ms, &r->gap_p99_ms);
+    r->p50_us = quantile(&l.whole, 0.5) / 1e3;
+    r->p99_us = quantile(&l.whole, 0.99) / 1e3;
+    r->first_p99_us = quantile(&l.first, 0.99) / 1e3;
+    r->gap_p99_ms = quantile(&l.gaps, 0.99) / 1e6;
+    free(l.whole.v);
+    free(l.first.v);
+    free(l.gaps.v);
     for (size_t i = 0; i < plan->connections; i++)
         if (l.peers[i].fd >= 0) close(l.peers[i].fd);
     if (l.epoll >= 0) close(l.epoll);

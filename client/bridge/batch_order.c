@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See batch_order.h.
 #include "batch_order.h"
 
 #include <inttypes.h>

@@ -117,8 +117,8 @@ void bridge_order_live(struct bridge_order *s, uint64_t seq, const void *payload
 void bridge_order_reply(struct bridge_order *s, uint64_t seq, const void *payload, size_t n);
 void bridge_order_end(struct bridge_order *s); // the replay's end marker
 void bridge_order_woken(struct bridge_order *s);
-void bridge_order_restart(
-    struct bridge_order *s); // forgets all and builds it up anew, as far as a replay goes
+// Forgets all and builds it up anew, as far as a replay goes.
+void bridge_order_restart(struct bridge_order *s);
 
 // Whether all that was heard of is applied and no question is open.
 bool bridge_order_complete(const struct bridge_order *s);

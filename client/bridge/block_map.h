@@ -105,8 +105,8 @@ void bridge_map_init(struct bridge_map *m, const struct bridge_map_options *opti
                      const struct bridge_map_sink *sink);
 void bridge_map_free(struct bridge_map *m);
 
-void bridge_map_event(struct bridge_map *m,
-                      const struct bridge_event *e); // STORED, REMOVED or CLEARED
+// STORED, REMOVED or CLEARED.
+void bridge_map_event(struct bridge_map *m, const struct bridge_event *e);
 // Forgets everything, kinds of groups too: another life of the engine. The sink hears CLEARED.
 void bridge_map_reset(struct bridge_map *m);
 // Whether more blocks are held in the device tier than the engine can have.

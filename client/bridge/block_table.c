@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See block_table.h.
 #include "block_table.h"
 
 #include <stdlib.h>

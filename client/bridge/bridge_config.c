@@ -51,6 +51,7 @@ static const struct kvr_setting bridge_settings[] = {
     {"ttl", KVR_SETTING_I64, BRIDGE_AT(ttl), NULL, (int64_t)1 << 40, 0},
     {"exit", KVR_SETTING_CHOICE, BRIDGE_AT(exit), "drain remove leave", 0, 0},
     {"debug", KVR_SETTING_YES, BRIDGE_AT(debug), "no yes", 0, 0},
+    {.name = NULL},
 };
 
 static const struct kvr_setting engine_settings[] = {
@@ -63,28 +64,14 @@ static const struct kvr_setting engine_settings[] = {
     {"mode", KVR_SETTING_YES, ENGINE_AT(bind), "connect bind", 0, 0},
     {"kind", KVR_SETTING_CHOICE, ENGINE_AT(kind), "vllm sglang other", 0, 0},
     {"ranks", KVR_SETTING_U32, ENGINE_AT(ranks), NULL, 1024, 0},
-    {"block_size", KVR_SETTING_U32, KVR_SETTING_AT(bridge_engine_config, block_size), NULL, 4096,
-     0},
-    {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, capacity), NULL,
-     (int64_t)1 << 40, 0},
-    {"audit", KVR_SETTING_I64, KVR_SETTING_AT(bridge_engine_config, audit), NULL, (int64_t)1 << 40,
-     0},
+    {"block_size", KVR_SETTING_U32, ENGINE_AT(block_size), NULL, 4096, 0},
+    {"capacity", KVR_SETTING_I64, ENGINE_AT(capacity), NULL, (int64_t)1 << 40, 0},
+    {"audit", KVR_SETTING_I64, ENGINE_AT(audit), NULL, (int64_t)1 << 40, 0},
     {"down", KVR_SETTING_CHOICE, ENGINE_AT(down), "expire drain remove", 0, 0},
     {"gaps", KVR_SETTING_YES, ENGINE_AT(keep), "clear keep", 0, 0},
     {"copies", KVR_SETTING_YES, ENGINE_AT(set), "count set", 0, 0},
+    {.name = NULL},
 };
-
-static bool set_bridge(struct bridge_config *c, const char *name, const char *value,
-                       struct kvr_config_error *e) {
-    return kvr_config_set(c, bridge_settings, sizeof bridge_settings / sizeof *bridge_settings,
-                          name, value, e);
-}
-
-static bool set_engine(struct bridge_engine_config *g, const char *name, const char *value,
-                       struct kvr_config_error *e) {
-    return kvr_config_set(g, engine_settings, sizeof engine_settings / sizeof *engine_settings,
-                          name, value, e);
-}
 
 // The engine of that name, made if it isn't there.
 static struct bridge_engine_config *engine_named(struct bridge_config *c, const char *name,
@@ -111,11 +98,12 @@ static struct bridge_engine_config *engine_named(struct bridge_config *c, const 
 static bool on_setting(void *ctx, const char *section, const char *name, const char *value,
                        struct kvr_config_error *e) {
     struct bridge_config *c = ctx;
-    if (strcmp(section, "bridge") == 0) return !name || set_bridge(c, name, value, e);
+    if (strcmp(section, "bridge") == 0)
+        return !name || kvr_config_set(c, bridge_settings, name, value, e);
     if (strncmp(section, "engine ", 7) != 0)
         return kvr_config_fail(e, "no section [%.60s]", section);
     struct bridge_engine_config *g = engine_named(c, section + 7 + strspn(section + 7, " \t"), e);
-    return g && (!name || set_engine(g, name, value, e));
+    return g && (!name || kvr_config_set(g, engine_settings, name, value, e));
 }
 
 static bool check(const struct bridge_config *c, struct kvr_config_error *e) {

@@ -22,9 +22,4 @@ struct bridge_context {
     uint64_t secret;     // of hash tables
 };
 
-// For libevent's timers.
-static inline struct timeval bridge_timeval(int64_t ms) {
-    return (struct timeval){(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-}
-
 #endif

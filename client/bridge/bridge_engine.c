@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See bridge_engine.h.
 #include "bridge_engine.h"
 
 #include <inttypes.h>
@@ -122,8 +121,6 @@ static void take_out(struct bridge_engine *g) {
 
 static void on_health(void *ctx, bool up) {
     struct bridge_engine *g = ctx;
-    g->checks++;
-    g->failures += !up;
     if (up != g->up)
         kvr_log_line(up ? KVR_LOG_INFO : KVR_LOG_WARNING, "%s %s", g->config->name,
                      up ? "is up" : "doesn't answer");
@@ -166,7 +163,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct bridge_engine *g = arg;
     (void)fd;
     (void)what;
-    struct timeval t = bridge_timeval(g->context->config->ttl / 3);
+    struct timeval t = kvr_timeval(g->context->config->ttl / 3);
     event_add(g->tick, &t);
     bridge_engine_update(g);
     if (g->probe)

@@ -33,7 +33,6 @@ struct bridge_engine {
     int64_t answered; // ms, when the engine last did
     bool taken_out;   // the pool has been told that it doesn't answer
     unsigned asked;   // how often it was asked what it is, since it last answered that
-    uint64_t checks, failures;
 };
 
 // NULL, having said why.

@@ -15,6 +15,7 @@
 #include <zmq.h>
 
 #include "bridge_metrics.h"
+#include "client/common/clock.h"
 #include "client/common/log.h"
 
 enum { POOL_POLL_MS = 10000, POOL_RETRY_MS = 500, MAX_LEAVE_MS = 3000 };
@@ -41,7 +42,7 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     struct bridge_context *a = &p->bridge.context;
     if (r->code == KVR_CODE_CLOSED) return;
     int64_t size = r->code == KVR_CODE_OK ? kvr_info_int(r, "block_size", 0) : 0;
-    struct timeval t = bridge_timeval(size ? POOL_POLL_MS : POOL_RETRY_MS);
+    struct timeval t = kvr_timeval(size ? POOL_POLL_MS : POOL_RETRY_MS);
     event_add(p->poll, &t);
     if (r->code != p->complained && r->code != KVR_CODE_OK)
         kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->bridge.config.pool,
@@ -67,7 +68,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     if (kvr_client_info_async(p->bridge.context.client, on_info, p) == KVR_CODE_OK) return;
-    struct timeval t = bridge_timeval(POOL_RETRY_MS);
+    struct timeval t = kvr_timeval(POOL_RETRY_MS);
     event_add(p->poll, &t);
 }
 
@@ -89,7 +90,7 @@ static void on_too_long(evutil_socket_t fd, short what, void *arg) {
 // The second signal doesn't wait.
 static void on_signal(evutil_socket_t fd, short what, void *arg) {
     struct bridge_program *p = arg;
-    struct timeval t = bridge_timeval(MAX_LEAVE_MS);
+    struct timeval t = kvr_timeval(MAX_LEAVE_MS);
     (void)fd;
     (void)what;
     if (p->bridge.leaving) {

@@ -15,72 +15,65 @@ struct rank_numbers {
     struct bridge_map_stats map;
     struct bridge_feed_stats feed;
     struct kvr_publisher_stats publisher;
-    uint64_t connected, in_order, settled, blocks, bridge_map_bytes, waiting, bad_events,
-        unknown_events, other_rank;
+    uint64_t connected, in_order, settled, blocks, map_bytes, waiting, bad_events, unknown_events,
+        other_rank;
 };
 
-#define RANK_NUMBER(field) offsetof(struct rank_numbers, field)
-
+// In the order of the page.
+#define GAUGE(name, field, help)                                                                   \
+    { name, help, KVR_PROM_GAUGE, offsetof(struct rank_numbers, field) }
+#define COUNTER(name, field, help)                                                                 \
+    { name, help, KVR_PROM_COUNTER, offsetof(struct rank_numbers, field) }
 static const struct {
     const char *name, *help;
     enum kvr_prom_type type;
     size_t at;
 } rank_metrics[] = {
-    {"connected", "whether the subscription is connected", KVR_PROM_GAUGE, RANK_NUMBER(connected)},
-    {"in_order", "whether no batch is missing", KVR_PROM_GAUGE, RANK_NUMBER(in_order)},
-    {"settled", "whether the pool has acknowledged all", KVR_PROM_GAUGE, RANK_NUMBER(settled)},
-    {"blocks", "engine blocks known", KVR_PROM_GAUGE, RANK_NUMBER(blocks)},
-    {"map_bytes", "memory of the mapping", KVR_PROM_GAUGE, RANK_NUMBER(bridge_map_bytes)},
-    {"publisher_bytes", "memory of what is published", KVR_PROM_GAUGE,
-     RANK_NUMBER(publisher.memory_bytes)},
-    {"waiting_batches", "batches that wait for an earlier one", KVR_PROM_GAUGE,
-     RANK_NUMBER(waiting)},
-    {"live_batches", "batches received live", KVR_PROM_COUNTER, RANK_NUMBER(order.live)},
-    {"replayed_batches", "batches received in replays", KVR_PROM_COUNTER,
-     RANK_NUMBER(order.replayed)},
-    {"applied_batches", "batches applied", KVR_PROM_COUNTER, RANK_NUMBER(order.applied)},
-    {"repeated_batches", "batches that came again", KVR_PROM_COUNTER, RANK_NUMBER(order.repeats)},
-    {"bad_batches", "payloads that couldn't be read", KVR_PROM_COUNTER, RANK_NUMBER(order.bad)},
-    {"dropped_batches", "batches without room to wait", KVR_PROM_COUNTER,
-     RANK_NUMBER(order.dropped)},
-    {"gaps", "times when a batch was missing", KVR_PROM_COUNTER, RANK_NUMBER(order.gaps)},
-    {"lost_batches", "batches that nothing brought back", KVR_PROM_COUNTER,
-     RANK_NUMBER(order.lost)},
-    {"lives", "new lives of the engine noticed", KVR_PROM_COUNTER, RANK_NUMBER(order.lives)},
-    {"replays", "replays asked for", KVR_PROM_COUNTER, RANK_NUMBER(order.requests)},
-    {"unanswered_replays", "of these without an answer", KVR_PROM_COUNTER,
-     RANK_NUMBER(order.quiet)},
-    {"bad_messages", "messages of a wrong form", KVR_PROM_COUNTER, RANK_NUMBER(feed.bad_frames)},
-    {"foreign_messages", "messages of another topic", KVR_PROM_COUNTER, RANK_NUMBER(feed.foreign)},
-    {"connects", "connections to the engine", KVR_PROM_COUNTER, RANK_NUMBER(feed.connects)},
-    {"received_bytes", "payload received", KVR_PROM_COUNTER, RANK_NUMBER(feed.bytes)},
-    {"bad_events", "events of a wrong shape", KVR_PROM_COUNTER, RANK_NUMBER(bad_events)},
-    {"unknown_events", "events of an unknown type", KVR_PROM_COUNTER, RANK_NUMBER(unknown_events)},
-    {"other_rank_batches", "batches that name another rank", KVR_PROM_COUNTER,
-     RANK_NUMBER(other_rank)},
-    {"stored_blocks", "blocks stored", KVR_PROM_COUNTER, RANK_NUMBER(map.stored)},
-    {"removed_blocks", "blocks removed", KVR_PROM_COUNTER, RANK_NUMBER(map.removed)},
-    {"cleared", "times the engine cleared its cache", KVR_PROM_COUNTER, RANK_NUMBER(map.cleared)},
-    {"orphan_blocks", "blocks under an unknown parent", KVR_PROM_COUNTER, RANK_NUMBER(map.orphans)},
-    {"wrong_size_blocks", "blocks of another size", KVR_PROM_COUNTER, RANK_NUMBER(map.wrong_size)},
-    {"other_group_events", "events of groups not indexed", KVR_PROM_COUNTER,
-     RANK_NUMBER(map.other_groups)},
-    {"other_medium_events", "events of media not indexed", KVR_PROM_COUNTER,
-     RANK_NUMBER(map.other_media)},
-    {"placeholder_blocks", "blocks in one more medium", KVR_PROM_COUNTER,
-     RANK_NUMBER(map.placeholders)},
-    {"unknown_blocks", "removals of unknown blocks", KVR_PROM_COUNTER, RANK_NUMBER(map.unknown)},
-    {"refused_blocks", "blocks there was no room for", KVR_PROM_COUNTER, RANK_NUMBER(map.refused)},
-    {"collapses", "times copies were counted anew", KVR_PROM_COUNTER, RANK_NUMBER(map.collapsed)},
-    {"published_events", "events acknowledged by the pool", KVR_PROM_COUNTER,
-     RANK_NUMBER(publisher.events)},
-    {"published_blocks", "blocks in these", KVR_PROM_COUNTER, RANK_NUMBER(publisher.event_blocks)},
-    {"pool_gaps", "answers GAP of the pool", KVR_PROM_COUNTER, RANK_NUMBER(publisher.gaps)},
-    {"resent_events", "events sent to the pool again", KVR_PROM_COUNTER,
-     RANK_NUMBER(publisher.resent)},
-    {"republished", "new epochs", KVR_PROM_COUNTER, RANK_NUMBER(publisher.republished)},
-    {"badchains", "blocks refused by the pool", KVR_PROM_COUNTER, RANK_NUMBER(publisher.badchains)},
+    GAUGE("connected", connected, "whether the subscription is connected"),
+    GAUGE("in_order", in_order, "whether no batch is missing"),
+    GAUGE("settled", settled, "whether the pool has acknowledged all"),
+    GAUGE("blocks", blocks, "engine blocks known"),
+    GAUGE("map_bytes", map_bytes, "memory of the mapping"),
+    GAUGE("publisher_bytes", publisher.memory_bytes, "memory of what is published"),
+    GAUGE("waiting_batches", waiting, "batches that wait for an earlier one"),
+    COUNTER("live_batches", order.live, "batches received live"),
+    COUNTER("replayed_batches", order.replayed, "batches received in replays"),
+    COUNTER("applied_batches", order.applied, "batches applied"),
+    COUNTER("repeated_batches", order.repeats, "batches that came again"),
+    COUNTER("bad_batches", order.bad, "payloads that couldn't be read"),
+    COUNTER("dropped_batches", order.dropped, "batches without room to wait"),
+    COUNTER("gaps", order.gaps, "times when a batch was missing"),
+    COUNTER("lost_batches", order.lost, "batches that nothing brought back"),
+    COUNTER("lives", order.lives, "new lives of the engine noticed"),
+    COUNTER("replays", order.requests, "replays asked for"),
+    COUNTER("unanswered_replays", order.quiet, "of these without an answer"),
+    COUNTER("bad_messages", feed.bad_frames, "messages of a wrong form"),
+    COUNTER("foreign_messages", feed.foreign, "messages of another topic"),
+    COUNTER("connects", feed.connects, "connections to the engine"),
+    COUNTER("received_bytes", feed.bytes, "payload received"),
+    COUNTER("bad_events", bad_events, "events of a wrong shape"),
+    COUNTER("unknown_events", unknown_events, "events of an unknown type"),
+    COUNTER("other_rank_batches", other_rank, "batches that name another rank"),
+    COUNTER("stored_blocks", map.stored, "blocks stored"),
+    COUNTER("removed_blocks", map.removed, "blocks removed"),
+    COUNTER("cleared", map.cleared, "times the engine cleared its cache"),
+    COUNTER("orphan_blocks", map.orphans, "blocks under an unknown parent"),
+    COUNTER("wrong_size_blocks", map.wrong_size, "blocks of another size"),
+    COUNTER("other_group_events", map.other_groups, "events of groups not indexed"),
+    COUNTER("other_medium_events", map.other_media, "events of media not indexed"),
+    COUNTER("placeholder_blocks", map.placeholders, "blocks in one more medium"),
+    COUNTER("unknown_blocks", map.unknown, "removals of unknown blocks"),
+    COUNTER("refused_blocks", map.refused, "blocks there was no room for"),
+    COUNTER("collapses", map.collapsed, "times copies were counted anew"),
+    COUNTER("published_events", publisher.events, "events acknowledged by the pool"),
+    COUNTER("published_blocks", publisher.event_blocks, "blocks in these"),
+    COUNTER("pool_gaps", publisher.gaps, "answers GAP of the pool"),
+    COUNTER("resent_events", publisher.resent, "events sent to the pool again"),
+    COUNTER("republished", publisher.republished, "new epochs"),
+    COUNTER("badchains", publisher.badchains, "blocks refused by the pool"),
 };
+#undef GAUGE
+#undef COUNTER
 
 static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
     memset(n, 0, sizeof *n);
@@ -92,7 +85,7 @@ static void collect(const struct bridge_rank *r, struct rank_numbers *n) {
     n->in_order = bridge_order_complete(&r->order);
     n->settled = kvr_publisher_settled(r->publisher);
     n->blocks = bridge_map_blocks(&r->map);
-    n->bridge_map_bytes = bridge_map_bytes(&r->map);
+    n->map_bytes = bridge_map_bytes(&r->map);
     n->waiting = r->order.n_held;
     n->bad_events = r->bad_events;
     n->unknown_events = r->unknown_events;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See bridge_rank.h.
 #include "bridge_rank.h"
 
 #include <inttypes.h>
@@ -9,7 +8,7 @@
 #include "client/common/clock.h"
 #include "client/common/log.h"
 
-// The ring is small because what it can't hold is published anew, which a block's memory is not spent on.
+// The ring is small to save memory: what it can't hold is published anew.
 enum { REBUILD_AFTER_MS = 60000, RING_BYTES = 1 << 20 };
 
 // ---- From the map to the publisher ---------------------------------------------------------------
@@ -97,7 +96,7 @@ static void cancel(void *ctx) {
 
 static void wake(void *ctx, int64_t ms) {
     struct bridge_rank *r = ctx;
-    struct timeval t = bridge_timeval(ms < 0 ? 0 : ms);
+    struct timeval t = kvr_timeval(ms < 0 ? 0 : ms);
     if (ms < 0)
         event_del(r->timer);
     else

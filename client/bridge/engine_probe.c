@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See engine_probe.h.
 #define _GNU_SOURCE // memmem
 #include "engine_probe.h"
 

@@ -35,7 +35,8 @@ struct bridge_probe *bridge_probe_new(struct h1_client *client, const char *url,
                                       size_t error_size);
 void bridge_probe_free(struct bridge_probe *p);  // nothing is called any more
 void bridge_probe_check(struct bridge_probe *p); // unless one is under way
-// The same. cache: also of the size of the cache; that may be one more question.
+// Asks what the engine is, unless that is under way. cache: also for the cache's size, which may take one
+// more request.
 void bridge_probe_learn(struct bridge_probe *p, bool cache);
 
 // The number that stands behind a name, as in "name": 16 or name=16; 0: nowhere.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See event_feed.h.
 #include "event_feed.h"
 
 #include <endian.h>

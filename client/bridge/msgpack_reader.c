@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See msgpack_reader.h.
 #include "msgpack_reader.h"
 
 #include <string.h>

@@ -15,8 +15,8 @@ struct kvr_arena {
 
 void kvr_arena_init(struct kvr_arena *a, const struct kvr_alloc *alloc);
 void kvr_arena_free(struct kvr_arena *a);
-void *kvr_arena_take(struct kvr_arena *a,
-                     size_t n); // for any type, uninitialised; NULL: out of memory
+// For any type, uninitialised; NULL: out of memory.
+void *kvr_arena_take(struct kvr_arena *a, size_t n);
 // Everything taken is gone. One chunk of ordinary size stays for the next round.
 void kvr_arena_empty(struct kvr_arena *a);
 

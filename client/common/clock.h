@@ -4,6 +4,7 @@
 #define KVR_COMMON_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 #include <time.h>
 
 static inline int64_t kvr_clock_ns(clockid_t id) {
@@ -23,6 +24,11 @@ static inline int64_t kvr_clock_ms(void) {
 // Since 1970; goes back when somebody sets the clock.
 static inline int64_t kvr_clock_date_us(void) {
     return kvr_clock_ns(CLOCK_REALTIME) / 1000;
+}
+
+// For libevent's timers.
+static inline struct timeval kvr_timeval(int64_t ms) {
+    return (struct timeval){(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
 }
 
 #endif

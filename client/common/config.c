@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See config.h.
 #include "config.h"
 
 #include <ctype.h>
@@ -51,12 +50,11 @@ static bool set_number(const struct kvr_setting *w, char *at, const char *value,
     return true;
 }
 
-bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const char *name,
-                    const char *value, struct kvr_config_error *e) {
-    const struct kvr_setting *w = words;
-    while (w < words + n && strcmp(w->name, name) != 0)
+bool kvr_config_set(void *what, const struct kvr_setting *w, const char *name, const char *value,
+                    struct kvr_config_error *e) {
+    while (w->name && strcmp(w->name, name) != 0)
         w++;
-    if (w == words + n) return kvr_config_fail(e, "no word %.60s", name);
+    if (!w->name) return kvr_config_fail(e, "no word %.60s", name);
     char *at = (char *)what + w->at;
     if (w->form == KVR_SETTING_TEXT) {
         if (strlen(value) >= w->size) return kvr_config_fail(e, "%s is too long", name);
@@ -111,8 +109,8 @@ static bool read_line(char section[MAX_SECTION], char *line, kvr_config_entry *e
     return entry(ctx, section, trim(line), trim(equals + 1), e);
 }
 
-bool kvr_config_file(const char *path, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e) {
+static bool read_file(const char *path, kvr_config_entry *entry, void *ctx,
+                      struct kvr_config_error *e) {
     char line[MAX_LINE], section[MAX_SECTION] = "", reason[200];
     FILE *f = fopen(path, "r");
     if (!f) return kvr_config_fail(e, "%.200s: %s", path, strerror(errno));
@@ -128,8 +126,9 @@ bool kvr_config_file(const char *path, kvr_config_entry *entry, void *ctx,
     return good;
 }
 
-bool kvr_config_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e) {
+// "name word=value …", as the section "kind name".
+static bool read_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
+                      struct kvr_config_error *e) {
     char copy[MAX_LINE], section[MAX_SECTION], *rest = NULL;
     if (strlen(text) >= sizeof copy) return kvr_config_fail(e, "--%s: too long", kind);
     memcpy(copy, text, strlen(text) + 1);
@@ -186,9 +185,9 @@ bool kvr_config_command_line(int argc, char **argv, const char *program, const c
             bool is_file = strcmp(name, "config") == 0, good = true;
             if (is_file != files) continue;
             if (is_file)
-                good = kvr_config_file(value, entry, ctx, e);
+                good = read_file(value, entry, ctx, e);
             else if (is_kind(kinds, name))
-                good = kvr_config_item(name, value, entry, ctx, e);
+                good = read_item(name, value, entry, ctx, e);
             else
                 good = entry(ctx, program, name, value, e);
             if (!good) return false;

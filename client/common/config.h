@@ -42,20 +42,14 @@ struct kvr_config_error {
 bool kvr_config_fail(struct kvr_config_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Sets the word `name` of the struct `what`.
-bool kvr_config_set(void *what, const struct kvr_setting *words, size_t n, const char *name,
+// Sets the word `name` of the struct `what`. words: a table that ends with a name NULL.
+bool kvr_config_set(void *what, const struct kvr_setting *words, const char *name,
                     const char *value, struct kvr_config_error *e);
 
 // What a file or an item consists of: with `name` NULL the beginning of a section, else one of its
 // words. `section` is the text between the brackets: "program" or "thing name".
 typedef bool kvr_config_entry(void *ctx, const char *section, const char *name, const char *value,
                               struct kvr_config_error *e);
-
-bool kvr_config_file(const char *path, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e);
-// "name word=value …", as the section "kind name".
-bool kvr_config_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
-                     struct kvr_config_error *e);
 
 // All of a command line, flags of the form "--name value" or "--name=value". The file that --config names
 // comes first, wherever that stands; then each flag, as a word of the section `program`, or, if its name

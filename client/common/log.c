@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See log.h.
 #include "log.h"
 
 #include <stdarg.h>

@@ -21,13 +21,13 @@ struct kvr_table {
     uint64_t secret;
 };
 
-int kvr_table_init(struct kvr_table *t, const struct kvr_alloc *a,
-                   uint64_t secret);      // -1: no memory
+// -1: no memory.
+int kvr_table_init(struct kvr_table *t, const struct kvr_alloc *a, uint64_t secret);
 void kvr_table_free(struct kvr_table *t); // the items are the caller's
-void kvr_table_add(struct kvr_table *t, struct kvr_table_item *item,
-                   struct kvr_bytes key); // not in it yet
+// Its key is not in the table yet.
+void kvr_table_add(struct kvr_table *t, struct kvr_table_item *item, struct kvr_bytes key);
 void kvr_table_remove(struct kvr_table *t, struct kvr_table_item *item);
-struct kvr_table_item *kvr_table_find(const struct kvr_table *t,
-                                      struct kvr_bytes key); // NULL: not there
+// NULL: not there.
+struct kvr_table_item *kvr_table_find(const struct kvr_table *t, struct kvr_bytes key);
 
 #endif

@@ -159,13 +159,13 @@ void h1_exchange_end(struct h1_exchange *x) {
         return;
     }
     if (x->chunked && !x->silent) evbuffer_add(bufferevent_get_output(c->bev), "0\r\n\r\n", 5);
-    h1_connection_answered(c, x->head.keep);
+    c->server->answered(c, x->head.keep);
 }
 
 void h1_exchange_abort(struct h1_exchange *x) {
     struct h1_connection *c = x->connection;
     x->cut = true;
-    h1_connection_answered(c, false);
+    c->server->answered(c, false);
 }
 
 void h1_exchange_reset(struct h1_exchange *x) {

@@ -28,7 +28,8 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
                       void *arg) {
     (void)a;
     (void)n;
-    h1_connection_accept(arg, fd, is_tls(arg, l));
+    struct h1_server *s = arg;
+    s->accept(s, fd, is_tls(s, l));
 }
 
 // Out of descriptors, most likely: asking again at once would be all the loop does.

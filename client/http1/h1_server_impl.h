@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What h1_server.c (connections), h1_exchange.c (answers) and h1_listen.c (sockets, TLS) share.
+// What h1_connection.c (connections), h1_exchange.c (answers) and h1_listen.c (sockets, TLS) share.
 #ifndef H1_SERVER_IMPL_H
 #define H1_SERVER_IMPL_H
 
@@ -50,6 +50,10 @@ struct h1_server {
     struct h1_connection *connections;
     struct event *sweep;
     struct h1_server_stats stats;
+    // Of h1_connection.c, for those that it calls itself.
+    void (*accept)(struct h1_server *s, evutil_socket_t fd, bool tls);
+    // The answer is complete: what comes next on the connection. Its exchange is freed.
+    void (*answered)(struct h1_connection *c, bool keep);
     bool draining;
     bool resting; // out of descriptors: accepts again at the next sweep
     time_t date_at;
@@ -61,11 +65,6 @@ bool h1_listen(struct h1_server *s, char *error, size_t error_size);
 // The certificate that the options name. False with a reason: what was stays.
 bool h1_read_certificate(struct h1_server *s, const struct h1_server_options *o, char *error,
                          size_t error_size);
-
-// h1_server.c
-void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls);
-// The answer is complete: what comes next on the connection. Its exchange is freed.
-void h1_connection_answered(struct h1_connection *c, bool keep);
 
 // h1_exchange.c
 struct h1_exchange *h1_exchange_new(struct h1_connection *c);

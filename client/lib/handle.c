@@ -11,7 +11,6 @@
 #include "client/lib/recovery/degrade.h"
 #include "client/lib/recovery/outcome.h"
 #include "client/lib/recovery/repair.h"
-#include "client/lib/transport/tls.h"
 
 #define VERSION_TEXT_OF(x) #x
 #define VERSION_TEXT(x) VERSION_TEXT_OF(x)
@@ -36,11 +35,6 @@ static void wake(void *handle, int64_t at) {
     c->loop.timer_set(c->timer, left > 0 ? left : 0);
 }
 
-static void history_lost(void *handle) {
-    struct kvr_client *c = handle;
-    c->tell_followers = true;
-}
-
 static void sooner(int64_t *at, int64_t candidate) {
     if (candidate < *at) *at = candidate;
 }
@@ -55,14 +49,14 @@ static void set_timer(struct kvr_client *c, int64_t now) {
         sooner(&at, r->repair_at);
         if (r->degrade && !r->refreshing) sooner(&at, r->refresh_at);
     }
-    if (c->tell_followers || c->closing) at = now;
+    if (r->new_history || c->closing) at = now;
     c->timer_at = at;
     c->loop.timer_set(c->timer, at == KVR_NEVER ? -1 : at > now ? at - now : 0);
 }
 
 static void tell_followers(struct kvr_client *c, int64_t now) {
-    bool history = c->tell_followers;
-    c->tell_followers = false;
+    bool history = c->recovery.new_history;
+    c->recovery.new_history = false;
     for (struct kvr_follower *f = c->followers.next, *next; f != &c->followers; f = next) {
         next = f->next;
         if (history) f->history(f);
@@ -135,8 +129,6 @@ static void connect_parts(struct kvr_client *c, const struct kvr_client_options 
     c->calls.max_pending = o->max_pending ? o->max_pending : 65536;
     c->calls.degrade = o->degrade;
     c->recovery.calls = &c->calls;
-    c->recovery.history = history_lost;
-    c->recovery.ctx = c;
     kvr_calls_init(&c->calls);
 }
 
@@ -150,7 +142,6 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
     struct kvr_client *c = NULL;
     const char *wrong = kvr_url_parse(url, &topology);
     if (!wrong && !pool) wrong = "no pool";
-    if (!wrong && topology.tls && !kvr_tls_built()) wrong = "this library was built without TLS";
     if (!wrong && !(c = kvr_alloc_zeroed(a, sizeof *c))) wrong = "out of memory";
     if (c) {
         c->context.alloc = *a;
@@ -199,10 +190,6 @@ void kvr_client_close(struct kvr_client *c) {
         destroy(c);
 }
 
-void kvr_handle_enter(struct kvr_client *c) {
-    c->turns++;
-}
-
 bool kvr_handle_leave(struct kvr_client *c) {
     c->turns--;
     if (!c->closing) return true;
@@ -214,7 +201,7 @@ bool kvr_handle_leave(struct kvr_client *c) {
 
 void kvr_client_run(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->context.callbacks) return;
-    kvr_handle_enter(c);
+    c->turns++;
     kvr_poll_loop_turn(c->own, ms < 0 ? 0 : ms);
     (void)kvr_handle_leave(c);
 }
@@ -225,7 +212,7 @@ static bool is_drained(const struct kvr_client *c) {
     bool remembers = m->live_table.count || m->released_table.count || m->workers.table.count;
     bool served =
         kvr_transport_ready(&c->transport) && kvr_connection_usable(&c->transport.primary);
-    return !c->calls.pending && !c->tell_followers && kvr_remembered_settled(m) &&
+    return !c->calls.pending && !c->recovery.new_history && kvr_remembered_settled(m) &&
            (served || !remembers);
 }
 
@@ -235,7 +222,7 @@ bool kvr_client_drain(struct kvr_client *c, int64_t ms) {
     if (!c->own || c->context.callbacks) return false;
     int64_t until = kvr_clock_ms() + ms;
     bool done = false;
-    kvr_handle_enter(c);
+    c->turns++;
     for (bool looked = false; !c->closing;) {
         done = is_drained(c);
         int64_t left = until - kvr_clock_ms();
@@ -270,8 +257,7 @@ void kvr_handle_follow(struct kvr_client *c, struct kvr_follower *f) {
     f->prev->next = f->next->prev = f;
 }
 
-void kvr_handle_unfollow(struct kvr_client *c, struct kvr_follower *f) {
-    (void)c;
+void kvr_handle_unfollow(struct kvr_follower *f) {
     f->prev->next = f->next;
     f->next->prev = f->prev;
 }

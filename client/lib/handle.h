@@ -39,21 +39,20 @@ struct kvr_client {
     struct kvr_calls calls;
     struct kvr_recovery recovery;
     struct kvr_follower followers; // the head
-    bool tell_followers;           // of another history
     struct kvr_result result;      // of the last blocking call
     bool has_result;
     unsigned turns; // blocking calls, runs and drains on the stack: they outlast a close
     bool closing;
 };
 
-// Around whatever turns the handle's own loop. After it the handle may be gone: false, it was closed.
-void kvr_handle_enter(struct kvr_client *c);
+// After turning the handle's own loop, with c->turns raised around it. false: the handle was closed, and may
+// be gone.
 bool kvr_handle_leave(struct kvr_client *c);
 
 // ---- For publishers ------------------------------------------------------------------------------
 
 void kvr_handle_follow(struct kvr_client *c, struct kvr_follower *f);
-void kvr_handle_unfollow(struct kvr_client *c, struct kvr_follower *f);
+void kvr_handle_unfollow(struct kvr_follower *f);
 // 0: as soon as possible
 void kvr_handle_wake(struct kvr_client *c, struct kvr_follower *f, int64_t at);
 

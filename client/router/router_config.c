@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See options.h.
 #include "router_config.h"
 
 #include <stdio.h>
@@ -110,6 +109,7 @@ static const struct kvr_setting router_words[] = {
     TEXT(health),
     TEXT(session_headers),
     TEXT(session_fields),
+    {.name = NULL},
 };
 #undef TEXT
 #undef COUNT
@@ -123,6 +123,7 @@ static const struct kvr_setting pool_words[] = {
      "auto tokens tokenize text", 0, 0},
     {"chunk", KVR_SETTING_U32, KVR_SETTING_AT(router_pool_config, chunk), NULL, 1 << 16, 0},
     {"salt", KVR_SETTING_TEXT, KVR_SETTING_AT(router_pool_config, salt), NULL, 0, 0},
+    {.name = NULL},
 };
 
 static const struct kvr_setting engine_words[] = {
@@ -131,9 +132,8 @@ static const struct kvr_setting engine_words[] = {
     {"ranks", KVR_SETTING_U32, KVR_SETTING_AT(router_engine_config, ranks), NULL, 1024, 1},
     {"capacity", KVR_SETTING_I64, KVR_SETTING_AT(router_engine_config, capacity), NULL,
      (int64_t)1 << 40, 0},
+    {.name = NULL},
 };
-
-#define N_OF(words) (sizeof(words) / sizeof *(words))
 
 // The one of that name, made if it isn't there.
 static struct router_pool_config *pool_named(struct router_config *o, const char *name,
@@ -183,14 +183,14 @@ static bool on_word(void *ctx, const char *section, const char *name, const char
     size_t kind = (size_t)(what - section);
     what += strspn(what, " \t");
     if (strcmp(section, "router") == 0)
-        return !name || kvr_config_set(o, router_words, N_OF(router_words), name, value, e);
+        return !name || kvr_config_set(o, router_words, name, value, e);
     if (kind == 4 && memcmp(section, "pool", kind) == 0) {
         struct router_pool_config *p = pool_named(o, what, e);
-        return p && (!name || kvr_config_set(p, pool_words, N_OF(pool_words), name, value, e));
+        return p && (!name || kvr_config_set(p, pool_words, name, value, e));
     }
     if (kind == 6 && memcmp(section, "engine", kind) == 0) {
         struct router_engine_config *g = engine_named(o, what, e);
-        return g && (!name || kvr_config_set(g, engine_words, N_OF(engine_words), name, value, e));
+        return g && (!name || kvr_config_set(g, engine_words, name, value, e));
     }
     return kvr_config_fail(e, "no section [%.60s]", section);
 }

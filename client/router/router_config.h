@@ -11,7 +11,7 @@
 //     [engine http://10.0.0.1:8000]             --engine http://10.0.0.1:8000
 //     pool = demo
 //
-// Flags come after the file and go before it. SIGHUP reads all of it again.
+// Flags override the file. SIGHUP reads all of it again.
 #ifndef ROUTER_CONFIG_H
 #define ROUTER_CONFIG_H
 

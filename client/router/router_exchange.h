@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request as the router sees it: HTTP's exchange, and what the router knows besides. Handlers get one
-// of these, and answer by the functions of h1_server.h on `&x->h1` or by the two below.
+// of these, and answer by the functions of h1_server.h on `&x->h1` or by those below.
 #ifndef ROUTER_EXCHANGE_H
 #define ROUTER_EXCHANGE_H
 
@@ -34,6 +34,21 @@ struct router_record {
     bool stream;
 };
 
+struct router_exchange;
+
+struct router_route {
+    const char *path;
+    unsigned methods; // of enum h1_method
+    void (*handle)(struct router_exchange *x);
+    int kind;         // for the handler: enum router_advice_kind or router_prompt_kind
+    const char *name; // in metrics
+    unsigned flags;
+};
+enum {
+    ROUTER_ROUTE_OPEN = 1,    // needs no token
+    ROUTER_ROUTE_DRAINING = 2 // answered also when the router is draining or full
+};
+
 struct router_exchange {
     struct h1_exchange h1;
     struct router *router;
@@ -51,5 +66,7 @@ static inline struct router_exchange *router_exchange(struct h1_exchange *x) {
 void router_json(struct router_exchange *x, int status, json_t *body); // takes the reference
 // {"error": {"code": …, "message": …}}. 503 says when to come back.
 void router_error(struct router_exchange *x, int status, const char *code, const char *message);
+// An error of the pool or of libkvroute. message NULL or "": a text of our own.
+void router_pool_error(struct router_exchange *x, enum kvr_code code, const char *message);
 
 #endif

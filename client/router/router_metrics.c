@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_metrics.h.
 #include "router_metrics.h"
 
 #include <stdio.h>
@@ -75,21 +74,6 @@ void router_metrics_select(struct router_metrics *m, int64_t us, const struct kv
     kvr_prom_observe(&m->select, us);
     m->select_codes[r->code]++;
     m->degraded += r->degraded;
-}
-
-void router_metrics_gap(struct router_metrics *m, int64_t us) {
-    kvr_prom_observe(&m->gap, us);
-}
-
-void router_metrics_tokens(struct router_metrics *m, enum router_tokens_outcome outcome) {
-    m->tokens[outcome]++;
-}
-
-void router_metrics_retry(struct router_metrics *m, bool allowed) {
-    if (allowed)
-        m->retries++;
-    else
-        m->retries_refused++;
 }
 
 static int compare_worker(const struct router_worker_metrics *w, const char *pool,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is counted. What an exchange's record says is counted when it ends; what lies within one is told by
-// the functions below. front/router_metrics_page.c shows it.
+// What is counted. What an exchange's record says is counted when it ends, the rest where it happens.
+// front/router_metrics_page.c shows it.
 #ifndef ROUTER_METRICS_H
 #define ROUTER_METRICS_H
 
@@ -49,13 +49,15 @@ struct router_worker_metrics {
 struct router_metrics {
     struct router_route_metrics routes[ROUTER_METRICS_ROUTES]; // by their first request
     size_t n_routes;
-    struct kvr_prom_histogram first, gap, select;
+    struct kvr_prom_histogram first, select;
+    struct kvr_prom_histogram gap; // between two pieces of a stream
     // Streams whose first token the pool had predicted: both times, and how far they are apart. The
     // last is a share of what it was, in millionths, as the others are in µs.
     struct kvr_prom_histogram ttft, ttft_predicted, ttft_error;
     uint64_t select_codes[KVR_CODE_CLOSED + 1];
-    uint64_t degraded, retries, retries_refused, tokens[ROUTER_TOKENS_OUTCOMES];
-    uint64_t lost_lines; // of the access log
+    uint64_t degraded, tokens[ROUTER_TOKENS_OUTCOMES];
+    uint64_t retries, retries_refused; // refused: the budget was spent
+    uint64_t lost_lines;               // of the access log
     uint64_t cut, gone;
     uint64_t blocks, overlap, expected, input, output, in_bytes, out_bytes, requests;
     struct router_worker_metrics *workers; // by pool and name
@@ -71,12 +73,7 @@ void router_metrics_exchange(struct router_metrics *m, const struct router_excha
                              const char *route);
 // An answer to SELECT, so many µs after the call.
 void router_metrics_select(struct router_metrics *m, int64_t us, const struct kvr_result *r);
-// A piece of a stream, so many µs after the one before.
-void router_metrics_gap(struct router_metrics *m, int64_t us);
 void router_metrics_engine(struct router_metrics *m, const char *pool, const char *worker,
                            enum router_engine_outcome outcome);
-void router_metrics_tokens(struct router_metrics *m, enum router_tokens_outcome outcome);
-// A request that is to be tried again. Not allowed: the budget was spent.
-void router_metrics_retry(struct router_metrics *m, bool allowed);
 
 #endif

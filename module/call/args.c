@@ -65,28 +65,6 @@ bool mod_args_i64(struct mod_args *a, int64_t min, int64_t max, int64_t *out) {
     return true;
 }
 
-bool mod_args_double(struct mod_args *a, double min, double max, double *out) {
-    struct kvr_bytes b;
-    char text[64];
-    if (!mod_args_bytes(a, &b)) return false;
-    if (b.n == 0 || b.n >= sizeof text) return mod_args_fail(a, NOT_A_NUMBER);
-    for (size_t i = 0; i < b.n; i++) {
-        char c = b.p[i];
-        bool digit = c >= '0' && c <= '9';
-        bool sign = (c == '-' || c == '+') && i > 0;
-        if (!digit && !sign && c != '.' && c != 'e' && c != 'E')
-            return mod_args_fail(a, NOT_A_NUMBER);
-    }
-    memcpy(text, b.p, b.n);
-    text[b.n] = '\0';
-    char *end;
-    double v = strtod(text, &end);
-    if (*end || end == text) return mod_args_fail(a, NOT_A_NUMBER);
-    if (!(v >= min && v <= max)) return mod_args_fail(a, OUT_OF_RANGE);
-    *out = v;
-    return true;
-}
-
 // 0 to 15, or 255 for what is no hex digit.
 static unsigned hex_digit(char c) {
     if (c >= '0' && c <= '9') return (unsigned)(c - '0');
@@ -122,28 +100,6 @@ bool mod_args_hash(struct mod_args *a, uint64_t *out) {
     return mod_args_fail(a, "a hash is 16 hex digits or 8 bytes");
 }
 
-bool mod_args_names(struct mod_args *a, const struct kvr_bytes **out, size_t *n) {
-    uint64_t count;
-    if (!mod_args_u64(a, 0, UINT64_MAX, &count)) return false;
-    if (count > mod_args_left(a)) return mod_args_fail(a, "fewer names than announced");
-    struct kvr_bytes *names = mod_arena_array(a->arena, count, sizeof *names);
-    if (!names) return mod_args_fail(a, NO_MEMORY);
-    for (size_t i = 0; i < count; i++)
-        names[i] = mod_bytes_of(a->argv[a->at++]);
-    *out = names;
-    *n = count;
-    return true;
-}
-
-bool mod_args_labels(struct mod_args *a, const struct kvr_bytes **out, size_t *n) {
-    if (!mod_args_names(a, out, n)) return false;
-    if (*n > KVR_MAX_LABELS) return mod_args_fail(a, "more labels than 64");
-    for (size_t i = 0; i < *n; i++)
-        if ((*out)[i].n < 1 || (*out)[i].n > KVR_MAX_LABEL)
-            return mod_args_fail(a, "a label has 1 to 128 bytes");
-    return true;
-}
-
 bool mod_args_is(struct mod_args *a, const char *word) {
     if (a->at == a->argc || !mod_bytes_are(mod_bytes_of(a->argv[a->at]), word)) return false;
     a->at++;
@@ -163,6 +119,50 @@ static bool parse_u32(struct mod_args *a, uint64_t min, uint64_t max, uint32_t *
     uint64_t v;
     if (!mod_args_u64(a, min, max, &v)) return false;
     *out = (uint32_t)v;
+    return true;
+}
+
+static bool parse_double(struct mod_args *a, double min, double max, double *out) {
+    struct kvr_bytes b;
+    char text[64];
+    if (!mod_args_bytes(a, &b)) return false;
+    if (b.n == 0 || b.n >= sizeof text) return mod_args_fail(a, NOT_A_NUMBER);
+    for (size_t i = 0; i < b.n; i++) {
+        char c = b.p[i];
+        bool digit = c >= '0' && c <= '9';
+        bool sign = (c == '-' || c == '+') && i > 0;
+        if (!digit && !sign && c != '.' && c != 'e' && c != 'E')
+            return mod_args_fail(a, NOT_A_NUMBER);
+    }
+    memcpy(text, b.p, b.n);
+    text[b.n] = '\0';
+    char *end;
+    double v = strtod(text, &end);
+    if (*end || end == text) return mod_args_fail(a, NOT_A_NUMBER);
+    if (!(v >= min && v <= max)) return mod_args_fail(a, OUT_OF_RANGE);
+    *out = v;
+    return true;
+}
+
+static bool parse_names(struct mod_args *a, const struct kvr_bytes **out, size_t *n) {
+    uint64_t count;
+    if (!mod_args_u64(a, 0, UINT64_MAX, &count)) return false;
+    if (count > mod_args_left(a)) return mod_args_fail(a, "fewer names than announced");
+    struct kvr_bytes *names = mod_arena_array(a->arena, count, sizeof *names);
+    if (!names) return mod_args_fail(a, NO_MEMORY);
+    for (size_t i = 0; i < count; i++)
+        names[i] = mod_bytes_of(a->argv[a->at++]);
+    *out = names;
+    *n = count;
+    return true;
+}
+
+static bool parse_labels(struct mod_args *a, const struct kvr_bytes **out, size_t *n) {
+    if (!parse_names(a, out, n)) return false;
+    if (*n > KVR_MAX_LABELS) return mod_args_fail(a, "more labels than 64");
+    for (size_t i = 0; i < *n; i++)
+        if ((*out)[i].n < 1 || (*out)[i].n > KVR_MAX_LABEL)
+            return mod_args_fail(a, "a label has 1 to 128 bytes");
     return true;
 }
 
@@ -196,7 +196,7 @@ static bool parse_option(struct mod_args *a, const struct mod_option *o, char *f
     case MOD_OPTION_U32:
         return parse_u32(a, (uint64_t)o->min, (uint64_t)o->max, at);
     case MOD_OPTION_DOUBLE:
-        return mod_args_double(a, o->min, o->max, at);
+        return parse_double(a, o->min, o->max, at);
     case MOD_OPTION_TIME:
         return mod_args_i64(a, 0, INT64_MAX, at);
     case MOD_OPTION_HASH:
@@ -206,9 +206,9 @@ static bool parse_option(struct mod_args *a, const struct mod_option *o, char *f
     case MOD_OPTION_ADDRESS:
         return parse_address(a, (size_t)o->max, at);
     case MOD_OPTION_NAMES:
-        return mod_args_names(a, at, (size_t *)(fields + o->count_at));
+        return parse_names(a, at, (size_t *)(fields + o->count_at));
     case MOD_OPTION_LABELS:
-        return mod_args_labels(a, at, (size_t *)(fields + o->count_at));
+        return parse_labels(a, at, (size_t *)(fields + o->count_at));
     case MOD_OPTION_STATE:
         return parse_state(a, at);
     case MOD_OPTION_POLICY:

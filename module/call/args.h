@@ -32,14 +32,8 @@ bool mod_args_bytes(struct mod_args *a, struct kvr_bytes *out);
 bool mod_args_name(struct mod_args *a, size_t max, struct kvr_bytes *out); // 1 to max bytes
 bool mod_args_i64(struct mod_args *a, int64_t min, int64_t max, int64_t *out);
 bool mod_args_u64(struct mod_args *a, uint64_t min, uint64_t max, uint64_t *out);
-bool mod_args_double(struct mod_args *a, double min, double max, double *out);
 // A hash: 16 hex digits or 8 raw bytes, little-endian.
 bool mod_args_hash(struct mod_args *a, uint64_t *out);
-// `n name ...` into the arena.
-bool mod_args_names(struct mod_args *a, const struct kvr_bytes **out, size_t *n);
-
-// The same for at most KVR_MAX_LABELS labels of 1 to KVR_MAX_LABEL bytes.
-bool mod_args_labels(struct mod_args *a, const struct kvr_bytes **out, size_t *n);
 
 // Takes the next argument if it is `word`, in any case; otherwise takes nothing.
 bool mod_args_is(struct mod_args *a, const char *word);
@@ -60,8 +54,8 @@ enum mod_option_kind {
     MOD_OPTION_HASH,    // uint64_t
     MOD_OPTION_NAME,    // struct kvr_bytes, 1 to max bytes
     MOD_OPTION_ADDRESS, // struct kvr_bytes, 0 to max bytes
-    MOD_OPTION_NAMES,   // const struct kvr_bytes *, and how many at `count_at`
-    MOD_OPTION_LABELS,  // the same
+    MOD_OPTION_NAMES,   // `n name ...`: const struct kvr_bytes * in the arena, and n at `count_at`
+    MOD_OPTION_LABELS,  // the same, up to KVR_MAX_LABELS of 1 to KVR_MAX_LABEL bytes
     MOD_OPTION_STATE,   // enum kvr_state
     MOD_OPTION_POLICY,  // int, index into kvr_policies
 };

@@ -28,18 +28,13 @@ static void *take_from_new_chunk(struct mod_arena *a, size_t size) {
     return start;
 }
 
-void *mod_arena_take(struct mod_arena *a, size_t size) {
-    if (size > SIZE_MAX / 4) return NULL;
-    size = size ? (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN : ARENA_ALIGN;
+void *mod_arena_array(struct mod_arena *a, size_t n, size_t width) {
+    if (n > SIZE_MAX / 4 / width) return NULL;
+    size_t size = n ? (n * width + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN : ARENA_ALIGN;
     if (size > (size_t)(a->end - a->at)) return take_from_new_chunk(a, size);
     void *p = a->at;
     a->at += size;
     return p;
-}
-
-void *mod_arena_array(struct mod_arena *a, size_t n, size_t width) {
-    if (n > SIZE_MAX / 4 / width) return NULL;
-    return mod_arena_take(a, n * width);
 }
 
 void mod_arena_reset(struct mod_arena *a) {

@@ -15,8 +15,7 @@ struct mod_arena {
     char *at, *end;                 // free part of the newest
 };
 
-void *mod_arena_take(struct mod_arena *a, size_t size); // aligned for any type; NULL: no memory
-// Room for n elements of `width` bytes; NULL also when that many can't exist.
+// Room for n elements of `width` bytes, aligned for any type; NULL: no memory, or so many can't exist.
 void *mod_arena_array(struct mod_arena *a, size_t n, size_t width);
 void mod_arena_reset(struct mod_arena *a);
 

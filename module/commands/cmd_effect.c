@@ -44,14 +44,10 @@ static void pending_drop(void) {
     memset(&pending, 0, sizeof pending);
 }
 
-static void pending_cut_off(RedisModuleCtx *ctx) {
+void cmd_load_ended(RedisModuleCtx *ctx) {
     if (!pending.loader) return;
     RedisModule_Log(ctx, "warning", "a saved pool is cut off in the middle and is dropped");
     pending_drop();
-}
-
-void cmd_load_ended(RedisModuleCtx *ctx) {
-    pending_cut_off(ctx);
 }
 
 static bool pending_is(const struct mod_call *c) {
@@ -61,7 +57,7 @@ static bool pending_is(const struct mod_call *c) {
 
 static enum kvr_err pending_feed(struct mod_call *c, struct kvr_bytes chunk) {
     if (!pending_is(c)) {
-        pending_cut_off(c->ctx);
+        cmd_load_ended(c->ctx);
         pending.loader = kvr_loader_new(&mod_redis_alloc, mod_keytype_seed());
         if (!pending.loader) return KVR_NOMEM;
         pending.db = RedisModule_GetSelectedDb(c->ctx);

@@ -59,8 +59,5 @@ void cmd_load_ended(RedisModuleCtx *ctx);
 // cmd_help.c
 void cmd_help_start(const struct cmd_definition *commands, size_t n); // what HELP lists
 int cmd_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int cmd_worker_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int cmd_request_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
-int cmd_session_help(RedisModuleCtx *ctx, RedisModuleString **argv, int argc);
 
 #endif

@@ -52,6 +52,15 @@ const struct flow_reply *flow_call_args(struct flow_conn *c, const struct flow_a
     return read_reply(c, a->v[0]);
 }
 
+const struct flow_reply *flow_call_words(struct flow_conn *c, const char *head, const char *tail) {
+    struct flow_args a = {0};
+    flow_args_words(&a, head);
+    flow_args_words(&a, tail);
+    const struct flow_reply *r = flow_call_args(c, &a);
+    flow_args_clear(&a);
+    return r;
+}
+
 const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kind kind,
                                         const char *format, ...) {
     va_list ap;
@@ -126,6 +135,18 @@ void flow_expect_error(struct flow_conn *c, const char *code, const char *format
               r->kind, text_of(r), code);
 }
 
+void flow_expect_refused(struct flow_conn *c, const char *head, const char *tails) {
+    char tail[100];
+    for (const char *p = tails;; p++) {
+        size_t n = strcspn(p, "|");
+        snprintf(tail, sizeof tail, "%.*s", (int)n, p);
+        const struct flow_reply *r = flow_call_words(c, head, tail);
+        cr_expect(flow_is_error(r, "ERR"), "%s %s: '%c' %s", head, tail, r->kind, text_of(r));
+        p += n;
+        if (!*p) return;
+    }
+}
+
 void flow_post(struct flow_conn *c, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
@@ -139,7 +160,7 @@ const struct flow_reply *flow_collect(struct flow_conn *c) {
 
 // ---- Maps ----------------------------------------------------------------------------------------
 
-static const struct flow_reply *find(const struct flow_reply *map, const char *field) {
+const struct flow_reply *flow_map_get(const struct flow_reply *map, const char *field) {
     cr_assert(map->kind == FLOW_REPLY_MAP || map->kind == FLOW_REPLY_ARRAY, "no map but '%c' (%s)",
               map->kind, text_of(map));
     cr_assert(map->count % 2 == 0, "a map of %zu halves", map->count);
@@ -147,17 +168,8 @@ static const struct flow_reply *find(const struct flow_reply *map, const char *f
         const struct flow_reply *name = &map->items[i];
         if (name->bytes && strcmp(name->bytes, field) == 0) return &map->items[i + 1];
     }
+    cr_assert_fail("no field %s in the map", field);
     return NULL;
-}
-
-bool flow_map_has(const struct flow_reply *map, const char *field) {
-    return find(map, field) != NULL;
-}
-
-const struct flow_reply *flow_map_get(const struct flow_reply *map, const char *field) {
-    const struct flow_reply *r = find(map, field);
-    cr_assert(r, "no field %s in the map", field);
-    return r;
 }
 
 int64_t flow_map_int(const struct flow_reply *map, const char *field) {
@@ -184,11 +196,6 @@ double flow_real_of(const struct flow_reply *r) {
 
 double flow_map_real(const struct flow_reply *map, const char *field) {
     return flow_real_of(flow_map_get(map, field));
-}
-
-void flow_check_bulk(const struct flow_reply *r, const char *want) {
-    check_kind(r, FLOW_REPLY_BULK, want);
-    cr_assert_str_eq(r->bytes, want, "%s instead of %s", r->bytes, want);
 }
 
 const struct flow_reply *flow_row_of(const struct flow_reply *rows, const char *worker,

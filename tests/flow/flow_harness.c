@@ -23,6 +23,9 @@ static size_t n_servers;
 static struct flow_conn *conns[FLOW_HARNESS_MAX_CONNS];
 static size_t n_conns;
 
+const char *const flow_with_aof[] = {
+    "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
+
 const char *flow_module_path(void) {
     return support_setting("KVROUTE_MODULE", KVROUTE_MODULE);
 }
@@ -37,6 +40,22 @@ void flow_wait_until(bool (*holds)(void *), void *ctx, const char *what) {
         cr_assert(flow_clock_ms() < deadline, "waited in vain until %s", what);
         support_sleep_ms(5);
     }
+}
+
+struct flow_wait {
+    struct flow_conn *c;
+    const char *field;
+    int64_t most;
+};
+
+static bool is_at_most(void *ctx) {
+    const struct flow_wait *w = ctx;
+    return flow_pool_info(w->c, "p", w->field) <= w->most;
+}
+
+void flow_wait_info(struct flow_conn *c, const char *field, int64_t most) {
+    struct flow_wait w = {c, field, most};
+    flow_wait_until(is_at_most, &w, field);
 }
 
 // ---- Processes -----------------------------------------------------------------------------------
@@ -123,6 +142,32 @@ void flow_server_replica_of(struct flow_server *s, struct flow_server *primary) 
     flow_server_wait_link(s, primary);
 }
 
+bool flow_no_rewrite(void *ctx) {
+    return flow_server_info(ctx, "persistence", "aof_rewrite_in_progress") == 0 &&
+           flow_server_info(ctx, "persistence", "aof_rewrite_scheduled") == 0;
+}
+
+void flow_rewrite_aof(struct flow_conn *c) {
+    flow_call_kind(c, FLOW_REPLY_STATUS, "BGREWRITEAOF");
+    flow_wait_until(flow_no_rewrite, c, "the rewrite is through");
+}
+
+static bool failover_is_over(void *ctx) {
+    struct flow_server *s = ctx;
+    char text[64];
+    flow_server_info_text(s->conn, "replication", "master_failover_state", text, sizeof text);
+    return strcmp(text, "no-failover") == 0;
+}
+
+void flow_server_failover(struct flow_server **primary, struct flow_server **replica) {
+    struct flow_server *was = *primary;
+    flow_call_ok(was->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", (*replica)->redis.port);
+    flow_wait_until(failover_is_over, was, "the failover is over");
+    *primary = *replica;
+    *replica = was;
+    flow_server_wait_link(*replica, *primary);
+}
+
 // For main(), because a failed assertion in a fini counts for nothing.
 static void give_verdict(void) {
     fprintf(stderr, "%s: a server crashed\n", criterion_current_test->name);
@@ -153,11 +198,7 @@ void flow_harness_end(void) {
 
 struct flow_conn *flow_start_pool(const char *options) {
     struct flow_server *s = flow_server_start(NULL);
-    struct flow_args a = {0};
-    flow_args_words(&a, "KVROUTE.CREATE p");
-    flow_args_words(&a, options);
-    const struct flow_reply *r = flow_call_args(s->conn, &a);
-    flow_args_clear(&a);
+    const struct flow_reply *r = flow_call_words(s->conn, "KVROUTE.CREATE p", options);
     cr_assert(r->kind == FLOW_REPLY_STATUS, "KVROUTE.CREATE p %s: %s", options, r->bytes);
     return s->conn;
 }

@@ -24,6 +24,7 @@ struct flow_server {
     struct flow_conn *conn; // RESP2, open while it runs
 };
 
+extern const char *const flow_with_aof[]; // of commands alone, for `extra`
 // Starts a server without persistence unless extra says otherwise, and waits until it answers.
 struct flow_server *flow_server_start(const char *const *extra);
 void flow_server_kill(struct flow_server *s, int sig); // and waits for its end
@@ -34,6 +35,8 @@ void flow_server_replica_of(struct flow_server *s,
                             struct flow_server *primary); // and flow_server_wait_link
 struct flow_conn *flow_server_connect(struct flow_server *s,
                                       int protocol); // closed by flow_harness_end
+// *replica takes over from *primary, and the two change places.
+void flow_server_failover(struct flow_server **primary, struct flow_server **replica);
 // Waits until the replica follows the primary and the primary has heard so.
 void flow_server_wait_link(struct flow_server *s, struct flow_server *primary);
 bool flow_server_alive(struct flow_server *s);
@@ -44,6 +47,8 @@ const char *flow_module_path(void);
 
 // The longest poll there is: tries until it holds or FLOW_PATIENCE_MS is over, then fails the test.
 void flow_wait_until(bool (*holds)(void *), void *ctx, const char *what);
+// Until this field of INFO p is at most that.
+void flow_wait_info(struct flow_conn *c, const char *field, int64_t most);
 int64_t flow_clock_ms(void); // since the epoch
 
 // ---- Calls ---------------------------------------------------------------------------------------
@@ -52,6 +57,8 @@ int64_t flow_clock_ms(void); // since the epoch
 
 const struct flow_reply *flow_call(struct flow_conn *c, const char *format,
                                    ...); // anything, errors too
+// Two parts of a command, split at spaces.
+const struct flow_reply *flow_call_words(struct flow_conn *c, const char *head, const char *tail);
 const struct flow_reply *flow_call_args(struct flow_conn *c, const struct flow_args *a);
 const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kind kind,
                                         const char *format, ...);
@@ -63,6 +70,8 @@ void flow_expect_null(struct flow_conn *c, const char *format, ...);
 void flow_expect_version(struct flow_conn *c, const char *key, int64_t want);
 // code: the error's first words, up to a space or the end.
 void flow_expect_error(struct flow_conn *c, const char *code, const char *format, ...);
+// ERR, for what is made of the head and each of the tails: "a|b c|d".
+void flow_expect_refused(struct flow_conn *c, const char *head, const char *tails);
 bool flow_is_error(const struct flow_reply *r, const char *code);
 
 // Sends without waiting for the reply, and reads one later.
@@ -72,18 +81,19 @@ const struct flow_reply *flow_collect(struct flow_conn *c);
 // Maps of either protocol: a flat array of pairs under RESP2, a map under RESP3.
 const struct flow_reply *flow_map_get(const struct flow_reply *map,
                                       const char *field); // fails if it isn't there
-bool flow_map_has(const struct flow_reply *map, const char *field);
 int64_t flow_map_int(const struct flow_reply *map, const char *field);
 const char *flow_map_str(const struct flow_reply *map, const char *field);
 double flow_map_real(const struct flow_reply *map,
                      const char *field); // a double, or a bulk string of one
 double flow_real_of(const struct flow_reply *r);
-void flow_check_bulk(const struct flow_reply *r, const char *want);
 // The map in an array of maps that is about this worker and rank (SCORE), or NULL.
 const struct flow_reply *flow_row_of(const struct flow_reply *rows, const char *worker,
                                      int64_t rank);
 
 // ---- Pools ---------------------------------------------------------------------------------------
+
+bool flow_no_rewrite(void *c);              // for flow_wait_until: no AOF is being rewritten
+void flow_rewrite_aof(struct flow_conn *c); // BGREWRITEAOF, until it is through
 
 struct flow_digest {
     char hex[48],

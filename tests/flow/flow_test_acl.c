@@ -24,16 +24,8 @@ enum {
     FLOW_ACL_WRITES = sizeof writes / sizeof *writes
 };
 
-static const struct flow_reply *words(struct flow_conn *c, const char *command) {
-    struct flow_args a = {0};
-    flow_args_words(&a, command);
-    const struct flow_reply *r = flow_call_args(c, &a);
-    flow_args_clear(&a);
-    return r;
-}
-
 static void expect_allowed(struct flow_conn *c, const char *command, bool allowed) {
-    const struct flow_reply *r = words(c, command);
+    const struct flow_reply *r = flow_call(c, command);
     cr_expect(flow_is_error(r, "NOPERM") != allowed, "%s: %s", command,
               r->bytes ? r->bytes : "allowed");
 }
@@ -60,7 +52,7 @@ Test(acl, key_permissions) {
     struct flow_conn *writer = flow_server_connect(s, 2);
     flow_call_ok(writer, "AUTH writer x");
     for (int i = 0; i < FLOW_ACL_WRITES; i++) {
-        const struct flow_reply *r = words(writer, writes[i]);
+        const struct flow_reply *r = flow_call(writer, writes[i]);
         cr_expect(r->kind != FLOW_REPLY_ERROR, "%s: %s", writes[i], r->bytes);
     }
     for (int i = 0; i < FLOW_ACL_READS; i++)
@@ -87,10 +79,6 @@ Test(acl, key_permissions) {
     flow_expect_null(admin, "KVROUTE.REQUEST GET p x");
 }
 
-static bool nothing_lives(void *ctx) {
-    return flow_pool_info(ctx, "p", "requests") == 0;
-}
-
 Test(memory, when_it_is_out_what_frees_still_works) {
     struct flow_server *s = flow_server_start(NULL);
     struct flow_conn *c = s->conn;
@@ -111,24 +99,20 @@ Test(memory, when_it_is_out_what_frees_still_works) {
         "KVROUTE.CREATE new",
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        cr_expect(flow_is_error(words(c, refused[i]), "OOM"), "%s", refused[i]);
+        cr_expect(flow_is_error(flow_call(c, refused[i]), "OOM"), "%s", refused[i]);
     // What only reads, and what gives memory back.
     flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.SCORE p IDS 4 1 2 3 4");
     flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.WORKER LIST p");
     flow_expect_int(c, 1, "KVROUTE.RELEASE p keep");
-    cr_expect(words(c, "KVROUTE.UPDATE p o1 PREFILLED")->kind == FLOW_REPLY_INTEGER);
+    cr_expect(flow_call(c, "KVROUTE.UPDATE p o1 PREFILLED")->kind == FLOW_REPLY_INTEGER);
     flow_expect_int(c, 1, "KVROUTE.WORKER DEL p worker-1");
     for (int i = 0; i < FLOW_TRAFFIC_WORKERS; i++)
         flow_call_int(c, "KVROUTE.WORKER DEL p worker-%d", i);
-    flow_wait_until(nothing_lives, c, "leases end all the same");
+    flow_wait_info(c, "requests", 0);
     cr_expect(flow_pool_info(c, "p", "holdings") == 0);
     flow_expect_int(c, 1, "UNLINK p");
     flow_call_ok(c, "CONFIG SET maxmemory 0");
     flow_call_ok(c, "KVROUTE.CREATE p");
-}
-
-static bool is_small_again(void *ctx) {
-    return flow_pool_info(ctx, "p", "memory_bytes") < 400000;
 }
 
 Test(memory, is_told_and_comes_back) {
@@ -149,7 +133,7 @@ Test(memory, is_told_and_comes_back) {
     cr_expect(full < empty + 100 * FLOW_ACL_N, "%ld", (long)full);
     cr_expect(flow_server_info(c, "kvroute", "kvroute_memory_bytes") >= full / 2);
     flow_expect_int(c, 1, "KVROUTE.WORKER DEL p w");
-    flow_wait_until(is_small_again, c, "the memory is given back");
+    flow_wait_info(c, "memory_bytes", 399999);
     flow_expect_int(c, 1, "DEL p");
     cr_expect(flow_server_info(c, "kvroute", "kvroute_memory_bytes") == 0);
 }

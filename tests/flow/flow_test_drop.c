@@ -50,10 +50,7 @@ static void expect_dropped(struct flow_server *s, const char *command, int64_t l
     int64_t before = flow_pool_info(s->conn, "p", "memory_bytes");
     cr_assert(before > 8 * FLOW_DROP_MILLION);
     int64_t start = flow_clock_ms();
-    struct flow_args a = {0};
-    flow_args_words(&a, command);
-    cr_assert(flow_call_args(s->conn, &a)->kind == FLOW_REPLY_INTEGER, "%s", command);
-    flow_args_clear(&a);
+    cr_assert(flow_call(s->conn, command)->kind == FLOW_REPLY_INTEGER, "%s", command);
     int64_t took = flow_clock_ms() - start;
     cr_expect(took < FLOW_DROP_PATIENT_MS, "%s took %d ms", command, (int)took);
     cr_expect(flow_pool_info(s->conn, "p", "holdings") == left, "%s", command);

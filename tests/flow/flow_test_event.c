@@ -16,11 +16,8 @@ static int64_t held(struct flow_conn *c, const char *tier) {
 }
 
 static int64_t overlap(struct flow_conn *c, const char *blocks) {
-    struct flow_args a = {0};
-    flow_args_words(&a, "KVROUTE.SCORE p");
-    flow_args_words(&a, blocks);
-    const struct flow_reply *row = flow_row_of(flow_call_args(c, &a), "w", 0);
-    flow_args_clear(&a);
+    const struct flow_reply *row =
+        flow_row_of(flow_call_words(c, "KVROUTE.SCORE p", blocks), "w", 0);
     cr_assert(row);
     return flow_map_int(row, "overlap");
 }
@@ -242,52 +239,18 @@ Test(event, empty_lists_and_many_ops) {
 
 Test(event, refuses_bad_syntax) {
     struct flow_conn *c = start();
-    static const char *const bad[] = {
-        "p w 0 1",
-        "p w 0 1 1",
-        "p w 0 1 1 NOSUCH",
-        "p w 0 0 1 CLEARED",
-        "p w 0 1 0 CLEARED",
-        "p w 0 -1 1 CLEARED",
-        "p w 0 9223372036854775808 1 CLEARED",
-        "p w 0 1 -1 CLEARED",
-        "p w 0 x 1 CLEARED",
-        "p w 0 1 x CLEARED",
-        "p w x 1 1 CLEARED",
-        "p w -1 1 1 CLEARED",
-        "p w 0 1 1 TIER",
-        "p w 0 1 1 TIER device",
-        "p w 0 1 1 TIER nosuch CLEARED",
-        "p w 0 1 1 TIER host TIER disk CLEARED",
-        "p w 0 1 1 STORED",
-        "p w 0 1 1 STORED -",
-        "p w 0 1 1 STORED - NOSUCH x",
-        "p w 0 1 1 STORED - HASHES",
-        "p w 0 1 1 STORED - HASHES 1234567",
-        "p w 0 1 1 STORED - HEX 123",
-        "p w 0 1 1 STORED - HEX 000000000000000g",
-        "p w 0 1 1 STORED - TOKENS 12345",
-        "p w 0 1 1 STORED - IDS",
-        "p w 0 1 1 STORED - IDS x",
-        "p w 0 1 1 STORED - IDS -1",
-        "p w 0 1 1 STORED - IDS 2 1",
-        "p w 0 1 1 STORED - IDS 1 x",
-        "p w 0 1 1 STORED - IDS 1 -1",
-        "p w 0 1 1 STORED - IDS 1 4294967296",
-        "p w 0 1 1 STORED - IDS 1 1 LORA",
-        "p w 0 1 1 STORED - HEX 0000000000000001 LORA a",
-        "p w 0 1 1 REMOVED",
-        "p w 0 1 1 REMOVED HEX",
-        "p w 0 1 1 CLEARED 1",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.EVENT");
-        flow_args_words(&a, bad[i]);
-        const struct flow_reply *r = flow_call_args(c, &a);
-        cr_expect(flow_is_error(r, "ERR"), "%s: '%c' %s", bad[i], r->kind,
-                  r->bytes ? r->bytes : "");
-        flow_args_clear(&a);
-    }
+    flow_expect_refused(c, "KVROUTE.EVENT",
+                        "p w 0 1|p w 0 1 1|p w 0 0 1 CLEARED|p w 0 1 0 CLEARED|"
+                        "p w 0 -1 1 CLEARED|p w 0 9223372036854775808 1 CLEARED|"
+                        "p w 0 1 -1 CLEARED|p w 0 x 1 CLEARED|p w 0 1 x CLEARED|"
+                        "p w x 1 1 CLEARED|p w -1 1 1 CLEARED");
+    flow_expect_refused(c, "KVROUTE.EVENT p w 0 1 1",
+                        "NOSUCH|TIER|TIER device|TIER nosuch CLEARED|TIER host TIER disk CLEARED|"
+                        "STORED|STORED -|STORED - NOSUCH x|STORED - HASHES|"
+                        "STORED - HASHES 1234567|STORED - HEX 123|STORED - HEX 000000000000000g|"
+                        "STORED - TOKENS 12345|STORED - IDS|STORED - IDS x|STORED - IDS -1|"
+                        "STORED - IDS 2 1|STORED - IDS 1 x|STORED - IDS 1 -1|"
+                        "STORED - IDS 1 4294967296|STORED - IDS 1 1 LORA|"
+                        "STORED - HEX 0000000000000001 LORA a|REMOVED|REMOVED HEX|CLEARED 1");
     flow_expect_int(c, 1, "KVROUTE.EVENT p w 0 1 1 CLEARED");
 }

@@ -12,16 +12,8 @@
 
 TestSuite(look, .fini = flow_harness_end, .timeout = 120);
 
-static const struct flow_reply *words(struct flow_conn *c, const char *command) {
-    struct flow_args a = {0};
-    flow_args_words(&a, command);
-    const struct flow_reply *r = flow_call_args(c, &a);
-    flow_args_clear(&a);
-    return r;
-}
-
 static void expect_hashes(struct flow_conn *c, const char *command, const char *want) {
-    const struct flow_reply *r = words(c, command);
+    const struct flow_reply *r = flow_call(c, command);
     cr_assert(r->kind == FLOW_REPLY_ARRAY, "%s: %s", command, r->bytes ? r->bytes : "");
     char got[400] = "";
     for (size_t i = 0; i < r->count; i++) {
@@ -97,23 +89,10 @@ Test(look, hash_takes_each_form_and_refuses_nonsense) {
     cr_expect_str_eq(r->items[0].bytes, "0000000000000001");
     cr_expect(flow_call(c, "KVROUTE.HASH 16 HASHES %s", "")->count == 0);
     cr_expect(flow_call(c, "KVROUTE.HASH 16 IDS 0")->count == 0);
-    static const char *const bad[] = {
-        "KVROUTE.HASH",
-        "KVROUTE.HASH 4",
-        "KVROUTE.HASH 0 IDS 1 1",
-        "KVROUTE.HASH 4097 IDS 1 1",
-        "KVROUTE.HASH x IDS 1 1",
-        "KVROUTE.HASH 4 NOSUCH 1 1",
-        "KVROUTE.HASH 4 IDS 1 1 FROM",
-        "KVROUTE.HASH 4 IDS 1 1 FROM xyz",
-        "KVROUTE.HASH 4 IDS 1 1 FROM 00000000000000000",
-        "KVROUTE.HASH 4 IDS 1 1 NOSUCH",
-        "KVROUTE.HASH 4 IDS 1048577 1",
-        "KVROUTE.HASH 4 IDS 99999999999 1",
-        "KVROUTE.HASH 4 IDS 18446744073709551617 1",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_expect(flow_is_error(words(c, bad[i]), "ERR"), "%s", bad[i]);
+    flow_expect_refused(c, "KVROUTE.HASH",
+                        "|4|0 IDS 1 1|4097 IDS 1 1|x IDS 1 1|4 NOSUCH 1 1|4 IDS 1 1 FROM|"
+                        "4 IDS 1 1 FROM xyz|4 IDS 1 1 FROM 00000000000000000|4 IDS 1 1 NOSUCH|"
+                        "4 IDS 1048577 1|4 IDS 99999999999 1|4 IDS 18446744073709551617 1");
 }
 
 static const struct flow_reply *child(const struct flow_reply *runs, size_t i) {
@@ -173,13 +152,8 @@ Test(look, tree_shows_runs) {
     cr_expect(child(tree, 0)->kind == FLOW_REPLY_ARRAY &&
               flow_map_int(child(tree, 0), "blocks") == 2);
 
-    static const char *const bad[] = {"FROM",    "FROM x",  "DEPTH 0", "DEPTH -1",    "DEPTH x",
-                                      "COUNT 0", "COUNT x", "NOSUCH",  "FROM - COUNT"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char command[64];
-        snprintf(command, sizeof command, "KVROUTE.TREE p %s", bad[i]);
-        cr_expect(flow_is_error(words(c, command), "ERR"), "%s", bad[i]);
-    }
+    flow_expect_refused(c, "KVROUTE.TREE p",
+                        "FROM|FROM x|DEPTH 0|DEPTH -1|DEPTH x|COUNT 0|COUNT x|NOSUCH|FROM - COUNT");
 }
 
 Test(look, help_for_people) {
@@ -299,33 +273,26 @@ Test(look, command_getkeys) {
         "KVROUTE.DIGEST k LEARNT",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        char command[100];
-        snprintf(command, sizeof command, "COMMAND GETKEYS %s", calls[i]);
-        const struct flow_reply *r = words(c, command);
+        const struct flow_reply *r = flow_call_words(c, "COMMAND GETKEYS", calls[i]);
         cr_assert(r->kind == FLOW_REPLY_ARRAY && r->count == 1, "%s", calls[i]);
         cr_expect_str_eq(r->items[0].bytes, "k");
     }
-    cr_expect(words(c, "COMMAND GETKEYS KVROUTE.HASH 4 IDS 1 1")->kind == FLOW_REPLY_ERROR);
+    cr_expect(flow_call(c, "COMMAND GETKEYS KVROUTE.HASH 4 IDS 1 1")->kind == FLOW_REPLY_ERROR);
 }
 
 Test(look, arity) {
     struct flow_server *s = flow_server_start(NULL);
     struct flow_conn *c = s->conn;
-    static const char *const calls[] = {
-        "KVROUTE.CREATE",        "KVROUTE.ALTER",         "KVROUTE.ALTER k",
-        "KVROUTE.INFO",          "KVROUTE.INFO k k",      "KVROUTE.DIGEST",
-        "KVROUTE.SESSION GET k", "KVROUTE.WORKER SET k",  "KVROUTE.WORKER DEL",
-        "KVROUTE.WORKER GET k",  "KVROUTE.WORKER LIST",   "KVROUTE.EVENT k w 0 1 1",
-        "KVROUTE.SELECT k r",    "KVROUTE.SCORE k",       "KVROUTE.UPDATE k",
-        "KVROUTE.RELEASE k",     "KVROUTE.CLAIM k r w 0", "KVROUTE.REQUEST GET k",
-        "KVROUTE.REQUEST LIST",  "KVROUTE.TREE",          "KVROUTE.HASH 4",
-        "KVROUTE.SELECT",        "KVROUTE.EVENT",         "KVROUTE.REPORT k w",
-        "KVROUTE.SESSION",       "KVROUTE.SESSION DEL k", "KVROUTE.SESSION LIST",
-    };
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        const struct flow_reply *r = words(c, calls[i]);
-        cr_expect(flow_is_error(r, "ERR"), "%s: %s", calls[i], r->bytes ? r->bytes : "no error");
-    }
+    flow_expect_refused(c, "",
+                        "KVROUTE.CREATE|KVROUTE.ALTER|KVROUTE.ALTER k|KVROUTE.INFO|"
+                        "KVROUTE.INFO k k|KVROUTE.DIGEST|KVROUTE.SESSION GET k|"
+                        "KVROUTE.WORKER SET k|KVROUTE.WORKER DEL|KVROUTE.WORKER GET k|"
+                        "KVROUTE.WORKER LIST|KVROUTE.EVENT k w 0 1 1|KVROUTE.SELECT k r|"
+                        "KVROUTE.SCORE k|KVROUTE.UPDATE k|KVROUTE.RELEASE k|"
+                        "KVROUTE.CLAIM k r w 0|KVROUTE.REQUEST GET k|KVROUTE.REQUEST LIST|"
+                        "KVROUTE.TREE|KVROUTE.HASH 4|KVROUTE.SELECT|KVROUTE.EVENT|"
+                        "KVROUTE.REPORT k w|KVROUTE.SESSION|KVROUTE.SESSION DEL k|"
+                        "KVROUTE.SESSION LIST");
 }
 
 Test(look, server_info_section) {

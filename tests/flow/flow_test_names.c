@@ -62,8 +62,7 @@ static void expect_all(struct flow_conn *c, const struct flow_name *keys,
 }
 
 Test(names, any_bytes_anywhere) {
-    static const char *const args[] = {"--appendonly", "yes", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *s = flow_server_start(args), *replica = flow_server_start(NULL);
+    struct flow_server *s = flow_server_start(flow_with_aof), *replica = flow_server_start(NULL);
     flow_server_replica_of(replica, s);
     struct flow_conn *c = s->conn;
     static struct flow_name keys[FLOW_NAMES], workers[FLOW_NAMES], addrs[FLOW_NAMES],

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow_payload.h"
 #include "flow_traffic.h"
 #include "tests/support/support_home.h"
 
@@ -71,11 +72,6 @@ static void expect_state(struct flow_conn *c, const struct flow_state *want, con
     cr_assert(keys == FLOW_PERSISTENCE_POOLS, "%s left %d keys", after, (int)keys);
 }
 
-static bool no_rewrite_runs(void *ctx) {
-    return flow_server_info(ctx, "persistence", "aof_rewrite_in_progress") == 0 &&
-           flow_server_info(ctx, "persistence", "aof_rewrite_scheduled") == 0;
-}
-
 static bool no_save_runs(void *ctx) {
     return flow_server_info(ctx, "persistence", "rdb_bgsave_in_progress") == 0;
 }
@@ -132,7 +128,7 @@ static void test_aof(const char *preamble) {
         // Rewritten while traffic goes on: base and increment together are the state.
         flow_call_kind(s->conn, FLOW_REPLY_STATUS, "BGREWRITEAOF");
         run_pools(s->conn, 400);
-        flow_wait_until(no_rewrite_runs, s->conn, "the rewrite is through");
+        flow_wait_until(flow_no_rewrite, s->conn, "the rewrite is through");
         expect_status(s->conn, "aof_last_bgrewrite_status");
         run_pools(s->conn, 100);
         look(s->conn, &before);
@@ -155,9 +151,7 @@ Test(persistence, aof_without_preamble) {
 }
 
 Test(persistence, a_big_pool_in_many_chunks) {
-    static const char *const extra[] = {
-        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *s = flow_server_start(extra);
+    struct flow_server *s = flow_server_start(flow_with_aof);
     struct flow_conn *c = s->conn;
     flow_call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
     enum { FLOW_PERSISTENCE_CHAIN = 2000 };
@@ -176,8 +170,7 @@ Test(persistence, a_big_pool_in_many_chunks) {
         flow_call(c, "KVROUTE.SELECT p r%d HASHES %b", i, chain, (size_t)(8 * (i + 1)));
     cr_assert(flow_pool_info(c, "p", "holdings") >= 300000);
     struct flow_digest before = flow_pool_digest(c, "p");
-    flow_call_kind(c, FLOW_REPLY_STATUS, "BGREWRITEAOF");
-    flow_wait_until(no_rewrite_runs, c, "the rewrite is through");
+    flow_rewrite_aof(c);
     expect_status(c, "aof_last_bgrewrite_status");
     flow_server_restart(s);
     c = s->conn;
@@ -186,12 +179,9 @@ Test(persistence, a_big_pool_in_many_chunks) {
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "p")), "after the RDB");
     flow_expect_int(c, 1, "COPY p q");
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "q")), "after COPY");
-    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_BULK, "DUMP p");
-    size_t n = r->n;
-    char *payload = malloc(n);
-    memcpy(payload, r->bytes, n);
-    flow_call_ok(c, "RESTORE r 0 %b", payload, n);
-    free(payload);
+    struct flow_payload dump = flow_payload_dump(c, "p");
+    flow_call_ok(c, "RESTORE r 0 %b", dump.bytes, dump.n);
+    flow_payload_free(&dump);
     cr_assert(flow_same_digest(before, flow_pool_digest(c, "r")), "after RESTORE");
 }
 
@@ -216,15 +206,12 @@ Test(persistence, copy_dump_move_rename) {
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")));
     cr_expect(!flow_same_digest(d, flow_pool_digest(c, "copy")));
 
-    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_BULK, "DUMP p");
-    size_t n = r->n;
-    char *payload = malloc(n);
-    memcpy(payload, r->bytes, n);
-    flow_call_ok(c, "RESTORE restored 0 %b", payload, n);
-    flow_expect_error(c, "BUSYKEY", "RESTORE restored 0 %b", payload, n);
+    struct flow_payload dump = flow_payload_dump(c, "p");
+    flow_call_ok(c, "RESTORE restored 0 %b", dump.bytes, dump.n);
+    flow_expect_error(c, "BUSYKEY", "RESTORE restored 0 %b", dump.bytes, dump.n);
     cr_expect(flow_same_digest(flow_debug_digest(c, "p"), flow_debug_digest(c, "restored")));
-    flow_call_ok(c, "RESTORE restored 100000 %b REPLACE", payload, n);
-    free(payload);
+    flow_call_ok(c, "RESTORE restored 100000 %b REPLACE", dump.bytes, dump.n);
+    flow_payload_free(&dump);
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "restored")));
     flow_expect_version(c, "restored", version);
 
@@ -285,10 +272,7 @@ Test(persistence, leases_end_after_every_move) {
         flow_call(c, "KVROUTE.WORKER SET p w");
         for (int k = 0; k < FLOW_PERSISTENCE_LEASES; k++)
             flow_call(c, "KVROUTE.SELECT p r%d IDS 1 %d LEASE 500", k, k);
-        struct flow_args a = {0};
-        flow_args_words(&a, moves[i].command);
-        cr_assert(flow_call_args(c, &a)->kind != FLOW_REPLY_ERROR, "%s", moves[i].command);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, moves[i].command)->kind != FLOW_REPLY_ERROR, "%s", moves[i].command);
         struct flow_ending e = {c,
                                 flow_server_info(c, "persistence", "rdb_changes_since_last_save") +
                                     FLOW_PERSISTENCE_LEASES * moves[i].pools};
@@ -307,10 +291,7 @@ Test(persistence, flushed_and_swapped) {
         flow_traffic_start(&t, c, "p", "LEASE 100");
         t.lease = 60;
         flow_traffic_run(&t, c, 400);
-        struct flow_args a = {0};
-        flow_args_words(&a, flushes[i]);
-        cr_assert(flow_call_args(c, &a)->kind != FLOW_REPLY_ERROR);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, flushes[i])->kind != FLOW_REPLY_ERROR);
         flow_expect_error(c, "NOPOOL", "KVROUTE.INFO p");
         // A namesake starts empty, whatever is still being freed.
         flow_traffic_start(&t, c, "p", "LEASE 0");
@@ -507,10 +488,7 @@ Test(persistence, what_changes_nothing_leaves_no_trace) {
     int64_t size = flow_server_info(c, "persistence", "aof_current_size");
     int64_t dirty = flow_server_info(c, "persistence", "rdb_changes_since_last_save");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, commands[i]);
-        flow_call_args(c, &a);
-        flow_args_clear(&a);
+        flow_call(c, commands[i]);
         cr_expect(flow_server_info(c, "persistence", "aof_current_size") == size, "%s",
                   commands[i]);
         cr_expect(flow_server_info(c, "persistence", "rdb_changes_since_last_save") == dirty, "%s",
@@ -570,10 +548,7 @@ Test(persistence, a_repeat_is_answered_alike_after_a_reload) {
     static const char *const ways[] = {"DEBUG RELOAD", "DEBUG LOADAOF", "a restart", "a promotion"};
     for (int i = 0; i < 4; i++) {
         if (i < 2) {
-            struct flow_args a = {0};
-            flow_args_words(&a, ways[i]);
-            flow_call_args(c, &a);
-            flow_args_clear(&a);
+            flow_call(c, ways[i]);
         } else if (i == 2) {
             flow_server_restart(s);
             c = s->conn;

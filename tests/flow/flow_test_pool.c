@@ -94,49 +94,15 @@ Test(pool, created_with_each_option) {
 Test(pool, refuses_bad_options) {
     struct flow_server *s = flow_server_start(NULL);
     struct flow_conn *c = s->conn;
-    static const char *const bad[] = {
-        "BLOCKSIZE",
-        "BLOCKSIZE 0",
-        "BLOCKSIZE 4097",
-        "BLOCKSIZE -1",
-        "BLOCKSIZE x",
-        "BLOCKSIZE 1.5",
-        "BLOCKSIZE 16x",
-        "BLOCKSIZE 99999999999999999999",
-        "POLICY",
-        "POLICY nosuch",
-        "OVERLAP -1",
-        "OVERLAP nan",
-        "OVERLAP inf",
-        "OVERLAP x",
-        "OVERLAP 1e300",
-        "PREFILL -0.5",
-        "REQUESTS -1",
-        "REQUESTS -inf",
-        "HOST -0.1",
-        "HOST 1.5",
-        "DISK 2",
-        "DISK nan",
-        "TEMPERATURE -1",
-        "TEMPERATURE nan",
-        "LEASE -1",
-        "LEASE x",
-        "LEASE 9223372036854775807",
-        "WORKERTTL -5",
-        "WORKERGRACE -1",
-        "PREDICT -1",
-        "PREDICT 1e3",
-        "NOSUCH 1",
-        "BLOCKSIZE 16 LEASE",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.CREATE p");
-        flow_args_words(&a, bad[i]);
-        cr_expect(flow_is_error(flow_call_args(c, &a), "ERR"), "%s", bad[i]);
-        flow_args_clear(&a);
-        flow_expect_int(c, 0, "EXISTS p");
-    }
+    flow_expect_refused(c, "KVROUTE.CREATE p",
+                        "BLOCKSIZE|BLOCKSIZE 0|BLOCKSIZE 4097|BLOCKSIZE -1|BLOCKSIZE x|"
+                        "BLOCKSIZE 1.5|BLOCKSIZE 16x|BLOCKSIZE 99999999999999999999|POLICY|"
+                        "POLICY nosuch|OVERLAP -1|OVERLAP nan|OVERLAP inf|OVERLAP x|"
+                        "OVERLAP 1e300|PREFILL -0.5|REQUESTS -1|REQUESTS -inf|HOST -0.1|HOST 1.5|"
+                        "DISK 2|DISK nan|TEMPERATURE -1|TEMPERATURE nan|LEASE -1|LEASE x|"
+                        "LEASE 9223372036854775807|WORKERTTL -5|WORKERGRACE -1|PREDICT -1|"
+                        "PREDICT 1e3|NOSUCH 1|BLOCKSIZE 16 LEASE");
+    flow_expect_int(c, 0, "EXISTS p");
     flow_call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 4096");
     flow_expect_error(c, "EXISTS", "KVROUTE.CREATE p");
     flow_expect_error(c, "EXISTS", "KVROUTE.CREATE p BLOCKSIZE 4");
@@ -166,24 +132,24 @@ Test(pool, altered_all_or_nothing) {
     flow_expect_version(c, "p", version + FLOW_POOL_NUMBERS);
 }
 
-// One well-formed call of every command that takes a pool; % stands for the key.
+// One well-formed call of every command that takes a pool, but for the key.
 static const char *const on_a_pool[] = {
-    "KVROUTE.ALTER % LEASE 5",
-    "KVROUTE.INFO %",
-    "KVROUTE.DIGEST %",
-    "KVROUTE.WORKER SET % w",
-    "KVROUTE.WORKER DEL % w",
-    "KVROUTE.WORKER GET % w",
-    "KVROUTE.WORKER LIST %",
-    "KVROUTE.EVENT % w 0 1 1 CLEARED",
-    "KVROUTE.SELECT % r IDS 1 1",
-    "KVROUTE.SCORE % IDS 1 1",
-    "KVROUTE.UPDATE % r PREFILLED",
-    "KVROUTE.RELEASE % r",
-    "KVROUTE.CLAIM % r w 0 IDS 1 1",
-    "KVROUTE.REQUEST GET % r",
-    "KVROUTE.REQUEST LIST %",
-    "KVROUTE.TREE %",
+    "KVROUTE.ALTER %s LEASE 5",
+    "KVROUTE.INFO %s",
+    "KVROUTE.DIGEST %s",
+    "KVROUTE.WORKER SET %s w",
+    "KVROUTE.WORKER DEL %s w",
+    "KVROUTE.WORKER GET %s w",
+    "KVROUTE.WORKER LIST %s",
+    "KVROUTE.EVENT %s w 0 1 1 CLEARED",
+    "KVROUTE.SELECT %s r IDS 1 1",
+    "KVROUTE.SCORE %s IDS 1 1",
+    "KVROUTE.UPDATE %s r PREFILLED",
+    "KVROUTE.RELEASE %s r",
+    "KVROUTE.CLAIM %s r w 0 IDS 1 1",
+    "KVROUTE.REQUEST GET %s r",
+    "KVROUTE.REQUEST LIST %s",
+    "KVROUTE.TREE %s",
 };
 enum { FLOW_POOL_ON_A_POOL = sizeof on_a_pool / sizeof *on_a_pool };
 
@@ -193,18 +159,9 @@ Test(pool, every_command_needs_one) {
     flow_call_ok(c, "SET string x");
     for (size_t i = 0; i < FLOW_POOL_ON_A_POOL; i++) {
         for (int held = 0; held < 2; held++) {
-            struct flow_args a = {0};
-            flow_args_words(&a, on_a_pool[i]);
-            for (size_t k = 0; k < a.n; k++)
-                if (strcmp(a.v[k], "%") == 0) {
-                    free(a.v[k]);
-                    a.v[k] = strdup(held ? "string" : "nosuch");
-                    a.len[k] = 6;
-                }
-            const struct flow_reply *r = flow_call_args(c, &a);
+            const struct flow_reply *r = flow_call(c, on_a_pool[i], held ? "string" : "nosuch");
             cr_expect(flow_is_error(r, held ? "WRONGTYPE" : "NOPOOL"), "%s: %s", on_a_pool[i],
                       r->bytes ? r->bytes : "no error");
-            flow_args_clear(&a);
         }
     }
     flow_expect_bulk(c, "x", "GET string");
@@ -266,10 +223,7 @@ Test(pool, digest_knows_state_and_not_history) {
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         struct flow_digest before = flow_pool_digest(c, "p"),
                            debug_before = flow_debug_digest(c, "p");
-        struct flow_args a = {0};
-        flow_args_words(&a, changes[i]);
-        cr_assert(flow_call_args(c, &a)->kind != FLOW_REPLY_ERROR, "%s", changes[i]);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, changes[i])->kind != FLOW_REPLY_ERROR, "%s", changes[i]);
         cr_expect(!flow_same_digest(before, flow_pool_digest(c, "p")), "%s", changes[i]);
         cr_expect(!flow_same_digest(debug_before, flow_debug_digest(c, "p")), "%s", changes[i]);
     }

@@ -164,10 +164,7 @@ Test(report, replicated_and_saved) {
     c = primary->conn;
     cr_expect(flow_same_digest(before, flow_pool_digest(c, "p")));
     expect_circuit(c, "open", 1);
-    flow_call(c, "BGREWRITEAOF");
-    while (flow_server_info(c, "persistence", "aof_rewrite_in_progress") ||
-           flow_server_info(c, "persistence", "aof_rewrite_scheduled"))
-        support_sleep_ms(10);
+    flow_rewrite_aof(c);
     flow_server_kill(primary, SIGKILL);
     flow_server_restart(primary);
     c = primary->conn;

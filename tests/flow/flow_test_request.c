@@ -68,11 +68,7 @@ Test(request, the_same_id_gets_the_same_answer) {
     static const char *const again[] = {"IDS 4 1 2 3 9", "IDS 1 7", "IDS 0 EXCLUDE 1 a",
                                         "IDS 0 AMONG 1 b LEASE 5"};
     for (size_t i = 0; i < 4; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.SELECT p r1");
-        flow_args_words(&a, again[i]);
-        const struct flow_reply *r = flow_call_args(c, &a);
-        flow_args_clear(&a);
+        const struct flow_reply *r = flow_call_words(c, "KVROUTE.SELECT p r1", again[i]);
         cr_expect_str_eq(flow_map_str(r, "worker"), "a");
         cr_expect(flow_map_int(r, "overlap") == 3);
         cr_expect(flow_map_int(r, "cached") == 3);
@@ -130,11 +126,7 @@ Test(request, isl_osl_and_tokens_given) {
         {"HEX 0000000000000001", 4, 0, 1}, // blocks × BLOCKSIZE
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.SELECT p r");
-        flow_args_words(&a, cases[i].blocks);
-        const struct flow_reply *r = flow_call_args(c, &a);
-        flow_args_clear(&a);
+        const struct flow_reply *r = flow_call_words(c, "KVROUTE.SELECT p r", cases[i].blocks);
         cr_expect(flow_map_int(r, "cached") == cases[i].cached, "%s", cases[i].blocks);
         cr_expect(flow_map_int(r, "blocks") == cases[i].blocks_n, "%s", cases[i].blocks);
         r = flow_call(c, "KVROUTE.REQUEST GET p r");
@@ -164,12 +156,9 @@ Test(request, among_exclude_and_nobody) {
         {"EXCLUDE 1 b AMONG 1 b", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.SELECT p r IDS 3 1 2 3");
-        flow_args_words(&a, cases[i].options);
         int64_t version = flow_pool_info(c, "p", "version");
-        const struct flow_reply *r = flow_call_args(c, &a);
-        flow_args_clear(&a);
+        const struct flow_reply *r =
+            flow_call_words(c, "KVROUTE.SELECT p r IDS 3 1 2 3", cases[i].options);
         if (!cases[i].worker) {
             cr_expect(flow_is_error(r, "NOWORKER"), "%s", cases[i].options);
             flow_expect_version(c, "p", version);
@@ -241,27 +230,11 @@ Test(request, claim_books_without_choosing) {
     r = flow_call(c, "KVROUTE.SELECT p q IDS 1 9");
     cr_expect(flow_map_int(r, "repeat") == 1);
     cr_expect(flow_map_int(r, "cached") == 15);
-    static const char *const bad[] = {
-        "IDS 2 1 2 CACHED 3",
-        "IDS 2 1 2 CACHED -1",
-        "IDS 2 1 2 ISL 5 CACHED 6",
-        "IDS 2 1 2 ISL -1",
-        "IDS 2 1 2 OUTPUT -1",
-        "IDS 2 1 2 LEASE -1",
-        "IDS 2 1 2 NOSUCH",
-        "IDS 2 1 2 ISL",
-        "IDS 2 1 2 ISL 99999999999999999",
-        "",
-        "IDS 2 1",
-        "IDS 2 1 2 AMONG 1 a",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.CLAIM p new a 0");
-        flow_args_words(&a, bad[i]);
-        cr_expect(flow_is_error(flow_call_args(c, &a), "ERR"), "%s", bad[i]);
-        flow_args_clear(&a);
-    }
+    flow_expect_refused(c, "KVROUTE.CLAIM p new a 0",
+                        "IDS 2 1 2 CACHED 3|IDS 2 1 2 CACHED -1|IDS 2 1 2 ISL 5 CACHED 6|"
+                        "IDS 2 1 2 ISL -1|IDS 2 1 2 OUTPUT -1|IDS 2 1 2 LEASE -1|"
+                        "IDS 2 1 2 NOSUCH|IDS 2 1 2 ISL|IDS 2 1 2 ISL 99999999999999999||IDS 2 1|"
+                        "IDS 2 1 2 AMONG 1 a");
     flow_expect_null(c, "KVROUTE.REQUEST GET p new");
 }
 
@@ -287,15 +260,8 @@ Test(request, update_and_its_repeats) {
     int64_t left = flow_map_int(flow_call(c, "KVROUTE.REQUEST GET p r"), "lease_left");
     cr_expect(left > 0 && left <= 5000);
     cr_expect(flow_pool_info(c, "p", "version") > version);
-    static const char *const bad[] = {"OUTPUT",   "OUTPUT -1", "OUTPUT x",
-                                      "LEASE -1", "NOSUCH",    "PREFILLED 1"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.UPDATE p r");
-        flow_args_words(&a, bad[i]);
-        cr_expect(flow_is_error(flow_call_args(c, &a), "ERR"), "%s", bad[i]);
-        flow_args_clear(&a);
-    }
+    flow_expect_refused(c, "KVROUTE.UPDATE p r",
+                        "OUTPUT|OUTPUT -1|OUTPUT x|LEASE -1|NOSUCH|PREFILLED 1");
     flow_expect_int(c, 1, "KVROUTE.UPDATE p r"); // a bare one renews
     flow_expect_int(c, 0, "KVROUTE.UPDATE p nosuch");
 }
@@ -343,15 +309,8 @@ Test(request, listed_as_scan_does) {
     } while (strcmp(cursor, "0") != 0);
     cr_expect(found == FLOW_REQUEST_N);
     cr_expect(calls > 1);
-    static const char *const bad[] = {"x",          "-1",        "0 COUNT",   "0 COUNT 0",
-                                      "0 COUNT -1", "0 COUNT x", "0 NOSUCH 1"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, "KVROUTE.REQUEST LIST p");
-        flow_args_words(&a, bad[i]);
-        cr_expect(flow_is_error(flow_call_args(c, &a), "ERR"), "%s", bad[i]);
-        flow_args_clear(&a);
-    }
+    flow_expect_refused(c, "KVROUTE.REQUEST LIST p",
+                        "x|-1|0 COUNT|0 COUNT 0|0 COUNT -1|0 COUNT x|0 NOSUCH 1");
     flow_expect_error(c, "ERR", "KVROUTE.REQUEST NOSUCH p");
     flow_expect_error(c, "ERR", "KVROUTE.REQUEST GET p");
     flow_expect_error(c, "ERR", "KVROUTE.REQUEST GET p r r");
@@ -362,53 +321,16 @@ Test(request, listed_as_scan_does) {
 Test(request, refuses_bad_options) {
     struct flow_conn *c = start("BLOCKSIZE 1");
     struct flow_digest before = flow_pool_digest(c, "p");
-    static const char *const bad[] = {
-        "",
-        "NOSUCH",
-        "HASHES",
-        "HASHES 1234567",
-        "HEX 1",
-        "IDS",
-        "IDS 1",
-        "IDS 2 1",
-        "IDS 0 NOSUCH",
-        "IDS 0 ISL",
-        "IDS 0 ISL -1",
-        "IDS 0 ISL x",
-        "IDS 0 OSL -1",
-        "IDS 0 LEASE -1",
-        "IDS 0 AMONG",
-        "IDS 0 AMONG x",
-        "IDS 0 AMONG -1",
-        "IDS 0 AMONG 2 a",
-        "IDS 0 AMONG 99999999999 a",
-        "IDS 0 EXCLUDE",
-        "IDS 0 EXCLUDE -1",
-        "IDS 0 EXCLUDE 2 a",
-        "IDS 0 EXCLUDE 9223372036854775807 a",
-        "IDS 0 POLICY",
-        "IDS 0 POLICY nosuch",
-        "IDS 0 OVERLAP",
-        "IDS 0 OVERLAP -1",
-        "IDS 0 OVERLAP nan",
-        "IDS 0 PREFILL inf",
-        "IDS 0 REQUESTS -0.1",
-        "IDS 0 TEMPERATURE -1",
-        "IDS 0 TEMPERATURE nan",
-        "IDS 0 HOST 0.5",
-        "IDS 0 HEX 0000000000000001",
-        "HEX 0000000000000001 NAMESPACE n",
-    };
-    for (int score = 0; score < 2; score++)
-        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-            struct flow_args a = {0};
-            flow_args_words(&a, score ? "KVROUTE.SCORE p" : "KVROUTE.SELECT p r");
-            flow_args_words(&a, bad[i]);
-            const struct flow_reply *r = flow_call_args(c, &a);
-            cr_expect(flow_is_error(r, "ERR"), "%s: '%c' %s", bad[i], r->kind,
-                      r->bytes ? r->bytes : "");
-            flow_args_clear(&a);
-        }
+    static const char bad[] =
+        "|NOSUCH|HASHES|HASHES 1234567|HEX 1|IDS|IDS 1|IDS 2 1|IDS 0 NOSUCH|IDS 0 ISL|"
+        "IDS 0 ISL -1|IDS 0 ISL x|IDS 0 OSL -1|IDS 0 LEASE -1|IDS 0 AMONG|IDS 0 AMONG x|"
+        "IDS 0 AMONG -1|IDS 0 AMONG 2 a|IDS 0 AMONG 99999999999 a|IDS 0 EXCLUDE|IDS 0 EXCLUDE -1|"
+        "IDS 0 EXCLUDE 2 a|IDS 0 EXCLUDE 9223372036854775807 a|IDS 0 POLICY|IDS 0 POLICY nosuch|"
+        "IDS 0 OVERLAP|IDS 0 OVERLAP -1|IDS 0 OVERLAP nan|IDS 0 PREFILL inf|IDS 0 REQUESTS -0.1|"
+        "IDS 0 TEMPERATURE -1|IDS 0 TEMPERATURE nan|IDS 0 HOST 0.5|IDS 0 HEX 0000000000000001|"
+        "HEX 0000000000000001 NAMESPACE n";
+    flow_expect_refused(c, "KVROUTE.SELECT p r", bad);
+    flow_expect_refused(c, "KVROUTE.SCORE p", bad);
     flow_expect_error(c, "ERR", "KVROUTE.SCORE p IDS 0 LEASE 5");
     cr_expect(flow_same_digest(before, flow_pool_digest(c, "p")));
     flow_call_kind(
@@ -419,17 +341,13 @@ Test(request, refuses_bad_options) {
                    "KVROUTE.SCORE p IDS 1 1 ISL 4 OSL 5 POLICY linear TEMPERATURE 3");
 }
 
-static bool nothing_lives(void *ctx) {
-    return flow_pool_info(ctx, "p", "requests") == 0;
-}
-
 Test(request, leases_end_and_are_renewed) {
     struct flow_conn *c = start("BLOCKSIZE 1 LEASE 100");
     struct flow_digest before = flow_pool_digest(c, "p");
     for (int i = 0; i < 20; i++)
         flow_call(c, "KVROUTE.SELECT p r%d IDS 2 1 %d", i, i);
     flow_expect_int(c, 1, "KVROUTE.CLAIM p claimed a 0 IDS 1 1");
-    flow_wait_until(nothing_lives, c, "all leases are over");
+    flow_wait_info(c, "requests", 0);
     cr_expect(flow_same_state(before, flow_pool_digest(c, "p")));
     cr_expect(flow_pool_info(c, "p", "expired_requests") == 21);
     cr_expect(flow_map_int(load(c, "a"), "decode_blocks") == 0);
@@ -446,6 +364,6 @@ Test(request, leases_end_and_are_renewed) {
     cr_expect(flow_call(c, "KVROUTE.REQUEST GET p renewed")->kind != FLOW_REPLY_NULL);
     flow_expect_int(c, 1, "KVROUTE.UPDATE p kept LEASE 50");
     flow_expect_int(c, 1, "KVROUTE.UPDATE p long LEASE 50");
-    flow_wait_until(nothing_lives, c, "all leases are over");
+    flow_wait_info(c, "requests", 0);
     cr_expect(flow_pool_info(c, "p", "expired_requests") == 24);
 }

@@ -11,11 +11,8 @@
 TestSuite(scoring, .fini = flow_harness_end, .timeout = 120);
 
 static const struct flow_reply *score(struct flow_conn *c, const char *worker, const char *rest) {
-    struct flow_args a = {0};
-    flow_args_words(&a, "KVROUTE.SCORE p");
-    flow_args_words(&a, rest);
-    const struct flow_reply *row = flow_row_of(flow_call_args(c, &a), worker, 0);
-    flow_args_clear(&a);
+    const struct flow_reply *row =
+        flow_row_of(flow_call_words(c, "KVROUTE.SCORE p", rest), worker, 0);
     cr_assert(row, "no row of %s", worker);
     return row;
 }
@@ -252,10 +249,6 @@ Test(scoring, temperature_draws) {
         cr_expect(abs(drawn[i] - FLOW_SCORING_N / 3) < 150, "%d", drawn[i]);
 }
 
-static bool prediction_is_over(void *ctx) {
-    return flow_pool_info(ctx, "p", "predicted") == 0;
-}
-
 Test(scoring, predictions_count_as_held_and_go) {
     struct flow_conn *c = flow_start_pool("BLOCKSIZE 1 PREDICT 1000000");
     flow_expect_int(c, 1, "KVROUTE.WORKER SET p a CAPACITY 6");
@@ -294,7 +287,7 @@ Test(scoring, predictions_count_as_held_and_go) {
     for (int i = 0; i < 50; i++)
         flow_call(c, "KVROUTE.SELECT p q%d IDS 3 1 2 %d", i, i);
     cr_expect(flow_pool_info(c, "p", "requests") == 52);
-    flow_wait_until(prediction_is_over, c, "predictions are over");
+    flow_wait_info(c, "predicted", 0);
     cr_expect(flow_pool_info(c, "p", "requests") == 52);
     // Off, nothing is predicted.
     flow_call_ok(c, "KVROUTE.ALTER p PREDICT 0");

@@ -49,10 +49,7 @@ Test(scripts, transactions) {
     };
     enum { FLOW_SCRIPTS_N = sizeof commands / sizeof *commands };
     for (int i = 0; i < FLOW_SCRIPTS_N; i++) {
-        struct flow_args a = {0};
-        flow_args_words(&a, commands[i]);
-        cr_assert(flow_call_args(c, &a)->kind == FLOW_REPLY_STATUS, "%s", commands[i]);
-        flow_args_clear(&a);
+        cr_assert(flow_call(c, commands[i])->kind == FLOW_REPLY_STATUS, "%s", commands[i]);
     }
     const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_ARRAY, "EXEC");
     cr_assert(r->count == FLOW_SCRIPTS_N);
@@ -89,10 +86,7 @@ Test(scripts, transactions) {
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         flow_call_ok(c, "WATCH p");
-        struct flow_args a = {0};
-        flow_args_words(&a, changes[i]);
-        cr_assert(flow_call_args(other, &a)->kind != FLOW_REPLY_ERROR, "%s", changes[i]);
-        flow_args_clear(&a);
+        cr_assert(flow_call(other, changes[i])->kind != FLOW_REPLY_ERROR, "%s", changes[i]);
         flow_call_ok(c, "MULTI");
         flow_call(c, "PING");
         cr_expect(flow_call(c, "EXEC")->kind == FLOW_REPLY_NULL, "%s", changes[i]);
@@ -156,10 +150,6 @@ Test(scripts, lua) {
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")));
 }
 
-static bool nothing_lives(void *ctx) {
-    return flow_pool_info(ctx, "p", "requests") == 0;
-}
-
 // Leases that end in the middle of transactions and scripts end once.
 Test(scripts, leases_run_out_inside) {
     struct flow_server *replica, *s = start(&replica);
@@ -184,7 +174,7 @@ Test(scripts, leases_run_out_inside) {
                   "return redis.call('KVROUTE.RELEASE', KEYS[1], 'lua')");
     }
     expect_synced(s, replica);
-    flow_wait_until(nothing_lives, c, "all leases are over");
+    flow_wait_info(c, "requests", 0);
     expect_synced(s, replica);
     struct flow_digest d = flow_pool_digest(c, "p");
     int64_t version = flow_pool_info(c, "p", "version");

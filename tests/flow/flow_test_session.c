@@ -11,14 +11,6 @@
 
 TestSuite(session, .fini = flow_harness_end, .timeout = 120);
 
-static const struct flow_reply *words(struct flow_conn *c, const char *command) {
-    struct flow_args a = {0};
-    flow_args_words(&a, command);
-    const struct flow_reply *r = flow_call_args(c, &a);
-    flow_args_clear(&a);
-    return r;
-}
-
 // A map's fields are these, in this order.
 static void expect_fields(const struct flow_reply *map, const char *names) {
     struct flow_args a = {0};
@@ -33,7 +25,7 @@ static void expect_fields(const struct flow_reply *map, const char *names) {
 static void expect_worker(struct flow_conn *c, const char *request, const char *worker) {
     char command[400];
     snprintf(command, sizeof command, "KVROUTE.SELECT p %s", request);
-    const struct flow_reply *r = words(c, command);
+    const struct flow_reply *r = flow_call(c, command);
     cr_assert(r->kind == FLOW_REPLY_ARRAY, "%s: %s", command, r->bytes);
     cr_assert_str_eq(flow_map_str(r, "worker"), worker, "%s went to %s", command,
                      flow_map_str(r, "worker"));
@@ -123,9 +115,9 @@ Test(session, with_and_without) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char command[200];
         snprintf(command, sizeof command, "KVROUTE.SCORE p IDS 0 %s", cases[i].options);
-        cr_expect(words(c, command)->count == cases[i].n, "%s", command);
+        cr_expect(flow_call(c, command)->count == cases[i].n, "%s", command);
         snprintf(command, sizeof command, "KVROUTE.SELECT p r IDS 0 %s", cases[i].options);
-        const struct flow_reply *r = words(c, command);
+        const struct flow_reply *r = flow_call(c, command);
         cr_expect(cases[i].n ? r->kind == FLOW_REPLY_ARRAY : flow_is_error(r, "NOWORKER"), "%s",
                   command);
         flow_call(c, "KVROUTE.RELEASE p r");
@@ -176,13 +168,13 @@ Test(session, a_replica_repeats_what_was_answered) {
         flow_expect_int(c, 1, "KVROUTE.WORKER SET p w%d", i);
         snprintf(command, sizeof command, "KVROUTE.EVENT p w%d 0 1 1 STORED - IDS %d %.*s", i,
                  cases[i].held, cases[i].held ? 2 * cases[i].held - 1 : 0, ids);
-        cr_assert(words(c, command)->integer == 1);
+        cr_assert(flow_call(c, command)->integer == 1);
         snprintf(command, sizeof command, "KVROUTE.CLAIM p c%d w%d 0 IDS %d %.*s", i, i,
                  cases[i].live, cases[i].live ? 2 * cases[i].live - 1 : 0, ids);
-        cr_assert(words(c, command)->integer == 1);
+        cr_assert(flow_call(c, command)->integer == 1);
         snprintf(command, sizeof command, "KVROUTE.SELECT p r%d IDS 9 %s ISL %d AMONG 1 w%d", i,
                  ids, cases[i].isl, i);
-        const struct flow_reply *r = words(c, command);
+        const struct flow_reply *r = flow_call(c, command);
         int most = cases[i].held > cases[i].live ? cases[i].held : cases[i].live;
         cr_assert(flow_map_int(r, "overlap") == cases[i].held &&
                   flow_map_int(r, "expected") == most);
@@ -290,14 +282,6 @@ Test(session, stays_where_it_was) {
     expect_worker(c, "r IDS 0 SESSION s EXCLUDE 1 a", "b");
 }
 
-static bool no_session_is_left(void *ctx) {
-    return flow_pool_info(ctx, "p", "sessions") == 0;
-}
-
-static bool idle_sessions_are_over(void *ctx) {
-    return flow_pool_info(ctx, "p", "sessions") <= 25;
-}
-
 Test(session, ends_by_the_timer_everywhere) {
     struct flow_server *s = flow_server_start(NULL), *replica = flow_server_start(NULL);
     flow_server_replica_of(replica, s);
@@ -312,14 +296,14 @@ Test(session, ends_by_the_timer_everywhere) {
     cr_expect(flow_pool_info(replica->conn, "p", "sessions") == 50);
     flow_call_ok(watch, "MONITOR");
     flow_call_ok(c, "KVROUTE.ALTER p SESSIONTTL 1");
-    flow_wait_until(idle_sessions_are_over, c, "sessions without live requests are over");
+    flow_wait_info(c, "sessions", 25);
     support_sleep_ms(200);
     cr_expect(flow_pool_info(c, "p", "sessions") == 25); // the others have some
     flow_expect_null(c, "KVROUTE.SESSION GET p s1");
     cr_expect(flow_map_int(flow_call(c, "KVROUTE.SESSION GET p s2"), "ttl_left") == 0);
     for (int i = 0; i < 50; i += 2)
         flow_expect_int(c, 1, "KVROUTE.RELEASE p r%d", i);
-    flow_wait_until(no_session_is_left, c, "all sessions are over");
+    flow_wait_info(c, "sessions", 0);
     flow_expect_equal(s, replica, "p");
     flow_call_ok(c, "SET the-end x");
     size_t forgotten = 0;
@@ -345,7 +329,7 @@ Test(session, promotion_renews) {
     cr_expect(flow_pool_info(replica->conn, "p", "sessions") == 1); // a replica consults no clock
     flow_call_ok(replica->conn, "REPLICAOF NO ONE");
     cr_expect(flow_map_int(flow_call(replica->conn, "KVROUTE.SESSION GET p s"), "ttl_left") > 0);
-    flow_wait_until(no_session_is_left, replica->conn, "the session is over");
+    flow_wait_info(replica->conn, "sessions", 0);
 }
 
 // What goes with a worker goes on every copy alike, one that has loaded the pool since included, so that
@@ -371,7 +355,7 @@ Test(session, copies_agree_on_what_went_with_a_worker) {
     for (int i = 0; i < 100; i++)
         flow_call(c, "KVROUTE.RELEASE p r%d", i);
     flow_call_ok(c, "KVROUTE.ALTER p SESSIONTTL 1");
-    flow_wait_until(no_session_is_left, c, "all sessions are over");
+    flow_wait_info(c, "sessions", 0);
     flow_expect_equal(s, early, "p");
     flow_expect_equal(s, late, "p");
 }
@@ -381,9 +365,7 @@ Test(session, copies_agree_on_what_went_with_a_worker) {
 // Ids are bytes: those that look like words of an effect are released as any other, and the effect
 // that tells of it isn't mistaken.
 Test(session, ids_like_the_words_of_effects) {
-    static const char *const extra[] = {
-        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *s = flow_server_start(extra), *replica = flow_server_start(NULL);
+    struct flow_server *s = flow_server_start(flow_with_aof), *replica = flow_server_start(NULL);
     flow_server_replica_of(replica, s);
     struct flow_conn *c = s->conn;
     flow_call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
@@ -405,17 +387,13 @@ Test(session, ids_like_the_words_of_effects) {
         flow_args_clear(&a);
         char command[100];
         snprintf(command, sizeof command, "KVROUTE.RELEASE p %s", cases[i].ids);
-        cr_expect(words(c, command)->integer == cases[i].live, "%s", command);
+        cr_expect(flow_call(c, command)->integer == cases[i].live, "%s", command);
         cr_expect(flow_pool_info(c, "p", "requests") == 0);
         flow_expect_equal(s, replica, "p");
     }
     struct flow_digest d = flow_pool_digest(c, "p");
     flow_call_ok(c, "DEBUG LOADAOF");
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")));
-}
-
-static bool is_over(void *ctx) {
-    return flow_pool_info(ctx, "p", "requests") == 0;
 }
 
 // The owner's word teaches, the end of a lease doesn't; every copy learns the same.
@@ -448,7 +426,7 @@ Test(session, what_is_learnt_is_the_same_everywhere) {
     cr_expect(flow_map_real(rank, "ttft") >= 10 && flow_map_real(rank, "tpot") >= 1);
     flow_expect_int(c, 1, "KVROUTE.UPDATE p r PREFILLED OUTPUT 5 LEASE 50");
     double known = flow_map_real(&flow_call(c, "KVROUTE.SCORE p IDS 0")->items[0], "tpot");
-    flow_wait_until(is_over, c, "the lease is over");
+    flow_wait_info(c, "requests", 0);
     cr_expect(flow_map_real(&flow_call(c, "KVROUTE.SCORE p IDS 0")->items[0], "tpot") == known);
     flow_expect_equal(s, replica, "p");
     double there =
@@ -458,19 +436,10 @@ Test(session, what_is_learnt_is_the_same_everywhere) {
     cr_expect(flow_map_real(&flow_call(c, "KVROUTE.SCORE p IDS 0")->items[0], "tpot") == known);
 }
 
-static bool failover_is_over(void *ctx) {
-    struct flow_server *s = ctx;
-    char text[64];
-    flow_server_info_text(s->conn, "replication", "master_failover_state", text, sizeof text);
-    return strcmp(text, "no-failover") == 0;
-}
-
 // Under traffic, through restarts of each kind and failovers: flow_expect_equal and the digests hold what was
 // learnt to the same bits.
 Test(session, what_is_learnt_survives) {
-    static const char *const extra[] = {
-        "--appendonly", "yes", "--appendfsync", "no", "--aof-use-rdb-preamble", "no", NULL};
-    struct flow_server *a = flow_server_start(extra), *b = flow_server_start(extra);
+    struct flow_server *a = flow_server_start(flow_with_aof), *b = flow_server_start(flow_with_aof);
     flow_server_replica_of(b, a);
     struct flow_traffic t;
     flow_traffic_start(&t, a->conn, "p", "LEASE 200 PREDICT 100 SESSIONTTL 200");
@@ -478,12 +447,7 @@ Test(session, what_is_learnt_survives) {
     for (int round = 0; round < 3; round++) {
         flow_traffic_pipeline(&t, a->conn, 1500);
         flow_expect_equal(a, b, "p");
-        flow_call_ok(a->conn, "FAILOVER TO 127.0.0.1 %d TIMEOUT 20000", b->redis.port);
-        flow_wait_until(failover_is_over, a, "the failover is over");
-        struct flow_server *swap = a;
-        a = b;
-        b = swap;
-        flow_server_wait_link(b, a);
+        flow_server_failover(&a, &b);
         flow_expect_equal(a, b, "p");
         flow_call_ok(a->conn, "CLIENT PAUSE 60000 WRITE"); // so that nothing ends meanwhile
         struct flow_digest d = flow_pool_digest(a->conn, "p");
@@ -502,48 +466,20 @@ Test(session, refused) {
     flow_expect_int(c, 1, "KVROUTE.WORKER SET p w");
     struct flow_digest before = flow_pool_digest(c, "p");
     int64_t version = flow_pool_info(c, "p", "version");
-    static const char *const bad[] = {
-        "KVROUTE.WORKER SET p w SPEED -1",
-        "KVROUTE.WORKER SET p w SPEED nan",
-        "KVROUTE.WORKER SET p w SPEED inf",
-        "KVROUTE.WORKER SET p w SPEED 1000001",
-        "KVROUTE.WORKER SET p w SPEED x",
-        "KVROUTE.WORKER SET p w SPEED",
-        "KVROUTE.WORKER SET p w LABELS",
-        "KVROUTE.WORKER SET p w LABELS 1",
-        "KVROUTE.WORKER SET p w LABELS 2 a",
-        "KVROUTE.WORKER SET p w LABELS -1",
-        "KVROUTE.WORKER SET p w LABELS x a",
-        "KVROUTE.WORKER SET p w LABELS 1 a LABELS 1 b",
-        "KVROUTE.WORKER SET p w LABELS 18446744073709551615 a",
-        "KVROUTE.SELECT p r IDS 0 WITH 1",
-        "KVROUTE.SELECT p r IDS 0 WITHOUT 2 a",
-        "KVROUTE.SELECT p r IDS 0 WITH 4294967297 a",
-        "KVROUTE.SELECT p r IDS 0 SESSION",
-        "KVROUTE.SELECT p r IDS 0 SESSION a SESSION b",
-        "KVROUTE.SCORE p IDS 0 WITH 1",
-        "KVROUTE.CLAIM p r w 0 IDS 0 SESSION",
-        "KVROUTE.CLAIM p r w 0 IDS 0 EXPECTED 1",
-        "KVROUTE.ALTER p STICK -1",
-        "KVROUTE.ALTER p STICK nan",
-        "KVROUTE.ALTER p STICK 2e9",
-        "KVROUTE.ALTER p SLOTTFT 0",
-        "KVROUTE.ALTER p SLOTBT 0",
-        "KVROUTE.ALTER p SLOTBT -1",
-        "KVROUTE.ALTER p SESSIONTTL -1",
-        "KVROUTE.ALTER p SESSIONTTL 9223372036854775807",
-        "KVROUTE.DIGEST p NOSUCH",
-        "KVROUTE.DIGEST p LEARNT LEARNT",
-        "KVROUTE.SESSION GET p",
-        "KVROUTE.SESSION GET p a b",
-        "KVROUTE.SESSION LIST p x",
-        "KVROUTE.SESSION LIST p 0 COUNT 0",
-        "KVROUTE.SESSION LIST p 0 NOSUCH",
-        "KVROUTE.SESSION DEL p",
-        "KVROUTE.SESSION NOSUCH p",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_expect(flow_is_error(words(c, bad[i]), "ERR"), "%s", bad[i]);
+    flow_expect_refused(c, "KVROUTE.WORKER SET p w",
+                        "SPEED -1|SPEED nan|SPEED inf|SPEED 1000001|SPEED x|SPEED|LABELS|"
+                        "LABELS 1|LABELS 2 a|LABELS -1|LABELS x a|LABELS 1 a LABELS 1 b|"
+                        "LABELS 18446744073709551615 a");
+    flow_expect_refused(c, "KVROUTE.SELECT p r IDS 0",
+                        "WITH 1|WITHOUT 2 a|WITH 4294967297 a|SESSION|SESSION a SESSION b");
+    flow_expect_refused(c, "KVROUTE.SCORE p IDS 0", "WITH 1");
+    flow_expect_refused(c, "KVROUTE.CLAIM p r w 0 IDS 0", "SESSION|EXPECTED 1");
+    flow_expect_refused(c, "KVROUTE.ALTER p",
+                        "STICK -1|STICK nan|STICK 2e9|SLOTTFT 0|SLOTBT 0|SLOTBT -1|SESSIONTTL -1|"
+                        "SESSIONTTL 9223372036854775807");
+    flow_expect_refused(c, "KVROUTE.DIGEST p", "NOSUCH|LEARNT LEARNT");
+    flow_expect_refused(c, "KVROUTE.SESSION",
+                        "GET p|GET p a b|LIST p x|LIST p 0 COUNT 0|LIST p 0 NOSUCH|DEL p|NOSUCH p");
     static char many[1000];
     memset(many, 's', sizeof many);
     static const char *const named[] = {"KVROUTE.SELECT p r IDS 0 SESSION %b",

@@ -13,7 +13,7 @@
 #include "client/http1/h1_client.h"
 #include "server.h"
 
-enum { RTEST_WAIT_MS = 20000 };
+enum { RTEST_CALL_WAIT_MS = 20000 };
 
 static struct event_base *base;
 static struct h1_client *up;
@@ -92,7 +92,7 @@ static void turn(int ms) {
 
 static void await(struct rtest_heard *h) {
     for (int ms = 0; !h->ends && !h->failures; ms += 2) {
-        cr_assert(ms < RTEST_WAIT_MS);
+        cr_assert(ms < RTEST_CALL_WAIT_MS);
         turn(2);
     }
 }
@@ -240,7 +240,7 @@ static void bad_kinds(struct server *s, size_t n, struct bufferevent *to) {
 }
 
 Test(h1_client, what_is_cut_is_a_reset) {
-    static const enum h1_failure want[] = {H1_RESET, H1_RESET, H1_RESET, H1_RESET, H1_MALFORMED};
+    static const unsigned want[] = {H1_RESET, H1_RESET, H1_RESET, H1_RESET, H1_MALFORMED};
     set_up(bad_kinds, &usual);
     for (size_t i = 0; i < 10; i++)
         cr_assert(failure(srv.address) == want[i % 5], "%zu", i);
@@ -369,7 +369,7 @@ Test(h1_client, unused_connections_end) {
         forget(&h[i]);
     }
     cr_assert(h1_client_kept(up) == 2);
-    for (int ms = 0; h1_client_kept(up) && ms < RTEST_WAIT_MS; ms += 50)
+    for (int ms = 0; h1_client_kept(up) && ms < RTEST_CALL_WAIT_MS; ms += 50)
         turn(50);
     cr_assert(h1_client_kept(up) == 0);
     take_down();

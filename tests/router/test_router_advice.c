@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "client/common/clock.h"
-#include "client/router/front/router_routes.h"
+#include "client/router/front/router_front.h"
 #include "rtest_cluster.h"
 #include "rtest_schema.h"
 #include "tests/support/support_home.h"

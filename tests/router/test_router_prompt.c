@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
 
 static json_t *parsed(const char *text) {

@@ -31,27 +31,27 @@ Test(router_release, a_handle_with_too_much_under_way) {
     router_pool_release(&p, kvr_text("a"));
     router_pool_release(&p, kvr_text("b"));
     router_pool_count(&p, kvr_client_report_async(p.client, kvr_text("w"), true, NULL, NULL));
-    cr_expect(p.unsent == 3 && p.releases.first);
-    router_release_retry(&p.releases, p.client); // still too much
-    cr_expect(p.releases.first != NULL);
+    cr_expect(p.unsent == 3 && p.refused);
+    router_pool_retry_releases(&p); // still too much
+    cr_expect(p.refused != NULL);
     while (!answers)
         event_base_dispatch(base);
-    router_release_retry(&p.releases, p.client);
+    router_pool_retry_releases(&p);
     kvr_client_stats(p.client, &st);
-    cr_expect(p.releases.first && st.calls == 2, "one at a time, %d", (int)st.calls);
-    for (int i = 0; p.releases.first; i++) {
+    cr_expect(p.refused && st.calls == 2, "one at a time, %d", (int)st.calls);
+    for (int i = 0; p.refused; i++) {
         struct timeval t = {0, 20000};
         cr_assert(i < 1000);
         event_base_loopexit(base, &t);
         event_base_dispatch(base);
-        router_release_retry(&p.releases, p.client);
+        router_pool_retry_releases(&p);
     }
     kvr_client_stats(p.client, &st);
     cr_expect(st.calls == 3 && p.unsent == 3);
     router_pool_release(&p, kvr_text("c")); // which the end takes along
-    cr_expect(p.releases.first != NULL);
-    router_release_drop(&p.releases);
-    cr_expect(!p.releases.first);
+    cr_expect(p.refused != NULL);
+    router_pool_drop_releases(&p);
+    cr_expect(!p.refused);
     kvr_client_close(p.client);
     event_base_free(base);
 }

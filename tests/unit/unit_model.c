@@ -2,8 +2,25 @@
 // The model's workers and holdings; see unit_model.h.
 #include "unit_model.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define STAT(name, counted)                                                                        \
+    { #name, offsetof(struct kvr_stats, name), counted }
+const struct unit_stat unit_model_stats[UNIT_MODEL_STATS] = {
+    STAT(version, false),      STAT(workers, false),       STAT(instances, false),
+    STAT(eligible, false),     STAT(open_circuits, false), STAT(blocks, false),
+    STAT(holdings, false),     STAT(predicted, false),     STAT(requests, false),
+    STAT(sessions, false),     STAT(selects, true),        STAT(repeats, true),
+    STAT(select_blocks, true), STAT(overlap_blocks, true), STAT(expected_blocks, true),
+    STAT(events, true),        STAT(stored_blocks, true),  STAT(removed_blocks, true),
+    STAT(gaps, true),          STAT(stale, true)};
+#undef STAT
+
+const char *const unit_error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
+                                        "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
+                                        "BUSY",     "CORRUPT",  "NOMEM"};
 
 void unit_model_init(struct unit_model *m, const struct kvr_options *o) {
     memset(m, 0, sizeof *m);
@@ -207,11 +224,11 @@ struct unit_model_worker *unit_model_owner(const struct unit_model *m, uint64_t 
     return NULL;
 }
 
-void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests) {
+static void drop_instance(struct unit_model *m, uint64_t instance) {
     clear(m, instance, -1);
     unit_model_prediction_drop_instance(m, instance);
     unit_model_session_drop_instance(m, instance);
-    for (size_t i = m->n_requests; requests && i-- > 0;)
+    for (size_t i = m->n_requests; i-- > 0;)
         if (m->requests[i].instance == instance) {
             free(m->requests[i].hashes);
             m->requests[i] = m->requests[--m->n_requests];
@@ -220,7 +237,7 @@ void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requ
 
 static void set_ranks(struct unit_model *m, struct unit_model_worker *w, uint32_t ranks) {
     for (uint32_t i = ranks; i < w->ranks; i++)
-        unit_model_drop_instance(m, w->rank[i].id, true);
+        drop_instance(m, w->rank[i].id);
     w->rank = unit_must_resize(w->rank, ranks * sizeof *w->rank);
     for (uint32_t i = w->ranks; i < ranks; i++)
         w->rank[i] = (struct unit_model_rank){.id = ++m->last_id};
@@ -288,7 +305,7 @@ enum kvr_err unit_model_worker_del(struct unit_model *m, struct kvr_bytes name) 
     struct unit_model_worker *w = unit_model_find_worker(m, name);
     if (!w) return KVR_NOWORKER;
     for (uint32_t i = 0; i < w->ranks; i++)
-        unit_model_drop_instance(m, w->rank[i].id, true);
+        drop_instance(m, w->rank[i].id);
     free(w->rank);
     *w = m->workers[--m->n_workers];
     m->stats.version++;

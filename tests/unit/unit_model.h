@@ -94,6 +94,19 @@ struct unit_model {
     int64_t renewed_floor; // every lease and worker counts as renewed at this time at the earliest
 };
 
+// The numbers of INFO that the model counts, too.
+enum { UNIT_MODEL_STATS = 20 };
+extern const struct unit_stat {
+    const char *name;
+    size_t at;    // in struct kvr_stats
+    bool counted; // since the server started
+} unit_model_stats[UNIT_MODEL_STATS];
+static inline uint64_t *stat_of(struct kvr_stats *all, const struct unit_stat *which) {
+    return (uint64_t *)(void *)((char *)all + which->at);
+}
+
+extern const char *const unit_error_names[]; // of enum kvr_err, without KVR_
+
 void unit_model_init(struct unit_model *m, const struct kvr_options *o);
 void unit_model_free(struct unit_model *m);
 
@@ -143,6 +156,7 @@ uint64_t unit_model_predicted_blocks(const struct unit_model *m,
 // Whether a live request or a prediction has it: then its place in the chains can't change.
 bool unit_model_in_use(const struct unit_model *m, uint64_t hash);
 void unit_model_load(const struct unit_model *m, uint64_t instance, struct kvr_rank_info *out);
+bool unit_model_labelled(const struct unit_model_worker *w, struct kvr_bytes label);
 enum kvr_circuit unit_model_circuit(const struct unit_model_worker *w, int64_t now);
 struct unit_model_session *unit_model_find_session(const struct unit_model *m,
                                                    struct kvr_bytes name);
@@ -175,8 +189,6 @@ struct core_forecast_case unit_model_kind(const struct unit_model *m,
                                           int64_t own);
 double unit_model_oldest(const struct unit_model *m,
                          uint64_t instance); // tokens of who waits the longest
-double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q);
-double unit_model_output(const struct unit_model *m, const struct kvr_query *q);
 // Sorts and drops repeats; returns how many remain.
 size_t unit_model_distinct(uint64_t *all, size_t n);
 void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
@@ -189,7 +201,6 @@ void unit_model_prediction_release(struct unit_model *m, const struct unit_model
 // The distinct prefix hashes of the requests that are live on an instance, in order of value.
 uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, size_t *n);
 int unit_model_by_value(const void *a, const void *b);
-void unit_model_drop_instance(struct unit_model *m, uint64_t instance, bool requests);
 void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance);
 void unit_model_prediction_cap(struct unit_model *m, uint64_t instance, uint64_t capacity);
 

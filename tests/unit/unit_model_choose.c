@@ -11,12 +11,12 @@ static bool listed(struct kvr_bytes name, const struct kvr_bytes *list, size_t n
     return false;
 }
 
-double unit_model_output(const struct unit_model *m, const struct kvr_query *q) {
+static double output_of(const struct unit_model *m, const struct kvr_query *q) {
     return q->osl > 0 ? (double)q->osl : m->learnt.output;
 }
 
-double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q) {
-    double w = unit_model_output(m, q) * (double)m->options.slo_tbt / (double)m->options.slo_ttft;
+static double first_weight(const struct unit_model *m, const struct kvr_query *q) {
+    double w = output_of(m, q) * (double)m->options.slo_tbt / (double)m->options.slo_ttft;
     return w > 1 ? w : 1;
 }
 
@@ -78,8 +78,8 @@ static double cost_of(const struct unit_model *m, int64_t now, const struct kvr_
         .overlap_weight = q->rule.overlap,
         .prefill_weight = q->rule.prefill,
         .requests_weight = q->rule.requests,
-        .output = unit_model_output(m, q),
-        .first_weight = unit_model_first_weight(m, q),
+        .output = output_of(m, q),
+        .first_weight = first_weight(m, q),
         .arrivals = core_ratio_mean(m->learnt.arrivals, 0),
         .reuse = core_ratio_mean(m->learnt.reuse, 0),
     };
@@ -158,7 +158,7 @@ static int by_preference(const void *a, const void *b) {
     return x->score.rank < y->score.rank ? -1 : x->score.rank > y->score.rank;
 }
 
-static bool labelled(const struct unit_model_worker *w, struct kvr_bytes label) {
+bool unit_model_labelled(const struct unit_model_worker *w, struct kvr_bytes label) {
     for (size_t i = 0; i < w->n_labels; i++)
         if (unit_bytes_compare((struct kvr_bytes){w->label[i].bytes, w->label[i].n}, label) == 0)
             return true;
@@ -169,9 +169,9 @@ static bool in_question(const struct unit_model *m, const struct unit_model_work
                         const struct kvr_query *q) {
     struct kvr_bytes name = model_name(w);
     for (size_t i = 0; i < q->n_with; i++)
-        if (!labelled(w, q->with[i])) return false;
+        if (!unit_model_labelled(w, q->with[i])) return false;
     for (size_t i = 0; i < q->n_without; i++)
-        if (labelled(w, q->without[i])) return false;
+        if (unit_model_labelled(w, q->without[i])) return false;
     return unit_model_eligible(m, w, now) && !listed(name, q->exclude, q->n_exclude) &&
            (!q->has_among || listed(name, q->among, q->n_among));
 }
@@ -213,7 +213,7 @@ const struct kvr_pool_score *unit_model_held(const struct unit_model *m, int64_t
     if (!s || (now >= unit_model_session_end(m, s) && !unit_model_session_live(m, q->session)))
         return NULL;
     const struct unit_model_worker *w = unit_model_owner(m, s->instance, &rank);
-    double weight = q->rule.policy == KVR_DELAY ? unit_model_first_weight(m, q) : 1;
+    double weight = q->rule.policy == KVR_DELAY ? first_weight(m, q) : 1;
     *limit = scores[0].cost + q->rule.prefill * weight * m->options.stick / m->options.block_size;
     for (size_t i = 0; i < n; i++)
         if (scores[i].rank == rank && unit_bytes_compare(scores[i].worker, model_name(w)) == 0)

@@ -12,11 +12,9 @@
 #include "tests/support/support_alloc.h"
 #include "unit_saved.h"
 
-static const char *const error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
-                                          "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
-                                          "BUSY",     "CORRUPT",  "NOMEM"};
-
-void unit_pair_log(struct unit_pair *p, const char *format, ...) {
+// Notes an operation for unit_pair_differs.
+__attribute__((format(printf, 2, 3))) static void log_op(struct unit_pair *p, const char *format,
+                                                         ...) {
     char *line = p->log[p->logged++ % UNIT_PAIR_LOG];
     va_list args;
     va_start(args, format);
@@ -65,10 +63,11 @@ static bool out_of_memory(struct unit_pair *p, enum kvr_err got, uint64_t failur
 }
 
 static void same_error(struct unit_pair *p, enum kvr_err got, enum kvr_err want) {
-    if (got != want) unit_pair_differs(p, "%s instead of %s", error_names[got], error_names[want]);
+    if (got != want)
+        unit_pair_differs(p, "%s instead of %s", unit_error_names[got], unit_error_names[want]);
 }
 
-static void same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want) {
+void unit_pair_same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want) {
     if (got != want) unit_pair_differs(p, "%s %" PRIu64 " instead of %" PRIu64, what, got, want);
 }
 
@@ -80,7 +79,7 @@ static void same_bytes(struct unit_pair *p, const char *what, struct kvr_bytes g
 }
 
 enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o) {
-    unit_pair_log(p, "alter");
+    log_op(p, "alter");
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_pool_alter(p->pool, o);
     if (!out_of_memory(p, err, failures)) same_error(p, err, unit_model_alter(&p->model, o));
@@ -89,19 +88,24 @@ enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o) {
 
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
                                   const struct kvr_worker_settings *w) {
-    unit_pair_log(p, "worker set %.*s set=%x ranks=%u capacity=%" PRIu64, (int)name.n, name.p,
-                  w->set, w->ranks, w->capacity);
+    log_op(p, "worker set %.*s set=%x ranks=%u capacity=%" PRIu64, (int)name.n, name.p, w->set,
+           w->ranks, w->capacity);
     int created = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_worker_set(p->pool, p->now, name, w, &created);
     if (out_of_memory(p, err, failures)) return err;
     same_error(p, err, unit_model_worker_set(&p->model, p->now, name, w, &want));
-    if (err == KVR_OK) same(p, "created", (uint64_t)created, (uint64_t)want);
+    if (err == KVR_OK) unit_pair_same(p, "created", (uint64_t)created, (uint64_t)want);
     return err;
 }
 
+void unit_pair_add_worker(struct unit_pair *p, const char *name, uint32_t ranks) {
+    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = ranks};
+    if (unit_pair_worker_set(p, text(name), &w) != KVR_OK) unit_pair_differs(p, "no worker");
+}
+
 enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name) {
-    unit_pair_log(p, "worker del %.*s", (int)name.n, name.p);
+    log_op(p, "worker del %.*s", (int)name.n, name.p);
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_worker_del(p->pool, name);
     if (!out_of_memory(p, err, failures))
@@ -110,15 +114,14 @@ enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name) {
 }
 
 enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok) {
-    unit_pair_log(p, "report %.*s %s at %" PRId64, (int)name.n, name.p, ok ? "OK" : "FAILED",
-                  p->now);
+    log_op(p, "report %.*s %s at %" PRId64, (int)name.n, name.p, ok ? "OK" : "FAILED", p->now);
     enum kvr_circuit got, want;
     bool changed, change;
     enum kvr_err err = kvr_report(p->pool, p->now, name, ok, &got, &changed);
     same_error(p, err, unit_model_report(&p->model, p->now, name, ok, &want, &change));
     if (err) return err;
-    same(p, "circuit", got, want);
-    same(p, "changed", changed, change);
+    unit_pair_same(p, "circuit", got, want);
+    unit_pair_same(p, "changed", changed, change);
     return err;
 }
 
@@ -134,8 +137,8 @@ static void log_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t ran
                                "SRC"[op->kind], op -> tier, op -> has_parent,
                                op -> has_parent ? op -> parent : 0, op -> n, first, last);
     }
-    unit_pair_log(p, "event %.*s/%u %" PRIu64 ":%" PRIu64 " %s", (int)worker.n, worker.p, rank,
-                  epoch, seq, line);
+    log_op(p, "event %.*s/%u %" PRIu64 ":%" PRIu64 " %s", (int)worker.n, worker.p, rank, epoch, seq,
+           line);
 }
 
 enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,
@@ -152,11 +155,11 @@ enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint3
     }
     same_error(p, err, unit_model_event(&p->model, worker, rank, epoch, seq, ops, n, &want));
     if (err == KVR_OK) {
-        same(p, "seq", got.seq, want.seq);
-        same(p, "repeat", got.repeat, want.repeat);
+        unit_pair_same(p, "seq", got.seq, want.seq);
+        unit_pair_same(p, "repeat", got.repeat, want.repeat);
     }
-    if (err == KVR_GAP) same(p, "expected", got.expected, want.expected);
-    if (err == KVR_STALE) same(p, "epoch", got.epoch, want.epoch);
+    if (err == KVR_GAP) unit_pair_same(p, "expected", got.expected, want.expected);
+    if (err == KVR_STALE) unit_pair_same(p, "epoch", got.epoch, want.epoch);
     return err;
 }
 
@@ -170,19 +173,19 @@ static bool near(const struct unit_pair *p, double a, double b) {
 static void same_score(struct unit_pair *p, const struct kvr_pool_score *got,
                        const struct kvr_pool_score *want) {
     same_bytes(p, "worker", got->worker, want->worker);
-    same(p, "rank", got->rank, want->rank);
+    unit_pair_same(p, "rank", got->rank, want->rank);
     same_bytes(p, "addr", got->addr, want->addr);
-    same(p, "overlap", got->overlap, want->overlap);
+    unit_pair_same(p, "overlap", got->overlap, want->overlap);
     for (int t = 0; t < KVR_TIERS; t++)
-        same(p, kvr_tier_names[t], got->by_tier[t], want->by_tier[t]);
-    same(p, "expected", got->expected, want->expected);
-    same(p, "cached", (uint64_t)got->cached, (uint64_t)want->cached);
+        unit_pair_same(p, kvr_tier_names[t], got->by_tier[t], want->by_tier[t]);
+    unit_pair_same(p, "expected", got->expected, want->expected);
+    unit_pair_same(p, "cached", (uint64_t)got->cached, (uint64_t)want->cached);
     if (got->ttft != want->ttft || got->tpot != want->tpot)
         unit_pair_differs(p, "ttft %g, tpot %g instead of %g, %g", got->ttft, got->tpot, want->ttft,
                           want->tpot);
-    same(p, "prefill_tokens", got->prefill_tokens, want->prefill_tokens);
-    same(p, "decode_blocks", got->decode_blocks, want->decode_blocks);
-    same(p, "requests", got->requests, want->requests);
+    unit_pair_same(p, "prefill_tokens", got->prefill_tokens, want->prefill_tokens);
+    unit_pair_same(p, "decode_blocks", got->decode_blocks, want->decode_blocks);
+    unit_pair_same(p, "requests", got->requests, want->requests);
     if (!near(p, got->cost, want->cost))
         unit_pair_differs(p, "cost %.17g instead of %.17g", got->cost, want->cost);
 }
@@ -199,13 +202,12 @@ static const struct kvr_pool_score *find_score(struct unit_pair *p, const struct
 
 static void log_query(struct unit_pair *p, const char *what, struct kvr_bytes id,
                       const struct kvr_query *q) {
-    unit_pair_log(p,
-                  "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64
-                  " among=%ld exclude=%zu T=%g with=%zu without=%zu session=%.*s",
-                  what, (int)id.n, id.p, q->n, q->n ? q->hashes[0] : 0,
-                  q->n ? q->hashes[q->n - 1] : 0, q->isl, q->has_among ? (long)q->n_among : -1L,
-                  q->n_exclude, q->rule.temperature, q->n_with, q->n_without, (int)q->session.n,
-                  q->session.n ? q->session.p : "");
+    log_op(p,
+           "%s %.*s n%zu %" PRIx64 "..%" PRIx64 " isl=%" PRId64
+           " among=%ld exclude=%zu T=%g with=%zu without=%zu session=%.*s",
+           what, (int)id.n, id.p, q->n, q->n ? q->hashes[0] : 0, q->n ? q->hashes[q->n - 1] : 0,
+           q->isl, q->has_among ? (long)q->n_among : -1L, q->n_exclude, q->rule.temperature,
+           q->n_with, q->n_without, (int)q->session.n, q->session.n ? q->session.p : "");
 }
 
 enum kvr_err unit_pair_scores(struct unit_pair *p, const struct kvr_query *q) {
@@ -218,7 +220,7 @@ enum kvr_err unit_pair_scores(struct unit_pair *p, const struct kvr_query *q) {
     same_error(p, err, KVR_OK);
     struct kvr_pool_score *want;
     unit_model_scores(&p->model, p->now, q, &want, &n_want);
-    same(p, "scores", n, n_want);
+    unit_pair_same(p, "scores", n, n_want);
     for (size_t i = 0; i < n; i++) {
         same_score(p, &got[i], p->exact ? &want[i] : find_score(p, want, n, &got[i]));
         if (i && got[i].cost < got[i - 1].cost) unit_pair_differs(p, "scores out of order");
@@ -231,16 +233,16 @@ static void check_repeat(struct unit_pair *p, const struct unit_model_request *r
                          const struct kvr_pool_choice *got) {
     uint32_t rank;
     const struct unit_model_worker *w = unit_model_owner(&p->model, r->instance, &rank);
-    same(p, "repeat", got->repeat, 1);
+    unit_pair_same(p, "repeat", got->repeat, 1);
     same_bytes(p, "worker", got->score.worker, model_name(w));
     same_bytes(p, "addr", got->score.addr, (struct kvr_bytes){w->addr, w->addr_len});
-    same(p, "rank", got->score.rank, rank);
-    same(p, "overlap", got->score.overlap, r->overlap);
-    same(p, "expected", got->score.expected, r->expected);
+    unit_pair_same(p, "rank", got->score.rank, rank);
+    unit_pair_same(p, "overlap", got->score.overlap, r->overlap);
+    unit_pair_same(p, "expected", got->score.expected, r->expected);
     if (got->score.ttft != r->ttft || got->score.tpot != r->tpot)
         unit_pair_differs(p, "ttft %g, tpot %g of a repeat", got->score.ttft, got->score.tpot);
-    same(p, "cached", (uint64_t)got->score.cached, (uint64_t)r->cached);
-    same(p, "blocks", got->blocks, r->n);
+    unit_pair_same(p, "cached", (uint64_t)got->score.cached, (uint64_t)r->cached);
+    unit_pair_same(p, "blocks", got->blocks, r->n);
     if (got->score.cost != r->cost)
         unit_pair_differs(p, "cost %g of a repeat instead of %g", got->score.cost, r->cost);
 }
@@ -249,24 +251,24 @@ static void check_repeat(struct unit_pair *p, const struct unit_model_request *r
 static void check_booking(struct unit_pair *p, const struct kvr_query *q, int64_t lease,
                           const struct kvr_pool_score *chosen, const struct kvr_booking *b) {
     const struct kvr_options *o = &p->model.options;
-    same(p, "booked blocks", b->n, q->n);
+    unit_pair_same(p, "booked blocks", b->n, q->n);
     if (q->n && memcmp(b->hashes, q->hashes, q->n * sizeof *q->hashes) != 0)
         unit_pair_differs(p, "other blocks booked");
     int64_t isl = q->isl < 0 ? (int64_t)q->n * o->block_size : q->isl;
-    same(p, "booked isl", (uint64_t)b->isl, (uint64_t)isl);
-    same(p, "booked osl", (uint64_t)b->osl, (uint64_t)q->osl);
-    same(p, "booked cached", (uint64_t)b->cached, (uint64_t)chosen->cached);
-    same(p, "booked output", (uint64_t)b->output, 0);
-    same(p, "booked prefilled", b->prefilled, 0);
-    same(p, "booked lease", (uint64_t)b->lease, (uint64_t)(lease < 0 ? o->lease : lease));
-    same(p, "booked created", (uint64_t)b->created, (uint64_t)p->now);
-    same(p, "booked renewed", (uint64_t)b->renewed, (uint64_t)p->now);
-    same(p, "booked overlap", b->overlap, chosen->overlap);
-    same(p, "booked expected", b->expected, chosen->expected);
+    unit_pair_same(p, "booked isl", (uint64_t)b->isl, (uint64_t)isl);
+    unit_pair_same(p, "booked osl", (uint64_t)b->osl, (uint64_t)q->osl);
+    unit_pair_same(p, "booked cached", (uint64_t)b->cached, (uint64_t)chosen->cached);
+    unit_pair_same(p, "booked output", (uint64_t)b->output, 0);
+    unit_pair_same(p, "booked prefilled", b->prefilled, 0);
+    unit_pair_same(p, "booked lease", (uint64_t)b->lease, (uint64_t)(lease < 0 ? o->lease : lease));
+    unit_pair_same(p, "booked created", (uint64_t)b->created, (uint64_t)p->now);
+    unit_pair_same(p, "booked renewed", (uint64_t)b->renewed, (uint64_t)p->now);
+    unit_pair_same(p, "booked overlap", b->overlap, chosen->overlap);
+    unit_pair_same(p, "booked expected", b->expected, chosen->expected);
     same_bytes(p, "booked session", b->session, q->session);
     if (!near(p, b->cost, chosen->cost)) unit_pair_differs(p, "booked cost %g", b->cost);
-    same(p, "predict_until", (uint64_t)b->predict_until,
-         (uint64_t)(o->predict ? p->now + o->predict : 0));
+    unit_pair_same(p, "predict_until", (uint64_t)b->predict_until,
+                   (uint64_t)(o->predict ? p->now + o->predict : 0));
 }
 
 // The instance that the pool must choose where nothing is drawn; of the scores, least first. Of costs
@@ -301,7 +303,7 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
         same_error(p, err, KVR_OK);
         check_repeat(p, live, &got);
         unit_model_selected(&p->model, NULL, 0, true);
-        same(p, "version", got.version, p->model.stats.version);
+        unit_pair_same(p, "version", got.version, p->model.stats.version);
         return err;
     }
     struct kvr_pool_score *all;
@@ -311,8 +313,8 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
     if (err == KVR_OK) {
         const struct kvr_pool_score *chosen = choice_of(p, q, all, n, &got.score);
         same_score(p, &got.score, chosen);
-        same(p, "repeat", got.repeat, 0);
-        same(p, "blocks", got.blocks, q->n);
+        unit_pair_same(p, "repeat", got.repeat, 0);
+        unit_pair_same(p, "blocks", got.blocks, q->n);
         check_booking(p, q, lease, chosen, &booking);
         unit_model_selected(&p->model, chosen, q->n, false);
         int booked;
@@ -320,7 +322,7 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
         same_error(
             p, KVR_OK,
             unit_model_claim(&p->model, id, chosen->worker, chosen->rank, &booking, &booked));
-        same(p, "version", got.version, p->model.stats.version);
+        unit_pair_same(p, "version", got.version, p->model.stats.version);
     }
     free(all);
     return err;
@@ -330,79 +332,81 @@ enum kvr_err unit_pair_select(struct unit_pair *p, struct kvr_bytes id, const st
 
 enum kvr_err unit_pair_claim(struct unit_pair *p, struct kvr_bytes id, struct kvr_bytes worker,
                              uint32_t rank, const struct kvr_booking *b) {
-    unit_pair_log(p, "claim %.*s on %.*s/%u n%zu isl=%" PRId64 " cached=%" PRId64, (int)id.n, id.p,
-                  (int)worker.n, worker.p, rank, b->n, b->isl, b->cached);
+    log_op(p, "claim %.*s on %.*s/%u n%zu isl=%" PRId64 " cached=%" PRId64, (int)id.n, id.p,
+           (int)worker.n, worker.p, rank, b->n, b->isl, b->cached);
     int booked = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_claim(p->pool, id, worker, rank, b, &booked);
     if (out_of_memory(p, err, failures)) return err;
     same_error(p, err, unit_model_claim(&p->model, id, worker, rank, b, &want));
-    if (err == KVR_OK) same(p, "booked", (uint64_t)booked, (uint64_t)want);
+    if (err == KVR_OK) unit_pair_same(p, "booked", (uint64_t)booked, (uint64_t)want);
     return err;
 }
 
 enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool prefilled,
                               int64_t output, int64_t lease) {
-    unit_pair_log(p, "update %.*s prefilled=%d output=%" PRId64 " lease=%" PRId64, (int)id.n, id.p,
-                  prefilled, output, lease);
+    log_op(p, "update %.*s prefilled=%d output=%" PRId64 " lease=%" PRId64, (int)id.n, id.p,
+           prefilled, output, lease);
     int live = -1, want = -1;
     uint64_t failures = p->mem.failures;
     enum kvr_err err = kvr_update(p->pool, p->now, id, prefilled, output, lease, &live);
     if (out_of_memory(p, err, failures)) return err;
     same_error(p, err, unit_model_update(&p->model, p->now, id, prefilled, output, lease, &want));
-    if (err == KVR_OK) same(p, "live", (uint64_t)live, (uint64_t)want);
+    if (err == KVR_OK) unit_pair_same(p, "live", (uint64_t)live, (uint64_t)want);
     return err;
 }
 
 void unit_pair_release_as(struct unit_pair *p, const struct kvr_bytes *ids, size_t n,
                           enum kvr_end how) {
-    unit_pair_log(p, "release %zu: %.*s ... as %d", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "",
-                  how);
-    same(p, "released", kvr_release(p->pool, p->now, ids, n, how),
-         unit_model_release(&p->model, p->now, ids, n, how));
+    log_op(p, "release %zu: %.*s ... as %d", n, n ? (int)ids[0].n : 0, n ? ids[0].p : "", how);
+    unit_pair_same(p, "released", kvr_release(p->pool, p->now, ids, n, how),
+                   unit_model_release(&p->model, p->now, ids, n, how));
 }
 
 void unit_pair_release(struct unit_pair *p, const struct kvr_bytes *ids, size_t n) {
     unit_pair_release_as(p, ids, n, KVR_RELEASED);
 }
 
+void unit_pair_end(struct unit_pair *p, const char *id) {
+    struct kvr_bytes b = text(id);
+    unit_pair_release(p, &b, 1);
+}
+
 void unit_pair_session_del(struct unit_pair *p, const struct kvr_bytes *names, size_t n) {
-    unit_pair_log(p, "session del %zu: %.*s ...", n, n ? (int)names[0].n : 0, n ? names[0].p : "");
-    same(p, "sessions", kvr_session_del(p->pool, names, n),
-         unit_model_session_del(&p->model, names, n));
+    log_op(p, "session del %zu: %.*s ...", n, n ? (int)names[0].n : 0, n ? names[0].p : "");
+    unit_pair_same(p, "sessions", kvr_session_del(p->pool, names, n),
+                   unit_model_session_del(&p->model, names, n));
 }
 
 void unit_pair_forget(struct unit_pair *p, size_t max) {
-    unit_pair_log(p, "forget at most %zu at %" PRId64, max, p->now);
+    log_op(p, "forget at most %zu at %" PRId64, max, p->now);
     bool cut;
     size_t want = unit_model_forget(&p->model, p->now, max, &cut);
     if (cut) want = unit_model_forget(&p->model, p->now, max = SIZE_MAX, &cut);
-    same(p, "forgotten", kvr_forget(p->pool, p->now, max), want);
+    unit_pair_same(p, "forgotten", kvr_forget(p->pool, p->now, max), want);
 }
 
 void unit_pair_renew_all(struct unit_pair *p) {
-    unit_pair_log(p, "renew all at %" PRId64, p->now);
+    log_op(p, "renew all at %" PRId64, p->now);
     kvr_renew_all(p->pool, p->now);
     unit_model_renew_all(&p->model, p->now);
 }
 
 void unit_pair_sweep(struct unit_pair *p, size_t max) {
-    unit_pair_log(p, "sweep %zu", max);
+    log_op(p, "sweep %zu", max);
     kvr_pool_sweep(p->pool, max);
 }
 
 void unit_pair_reload(struct unit_pair *p) {
-    unit_pair_log(p, "reload");
+    log_op(p, "reload");
     uint64_t failures = p->mem.failures;
     uint8_t before[KVR_DIGEST_BYTES], after[KVR_DIGEST_BYTES];
     uint8_t learnt[KVR_DIGEST_BYTES], learnt_after[KVR_DIGEST_BYTES];
     kvr_pool_digest(p->pool, before);
     kvr_pool_digest_learnt(p->pool, learnt);
-    struct unit_saved s = {0};
     struct kvr_alloc a = support_alloc_use(&p->mem);
-    enum kvr_err err = unit_saved_write(p->pool, &s);
-    struct kvr_pool *loaded = err == KVR_OK ? unit_saved_load(&s, &a, &err) : NULL;
-    unit_saved_free(&s);
+    enum kvr_err err;
+    struct kvr_pool *loaded = unit_saved_copy(p->pool, &a, &err);
     if (out_of_memory(p, err, failures)) return;
     same_error(p, err, KVR_OK);
     kvr_pool_digest(p->pool, after);
@@ -414,7 +418,7 @@ void unit_pair_reload(struct unit_pair *p) {
     kvr_pool_digest_learnt(loaded, learnt_after);
     if (memcmp(learnt, learnt_after, sizeof learnt) != 0)
         unit_pair_differs(p, "loading lost what was learnt");
-    same(p, "loaded version", kvr_pool_version(loaded), p->model.stats.version);
+    unit_pair_same(p, "loaded version", kvr_pool_version(loaded), p->model.stats.version);
     kvr_pool_free(p->pool);
     p->pool = loaded;
     p->model.renewed_floor = 0; // not saved: whoever loads renews

@@ -28,16 +28,17 @@ struct unit_pair {
 void unit_pair_init(struct unit_pair *p, const struct kvr_options *o, const char *label);
 void unit_pair_free(struct unit_pair *p); // also checks that all memory came back
 
-// Notes an operation in the log that a difference prints; with KVROUTE_TRACE set, at once.
-void unit_pair_log(struct unit_pair *p, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+// Prints what led to it; with KVROUTE_TRACE set, operations are printed as they are done.
 void unit_pair_differs(struct unit_pair *p, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
+
+void unit_pair_same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want);
 
 // All return what the pool returned.
 enum kvr_err unit_pair_alter(struct unit_pair *p, const struct kvr_options *o);
 enum kvr_err unit_pair_worker_set(struct unit_pair *p, struct kvr_bytes name,
                                   const struct kvr_worker_settings *w);
+void unit_pair_add_worker(struct unit_pair *p, const char *name, uint32_t ranks);
 enum kvr_err unit_pair_worker_del(struct unit_pair *p, struct kvr_bytes name);
 enum kvr_err unit_pair_report(struct unit_pair *p, struct kvr_bytes name, bool ok);
 enum kvr_err unit_pair_event(struct unit_pair *p, struct kvr_bytes worker, uint32_t rank,
@@ -53,6 +54,7 @@ enum kvr_err unit_pair_update(struct unit_pair *p, struct kvr_bytes id, bool pre
 void unit_pair_release(struct unit_pair *p, const struct kvr_bytes *ids, size_t n);
 void unit_pair_release_as(struct unit_pair *p, const struct kvr_bytes *ids, size_t n,
                           enum kvr_end how);
+void unit_pair_end(struct unit_pair *p, const char *id); // released
 void unit_pair_session_del(struct unit_pair *p, const struct kvr_bytes *names, size_t n);
 void unit_pair_forget(struct unit_pair *p, size_t max);
 void unit_pair_renew_all(struct unit_pair *p);
@@ -63,10 +65,8 @@ void unit_pair_reload(struct unit_pair *p); // saves, loads and goes on with the
 void unit_pair_check_due(struct unit_pair *p);
 // validate, version and counts. Cheap: after each step.
 void unit_pair_check(struct unit_pair *p);
-// Workers, ranks and requests, one by one.
+// Workers, ranks, requests and sessions, one by one, and what was learnt, to the bit.
 void unit_pair_check_all(struct unit_pair *p);
-// What was learnt, to the bit.
-void unit_pair_check_learnt(struct unit_pair *p);
 // Sweeps, then walks the tree and compares every block, its parent and its holders.
 void unit_pair_check_tree(struct unit_pair *p);
 // Builds the same state in another order and compares the digests. random: any number.

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void same(struct unit_pair *p, const char *what, uint64_t got, uint64_t want) {
-    if (got != want) unit_pair_differs(p, "%s %" PRIu64 " instead of %" PRIu64, what, got, want);
-}
-
 static void check_valid(struct unit_pair *p, const struct kvr_pool *pool) {
     const char *broken = kvr_pool_validate(pool);
     if (broken) unit_pair_differs(p, "invalid: %s", broken);
@@ -22,30 +18,14 @@ void unit_pair_check(struct unit_pair *p) {
     struct kvr_stats got, want;
     kvr_pool_stats(p->pool, p->now, &got);
     unit_model_counts(&p->model, p->now, &want);
-    same(p, "version", got.version, want.version);
-    same(p, "version", kvr_pool_version(p->pool), want.version);
-    same(p, "workers", got.workers, want.workers);
-    same(p, "instances", got.instances, want.instances);
-    same(p, "eligible", got.eligible, want.eligible);
-    same(p, "open_circuits", got.open_circuits, want.open_circuits);
+    unit_pair_same(p, "version", kvr_pool_version(p->pool), want.version);
     // What was dropped and isn't swept yet may still be among the blocks.
-    if (got.blocks < want.blocks || got.blocks > want.blocks + got.unswept)
-        same(p, "blocks", got.blocks, want.blocks);
-    same(p, "holdings", got.holdings, want.holdings);
-    same(p, "predicted", got.predicted, want.predicted);
-    same(p, "requests", got.requests, want.requests);
-    same(p, "selects", got.selects, want.selects);
-    same(p, "repeats", got.repeats, want.repeats);
-    same(p, "select_blocks", got.select_blocks, want.select_blocks);
-    same(p, "overlap_blocks", got.overlap_blocks, want.overlap_blocks);
-    same(p, "expected_blocks", got.expected_blocks, want.expected_blocks);
-    same(p, "sessions", got.sessions, want.sessions);
-    same(p, "events", got.events, want.events);
-    same(p, "stored_blocks", got.stored_blocks, want.stored_blocks);
-    same(p, "removed_blocks", got.removed_blocks, want.removed_blocks);
-    same(p, "gaps", got.gaps, want.gaps);
-    same(p, "stale", got.stale, want.stale);
-    same(p, "memory_bytes", got.memory_bytes, p->mem.bytes);
+    if (got.blocks >= want.blocks && got.blocks <= want.blocks + got.unswept)
+        got.blocks = want.blocks;
+    for (const struct unit_stat *at = unit_model_stats; at < unit_model_stats + UNIT_MODEL_STATS;
+         at++)
+        unit_pair_same(p, at->name, *stat_of(&got, at), *stat_of(&want, at));
+    unit_pair_same(p, "memory_bytes", got.memory_bytes, p->mem.bytes);
 }
 
 // ---- Workers and requests ------------------------------------------------------------------------
@@ -68,13 +48,13 @@ static void check_rank(struct unit_pair *p, size_t worker, uint32_t rank,
         if (h->used && h->tag / KVR_TIERS == r->id) want.blocks[h->tag % KVR_TIERS]++;
     }
     unit_model_load(&p->model, r->id, &want);
-    same(p, "epoch", got.epoch, want.epoch);
-    same(p, "seq", got.seq, want.seq);
+    unit_pair_same(p, "epoch", got.epoch, want.epoch);
+    unit_pair_same(p, "seq", got.seq, want.seq);
     for (int t = 0; t < KVR_TIERS; t++)
-        same(p, kvr_tier_names[t], got.blocks[t], want.blocks[t]);
-    same(p, "requests", got.requests, want.requests);
-    same(p, "prefill_tokens", got.prefill_tokens, want.prefill_tokens);
-    same(p, "decode_blocks", got.decode_blocks, want.decode_blocks);
+        unit_pair_same(p, kvr_tier_names[t], got.blocks[t], want.blocks[t]);
+    unit_pair_same(p, "requests", got.requests, want.requests);
+    unit_pair_same(p, "prefill_tokens", got.prefill_tokens, want.prefill_tokens);
+    unit_pair_same(p, "decode_blocks", got.decode_blocks, want.decode_blocks);
     want.ttft = core_ratio_mean(r->learnt.first, -1);
     want.tpot = core_ratio_mean(r->learnt.decode, -1);
     if (got.ttft != want.ttft || got.tpot != want.tpot)
@@ -101,7 +81,7 @@ static void check_labels(struct unit_pair *p, size_t i, size_t n,
                 unit_pair_differs(p, "label %zu of worker %zu", kept, i);
             kept++;
         }
-    same(p, "labels", n, kept);
+    unit_pair_same(p, "labels", n, kept);
 }
 
 static void check_workers(struct unit_pair *p) {
@@ -110,7 +90,7 @@ static void check_workers(struct unit_pair *p) {
     for (size_t i = 0; i < n; i++)
         order[i] = &p->model.workers[i];
     qsort(order, n, sizeof *order, by_name);
-    same(p, "workers", kvr_worker_count(p->pool), n);
+    unit_pair_same(p, "workers", kvr_worker_count(p->pool), n);
     for (size_t i = 0; i < n; i++) {
         const struct unit_model_worker *w = order[i];
         struct kvr_worker_info got;
@@ -119,14 +99,14 @@ static void check_workers(struct unit_pair *p) {
             unit_pair_differs(p, "worker %zu's name", i);
         if (unit_bytes_compare(got.addr, (struct kvr_bytes){w->addr, w->addr_len}) != 0)
             unit_pair_differs(p, "worker %zu's address", i);
-        same(p, "index", (uint64_t)kvr_worker_find(p->pool, got.name), i);
+        unit_pair_same(p, "index", (uint64_t)kvr_worker_find(p->pool, got.name), i);
         int64_t expires = unit_model_expires_at(&p->model, w);
-        same(p, "state", got.state, p->now >= expires ? KVR_EXPIRED : w->state);
-        same(p, "capacity", got.capacity, w->capacity);
-        same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(expires, p->now));
-        same(p, "ranks", got.ranks, w->ranks);
-        same(p, "circuit", got.circuit, unit_model_circuit(w, p->now));
-        same(p, "failures", got.failures, w->failures);
+        unit_pair_same(p, "state", got.state, p->now >= expires ? KVR_EXPIRED : w->state);
+        unit_pair_same(p, "capacity", got.capacity, w->capacity);
+        unit_pair_same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(expires, p->now));
+        unit_pair_same(p, "ranks", got.ranks, w->ranks);
+        unit_pair_same(p, "circuit", got.circuit, unit_model_circuit(w, p->now));
+        unit_pair_same(p, "failures", got.failures, w->failures);
         if (got.speed != w->speed)
             unit_pair_differs(p, "speed %g instead of %g", got.speed, w->speed);
         check_labels(p, i, got.n_labels, w);
@@ -148,16 +128,17 @@ static void check_request(struct unit_pair *p, const struct unit_model_request *
     if (unit_bytes_compare(got.id, id) != 0) unit_pair_differs(p, "another request's id");
     if (unit_bytes_compare(got.worker, model_name(w)) != 0)
         unit_pair_differs(p, "another worker's request");
-    same(p, "rank", got.rank, rank);
-    same(p, "isl", (uint64_t)got.isl, (uint64_t)r->isl);
-    same(p, "osl", (uint64_t)got.osl, (uint64_t)r->osl);
-    same(p, "cached", (uint64_t)got.cached, (uint64_t)r->cached);
-    same(p, "output", (uint64_t)got.output, (uint64_t)r->output);
-    same(p, "blocks", got.blocks, r->n);
-    same(p, "prefilled", got.prefilled, r->prefilled);
-    same(p, "age", (uint64_t)got.age, (uint64_t)(p->now > r->created ? p->now - r->created : 0));
-    same(p, "lease_left", (uint64_t)got.lease_left,
-         time_left(unit_model_deadline(&p->model, r), p->now));
+    unit_pair_same(p, "rank", got.rank, rank);
+    unit_pair_same(p, "isl", (uint64_t)got.isl, (uint64_t)r->isl);
+    unit_pair_same(p, "osl", (uint64_t)got.osl, (uint64_t)r->osl);
+    unit_pair_same(p, "cached", (uint64_t)got.cached, (uint64_t)r->cached);
+    unit_pair_same(p, "output", (uint64_t)got.output, (uint64_t)r->output);
+    unit_pair_same(p, "blocks", got.blocks, r->n);
+    unit_pair_same(p, "prefilled", got.prefilled, r->prefilled);
+    unit_pair_same(p, "age", (uint64_t)got.age,
+                   (uint64_t)(p->now > r->created ? p->now - r->created : 0));
+    unit_pair_same(p, "lease_left", (uint64_t)got.lease_left,
+                   time_left(unit_model_deadline(&p->model, r), p->now));
     if (unit_bytes_compare(got.session, (struct kvr_bytes){r->session, r->session_len}) != 0)
         unit_pair_differs(p, "another session's request");
 }
@@ -167,7 +148,21 @@ struct unit_scan {
     size_t seen;
 };
 
-static void scanned(void *ctx, struct kvr_bytes id) {
+static void scan(struct unit_pair *p,
+                 uint64_t (*some)(const struct kvr_pool *p, uint64_t cursor, size_t count,
+                                  void (*f)(void *ctx, struct kvr_bytes name), void *ctx),
+                 void (*scanned)(void *ctx, struct kvr_bytes name), size_t want) {
+    struct unit_scan s = {p, 0};
+    uint64_t cursor = 0;
+    size_t steps = 0;
+    do {
+        cursor = some(p->pool, cursor, 1 + steps % 7, scanned, &s);
+        if (++steps > 1000000) unit_pair_differs(p, "the scan doesn't end");
+    } while (cursor);
+    unit_pair_same(p, "scanned", s.seen, want);
+}
+
+static void scanned_request(void *ctx, struct kvr_bytes id) {
     struct unit_scan *s = ctx;
     if (!unit_model_find_request(&s->pair->model, id))
         unit_pair_differs(s->pair, "scan gave '%.*s', which isn't live", (int)id.n, id.p);
@@ -180,14 +175,7 @@ static void check_requests(struct unit_pair *p) {
     struct kvr_request_info none;
     if (kvr_request_get(p->pool, p->now, (struct kvr_bytes){"no such request", 15}, &none))
         unit_pair_differs(p, "got a request that isn't live");
-    struct unit_scan s = {p, 0};
-    uint64_t cursor = 0;
-    size_t steps = 0;
-    do {
-        cursor = kvr_request_scan(p->pool, cursor, 1 + steps % 7, scanned, &s);
-        if (++steps > 1000000) unit_pair_differs(p, "the scan doesn't end");
-    } while (cursor);
-    same(p, "scanned", s.seen, p->model.n_requests);
+    scan(p, kvr_request_scan, scanned_request, p->model.n_requests);
 }
 
 static void scanned_session(void *ctx, struct kvr_bytes name) {
@@ -205,30 +193,23 @@ static void check_sessions(struct unit_pair *p) {
         uint64_t live = unit_model_session_live(&p->model, name);
         int64_t end = unit_model_session_end(&p->model, s);
         bool there = kvr_session_get(p->pool, p->now, name, &got);
-        same(p, "a session is there", there, live || p->now < end);
+        unit_pair_same(p, "a session is there", there, live || p->now < end);
         if (!there) continue;
         uint32_t rank;
         const struct unit_model_worker *w = unit_model_owner(&p->model, s->instance, &rank);
         if (unit_bytes_compare(got.name, name) != 0) unit_pair_differs(p, "another session's name");
         if (unit_bytes_compare(got.worker, model_name(w)) != 0)
             unit_pair_differs(p, "a session elsewhere");
-        same(p, "rank", got.rank, rank);
-        same(p, "requests of a session", got.requests, live);
-        same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(end, p->now));
+        unit_pair_same(p, "rank", got.rank, rank);
+        unit_pair_same(p, "requests of a session", got.requests, live);
+        unit_pair_same(p, "ttl_left", (uint64_t)got.ttl_left, time_left(end, p->now));
     }
     if (kvr_session_get(p->pool, p->now, (struct kvr_bytes){"no such session", 15}, &got))
         unit_pair_differs(p, "got a session that isn't remembered");
-    struct unit_scan s = {p, 0};
-    uint64_t cursor = 0;
-    size_t steps = 0;
-    do {
-        cursor = kvr_session_scan(p->pool, cursor, 1 + steps % 7, scanned_session, &s);
-        if (++steps > 1000000) unit_pair_differs(p, "the scan doesn't end");
-    } while (cursor);
-    same(p, "scanned sessions", s.seen, p->model.n_sessions);
+    scan(p, kvr_session_scan, scanned_session, p->model.n_sessions);
 }
 
-void unit_pair_check_learnt(struct unit_pair *p) {
+static void check_learnt(struct unit_pair *p) {
     double got[CORE_LEARNT_NUMBERS], want[CORE_LEARNT_NUMBERS];
     core_learnt_numbers(&p->pool->learnt, got);
     core_learnt_numbers(&p->model.learnt, want);
@@ -253,7 +234,7 @@ void unit_pair_check_all(struct unit_pair *p) {
     check_workers(p);
     check_requests(p);
     check_sessions(p);
-    unit_pair_check_learnt(p);
+    check_learnt(p);
 }
 
 void unit_pair_check_due(struct unit_pair *p) {
@@ -264,11 +245,12 @@ void unit_pair_check_due(struct unit_pair *p) {
     }
     struct kvr_bytes id, name;
     bool due = kvr_due_request(p->pool, p->now, &id);
-    same(p, "a request is due", due, earliest <= p->now);
+    unit_pair_same(p, "a request is due", due, earliest <= p->now);
     if (due) {
         const struct unit_model_request *r = unit_model_find_request(&p->model, id);
         if (!r) unit_pair_differs(p, "due is a request that isn't live");
-        same(p, "deadline", (uint64_t)unit_model_deadline(&p->model, r), (uint64_t)earliest);
+        unit_pair_same(p, "deadline", (uint64_t)unit_model_deadline(&p->model, r),
+                       (uint64_t)earliest);
     }
     bool over = false; // a session
     for (size_t i = 0; i < p->model.n_sessions; i++) {
@@ -277,7 +259,7 @@ void unit_pair_check_due(struct unit_pair *p) {
                 !unit_model_session_live(&p->model, (struct kvr_bytes){s->name, s->name_len});
     }
     due = kvr_due_session(p->pool, p->now, &name);
-    same(p, "a session is due", due, over);
+    unit_pair_same(p, "a session is due", due, over);
     if (due) {
         const struct unit_model_session *s = unit_model_find_session(&p->model, name);
         if (!s || unit_model_session_end(&p->model, s) > p->now ||
@@ -288,7 +270,7 @@ void unit_pair_check_due(struct unit_pair *p) {
     for (size_t i = 0; i < p->model.n_workers; i++)
         if (unit_model_deleted_at(&p->model, &p->model.workers[i]) <= p->now) doomed = true;
     due = kvr_due_worker(p->pool, p->now, &name);
-    same(p, "a worker is due", due, doomed);
+    unit_pair_same(p, "a worker is due", due, doomed);
     if (due) {
         const struct unit_model_worker *w = unit_model_find_worker(&p->model, name);
         if (!w || unit_model_deleted_at(&p->model, w) > p->now)
@@ -297,7 +279,7 @@ void unit_pair_check_due(struct unit_pair *p) {
     bool guess = false;
     for (size_t i = 0; i < p->model.n_predictions; i++)
         if (p->model.predictions[i].until <= p->now) guess = true;
-    same(p, "a prediction is due", kvr_due_prediction(p->pool, p->now), guess);
+    unit_pair_same(p, "a prediction is due", kvr_due_prediction(p->pool, p->now), guess);
 }
 
 // ---- The tree ------------------------------------------------------------------------------------
@@ -358,7 +340,7 @@ static void show_tree(struct unit_pair *p, struct unit_shown *s) {
         const struct kvr_run_view *up = depth ? &path[depth - 1] : NULL;
         show_run(p, s, run, &path[depth], up ? &up->hashes[up->n - 1] : NULL);
         uint32_t child = kvr_tree_first(p->pool, run);
-        same(p, "has_children", path[depth].has_children, child != 0);
+        unit_pair_same(p, "has_children", path[depth].has_children, child != 0);
         depth++;
         run = child;
     }
@@ -371,7 +353,7 @@ void unit_pair_check_tree(struct unit_pair *p) {
     check_valid(p, p->pool);
     struct kvr_stats stats;
     kvr_pool_stats(p->pool, p->now, &stats);
-    same(p, "unswept", stats.unswept, 0);
+    unit_pair_same(p, "unswept", stats.unswept, 0);
     struct unit_shown s = {{0}, {0}};
     show_tree(p, &s);
     const struct unit_table *known = &p->model.known, *held = &p->model.held;
@@ -383,11 +365,11 @@ void unit_pair_check_tree(struct unit_pair *p) {
         if (got->has_parent != want->has_parent || got->parent != want->parent)
             unit_pair_differs(p, "block %" PRIx64 " has another parent", want->key);
     }
-    same(p, "known blocks", s.known.n, known->n);
+    unit_pair_same(p, "known blocks", s.known.n, known->n);
     for (size_t i = 0; i < held->cap; i++)
         if (held->rows[i].used && !unit_table_find(&s.held, held->rows[i].key, held->rows[i].tag))
             unit_pair_differs(p, "a holder of %" PRIx64 " isn't shown", held->rows[i].key);
-    same(p, "shown holdings", s.held.n, held->n);
+    unit_pair_same(p, "shown holdings", s.held.n, held->n);
     unit_table_free(&s.held);
     unit_table_free(&s.known);
 }

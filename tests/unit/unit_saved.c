@@ -62,6 +62,14 @@ struct kvr_pool *unit_saved_load(const struct unit_saved *s, const struct kvr_al
     return NULL;
 }
 
+struct kvr_pool *unit_saved_copy(struct kvr_pool *p, const struct kvr_alloc *a, enum kvr_err *err) {
+    struct unit_saved s = {0};
+    *err = unit_saved_write(p, &s);
+    struct kvr_pool *copy = *err == KVR_OK ? unit_saved_load(&s, a, err) : NULL;
+    unit_saved_free(&s);
+    return copy;
+}
+
 void unit_saved_free(struct unit_saved *s) {
     free(s->bytes);
     free(s->ends);

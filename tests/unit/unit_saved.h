@@ -22,6 +22,8 @@ void unit_saved_seal(struct unit_saved *s);
 // NULL, and why in *err: KVR_CORRUPT also when the last chunk isn't the last.
 struct kvr_pool *unit_saved_load(const struct unit_saved *s, const struct kvr_alloc *a,
                                  enum kvr_err *err);
+// What was written, loaded; NULL, and why in *err.
+struct kvr_pool *unit_saved_copy(struct kvr_pool *p, const struct kvr_alloc *a, enum kvr_err *err);
 void unit_saved_free(struct unit_saved *s); // and empty again
 
 #endif

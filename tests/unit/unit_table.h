@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct unit_row {
     uint64_t key, tag; // together the key
@@ -32,6 +33,9 @@ bool unit_table_drop(struct unit_table *t, uint64_t key, uint64_t tag);
 void unit_table_copy(struct unit_table *to, const struct unit_table *from); // what `to` had is gone
 void unit_table_free(struct unit_table *t);                                 // and empty again
 
+static inline struct kvr_bytes text(const char *s) {
+    return (struct kvr_bytes){s, strlen(s)};
+}
 // Bytewise, the shorter first on a tie.
 int unit_bytes_compare(struct kvr_bytes a, struct kvr_bytes b);
 

@@ -12,10 +12,6 @@
 enum { UNIT_ALLOC_CHAIN = 700 };
 static uint64_t chain[UNIT_ALLOC_CHAIN], branch[40];
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void add_worker(struct unit_pair *p, const char *name, uint32_t ranks) {
     struct kvr_bytes labels[] = {text("gpu=a"), text("zone=1"), text("gpu=a")};
     struct kvr_worker_settings w = {.set = 127,

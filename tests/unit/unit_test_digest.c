@@ -5,10 +5,6 @@
 
 #include "unit_pair.h"
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static const uint64_t hashes[] = {1, 2, 3, 4, 5, 6, 7, 8}, others[] = {1, 2, 30, 4};
 
 static void start(struct unit_pair *p) {

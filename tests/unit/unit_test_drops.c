@@ -12,15 +12,6 @@ enum {
 
 static uint64_t leaf[UNIT_DROPS_MANY], root[3] = {0xa, 0xb, 0xc};
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
-static void worker(struct unit_pair *p, const char *name, uint32_t ranks) {
-    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = ranks};
-    cr_assert(unit_pair_worker_set(p, text(name), &w) == KVR_OK);
-}
-
 // A fan: root[0] root[1], and a great many leaves under it, each a run of its own.
 static void store_fan(struct unit_pair *p, const char *name, uint32_t rank, int tier) {
     struct kvr_pool_op *ops = unit_must_alloc((UNIT_DROPS_MANY + 1) * sizeof *ops);
@@ -37,8 +28,8 @@ static void start(struct unit_pair *p) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(p, &o, "a large drop");
-    worker(p, "big", 2);
-    worker(p, "small", 1);
+    unit_pair_add_worker(p, "big", 2);
+    unit_pair_add_worker(p, "small", 1);
     store_fan(p, "big", 1, KVR_DEVICE);
 }
 
@@ -62,7 +53,7 @@ static void drop_worker(struct unit_pair *p) {
     cr_assert(unit_pair_worker_del(p, text("big")) == KVR_OK);
 }
 static void drop_rank(struct unit_pair *p) {
-    worker(p, "big", 1);
+    unit_pair_add_worker(p, "big", 1);
 }
 static void drop_by_clearing(struct unit_pair *p) {
     struct kvr_pool_op op = {.kind = KVR_CLEARED, .tier = KVR_DEVICE};

@@ -12,10 +12,6 @@
 #include "unit_saved.h"
 #include "unit_traffic.h"
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void must(enum kvr_err err) {
     cr_assert(err == KVR_OK, "refused: %d", err);
 }
@@ -125,13 +121,11 @@ static void change_fleet(struct unit_copies *c) {
 }
 
 static void reload(struct unit_copies *c, int k) {
-    struct unit_saved s = {0};
     enum kvr_err err;
-    must(unit_saved_write(c->pool[k], &s));
-    kvr_pool_free(c->pool[k]);
-    c->pool[k] = unit_saved_load(&s, &c->alloc, &err);
+    struct kvr_pool *copy = unit_saved_copy(c->pool[k], &c->alloc, &err);
     must(err);
-    unit_saved_free(&s);
+    kvr_pool_free(c->pool[k]);
+    c->pool[k] = copy;
 }
 
 static void copies_run(uint64_t seed) {
@@ -451,13 +445,9 @@ Test(learn, the_largest_numbers) {
         const char *broken = kvr_pool_validate(e.pool);
         cr_assert(!broken, "%s", broken);
     }
-    struct unit_saved s = {0};
     enum kvr_err err;
-    must(unit_saved_write(e.pool, &s));
-    struct kvr_pool *loaded = unit_saved_load(&s, &a, &err);
+    kvr_pool_free(unit_saved_copy(e.pool, &a, &err));
     must(err);
-    kvr_pool_free(loaded);
-    unit_saved_free(&s);
     // And nothing but empty prompts for so long that all else is forgotten.
     struct kvr_booking b = {.isl = 0};
     for (int i = 0; i < 100000; i++) {
@@ -466,11 +456,8 @@ Test(learn, the_largest_numbers) {
         must(kvr_claim(e.pool, id, text("w"), 0, &b, &done));
         kvr_release(e.pool, 5, &id, 1, KVR_RELEASED);
     }
-    must(unit_saved_write(e.pool, &s));
-    loaded = unit_saved_load(&s, &a, &err);
+    kvr_pool_free(unit_saved_copy(e.pool, &a, &err));
     must(err);
-    kvr_pool_free(loaded);
-    unit_saved_free(&s);
     engine_end(&e);
 }
 
@@ -482,10 +469,9 @@ Test(learn, a_new_pool_spreads) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(&p, &o, "a new pool");
-    struct kvr_worker_settings w = {0};
     for (int i = 0; i < UNIT_LEARN_WORKERS; i++) {
         char name[] = {(char)('a' + i), '\0'};
-        unit_pair_worker_set(&p, text(name), &w);
+        unit_pair_add_worker(&p, name, 1);
     }
     uint64_t hashes[100];
     for (int i = 0; i < UNIT_LEARN_WORKERS * UNIT_LEARN_EACH; i++) {
@@ -512,10 +498,9 @@ Test(learn, a_new_pool_uses_caches) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(&p, &o, "a new pool");
-    struct kvr_worker_settings w = {0};
-    unit_pair_worker_set(&p, text("a"), &w);
-    unit_pair_worker_set(&p, text("b"), &w);
-    unit_pair_worker_set(&p, text("c"), &w);
+    unit_pair_add_worker(&p, "a", 1);
+    unit_pair_add_worker(&p, "b", 1);
+    unit_pair_add_worker(&p, "c", 1);
     uint64_t hashes[200];
     for (int k = 0; k < 200; k++)
         hashes[k] = (uint64_t)(k + 1) * 0x9e3779b97f4a7c15u;

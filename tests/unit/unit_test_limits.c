@@ -16,16 +16,11 @@ static struct kvr_bytes of_length(size_t n) {
     return (struct kvr_bytes){letters, n};
 }
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void start(struct unit_pair *p) {
     struct kvr_options o;
     kvr_options_default(&o);
     unit_pair_init(p, &o, "limits");
-    struct kvr_worker_settings w = {0};
-    cr_assert(unit_pair_worker_set(p, text("w"), &w) == KVR_OK);
+    unit_pair_add_worker(p, "w", 1);
 }
 
 // The answer, and that a refusal changed neither state nor version.

@@ -18,16 +18,6 @@ static struct kvr_bytes name_of(char room[16], const char *kind, int i) {
     return (struct kvr_bytes){room, (size_t)snprintf(room, 16, "%s%d", kind, i)};
 }
 
-static struct kvr_pool *again(struct kvr_pool *p) {
-    struct unit_saved s = {0};
-    enum kvr_err err = KVR_OK;
-    cr_assert(unit_saved_write(p, &s) == KVR_OK);
-    struct kvr_pool *loaded = unit_saved_load(&s, &alloc, &err);
-    cr_assert(loaded, "%d", (int)err);
-    unit_saved_free(&s);
-    return loaded;
-}
-
 // A pool in which many things end at few times, after bookings and releases that leave no order in a
 // heap but the one that is asked for. reload: saved and loaded in the middle.
 static struct kvr_pool *build(bool reload) {
@@ -57,7 +47,9 @@ static struct kvr_pool *build(bool reload) {
         if (i % 11 == 5)
             cr_assert(kvr_update(p, now, name_of(room, "r", i - 4), true, 1, -1, &live) == KVR_OK);
         if (reload && (i == UNIT_ORDER_BOOKINGS / 2 || i == UNIT_ORDER_BOOKINGS - 1)) {
-            struct kvr_pool *loaded = again(p);
+            enum kvr_err err;
+            struct kvr_pool *loaded = unit_saved_copy(p, &alloc, &err);
+            cr_assert(loaded, "%d", (int)err);
             kvr_pool_free(p);
             p = loaded;
         }

@@ -8,20 +8,11 @@
 #include "module/core/rule/policy.h"
 #include "unit_pair.h"
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void start(struct unit_pair *p, uint32_t block_size) {
     struct kvr_options o;
     kvr_options_default(&o);
     o.block_size = block_size;
     unit_pair_init(p, &o, "scoring");
-}
-
-static void worker(struct unit_pair *p, const char *name, uint32_t ranks) {
-    struct kvr_worker_settings w = {.set = KVR_SET_RANKS, .ranks = ranks};
-    cr_assert(unit_pair_worker_set(p, text(name), &w) == KVR_OK);
 }
 
 static void claim(struct unit_pair *p, const char *id, const char *name, const uint64_t *hashes,
@@ -35,11 +26,6 @@ static uint64_t decode_blocks(struct unit_pair *p) {
     kvr_worker_rank(p->pool, 0, 0, &info);
     unit_pair_check_all(p);
     return info.decode_blocks;
-}
-
-static void release(struct unit_pair *p, const char *id) {
-    struct kvr_bytes b = text(id);
-    unit_pair_release(p, &b, 1);
 }
 
 // The linear rule's example: a request of 10 blocks, overlaps 2, 5 and 8, decode of 10, 5 and 9.
@@ -243,7 +229,7 @@ Test(policy, names) {
 Test(policy, distinct_live_blocks) {
     static struct unit_pair p;
     start(&p, 4);
-    worker(&p, "w", 1);
+    unit_pair_add_worker(&p, "w", 1);
     static const uint64_t a[] = {1, 2, 3}, b[] = {1, 2, 4}, c[] = {1, 2, 3, 5};
     claim(&p, "A", "w", a, 3);
     cr_assert(decode_blocks(&p) == 3);
@@ -251,11 +237,11 @@ Test(policy, distinct_live_blocks) {
     cr_assert(decode_blocks(&p) == 4);
     claim(&p, "C", "w", c, 4);
     cr_assert(decode_blocks(&p) == 5);
-    release(&p, "A");
+    unit_pair_end(&p, "A");
     cr_assert(decode_blocks(&p) == 5);
-    release(&p, "C");
+    unit_pair_end(&p, "C");
     cr_assert(decode_blocks(&p) == 3);
-    release(&p, "B");
+    unit_pair_end(&p, "B");
     cr_assert(decode_blocks(&p) == 0);
     unit_pair_free(&p);
 }
@@ -263,7 +249,7 @@ Test(policy, distinct_live_blocks) {
 Test(policy, output_counts_in_blocks) {
     static struct unit_pair p;
     start(&p, 4);
-    worker(&p, "w", 1);
+    unit_pair_add_worker(&p, "w", 1);
     static const uint64_t a[] = {1, 2};
     claim(&p, "A", "w", a, 2);
     static const struct {
@@ -281,16 +267,16 @@ Test(policy, output_counts_in_blocks) {
 Test(policy, turns) {
     static struct unit_pair p;
     start(&p, 16);
-    worker(&p, "b", 2);
-    worker(&p, "ab", 1);
-    worker(&p, "a", 1);
+    unit_pair_add_worker(&p, "b", 2);
+    unit_pair_add_worker(&p, "ab", 1);
+    unit_pair_add_worker(&p, "a", 1);
     struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
     q.rule.policy = KVR_LINEAR; // requests without a token cost nothing
     static const char *const order[] = {"a", "ab", "b", "b", "a", "ab", "b", "b", "c", "a"};
     for (int i = 0; i < 10; i++) {
         char id[16];
         snprintf(id, sizeof id, "r%d", i);
-        if (i == 8) worker(&p, "c", 1);
+        if (i == 8) unit_pair_add_worker(&p, "c", 1);
         struct kvr_pool_choice c;
         struct kvr_booking b;
         cr_assert(kvr_select(p.pool, p.now, text(id), &q, -1, 0, &c, &b) == KVR_OK);
@@ -310,7 +296,7 @@ Test(policy, temperature) {
         static const uint64_t hashes[] = {1, 2, 3, 4, 5, 6};
         char names[UNIT_POLICY_WORKERS][2] = {"a", "b", "c", "d"};
         for (int i = 0; i < UNIT_POLICY_WORKERS; i++) {
-            worker(&p, names[i], 1);
+            unit_pair_add_worker(&p, names[i], 1);
             struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = (size_t)i * 2};
             cr_assert(unit_pair_event(&p, text(names[i]), 0, 1, 1, &op, 1, false) == KVR_OK);
         }
@@ -341,8 +327,8 @@ Test(policy, temperature) {
 Test(policy, temperature_of_equals_is_uniform) {
     static struct unit_pair p;
     start(&p, 16);
-    worker(&p, "a", 1);
-    worker(&p, "b", 4);
+    unit_pair_add_worker(&p, "a", 1);
+    unit_pair_add_worker(&p, "b", 4);
     struct kvr_query q = {.isl = 0, .rule = kvr_pool_options(p.pool)->rule};
     q.rule.temperature = 1;
     int first = 0;
@@ -372,8 +358,8 @@ Test(policy, temperature_of_equals_is_uniform) {
 Test(policy, eligible) {
     static struct unit_pair p;
     start(&p, 16);
-    worker(&p, "a", 1);
-    worker(&p, "b", 1);
+    unit_pair_add_worker(&p, "a", 1);
+    unit_pair_add_worker(&p, "b", 1);
     struct kvr_worker_settings draining = {.set = KVR_SET_STATE, .state = KVR_DRAINING};
     cr_assert(unit_pair_worker_set(&p, text("c"), &draining) == KVR_OK);
     struct kvr_worker_settings brief = {.set = KVR_SET_TTL, .ttl = 5};

@@ -7,10 +7,6 @@
 #include "module/core/rule/policy.h"
 #include "unit_pair.h"
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void start(struct unit_pair *p, double stick) {
     struct kvr_options o;
     kvr_options_default(&o);
@@ -18,15 +14,9 @@ static void start(struct unit_pair *p, double stick) {
     o.session_ttl = 1000;
     o.stick = stick;
     unit_pair_init(p, &o, "sessions");
-    struct kvr_worker_settings w = {0};
-    static const char *const names[] = {"a", "b", "c"};
-    for (int i = 0; i < 3; i++)
-        cr_assert(unit_pair_worker_set(p, text(names[i]), &w) == KVR_OK);
-}
-
-static void end(struct unit_pair *p, const char *id) {
-    struct kvr_bytes b = text(id);
-    unit_pair_release(p, &b, 1);
+    unit_pair_add_worker(p, "a", 1);
+    unit_pair_add_worker(p, "b", 1);
+    unit_pair_add_worker(p, "c", 1);
 }
 
 // The worker of a request of so many tokens; "" if there is none.
@@ -48,12 +38,12 @@ static void visit(struct unit_pair *p, const char *name, const char *session) {
     struct kvr_booking b = {
         .isl = 0, .created = p->now, .renewed = p->now, .session = text(session)};
     cr_assert(unit_pair_claim(p, text("visit"), text(name), 0, &b) == KVR_OK);
-    end(p, "visit");
+    unit_pair_end(p, "visit");
 }
 
 static bool goes_to(struct unit_pair *p, const char *session, int64_t isl, const char *want) {
     bool as_wanted = strcmp(choose(p, "r", session, isl), want) == 0;
-    end(p, "r");
+    unit_pair_end(p, "r");
     return as_wanted;
 }
 
@@ -151,7 +141,7 @@ Test(session, moves_when_it_must) {
     struct kvr_query q = {.isl = 16, .session = text("s"), .exclude = &name, .n_exclude = 1};
     q.rule = kvr_pool_options(p.pool)->rule;
     cr_assert(unit_pair_select(&p, text("r"), &q, -1, 0) == KVR_OK);
-    end(&p, "r");
+    unit_pair_end(&p, "r");
     cr_assert(goes_to(&p, "s", 16, "b"));
     unit_pair_free(&p);
 }
@@ -192,12 +182,12 @@ Test(session, lasts_while_a_request_is_live) {
     unit_pair_check_due(&p);
     cr_assert(!kvr_due_session(p.pool, p.now, &due));
     cr_assert(kvr_session_get(p.pool, p.now, text("s"), &s) && s.requests == 2 && !s.ttl_left);
-    end(&p, "long");
+    unit_pair_end(&p, "long");
     unit_pair_check_due(&p);
     unit_pair_reload(&p);
     unit_pair_check_all(&p);
     unit_pair_renew_all(&p);
-    end(&p, "longer");
+    unit_pair_end(&p, "longer");
     unit_pair_check_due(&p);
     cr_assert(!kvr_due_session(p.pool, p.now, &due)); // renewed
     p.now += 1000;
@@ -346,7 +336,7 @@ Test(session, labels_say_who_may_be_chosen) {
             cr_assert(strchr(cases[i].who, s[k].worker.p[0]), "case %zu", i);
         enum kvr_err err = unit_pair_select(&p, text("r"), &q, -1, 0);
         cr_assert(err == (n ? KVR_OK : KVR_NOWORKER));
-        end(&p, "r");
+        unit_pair_end(&p, "r");
     }
     // Labels that aren't named any more are gone; other fields leave them.
     w = (struct kvr_worker_settings){.set = KVR_SET_CAPACITY, .capacity = 5};
@@ -418,9 +408,9 @@ Test(session, expected_is_what_is_held_or_live) {
     cr_assert(s.expected == 9 && s.cached == 100);
     s = first_score(&p, 3, -1);
     cr_assert(s.expected == 3 && s.cached == 48);
-    end(&p, "five");
+    unit_pair_end(&p, "five");
     cr_assert(first_score(&p, 10, -1).expected == 4);
-    end(&p, "four");
+    unit_pair_end(&p, "four");
     cr_assert(first_score(&p, 10, -1).expected == 2);
     unit_pair_free(&p);
 }

@@ -6,10 +6,6 @@
 
 #include "unit_pair.h"
 
-static struct kvr_bytes text(const char *s) {
-    return (struct kvr_bytes){s, strlen(s)};
-}
-
 static void start(struct unit_pair *p, int64_t lease, int64_t ttl, int64_t grace, int64_t predict) {
     struct kvr_options o;
     kvr_options_default(&o);
@@ -18,8 +14,7 @@ static void start(struct unit_pair *p, int64_t lease, int64_t ttl, int64_t grace
     o.worker_grace = grace;
     o.predict = predict;
     unit_pair_init(p, &o, "time");
-    struct kvr_worker_settings w = {0};
-    cr_assert(unit_pair_worker_set(p, text("w"), &w) == KVR_OK);
+    unit_pair_add_worker(p, "w", 1);
 }
 
 static void book(struct unit_pair *p, const char *id, int64_t lease) {
@@ -32,11 +27,6 @@ static bool due_is(struct unit_pair *p, const char *id) {
     unit_pair_check_due(p);
     if (!kvr_due_request(p->pool, p->now, &due)) return id == NULL;
     return id && unit_bytes_compare(due, text(id)) == 0;
-}
-
-static void end(struct unit_pair *p, const char *id) {
-    struct kvr_bytes b = text(id);
-    unit_pair_release(p, &b, 1);
 }
 
 Test(time, leases_end_in_order) {
@@ -55,7 +45,7 @@ Test(time, leases_end_in_order) {
     static const char *const order[] = {"early", "middle", "late"};
     for (int i = 0; i < 3; i++) {
         cr_assert(due_is(&p, order[i]), "%s isn't the next", order[i]);
-        end(&p, order[i]);
+        unit_pair_end(&p, order[i]);
     }
     cr_assert(due_is(&p, NULL));
     unit_pair_check_all(&p);
@@ -71,7 +61,7 @@ Test(time, an_update_renews) {
     unit_pair_update(&p, text("a"), false, -1, -1);
     p.now += 20;
     cr_assert(due_is(&p, "b"));
-    end(&p, "b");
+    unit_pair_end(&p, "b");
     cr_assert(due_is(&p, NULL));
     unit_pair_update(&p, text("a"), false, -1, 0); // now without end
     p.now += 100000;
@@ -94,7 +84,7 @@ Test(time, the_pools_lease_is_taken_at_booking) {
     book(&p, "b", -1);
     p.now += 100;
     cr_assert(due_is(&p, "a"));
-    end(&p, "a");
+    unit_pair_end(&p, "a");
     p.now += 1000000;
     cr_assert(due_is(&p, NULL));
     unit_pair_free(&p);
@@ -116,11 +106,11 @@ Test(time, renewing_all) {
     book(&p, "new", 1);
     p.now += 1;
     cr_assert(due_is(&p, "new") || due_is(&p, "short"));
-    end(&p, "new");
+    unit_pair_end(&p, "new");
     cr_assert(due_is(&p, "short"));
     p.now += 40;
     cr_assert(due_is(&p, "short"));
-    end(&p, "short");
+    unit_pair_end(&p, "short");
     cr_assert(due_is(&p, "old"));
     p.now -= 500; // an earlier time renews nothing
     unit_pair_renew_all(&p);
@@ -211,7 +201,7 @@ Test(time, predictions_end) {
     choose(&p, "b", prompt, 6);
     cr_assert(predicted(&p) == 6);
     unit_pair_update(&p, text("a"), true, -1, -1);
-    end(&p, "a"); // what a request computed stays when it ends
+    unit_pair_end(&p, "a"); // what a request computed stays when it ends
     cr_assert(predicted(&p) == 6);
     p.now += 50;
     cr_assert(kvr_due_prediction(p.pool, p.now));
@@ -295,9 +285,9 @@ Test(time, a_request_never_prefilled_takes_back) {
             unit_pair_release_as(&p, &id, 1, (enum kvr_end)how);
             cr_assert(predicted(&p) == 7);
             choose(&p, "a", prompt, 1); // another request of that name
-            end(&p, "a");
+            unit_pair_end(&p, "a");
             cr_assert(predicted(&p) == 7);
-            end(&p, "c");
+            unit_pair_end(&p, "c");
             cr_assert(predicted(&p) == 4);
             unit_pair_check_all(&p);
             unit_pair_free(&p);
@@ -329,8 +319,8 @@ Test(time, an_opening_circuit_drops_predictions) {
     cr_assert(predicted(&p) == 10);
     unit_pair_report(&p, name, false);
     cr_assert(predicted(&p) == 4);
-    end(&p, "a"); // what is gone isn't taken back again
-    end(&p, "probe");
+    unit_pair_end(&p, "a"); // what is gone isn't taken back again
+    unit_pair_end(&p, "probe");
     unit_pair_check_all(&p);
     unit_pair_free(&p);
 }

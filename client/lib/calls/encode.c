@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See encode.h.
 #include "encode.h"
 
 #include <math.h>
@@ -27,18 +26,19 @@ static bool are_blocks(const struct kvr_blocks *b) {
     return b->n <= (b->tokens ? MAX_TOKEN_COUNT : (size_t)KVR_MAX_BLOCKS);
 }
 
-static bool are_names(const struct kvr_bytes *names, size_t n) {
-    if (n > KVR_MAX_INSTANCES || (n && !names)) return false;
+static bool are_texts(const struct kvr_bytes *texts, size_t n, size_t most_texts, size_t most) {
+    if (n > most_texts || (n && !texts)) return false;
     for (size_t i = 0; i < n; i++)
-        if (!is_text(names[i], KVR_MAX_NAME)) return false;
+        if (!is_text(texts[i], most)) return false;
     return true;
 }
 
+static bool are_names(const struct kvr_bytes *names, size_t n) {
+    return are_texts(names, n, KVR_MAX_INSTANCES, KVR_MAX_NAME);
+}
+
 static bool are_labels(const struct kvr_bytes *labels, size_t n) {
-    if (n > KVR_MAX_LABELS || (n && !labels)) return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_text(labels[i], KVR_MAX_LABEL)) return false;
-    return true;
+    return are_texts(labels, n, KVR_MAX_LABELS, KVR_MAX_LABEL);
 }
 
 static bool is_session(struct kvr_bytes b) {
@@ -57,6 +57,26 @@ void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const cha
     kvr_wire_word(w, c->pool);
 }
 
+static void put_word(struct kvr_wire *w, const char *name, const char *word) {
+    kvr_wire_word(w, name);
+    kvr_wire_word(w, word);
+}
+
+static void put_text(struct kvr_wire *w, const char *name, struct kvr_bytes text) {
+    kvr_wire_word(w, name);
+    kvr_wire_bytes(w, text);
+}
+
+static void put_number(struct kvr_wire *w, const char *name, int64_t v) {
+    kvr_wire_word(w, name);
+    kvr_wire_int(w, v);
+}
+
+static void put_real(struct kvr_wire *w, const char *name, double v) {
+    kvr_wire_word(w, name);
+    kvr_wire_real(w, v);
+}
+
 static void put_blocks(struct kvr_wire *w, const struct kvr_blocks *b) {
     kvr_wire_word(w, b->tokens ? "TOKENS" : "HASHES");
     if (!b->tokens) {
@@ -64,41 +84,31 @@ static void put_blocks(struct kvr_wire *w, const struct kvr_blocks *b) {
         return;
     }
     kvr_wire_arg(w, b->tokens, b->n * sizeof *b->tokens);
-    if (b->lora.n) {
-        kvr_wire_word(w, "LORA");
-        kvr_wire_bytes(w, b->lora);
-    }
-    if (b->space.n) {
-        kvr_wire_word(w, "NAMESPACE");
-        kvr_wire_bytes(w, b->space);
-    }
+    if (b->lora.n) put_text(w, "LORA", b->lora);
+    if (b->space.n) put_text(w, "NAMESPACE", b->space);
 }
 
-static void put_int(struct kvr_wire *w, const char *name, int64_t v) {
-    if (!v) return;
-    kvr_wire_word(w, name);
-    kvr_wire_int(w, v);
+// 0 is "not said".
+static void put_if_said(struct kvr_wire *w, const char *name, int64_t v) {
+    if (v) put_number(w, name, v);
 }
 
 static void put_lease(struct kvr_wire *w, int64_t lease) {
-    if (!lease) return;
-    kvr_wire_word(w, "LEASE");
-    kvr_wire_int(w, lease == KVR_NO_LEASE ? 0 : lease);
+    if (lease) put_number(w, "LEASE", lease == KVR_NO_LEASE ? 0 : lease);
 }
 
 static void put_names(struct kvr_wire *w, const char *word, const struct kvr_bytes *names,
                       size_t n) {
-    kvr_wire_word(w, word);
-    kvr_wire_int(w, (int64_t)n);
+    put_number(w, word, (int64_t)n);
     for (size_t i = 0; i < n; i++)
         kvr_wire_bytes(w, names[i]);
 }
 
 static void put_booking(struct kvr_wire *w, const struct kvr_booked_request *b) {
-    put_int(w, "ISL", b->isl);
-    put_int(w, "OSL", b->osl);
-    put_int(w, "CACHED", b->cached);
-    put_int(w, "OUTPUT", b->output);
+    put_if_said(w, "ISL", b->isl);
+    put_if_said(w, "OSL", b->osl);
+    put_if_said(w, "CACHED", b->cached);
+    put_if_said(w, "OUTPUT", b->output);
     if (b->prefilled) kvr_wire_word(w, "PREFILLED");
     put_lease(w, b->lease);
 }
@@ -111,17 +121,11 @@ static void put_weights(struct kvr_wire *w, const struct kvr_select_call *q) {
                    {"PREFILL", q->prefill},
                    {"REQUESTS", q->requests},
                    {"TEMPERATURE", q->temperature}};
-    put_int(w, "ISL", q->isl);
-    put_int(w, "OSL", q->osl);
-    if (q->policy) {
-        kvr_wire_word(w, "POLICY");
-        kvr_wire_word(w, q->policy);
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        if (!(q->weigh & 1u << i)) continue;
-        kvr_wire_word(w, weights[i].name);
-        kvr_wire_real(w, weights[i].value);
-    }
+    put_if_said(w, "ISL", q->isl);
+    put_if_said(w, "OSL", q->osl);
+    if (q->policy) put_word(w, "POLICY", q->policy);
+    for (unsigned i = 0; i < 4; i++)
+        if (q->weigh & 1u << i) put_real(w, weights[i].name, weights[i].value);
 }
 
 // These come last, so that a degraded choice finds them.
@@ -151,20 +155,22 @@ static bool is_selection(const struct kvr_select_call *q) {
 
 // ---- Operations ----------------------------------------------------------------------------------
 
-// An op for a call, if the handle takes any more.
-static enum kvr_code admit(struct kvr_calls *c, enum kvr_operation_kind kind, int64_t deadline,
-                           struct kvr_caller who, struct kvr_operation **out) {
+// The operation of a call with good arguments, if the handle takes any more.
+static enum kvr_code admit(struct kvr_draft *d, bool good, enum kvr_operation_kind kind,
+                           int64_t deadline) {
+    struct kvr_calls *c = d->calls;
+    if (!good) return KVR_CODE_INVALID;
     if (c->closed) return KVR_CODE_CLOSED;
     if (c->pending >= c->max_pending) return KVR_CODE_FULL;
-    *out = kvr_operation_new(c, kind, deadline, who.done, who.ctx);
-    if (!*out) return KVR_CODE_NOMEM;
-    (*out)->blocking = who.blocking;
+    d->operation = kvr_operation_new(c, kind, deadline, d->done, d->ctx);
+    if (!d->operation) return KVR_CODE_NOMEM;
+    d->operation->blocking = d->blocking;
     return KVR_CODE_OK;
 }
 
-static enum kvr_code finish(struct kvr_operation *o, struct kvr_wire *w) {
-    if (kvr_wire_end(w, &o->command)) return KVR_CODE_OK;
-    kvr_operation_discard(o);
+static enum kvr_code finish(struct kvr_draft *d, struct kvr_wire *w) {
+    if (kvr_wire_end(w, &d->operation->command)) return KVR_CODE_OK;
+    kvr_operation_discard(d->operation);
     return KVR_CODE_NOMEM;
 }
 
@@ -203,15 +209,14 @@ static void find_booking(struct kvr_operation *o, const struct booking_place *at
     if (at->session) b->session = argument(o, at->session);
 }
 
-enum kvr_code kvr_encode_select(struct kvr_calls *c, const struct kvr_select_call *q,
-                                struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_selection(q) || !is_text(q->request, KVR_MAX_ID)) return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_SELECT, q->deadline, who, out);
+enum kvr_code kvr_encode_select(struct kvr_draft *d, const struct kvr_select_call *q) {
+    enum kvr_code code =
+        admit(d, is_selection(q) && is_text(q->request, KVR_MAX_ID), KVR_CALL_SELECT, q->deadline);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_operation *o = *out;
+    struct kvr_operation *o = d->operation;
     struct booking_place at = {0};
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.SELECT");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.SELECT");
     at.id = w.n;
     kvr_wire_bytes(&w, q->request);
     put_booked_blocks(&w, &q->blocks, &at);
@@ -221,7 +226,7 @@ enum kvr_code kvr_encode_select(struct kvr_calls *c, const struct kvr_select_cal
     size_t names_at = w.n;
     put_name_lists(&w, q);
     o->booking = (struct kvr_booked_request){.isl = q->isl, .osl = q->osl, .lease = q->lease};
-    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     find_booking(o, &at);
     o->names = o->command.base + names_at;
     o->among = q->among != NULL;
@@ -232,19 +237,17 @@ enum kvr_code kvr_encode_select(struct kvr_calls *c, const struct kvr_select_cal
     return KVR_CODE_OK;
 }
 
-enum kvr_code kvr_encode_score(struct kvr_calls *c, const struct kvr_select_call *q,
-                               struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_selection(q)) return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_SCORE, q->deadline, who, out);
+enum kvr_code kvr_encode_score(struct kvr_draft *d, const struct kvr_select_call *q) {
+    enum kvr_code code = admit(d, is_selection(q), KVR_CALL_SCORE, q->deadline);
     if (code != KVR_CODE_OK) return code;
     struct booking_place at;
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.SCORE");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.SCORE");
     put_blocks(&w, &q->blocks);
     put_weights(&w, q);
     put_booked_session(&w, q->session, &at);
     put_name_lists(&w, q);
-    return finish(*out, &w);
+    return finish(d, &w);
 }
 
 static bool is_claim(const struct kvr_claim_call *q) {
@@ -255,15 +258,13 @@ static bool is_claim(const struct kvr_claim_call *q) {
            is_deadline(q->deadline);
 }
 
-enum kvr_code kvr_encode_claim(struct kvr_calls *c, const struct kvr_claim_call *q,
-                               struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_claim(q)) return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_CLAIM, q->deadline, who, out);
+enum kvr_code kvr_encode_claim(struct kvr_draft *d, const struct kvr_claim_call *q) {
+    enum kvr_code code = admit(d, is_claim(q), KVR_CALL_CLAIM, q->deadline);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_operation *o = *out;
+    struct kvr_operation *o = d->operation;
     struct booking_place at = {0};
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.CLAIM");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.CLAIM");
     at.id = w.n;
     kvr_wire_bytes(&w, q->request);
     size_t worker_at = w.n;
@@ -278,7 +279,7 @@ enum kvr_code kvr_encode_claim(struct kvr_calls *c, const struct kvr_claim_call 
                                              .prefilled = q->prefilled};
     put_booking(&w, &o->booking);
     put_booked_session(&w, q->session, &at);
-    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     find_booking(o, &at);
     o->worker = argument(o, worker_at);
     o->rank = q->rank;
@@ -302,44 +303,39 @@ bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_b
 
 void kvr_encode_progress(struct kvr_wire *w, const struct kvr_booked_request *b) {
     if (b->prefilled) kvr_wire_word(w, "PREFILLED");
-    put_int(w, "OUTPUT", b->output);
+    put_if_said(w, "OUTPUT", b->output);
     put_lease(w, b->lease);
 }
 
-enum kvr_code kvr_encode_update(struct kvr_calls *c, const struct kvr_update_call *q,
-                                struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_text(q->request, KVR_MAX_ID) || !is_count(q->output, KVR_MAX_TOKENS) ||
-        !is_lease(q->lease) || !is_deadline(q->deadline))
-        return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_UPDATE, q->deadline, who, out);
+enum kvr_code kvr_encode_update(struct kvr_draft *d, const struct kvr_update_call *q) {
+    bool good = is_text(q->request, KVR_MAX_ID) && is_count(q->output, KVR_MAX_TOKENS) &&
+                is_lease(q->lease) && is_deadline(q->deadline);
+    enum kvr_code code = admit(d, good, KVR_CALL_UPDATE, q->deadline);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_operation *o = *out;
+    struct kvr_operation *o = d->operation;
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.UPDATE");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.UPDATE");
     size_t id_at = w.n;
     kvr_wire_bytes(&w, q->request);
     o->booking = (struct kvr_booked_request){
         .prefilled = q->prefilled, .output = q->output, .lease = q->lease};
     kvr_encode_progress(&w, &o->booking);
-    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     o->id = argument(o, id_at);
     return KVR_CODE_OK;
 }
 
-enum kvr_code kvr_encode_release(struct kvr_calls *c, const struct kvr_bytes *ids, size_t n,
-                                 struct kvr_caller who, struct kvr_operation **out) {
-    if (n < 1 || n > MAX_RELEASE || !ids) return KVR_CODE_INVALID;
-    for (size_t i = 0; i < n; i++)
-        if (!is_text(ids[i], KVR_MAX_ID)) return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_RELEASE, 0, who, out);
+enum kvr_code kvr_encode_release(struct kvr_draft *d, const struct kvr_bytes *ids, size_t n) {
+    bool good = n && are_texts(ids, n, MAX_RELEASE, KVR_MAX_ID);
+    enum kvr_code code = admit(d, good, KVR_CALL_RELEASE, 0);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_operation *o = *out;
+    struct kvr_operation *o = d->operation;
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.RELEASE");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.RELEASE");
     size_t ids_at = w.n;
     for (size_t i = 0; i < n; i++)
         kvr_wire_bytes(&w, ids[i]);
-    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     o->ids = o->command.base + ids_at;
     o->n_ids = n;
     return KVR_CODE_OK;
@@ -354,30 +350,13 @@ void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct 
     kvr_wire_word(w, pool);
     kvr_wire_bytes(w, q->worker);
     if (del) return;
-    if (q->set & KVR_WORKER_ADDR) {
-        kvr_wire_word(w, "ADDR");
-        kvr_wire_bytes(w, q->addr);
-    }
-    if (q->set & KVR_WORKER_RANKS) {
-        kvr_wire_word(w, "RANKS");
-        kvr_wire_int(w, q->ranks);
-    }
-    if (q->set & KVR_WORKER_CAPACITY) {
-        kvr_wire_word(w, "CAPACITY");
-        kvr_wire_int(w, q->capacity);
-    }
-    if (q->set & KVR_WORKER_STATE) {
-        kvr_wire_word(w, "STATE");
-        kvr_wire_word(w, q->state == KVR_DRAINING ? "draining" : "ready");
-    }
-    if (q->set & KVR_WORKER_TTL) {
-        kvr_wire_word(w, "TTL");
-        kvr_wire_int(w, q->ttl);
-    }
-    if (q->set & KVR_WORKER_SPEED) {
-        kvr_wire_word(w, "SPEED");
-        kvr_wire_real(w, q->speed);
-    }
+    if (q->set & KVR_WORKER_ADDR) put_text(w, "ADDR", q->addr);
+    if (q->set & KVR_WORKER_RANKS) put_number(w, "RANKS", q->ranks);
+    if (q->set & KVR_WORKER_CAPACITY) put_number(w, "CAPACITY", q->capacity);
+    if (q->set & KVR_WORKER_STATE)
+        put_word(w, "STATE", q->state == KVR_DRAINING ? "draining" : "ready");
+    if (q->set & KVR_WORKER_TTL) put_number(w, "TTL", q->ttl);
+    if (q->set & KVR_WORKER_SPEED) put_real(w, "SPEED", q->speed);
     if (q->set & KVR_WORKER_LABELS) put_names(w, "LABELS", q->labels, q->n_labels);
 }
 
@@ -395,17 +374,15 @@ static bool is_registration(const struct kvr_worker_call *q) {
     return !(s & KVR_WORKER_LABELS) || are_labels(q->labels, q->n_labels);
 }
 
-enum kvr_code kvr_encode_worker(struct kvr_calls *c, const struct kvr_worker_call *q, bool del,
-                                struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_registration(q)) return KVR_CODE_INVALID;
-    enum kvr_code code =
-        admit(c, del ? KVR_CALL_WORKER_DEL : KVR_CALL_WORKER_SET, q->deadline, who, out);
+enum kvr_code kvr_encode_worker(struct kvr_draft *d, const struct kvr_worker_call *q, bool del) {
+    enum kvr_operation_kind kind = del ? KVR_CALL_WORKER_DEL : KVR_CALL_WORKER_SET;
+    enum kvr_code code = admit(d, is_registration(q), kind, q->deadline);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_operation *o = *out;
+    struct kvr_operation *o = d->operation;
     struct kvr_wire w;
-    kvr_wire_begin(&w, &c->context->alloc);
-    kvr_encode_registration(&w, c->context->pool, q, del);
-    if (finish(o, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
+    kvr_wire_begin(&w, &d->calls->context->alloc);
+    kvr_encode_registration(&w, d->calls->context->pool, q, del);
+    if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     const char *at = o->command.base + KVR_WIRE_HEAD;
     for (int i = 0; i < 4; i++)
         o->worker = kvr_wire_next(&at);
@@ -413,16 +390,14 @@ enum kvr_code kvr_encode_worker(struct kvr_calls *c, const struct kvr_worker_cal
     return KVR_CODE_OK;
 }
 
-enum kvr_code kvr_encode_report(struct kvr_calls *c, struct kvr_bytes worker, bool ok,
-                                struct kvr_caller who, struct kvr_operation **out) {
-    if (!is_text(worker, KVR_MAX_NAME)) return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_REPORT, 0, who, out);
+enum kvr_code kvr_encode_report(struct kvr_draft *d, struct kvr_bytes worker, bool ok) {
+    enum kvr_code code = admit(d, is_text(worker, KVR_MAX_NAME), KVR_CALL_REPORT, 0);
     if (code != KVR_CODE_OK) return code;
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.REPORT");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.REPORT");
     kvr_wire_bytes(&w, worker);
     kvr_wire_word(&w, ok ? "OK" : "FAILED");
-    return finish(*out, &w);
+    return finish(d, &w);
 }
 
 static bool is_number(uint64_t v) { // of an epoch or an event
@@ -431,53 +406,52 @@ static bool is_number(uint64_t v) { // of an epoch or an event
 
 static bool is_op(const struct kvr_op *op) {
     int least = op->kind == KVR_OP_CLEARED ? -1 : 0;
-    return op->tier >= least && op->tier < KVR_TIERS && op->n <= KVR_MAX_BLOCKS &&
-           (!op->n || op->hashes);
+    return (unsigned)op->kind <= KVR_OP_CLEARED && op->tier >= least && op->tier < KVR_TIERS &&
+           op->n <= KVR_MAX_BLOCKS && (!op->n || op->hashes);
 }
 
-enum kvr_code kvr_encode_event(struct kvr_calls *c, const struct kvr_event_call *q,
-                               struct kvr_caller who, struct kvr_operation **out) {
+static bool is_event(const struct kvr_event_call *q) {
+    for (size_t i = 0; q->ops && i < q->n_ops; i++)
+        if (!is_op(&q->ops[i])) return false;
+    return is_text(q->worker, KVR_MAX_NAME) && q->rank < KVR_MAX_RANKS && is_number(q->epoch) &&
+           is_number(q->seq) && q->ops && q->n_ops && is_deadline(q->deadline);
+}
+
+void kvr_encode_op(struct kvr_wire *w, const struct kvr_op *op) {
     static const char *const tiers[] = {"device", "host", "disk"};
-    static const char *const kinds[] = {"STORED", "REMOVED", "CLEARED"};
-    if (!is_text(q->worker, KVR_MAX_NAME) || q->rank >= KVR_MAX_RANKS || !is_number(q->epoch) ||
-        !is_number(q->seq) || !q->ops || !q->n_ops || !is_deadline(q->deadline))
-        return KVR_CODE_INVALID;
-    for (size_t i = 0; i < q->n_ops; i++)
-        if ((unsigned)q->ops[i].kind > KVR_OP_CLEARED || !is_op(&q->ops[i]))
-            return KVR_CODE_INVALID;
-    enum kvr_code code = admit(c, KVR_CALL_EVENT, q->deadline, who, out);
+    static const char *const words[] = {
+        [KVR_OP_STORED] = "STORED", [KVR_OP_REMOVED] = "REMOVED", [KVR_OP_CLEARED] = "CLEARED"};
+    // Without TIER, CLEARED means all tiers, the others mean the device.
+    if (op->tier >= 0 && (op->tier != KVR_DEVICE || op->kind == KVR_OP_CLEARED))
+        put_word(w, "TIER", tiers[op->tier]);
+    kvr_wire_word(w, words[op->kind]);
+    if (op->kind == KVR_OP_CLEARED) return;
+    if (op->kind == KVR_OP_STORED)
+        kvr_wire_arg(w, op->parent ? (const char *)op->parent : "-", op->parent ? 8 : 1);
+    kvr_wire_word(w, "HASHES");
+    kvr_wire_arg(w, op->hashes, op->n * sizeof *op->hashes);
+}
+
+enum kvr_code kvr_encode_event(struct kvr_draft *d, const struct kvr_event_call *q) {
+    enum kvr_code code = admit(d, is_event(q), KVR_CALL_EVENT, q->deadline);
     if (code != KVR_CODE_OK) return code;
     struct kvr_wire w;
-    kvr_encode_begin(&w, c->context, "KVROUTE.EVENT");
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.EVENT");
     kvr_wire_bytes(&w, q->worker);
     kvr_wire_int(&w, q->rank);
     kvr_wire_u64(&w, q->epoch);
     kvr_wire_u64(&w, q->seq);
-    for (size_t i = 0; i < q->n_ops; i++) {
-        const struct kvr_op *op = &q->ops[i];
-        if (op->tier >= 0) {
-            kvr_wire_word(&w, "TIER");
-            kvr_wire_word(&w, tiers[op->tier]);
-        }
-        kvr_wire_word(&w, kinds[op->kind]);
-        if (op->kind == KVR_OP_CLEARED) continue;
-        if (op->kind == KVR_OP_STORED && op->parent)
-            kvr_wire_arg(&w, op->parent, sizeof *op->parent);
-        else if (op->kind == KVR_OP_STORED)
-            kvr_wire_word(&w, "-");
-        kvr_wire_word(&w, "HASHES");
-        kvr_wire_arg(&w, op->hashes, op->n * sizeof *op->hashes);
-    }
-    return finish(*out, &w);
+    for (size_t i = 0; i < q->n_ops; i++)
+        kvr_encode_op(&w, &q->ops[i]);
+    return finish(d, &w);
 }
 
-enum kvr_code kvr_encode_query(struct kvr_calls *c, enum kvr_operation_kind kind,
-                               struct kvr_caller who, struct kvr_operation **out) {
-    enum kvr_code code = admit(c, kind, 0, who, out);
+enum kvr_code kvr_encode_query(struct kvr_draft *d, enum kvr_operation_kind kind) {
+    enum kvr_code code = admit(d, true, kind, 0);
     if (code != KVR_CODE_OK) return code;
     struct kvr_wire w;
-    kvr_wire_begin(&w, &c->context->alloc);
+    kvr_wire_begin(&w, &d->calls->context->alloc);
     kvr_wire_words(&w, kind == KVR_CALL_INFO ? "KVROUTE.INFO" : "KVROUTE.WORKER LIST");
-    kvr_wire_word(&w, c->context->pool);
-    return finish(*out, &w);
+    kvr_wire_word(&w, d->calls->context->pool);
+    return finish(d, &w);
 }

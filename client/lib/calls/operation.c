@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See operation.h.
 #include "operation.h"
 
 #include <assert.h>
@@ -120,7 +119,7 @@ static bool send(struct kvr_operation *o) {
         kvr_connection_send(primary, asking, sizeof asking - 1, ignore_reply, NULL))
         return false;
     if (kvr_connection_send(primary, o->command.at, o->command.n, take_reply, o)) return false;
-    // By then it must have said something.
+    // By then the server must have answered.
     kvr_context_wake(c->context, primary->received_at + c->transport->topology.timeout);
     o->sendings++;
     c->context->stats.sendings++;
@@ -246,7 +245,7 @@ static void take_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     int64_t now = kvr_clock_ms();
     (void)ac;
     move(o, KVR_OPERATION_REPLIED);
-    c->unwritten_count = c->unwritten_bytes = 0; // it has been round the loop since
+    c->unwritten_count = c->unwritten_bytes = 0; // the loop has turned since
     if (!kvr_connection_received(&c->transport->primary, reply, now)) {
         send_again(o, KVR_OPERATION_RETURNED, now);
         return;
@@ -265,7 +264,7 @@ static void take_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         result.code = kvr_result_read(forms[o->kind], r, a, &result);
         if (result.code != KVR_CODE_OK) result.message = "the answer can't be read";
     }
-    if (forms[o->kind] <= KVR_FORM_CHOICE) c->transport->failures = 0; // a write: all is well
+    if (forms[o->kind] <= KVR_FORM_CHOICE) c->transport->failures = 0; // the primary takes writes
     if (!o->answered) {
         if (!c->events.answered(c->events.ctx, o, &result)) return;
         answer(o, &result);

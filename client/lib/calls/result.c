@@ -322,9 +322,6 @@ enum kvr_code kvr_result_read(enum kvr_result_form form, const redisReply *r, st
     struct result_reader in = {a, KVR_CODE_OK};
     const void *rows = NULL;
     switch (form) {
-    case KVR_FORM_STATUS:
-        if (r->type != REDIS_REPLY_STATUS) fail(&in, KVR_CODE_PROTOCOL);
-        break;
     case KVR_FORM_INTEGER:
         if (r->type != REDIS_REPLY_INTEGER) fail(&in, KVR_CODE_PROTOCOL);
         out->number = r->integer;

@@ -16,7 +16,6 @@ static inline struct kvr_result kvr_result_of(enum kvr_code code, const char *me
 // The shapes of good replies.
 enum kvr_result_form {
     KVR_FORM_INTEGER,
-    KVR_FORM_STATUS,
     KVR_FORM_CIRCUIT, // REPORT
     KVR_FORM_CHOICE,  // SELECT; those up to here are of writes
     KVR_FORM_SCORES,  // SCORE

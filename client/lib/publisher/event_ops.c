@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// See event_ops.h.
 #include "event_ops.h"
 
 #include <string.h>
+
+#include "client/lib/calls/encode.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "hashes go over the wire in little-endian order; this host is big-endian"
@@ -89,29 +90,10 @@ int kvr_ops_cleared(struct kvr_event_ops *o, int tier) {
     return append(o, KVR_OP_CLEARED, tier, NULL, NULL, 0, false);
 }
 
-// ---- Encoding ------------------------------------------------------------------------------------
-
-static void encode(struct kvr_wire *w, const struct kvr_op *op) {
-    static const char *const tiers[] = {"device", "host", "disk"};
-    static const char *const words[] = {
-        [KVR_OP_STORED] = "STORED", [KVR_OP_REMOVED] = "REMOVED", [KVR_OP_CLEARED] = "CLEARED"};
-    // Without TIER, CLEARED means all tiers, the others mean the device.
-    if (op->tier >= 0 && (op->tier != KVR_DEVICE || op->kind == KVR_OP_CLEARED)) {
-        kvr_wire_word(w, "TIER");
-        kvr_wire_word(w, tiers[op->tier]);
-    }
-    kvr_wire_word(w, words[op->kind]);
-    if (op->kind == KVR_OP_CLEARED) return;
-    if (op->kind == KVR_OP_STORED)
-        kvr_wire_arg(w, op->parent ? (const char *)op->parent : "-", op->parent ? 8 : 1);
-    kvr_wire_word(w, "HASHES");
-    kvr_wire_arg(w, op->hashes, op->n * sizeof *op->hashes);
-}
-
 void kvr_ops_encode(struct kvr_wire *w, const uint64_t *words, size_t n) {
     struct kvr_op op;
     for (size_t at = 0; at < n;) {
         at = kvr_ops_read(words, at, &op);
-        encode(w, &op);
+        kvr_encode_op(w, &op);
     }
 }

@@ -22,8 +22,8 @@ struct kvr_event_ops {
 void kvr_ops_init(struct kvr_event_ops *o, const struct kvr_alloc *a);
 void kvr_ops_free(struct kvr_event_ops *o);
 void kvr_ops_empty(struct kvr_event_ops *o); // keeps the memory
-void kvr_ops_cut(struct kvr_event_ops *o, size_t n,
-                 size_t blocks); // its words have been rewritten, and are fewer
+// Its words have been rewritten, and are fewer.
+void kvr_ops_cut(struct kvr_event_ops *o, size_t n, size_t blocks);
 
 // Append blocks, to the last op where it can go on. 0, or -1: no memory, as it was.
 int kvr_ops_stored(struct kvr_event_ops *o, int tier, const uint64_t *parent,

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See event_ring.h.
 #include "event_ring.h"
 
 #include <string.h>

@@ -25,8 +25,8 @@ struct kvr_event_ring {
     size_t bytes;   // of all events
 };
 
-void kvr_ring_init(struct kvr_event_ring *r,
-                   const struct kvr_alloc *a); // empty; the next event has seq 1
+// Empty; the next event has seq 1.
+void kvr_ring_init(struct kvr_event_ring *r, const struct kvr_alloc *a);
 void kvr_ring_free(struct kvr_event_ring *r);
 void kvr_ring_empty(struct kvr_event_ring *r); // as after ring_init; keeps the circle
 
@@ -34,13 +34,13 @@ static inline uint64_t
 kvr_ring_made(const struct kvr_event_ring *r) { // seq of the newest; 0: none ever
     return r->first + r->n - 1;
 }
-struct kvr_ring_event *kvr_ring_at(const struct kvr_event_ring *r,
-                                   uint64_t seq); // first <= seq <= made
+// first <= seq <= made.
+struct kvr_ring_event *kvr_ring_at(const struct kvr_event_ring *r, uint64_t seq);
 // A new event of n words at `seq` (first <= seq <= made + 1); those from there on get the next numbers.
 // The words, to be written; NULL: no memory.
 uint64_t *kvr_ring_insert(struct kvr_event_ring *r, uint64_t seq, size_t n, size_t blocks);
-void kvr_ring_shrink(struct kvr_event_ring *r, uint64_t seq, size_t n,
-                     size_t blocks); // it has fewer words now
+// It has fewer words now.
+void kvr_ring_shrink(struct kvr_event_ring *r, uint64_t seq, size_t n, size_t blocks);
 // Lets go of the oldest up to acked while all take more than `limit`; the newest stays.
 void kvr_ring_trim(struct kvr_event_ring *r, uint64_t acked, size_t limit);
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See publisher_port.h.
 #include "publisher_port.h"
 
 #include <string.h>
@@ -83,7 +82,8 @@ static void follow(void *handle, struct kvr_follower *f) {
 }
 
 static void unfollow(void *handle, struct kvr_follower *f) {
-    kvr_handle_unfollow(handle, f);
+    (void)handle;
+    kvr_handle_unfollow(f);
 }
 
 static void wake(void *handle, struct kvr_follower *f, int64_t at) {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See publisher_refusal.h.
 #include "publisher_refusal.h"
 
 #include "publisher_walk.h"

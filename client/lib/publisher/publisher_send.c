@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See publisher_send.h.
 #include "publisher_send.h"
 
 #include "publisher_refusal.h"

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See publisher_stream.h.
 #include "publisher_stream.h"
 
 #include <stdarg.h>
@@ -23,14 +22,15 @@ int64_t kvr_publisher_now(const struct kvr_publisher *p) {
     return p->port.now(p->port.handle);
 }
 
-uint64_t kvr_publisher_draw(struct kvr_publisher *p) {
+// 31 random bits.
+static uint64_t draw(struct kvr_publisher *p) {
     p->random = p->random * 6364136223846793005u + 1442695040888963407u;
     return p->random >> 33;
 }
 
 int64_t kvr_publisher_backoff(struct kvr_publisher *p, unsigned times, int64_t first, int64_t max) {
     int64_t ms = times < 16 && first << times < max ? first << times : max;
-    return ms / 2 + (int64_t)(kvr_publisher_draw(p) % (uint64_t)ms);
+    return ms / 2 + (int64_t)(draw(p) % (uint64_t)ms);
 }
 
 // ---- Epochs --------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ int64_t kvr_publisher_backoff(struct kvr_publisher *p, unsigned times, int64_t f
 // The time, or where clocks are behind, not quite the next number: somebody else may have heard of the
 // same epoch just now, and two publishers in one epoch would take each other's events for their own.
 bool kvr_publisher_next_epoch(struct kvr_publisher *p, uint64_t at_least) {
-    uint64_t date = p->port.date(p->port.handle), step = kvr_publisher_draw(p) % 1024;
+    uint64_t date = p->port.date(p->port.handle), step = draw(p) % 1024;
     if (at_least > INT64_MAX) return false;
     if (date >= at_least && date <= INT64_MAX)
         p->epoch = date;

@@ -24,7 +24,7 @@
 // (told_in is its round) needs no visit any more; what hasn't waits for the walk, and changes of it
 // are changes of the truth alone. Invariants, while KVR_STREAM_RUNNING:
 //   - a node told of is placed, and its parent is told of (or the top);
-//   - what is told of and not open has only such below it that are told of, or not placed;
+//   - below a node that is told of and not open, all that is placed is told of;
 //   - without a walk, everything placed is told of, and told == held;
 //   - open nodes that are told of are the walk's position and its ancestors. The pool knows each of them
 //     in some tier, if need be in one in which the rank doesn't hold it (a ghost): else its children,
@@ -157,13 +157,12 @@ static inline bool kvr_publisher_covered(const struct kvr_publisher *p, uint32_t
 
 // Everything below does nothing unless RUNNING, but for kvr_publisher_void.
 void kvr_publisher_seal(struct kvr_publisher *p); // the batch becomes an event
-void kvr_publisher_void(struct kvr_publisher *p,
-                        enum kvr_stream_state state);                      // the stream, that is
+// The stream is worth nothing any more; ANEW, SUPERSEDED or CLOSED.
+void kvr_publisher_void(struct kvr_publisher *p, enum kvr_stream_state state);
 void kvr_publisher_renew(struct kvr_publisher *p, const char *why);        // void, and a new epoch
 bool kvr_publisher_next_epoch(struct kvr_publisher *p, uint64_t at_least); // false: none is left
 
 int64_t kvr_publisher_now(const struct kvr_publisher *p);
-uint64_t kvr_publisher_draw(struct kvr_publisher *p); // 31 random bits
 // ms: first * 2^times, not above max, give or take half.
 int64_t kvr_publisher_backoff(struct kvr_publisher *p, unsigned times, int64_t first, int64_t max);
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See publisher_walk.h.
 #include "publisher_walk.h"
 
 enum { WALK_RUN = 256 }; // blocks in a row that are looked at together
@@ -27,17 +26,14 @@ void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kv
     }
 }
 
-void kvr_publisher_say_removed(struct kvr_publisher *p, int tier, uint64_t hash) {
-    if (p->state == KVR_STREAM_RUNNING) said(p, kvr_ops_removed(&p->batch, tier, &hash, 1));
-}
-
 void kvr_publisher_say_cleared(struct kvr_publisher *p, int tier) {
     if (p->state == KVR_STREAM_RUNNING) said(p, kvr_ops_cleared(&p->batch, tier));
 }
 
 void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_truth_node *n, unsigned tiers) {
     for (int tier = 0; tier < KVR_TIERS; tier++)
-        if (n->told & tiers & kvr_tier_bit(tier)) kvr_publisher_say_removed(p, tier, n->hash);
+        if (n->told & tiers & kvr_tier_bit(tier) && p->state == KVR_STREAM_RUNNING)
+            said(p, kvr_ops_removed(&p->batch, tier, &n->hash, 1));
     n->told &= (uint8_t)~tiers;
 }
 

@@ -19,10 +19,10 @@
 
 #include "publisher_stream.h"
 
-// Each does nothing unless RUNNING, and may end that (out of memory, or more than the ring takes).
+// Each does nothing unless RUNNING, and may end that state (no memory, or more than the ring takes).
+// n: the first of these.
 void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_truth_node *n,
-                              const uint64_t *hashes, size_t count); // n: the first of these
-void kvr_publisher_say_removed(struct kvr_publisher *p, int tier, uint64_t hash);
+                              const uint64_t *hashes, size_t count);
 void kvr_publisher_say_cleared(struct kvr_publisher *p, int tier);
 // REMOVED from these tiers, and notes it.
 void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_truth_node *n, unsigned tiers);

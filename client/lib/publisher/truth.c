@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See truth.h.
 #include "truth.h"
 
 #include <string.h>

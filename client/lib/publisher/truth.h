@@ -19,13 +19,13 @@
 // Memory: nodes of 32 bytes in chunks that never move, and an index of 4-byte ids in 256 segments that
 // grow one at a time, so that no call waits for a great rehash and a growth peak is 1/256 of the index.
 // Keyed with a secret, because hashes come from callers. 1 M blocks take 40 MB. Nothing shrinks but by
-// truth_free: an engine's cache has a size of its own and stays near it.
+// kvr_truth_free: an engine's cache has a size of its own and stays near it.
 //
 // Invariants (the tests check them after each step): every node but the top is in the index once;
 // parent, child and sibling links agree, phantoms have none; a node without holdings has children; a
 // node is placed if and only if its parent is and it is neither phantom nor refused; the counts count.
 //
-// Rejected: a table from hash to parent and tiers alone (kvr_stream_state all would need a sort of it to send
+// Rejected: a table from hash to parent and tiers alone (to send all of it would need a sort, to have
 // parents first, and an orphan's children could not be found); a chain of nodes per hash bucket
 // (8 bytes more a block).
 #ifndef KVR_PUBLISHER_TRUTH_H
@@ -112,8 +112,8 @@ void kvr_truth_hold(struct kvr_truth *t, uint32_t id, int tier);
 void kvr_truth_unhold(struct kvr_truth *t, uint32_t id, int tier);
 // Frees a node without holdings and children; its parent, 0: none.
 uint32_t kvr_truth_drop(struct kvr_truth *t, uint32_t id);
-bool kvr_truth_unneeded(const struct kvr_truth *t,
-                        uint32_t id);      // whether it is such a one, not the top
+// Whether it is such a node, and not the top.
+bool kvr_truth_unneeded(const struct kvr_truth *t, uint32_t id);
 void kvr_truth_clear(struct kvr_truth *t); // everything; keeps the memory
 
 // The pool doesn't take the block: it and all below are placed no more. told_in of these becomes 0.

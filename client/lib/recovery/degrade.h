@@ -3,8 +3,8 @@
 // fewest requests of this handle, and one whose circuit was open only if all were; of equals, the one
 // that such a choice fell on longest ago.
 //
-// Overlap plays no part: what we remember of it is one handle's share of the truth, and an outage is
-// no time for herding onto it.
+// Overlap plays no part: a handle remembers only its own share of the truth, and all requests of an outage
+// would go where that points.
 #ifndef KVR_RECOVERY_DEGRADE_H
 #define KVR_RECOVERY_DEGRADE_H
 
@@ -13,7 +13,7 @@
 // A SELECT. false: there is none that it may have.
 bool kvr_degrade_choose(struct kvr_recovery *r, const struct kvr_operation *o,
                         struct kvr_result *result);
-void kvr_degrade_refresh(struct kvr_recovery *r,
-                         int64_t now); // asks for the workers, from the tick
+// Asks for the workers, from the tick.
+void kvr_degrade_refresh(struct kvr_recovery *r, int64_t now);
 
 #endif

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See known_instances.h.
 #include "known_instances.h"
 
 #include <string.h>

@@ -31,7 +31,7 @@ struct kvr_instances {
     struct kvr_table table;
     struct kvr_list_item list;
     size_t max;
-    size_t sweep_at;  // so many: who is of no use to anybody goes before another comes
+    size_t sweep_at;  // with so many, unused ones are freed before another is added
     uint64_t choices; // degraded, so far
 };
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See outcome.h.
 #include "outcome.h"
 
 #include <string.h>
@@ -45,7 +44,7 @@ static void begin_release(struct kvr_recovery *rec, struct kvr_operation *o) {
         bool was_live;
         struct kvr_released *r = kvr_released_add(&rec->memory, kvr_wire_next(&at), &was_live);
         o->n_live += was_live;
-        if (r) kvr_released_hold(r);
+        if (r) kvr_list_remove(&r->in); // in no list until the call ends
     }
 }
 
@@ -145,7 +144,7 @@ static bool updated(struct kvr_recovery *rec, struct kvr_operation *o, struct kv
     struct kvr_command claim;
     if (l->looks || l->chosen_here ||
         !kvr_encode_booking(rec->context, o->id, l->at->worker, l->at->rank, &l->booking, &claim)) {
-        // Somebody is about to book it back: that says the progress, too.
+        // It is about to be booked back, and that CLAIM says the progress, too.
         if (!l->looks) to_waiting(l, 0);
         kvr_recovery_soon(rec);
         r->number = 1;

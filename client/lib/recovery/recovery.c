@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See recovery.h.
 #include "recovery.h"
 
 #include <string.h>
@@ -33,7 +32,7 @@ void kvr_recovery_history_lost(struct kvr_recovery *r) {
     kvr_remembered_doubt(&r->memory);
     r->context->stats.losses++;
     r->lost_at = kvr_clock_ms();
-    r->history(r->ctx);
+    r->new_history = true;
     kvr_recovery_soon(r);
 }
 

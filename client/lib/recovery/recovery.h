@@ -25,16 +25,14 @@ struct kvr_recovery {
     struct kvr_context *context;
     struct kvr_transport *transport;
     struct kvr_calls *calls;
-    void (*history)(
-        void *ctx); // the pool that answers from now on may lack what had been acknowledged
-    void *ctx;
     struct kvr_remembered memory;
     char *create; // how to create the pool; NULL: it isn't
     bool degrade;
     int64_t refresh;
-    int64_t version; // of the pool, the highest seen in this history; -1: there was none
-    int64_t lease;   // the pool's
-    int64_t lost_at; // ms, when another history was found; 0: never
+    int64_t version;  // of the pool, the highest seen in this history; -1: there was none
+    int64_t lease;    // the pool's
+    int64_t lost_at;  // ms, when another history was found; 0: never
+    bool new_history; // followers are to be told that acknowledged things may be lost
     int64_t repair_at, refresh_at, forget_at;
     int64_t release_at;        // ms; before it nothing is released by the repair
     unsigned release_failures; // in a row, of its releases
@@ -42,7 +40,7 @@ struct kvr_recovery {
     size_t looks; // of the repair, under way
 };
 
-// context, transport, calls, history and ctx are set. -1: no memory.
+// context, transport and calls are set. -1: no memory.
 int kvr_recovery_init(struct kvr_recovery *r, const struct kvr_client_options *o);
 void kvr_recovery_free(struct kvr_recovery *r);
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See registrations.h.
 #include "registrations.h"
 
 #include <string.h>

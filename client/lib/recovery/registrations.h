@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this handle has said of workers, to be said again to another history.
 //
-// Bounded: a pool has no more than 65,535 workers, and what is beyond these has gone without a word of
-// ours. Deletions are kept, the last ones, because the worker would come back to life with a history that
-// hasn't heard of them; and whose TTL is over without a word is forgotten, as the pool has let it go.
+// Bounded: a pool has no more than 65,535 workers, so of more than these some have expired. The last
+// deletions are kept, because a history that hasn't heard of one would bring the worker back. A worker whose
+// TTL is over without a renewal is forgotten, as the pool has forgotten it.
 #ifndef KVR_RECOVERY_REGISTRATIONS_H
 #define KVR_RECOVERY_REGISTRATIONS_H
 
@@ -40,8 +40,8 @@ struct kvr_registrations {
     size_t n_departed;
 };
 
-int kvr_registrations_init(struct kvr_registrations *m, const struct kvr_alloc *a,
-                           uint64_t secret); // -1: no memory
+// -1: no memory.
+int kvr_registrations_init(struct kvr_registrations *m, const struct kvr_alloc *a, uint64_t secret);
 void kvr_registrations_free(struct kvr_registrations *m);
 void kvr_registrations_doubt(struct kvr_registrations *m); // nothing is confirmed any more
 

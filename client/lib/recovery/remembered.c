@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See remembered.h.
 #include "remembered.h"
 
 #include <string.h>
@@ -156,10 +155,6 @@ struct kvr_released *kvr_released_add(struct kvr_remembered *m, struct kvr_bytes
     *was_live = l != NULL;
     if (l) kvr_live_forget(l);
     return r;
-}
-
-void kvr_released_hold(struct kvr_released *r) {
-    kvr_list_remove(&r->in);
 }
 
 void kvr_released_move(struct kvr_released *r, struct kvr_list_item *list) {

@@ -53,9 +53,10 @@ struct kvr_remembered {
     size_t live_bytes;
 };
 
+// -1: no memory.
 int kvr_remembered_init(struct kvr_remembered *m, const struct kvr_alloc *a, void *owner,
-                        const struct kvr_client_options *o, uint64_t secret); // -1: no memory
-void kvr_remembered_free(struct kvr_remembered *m);                           // also after a -1
+                        const struct kvr_client_options *o, uint64_t secret);
+void kvr_remembered_free(struct kvr_remembered *m); // also after a -1
 
 // Another history answers: nothing is confirmed any more.
 void kvr_remembered_doubt(struct kvr_remembered *m);
@@ -81,8 +82,6 @@ void kvr_live_look_ended(struct kvr_live *l);                       // may free 
 // to remember it.
 struct kvr_released *kvr_released_add(struct kvr_remembered *m, struct kvr_bytes id,
                                       bool *was_live);
-// A call of the caller's releases it: until kvr_released_move it is in no list.
-void kvr_released_hold(struct kvr_released *r);
 struct kvr_released *kvr_released_find(const struct kvr_remembered *m, struct kvr_bytes id);
 void kvr_released_forget(struct kvr_released *r);
 void kvr_released_move(struct kvr_released *r, struct kvr_list_item *list);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See repair.h.
 #include "repair.h"
 
 #include <string.h>

@@ -19,8 +19,8 @@
 
 enum { KVR_MAX_LOOKS = 64 };
 
-void kvr_repair_step(struct kvr_recovery *r,
-                     int64_t now); // from the tick, while there is a primary
+// From the tick, while there is a primary.
+void kvr_repair_step(struct kvr_recovery *r, int64_t now);
 void kvr_repair_create_pool(struct kvr_recovery *r);
 
 #endif

@@ -78,8 +78,7 @@ int kvr_connection_start(struct kvr_connection *l, const struct kvr_address *to,
 int kvr_connection_send(struct kvr_connection *l, const char *command, size_t n,
                         redisCallbackFn *fn, void *ctx) {
     if (!kvr_connection_usable(l)) return -1;
-    if (!l->builder.expected)
-        l->received_at = kvr_clock_ms(); // until now nobody has kept us waiting
+    if (!l->builder.expected) l->received_at = kvr_clock_ms(); // no reply was owed until now
     if (redisAsyncFormattedCommand(l->ac, fn, ctx, command, n) != REDIS_OK) return -1;
     l->builder.expected++;
     return 0;

@@ -21,7 +21,7 @@ struct kvr_connection {
     struct kvr_address address;
     bool open, failed;
     int64_t since;       // ms, when connecting began
-    int64_t received_at; // ms, when it last kept us waiting no more
+    int64_t received_at; // ms, when the last reply came, or when waiting for one began
     char why[128];       // it closed or failed
 };
 
@@ -50,8 +50,8 @@ static inline bool kvr_connection_usable(const struct kvr_connection *l) {
     return l->ac && l->open && !l->failed;
 }
 size_t kvr_connection_pending(const struct kvr_connection *l); // replies to come
-bool kvr_connection_oversized(
-    const struct kvr_connection *l); // it holds more of an unfinished reply than any has
+// It holds more of an unfinished reply than any has.
+bool kvr_connection_oversized(const struct kvr_connection *l);
 void kvr_connection_close(struct kvr_connection *l); // from the timer alone
 void kvr_connection_free(struct kvr_connection *l);  // after kvr_connection_close
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See context.h.
 #include "context.h"
 
 #include <stdarg.h>
@@ -7,12 +6,8 @@
 
 #include "client/common/random.h"
 
-uint64_t kvr_context_random(struct kvr_context *c) {
-    return kvr_random(&c->random);
-}
-
 int64_t kvr_context_jitter(struct kvr_context *c, int64_t ms) {
-    return ms / 2 + (int64_t)(kvr_context_random(c) % (uint64_t)(ms + 1));
+    return ms / 2 + (int64_t)(kvr_random(&c->random) % (uint64_t)(ms + 1));
 }
 
 void kvr_context_wake(struct kvr_context *c, int64_t at) {

@@ -22,7 +22,6 @@ struct kvr_context {
     struct kvr_client_stats stats; // the counters
 };
 
-uint64_t kvr_context_random(struct kvr_context *c);
 int64_t kvr_context_jitter(struct kvr_context *c, int64_t ms); // half to one and a half of it
 void kvr_context_wake(struct kvr_context *c, int64_t at);      // the tick comes not later than this
 void kvr_context_log(struct kvr_context *c, enum kvr_level level, const char *format, ...)

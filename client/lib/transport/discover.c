@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See discover.h.
 #include "discover.h"
 
 #include <stdio.h>

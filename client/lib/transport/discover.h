@@ -54,7 +54,7 @@ void kvr_discover_verified(struct kvr_discovery *d, int64_t now); // the target 
 
 // A node said MOVED or ASK, in this error. What names no address is passed over.
 void kvr_discover_redirect(struct kvr_discovery *d, const char *error, size_t n, bool ask);
-void kvr_discover_check(struct kvr_discovery *d,
-                        int64_t now); // whether Sentinels still say the same
+// Whether Sentinels still say the same.
+void kvr_discover_check(struct kvr_discovery *d, int64_t now);
 
 #endif

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See handshake.h.
 #include "handshake.h"
 
 #include <stdio.h>
@@ -96,7 +95,7 @@ static struct kvr_bytes info_line(const char *text, const char *name) {
 
 static void info_reply(struct kvr_handshake *h, const redisReply *r) {
     if (r->type != REDIS_REPLY_STRING)
-        return; // not allowed: then every connection is another history
+        return; // not allowed: then each connection counts as another history
     struct kvr_bytes run = info_line(r->str, "run_id:");
     struct kvr_bytes replication = info_line(r->str, "master_replid:");
     struct kvr_bytes role = info_line(r->str, "role:");
@@ -130,8 +129,8 @@ static void pool_reply(struct kvr_handshake *h, const redisReply *r) {
     }
 }
 
-// Only now is it known that this is the process which those ids are of: elsewhere they are somebody
-// else's. Whether they are gone already, or we may not do this, is all the same.
+// Ids of connections mean something in one process only, and only now it is known which process this is.
+// If they are gone already, or we aren't allowed to end them, nothing is lost.
 static bool is_stale_here(const struct kvr_handshake *h, const struct kvr_stale_connection *s) {
     return s->id && h->facts.knows_history && s->run == h->facts.run;
 }

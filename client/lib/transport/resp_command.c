@@ -97,14 +97,10 @@ struct kvr_bytes kvr_wire_next(const char **at) {
     return b;
 }
 
-void kvr_wire_drop(struct kvr_wire *w) {
-    kvr_alloc_free(w->alloc, w->p);
-    kvr_wire_begin(w, w->alloc);
-}
-
 bool kvr_wire_end(struct kvr_wire *w, struct kvr_command *out) {
     if (w->failed || !w->p) {
-        kvr_wire_drop(w);
+        kvr_alloc_free(w->alloc, w->p);
+        kvr_wire_begin(w, w->alloc);
         return false;
     }
     size_t len = write_head(w->p + KVR_WIRE_HEAD, '*', w->argc);

@@ -18,7 +18,7 @@ struct kvr_wire {
     bool failed; // out of memory: what was built is not whole
 };
 
-enum { KVR_WIRE_HEAD = 32 }; // how many hold the command; "*" and the longest size_t and "\r\n"
+enum { KVR_WIRE_HEAD = 32 }; // the count of holders, then "*", the longest size_t and "\r\n"
 
 void kvr_wire_begin(struct kvr_wire *w, const struct kvr_alloc *a);
 void kvr_wire_arg(struct kvr_wire *w, const void *bytes, size_t n);
@@ -29,7 +29,6 @@ void kvr_wire_int(struct kvr_wire *w, int64_t i);
 void kvr_wire_u64(struct kvr_wire *w, uint64_t u);
 void kvr_wire_real(struct kvr_wire *w, double d);
 void kvr_wire_paste(struct kvr_wire *w, const char *args, size_t n, size_t argc); // encoded before
-void kvr_wire_drop(struct kvr_wire *w); // gives everything back
 
 // Reads the argument at *at (encoded) and moves *at behind it.
 struct kvr_bytes kvr_wire_next(const char **at);
@@ -41,8 +40,8 @@ struct kvr_command {
     size_t n;
 };
 void kvr_command_hold(const struct kvr_command *c);
-void kvr_command_release(const struct kvr_alloc *a,
-                         const struct kvr_command *c); // base may be NULL
+// c->base may be NULL.
+void kvr_command_release(const struct kvr_alloc *a, const struct kvr_command *c);
 
 // Puts the header in front; the wire is empty afterwards, and the command held once. false: out of memory,
 // all given back.

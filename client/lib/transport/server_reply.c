@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See server_reply.h.
 #include "server_reply.h"
 
 #include <errno.h>

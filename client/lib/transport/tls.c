@@ -8,10 +8,6 @@ static const char *given(const char *value) {
     return value[0] ? value : NULL;
 }
 
-bool kvr_tls_built(void) {
-    return true;
-}
-
 void *kvr_tls_new(const struct kvr_topology *t, const char **wrong) {
     redisSSLContextError error = REDIS_SSL_CTX_NONE;
     redisInitOpenSSL();
@@ -29,10 +25,6 @@ int kvr_tls_start(void *tls, redisAsyncContext *ac) {
     return redisInitiateSSLWithContext(&ac->c, tls) == REDIS_OK ? 0 : -1;
 }
 #else
-bool kvr_tls_built(void) {
-    return false;
-}
-
 void *kvr_tls_new(const struct kvr_topology *t, const char **wrong) {
     (void)t;
     *wrong = "this library was built without TLS";

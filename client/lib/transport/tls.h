@@ -7,8 +7,6 @@
 
 #include "url.h"
 
-bool kvr_tls_built(void);
-
 // The settings of a topology, ready for connections. NULL with a reason (a static text).
 void *kvr_tls_new(const struct kvr_topology *t, const char **wrong);
 void kvr_tls_free(void *tls); // may be NULL

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See transport.h.
 #include "transport.h"
 
 #include <stdio.h>

@@ -11,8 +11,8 @@
 //
 // Everything that takes time happens in the handle's tick, which calls the functions below. Callbacks of
 // hiredis only take replies in and ask for a tick; nothing else closes connections or moves from
-// state to state. What it means for calls and for what is remembered that a primary is there, or isn't
-// any more, is not known here: whoever uses a transport is told by the functions in its events.
+// state to state. What a new or a lost primary means for calls, and for what is remembered, isn't known
+// here: the user of a transport is told through `events`.
 #ifndef KVR_TRANSPORT_TRANSPORT_H
 #define KVR_TRANSPORT_TRANSPORT_H
 

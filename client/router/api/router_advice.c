@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See advise.h.
 #include "router_advice.h"
 
 #include <kvroute/hash.h>
@@ -7,7 +6,6 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "client/router/pools/router_pool_error.h"
 #include "client/router/pools/router_pools.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
@@ -52,7 +50,7 @@ static struct router_exchange *finish(struct advice_call *a, const struct kvr_re
     x->h1.on_gone = NULL;
     x->record.degraded = r->degraded;
     if (r->code == KVR_CODE_OK) return x;
-    router_pool_error_send(x, r->code, r->message);
+    router_pool_error(x, r->code, r->message);
     return NULL;
 }
 
@@ -60,7 +58,7 @@ static struct router_exchange *finish(struct advice_call *a, const struct kvr_re
 static void give_up(struct router_exchange *x, struct advice_call *a, enum kvr_code code) {
     free(a);
     x->h1.on_gone = NULL;
-    router_pool_error_send(x, code, NULL);
+    router_pool_error(x, code, NULL);
 }
 
 // ---- What is asked -------------------------------------------------------------------------------
@@ -211,40 +209,7 @@ static bool hash_text(struct router_exchange *x, struct router_advice_body *a) {
     return true;
 }
 
-static void choose(struct router_exchange *x, enum router_advice_kind kind) {
-    struct router_advice_body a;
-    if (!read_body(x, kind, &a)) return;
-    if ((a.text.p && !hash_text(x, &a)) || (a.tokens && !hash_tokens(x->pool, &a))) {
-        router_advice_body_free(&a);
-        router_pool_error_send(x, KVR_CODE_NOMEM, NULL);
-        return;
-    }
-    struct advice_call *v = advice_new(x);
-    if (!a.request.n) a.request = kvr_text(x->record.id);
-    struct kvr_select_call call = call_of(&a);
-    enum kvr_code code = v ? KVR_CODE_OK : KVR_CODE_NOMEM;
-    if (v && kind == ROUTER_ADVICE_SELECT) {
-        v->n = a.request.n;
-        memcpy(v->request, a.request.p, a.request.n);
-        code = kvr_client_select_async(v->pool->client, &call, on_selected, v);
-    } else if (v) {
-        call.request = (struct kvr_bytes){NULL, 0};
-        call.lease = 0;
-        code = kvr_client_score_async(v->pool->client, &call, on_scored, v);
-    }
-    router_advice_body_free(&a);
-    if (code != KVR_CODE_OK) give_up(x, v, code);
-}
-
-void router_advice_select(struct router_exchange *x) {
-    choose(x, ROUTER_ADVICE_SELECT);
-}
-
-void router_advice_score(struct router_exchange *x) {
-    choose(x, ROUTER_ADVICE_SCORE);
-}
-
-// ---- UPDATE and RELEASE --------------------------------------------------------------------------
+// ---- UPDATE, RELEASE and REPORT --------------------------------------------------------------------------
 
 static void on_updated(void *ctx, const struct kvr_result *r) {
     struct router_exchange *x = finish(ctx, r);
@@ -260,32 +225,6 @@ static void on_released(void *ctx, const struct kvr_result *r) {
                               "degraded", r->degraded));
 }
 
-void router_advice_update(struct router_exchange *x) {
-    struct router_advice_body a;
-    if (!read_body(x, ROUTER_ADVICE_UPDATE, &a)) return;
-    struct kvr_update_call call = {
-        .request = a.request, .prefilled = a.prefilled, .output = a.output, .lease = a.lease};
-    struct advice_call *v = advice_new(x);
-    enum kvr_code code =
-        v ? kvr_client_update_async(v->pool->client, &call, on_updated, v) : KVR_CODE_NOMEM;
-    router_advice_body_free(&a);
-    if (code != KVR_CODE_OK) give_up(x, v, code);
-}
-
-void router_advice_release(struct router_exchange *x) {
-    struct router_advice_body a;
-    if (!read_body(x, ROUTER_ADVICE_RELEASE, &a)) return;
-    struct advice_call *v = advice_new(x);
-    const struct kvr_bytes *ids = a.requests.n ? a.requests.p : &a.request;
-    size_t n = a.requests.n ? a.requests.n : 1;
-    enum kvr_code code =
-        v ? kvr_client_release_async(v->pool->client, ids, n, on_released, v) : KVR_CODE_NOMEM;
-    router_advice_body_free(&a);
-    if (code != KVR_CODE_OK) give_up(x, v, code);
-}
-
-// ---- REPORT --------------------------------------------------------------------------------------
-
 static void on_reported(void *ctx, const struct kvr_result *r) {
     struct router_exchange *x = finish(ctx, r);
     if (x)
@@ -294,13 +233,40 @@ static void on_reported(void *ctx, const struct kvr_result *r) {
                               "degraded", r->degraded));
 }
 
-void router_advice_report(struct router_exchange *x) {
+// ---- The call ------------------------------------------------------------------------------------
+
+static enum kvr_code send_call(struct advice_call *v, enum router_advice_kind kind,
+                               struct router_advice_body *a) {
+    struct kvr_client *client = v->pool->client;
+    struct kvr_select_call choice = call_of(a);
+    struct kvr_update_call update = {
+        .request = a->request, .prefilled = a->prefilled, .output = a->output, .lease = a->lease};
+    switch (kind) {
+    case ROUTER_ADVICE_SELECT:
+        if (!choice.request.n) choice.request = kvr_text(v->x->record.id);
+        v->n = choice.request.n;
+        memcpy(v->request, choice.request.p, v->n);
+        return kvr_client_select_async(client, &choice, on_selected, v);
+    case ROUTER_ADVICE_SCORE:
+        return kvr_client_score_async(client, &choice, on_scored, v);
+    case ROUTER_ADVICE_UPDATE:
+        return kvr_client_update_async(client, &update, on_updated, v);
+    case ROUTER_ADVICE_RELEASE:
+        return kvr_client_release_async(client, a->requests.n ? a->requests.p : &a->request,
+                                        a->requests.n ? a->requests.n : 1, on_released, v);
+    case ROUTER_ADVICE_REPORT:
+        return kvr_client_report_async(client, a->worker, a->ok, on_reported, v);
+    }
+    return KVR_CODE_INVALID;
+}
+
+void router_advice(struct router_exchange *x) {
+    enum router_advice_kind kind = (enum router_advice_kind)x->route->kind;
     struct router_advice_body a;
-    if (!read_body(x, ROUTER_ADVICE_REPORT, &a)) return;
-    struct advice_call *v = advice_new(x);
-    enum kvr_code code =
-        v ? kvr_client_report_async(v->pool->client, a.worker, a.ok, on_reported, v)
-          : KVR_CODE_NOMEM;
+    if (!read_body(x, kind, &a)) return;
+    bool good = (!a.text.p || hash_text(x, &a)) && (!a.tokens || hash_tokens(x->pool, &a));
+    struct advice_call *v = good ? advice_new(x) : NULL;
+    enum kvr_code code = v ? send_call(v, kind, &a) : KVR_CODE_NOMEM;
     router_advice_body_free(&a);
     if (code != KVR_CODE_OK) give_up(x, v, code);
 }

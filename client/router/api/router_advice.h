@@ -6,10 +6,6 @@
 
 struct router_exchange;
 
-void router_advice_select(struct router_exchange *x);
-void router_advice_score(struct router_exchange *x);
-void router_advice_update(struct router_exchange *x);
-void router_advice_release(struct router_exchange *x);
-void router_advice_report(struct router_exchange *x);
+void router_advice(struct router_exchange *x); // the route's kind: enum router_advice_kind
 
 #endif

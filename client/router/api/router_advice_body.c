@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See ask.h.
 #include "router_advice_body.h"
 
 #include <math.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_workers.h.
 #include "router_workers.h"
 
 #include "client/common/clock.h"

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_access.h.
 //
 // Lines are gathered and written a few times a second, or when there are many. A log that can't be
 // written (a full disk, a pipe that nobody reads) never holds up a request: lines wait while there is
@@ -20,7 +19,6 @@
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
-#include "router_routes.h"
 
 enum { ACCESS_ROOM = 64 << 10, ACCESS_MAX_LINE = 4096, ACCESS_FLUSH_MS = 200 };
 
@@ -60,8 +58,8 @@ static void on_flush(evutil_socket_t fd, short what, void *arg) {
     if (a->n) flush_soon(a);
 }
 
-// Opened anew, standard output can be made not to wait without others who have it noticing. A socket
-// can't be opened.
+// Standard output opened a second time can be made non-blocking without changing it for other programs that
+// share it. If it is a socket, it can't be opened again.
 static int open_output(void) {
     int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);

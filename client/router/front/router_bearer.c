@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_bearer.h.
 #include "router_bearer.h"
 
 #include <errno.h>

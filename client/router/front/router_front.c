@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_front.h.
 #include "router_front.h"
 
 #include <stdlib.h>
@@ -10,18 +9,46 @@
 #include "client/common/clock.h"
 #include "client/common/hex.h"
 #include "client/common/random.h"
+#include "client/router/api/router_advice.h"
+#include "client/router/api/router_advice_body.h"
+#include "client/router/api/router_workers.h"
 #include "client/router/pools/router_pools.h"
+#include "client/router/proxy/router_models.h"
+#include "client/router/proxy/router_proxy.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
 #include "router_access.h"
 #include "router_bearer.h"
-#include "router_routes.h"
+#include "router_metrics_page.h"
+#include "router_status.h"
 
 struct router_front {
     struct router *router;
     struct router_bearer *bearer;
     uint64_t random[2]; // for ids
+};
+
+// ---- Routes ------------------------------------------------------------------------------------
+
+const struct router_route router_routes[] = {
+    {"/v1/select", H1_POST, router_advice, ROUTER_ADVICE_SELECT, "select", 0},
+    {"/v1/update", H1_POST, router_advice, ROUTER_ADVICE_UPDATE, "update", 0},
+    {"/v1/release", H1_POST, router_advice, ROUTER_ADVICE_RELEASE, "release", 0},
+    {"/v1/score", H1_POST, router_advice, ROUTER_ADVICE_SCORE, "score", 0},
+    {"/v1/report", H1_POST, router_advice, ROUTER_ADVICE_REPORT, "report", 0},
+    {"/v1/workers", H1_GET, router_workers_list, 0, "workers", 0},
+    {"/v1/status", H1_GET, router_status, 0, "status", ROUTER_ROUTE_DRAINING},
+    {"/", H1_GET, router_page, 0, "page", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/healthz", H1_GET, router_healthz, 0, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/health", H1_GET, router_healthz, 0, "healthz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/readyz", H1_GET, router_readyz, 0, "readyz", ROUTER_ROUTE_OPEN | ROUTER_ROUTE_DRAINING},
+    {"/metrics", H1_GET, router_metrics_page, 0, "metrics", ROUTER_ROUTE_DRAINING},
+    {"/v1/chat/completions", H1_POST, router_proxy_handle, ROUTER_PROMPT_CHAT, "chat", 0},
+    {"/v1/completions", H1_POST, router_proxy_handle, ROUTER_PROMPT_COMPLETION, "completions", 0},
+    {"/v1/embeddings", H1_POST, router_proxy_handle, ROUTER_PROMPT_EMBEDDING, "embeddings", 0},
+    {"/v1/models", H1_GET, router_models_list, 0, "models", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
 };
 
 // ---- Ids -----------------------------------------------------------------------------------------

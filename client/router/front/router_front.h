@@ -7,8 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "client/router/router_exchange.h"
+
 struct router;
 struct router_front;
+
+extern const struct router_route router_routes[]; // what is where; ended by a NULL path
 
 // Listens as the settings say. NULL with a reason.
 struct router_front *router_front_new(struct router *r, char *error, size_t error_size);

@@ -26,10 +26,6 @@ struct router_program {
     int64_t settled; // µs; the end of waiting for the pools, 0: requests are still open
 };
 
-static struct timeval ms(int64_t n) {
-    return (struct timeval){(time_t)(n / 1000), (suseconds_t)(n % 1000 * 1000)};
-}
-
 // ---- Leaving -------------------------------------------------------------------------------------
 
 // Open requests first, then what is still to be said to the pools.
@@ -37,7 +33,7 @@ static void on_drain_tick(evutil_socket_t fd, short what, void *arg) {
     struct router_program *p = arg;
     struct h1_server_stats st = {0};
     int64_t now = kvr_clock_us();
-    struct timeval soon = ms(ROUTER_DRAIN_TICK_MS);
+    struct timeval soon = kvr_timeval(ROUTER_DRAIN_TICK_MS);
     (void)fd;
     (void)what;
     if (p->router.server) h1_server_stats(p->router.server, &st);
@@ -71,7 +67,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg) {
 
 // ---- Settings anew -------------------------------------------------------------------------------
 
-// All or nothing; what can't change while it runs is said and left.
+// All or nothing. What can't change while the router runs stays as it was, and the log says so.
 static void on_reload(evutil_socket_t fd, short what, void *arg) {
     struct router_program *p = arg;
     struct router *r = &p->router;
@@ -101,7 +97,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg) {
         kvr_log_line(KVR_LOG_INFO, "settings read");
         return;
     }
-    // What was is there again; the file was good when it was read, so that nothing is lost by it.
+    // Back to the old settings, which were good when they were read.
     r->config = old;
     router_config_free(&fresh);
     kvr_log_line(KVR_LOG_ERROR, "settings not changed: %s", error);

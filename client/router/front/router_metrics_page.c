@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_metrics_page.h.
 #include "router_metrics_page.h"
 
 #include <stdio.h>

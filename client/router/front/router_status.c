@@ -31,6 +31,31 @@ void router_status(struct router_exchange *x) {
                           (json_int_t)m->retries, "pools", pools));
 }
 
+void router_healthz(struct router_exchange *x) {
+    h1_exchange_send(&x->h1, 200, "text/plain", "ok\n", 3);
+}
+
+// Not ready: a router that is draining, or knows of no worker. A degraded one is ready: requests go on.
+void router_readyz(struct router_exchange *x) {
+    struct router *r = x->router;
+    json_t *pools = json_array();
+    bool degraded = false, blind = false;
+    for (const struct router_pool *p = router_pools_first(r->pools); p; p = p->next) {
+        const char *why = router_pool_trouble(p);
+        degraded |= why != NULL;
+        blind |= !p->n_workers;
+        json_array_append_new(pools, json_pack("{s:s,s:b,s:I,s:s*}", "pool", p->options.name,
+                                               "redis", !router_pool_degraded(p), "workers",
+                                               (json_int_t)p->n_workers, "why", why));
+    }
+    const char *status = r->draining ? "draining"
+                         : blind     ? "no workers"
+                         : degraded  ? "degraded"
+                                     : "ready";
+    router_json(x, r->draining || blind ? 503 : 200,
+                json_pack("{s:s,s:o}", "status", status, "pools", pools));
+}
+
 void router_page(struct router_exchange *x) {
     h1_exchange_header(&x->h1, "Cache-Control", "no-cache");
     h1_exchange_header(&x->h1, "Content-Security-Policy",

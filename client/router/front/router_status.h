@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// /, a page for people, and /v1/status, what it shows.
+// /, a page for people, and /v1/status, what it shows. /healthz: the process answers. /readyz: it can route.
 #ifndef ROUTER_STATUS_H
 #define ROUTER_STATUS_H
 
@@ -7,5 +7,7 @@ struct router_exchange;
 
 void router_status(struct router_exchange *x);
 void router_page(struct router_exchange *x);
+void router_healthz(struct router_exchange *x);
+void router_readyz(struct router_exchange *x);
 
 #endif

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See circuit.h.
 #include "router_circuit.h"
 
 #include <stdlib.h>
@@ -72,8 +71,7 @@ static void report(struct router_pool *p, struct kvr_bytes worker, bool good) {
 }
 
 static void wait_for_tick(struct router_circuits *c) {
-    int64_t ms = c->router->config.probe;
-    struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval t = kvr_timeval(c->router->config.probe);
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
@@ -173,7 +171,7 @@ static void on_failed(void *ctx, enum h1_failure why) {
     if (s->failures < ROUTER_CIRCUIT_FAILURES && why == H1_TIMEOUT) probe(s);
 }
 
-// Whoever doesn't know the path lives: not every engine has one for its health.
+// An engine that doesn't know the path is alive: not every one has a path for its health.
 static bool is_alive(int status) {
     return status / 100 == 2 || status == 404 || status == 405 || status == 501;
 }

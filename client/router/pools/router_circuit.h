@@ -24,14 +24,14 @@ struct h1_client;
 
 enum { ROUTER_CIRCUIT_FAILURES = 3 };
 
-struct router_circuits *router_circuits_new(struct router *r,
-                                            struct h1_client *u); // NULL: no memory
+// NULL: no memory.
+struct router_circuits *router_circuits_new(struct router *r, struct h1_client *u);
 void router_circuits_free(struct router_circuits *c);
 
 // reached: it has answered, and that was the failure.
 void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
                            struct kvr_bytes worker, const char *address, bool reached);
-// Whether it lives is to be seen: it is probed, and fails if that fails.
+// It may be dead: it is probed, and a probe that fails is a failure of the engine.
 void router_circuit_probe(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address);
 void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,

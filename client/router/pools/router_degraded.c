@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See spare.h.
 #include "router_degraded.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_pool.h.
 #include "router_pool.h"
 
 #include <kvroute/adapters/libevent.h>
@@ -129,7 +128,7 @@ static void on_info(void *ctx, const struct kvr_result *r) {
 void router_pool_refresh(struct router_pool *p) {
     if (p->asking) return;
     p->asking = 2;
-    // In this order: who knows of workers knows how large their blocks are.
+    // In this order, so that workers are never known before the size of their blocks.
     enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
     enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
     p->asking -= (info != KVR_CODE_OK) + (list != KVR_CODE_OK);
@@ -199,7 +198,7 @@ struct router_pool *router_pool_open(struct router *r, const struct router_pool_
 
 void router_pool_close(struct router_pool *p) {
     kvr_client_close(p->client);
-    router_release_drop(&p->releases);
+    router_pool_drop_releases(p);
     forget_workers(p);
     free(p->workers);
     free(p);
@@ -273,12 +272,47 @@ void router_pool_count(struct router_pool *p, enum kvr_code code) {
     p->unsent += code != KVR_CODE_OK;
 }
 
+// ---- Releases ------------------------------------------------------------------------------------
+
+struct router_refused_release {
+    struct router_refused_release *next;
+    size_t n;
+    char id[];
+};
+
 void router_pool_release(struct router_pool *p, struct kvr_bytes id) {
-    router_pool_count(p, router_release_send(&p->releases, p->client, id));
+    enum kvr_code code = kvr_client_release_async(p->client, &id, 1, NULL, NULL);
+    router_pool_count(p, code);
+    if (code != KVR_CODE_FULL && code != KVR_CODE_NOMEM) return;
+    struct router_refused_release *kept = malloc(sizeof *kept + id.n);
+    if (!kept) return; // the booking ends with its lease
+    memcpy(kept->id, id.p, id.n);
+    kept->n = id.n;
+    kept->next = p->refused;
+    p->refused = kept;
+}
+
+static void drop_first_release(struct router_pool *p) {
+    struct router_refused_release *first = p->refused;
+    p->refused = first->next;
+    free(first);
+}
+
+void router_pool_retry_releases(struct router_pool *p) {
+    while (p->refused) {
+        struct kvr_bytes id = {p->refused->id, p->refused->n};
+        if (kvr_client_release_async(p->client, &id, 1, NULL, NULL) != KVR_CODE_OK) return;
+        drop_first_release(p);
+    }
+}
+
+void router_pool_drop_releases(struct router_pool *p) {
+    while (p->refused)
+        drop_first_release(p);
 }
 
 bool router_pool_settled(const struct router_pool *p) {
     struct kvr_client_stats st;
     kvr_client_stats(p->client, &st);
-    return !p->releases.first && st.pending <= p->asking;
+    return !p->refused && st.pending <= p->asking;
 }

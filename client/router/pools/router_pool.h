@@ -9,9 +9,9 @@
 
 #include "client/router/prompt/router_prompt.h"
 #include "client/router/router_config.h"
-#include "router_release.h"
 
 struct router;
+struct router_refused_release;
 
 // What this router itself knows of a worker. It is kept when the list of workers is replaced.
 struct router_worker_local {
@@ -59,9 +59,9 @@ struct router_pool {
     int64_t refused_us[2];
     enum kvr_code last; // what the last refresh said
     // Bookkeeping.
-    struct router_releases releases; // that the handle didn't take
-    uint64_t unsent;                 // calls that it didn't take
-    unsigned uses, asking, quiet;    // by exchanges; questions under way; refreshes without use
+    struct router_refused_release *refused; // releases that the handle didn't take
+    uint64_t unsent;                        // calls that it didn't take
+    unsigned uses, asking, quiet; // by exchanges; questions under way; refreshes without use
 };
 
 // NULL with a reason.
@@ -84,7 +84,11 @@ void router_pool_answered(struct router_pool *p, enum router_pool_act act,
                           const struct kvr_result *r);
 // Counts a call that nobody waits for, if the handle didn't take it.
 void router_pool_count(struct router_pool *p, enum kvr_code code);
-void router_pool_release(struct router_pool *p, struct kvr_bytes id); // a booking; in the end it is
+// Releases a booking. A handle may refuse the call: too many are under way, or there is no memory. A booking
+// that is never released weighs on its worker until its lease ends, so a refused release is kept.
+void router_pool_release(struct router_pool *p, struct kvr_bytes id);
+void router_pool_retry_releases(struct router_pool *p); // the refused ones; at every refresh
+void router_pool_drop_releases(struct router_pool *p);  // the pool closes
 // Whether all that was promised to it has been done.
 bool router_pool_settled(const struct router_pool *p);
 

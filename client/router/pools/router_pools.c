@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_pools.h.
 #include "router_pools.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "client/common/log.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
@@ -26,9 +26,9 @@ static void close_retired(struct router_pools *s) {
     for (struct router_pool **at = &s->retired; *at;) {
         struct router_pool *p = *at;
         struct kvr_client_stats st;
-        router_release_retry(&p->releases, p->client);
+        router_pool_retry_releases(p);
         kvr_client_stats(p->client, &st);
-        p->quiet = p->uses || p->releases.first || st.pending ? 0 : p->quiet + 1;
+        p->quiet = p->uses || p->refused || st.pending ? 0 : p->quiet + 1;
         if (p->quiet < POOL_RETIRE_REFRESHES) {
             at = &p->next;
             continue;
@@ -40,7 +40,7 @@ static void close_retired(struct router_pools *s) {
 }
 
 static void arm(struct event *timer, int64_t ms) {
-    struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval t = kvr_timeval(ms);
     event_add(timer, &t);
 }
 
@@ -50,7 +50,7 @@ static void on_refresh(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     for (struct router_pool *p = s->first; p; p = p->next) {
-        router_release_retry(&p->releases, p->client);
+        router_pool_retry_releases(p);
         router_pool_refresh(p);
         seen = seen && p->seen_us;
     }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See hints.h.
 #include "router_hints.h"
 
 #include <kvroute/hash.h>

@@ -14,8 +14,8 @@
 #include "client/http1/h1_parse.h"
 #include "client/router/router_config.h"
 
-// Writes the session's name and returns its bytes; 0: it is of none. A name that is longer than pools
-// take is replaced by 32 hex digits of its hash. body may be NULL.
+// Writes the session's name and returns its length; 0: the request names none. A name that is longer than
+// pools take is replaced by 32 hex digits of its hash. body may be NULL.
 size_t router_hints_session(const struct router_config *o, const struct h1_head *head,
                             const json_t *body, char out[KVR_MAX_ID]);
 // Tokens that the header X-Kvroute-OSL says the answer will have; 0: it isn't there, or is no such number.

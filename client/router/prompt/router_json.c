@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_json.h.
 #include "router_json.h"
 
 #include <stdio.h>
@@ -7,7 +6,7 @@
 
 // Counts what would become values; exact for what is JSON, and for the rest never too few, since a
 // reader stops at the first mistake.
-bool router_json_bounded(const char *text, size_t n) {
+static bool is_bounded(const char *text, size_t n) {
     size_t values = 1, containers = 0;
     bool in_text = false;
     for (size_t i = 0; i < n; i++) {
@@ -29,7 +28,7 @@ json_t *router_json_parse(struct evbuffer *body, char *why, size_t size) {
     size_t n = evbuffer_get_length(body);
     const char *text = n ? (const char *)evbuffer_pullup(body, -1) : "";
     json_error_t error;
-    if (text && !router_json_bounded(text, n)) {
+    if (text && !is_bounded(text, n)) {
         snprintf(why, size, "the body has too many values");
         return NULL;
     }
@@ -48,7 +47,7 @@ json_t *router_json_parse(struct evbuffer *body, char *why, size_t size) {
 
 json_t *router_json_parse_strict(const char *text, size_t n, char *why, size_t size) {
     json_error_t error;
-    if (!router_json_bounded(text, n)) {
+    if (!is_bounded(text, n)) {
         snprintf(why, size, "too many values");
         return NULL;
     }

@@ -16,9 +16,6 @@ enum {
     ROUTER_JSON_MAX_CONTAINERS = 1 << 16, // lists and objects among them
 };
 
-// Whether the text has no more values than that.
-bool router_json_bounded(const char *text, size_t n);
-
 // The object in the body. NULL with a reason: it is no object, or has too many values.
 json_t *router_json_parse(struct evbuffer *body, char *why, size_t size);
 // The same, for the router's own calls: a field that is there twice is refused, too, because readers

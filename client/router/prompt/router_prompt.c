@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See prompt.h.
 #include "router_prompt.h"
 
 #include <kvroute/hash.h>
@@ -7,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/alloc.h"
 #include "router_json.h"
 
 enum { PROMPT_MAX_CHOICES = 128 };
@@ -80,16 +80,9 @@ struct text_pieces {
 };
 
 static void end_piece(struct text_pieces *t) {
-    if (t->n == t->room) {
-        size_t room = t->room ? 2 * t->room : 64;
-        uint64_t *more = realloc(t->hashes, room * sizeof *more);
-        if (!more) {
-            t->failed = true;
-            return;
-        }
-        t->hashes = more;
-        t->room = room;
-    }
+    t->failed =
+        kvr_alloc_grow(&kvr_alloc_default, &t->hashes, &t->room, t->n + 1, sizeof *t->hashes);
+    if (t->failed) return;
     uint64_t block = XXH3_64bits_digest(t->state);
     t->hashes[t->n] = t->n ? kvr_hash_chain(t->hashes[t->n - 1], block) : block;
     t->n++;

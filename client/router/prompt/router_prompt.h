@@ -43,9 +43,6 @@ struct router_prompt {
     bool tokenize;    // it is text that /tokenize is to be asked for
 };
 
-// The body as JSON; NULL with a reason of at most `size` bytes: it is no object.
-json_t *router_json_parse(struct evbuffer *body, char *why, size_t size);
-
 // False: no memory. What there was in *p before is overwritten.
 bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
                         const struct router_prompt_config *how);

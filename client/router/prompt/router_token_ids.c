@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See lift.h.
 #include "router_token_ids.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_attempt.h.
 #include "router_attempt.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "client/common/clock.h"
@@ -10,7 +10,6 @@
 #include "router_booking.h"
 #include "router_choice.h"
 #include "router_headers.h"
-#include "router_relay.h"
 #include "router_request.h"
 
 void router_attempt_count(struct router_request *r, enum router_engine_outcome how) {
@@ -18,6 +17,92 @@ void router_attempt_count(struct router_request *r, enum router_engine_outcome h
     r->counted = true;
     router_metrics_engine(r->proxy->router->metrics, r->pool->options.name, r->x->record.worker,
                           how);
+}
+
+// ---- RELAY --------------------------------------------------------------------------------------
+
+void router_attempt_relay(struct router_request *r) {
+    struct router_exchange *x = r->x;
+    const struct h1_head *reply = r->reply;
+    router_headers_to_client(x, reply);
+    r->status = reply->status;
+    bool bodiless = r->status == 204 || r->status == 304;
+    h1_exchange_start(&x->h1, r->status, h1_find_header(reply, "Content-Type"),
+                      bodiless ? 0 : reply->length);
+    // From here on it can't go elsewhere: what was kept for that isn't needed any more.
+    h1_exchange_drop_body(&x->h1);
+    router_prompt_free(&r->prompt);
+    free(r->session);
+    free(r->headers);
+    r->session = r->headers = NULL;
+    if (r->status < 300) router_blame_accused(r);
+}
+
+// A stream's first event comes with the first token. What may come before it are comments, which keep a
+// connection alive and teach nothing.
+static void look_for_token(struct router_request *r) {
+    struct router_record *record = &r->x->record;
+    if (record->first_us >= 0 || r->status >= 300 || !r->stream.events || !r->stream.n_events)
+        return;
+    int64_t now = kvr_clock_us();
+    record->first_us = now - r->x->h1.began_us;
+    record->booked_us = now - r->booked_us;
+    router_booking_update(r, true);
+}
+
+static void note_piece(struct router_request *r) {
+    int64_t now = kvr_clock_us();
+    if (r->piece_us && r->stream.events)
+        kvr_prom_observe(&r->proxy->router->metrics->gap, now - r->piece_us);
+    r->piece_us = now;
+}
+
+// A piece of the body, also the first one. False: no memory.
+static bool relay_data(struct router_request *r, struct evbuffer *bytes) {
+    struct evbuffer *out = r->proxy->out;
+    if (!router_stream_pass(&r->stream, bytes, out)) {
+        evbuffer_drain(out, evbuffer_get_length(out));
+        return false;
+    }
+    if (!evbuffer_get_length(out)) return true;
+    if (r->state == ROUTER_HEAD) router_request_move(r, ROUTER_RELAY);
+    look_for_token(r);
+    note_piece(r);
+    if (!h1_exchange_data(&r->x->h1, out)) h1_call_pause(r->call);
+    return true;
+}
+
+static void on_room(struct h1_exchange *x) {
+    struct router_request *r = x->arg;
+    if (r->call) h1_call_resume(r->call);
+}
+
+// The engine has said all; *r is over.
+static void end_relay(struct router_request *r) {
+    struct evbuffer *out = r->proxy->out;
+    if (r->state == ROUTER_HEAD) router_request_move(r, ROUTER_RELAY);
+    router_stream_end(&r->stream, out);
+    look_for_token(r); // its line had no end
+    if (evbuffer_get_length(out)) h1_exchange_data(&r->x->h1, out);
+    h1_exchange_end(&router_request_end(r)->h1);
+}
+
+// What breaks off from here on is made visible; *r is over.
+static void break_relay(struct router_request *r) {
+    struct evbuffer *out = evbuffer_new();
+    bool said = r->stream.events && r->reply->length < 0 && out;
+    if (said) {
+        router_stream_break(&r->stream, out, "ENGINE",
+                            "the engine broke off in the middle of its answer");
+        h1_exchange_data(&r->x->h1, out);
+    }
+    if (out) evbuffer_free(out);
+    struct router_exchange *x = router_request_end(r);
+    snprintf(x->record.code, sizeof x->record.code, "ENGINE");
+    if (said)
+        h1_exchange_end(&x->h1);
+    else
+        h1_exchange_abort(&x->h1);
 }
 
 // ---- When it fails -------------------------------------------------------------------------------
@@ -46,7 +131,8 @@ static struct router_retry decide(struct router_request *r, enum router_failure 
     struct router_retry d = router_retry_decide(what, &facts);
     r->n_sent = d.sent;
     p->budget -= d.charged;
-    if (d.charged || d.refused) router_metrics_retry(p->router->metrics, d.charged);
+    p->router->metrics->retries += d.charged;
+    p->router->metrics->retries_refused += d.refused;
     return d;
 }
 
@@ -83,7 +169,7 @@ static void failed(struct router_request *r, enum router_failure what) {
         router_request_refuse(r, d.error.status, d.error.code, d.error.message);
         break;
     case ROUTER_RETRY_BREAK:
-        router_relay_break(r);
+        break_relay(r);
         break;
     case ROUTER_RETRY_PASS:
     case ROUTER_RETRY_WAIT:
@@ -119,7 +205,7 @@ static void on_head(void *ctx, const struct h1_head *reply) {
 }
 
 static void on_data(void *ctx, struct evbuffer *bytes) {
-    if (!router_relay_data(ctx, bytes)) no_memory(ctx);
+    if (!relay_data(ctx, bytes)) no_memory(ctx);
 }
 
 static void on_end(void *ctx) {
@@ -127,7 +213,7 @@ static void on_end(void *ctx) {
     r->call = NULL;
     router_attempt_count(r, r->reply->status < 400 ? ROUTER_ENGINE_OK : ROUTER_ENGINE_REFUSED);
     router_blame_heard(r, kvr_clock_us());
-    router_relay_end(r);
+    end_relay(r);
 }
 
 static void on_failed(void *ctx, enum h1_failure why) {
@@ -154,7 +240,7 @@ void router_attempt_enter(struct router_request *r) {
                                  .headers = r->headers,
                                  .body = r->x->h1.body,
                                  .fresh = r->fresh};
-    r->x->h1.on_room = router_relay_room;
+    r->x->h1.on_room = on_room;
     r->call = h1_call_start(r->proxy->upstream, &request, &port, r, &wrong);
     if (r->call) return;
     if (wrong)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SEND and HEAD: one try of a request at the engine that was chosen. Up to the first byte of the answer's
-// body it can go to another engine, so the head waits for that byte.
+// SEND, HEAD and RELAY: one try of a request at the engine that was chosen. Up to the first byte of the
+// answer's body it can go to another engine, so the head waits for that byte. From then on the answer goes
+// to the client as it comes.
 #ifndef ROUTER_ATTEMPT_H
 #define ROUTER_ATTEMPT_H
 
@@ -9,6 +10,7 @@
 struct router_request;
 
 void router_attempt_enter(struct router_request *r); // SEND
+void router_attempt_relay(struct router_request *r); // RELAY: the head
 // Looks after an engine that has said nothing of a body yet: a silent one is probed, a dead one is left
 // for another. *r may be over then.
 void router_attempt_watch(struct router_request *r, int64_t now);

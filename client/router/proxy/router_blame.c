@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_blame.h.
 #include "router_blame.h"
 
 #include <string.h>

@@ -2,8 +2,8 @@
 // Which engine a failure is blamed on, and whether one is thought dead. What comes of it is the circuits'
 // business (router_circuit.h).
 //
-// Who can't be reached has failed. Who has read the request may have failed because of it: whose fault it
-// was is known when another engine has had it, too.
+// An engine that can't be reached has failed. One that has read the request may have failed because of it:
+// whose fault it was is only known when another engine has had the request, too.
 #ifndef ROUTER_BLAME_H
 #define ROUTER_BLAME_H
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_booking.h.
 #include "router_booking.h"
 
 #include <inttypes.h>

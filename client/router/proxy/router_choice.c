@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_choice.h.
 #include "router_choice.h"
 
 #include <stdio.h>
@@ -7,7 +6,6 @@
 
 #include "client/common/clock.h"
 #include "client/router/pools/router_degraded.h"
-#include "client/router/pools/router_pool_error.h"
 #include "client/router/router_metrics.h"
 #include "router_blame.h"
 #include "router_booking.h"
@@ -82,7 +80,7 @@ static void not_chosen(struct router_request *r, enum kvr_code code, const char 
     if (router_retry_exhausted(r->n_tried > 0, r->turned_away, &e))
         router_request_refuse(r, e.status, e.code, e.message);
     else
-        router_pool_error_send(router_request_end(r), code, message);
+        router_pool_error(router_request_end(r), code, message);
 }
 
 static bool choose_degraded(struct router_request *r, enum kvr_code code, struct kvr_result *out) {

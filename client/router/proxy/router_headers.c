@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_headers.h.
 #include "router_headers.h"
 
 #include <stdio.h>

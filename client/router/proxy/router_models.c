@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_models.h.
 #include "router_models.h"
 
 #include <stdlib.h>

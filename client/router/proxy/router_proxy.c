@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy's handlers, with the state READ, and its timer. See router_proxy.h.
+// The proxy's handlers, with the states READ, ABANDONED and DONE, and its timer. See router_proxy.h.
 #include "router_proxy.h"
 
 #include <stdio.h>
@@ -14,9 +14,7 @@
 #include "router_blame.h"
 #include "router_booking.h"
 #include "router_choice.h"
-#include "router_cleanup.h"
 #include "router_headers.h"
-#include "router_relay.h"
 #include "router_request.h"
 #include "router_tokenize.h"
 
@@ -26,11 +24,33 @@ enum {
     PROXY_KEEP_CONNECTIONS = 256,
 };
 
+// ---- ABANDONED and DONE: all that a request has is freed here, and nowhere else -------------------
+
+// All but the request itself: the pool's answer is still to come.
+static void enter_abandoned(struct router_request *r) {
+    h1_call_cancel(r->call);
+    r->call = NULL;
+    router_booking_release(r);
+    router_request_forget_body(r);
+    router_prompt_free(&r->prompt);
+    router_stream_free(&r->stream);
+    free(r->session);
+    free(r->headers);
+    r->session = r->headers = NULL;
+    r->x = NULL;
+}
+
+static void enter_done(struct router_request *r) {
+    enter_abandoned(r);
+    kvr_list_remove(&r->link);
+    free(r);
+}
+
 // What is done on entering a state.
 static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
-    [ROUTER_TOKENIZE] = router_tokenize_enter,     [ROUTER_CHOOSE] = router_choice_enter,
-    [ROUTER_SEND] = router_attempt_enter,          [ROUTER_RELAY] = router_relay_enter,
-    [ROUTER_ABANDONED] = router_cleanup_abandoned, [ROUTER_DONE] = router_cleanup_done,
+    [ROUTER_TOKENIZE] = router_tokenize_enter, [ROUTER_CHOOSE] = router_choice_enter,
+    [ROUTER_SEND] = router_attempt_enter,      [ROUTER_RELAY] = router_attempt_relay,
+    [ROUTER_ABANDONED] = enter_abandoned,      [ROUTER_DONE] = enter_done,
 };
 
 // ---- READ ----------------------------------------------------------------------------------------
@@ -84,7 +104,7 @@ static void begin(struct router_exchange *x, struct router_pool *pool, enum rout
         router_request_blocks_known(r);
 }
 
-static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
+void router_proxy_handle(struct router_exchange *x) {
     char why[100] = "";
     if (strlen(x->h1.head.path) + (x->h1.head.query ? strlen(x->h1.head.query) : 0) >
         ROUTER_MAX_TARGET) {
@@ -100,7 +120,7 @@ static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
     struct router_pool *pool = router_pools_for(x->router->pools, model);
     snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
     if (pool) {
-        begin(x, pool, kind, json);
+        begin(x, pool, (enum router_prompt_kind)x->route->kind, json);
         return;
     }
     bool named = model != NULL;
@@ -109,18 +129,6 @@ static void handle(struct router_exchange *x, enum router_prompt_kind kind) {
         router_error(x, 404, "NOPOOL", "no pool serves this model");
     else
         router_error(x, 400, "BADREQUEST", "there are several pools: name a model");
-}
-
-void router_proxy_chat(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_CHAT);
-}
-
-void router_proxy_completion(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_COMPLETION);
-}
-
-void router_proxy_embedding(struct router_exchange *x) {
-    handle(x, ROUTER_PROMPT_EMBEDDING);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------

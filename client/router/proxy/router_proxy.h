@@ -21,9 +21,6 @@ struct router_proxy *router_proxy_new(struct router *r);
 void router_proxy_free(struct router_proxy *p);
 void router_proxy_reload(struct router_proxy *p); // after the router's options were replaced
 
-// Handlers of routes.
-void router_proxy_chat(struct router_exchange *x);
-void router_proxy_completion(struct router_exchange *x);
-void router_proxy_embedding(struct router_exchange *x);
+void router_proxy_handle(struct router_exchange *x); // the route's kind: enum router_prompt_kind
 
 #endif

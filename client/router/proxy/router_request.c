@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See router_request.h.
 #include "router_request.h"
 
 #include <stdlib.h>

@@ -18,11 +18,10 @@
 //
 // router_request_move() changes the state, and nothing else does: it checks the table of what may follow
 // what (router_request.c), and calls what is done on entering the new state (the table in router_proxy.c).
-// That may end the request, so nobody touches a request after he has moved it.
+// That may end the request, so nobody may touch a request after moving it.
 //
-//   READ              router_proxy.c       SEND, HEAD        router_attempt.c
-//   TOKENIZE          router_tokenize.c    RELAY             router_relay.c
-//   CHOOSE            router_choice.c      ABANDONED, DONE   router_cleanup.c: frees all that it has
+//   TOKENIZE   router_tokenize.c    SEND, HEAD, RELAY       router_attempt.c
+//   CHOOSE     router_choice.c      READ, ABANDONED, DONE   router_proxy.c
 #ifndef ROUTER_REQUEST_H
 #define ROUTER_REQUEST_H
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// See stream.h.
 #define _GNU_SOURCE // memrchr
 #include "router_stream.h"
 

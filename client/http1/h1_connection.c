@@ -70,7 +70,7 @@ static void close_if_sent(struct h1_connection *c) {
     }
 }
 
-void h1_connection_answered(struct h1_connection *c, bool keep) {
+static void answered(struct h1_connection *c, bool keep) {
     struct h1_exchange *x = c->x;
     // An answer given before the body was there: the rest of it isn't the next request.
     if (c->state == H1_CONNECTION_BODY) {
@@ -318,7 +318,7 @@ static void tune(evutil_socket_t fd) {
         setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value, sizeof(int));
 }
 
-void h1_connection_accept(struct h1_server *s, evutil_socket_t fd, bool tls) {
+static void accept_connection(struct h1_server *s, evutil_socket_t fd, bool tls) {
     static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
                                "Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
     const struct h1_server_options *o = &s->options;
@@ -396,6 +396,8 @@ struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, 
     struct timeval every = {0, H1_SWEEP_MS * 1000};
     if (!s) return NULL;
     s->options = *o;
+    s->accept = accept_connection;
+    s->answered = answered;
     s->sweep = event_new(o->base, -1, EV_PERSIST, on_sweep, s);
     if (s->sweep && !event_add(s->sweep, &every) && h1_listen(s, error, error_size) &&
         h1_server_configure(s, o, error, error_size))

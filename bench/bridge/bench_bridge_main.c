@@ -12,11 +12,13 @@
 // 256 blocks, then another begins. Once 1,048,576 blocks are held, as many are removed as are stored.
 #include <hiredis/hiredis.h>
 #include <kvroute/publisher.h>
+#include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench/common/bench_quantile.h"
 #include "bench/common/bench_usage.h"
 #include "client/bridge/block_map.h"
@@ -31,87 +33,73 @@ enum {
     PAYLOAD_PER_EVENT = 16,
     PAYLOAD_EVENTS = 4,
     PAYLOAD_CHAIN = 256,
-    MAX_PROBES = 2000,
-    PAYLOAD_ROOM = 1 << 17
+    MAX_PROBES = 2000
 };
 
 static const char pool[] = "bench";
+
 // ---- An engine's payloads ------------------------------------------------------------------------
 
 struct bench_payloads {
-    uint8_t bytes[PAYLOAD_ROOM];
-    size_t n;
+    msgpack_sbuffer bytes;
     uint64_t state, block, oldest; // block: the number of the next; its hash is made of it
     uint64_t held, most;
 };
 
-static void put(struct bench_payloads *m, const void *p, size_t n) {
-    memcpy(m->bytes + m->n, p, n);
-    m->n += n;
-}
-
-static void byte(struct bench_payloads *m, unsigned b) {
-    m->bytes[m->n++] = (uint8_t)b;
-}
-
-static void word(struct bench_payloads *m, const char *s) {
-    byte(m, 0xa0u | (unsigned)strlen(s));
-    put(m, s, strlen(s));
-}
-
-static void number(struct bench_payloads *m, unsigned head, uint64_t x, unsigned width) {
-    byte(m, head);
-    for (unsigned i = width; i-- > 0;)
-        byte(m, (unsigned)(x >> (8 * i)) & 255u);
+static void pack_word(msgpack_packer *p, const char *s) {
+    msgpack_pack_str(p, strlen(s));
+    msgpack_pack_str_body(p, s, strlen(s));
 }
 
 static uint64_t hash_of(uint64_t block) {
     return kvr_random_mix(block + 1);
 }
 
-static void hashes(struct bench_payloads *m, uint64_t first, unsigned n) {
-    number(m, 0xdc, n, 2);
+static void pack_hashes(msgpack_packer *p, uint64_t first, unsigned n) {
+    msgpack_pack_array(p, n);
     for (unsigned i = 0; i < n; i++)
-        number(m, 0xcf, hash_of(first + i), 8);
+        msgpack_pack_fix_uint64(p, hash_of(first + i));
 }
 
-static void store(struct bench_payloads *m) {
-    byte(m, 0x97);
-    word(m, "BlockStored");
-    hashes(m, m->block, PAYLOAD_PER_EVENT);
+static void pack_stored(struct bench_payloads *m, msgpack_packer *p) {
+    msgpack_pack_array(p, 7);
+    pack_word(p, "BlockStored");
+    pack_hashes(p, m->block, PAYLOAD_PER_EVENT);
     if (m->block % PAYLOAD_CHAIN)
-        number(m, 0xcf, hash_of(m->block - 1), 8);
+        msgpack_pack_fix_uint64(p, hash_of(m->block - 1));
     else
-        byte(m, 0xc0);
-    number(m, 0xdc, PAYLOAD_BLOCK_SIZE * PAYLOAD_PER_EVENT, 2);
+        msgpack_pack_nil(p);
+    msgpack_pack_array(p, PAYLOAD_BLOCK_SIZE * PAYLOAD_PER_EVENT);
     for (unsigned i = 0; i < PAYLOAD_BLOCK_SIZE * PAYLOAD_PER_EVENT; i++)
-        number(m, 0xce, kvr_random(&m->state) % 150000, 4);
-    byte(m, PAYLOAD_BLOCK_SIZE);
-    byte(m, 0xc0);
-    word(m, "GPU");
+        msgpack_pack_fix_uint32(p, kvr_random(&m->state) % 150000);
+    msgpack_pack_int(p, PAYLOAD_BLOCK_SIZE);
+    msgpack_pack_nil(p);
+    pack_word(p, "GPU");
     m->block += PAYLOAD_PER_EVENT;
     m->held += PAYLOAD_PER_EVENT;
 }
 
-static void removed(struct bench_payloads *m) {
-    byte(m, 0x93);
-    word(m, "BlockRemoved");
-    hashes(m, m->oldest, PAYLOAD_CHAIN);
-    word(m, "GPU");
+static void pack_removed(struct bench_payloads *m, msgpack_packer *p) {
+    msgpack_pack_array(p, 3);
+    pack_word(p, "BlockRemoved");
+    pack_hashes(p, m->oldest, PAYLOAD_CHAIN);
+    pack_word(p, "GPU");
     m->oldest += PAYLOAD_CHAIN;
     m->held -= PAYLOAD_CHAIN;
 }
 
 static void make(struct bench_payloads *m) {
     bool full = m->held + PAYLOAD_EVENTS * PAYLOAD_PER_EVENT > m->most;
-    m->n = 0;
-    byte(m, 0x93);
-    number(m, 0xcb, 0x3ff8000000000000u, 8);
-    byte(m, 0x90u | (PAYLOAD_EVENTS + full));
-    if (full) removed(m);
+    msgpack_packer packer, *p = &packer;
+    msgpack_sbuffer_clear(&m->bytes);
+    msgpack_packer_init(p, &m->bytes, msgpack_sbuffer_write);
+    msgpack_pack_array(p, 3);
+    msgpack_pack_double(p, 1.5);
+    msgpack_pack_array(p, PAYLOAD_EVENTS + full);
+    if (full) pack_removed(m, p);
     for (unsigned i = 0; i < PAYLOAD_EVENTS; i++)
-        store(m);
-    byte(m, 0);
+        pack_stored(m, p);
+    msgpack_pack_int(p, 0);
 }
 
 // ---- Without a socket ----------------------------------------------------------------------------
@@ -140,23 +128,38 @@ struct bench_pipeline {
     double making; // s of CPU spent on payloads
 };
 
+static struct bench_pipeline *new_pipeline(uint64_t most, const struct bridge_map_sink *sink) {
+    static const struct bridge_map_options options = {.block_size = PAYLOAD_BLOCK_SIZE,
+                                                      .secret = 7};
+    struct bench_pipeline *w = bench_calloc(1, sizeof *w);
+    w->maker.most = most;
+    if (!(w->decoder = bridge_decoder_new())) support_fail("no memory");
+    bridge_map_init(&w->map, &options, sink);
+    return w;
+}
+
+static void free_pipeline(struct bench_pipeline *w) {
+    msgpack_sbuffer_destroy(&w->maker.bytes);
+    bridge_map_free(&w->map);
+    bridge_decoder_free(w->decoder);
+    free(w);
+}
+
 static void apply(struct bench_pipeline *w) {
     struct bridge_batch b;
     struct bridge_event e;
-    if (!bridge_decode_batch(w->maker.bytes, w->maker.n, &b)) support_fail("a payload is refused");
+    if (!bridge_decode_batch((const uint8_t *)w->maker.bytes.data, w->maker.bytes.size, &b))
+        support_fail("a payload is refused");
     while (bridge_decode_event(w->decoder, &b, &e) != BRIDGE_EVENT_END)
         bridge_map_event(&w->map, &e);
 }
 
 static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t blocks) {
-    struct bench_pipeline *w = calloc(1, sizeof *w);
     struct kvr_publisher_options po = {.ring_bytes = 1 << 20}; // as the bridge has it
     struct kvr_publisher *p = c ? kvr_publisher_new(c, kvr_text("w"), 0, &po) : NULL;
-    struct bridge_map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
     struct bridge_map_sink sink = {p, stored, taken, cleared, parent_of};
-    if (!w || (c && !p) || !(w->decoder = bridge_decoder_new())) support_fail("no memory");
-    bridge_map_init(&w->map, &o, &sink);
-    w->maker.most = most;
+    struct bench_pipeline *w = new_pipeline(most, &sink);
+    if (c && !p) support_fail("no memory");
     int64_t start = kvr_clock_ns(CLOCK_MONOTONIC), making = 0;
     double cpu = bench_own_cpu_s();
     for (uint64_t i = 0; w->maker.block < blocks; i++) {
@@ -184,9 +187,7 @@ static void run(struct kvr_client *c, const char *name, uint64_t most, uint64_t 
                map + truth, map, truth, bridge_map_blocks(&w->map));
     }
     kvr_publisher_free(p);
-    bridge_map_free(&w->map);
-    bridge_decoder_free(w->decoder);
-    free(w);
+    free_pipeline(w);
 }
 
 // ---- Delay ---------------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ static void send_batch(void *pub, uint64_t *seq, const struct bench_payloads *m)
     ++*seq;
     zmq_send(pub, "", 0, ZMQ_SNDMORE);
     zmq_send(pub, head, sizeof head, ZMQ_SNDMORE);
-    zmq_send(pub, m->bytes, m->n, 0);
+    zmq_send(pub, m->bytes.data, m->bytes.size, 0);
 }
 
 // The prefix hashes of the conversation that grows, as the map finds them.
@@ -232,10 +233,7 @@ static enum kvr_code keep_path(void *ctx, enum kvr_tier tier, const uint64_t *pa
 }
 
 static enum kvr_code ignore_removed(void *ctx, enum kvr_tier tier, const uint64_t *h, size_t n) {
-    (void)ctx;
-    (void)tier;
-    (void)h;
-    (void)n;
+    (void)ctx, (void)tier, (void)h, (void)n;
     return KVR_CODE_OK;
 }
 
@@ -243,11 +241,9 @@ static enum kvr_code ignore_removed(void *ctx, enum kvr_tier tier, const uint64_
 static bool is_there(redisContext *c, const struct bench_conversation *p) {
     redisReply *r = redisCommand(c, "KVROUTE.SCORE %s HASHES %b AMONG 1 d", pool, p->hashes,
                                  p->n * sizeof *p->hashes);
-    const redisReply *map = r && r->type == REDIS_REPLY_ARRAY && r->elements ? r->element[0] : NULL;
-    bool there = false;
-    for (size_t i = 0; map && i + 1 < map->elements; i += 2)
-        if (strcmp(map->element[i]->str, "overlap") == 0)
-            there = map->element[i + 1]->integer == (long long)p->n;
+    const redisReply *overlap =
+        r && r->elements ? support_redis_field(r->element[0], "overlap") : NULL;
+    bool there = overlap && overlap->integer == (long long)p->n;
     if (r) freeReplyObject(r);
     return there;
 }
@@ -259,12 +255,8 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     uint64_t seq = 0;
     bool waiting = false;
     static struct bench_conversation now, probe;
-    struct bench_pipeline *w = calloc(1, sizeof *w);
-    struct bridge_map_options o = {.block_size = PAYLOAD_BLOCK_SIZE, .secret = 7};
     struct bridge_map_sink sink = {&now, keep_path, ignore_removed, NULL, NULL};
-    if (!w || !(w->decoder = bridge_decoder_new())) support_fail("no memory");
-    bridge_map_init(&w->map, &o, &sink);
-    w->maker.most = 1u << 17;
+    struct bench_pipeline *w = new_pipeline(1u << 17, &sink);
     w->maker.state = 99;
     void *zmq = zmq_ctx_new(), *pub = zmq_socket(zmq, ZMQ_PUB);
     if (!pub || zmq_bind(pub, "tcp://127.0.0.1:*") ||
@@ -305,9 +297,7 @@ static void delay(redisContext *c, const char *url, double rate, size_t probes) 
     zmq_setsockopt(pub, ZMQ_LINGER, &zero, sizeof zero);
     zmq_close(pub);
     zmq_ctx_term(zmq);
-    bridge_map_free(&w->map);
-    bridge_decoder_free(w->decoder);
-    free(w);
+    free_pipeline(w);
 }
 
 int main(int argc, char **argv) {

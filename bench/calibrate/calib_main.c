@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/common/bench_args.h"
 #include "bench/common/bench_memory.h"
+#include "bench/common/bench_usage.h"
 #include "bench/load/load_client.h"
 #include "bench/sim/routers/routers.h"
 #include "calib_figures.h"
@@ -49,10 +50,6 @@ struct calib_program {
     struct bench_script script;
     FILE *file; // of --each
 };
-
-static _Noreturn void fail(const char *what) {
-    support_fail("%s", what);
-}
 
 // ---- The table -----------------------------------------------------------------------------------
 
@@ -130,7 +127,7 @@ static void simulate(const struct calib_program *p, const struct calib_router *c
                                     .hop = hop,
                                     .delay = events_delay,
                                     .seed = p->seed};
-    if (!calib_simulate(&p->script, &plan, stats)) fail("the simulator breaks");
+    if (!calib_simulate(&p->script, &plan, stats)) support_fail("the simulator breaks");
     calib_figures_simulated(&p->script, stats->lives, figures);
 }
 
@@ -313,54 +310,34 @@ static const char usage[] =
     "  --logs DIR      what routers and bridges say\n"
     "  --help\n";
 
-static void read_options(struct calib_program *p, int argc, char **argv) {
-    const struct {
-        const char *name, **text;
-        uint64_t *whole;
-        double *real;
-    } options[] = {{"--ours", &p->ours, NULL, NULL},       {"--with", &p->with, NULL, NULL},
-                   {"--level", &p->level, NULL, NULL},     {"--only", &p->only, NULL, NULL},
-                   {"--late", NULL, NULL, &p->late},       {"--rate", NULL, NULL, &p->rate},
-                   {"--seconds", NULL, NULL, &p->seconds}, {"--slots", NULL, &p->slots, NULL},
-                   {"--blocks", NULL, &p->blocks, NULL},   {"--seed", NULL, &p->seed, NULL},
-                   {"--each", &p->each, NULL, NULL},       {"--logs", &p->logs, NULL, NULL}};
-    enum { CALIB_OPTIONS = sizeof options / sizeof *options };
-    for (int i = 1; i < argc; i += 2) {
-        size_t k = 0;
-        if (!strcmp(argv[i], "--help")) {
-            fputs(usage, stdout);
-            exit(0);
-        }
-        while (k < CALIB_OPTIONS && strcmp(options[k].name, argv[i]) != 0)
-            k++;
-        if (k == CALIB_OPTIONS || i + 1 == argc) fail("an option that isn't known; see --help");
-        if (options[k].text) *options[k].text = argv[i + 1];
-        if (options[k].whole) *options[k].whole = strtoull(argv[i + 1], NULL, 10);
-        if (options[k].real) *options[k].real = strtod(argv[i + 1], NULL);
-    }
-    if (p->seconds < 0 || p->seconds > 3600 || p->rate < 0 || p->rate > 1000 || !p->slots ||
-        p->slots > 100000 || p->blocks < 1024 || p->blocks > 1 << 24)
-        fail("a value out of range; see --help");
-}
-
-// As many descriptors as there may be streams.
-static void raise_files(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r)) return;
-    r.rlim_cur = r.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &r);
-}
+#define AT(field) offsetof(struct calib_program, field)
+static const struct bench_arg args[] = {
+    {"ours", bench_arg_text, AT(ours), 0, 0},
+    {"with", bench_arg_text, AT(with), 0, 0},
+    {"level", bench_arg_text, AT(level), 0, 0},
+    {"only", bench_arg_text, AT(only), 0, 0},
+    {"late", bench_arg_real, AT(late), -0.9, 100},
+    {"rate", bench_arg_real, AT(rate), 0, 1000},
+    {"seconds", bench_arg_real, AT(seconds), 0, 3600},
+    {"slots", bench_arg_whole, AT(slots), 1, 100000},
+    {"blocks", bench_arg_whole, AT(blocks), 1024, 1 << 24},
+    {"seed", bench_arg_whole, AT(seed), 0, 9e15},
+    {"each", bench_arg_text, AT(each), 0, 0},
+    {"logs", bench_arg_text, AT(logs), 0, 0},
+};
+#undef AT
 
 int main(int argc, char **argv) {
     static char programs[CALIB_MAX_CANDIDATES][PATH_MAX];
     struct calib_program p = {
         .ours = "predict,events,both", .seed = 1, .slots = 32, .blocks = 4096};
-    read_options(&p, argc, argv);
+    int status = bench_args_read(&p, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
     p.model = *sim_model_find("mock");
     p.model.running = (uint32_t)p.slots;
     p.model.capacity = p.blocks * CALIB_BLOCK_SIZE;
-    raise_files();
-    if (p.each && !(p.file = fopen(p.each, "w"))) fail(strerror(errno));
+    bench_raise_files();
+    if (p.each && !(p.file = fopen(p.each, "w"))) support_fail("%s: %s", p.each, strerror(errno));
     for (size_t i = 0; i < calib_router_count; i++)
         if (calib_routers[i].program && !p.only && is_wanted(&p, &calib_routers[i]))
             find_program(&p, &calib_routers[i], programs[i]);

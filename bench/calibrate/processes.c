@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "bench/common/bench_engines.h"
-#include "bench/load/load_client.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_http.h"
@@ -16,7 +15,7 @@
 #include "tests/support/support_process.h"
 #include "tests/support/support_redis.h"
 
-enum { CALIB_PATIENCE_MS = 60000, CALIB_CALL_MS = 5000 };
+enum { CALIB_PATIENCE_MS = 60000, CALIB_CALL_MS = 5000, CALIB_TRY_MS = 2000 };
 #define CALIB_POOL "calibrate"
 
 static bool fail(const char *what) {
@@ -77,7 +76,12 @@ static const char *log_path(const struct calib_processes *r, const char *what, c
 
 static bool answers(void *ctx) {
     const struct calib_processes *r = ctx;
-    return bench_play_try(r->port);
+    struct support_response a =
+        support_http(r->port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
+                     "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", CALIB_TRY_MS);
+    bool ok = a.status == 200;
+    support_response_free(&a);
+    return ok;
 }
 
 static bool start_router(struct calib_processes *r, const char *const *argv) {

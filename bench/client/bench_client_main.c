@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_args.h"
 #include "bench/common/bench_quantile.h"
 #include "bench/common/bench_usage.h"
 #include "bench_publisher.h"
@@ -89,13 +90,9 @@ static int release_words(const struct bench_client_request *q, const char **argv
 }
 
 static void take_choice(const redisContext *c, redisReply *r) {
-    const char *worker = NULL, *addr = NULL;
     check(c, r, REDIS_REPLY_ARRAY);
-    for (size_t i = 0; i + 1 < r->elements; i += 2) {
-        if (strcmp(r->element[i]->str, "worker") == 0) worker = r->element[i + 1]->str;
-        if (strcmp(r->element[i]->str, "addr") == 0) addr = r->element[i + 1]->str;
-    }
-    if (!worker || !addr) support_fail("an answer without a worker");
+    if (!support_redis_field(r, "worker") || !support_redis_field(r, "addr"))
+        support_fail("an answer without a worker");
     freeReplyObject(r);
 }
 
@@ -283,22 +280,26 @@ static void prepare(struct bench_client *b) {
     }
 }
 
+struct bench_client_options {
+    bool quick;
+    uint64_t rounds;
+};
+
+static const char usage[] = "usage: kvroute-bench-client [--quick] [--rounds N]\n"
+                            "N rounds of all forms, 1 to 99 (45; --quick: 5)\n";
+
 int main(int argc, char **argv) {
     static struct bench_client b;
-    size_t rounds = 45, pairs = 4000; // short ones, so that neighbours in time are compared
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0) {
-            rounds = 5;
-        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
-            rounds = strtoul(argv[++i], NULL, 10);
-        } else {
-            fputs("usage: kvroute-bench-client [--quick] [--rounds N]\n"
-                  "N rounds of all forms, 1 to 99 (45; --quick: 5)\n",
-                  stderr);
-            return 2;
-        }
-    }
-    if (rounds < 1 || rounds > CLIENT_MAX_ROUNDS) support_fail("from 1 to 99 rounds");
+    static const struct bench_arg args[] = {
+        {"quick", bench_arg_flag, offsetof(struct bench_client_options, quick), 0, 0},
+        {"rounds", bench_arg_whole, offsetof(struct bench_client_options, rounds), 1,
+         CLIENT_MAX_ROUNDS},
+    };
+    struct bench_client_options o = {0};
+    int status = bench_args_read(&o, args, 2, usage, argc, argv);
+    if (status >= 0) return status;
+    size_t rounds = o.rounds ? o.rounds : o.quick ? 5 : 45;
+    size_t pairs = 4000; // short ones, so that neighbours in time are compared
     if (!support_redis_start(&redis)) return 1;
     prepare(&b);
     printf("%s\nSELECT + RELEASE over a unix socket, %d workers, medians of %zu rounds\n\n",

@@ -15,12 +15,10 @@ static void put(json_t *o, const char *name, double v) {
 }
 
 static json_t *of_cell(const struct bench_result *c) {
-    json_t *o = json_object(), *rounds = json_array();
-    json_object_set_new(o, "way", json_string(c->op->id));
-    json_object_set_new(o, "workers", json_integer((json_int_t)c->workers));
-    json_object_set_new(o, "held", json_integer((json_int_t)c->held));
-    json_object_set_new(o, "transport", json_string(c->tcp ? "tcp" : "unix"));
-    json_object_set_new(o, "pipelined", json_boolean(c->pipelined));
+    json_t *rounds = json_array();
+    json_t *o = json_pack("{s:s, s:I, s:I, s:s, s:b}", "way", c->op->id, "workers",
+                          (json_int_t)c->workers, "held", (json_int_t)c->held, "transport",
+                          c->tcp ? "tcp" : "unix", "pipelined", (int)c->pipelined);
     if (c->op->by_length)
         json_object_set_new(o, "blocks", json_integer((json_int_t)bench_lengths[c->length]));
     put(o, "rate", bench_result_rate(c));
@@ -40,61 +38,39 @@ static json_t *of_cell(const struct bench_result *c) {
 }
 
 static json_t *of_memory(const struct bench_footprint *m) {
-    json_t *o = json_object();
-    put(o, "workers", (double)m->workers);
-    put(o, "blocks", (double)m->blocks);
-    put(o, "pool", m->pool);
-    put(o, "pool_own_count", m->own);
-    put(o, "hashes", m->hashes);
-    put(o, "strings", m->strings);
-    return o;
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "workers", (double)m->workers, "blocks",
+                     (double)m->blocks, "pool", m->pool, "pool_own_count", m->own, "hashes",
+                     m->hashes, "strings", m->strings);
 }
 
 static json_t *of_durable(const struct bench_durability *d) {
-    json_t *o = json_object(), *kept = json_array();
-    for (size_t i = 0; i < BENCH_DURABILITIES; i++) {
-        json_t *k = json_object();
-        json_object_set_new(k, "kept", json_string(d->names[i]));
-        put(k, "select_rate", bench_result_rate(&d->select[i]));
-        put(k, "select_cpu_us", bench_result_cpu(&d->select[i]));
-        put(k, "set_rate", bench_result_rate(&d->set[i]));
-        put(k, "set_cpu_us", bench_result_cpu(&d->set[i]));
-        put(k, "ratio", bench_rate_ratio(&d->select[i], &d->set[i]));
-        json_array_append_new(kept, k);
-    }
-    json_object_set_new(o, "kept", kept);
-    put(o, "stream_bytes_select", d->wire_select);
-    put(o, "stream_bytes_release", d->wire_release);
-    put(o, "stream_bytes_set", d->wire_set);
-    put(o, "file_bytes_select", d->file_select);
-    put(o, "file_bytes_release", d->file_release);
-    put(o, "file_bytes_set", d->file_set);
-    return o;
+    json_t *kept = json_array();
+    for (size_t i = 0; i < BENCH_DURABILITIES; i++)
+        json_array_append_new(kept, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "kept", d->names[i],
+                                              "select_rate", bench_result_rate(&d->select[i]),
+                                              "select_cpu_us", bench_result_cpu(&d->select[i]),
+                                              "set_rate", bench_result_rate(&d->set[i]),
+                                              "set_cpu_us", bench_result_cpu(&d->set[i]), "ratio",
+                                              bench_rate_ratio(&d->select[i], &d->set[i])));
+    return json_pack("{s:o, s:f, s:f, s:f, s:f, s:f, s:f}", "kept", kept, "stream_bytes_select",
+                     d->wire_select, "stream_bytes_release", d->wire_release, "stream_bytes_set",
+                     d->wire_set, "file_bytes_select", d->file_select, "file_bytes_release",
+                     d->file_release, "file_bytes_set", d->file_set);
 }
 
-static json_t *of_experiments(const struct bench_report *r) {
-    static const char *const quantiles[] = {"p50", "p99", "p999"};
-    json_t *o = json_object(), *crowd = json_object(), *mixed = json_object();
-    put(crowd, "usec_per_call_10", r->many_holders.few);
-    put(crowd, "usec_per_call_1000", r->many_holders.many);
-    put(crowd, "pair_cpu_us_10", r->many_holders.few_pair);
-    put(crowd, "pair_cpu_us_1000", r->many_holders.many_pair);
-    put(crowd, "p50_us_10", r->many_holders.few_p50);
-    put(crowd, "p50_us_1000", r->many_holders.many_p50);
-    put(mixed, "selects_due", r->mixed.due);
-    put(mixed, "selects_answered", r->mixed.done);
-    put(mixed, "published_blocks", r->mixed.published);
-    for (size_t i = 0; i < 3; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "alone_%s_us", quantiles[i]);
-        put(mixed, name, r->mixed.alone[i]);
-        snprintf(name, sizeof name, "publishing_%s_us", quantiles[i]);
-        put(mixed, name, r->mixed.together[i]);
-    }
-    json_object_set_new(o, "crowd", crowd);
-    json_object_set_new(o, "mixed", mixed);
-    json_object_set_new(o, "durable", of_durable(&r->durable));
-    return o;
+static json_t *of_many_holders(const struct bench_many_holders *c) {
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "usec_per_call_10", c->few,
+                     "usec_per_call_1000", c->many, "pair_cpu_us_10", c->few_pair,
+                     "pair_cpu_us_1000", c->many_pair, "p50_us_10", c->few_p50, "p50_us_1000",
+                     c->many_p50);
+}
+
+static json_t *of_mixed(const struct bench_mixed *m) {
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "selects_due", m->due,
+                     "selects_answered", m->done, "published_blocks", m->published, "alone_p50_us",
+                     m->alone[0], "publishing_p50_us", m->together[0], "alone_p99_us", m->alone[1],
+                     "publishing_p99_us", m->together[1], "alone_p999_us", m->alone[2],
+                     "publishing_p999_us", m->together[2]);
 }
 
 // Choices a second by each operation, against the length of the request.
@@ -136,13 +112,14 @@ static bool draw(const struct bench_report *r, const struct bench_options *o, co
 bool bench_report_files(const struct bench_report *r, const struct bench_options *o) {
     char path[4096];
     mkdir(o->out, 0777); // if it can't be made, writing says so
-    json_t *all = of_experiments(r), *cells = json_array(), *memory = json_array();
+    json_t *cells = json_array(), *memory = json_array();
     for (size_t i = 0; i < r->n; i++)
         json_array_append_new(cells, of_cell(&r->cells[i]));
     for (size_t i = 0; i < o->n_pools; i++)
         json_array_append_new(memory, of_memory(&r->memory[i]));
-    json_object_set_new(all, "memory_bytes_per_block", memory);
-    json_object_set_new(all, "cells", cells);
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o}", "crowd", of_many_holders(&r->many_holders),
+                            "mixed", of_mixed(&r->mixed), "durable", of_durable(&r->durable),
+                            "memory_bytes_per_block", memory, "cells", cells);
     snprintf(path, sizeof path, "%s/commands.json", o->out);
     bool ok = !json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     if (!ok)

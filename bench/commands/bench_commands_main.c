@@ -12,7 +12,6 @@
 // remains comparable when the machine has other work.
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/common/bench_memory.h"
 #include "bench_commands_report.h"
@@ -37,11 +36,10 @@ static double used(struct bench_setup *s) {
 // What KVROUTE.INFO says of the pool's memory.
 static double own_count(struct bench_setup *s) {
     redisReply *r = support_redis_command(&s->redis, "KVROUTE.INFO %s", bench_pool_key);
-    double v = 0;
-    for (size_t i = 0; r && i + 1 < r->elements; i += 2)
-        if (strcmp(r->element[i]->str, "memory_bytes") == 0) v = (double)r->element[i + 1]->integer;
+    const redisReply *field = support_redis_field(r, "memory_bytes");
+    double bytes = field ? (double)field->integer : 0;
     if (r) freeReplyObject(r);
-    return v;
+    return bytes;
 }
 
 static struct bench_footprint fill(struct bench_setup *s, const struct bench_pool *pool) {

@@ -2,11 +2,7 @@
 // The command line.
 #include "bench_commands_options.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "bench/common/bench_args.h"
 
 static const char usage[] =
     "usage: kvroute-bench-commands [options]\n"
@@ -26,18 +22,7 @@ static const char usage[] =
     "  --redis-server PATH\n"
     "  --help\n";
 
-static bool number(const char *name, const char *text, unsigned long min, unsigned long max,
-                   size_t *out) {
-    char *end;
-    errno = 0;
-    *out = strtoul(text, &end, 10);
-    if (!errno && end != text && !*end && *text != '-' && *out >= min && *out <= max) return true;
-    fprintf(stderr, "kvroute-bench-commands: --%s takes a number from %lu to %lu\n", name, min,
-            max);
-    return false;
-}
-
-static void all_pools(struct bench_options *o, bool big) {
+static void all_pools(struct bench_options *o) {
     static const size_t workers[] = {8, 64, 1000}, blocks[] = {200000, 1000000};
     for (size_t b = 0; b < 2; b++)
         for (size_t w = 0; w < 3; w++) {
@@ -45,90 +30,36 @@ static void all_pools(struct bench_options *o, bool big) {
             if (middle) o->main = o->n_pools;
             o->pools[o->n_pools++] = (struct bench_pool){workers[w], blocks[b], middle};
         }
-    if (big) o->pools[o->n_pools++] = (struct bench_pool){64, 10000000, false};
 }
 
+#define AT(field) offsetof(struct bench_options, field)
+static const struct bench_arg args[] = {
+    {"quick", bench_arg_flag, AT(quick), 0, 0},
+    {"big", bench_arg_flag, AT(big), 0, 0},
+    {"workers", bench_arg_whole, AT(workers), 1, 10000},
+    {"blocks", bench_arg_whole, AT(blocks), 20000, 100000000},
+    {"rounds", bench_arg_whole, AT(rounds), 1, BENCH_MAX_ROUNDS},
+    {"slice", bench_arg_whole, AT(slice), 1, 10000},
+    {"out", bench_arg_text, AT(out), 0, 0},
+    {"module", bench_arg_text, AT(module), 0, 0},
+    {"redis-server", bench_arg_text, AT(server), 0, 0},
+};
+#undef AT
+
 int bench_options_parse(struct bench_options *o, int argc, char **argv) {
-    enum {
-        COMMANDS_QUICK,
-        COMMANDS_BIG,
-        COMMANDS_WORKERS,
-        COMMANDS_BLOCKS,
-        COMMANDS_ROUNDS,
-        COMMANDS_SLICE,
-        COMMANDS_OUT,
-        COMMANDS_MODULE,
-        COMMANDS_SERVER,
-        COMMANDS_HELP
-    };
-    static const struct option longs[] = {
-        {"quick", no_argument, NULL, COMMANDS_QUICK},
-        {"big", no_argument, NULL, COMMANDS_BIG},
-        {"workers", required_argument, NULL, COMMANDS_WORKERS},
-        {"blocks", required_argument, NULL, COMMANDS_BLOCKS},
-        {"rounds", required_argument, NULL, COMMANDS_ROUNDS},
-        {"slice", required_argument, NULL, COMMANDS_SLICE},
-        {"out", required_argument, NULL, COMMANDS_OUT},
-        {"module", required_argument, NULL, COMMANDS_MODULE},
-        {"redis-server", required_argument, NULL, COMMANDS_SERVER},
-        {"help", no_argument, NULL, COMMANDS_HELP},
-        {0},
-    };
     *o = (struct bench_options){0};
-    size_t workers = 0, blocks = 0, rounds = 0, slice = 0;
-    bool big = false;
-    for (int c, at; (c = getopt_long(argc, argv, "", longs, &at)) != -1;) {
-        const char *name = c == '?' ? "" : longs[at].name;
-        bool ok = true;
-        switch (c) {
-        case COMMANDS_QUICK:
-            o->quick = true;
-            break;
-        case COMMANDS_BIG:
-            big = true;
-            break;
-        case COMMANDS_WORKERS:
-            ok = number(name, optarg, 1, 10000, &workers);
-            break;
-        case COMMANDS_BLOCKS:
-            ok = number(name, optarg, 20000, 100000000, &blocks);
-            break;
-        case COMMANDS_ROUNDS:
-            ok = number(name, optarg, 1, BENCH_MAX_ROUNDS, &rounds);
-            break;
-        case COMMANDS_SLICE:
-            ok = number(name, optarg, 1, 10000, &slice);
-            break;
-        case COMMANDS_OUT:
-            o->out = optarg;
-            break;
-        case COMMANDS_MODULE:
-            o->module = optarg;
-            break;
-        case COMMANDS_SERVER:
-            o->server = optarg;
-            break;
-        case COMMANDS_HELP:
-            return fputs(usage, stdout) < 0;
-        default:
-            ok = false;
-        }
-        if (!ok) return 2;
-    }
-    if (optind < argc) {
-        fputs("kvroute-bench-commands: takes options only; see --help\n", stderr);
-        return 2;
-    }
-    if (workers || blocks || o->quick) {
+    int status = bench_args_read(o, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
+    if (o->workers || o->blocks || o->quick) {
         size_t usual = o->quick ? 200000 : 1000000;
-        o->pools[o->n_pools++] =
-            (struct bench_pool){workers ? workers : 64, blocks ? blocks : usual, !o->quick};
-        if (big) o->pools[o->n_pools++] = (struct bench_pool){64, 10000000, false};
+        o->pools[o->n_pools++] = (struct bench_pool){o->workers ? o->workers : 64,
+                                                     o->blocks ? o->blocks : usual, !o->quick};
     } else {
-        all_pools(o, big);
+        all_pools(o);
     }
-    o->plan.rounds = rounds ? rounds : o->quick ? 3 : 7;
-    o->plan.slice = (double)(slice ? slice : o->quick ? 50 : 80) / 1e3;
+    if (o->big) o->pools[o->n_pools++] = (struct bench_pool){64, 10000000, false};
+    o->plan.rounds = o->rounds ? o->rounds : o->quick ? 3 : 7;
+    o->plan.slice = (double)(o->slice ? o->slice : o->quick ? 50 : 80) / 1e3;
     o->seconds = o->quick ? 1.5 : 5;
     for (size_t l = 0; l < BENCH_LENGTHS; l++)
         o->length[l] = !o->quick || bench_lengths[l] == 64 || bench_lengths[l] == 512 ||

@@ -24,9 +24,11 @@ struct bench_options {
     bool length[BENCH_LENGTHS];
     struct bench_rounds plan;
     double seconds; // of each part of the mixed load
-    bool quick;
-    const char *out;             // folder for the JSON and the SVG; NULL: none
-    const char *module, *server; // paths; NULL: of the environment or the build
+    // As given, 0 if not.
+    bool quick, big;
+    uint64_t workers, blocks, rounds, slice; // slice: ms
+    const char *out;                         // folder for the JSON and the SVG; NULL: none
+    const char *module, *server;             // paths; NULL: of the environment or the build
 };
 
 // Parses the arguments. Returns -1 to go on, or the exit status after --help or a mistake.

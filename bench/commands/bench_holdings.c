@@ -39,7 +39,7 @@ const uint64_t *bench_prompt(const struct bench_holdings *h, size_t length, uint
     return h->first[length] + kvr_random_mix(draw) % h->prompts[length] * bench_lengths[length];
 }
 
-void bench_worker_name(char out[BENCH_NAME_ROOM], size_t worker) {
+static void worker_name(char out[BENCH_NAME_ROOM], size_t worker) {
     snprintf(out, BENCH_NAME_ROOM, "worker-%04zu", worker % 10000);
 }
 
@@ -96,14 +96,9 @@ static void each_stretch(const struct bench_holdings *h, void *ctx,
 void bench_put_event(struct bench_wire *w, struct bench_holdings *h, size_t worker, const char *op,
                      const uint64_t *parent, const uint64_t *hashes, size_t n) {
     char name[BENCH_NAME_ROOM];
-    bench_worker_name(name, worker);
+    worker_name(name, worker);
     bool stored = strcmp(op, "STORED") == 0;
-    bench_wire_begin(w, stored ? 10 : 9);
-    bench_wire_text(w, "KVROUTE.EVENT");
-    bench_wire_text(w, bench_pool_key);
-    bench_wire_text(w, name);
-    bench_wire_text(w, "0");
-    bench_wire_text(w, "1");
+    bench_wire_begin(w, stored ? 10 : 9, "KVROUTE.EVENT", bench_pool_key, name, "0", "1", NULL);
     bench_wire_number(w, ++h->seq[worker]);
     bench_wire_text(w, op);
     if (stored && parent)
@@ -131,20 +126,13 @@ static void store_some(void *ctx, size_t prompt, size_t stretch, const uint64_t 
 void bench_fill_workers(struct bench_wire *w, struct bench_holdings *h) {
     struct bench_batch b = {w, 0};
     char name[BENCH_NAME_ROOM];
-    bench_wire_begin(w, 2);
-    bench_wire_text(w, "KVROUTE.CREATE");
-    bench_wire_text(w, bench_pool_key);
+    bench_wire_begin(w, 2, "KVROUTE.CREATE", bench_pool_key, NULL);
     count(&b);
     for (size_t i = 0; i < h->workers; i++) {
-        bench_worker_name(name, i);
+        worker_name(name, i);
         h->seq[i] = 0;
-        bench_wire_begin(w, 6);
-        bench_wire_text(w, "KVROUTE.WORKER");
-        bench_wire_text(w, "SET");
-        bench_wire_text(w, bench_pool_key);
-        bench_wire_text(w, name);
-        bench_wire_text(w, "ADDR");
-        bench_wire_text(w, "http://10.20.30.40:8000");
+        bench_wire_begin(w, 6, "KVROUTE.WORKER", "SET", bench_pool_key, name, "ADDR",
+                         "http://10.20.30.40:8000", NULL);
         count(&b);
     }
     flush(&b);
@@ -176,11 +164,10 @@ static void set_hashes(void *ctx, size_t prompt, size_t stretch, const uint64_t 
     char key[BENCH_KEY_BYTES], name[BENCH_NAME_ROOM];
     for (size_t i = 0; i < n; i++) {
         bench_block_key(key, 'h', hashes[i]);
-        bench_wire_begin(f->batch.wire, 2 + 2 * BENCH_HOLDERS);
-        bench_wire_text(f->batch.wire, "HSET");
+        bench_wire_begin(f->batch.wire, 2 + 2 * BENCH_HOLDERS, "HSET", NULL);
         bench_wire_word(f->batch.wire, key, BENCH_KEY_BYTES);
         for (size_t k = 0; k < BENCH_HOLDERS; k++) {
-            bench_worker_name(name, holder(f->h, prompt, stretch, k));
+            worker_name(name, holder(f->h, prompt, stretch, k));
             bench_wire_text(f->batch.wire, name);
             bench_wire_text(f->batch.wire, "1");
         }
@@ -197,8 +184,7 @@ static void set_strings(void *ctx, size_t prompt, size_t stretch, const uint64_t
         workers[k] = (uint16_t)holder(f->h, prompt, stretch, k);
     for (size_t i = 0; i < n; i++) {
         bench_block_key(key, 's', hashes[i]);
-        bench_wire_begin(f->batch.wire, 3);
-        bench_wire_text(f->batch.wire, "SET");
+        bench_wire_begin(f->batch.wire, 3, "SET", NULL);
         bench_wire_word(f->batch.wire, key, BENCH_KEY_BYTES);
         bench_wire_word(f->batch.wire, workers, sizeof workers);
         count(&f->batch);

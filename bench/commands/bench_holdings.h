@@ -25,28 +25,25 @@ struct bench_holdings {
     uint64_t *seq;                  // by worker: its last event
 };
 
-void bench_holdings_make(struct bench_holdings *h, size_t workers,
-                         size_t blocks); // about so many blocks
+// About so many blocks.
+void bench_holdings_make(struct bench_holdings *h, size_t workers, size_t blocks);
 void bench_holdings_free(struct bench_holdings *h);
 // The prompt of a length (its index) that the draw falls on.
 const uint64_t *bench_prompt(const struct bench_holdings *h, size_t length, uint64_t draw);
 
-void bench_worker_name(char out[BENCH_NAME_ROOM], size_t worker);
-size_t bench_worker_number(const char *name, size_t n); // the inverse
+size_t bench_worker_number(const char *name, size_t n); // of a worker by its name
 
 // The key of the pool, and those of a block in the plain layouts: a letter and 8 raw bytes.
 extern const char bench_pool_key[];
 enum { BENCH_KEY_BYTES = 9 };
 void bench_block_key(char out[BENCH_KEY_BYTES], char letter, uint64_t hash);
 
-void bench_fill_workers(struct bench_wire *w,
-                        struct bench_holdings *h); // a new pool with its workers, who hold nothing
-void bench_fill_pool(struct bench_wire *w,
-                     struct bench_holdings *h); // the same with all that is held
-void bench_fill_hashes(struct bench_wire *w,
-                       struct bench_holdings *h); // 'h': a hash, a field for each worker
-void bench_fill_strings(struct bench_wire *w,
-                        struct bench_holdings *h); // 's': the workers' numbers, 2 bytes each
+// A new pool with its workers, who hold nothing; the same with all that is held.
+void bench_fill_workers(struct bench_wire *w, struct bench_holdings *h);
+void bench_fill_pool(struct bench_wire *w, struct bench_holdings *h);
+// 'h': a hash a block, a field for each worker; 's': a string, the workers' numbers, 2 bytes each.
+void bench_fill_hashes(struct bench_wire *w, struct bench_holdings *h);
+void bench_fill_strings(struct bench_wire *w, struct bench_holdings *h);
 
 // Begins the EVENT of a worker with one op; the hashes follow as the last word.
 void bench_put_event(struct bench_wire *w, struct bench_holdings *h, size_t worker, const char *op,

@@ -44,6 +44,4 @@ double bench_result_cpu(const struct bench_result *c);
 // The median of the rounds' own ratios of rates.
 double bench_rate_ratio(const struct bench_result *of, const struct bench_result *by);
 
-double bench_server_cpu(const struct support_redis *s); // seconds of its main thread so far
-
 #endif

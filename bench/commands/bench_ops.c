@@ -6,8 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_memory.h"
 #include "bench_plain_redis.h"
 #include "client/common/random.h"
+
+// ---- Callers -------------------------------------------------------------------------------------
+
+void bench_caller_open(struct bench_caller *c, struct bench_holdings *h, uint64_t serial,
+                       uint64_t callers) {
+    c->held = h;
+    c->serial = serial;
+    c->callers = callers;
+    c->unit = c->stored = c->removed = 0;
+    c->load = bench_calloc(h->workers, sizeof *c->load);
+    c->depth = bench_calloc(h->workers, sizeof *c->depth);
+}
+
+void bench_caller_close(struct bench_caller *c) {
+    bench_wire_close(&c->wire);
+    free(c->load);
+    free(c->depth);
+}
+
+size_t bench_unit_id(const struct bench_caller *c, uint64_t unit, char out[BENCH_ID_ROOM]) {
+    return (size_t)snprintf(out, BENCH_ID_ROOM, "request-%02x-%010llx", (unsigned)c->serial & 0xff,
+                            (unsigned long long)unit & 0xffffffffff);
+}
+
+// ---- What the operations have in common ----------------------------------------------------------
 
 static void put_blocks(struct bench_caller *c, size_t length, uint64_t unit) {
     bench_wire_text(&c->wire, "HASHES");
@@ -26,8 +52,7 @@ static void put_set(struct bench_caller *c, size_t length, uint64_t unit, size_t
     char key[24], id[BENCH_ID_ROOM];
     size_t n = (size_t)snprintf(key, sizeof key, "%s:%04u", step ? "id" : "payload",
                                 (unsigned)(unit % BENCH_PAYLOAD_KEYS));
-    bench_wire_begin(&c->wire, 3);
-    bench_wire_text(&c->wire, "SET");
+    bench_wire_begin(&c->wire, 3, "SET", NULL);
     bench_wire_word(&c->wire, key, n);
     if (step)
         bench_wire_word(&c->wire, id, bench_unit_id(c, unit, id));
@@ -41,18 +66,15 @@ static void put_set(struct bench_caller *c, size_t length, uint64_t unit, size_t
 static void put_select(struct bench_caller *c, size_t length, uint64_t unit, size_t step) {
     char id[BENCH_ID_ROOM];
     size_t n = bench_unit_id(c, unit, id);
-    bench_wire_begin(&c->wire, step ? 3 : 5);
-    bench_wire_text(&c->wire, step ? "KVROUTE.RELEASE" : "KVROUTE.SELECT");
-    bench_wire_text(&c->wire, bench_pool_key);
+    bench_wire_begin(&c->wire, step ? 3 : 5, step ? "KVROUTE.RELEASE" : "KVROUTE.SELECT",
+                     bench_pool_key, NULL);
     bench_wire_word(&c->wire, id, n);
     if (!step) put_blocks(c, length, unit);
 }
 
 static void put_score(struct bench_caller *c, size_t length, uint64_t unit, size_t step) {
     (void)step;
-    bench_wire_begin(&c->wire, 4);
-    bench_wire_text(&c->wire, "KVROUTE.SCORE");
-    bench_wire_text(&c->wire, bench_pool_key);
+    bench_wire_begin(&c->wire, 4, "KVROUTE.SCORE", bench_pool_key, NULL);
     put_blocks(c, length, unit);
 }
 
@@ -78,9 +100,7 @@ static void put_update(struct bench_caller *c, size_t length, uint64_t unit, siz
     (void)length, (void)step;
     char id[BENCH_ID_ROOM];
     size_t n = bench_unit_id(c, unit % BENCH_LIVE, id);
-    bench_wire_begin(&c->wire, 6);
-    bench_wire_text(&c->wire, "KVROUTE.UPDATE");
-    bench_wire_text(&c->wire, bench_pool_key);
+    bench_wire_begin(&c->wire, 6, "KVROUTE.UPDATE", bench_pool_key, NULL);
     bench_wire_word(&c->wire, id, n);
     bench_wire_text(&c->wire, "PREFILLED");
     bench_wire_text(&c->wire, "OUTPUT");

@@ -50,10 +50,7 @@ static const char release[] =
     "return 1\n";
 
 static void load(struct bench_caller *c, const char *script, char name[41]) {
-    bench_wire_begin(&c->wire, 3);
-    bench_wire_text(&c->wire, "SCRIPT");
-    bench_wire_text(&c->wire, "LOAD");
-    bench_wire_text(&c->wire, script);
+    bench_wire_begin(&c->wire, 3, "SCRIPT", "LOAD", script, NULL);
     bench_wire_send(&c->wire);
     struct bench_reply t;
     bench_wire_reply(&c->wire, &t);
@@ -64,12 +61,8 @@ static void load(struct bench_caller *c, const char *script, char name[41]) {
 void bench_load_scripts(struct bench_caller *c) {
     load(c, choose, c->choose);
     load(c, release, c->release);
-    bench_wire_begin(&c->wire, 2);
-    bench_wire_text(&c->wire, "DEL");
-    bench_wire_text(&c->wire, "loads");
-    bench_wire_begin(&c->wire, 2 + c->held->workers);
-    bench_wire_text(&c->wire, "RPUSH");
-    bench_wire_text(&c->wire, "loads");
+    bench_wire_begin(&c->wire, 2, "DEL", "loads", NULL);
+    bench_wire_begin(&c->wire, 2 + c->held->workers, "RPUSH", "loads", NULL);
     for (size_t i = 0; i < c->held->workers; i++)
         bench_wire_text(&c->wire, "0");
     bench_wire_send(&c->wire);
@@ -109,8 +102,7 @@ void bench_put_hkeys(struct bench_caller *c, size_t length, uint64_t unit, size_
     char key[BENCH_KEY_BYTES];
     for (size_t i = 0; i < bench_lengths[length]; i++) {
         bench_block_key(key, 'h', hashes[i]);
-        bench_wire_begin(&c->wire, 2);
-        bench_wire_text(&c->wire, "HKEYS");
+        bench_wire_begin(&c->wire, 2, "HKEYS", NULL);
         bench_wire_word(&c->wire, key, BENCH_KEY_BYTES);
     }
 }
@@ -135,8 +127,7 @@ void bench_put_mget(struct bench_caller *c, size_t length, uint64_t unit, size_t
     (void)step;
     const uint64_t *hashes = bench_prompt(c->held, length, unit);
     char key[BENCH_KEY_BYTES];
-    bench_wire_begin(&c->wire, 1 + bench_lengths[length]);
-    bench_wire_text(&c->wire, "MGET");
+    bench_wire_begin(&c->wire, 1 + bench_lengths[length], "MGET", NULL);
     for (size_t i = 0; i < bench_lengths[length]; i++) {
         bench_block_key(key, 's', hashes[i]);
         bench_wire_word(&c->wire, key, BENCH_KEY_BYTES);
@@ -163,17 +154,12 @@ void bench_put_script(struct bench_caller *c, size_t length, uint64_t unit, size
     char id[BENCH_ID_ROOM], key[BENCH_KEY_BYTES];
     size_t n = bench_unit_id(c, unit, id);
     if (step) {
-        bench_wire_begin(&c->wire, 4);
-        bench_wire_text(&c->wire, "EVALSHA");
-        bench_wire_text(&c->wire, c->release);
-        bench_wire_text(&c->wire, "1");
+        bench_wire_begin(&c->wire, 4, "EVALSHA", c->release, "1", NULL);
         bench_wire_word(&c->wire, id, n);
         return;
     }
     const uint64_t *hashes = bench_prompt(c->held, length, unit);
-    bench_wire_begin(&c->wire, 5 + bench_lengths[length]);
-    bench_wire_text(&c->wire, "EVALSHA");
-    bench_wire_text(&c->wire, c->choose);
+    bench_wire_begin(&c->wire, 5 + bench_lengths[length], "EVALSHA", c->choose, NULL);
     bench_wire_number(&c->wire, bench_lengths[length]);
     for (size_t i = 0; i < bench_lengths[length]; i++) {
         bench_block_key(key, 's', hashes[i]);

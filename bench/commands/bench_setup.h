@@ -3,8 +3,8 @@
 #ifndef BENCH_SETUP_H
 #define BENCH_SETUP_H
 
-#include "bench_caller.h"
 #include "bench_commands_options.h"
+#include "bench_ops.h"
 #include "tests/support/support_redis.h"
 
 struct bench_setup {

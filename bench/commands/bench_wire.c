@@ -2,9 +2,10 @@
 // A lean client; see bench_wire.h.
 #include "bench_wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "bench/common/bench_memory.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 
 enum { READ_AT_ONCE = 64 * 1024 };
 
@@ -21,11 +23,10 @@ static _Noreturn void fail_errno(const char *what) {
     support_fail("%s: %s", what, strerror(errno));
 }
 
-static void open_at(struct bench_wire *w, int family, const struct sockaddr *to, socklen_t n) {
-    *w = (struct bench_wire){.fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    if (w->fd < 0 || connect(w->fd, to, n)) fail_errno("no connection");
-    w->in = bench_calloc(READ_AT_ONCE, 1);
-    w->room_in = READ_AT_ONCE;
+static void open_with(struct bench_wire *w, int fd) {
+    if (fd < 0) fail_errno("no connection");
+    *w =
+        (struct bench_wire){.fd = fd, .in = bench_calloc(READ_AT_ONCE, 1), .room_in = READ_AT_ONCE};
 }
 
 void bench_wire_open_unix(struct bench_wire *w, const char *path) {
@@ -33,15 +34,13 @@ void bench_wire_open_unix(struct bench_wire *w, const char *path) {
     size_t n = strlen(path);
     if (n >= sizeof a.sun_path) support_fail("the path of the socket is too long");
     memcpy(a.sun_path, path, n + 1);
-    open_at(w, AF_UNIX, (struct sockaddr *)&a, sizeof a);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    open_with(w, fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) ? -1 : fd);
 }
 
 void bench_wire_open_tcp(struct bench_wire *w, int port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    open_at(w, AF_INET, (struct sockaddr *)&a, sizeof a);
-    int yes = 1;
-    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    open_with(w, support_http_connect(port));
+    setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
 void bench_wire_close(struct bench_wire *w) {
@@ -71,10 +70,6 @@ static void head(struct bench_wire *w, char type, uint64_t v) {
     w->n_out += sizeof digits - n;
 }
 
-void bench_wire_begin(struct bench_wire *w, size_t words) {
-    head(w, '*', words);
-}
-
 void bench_wire_word(struct bench_wire *w, const void *bytes, size_t n) {
     head(w, '$', n);
     char *to = room(w, n + 2);
@@ -85,6 +80,15 @@ void bench_wire_word(struct bench_wire *w, const void *bytes, size_t n) {
 
 void bench_wire_text(struct bench_wire *w, const char *text) {
     bench_wire_word(w, text, strlen(text));
+}
+
+void bench_wire_begin(struct bench_wire *w, size_t words, ...) {
+    va_list texts;
+    va_start(texts, words);
+    head(w, '*', words);
+    for (const char *text; (text = va_arg(texts, const char *));)
+        bench_wire_text(w, text);
+    va_end(texts);
 }
 
 void bench_wire_number(struct bench_wire *w, uint64_t v) {
@@ -170,11 +174,4 @@ void bench_wire_skip(struct bench_wire *w) {
         bench_wire_reply(w, &t);
         if (t.type == '*' && t.number > 0) left += t.number;
     }
-}
-
-int64_t bench_wire_integer(struct bench_wire *w) {
-    struct bench_reply t;
-    bench_wire_reply(w, &t);
-    if (t.type != ':') support_fail("the server answered something that is no integer");
-    return t.number;
 }

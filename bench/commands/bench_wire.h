@@ -32,16 +32,15 @@ void bench_wire_open_unix(struct bench_wire *w, const char *path);
 void bench_wire_open_tcp(struct bench_wire *w, int port); // of 127.0.0.1
 void bench_wire_close(struct bench_wire *w);
 
-// A command is an announced number of words.
-void bench_wire_begin(struct bench_wire *w, size_t words);
+// A command is an announced number of words, of which the first are these texts, NULL at the end.
+void bench_wire_begin(struct bench_wire *w, size_t words, ...) __attribute__((sentinel));
 void bench_wire_word(struct bench_wire *w, const void *bytes, size_t n);
 void bench_wire_text(struct bench_wire *w, const char *text);
 void bench_wire_number(struct bench_wire *w, uint64_t v);
 void bench_wire_send(struct bench_wire *w); // all that was written
 
-void bench_wire_reply(struct bench_wire *w,
-                      struct bench_reply *t);     // waits for it; an error reply ends the program
-void bench_wire_skip(struct bench_wire *w);       // one whole reply
-int64_t bench_wire_integer(struct bench_wire *w); // one reply, which must be an integer
+// Waits for it; an error reply ends the program.
+void bench_wire_reply(struct bench_wire *w, struct bench_reply *t);
+void bench_wire_skip(struct bench_wire *w); // one whole reply
 
 #endif

@@ -15,6 +15,7 @@
 #include "bench_engines.h"
 #include "bench_memory.h"
 #include "tests/support/support_http.h"
+#include "tests/support/support_redis.h"
 
 enum {
     COMPARE_PATIENCE_MS = 20000,
@@ -81,12 +82,6 @@ static int by_hash(const void *left, const void *right) {
 
 // ---- What the pool says --------------------------------------------------------------------------
 
-static const redisReply *field(const redisReply *map, const char *name) {
-    for (size_t i = 0; map && map->type == REDIS_REPLY_ARRAY && i + 1 < map->elements; i += 2)
-        if (map->element[i]->str && !strcmp(map->element[i]->str, name)) return map->element[i + 1];
-    return NULL;
-}
-
 static int engine_named(const struct bench_engine *engines, size_t n, const char *name,
                         size_t len) {
     for (size_t i = 0; i < n; i++)
@@ -115,7 +110,7 @@ static void note(struct bench_difference *out, const char *what, uint64_t hash, 
 static void compare_block(const redisReply *r, const struct bench_engine *engines, size_t n_of,
                           const struct held_block *held, size_t n, struct bench_difference *out) {
     const redisReply *run = r->type == REDIS_REPLY_ARRAY && r->elements == 1 ? r->element[0] : NULL;
-    const redisReply *holders = field(run, "holders");
+    const redisReply *holders = support_redis_field(run, "holders");
     bool found[BENCH_MAX_ENGINES * COMPARE_MAX_RANKS] = {false};
     size_t n_found = 0;
     for (size_t i = 0; holders && i < holders->elements; i++) {
@@ -173,14 +168,14 @@ static bool compare_counts(redisContext *c, const char *pool, const struct bench
     long counted = 0, held = 0;
     size_t seen = 0;
     for (size_t i = 0; good && i < list->elements; i++) {
-        const redisReply *name = field(list->element[i], "worker");
-        const redisReply *ranks = field(list->element[i], "ranks");
+        const redisReply *name = support_redis_field(list->element[i], "worker");
+        const redisReply *ranks = support_redis_field(list->element[i], "ranks");
         int e = name ? engine_named(engines, n, name->str, name->len) : -1;
         if (e < 0 || !ranks || ranks->elements != engines[e].ranks) continue;
         seen++;
         for (size_t k = 0; k < ranks->elements; k++)
             for (size_t t = 0; t < COMPARE_TIERS; t++) {
-                const redisReply *v = field(ranks->element[k], names[t]);
+                const redisReply *v = support_redis_field(ranks->element[k], names[t]);
                 counted += v ? (long)v->integer : 0;
                 held += all->counts[e][k][t];
             }
@@ -229,8 +224,8 @@ static long score_engine(redisContext *c, const char *pool, const struct bench_e
     bool good = r && r->type == REDIS_REPLY_ARRAY && r->elements == e->ranks;
     long differ = good ? 0 : -1;
     for (size_t i = 0; good && i < r->elements; i++) {
-        const redisReply *rank = field(r->element[i], "rank");
-        const redisReply *overlap = field(r->element[i], "overlap");
+        const redisReply *rank = support_redis_field(r->element[i], "rank");
+        const redisReply *overlap = support_redis_field(r->element[i], "overlap");
         size_t held = 0;
         if (!rank || !overlap) {
             differ++;

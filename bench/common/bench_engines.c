@@ -91,17 +91,3 @@ bool bench_bridge_settled(const struct bench_bridge *b) {
     support_response_free(&a);
     return good;
 }
-
-uint64_t bench_bridge_count(const struct bench_bridge *b, const char *metric) {
-    struct support_response a =
-        support_http(b->listen, "GET", "/metrics", NULL, NULL, ENGINE_PATIENCE_MS);
-    char start[120];
-    uint64_t sum = 0;
-    int n = snprintf(start, sizeof start, "\nkvroute_bridge_%s{", metric);
-    for (const char *at = a.body; at && (at = strstr(at, start)); at += n) {
-        const char *value = strstr(at + n, "} ");
-        if (value) sum += strtoull(value + 2, NULL, 10);
-    }
-    support_response_free(&a);
-    return sum;
-}

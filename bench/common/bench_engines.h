@@ -32,8 +32,7 @@ struct bench_bridge {
 };
 
 void bench_bridge_start(struct bench_bridge *b, const struct bench_engine *engines, size_t n);
-// Of /healthz and /metrics, so it must listen.
-bool bench_bridge_settled(const struct bench_bridge *b); // all is well with all of its engines
-uint64_t bench_bridge_count(const struct bench_bridge *b, const char *metric); // over all ranks
+// All is well with all of its engines, by its /healthz: it must listen.
+bool bench_bridge_settled(const struct bench_bridge *b);
 
 #endif

@@ -38,7 +38,6 @@ void bench_progress_show(struct bench_progress *p, size_t done, double hit_perce
     if (!terminal()) fputc('\n', stderr);
 }
 
-void bench_progress_end(struct bench_progress *p) {
-    (void)p;
+void bench_progress_end(void) {
     wipe();
 }

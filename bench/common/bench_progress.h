@@ -13,6 +13,6 @@ struct bench_progress {
 
 void bench_progress_begin(struct bench_progress *p, const char *what, size_t total);
 void bench_progress_show(struct bench_progress *p, size_t done, double hit_percent);
-void bench_progress_end(struct bench_progress *p);
+void bench_progress_end(void);
 
 #endif

@@ -40,3 +40,10 @@ double bench_rss_bytes(pid_t pid) {
     fclose(f);
     return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
+
+void bench_raise_files(void) {
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r)) return;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a process has used, as the kernel counts it. 0 of one that is gone.
+// What a process has used, as the kernel counts it (0 of one that is gone), and what it may.
 #ifndef BENCH_USAGE_H
 #define BENCH_USAGE_H
 
@@ -8,5 +8,7 @@
 double bench_cpu_s(pid_t pid);     // user and system time so far
 double bench_own_cpu_s(void);      // of this process, exact to the microsecond
 double bench_rss_bytes(pid_t pid); // resident now
+
+void bench_raise_files(void); // this process, and those it starts, may open as many as there can be
 
 #endif

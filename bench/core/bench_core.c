@@ -8,16 +8,17 @@
 //
 // What takes long is measured in the thread's CPU time, so that whoever else uses the machine doesn't
 // count as much; a match is too short for that and has the wall clock.
-#include <errno.h>
-#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/common/bench_args.h"
+#include "bench/common/bench_quantile.h"
 #include "client/common/clock.h"
 #include "client/common/random.h"
 #include "module/core/state/pool_state.h"
+#include "tests/support/support_home.h"
 
 enum {
     BENCH_CORE_WORKERS = 64,
@@ -36,16 +37,6 @@ static double now_ns(void) {
 
 static double cpu_ns(void) {
     return (double)kvr_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static int ascending(const void *left, const void *right) {
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "kvroute-bench-core: %s\n", what);
-    exit(1);
 }
 
 // The heap's own view: usable sizes and a word of bookkeeping for each piece.
@@ -81,12 +72,13 @@ static struct kvr_pool *new_pool(size_t workers) {
     struct kvr_options o;
     kvr_options_default(&o);
     struct kvr_pool *p = kvr_pool_new(&a, &o, 0x1234567);
-    if (!p) fail("out of memory");
+    if (!p) support_fail("out of memory");
     char room[32];
     for (size_t i = 0; i < workers; i++) {
         struct kvr_worker_settings set = {0};
         int created;
-        if (kvr_worker_set(p, 1, name_of(i, room), &set, &created)) fail("a worker is refused");
+        if (kvr_worker_set(p, 1, name_of(i, room), &set, &created))
+            support_fail("a worker is refused");
     }
     return p;
 }
@@ -97,7 +89,7 @@ static void event(struct kvr_pool *p, size_t worker, uint64_t seq, enum kvr_pool
     struct kvr_pool_op op = {kind, KVR_DEVICE, parent != NULL, parent ? *parent : 0, hashes, n};
     struct kvr_event_result r;
     if (kvr_event(p, name_of(worker, room), 0, 1, seq, &op, 1, true, &r))
-        fail("an event is refused");
+        support_fail("an event is refused");
 }
 
 // ---- Figures -------------------------------------------------------------------------------------
@@ -134,7 +126,7 @@ static void build(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint
     struct kvr_stats s;
     kvr_pool_stats(p, 1, &s);
     if (s.blocks != paths * BENCH_CORE_PATH || s.holdings != s.blocks * BENCH_CORE_HOLDERS)
-        fail("blocks are missing");
+        support_fail("blocks are missing");
     row("memory, everything the pool asked for", (double)s.memory_bytes / blocks, "B/block",
         "<= 20");
     row("memory, as the heap counts it", (double)(heap_bytes - before) / blocks, "B/block", "");
@@ -161,18 +153,18 @@ static void match(const struct kvr_pool *p, const uint64_t *hashes, size_t paths
         core_tree_match(&p->tree, request, BENCH_CORE_PATH, &m);
         times[i] = now_ns() - start;
     }
-    qsort(times, BENCH_CORE_SAMPLES, sizeof *times, ascending);
     double clock[1001];
     for (int i = 0; i < 1001; i++) {
         double start = now_ns();
         clock[i] = now_ns() - start;
     }
-    qsort(clock, 1001, sizeof *clock, ascending);
+    double *sorted = bench_sorted(times, BENCH_CORE_SAMPLES), offset = bench_median(clock, 1001);
     char line[96];
     snprintf(line, sizeof line, "match of 64 blocks, %s, p50", what);
-    row(line, times[BENCH_CORE_SAMPLES / 2] - clock[500], "ns", "<= 250");
+    row(line, bench_quantile(sorted, BENCH_CORE_SAMPLES, 0.5) - offset, "ns", "<= 250");
     snprintf(line, sizeof line, "match of 64 blocks, %s, p99", what);
-    row(line, times[BENCH_CORE_SAMPLES / 100 * 99] - clock[500], "ns", "<= 2000");
+    row(line, bench_quantile(sorted, BENCH_CORE_SAMPLES, 0.99) - offset, "ns", "<= 2000");
+    free(sorted);
 }
 
 // What one read costs that has to wait for memory: reads over an array as large as the index, each of
@@ -181,7 +173,7 @@ static double miss_ns(size_t blocks) {
     enum { BENCH_CORE_LINE = 8, BENCH_CORE_CHAIN = 64, BENCH_CORE_CHAINS = 5001 };
     size_t lines = blocks / BENCH_CORE_LINE;
     uint64_t *memory = calloc(lines, BENCH_CORE_LINE * sizeof *memory), state = 9, at = 0;
-    if (!memory) fail("out of memory");
+    if (!memory) support_fail("out of memory");
     for (size_t i = 0; i < lines; i++)
         memory[i * BENCH_CORE_LINE] = kvr_random(&state) % lines;
     static double times[BENCH_CORE_CHAINS];
@@ -194,8 +186,7 @@ static double miss_ns(size_t blocks) {
         times[i] = (now_ns() - start) / BENCH_CORE_CHAIN;
     }
     free(memory);
-    qsort(times, BENCH_CORE_CHAINS, sizeof *times, ascending);
-    return times[BENCH_CORE_CHAINS / 2];
+    return bench_median(times, BENCH_CORE_CHAINS);
 }
 
 static void drop(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint64_t *seq) {
@@ -211,7 +202,7 @@ static void drop(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint6
     double worst = 0;
     for (size_t w = 0; w < BENCH_CORE_WORKERS; w++) {
         double at = cpu_ns();
-        if (kvr_worker_del(p, name_of(w, room))) fail("a worker is lost");
+        if (kvr_worker_del(p, name_of(w, room))) support_fail("a worker is lost");
         double took = cpu_ns() - at;
         worst = took > worst ? took : worst;
     }
@@ -240,35 +231,37 @@ static double select_time(size_t workers) {
         for (int i = 0; i < BENCH_CORE_EACH; i++) {
             struct kvr_pool_choice choice;
             struct kvr_booking booked;
-            if (kvr_select(p, 1, id, &q, -1, 0, &choice, &booked)) fail("SELECT is refused");
+            if (kvr_select(p, 1, id, &q, -1, 0, &choice, &booked))
+                support_fail("SELECT is refused");
             kvr_release(p, 1, &id, 1, KVR_RELEASED);
         }
         times[r] = (cpu_ns() - start) / BENCH_CORE_EACH;
     }
     kvr_pool_free(p);
-    qsort(times, BENCH_CORE_ROUNDS, sizeof *times, ascending);
-    return times[BENCH_CORE_ROUNDS / 2];
+    return bench_median(times, BENCH_CORE_ROUNDS);
 }
 
+struct bench_core_options {
+    bool quick;
+    uint64_t blocks;
+};
+
+static const char usage[] = "usage: kvroute-bench-core [--quick] [--blocks N]\n"
+                            "N blocks (10,000,000; --quick: 1,000,000), at least 1,000,000\n";
+
 int main(int argc, char **argv) {
-    size_t blocks = 10000000;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0) {
-            blocks = 1000000;
-        } else if (strcmp(argv[i], "--blocks") == 0 && i + 1 < argc) {
-            blocks = strtoull(argv[++i], NULL, 10);
-        } else {
-            fputs("usage: kvroute-bench-core [--quick] [--blocks N]\n"
-                  "N blocks (10,000,000; --quick: 1,000,000), at least 1,000,000\n",
-                  stderr);
-            return 2;
-        }
-    }
-    if (blocks < 1000000 || blocks > 200000000) fail("from 1,000,000 to 200,000,000 blocks");
+    static const struct bench_arg args[] = {
+        {"quick", bench_arg_flag, offsetof(struct bench_core_options, quick), 0, 0},
+        {"blocks", bench_arg_whole, offsetof(struct bench_core_options, blocks), 1e6, 2e8},
+    };
+    struct bench_core_options o = {0};
+    int status = bench_args_read(&o, args, 2, usage, argc, argv);
+    if (status >= 0) return status;
+    size_t blocks = o.blocks ? o.blocks : o.quick ? 1000000 : 10000000;
     size_t paths = blocks / BENCH_CORE_PATH;
     uint64_t *hashes = malloc(paths * BENCH_CORE_PATH * sizeof *hashes), state = 1,
              seq[BENCH_CORE_WORKERS] = {0};
-    if (!hashes) fail("out of memory");
+    if (!hashes) support_fail("out of memory");
     for (size_t i = 0; i < paths * BENCH_CORE_PATH; i++)
         hashes[i] = kvr_random(&state);
     printf("%zu blocks in runs of %d, %d holders each, %d workers; one core\n\n",

@@ -17,15 +17,8 @@
 #include "bench/common/bench_memory.h"
 #include "client/common/clock.h"
 #include "client/http1/h1_client.h"
-#include "tests/support/support_http.h"
 
-enum {
-    LOAD_SILENCE_MS = 60000,
-    LOAD_TRY_MS = 2000,
-    LOAD_LOOK_MS = 100,
-    LOAD_RETRY_MS = 20,
-    LOAD_MAX_ATTEMPTS = 500
-};
+enum { LOAD_SILENCE_MS = 60000, LOAD_LOOK_MS = 100, LOAD_RETRY_MS = 20, LOAD_MAX_ATTEMPTS = 500 };
 
 enum load_step { LOAD_CHOOSE, LOAD_STREAM, LOAD_PREFILLED, LOAD_OUTPUT, LOAD_RELEASE };
 static const char *const paths[] = {[LOAD_CHOOSE] = "/v1/select",
@@ -338,13 +331,4 @@ void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out) {
     event_free(c.look);
     event_base_free(c.base);
     free(c.router);
-}
-
-bool bench_play_try(int port) {
-    struct support_response a =
-        support_http(port, "POST", "/v1/completions", "Content-Type: application/json\r\n",
-                     "{\"model\":\"mock\",\"prompt\":\"hello\",\"max_tokens\":1}", LOAD_TRY_MS);
-    bool ok = a.status == 200;
-    support_response_free(&a);
-    return ok;
 }

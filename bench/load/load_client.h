@@ -54,7 +54,5 @@ struct bench_outcome {
 
 // out has room for each request.
 void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out);
-// One request for one token, to see whether somebody answers.
-bool bench_play_try(int port);
 
 #endif

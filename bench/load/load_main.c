@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "bench/common/bench_args.h"
 #include "bench/common/bench_compare.h"
 #include "bench/common/bench_memory.h"
 #include "bench/common/bench_progress.h"
 #include "bench/common/bench_quantile.h"
+#include "bench/common/bench_usage.h"
 #include "bench/common/trace.h"
 #include "client/common/clock.h"
 #include "load_client.h"
@@ -71,62 +72,43 @@ static const char usage[] =
 
 // ---- Options -------------------------------------------------------------------------------------
 
-static void add_engine(struct load_options *o, const char *text) {
+static bool add_engine(void *options, const struct bench_arg *a, const char *text) {
+    struct load_options *o = options;
     const char *equals = strchr(text, '=');
-    if (!equals || o->n_engines == BENCH_MAX_ENGINES) support_fail("--engine takes NAME=PORT");
+    if (!equals || o->n_engines == BENCH_MAX_ENGINES)
+        return bench_arg_wrong(a->name, "takes NAME=PORT, 32 times at most");
     struct bench_engine *e = &o->engines[o->n_engines];
     *e = (struct bench_engine){.ranks = 1, .http = atoi(equals + 1)};
     snprintf(e->name, sizeof e->name, "%.*s", (int)(equals - text), text);
     o->engine_ports[o->n_engines++] = e->http;
+    return true;
 }
 
-static void add_router(struct load_options *o, const char *text) {
-    if (o->n_routers == LOAD_MAX_ROUTERS) support_fail("too many routers");
+static bool add_router(void *options, const struct bench_arg *a, const char *text) {
+    struct load_options *o = options;
+    if (o->n_routers == LOAD_MAX_ROUTERS) return bench_arg_wrong(a->name, "too many");
     o->routers[o->n_routers++] = atoi(text);
+    return true;
 }
 
-static void read_options(struct load_options *o, int argc, char **argv) {
-    const struct {
-        const char *name, **text;
-        uint64_t *whole;
-        double *real;
-        void (*add)(struct load_options *, const char *);
-    } options[] = {
-        {"--engine", .add = add_engine},  {"--router", .add = add_router},
-        {"--label", .text = &o->label},   {"--trace", .text = &o->trace},
-        {"--pool", .text = &o->pool},     {"--rate", .real = &o->rate},
-        {"--scale", .real = &o->scale},   {"--seconds", .real = &o->seconds},
-        {"--work", .real = &o->work},     {"--longest", .real = &o->longest},
-        {"--seed", .whole = &o->seed},    {"--redis", .whole = &o->redis},
-        {"--answer", .real = &o->answer}, {"--block-size", .whole = &o->block_size},
-    };
-    enum { N_OPTIONS = sizeof options / sizeof *options };
-    for (int i = 1; i < argc; i += 2) {
-        size_t k = 0;
-        if (!strcmp(argv[i], "--help")) {
-            fputs(usage, stdout);
-            exit(0);
-        }
-        while (k < N_OPTIONS && strcmp(options[k].name, argv[i]) != 0)
-            k++;
-        if (k == N_OPTIONS || i + 1 == argc) support_fail("an option that isn't known; see --help");
-        if (options[k].text) *options[k].text = argv[i + 1];
-        if (options[k].whole) *options[k].whole = strtoull(argv[i + 1], NULL, 10);
-        if (options[k].real) *options[k].real = strtod(argv[i + 1], NULL);
-        if (options[k].add) options[k].add(o, argv[i + 1]);
-    }
-    if (!o->n_engines || !(o->seconds > 0 && o->seconds <= 3600) || !(o->scale > 0) ||
-        !(o->rate > 0 && o->rate <= 1000) || !o->block_size || o->block_size > 4096)
-        support_fail("a value out of range, or no engine; see --help");
-}
-
-// As many descriptors as there may be streams.
-static void raise_files(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r)) return;
-    r.rlim_cur = r.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &r);
-}
+#define AT(field) offsetof(struct load_options, field)
+static const struct bench_arg args[] = {
+    {"engine", add_engine, 0, 0, 0},
+    {"router", add_router, 0, 0, 0},
+    {"label", bench_arg_text, AT(label), 0, 0},
+    {"trace", bench_arg_text, AT(trace), 0, 0},
+    {"pool", bench_arg_text, AT(pool), 0, 0},
+    {"rate", bench_arg_real, AT(rate), 1e-6, 1000},
+    {"scale", bench_arg_real, AT(scale), 1e-6, 1e6},
+    {"seconds", bench_arg_real, AT(seconds), 1e-6, 3600},
+    {"work", bench_arg_real, AT(work), 0, 1e12},
+    {"longest", bench_arg_real, AT(longest), 0, 1e9},
+    {"answer", bench_arg_real, AT(answer), 0, 1e9},
+    {"seed", bench_arg_whole, AT(seed), 0, 9e15},
+    {"redis", bench_arg_whole, AT(redis), 0, 65535},
+    {"block-size", bench_arg_whole, AT(block_size), 1, 4096},
+};
+#undef AT
 
 // ---- The load ------------------------------------------------------------------------------------
 
@@ -256,8 +238,10 @@ int main(int argc, char **argv) {
         .label = "", .rate = 10, .seconds = 10, .scale = 1, .seed = 1, .block_size = 16};
     struct bench_script script;
     struct bench_progress progress;
-    read_options(&o, argc, argv);
-    raise_files();
+    int status = bench_args_read(&o, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
+    if (!o.n_engines) support_fail("--engine is needed; see --help");
+    bench_raise_files();
     double speed = make_script(&script, &o), isl = 0;
     for (size_t i = 0; i < script.load.n; i++)
         isl += script.load.requests[i].isl;
@@ -277,7 +261,7 @@ int main(int argc, char **argv) {
     };
     bench_progress_begin(&progress, o.label, script.load.n);
     bench_play(&plan, played);
-    bench_progress_end(&progress);
+    bench_progress_end();
     tell(&o, &script, speed, played);
     bool ok = !o.redis || compare(&o);
     free(played);

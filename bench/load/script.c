@@ -112,19 +112,13 @@ static void add_conversation(struct script_writer *g, const struct bench_script_
     g->s->load.sessions++;
 }
 
-static int by_time(const void *left, const void *right) {
-    const struct bench_request *a = left, *b = right;
-    if (a->at != b->at) return a->at < b->at ? -1 : 1;
-    return a->text < b->text ? -1 : a->text > b->text;
-}
-
 // Keeps what arrives within the time, in order. Conversations have begun long before it, so that turns
 // of every number arrive from the first second on.
 static void settle(struct bench_script *s, double seconds) {
     struct bench_workload *w = &s->load;
     struct bench_script_text *prompts = bench_calloc(w->n + 1, sizeof *prompts);
     size_t left = 0;
-    qsort(w->requests, w->n, sizeof *w->requests, by_time);
+    bench_workload_sort(w);
     for (size_t i = 0; i < w->n; i++) {
         struct bench_request r = w->requests[i];
         if (r.at < settled || r.at >= settled + seconds) continue;

@@ -2,8 +2,8 @@
 // HTTP requests in a closed loop; see bench_load.h.
 #include "bench_load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "bench/common/bench_memory.h"
 #include "bench/common/bench_quantile.h"
 #include "client/common/clock.h"
+#include "tests/support/support_http.h"
 
 enum { LOAD_READ = 65536, LOAD_MAX_HEAD = 8192, LOAD_EVENTS = 256, LOAD_SILENCE_S = 30 };
 
@@ -65,31 +66,13 @@ static void add(struct bench_samples *s, double v) {
     s->v[s->n++] = v;
 }
 
-static void quantiles(struct bench_samples *s, double scale, double *p50, double *p99) {
-    if (!s->n) return;
-    double *sorted = bench_sorted(s->v, s->n);
-    *p50 = bench_quantile(sorted, s->n, 0.5) * scale;
-    *p99 = bench_quantile(sorted, s->n, 0.99) * scale;
+static double quantile(const struct bench_samples *s, double q) {
+    double *sorted = bench_sorted(s->v, s->n), v = bench_quantile(sorted, s->n, q);
     free(sorted);
-    free(s->v);
+    return v;
 }
 
 // ---- Connections ---------------------------------------------------------------------------------
-
-static int reach(const struct bench_load_plan *plan, size_t i) {
-    int one = 1, port = plan->n_ports ? plan->ports[i % plan->n_ports] : plan->port;
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    if (connect(fd, (struct sockaddr *)&a, sizeof a)) {
-        close(fd);
-        return -1;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
 
 static void want(struct bench_load *l, struct bench_peer *p, bool writing) {
     struct epoll_event e = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = p};
@@ -99,10 +82,13 @@ static void want(struct bench_load *l, struct bench_peer *p, bool writing) {
 }
 
 static bool open_peer(struct bench_load *l, struct bench_peer *p) {
+    const struct bench_load_plan *plan = l->plan;
+    size_t i = (size_t)(p - l->peers);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = p};
-    p->fd = reach(l->plan, (size_t)(p - l->peers));
+    p->fd = support_http_connect(plan->n_ports ? plan->ports[i % plan->n_ports] : plan->port);
     p->writing = false;
     if (p->fd < 0) return false;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, p->fd, &e) == 0;
 }
 
@@ -216,7 +202,6 @@ static size_t take_body(struct bench_load *l, struct bench_peer *p, size_t n, in
     p->last = now;
     n = n < p->left ? n : (size_t)p->left;
     p->left -= n;
-    l->result->bytes += n;
     if (!p->left) p->part = p->part == ANSWER_BODY ? ANSWER_DONE : ANSWER_CHUNK_END;
     return n;
 }
@@ -301,9 +286,13 @@ int bench_load_run(const struct bench_load_plan *plan, struct bench_load_result 
     ok = ok && serve(&l);
     double took = (double)(kvr_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
     r->rate = took > 0 ? (double)r->answers / took : 0;
-    quantiles(&l.whole, 1e-3, &r->p50_us, &r->p99_us);
-    quantiles(&l.first, 1e-3, &r->first_p50_us, &r->first_p99_us);
-    quantiles(&l.gaps, 1e-6, &r->gap_p50_ms, &r->gap_p99_ms);
+    r->p50_us = quantile(&l.whole, 0.5) / 1e3;
+    r->p99_us = quantile(&l.whole, 0.99) / 1e3;
+    r->first_p99_us = quantile(&l.first, 0.99) / 1e3;
+    r->gap_p99_ms = quantile(&l.gaps, 0.99) / 1e6;
+    free(l.whole.v);
+    free(l.first.v);
+    free(l.gaps.v);
     for (size_t i = 0; i < plan->connections; i++)
         if (l.peers[i].fd >= 0) close(l.peers[i].fd);
     if (l.epoll >= 0) close(l.epoll);

@@ -27,12 +27,11 @@ struct bench_load_plan {
 
 struct bench_load_result {
     uint64_t answers, failures;
-    uint64_t bytes;                    // of bodies
-    double rate;                       // answers a second
-    double p50_us, p99_us;             // from the request to the end of its answer
-    double first_p50_us, first_p99_us; // to the first byte of its body
-    double gap_p50_ms, gap_p99_ms;     // between two reads of one body
-    char why[120];                     // the first failure
+    double rate;           // answers a second
+    double p50_us, p99_us; // from the request to the end of its answer
+    double first_p99_us;   // to the first byte of its body
+    double gap_p99_ms;     // between two reads of one body
+    char why[120];         // the first failure
 };
 
 // 0, or -1 if no connection can be made.

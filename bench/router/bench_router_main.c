@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "bench/common/bench_args.h"
 #include "bench/common/bench_quantile.h"
 #include "bench/common/bench_usage.h"
 #include "bench_load.h"
@@ -31,9 +31,12 @@ enum {
 };
 
 static struct bench_router_setup setup;
-static int rounds = 5;
-static double slice = 2;
-static size_t streams = 1000;
+
+static struct bench_router_options {
+    bool quick;
+    uint64_t rounds, streams; // 0: as many as usual
+    double slice;
+} o;
 
 static size_t post(char *out, const char *path, const char *body, size_t n) {
     int head = snprintf(out, BENCH_MAX_REQUEST,
@@ -133,11 +136,11 @@ static void advise(void) {
     double bare[ROUTER_MAX_ROUNDS], one[ROUTER_MAX_ROUNDS], p99[ROUTER_MAX_ROUNDS],
         rate[ROUTER_MAX_ROUNDS], cpu[ROUTER_MAX_ROUNDS];
     struct bench_load_plan plan = {
-        .port = setup.router_port, .request = select_request, .seconds = slice};
+        .port = setup.router_port, .request = select_request, .seconds = o.slice};
     struct bench_load_result r;
     make_prompts();
     fill_advise();
-    for (int i = 0; i < rounds; i++) {
+    for (size_t i = 0; i < o.rounds; i++) {
         bare[i] = bare_p50(2000);
         plan.connections = 1;
         run(&plan, &r);
@@ -150,17 +153,17 @@ static void advise(void) {
                  ((double)r.answers * ROUTER_RELEASES / (ROUTER_RELEASES + 1));
         p99[i] = r.p99_us;
     }
-    double added = bench_median(one, (size_t)rounds) - bench_median(bare, (size_t)rounds);
-    double each = bench_median(cpu, (size_t)rounds);
+    double added = bench_median(one, o.rounds) - bench_median(bare, o.rounds);
+    double each = bench_median(cpu, o.rounds);
     printf("== Advise: %d tokens, %d workers; released %d at a time ==\n", ROUTER_TOKENS,
            ROUTER_WORKERS, ROUTER_RELEASES);
     printf("  bare command, one at a time                  p50 %8.0f us\n",
-           bench_median(bare, (size_t)rounds));
+           bench_median(bare, o.rounds));
     printf("  POST /v1/select, one at a time               p50 %8.0f us\n",
-           bench_median(one, (size_t)rounds));
+           bench_median(one, o.rounds));
     printf("  added                                            %8.0f us   goal <= 300\n", added);
     printf("  64 at once                                       %8.0f selects/s, p99 %.0f us\n",
-           bench_median(rate, (size_t)rounds), bench_median(p99, (size_t)rounds));
+           bench_median(rate, o.rounds), bench_median(p99, o.rounds));
     printf("  the router's CPU                                 %8.1f us a select: %.0f a second of "
            "a core   goal >= 20000\n\n",
            each, 1e6 / each);
@@ -208,10 +211,10 @@ static size_t make_targets(struct bench_target *targets, const struct bench_load
 static void proxy(void) {
     static struct bench_target targets[3];
     struct bench_load_plan plan = {
-        .connections = 64, .request = chat_request, .ctx = "\"max_tokens\":4", .seconds = slice};
+        .connections = 64, .request = chat_request, .ctx = "\"max_tokens\":4", .seconds = o.slice};
     struct bench_load_result r;
     size_t n = make_targets(targets, &plan);
-    for (int i = 0; i < rounds; i++)
+    for (size_t i = 0; i < o.rounds; i++)
         for (size_t w = 0; w < n; w++) {
             double before = targets[w].pid ? bench_cpu_s(*targets[w].pid) : 0;
             run(&targets[w].plan, &r);
@@ -226,11 +229,10 @@ static void proxy(void) {
     printf("  %-20s %12s %10s %10s %12s %18s\n", "", "requests/s", "p50 us", "p99 us", "its CPU us",
            "a second of a core");
     for (size_t w = 0; w < n; w++) {
-        double cpu = bench_median(targets[w].cpu, (size_t)rounds);
+        double cpu = bench_median(targets[w].cpu, o.rounds);
         printf("  %-20s %12.0f %10.0f %10.0f", targets[w].name,
-               bench_median(targets[w].rate, (size_t)rounds),
-               bench_median(targets[w].p50, (size_t)rounds),
-               bench_median(targets[w].p99, (size_t)rounds));
+               bench_median(targets[w].rate, o.rounds), bench_median(targets[w].p50, o.rounds),
+               bench_median(targets[w].p99, o.rounds));
         if (targets[w].pid)
             printf(" %12.1f %18.0f%s", cpu, 1e6 / cpu,
                    targets[w].pid == &setup.router ? "   goal >= 5000" : "");
@@ -267,9 +269,9 @@ static void show_streams(void) {
     static struct bench_target targets[3];
     struct bench_streams ctx = {.more = "\"stream\":true,\"max_tokens\":100"};
     struct bench_load_plan plan = {
-        .connections = streams, .request = stream_request, .ctx = &ctx, .all_begun = begun};
+        .connections = o.streams, .request = stream_request, .ctx = &ctx, .all_begun = begun};
     size_t n = make_targets(targets, &plan);
-    printf("== Streams: %zu at once, 100 tokens at 10 a second ==\n", streams);
+    printf("== Streams: %zu at once, 100 tokens at 10 a second ==\n", (size_t)o.streams);
     printf("  %-20s %8s %9s %14s %14s %12s %10s %14s\n", "", "whole", "failures", "first p99 ms",
            "gap p99 ms", "its CPU s", "RSS MB", "kB a stream");
     for (size_t w = 0; w < n; w++) {
@@ -283,10 +285,10 @@ static void show_streams(void) {
                (unsigned long long)r.failures, r.first_p99_us / 1e3, r.gap_p99_ms);
         if (ctx.pid)
             printf(" %12.2f %10.1f %14.1f", bench_cpu_s(*ctx.pid) - before, rss / 1e6,
-                   (rss - idle) / 1e3 / (double)streams);
+                   (rss - idle) / 1e3 / (double)o.streams);
         printf("\n");
     }
-    printf("  goal: RSS <= 64 MB + 32 kB a stream = %.0f MB\n", 64 + 0.032 * (double)streams);
+    printf("  goal: RSS <= 64 MB + 32 kB a stream = %.0f MB\n", 64 + 0.032 * (double)o.streams);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
@@ -303,40 +305,14 @@ static const char usage[] = "usage: kvroute-bench-router [options]\n"
                             "  --streams N    streams at once (1000)\n"
                             "  --help\n";
 
-static void read_options(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--help") == 0) {
-            fputs(usage, stdout);
-            exit(0);
-        }
-        if (strcmp(argv[i], "--quick") == 0) {
-            rounds = 2;
-            slice = 0.5;
-            streams = 200;
-            continue;
-        }
-        if (strcmp(argv[i], "--rounds") == 0)
-            rounds = atoi(value);
-        else if (strcmp(argv[i], "--slice") == 0)
-            slice = atof(value);
-        else if (strcmp(argv[i], "--streams") == 0)
-            streams = (size_t)atoi(value);
-        else
-            support_fail("an option that isn't known; see --help");
-        i++;
-    }
-    if (rounds < 1 || rounds > ROUTER_MAX_ROUNDS || slice <= 0 || !streams || streams > 20000)
-        support_fail("a value out of range; see --help");
-}
-
-// Two descriptors a stream are the router's, one ours; they inherit what may be opened.
-static void raise_files(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r)) return;
-    r.rlim_cur = r.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &r);
-}
+#define AT(field) offsetof(struct bench_router_options, field)
+static const struct bench_arg args[] = {
+    {"quick", bench_arg_flag, AT(quick), 0, 0},
+    {"rounds", bench_arg_whole, AT(rounds), 1, ROUTER_MAX_ROUNDS},
+    {"slice", bench_arg_real, AT(slice), 1e-3, 3600},
+    {"streams", bench_arg_whole, AT(streams), 1, 20000},
+};
+#undef AT
 
 static void restart(const char *time_scale, const char *decode_speed) {
     bench_router_end_engines(&setup);
@@ -346,8 +322,12 @@ static void restart(const char *time_scale, const char *decode_speed) {
 }
 
 int main(int argc, char **argv) {
-    read_options(argc, argv);
-    raise_files();
+    int status = bench_args_read(&o, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
+    if (!o.rounds) o.rounds = o.quick ? 2 : 5;
+    if (!o.streams) o.streams = o.quick ? 200 : 1000;
+    if (o.slice <= 0) o.slice = o.quick ? 0.5 : 2;
+    bench_raise_files();
     if (!support_redis_start(&setup.redis)) return 1;
     restart("0", "50");
     advise();

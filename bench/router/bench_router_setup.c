@@ -2,15 +2,14 @@
 // The processes that are measured; see bench_router_setup.h.
 #include "bench_router_setup.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench/common/bench_engines.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
@@ -18,13 +17,9 @@ enum { ROUTER_START_MS = 10000 };
 
 static bool listens(void *ctx) {
     const int *port = ctx;
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)*port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    int fd = support_http_connect(*port);
     if (fd >= 0) close(fd);
-    return ok;
+    return fd >= 0;
 }
 
 bool bench_router_engines(struct bench_router_setup *s, const char *time_scale,

@@ -265,10 +265,10 @@ static bool make_table(struct sim_program *p, enum sim_series series, double fac
 
 static bool compare(struct sim_program *p) {
     const struct sim_options *o = &p->o;
-    for (size_t k = 0; k < o->n_factor; k++) {
-        double factor = o->factor[k];
+    for (size_t k = 0; k < o->factor.n; k++) {
+        double factor = o->factor.v[k];
         if (k) putchar('\n');
-        if (o->n_factor > 1 || factor != 1) printf("The load %g times:\n\n", factor);
+        if (o->factor.n > 1 || factor != 1) printf("The load %g times:\n\n", factor);
         if (o->search && !search(p, factor)) return false;
         make_loads(p, factor);
         describe(p, factor);
@@ -276,13 +276,13 @@ static bool compare(struct sim_program *p) {
         if (!make_table(p, SIM_COMPARED, factor, 0)) return false;
     }
     sim_table_foot(stdout, &p->results);
-    for (size_t k = 0; k < o->n_sweep; k++) {
-        printf("\nThe load %g times:\n\n", o->sweep[k]);
-        if (!make_table(p, SIM_SWEPT, o->sweep[k], 0)) return false;
+    for (size_t k = 0; k < o->sweep.n; k++) {
+        printf("\nThe load %g times:\n\n", o->sweep.v[k]);
+        if (!make_table(p, SIM_SWEPT, o->sweep.v[k], 0)) return false;
     }
-    for (size_t k = 0; k < o->n_scale; k++) {
-        printf("\n%g routers:\n\n", o->scale[k]);
-        if (!make_table(p, SIM_SCALED, 1, (unsigned)o->scale[k])) return false;
+    for (size_t k = 0; k < o->scale.n; k++) {
+        printf("\n%g routers:\n\n", o->scale.v[k]);
+        if (!make_table(p, SIM_SCALED, 1, (unsigned)o->scale.v[k])) return false;
     }
     return true;
 }

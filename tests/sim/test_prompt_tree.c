@@ -78,18 +78,18 @@ Test(texts, the_leaf_used_longest_ago_goes_first) {
     insert(b, 0);
     insert(c, 0);
     insert(b, 1);
-    sim_prompts_evict_each(t, 80); // 20 + 3 · 20: nothing
+    sim_prompts_evict(t, 80, true); // 20 + 3 · 20: nothing
     cr_assert(sim_prompts_size(t, 0) == 80 && sim_prompts_find(t, a).tokens == 40);
-    sim_prompts_evict_each(t, 79);
+    sim_prompts_evict(t, 79, true);
     cr_assert(sim_prompts_size(t, 0) == 60 && sim_prompts_size(t, 1) == 40);
     cr_assert(sim_prompts_find(t, a).tokens == 20 && sim_prompts_find(t, b).tokens == 40);
     insert(a, 0);
-    sim_prompts_evict_all(t, 119); // of 80 + 40: b's end at 0
+    sim_prompts_evict(t, 119, false); // of 80 + 40: b's end at 0
     cr_assert(sim_prompts_validate(t) == NULL);
     cr_assert(sim_prompts_size(t, 0) == 60 && sim_prompts_size(t, 1) == 40);
     struct sim_match m = sim_prompts_find(t, b);
     cr_assert(m.tokens == 40 && !holds(&m, 0) && holds(&m, 1));
-    sim_prompts_evict_all(t, 0);
+    sim_prompts_evict(t, 0, false);
     cr_assert(sim_prompts_size(t, 0) == 0 && sim_prompts_size(t, 1) == 0 &&
               sim_prompts_find(t, b).tokens == 0);
     sim_prompts_free(t);
@@ -129,7 +129,7 @@ Test(texts, as_a_list_would) {
         insert(i, sent[i]);
     }
     for (uint64_t size = 4000; size > 100; size /= 2) {
-        sim_prompts_evict_each(t, size);
+        sim_prompts_evict(t, size, true);
         cr_assert(sim_prompts_validate(t) == NULL, "%s", sim_prompts_validate(t));
         for (uint32_t w = 0; w < 4; w++)
             cr_assert(sim_prompts_size(t, w) <= size);

@@ -71,9 +71,9 @@ Test(options, routers_policies_and_balancers) {
 Test(options, loads_constants_and_searching) {
     static struct sim_options o;
     cr_assert(stest_parse(&o, "--load-factor", "0.5,1.1", NULL, NULL) == -1);
-    cr_assert(o.n_factor == 2 && o.factor[0] == 0.5 && o.factor[1] == 1.1);
+    cr_assert(o.factor.n == 2 && o.factor.v[0] == 0.5 && o.factor.v[1] == 1.1);
     cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5,6", NULL, NULL) == -1);
-    cr_assert(o.fixed.a == 1 && o.fixed.e == 5 && o.fixed.bits == 6 && o.n_factor == 1);
+    cr_assert(o.fixed.a == 1 && o.fixed.e == 5 && o.fixed.bits == 6 && o.factor.n == 1);
     cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5", NULL, NULL) == 2);
     cr_assert(stest_parse(&o, "--fixed", "1,2,3,4,5,54", NULL, NULL) == 2);
     cr_assert(stest_parse(&o, "--search", "2", NULL, NULL) == -1);

@@ -223,6 +223,12 @@ redisReply *support_redis_words(struct support_redis *r, const char *words) {
     return reply;
 }
 
+const redisReply *support_redis_field(const redisReply *map, const char *name) {
+    for (size_t i = 0; map && map->type == REDIS_REPLY_ARRAY && i + 1 < map->elements; i += 2)
+        if (map->element[i]->str && !strcmp(map->element[i]->str, name)) return map->element[i + 1];
+    return NULL;
+}
+
 void support_redis_info(struct support_redis *r, const char *section, const char *name, char *out,
                         size_t size) {
     redisReply *reply = support_redis_command(r, "INFO %s", section);

@@ -52,6 +52,8 @@ redisReply *support_redis_command(struct support_redis *r, const char *format, .
     __attribute__((format(printf, 2, 3)));
 redisReply *support_redis_words(struct support_redis *r, const char *words); // split at spaces
 redisContext *support_redis_control(struct support_redis *r); // NULL: can't be reached
+// The value of a map's field in a reply; NULL: there is none, or it isn't a map.
+const redisReply *support_redis_field(const redisReply *map, const char *name);
 // The text of "name:" in INFO; "": it isn't there. And its number.
 void support_redis_info(struct support_redis *r, const char *section, const char *name, char *out,
                         size_t size);

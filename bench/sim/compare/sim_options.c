@@ -2,16 +2,14 @@
 // The command line of the simulator.
 #include "sim_options.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "bench/common/bench_args.h"
 #include "bench/sim/routers/routers.h"
 
 // clang-format off: lines as they are shown
@@ -96,23 +94,6 @@ static const char everything[] =
     "smg-no-veto:8:conversation,"
     "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
 
-static bool wrong(const char *what, const char *text) {
-    fprintf(stderr, "kvroute-sim: --%s: %s\n", what, text);
-    return false;
-}
-
-static bool number(const char *what, const char *text, double min, double max, double *out) {
-    char *end;
-    errno = 0;
-    double v = strtod(text, &end);
-    if (errno || end == text || *end || !(v >= min && v <= max)) {
-        fprintf(stderr, "kvroute-sim: --%s takes a number from %g to %g\n", what, min, max);
-        return false;
-    }
-    *out = v;
-    return true;
-}
-
 // The next part of a list; NULL at its end. Writes over the separators.
 static char *part(char **list, char separator) {
     if (!*list) return NULL;
@@ -133,11 +114,14 @@ static char *copy(char room[SIM_MAX_LIST], const char *text) {
     return room;
 }
 
-static bool numbers(const char *what, const char *text, double max, double *out, size_t *n) {
-    char room[SIM_MAX_LIST], *list = copy(room, text);
+// A list of up to `room` numbers.
+static bool numbers(const struct bench_arg *a, const char *text, size_t room, double *out,
+                    size_t *n) {
+    char words[SIM_MAX_LIST], *list = copy(words, text);
+    *n = 0;
     for (char *word; (word = part(&list, ','));) {
-        if (*n == SIM_MAX_FACTORS) return wrong(what, "too many");
-        if (!number(what, word, 1e-6, max, &out[(*n)++])) return false;
+        if (*n == room) return bench_arg_wrong(a->name, "too many");
+        if (!bench_arg_number(a->name, word, a->min, a->max, &out[(*n)++])) return false;
     }
     return true;
 }
@@ -145,12 +129,12 @@ static bool numbers(const char *what, const char *text, double max, double *out,
 static bool spec_word(struct sim_spec *s, const char *word) {
     double v;
     if (*word >= '0' && *word <= '9') {
-        if (!number("router", word, 1, SIM_MAX_ROUTERS, &v)) return false;
+        if (!bench_arg_number("router", word, 1, SIM_MAX_ROUTERS, &v)) return false;
         s->routers = (unsigned)v;
     } else if (!strcmp(word, "conversation")) {
         s->together = true;
     } else if ((s->policy = kvr_policy_find(word, strlen(word))) < 0) {
-        return wrong("router: no policy", word);
+        return bench_arg_wrong("router: no policy", word);
     }
     return true;
 }
@@ -163,10 +147,10 @@ static bool specs(struct sim_options *o, const char *text) {
         char *kind = part(&word, ':'), *more;
         struct sim_spec s = {
             .kind = sim_router_find(kind), .routers = 1, .policy = o->plan.rule.policy};
-        if (!s.kind) return wrong("router: no kind", kind);
+        if (!s.kind) return bench_arg_wrong("router: no kind", kind);
         while ((more = part(&word, ':')))
             if (!spec_word(&s, more)) return false;
-        if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+        if (o->n_specs == SIM_MAX_SPECS) return bench_arg_wrong("router", "too many");
         o->specs[o->n_specs++] = s;
     }
     return true;
@@ -207,12 +191,12 @@ static bool leave_out(struct sim_options *o) {
     for (size_t i = 0; i < n; i++) {
         struct sim_spec s = given[i];
         if (!s.kind->scores || s.kind->remote || s.policy != KVR_DELAY)
-            return wrong("without, --ablation: not of", s.kind->name);
+            return bench_arg_wrong("without, --ablation: not of", s.kind->name);
         // First as it was asked for; then without one more term, and at last without all.
         for (unsigned k = 0; k <= (o->ablation ? SIM_TERMS + 1 : 0); k++) {
             unsigned term = k > SIM_TERMS ? SIM_TERMS_ALL : k ? 1u << (k - 1) : 0;
             if (k && !(term & ~o->without)) continue;
-            if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+            if (o->n_specs == SIM_MAX_SPECS) return bench_arg_wrong("router", "too many");
             s.without = o->without | term;
             o->specs[o->n_specs++] = s;
         }
@@ -226,7 +210,7 @@ static bool add_fixed(struct sim_options *o) {
     if (!o->search) return true;
     for (size_t i = 0; i < o->n_specs; i++)
         if (o->specs[i].kind == kind) return true;
-    if (o->n_specs == SIM_MAX_SPECS) return wrong("router", "too many");
+    if (o->n_specs == SIM_MAX_SPECS) return bench_arg_wrong("router", "too many");
     o->specs[o->n_specs++] =
         (struct sim_spec){.kind = kind, .routers = 1, .policy = o->plan.rule.policy};
     return true;
@@ -242,105 +226,66 @@ static const char *beside(char path[PATH_MAX + 32], const char *name, const char
     return access(path, R_OK) == 0 ? path : built;
 }
 
-// ---- The table -----------------------------------------------------------------------------------
-
-struct sim_setting {
-    const char *name;
-    bool (*take)(struct sim_options *o, const struct sim_setting *s, const char *text);
-    size_t at; // of the field, for those that are one number or text
-    double min, max;
-};
-
-static void *field(struct sim_options *o, const struct sim_setting *s) {
-    return (char *)o + s->at;
-}
-
-static bool take_text(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    *(const char **)field(o, s) = text;
-    return true;
-}
-
-static bool take_real(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    return number(s->name, text, s->min, s->max, field(o, s));
-}
+// ---- Options -------------------------------------------------------------------------------------
 
 // Milliseconds; kept in seconds.
-static bool take_ms(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    double v;
-    if (!number(s->name, text, s->min, s->max, &v)) return false;
-    *(double *)field(o, s) = v / 1000;
+static bool take_ms(void *options, const struct bench_arg *a, const char *text) {
+    double *seconds = (double *)((char *)options + a->at);
+    if (!bench_arg_number(a->name, text, a->min, a->max, seconds)) return false;
+    *seconds /= 1000;
     return true;
 }
 
-static bool take_whole(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    double v;
-    if (!number(s->name, text, s->min, s->max, &v)) return false;
-    if (v != floor(v)) return wrong(s->name, "takes a whole number");
-    *(uint64_t *)field(o, s) = (uint64_t)v;
-    return true;
+static bool take_factors(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_factors *f = (struct sim_factors *)((char *)options + a->at);
+    return numbers(a, text, SIM_MAX_FACTORS, f->v, &f->n);
 }
 
-static bool take_load(struct sim_options *o, const struct sim_setting *s, const char *text) {
+static bool take_load(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
     o->load = sim_load_find(text);
-    return o->load || wrong(s->name, text);
+    return o->load || bench_arg_wrong(a->name, text);
 }
 
-static bool take_flag(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    (void)text;
-    return *(bool *)field(o, s) = true;
-}
-
-static bool take_begin(struct sim_options *o, const struct sim_setting *s, const char *text) {
+static bool take_begin(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
     o->fresh = !strcmp(text, "start");
-    return o->fresh || !strcmp(text, "midst") || wrong(s->name, "takes start or midst");
+    return o->fresh || !strcmp(text, "midst") || bench_arg_wrong(a->name, "takes start or midst");
 }
 
-static bool take_slo(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    char room[SIM_MAX_LIST], *list = copy(room, text), *ttft = part(&list, ',');
-    if (!list) return wrong(s->name, "takes TTFT,TBT");
-    return number(s->name, ttft, s->min, s->max, &o->slo.ttft) &&
-           number(s->name, list, s->min, s->max, &o->slo.tbt);
+static bool take_slo(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
+    double v[2] = {0};
+    size_t n;
+    if (!numbers(a, text, 2, v, &n)) return false;
+    o->slo = (struct sim_slo){v[0], v[1]};
+    return n == 2 || bench_arg_wrong(a->name, "takes TTFT,TBT");
 }
 
-static bool take_factor(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    o->n_factor = 0;
-    return numbers(s->name, text, s->max, o->factor, &o->n_factor);
+static bool take_fixed(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
+    double v[6] = {0};
+    size_t n;
+    if (!numbers(a, text, 6, v, &n)) return false;
+    o->fixed = (struct sim_fixed){v[0], v[1], v[2], v[3], v[4], v[5]};
+    return (n == 6 && v[5] >= 1 && v[5] <= 53) ||
+           bench_arg_wrong(a->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
 }
 
-static bool take_fixed(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    double *all[] = {&o->fixed.a, &o->fixed.b, &o->fixed.c,
-                     &o->fixed.d, &o->fixed.e, &o->fixed.bits};
-    char room[SIM_MAX_LIST], *list = copy(room, text);
-    for (size_t i = 0; i < SIM_FIXED_NUMBERS; i++) {
-        char *word = part(&list, ',');
-        if (!word) return wrong(s->name, "takes A,B,C,D,E,BITS");
-        if (!number(s->name, word, s->min, s->max, all[i])) return false;
-    }
-    if (list || o->fixed.bits < 1 || o->fixed.bits > 53)
-        return wrong(s->name, "takes A,B,C,D,E,BITS, and 1 to 53 bits");
-    return true;
-}
-
-static bool take_without(struct sim_options *o, const struct sim_setting *s, const char *text) {
+static bool take_without(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
     char room[SIM_MAX_LIST], *list = copy(room, text);
     for (char *word; (word = part(&list, ','));) {
         unsigned term = sim_term_find(word);
-        if (!term) return wrong(s->name, word);
+        if (!term) return bench_arg_wrong(a->name, word);
         o->without |= term;
     }
     return true;
 }
 
-static bool take_sweep(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    return numbers(s->name, text, s->max, o->sweep, &o->n_sweep);
-}
-
-static bool take_scale(struct sim_options *o, const struct sim_setting *s, const char *text) {
-    return numbers(s->name, text, s->max, o->scale, &o->n_scale);
-}
-
 // The weights of --pool, for the module as they are and for the core as numbers.
-static bool take_weights(struct sim_options *o, const struct sim_setting *s, const char *text) {
+static bool take_weights(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
     static const struct {
         const char *name;
         size_t at;
@@ -358,14 +303,17 @@ static bool take_weights(struct sim_options *o, const struct sim_setting *s, con
         size_t i = 0;
         while (i < SIM_WEIGHTS && strcasecmp(known[i].name, name))
             i++;
-        if (i == SIM_WEIGHTS || !value) return wrong("pool takes NAME VALUE …, not", name);
-        if (!number(s->name, value, 0, s->max, (double *)((char *)&o->plan.rule + known[i].at)))
+        if (i == SIM_WEIGHTS || !value)
+            return bench_arg_wrong("pool takes NAME VALUE …, not", name);
+        if (!bench_arg_number(a->name, value, 0, a->max,
+                              (double *)((char *)&o->plan.rule + known[i].at)))
             return false;
     }
     return true;
 }
 
-static bool take_incident(struct sim_options *o, const struct sim_setting *s, const char *text) {
+static bool take_incident(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
     char room[SIM_MAX_LIST], *list = copy(room, text), *kind = part(&list, ':'), *word[4] = {0};
     size_t n = 0;
     bool lost = false;
@@ -374,8 +322,8 @@ static bool take_incident(struct sim_options *o, const struct sim_setting *s, co
     if (n && !strcmp(word[n - 1], "lost")) lost = n--;
     double v[3] = {0};
     for (size_t i = 0; i < n && i < 3; i++)
-        if (!number(s->name, word[i], 0, s->max, &v[i])) return false;
-    if (o->plan.n_incidents == SIM_MAX_INCIDENTS) return wrong(s->name, "too many");
+        if (!bench_arg_number(a->name, word[i], 0, a->max, &v[i])) return false;
+    if (o->plan.n_incidents == SIM_MAX_INCIDENTS) return bench_arg_wrong(a->name, "too many");
     struct sim_incident *x = &o->incidents[o->plan.n_incidents++];
     if (!strcmp(kind, "server") && n == 2)
         *x = (struct sim_incident){SIM_SERVER_DIES, v[0], v[1], 0, lost};
@@ -386,7 +334,7 @@ static bool take_incident(struct sim_options *o, const struct sim_setting *s, co
     else if (!strcmp(kind, "join") && n == 2 && !lost)
         *x = (struct sim_incident){SIM_WORKERS_JOIN, v[1], 0, (uint32_t)v[0], false};
     else
-        return wrong("fail doesn't know this", text);
+        return bench_arg_wrong("fail doesn't know this", text);
     return true;
 }
 
@@ -400,11 +348,11 @@ static bool list_models(struct sim_options *o, const char *text, size_t *n, bool
         char *name = part(&word, ':');
         const struct sim_model *m = sim_model_find(name);
         double count = 1;
-        if (!m) return wrong("model", name);
-        if (word && !number("model", word, 1, SIM_MAX_WORKERS, &count)) return false;
+        if (!m) return bench_arg_wrong("model", name);
+        if (word && !bench_arg_number("model", word, 1, SIM_MAX_WORKERS, &count)) return false;
         *counted |= word != NULL;
         for (unsigned i = 0; i < (unsigned)count; i++) {
-            if (*n == SIM_MAX_WORKERS) return wrong("model", "too many");
+            if (*n == SIM_MAX_WORKERS) return bench_arg_wrong("model", "too many");
             o->engines[(*n)++].model = *m;
         }
     }
@@ -420,12 +368,12 @@ static bool list_speeds(const char *text, double *speeds, size_t *n) {
         char *times = strchr(word, 'x');
         if (times) {
             *times = 0;
-            if (!number("speeds", word, 1, SIM_MAX_WORKERS, &count)) return false;
+            if (!bench_arg_number("speeds", word, 1, SIM_MAX_WORKERS, &count)) return false;
             word = times + 1;
         }
-        if (!number("speeds", word, 1e-3, 1e3, &speed)) return false;
+        if (!bench_arg_number("speeds", word, 1e-3, 1e3, &speed)) return false;
         for (unsigned i = 0; i < (unsigned)count; i++) {
-            if (*n == SIM_MAX_WORKERS) return wrong("speeds", "too many");
+            if (*n == SIM_MAX_WORKERS) return bench_arg_wrong("speeds", "too many");
             speeds[(*n)++] = speed;
         }
     }
@@ -464,54 +412,53 @@ static bool plan_engines(struct sim_options *o) {
 // ---- All settings --------------------------------------------------------------------------------
 
 #define AT(field) offsetof(struct sim_options, field)
-static const struct sim_setting settings[] = {
+static const struct bench_arg args[] = {
     {"load", take_load, 0, 0, 0},
-    {"trace", take_text, AT(trace), 0, 0},
-    {"speed", take_real, AT(speed), 1e-6, 1e6},
-    {"rate", take_real, AT(rate), 1e-6, 1e6},
-    {"requests", take_whole, AT(requests), 1, 1e7},
-    {"sessions", take_whole, AT(users), 1, 1e5},
+    {"trace", bench_arg_text, AT(trace), 0, 0},
+    {"speed", bench_arg_real, AT(speed), 1e-6, 1e6},
+    {"rate", bench_arg_real, AT(rate), 1e-6, 1e6},
+    {"requests", bench_arg_whole, AT(requests), 1, 1e7},
+    {"sessions", bench_arg_whole, AT(users), 1, 1e5},
     {"begin", take_begin, 0, 0, 0},
-    {"ramp", take_real, AT(ramp), 0, 1e6},
-    {"warmup", take_real, AT(warmup), 0, 1e6},
-    {"duration", take_real, AT(duration), 1e-3, 1e6},
-    {"block-size", take_whole, AT(block_size), 1, 4096},
-    {"seed", take_whole, AT(seed), 0, 9e15},
-    {"seeds", take_whole, AT(seeds), 1, SIM_MAX_SEEDS},
-    {"model", take_text, AT(models), 0, 0},
-    {"speeds", take_text, AT(speeds), 0, 0},
-    {"preempt", take_flag, AT(preempt), 0, 0},
-    {"host-blocks", take_whole, AT(plan.host), 1, 1e8},
-    {"attention", take_flag, AT(attention), 0, 0},
-    {"workers", take_whole, AT(workers), 1, SIM_MAX_WORKERS},
-    {"blocks", take_whole, AT(blocks), 1, 1e8},
-    {"budget", take_whole, AT(budget), 1, 1e6},
-    {"router", take_text, AT(routers), 0, 0},
+    {"ramp", bench_arg_real, AT(ramp), 0, 1e6},
+    {"warmup", bench_arg_real, AT(warmup), 0, 1e6},
+    {"duration", bench_arg_real, AT(duration), 1e-3, 1e6},
+    {"block-size", bench_arg_whole, AT(block_size), 1, 4096},
+    {"seed", bench_arg_whole, AT(seed), 0, 9e15},
+    {"seeds", bench_arg_whole, AT(seeds), 1, SIM_MAX_SEEDS},
+    {"model", bench_arg_text, AT(models), 0, 0},
+    {"speeds", bench_arg_text, AT(speeds), 0, 0},
+    {"preempt", bench_arg_flag, AT(preempt), 0, 0},
+    {"host-blocks", bench_arg_whole, AT(plan.host), 1, 1e8},
+    {"attention", bench_arg_flag, AT(attention), 0, 0},
+    {"workers", bench_arg_whole, AT(workers), 1, SIM_MAX_WORKERS},
+    {"blocks", bench_arg_whole, AT(blocks), 1, 1e8},
+    {"budget", bench_arg_whole, AT(budget), 1, 1e6},
+    {"router", bench_arg_text, AT(routers), 0, 0},
     {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
     {"without", take_without, 0, 0, 0},
-    {"ablation", take_flag, AT(ablation), 0, 0},
-    {"session-names", take_flag, AT(plan.named), 0, 0},
+    {"ablation", bench_arg_flag, AT(ablation), 0, 0},
+    {"session-names", bench_arg_flag, AT(plan.named), 0, 0},
     {"hop", take_ms, AT(plan.hop), 0, 1e9},
     {"delay", take_ms, AT(plan.delay), 0, 1e9},
     {"sync", take_ms, AT(plan.sync), 0, 1e9},
     {"age", take_ms, AT(plan.age), 1e-3, 1e9},
-    {"affinity", take_whole, AT(plan.affinity), 0, 1e6},
+    {"affinity", bench_arg_whole, AT(plan.affinity), 0, 1e6},
     {"fixed", take_fixed, 0, 0, 1e12},
-    {"search", take_whole, AT(search), 1, SIM_MAX_SEEDS},
+    {"search", bench_arg_whole, AT(search), 1, SIM_MAX_SEEDS},
     {"fail", take_incident, 0, 0, 1e9},
     {"notice", take_ms, AT(plan.notice), 0, 1e9},
     {"slo", take_slo, 0, 0, 1e9},
-    {"load-factor", take_factor, 0, 0, 1e3},
-    {"sweep", take_sweep, 0, 0, 1e3},
-    {"scale", take_scale, 0, 0, SIM_MAX_ROUTERS},
-    {"stretches", take_whole, AT(stretches), 1, 1e4},
-    {"json", take_text, AT(json), 0, 0},
-    {"plots", take_text, AT(plots), 0, 0},
-    {"module", take_text, AT(module), 0, 0},
-    {"redis-server", take_text, AT(server), 0, 0},
+    {"load-factor", take_factors, AT(factor), 1e-6, 1e3},
+    {"sweep", take_factors, AT(sweep), 1e-6, 1e3},
+    {"scale", take_factors, AT(scale), 1e-6, SIM_MAX_ROUTERS},
+    {"stretches", bench_arg_whole, AT(stretches), 1, 1e4},
+    {"json", bench_arg_text, AT(json), 0, 0},
+    {"plots", bench_arg_text, AT(plots), 0, 0},
+    {"module", bench_arg_text, AT(module), 0, 0},
+    {"redis-server", bench_arg_text, AT(server), 0, 0},
 };
 #undef AT
-enum { SIM_OPTION_COUNT = sizeof settings / sizeof *settings, SIM_OPTION_HELP = SIM_OPTION_COUNT };
 
 static void set_defaults(struct sim_options *o) {
     static char beside_module[PATH_MAX + 32], beside_clock[PATH_MAX + 32];
@@ -539,8 +486,7 @@ static void set_defaults(struct sim_options *o) {
                  .fixed = &o->fixed,
                  .incidents = o->incidents},
         .fixed = sim_fixed_default,
-        .factor = {1},
-        .n_factor = 1,
+        .factor = {{1}, 1},
         .slo = {2, 0.1},
         .module = module && *module ? module
                                     : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
@@ -558,24 +504,9 @@ double sim_options_sum(const struct sim_options *o, const double each[SIM_MODELS
 }
 
 int sim_options_parse(struct sim_options *o, int argc, char **argv) {
-    struct option longs[SIM_OPTION_COUNT + 2] = {0};
-    for (int i = 0; i < SIM_OPTION_COUNT; i++)
-        longs[i] = (struct option){
-            settings[i].name,
-            settings[i].take == take_flag ? no_argument : required_argument,
-            NULL,
-            i,
-        };
-    longs[SIM_OPTION_HELP] = (struct option){"help", no_argument, NULL, SIM_OPTION_HELP};
     set_defaults(o);
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        if (c == SIM_OPTION_HELP) return fputs(usage, stdout) < 0;
-        if (c == '?' || !settings[c].take(o, &settings[c], optarg)) return 2;
-    }
-    if (optind < argc) {
-        fprintf(stderr, "kvroute-sim: takes options only; see --help\n");
-        return 2;
-    }
+    int status = bench_args_read(o, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
     if (!o->routers) o->routers = o->without || o->ablation ? "events" : everything;
     if (!specs(o, o->routers) || !leave_out(o) || !add_fixed(o)) return 2;
     if (!plan_engines(o)) return 2;

@@ -22,6 +22,11 @@ struct sim_spec {
     unsigned without; // terms of the policy that are left out, by KVR_TERM_…
 };
 
+struct sim_factors {
+    double v[SIM_MAX_FACTORS];
+    size_t n;
+};
+
 struct sim_options {
     // What holds for every run: distances in time, the rule, engines, what goes wrong.
     struct sim_plan plan;
@@ -53,10 +58,9 @@ struct sim_options {
 
     struct sim_incident incidents[SIM_MAX_INCIDENTS];
     struct sim_slo slo;
-    double factor[SIM_MAX_FACTORS]; // loads of the comparison, as multiples
-    double sweep[SIM_MAX_FACTORS];  // further ones
-    double scale[SIM_MAX_FACTORS];  // numbers of routers
-    size_t n_factor, n_sweep, n_scale;
+    struct sim_factors factor; // loads of the comparison, as multiples
+    struct sim_factors sweep;  // further ones
+    struct sim_factors scale;  // numbers of routers
     uint64_t stretches;
     const char *json, *plots;
     const char *module, *server, *clock; // paths; clock: of the server's virtual time

@@ -410,7 +410,7 @@ static bool run(struct sim_fleet *f) {
         f->now = d.at;
         d.call(d.self, d.a, d.b);
     }
-    bench_progress_end(&f->progress);
+    bench_progress_end();
     return check(f);
 }
 

@@ -9,8 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/common/bench_workload.h"
 #include "bench/sim/engine/engine_model.h"
-#include "load_kinds.h"
+
+struct sim_load_plan {
+    unsigned block_size; // tokens
+    size_t requests;
+    double rate; // requests a second, all together
+    uint64_t seed;
+};
 
 struct sim_load {
     const char *name, *what;
@@ -28,5 +35,13 @@ extern const size_t sim_load_count;
 const struct sim_load *sim_load_find(const char *name); // NULL: none of that name
 void sim_load_make(const struct sim_load *l, struct bench_workload *w,
                    const struct sim_load_plan *plan);
+
+// How each kind is made.
+void sim_load_chat(struct bench_workload *w, const struct sim_load_plan *plan);
+void sim_load_agents(struct bench_workload *w, const struct sim_load_plan *plan);
+void sim_load_bursts(struct bench_workload *w, const struct sim_load_plan *plan);
+void sim_load_alone(struct bench_workload *w, const struct sim_load_plan *plan);
+void sim_load_hot(struct bench_workload *w, const struct sim_load_plan *plan);
+void sim_load_sessions(struct bench_workload *w, const struct sim_load_plan *plan); // closed
 
 #endif

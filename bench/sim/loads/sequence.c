@@ -47,13 +47,6 @@ void sim_sequence_ask(struct sim_sequence *s, double at, uint32_t question, uint
     bench_workload_add(s->w, &r);
 }
 
-static int by_time(const void *left, const void *right) {
-    const struct bench_request *a = left, *b = right;
-    if (a->at != b->at) return a->at < b->at ? -1 : 1;
-    if (a->first != b->first) return a->first < b->first ? -1 : 1;
-    return a->isl < b->isl ? -1 : a->isl > b->isl;
-}
-
 double sim_sequence_until(const struct sim_sequence *s, double skip) {
     return skip + 60 + 1.5 * (double)s->plan->requests / s->plan->rate;
 }
@@ -61,7 +54,7 @@ double sim_sequence_until(const struct sim_sequence *s, double skip) {
 void sim_sequence_finish(struct sim_sequence *s, double skip) {
     struct bench_workload *w = s->w;
     size_t left = 0;
-    qsort(w->requests, w->n, sizeof *w->requests, by_time);
+    bench_workload_sort(w);
     for (size_t i = 0; i < w->n && left < s->plan->requests; i++)
         if (w->requests[i].at >= skip) w->requests[left++] = w->requests[i];
     w->n = left;

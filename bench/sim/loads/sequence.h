@@ -11,7 +11,7 @@
 #ifndef SIM_SEQUENCE_H
 #define SIM_SEQUENCE_H
 
-#include "load_kinds.h"
+#include "loads.h"
 
 struct sim_sequence {
     struct bench_workload *w;

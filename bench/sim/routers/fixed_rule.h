@@ -13,7 +13,6 @@ struct sim_fixed {
     double a, b, c, d, e;
     double bits; // 1 to 53; 53: as it is
 };
-enum { SIM_FIXED_NUMBERS = 6 };
 
 extern const struct sim_fixed sim_fixed_default;
 double sim_fixed_cost(const struct sim_fixed *f, double queued, double own, double requests);

@@ -269,7 +269,7 @@ static void drop_leaf(struct sim_prompts *t, struct leaf_heap *l, struct held_le
     offer_leaf(t, l, parent, x.worker, by_use);
 }
 
-static void evict(struct sim_prompts *t, uint64_t limit, bool each) {
+void sim_prompts_evict(struct sim_prompts *t, uint64_t limit, bool each) {
     struct leaf_heap l = {0};
     bool any = !each && t->total > limit;
     for (uint32_t w = 0; w < t->workers; w++)
@@ -283,14 +283,6 @@ static void evict(struct sim_prompts *t, uint64_t limit, bool each) {
         if (too_much(t, x.worker, limit, each)) drop_leaf(t, &l, x, true);
     }
     free(l.heap);
-}
-
-void sim_prompts_evict_each(struct sim_prompts *t, uint64_t tokens) {
-    evict(t, tokens, true);
-}
-
-void sim_prompts_evict_all(struct sim_prompts *t, uint64_t tokens) {
-    evict(t, tokens, false);
 }
 
 void sim_prompts_forget(struct sim_prompts *t, uint32_t worker) {

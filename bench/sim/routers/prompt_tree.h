@@ -37,9 +37,8 @@ void sim_prompts_free(struct sim_prompts *t);
 // which save themselves the rest.
 struct sim_match sim_prompts_find(struct sim_prompts *t, uint32_t request);
 void sim_prompts_insert(struct sim_prompts *t, uint32_t request, uint32_t worker);
-// Forgets the leaves used longest ago until each worker has at most so many tokens, or all together.
-void sim_prompts_evict_each(struct sim_prompts *t, uint64_t tokens);
-void sim_prompts_evict_all(struct sim_prompts *t, uint64_t tokens);
+// Forgets the leaves used longest ago until each worker, or all together, have at most so many tokens.
+void sim_prompts_evict(struct sim_prompts *t, uint64_t tokens, bool each);
 void sim_prompts_forget(struct sim_prompts *t, uint32_t worker);
 uint64_t sim_prompts_size(const struct sim_prompts *t, uint32_t worker); // tokens
 const char *sim_prompts_validate(const struct sim_prompts *t);           // NULL, or what is wrong

@@ -13,7 +13,7 @@
 #include "client/common/random.h"
 #include "hash_ring.h"
 #include "open_requests.h"
-#include "router_families.h"
+#include "routers.h"
 
 enum { POINTS = 256 }; // for each engine
 static const double bound = 1.25;

@@ -10,7 +10,7 @@
 #include "bench/common/bench_memory.h"
 #include "client/common/random.h"
 #include "private_pools.h"
-#include "router_families.h"
+#include "routers.h"
 
 enum { OWN_PREDICT = 600000 }; // ms: longer than blocks stay, the engine's capacity bounds it
 

@@ -16,7 +16,7 @@
 #include "bench/sim/engine/block_cache.h"
 #include "client/common/random.h"
 #include "open_requests.h"
-#include "router_families.h"
+#include "routers.h"
 
 static const double queue_weight = 2, kv_weight = 2, prefix_weight = 3;
 enum { LONGEST_PREFIX = 256, LIST_BLOCKS = 31250 };

@@ -14,7 +14,7 @@
 #include "client/common/random.h"
 #include "fixed_rule.h"
 #include "private_pools.h"
-#include "router_families.h"
+#include "routers.h"
 
 struct scored_routers {
     struct sim_pools pools;

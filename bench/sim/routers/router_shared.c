@@ -8,6 +8,7 @@
 // When the server dies, routers do what libkvroute does: the engine with the fewest requests of their own
 // while it is away; then they book what they chose meanwhile, and, when it came back empty, what it has
 // lost. Engines publish all that they cache under a new epoch.
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "open_requests.h"
 #include "pool_server.h"
 #include "private_pools.h"
-#include "router_families.h"
+#include "routers.h"
 
 // What the routers keep of a request that is under way.
 struct open_request {
@@ -48,19 +49,24 @@ static void add(struct shared_routers *p, const void *bytes, size_t len) {
     p->len[p->n++] = len;
 }
 
-static void add_text(struct shared_routers *p, const char *s) {
-    add(p, s, strlen(s));
+// Texts, NULL at the end.
+static void add_texts(struct shared_routers *p, ...) __attribute__((sentinel));
+static void add_texts(struct shared_routers *p, ...) {
+    va_list texts;
+    va_start(texts, p);
+    for (const char *s; (s = va_arg(texts, const char *));)
+        add(p, s, strlen(s));
+    va_end(texts);
 }
 
 static void add_hashes(struct shared_routers *p, const uint64_t *hashes, size_t n) {
-    add_text(p, "HASHES");
+    add_texts(p, "HASHES", NULL);
     add(p, hashes, n * sizeof *hashes);
 }
 
 static void begin_command(struct shared_routers *p, const char *name) {
     p->n = 0;
-    add_text(p, name);
-    add_text(p, SIM_POOL);
+    add_texts(p, name, SIM_POOL, NULL);
 }
 
 static void send_command(struct shared_routers *p) {
@@ -83,10 +89,9 @@ static void add_prompt(struct shared_routers *p, uint32_t request) {
     struct kvr_bytes session = sim_session_name(w, request, p->text[3]);
     snprintf(p->text[2], sizeof p->text[2], "%u", q->isl);
     add_hashes(p, bench_request_hashes(w->load, request), q->blocks);
-    add_text(p, "ISL");
-    add_text(p, p->text[2]);
+    add_texts(p, "ISL", p->text[2], NULL);
     if (!session.n) return;
-    add_text(p, "SESSION");
+    add_texts(p, "SESSION", NULL);
     add(p, session.p, session.n);
 }
 
@@ -159,12 +164,10 @@ static uint32_t parse_choice(const redisReply *r, uint32_t *cached, double *ttft
 
 static uint32_t select_worker(struct shared_routers *p, uint32_t request, uint32_t avoid) {
     begin_command(p, "KVROUTE.SELECT");
-    add_text(p, id_of(p, request));
+    add_texts(p, id_of(p, request), NULL);
     add_prompt(p, request);
     if (avoid != SIM_NOBODY) {
-        add_text(p, "EXCLUDE");
-        add_text(p, "1");
-        add_text(p, name_of(p, avoid));
+        add_texts(p, "EXCLUDE", "1", name_of(p, avoid), NULL);
     }
     set_clock(p);
     redisReply *r = sim_server_ask(p->server, (int)p->n, p->argv, p->len);
@@ -215,29 +218,25 @@ static void begin_event(struct shared_routers *p, uint32_t worker) {
     snprintf(p->text[2], sizeof p->text[2], "%llu", (unsigned long long)p->epoch[worker]);
     snprintf(p->text[3], sizeof p->text[3], "%llu", (unsigned long long)++p->seq[worker]);
     begin_command(p, "KVROUTE.EVENT");
-    add_text(p, name_of(p, worker));
-    add_text(p, "0");
-    add_text(p, p->text[2]);
-    add_text(p, p->text[3]);
+    add_texts(p, name_of(p, worker), "0", p->text[2], p->text[3], NULL);
 }
 
 static void add_tier(struct shared_routers *p) {
-    add_text(p, "TIER");
-    add_text(p, "host");
+    add_texts(p, "TIER", "host", NULL);
 }
 
 static void add_stored(struct shared_routers *p, const uint64_t *parent, const uint64_t *hashes,
                        size_t n) {
-    add_text(p, "STORED");
+    add_texts(p, "STORED", NULL);
     if (parent)
         add(p, parent, sizeof *parent);
     else
-        add_text(p, "-");
+        add_texts(p, "-", NULL);
     add_hashes(p, hashes, n);
 }
 
 static void add_removed(struct shared_routers *p, const uint64_t *hashes, size_t n) {
-    add_text(p, "REMOVED");
+    add_texts(p, "REMOVED", NULL);
     add_hashes(p, hashes, n);
 }
 
@@ -302,13 +301,10 @@ static void claim(struct shared_routers *p, uint32_t request) {
     char cached[16];
     snprintf(cached, sizeof cached, "%u", o->cached);
     begin_command(p, "KVROUTE.CLAIM");
-    add_text(p, id_of(p, request));
-    add_text(p, name_of(p, o->worker));
-    add_text(p, "0");
+    add_texts(p, id_of(p, request), name_of(p, o->worker), "0", NULL);
     add_prompt(p, request);
-    add_text(p, "CACHED");
-    add_text(p, cached);
-    if (o->prefilled) add_text(p, "PREFILLED");
+    add_texts(p, "CACHED", cached, NULL);
+    if (o->prefilled) add_texts(p, "PREFILLED", NULL);
     send_command(p);
 }
 

@@ -5,7 +5,7 @@
 
 #include "bench/common/bench_memory.h"
 #include "open_requests.h"
-#include "router_families.h"
+#include "routers.h"
 
 static void *open_local(const struct sim_world *w) {
     struct sim_local *l = bench_calloc(1, sizeof *l);

@@ -8,7 +8,7 @@
 
 #include "bench/common/bench_memory.h"
 #include "open_requests.h"
-#include "router_families.h"
+#include "routers.h"
 
 struct sticky {
     struct sim_local local;

@@ -19,7 +19,7 @@
 #include "hash_ring.h"
 #include "open_requests.h"
 #include "prompt_tree.h"
-#include "router_families.h"
+#include "routers.h"
 
 static const double threshold = 0.3; // share of the prompt that a match must exceed
 static const double relative = 1.5;
@@ -43,16 +43,10 @@ struct gateways {
 
 // ---- What goes on in the background --------------------------------------------------------------
 
-static void forget_each(void *self, uint32_t router, uint32_t b) {
+static void forget(void *self, uint32_t router, uint32_t each) {
     struct gateways *g = self;
-    sim_prompts_evict_each(g->prompts[router], TEXT_TOKENS);
-    sim_fleet_later(g->local.world.fleet, FORGET_AFTER, forget_each, g, router, b);
-}
-
-static void forget_all(void *self, uint32_t router, uint32_t b) {
-    struct gateways *g = self;
-    sim_prompts_evict_all(g->prompts[router], TEXT_TOKENS);
-    sim_fleet_later(g->local.world.fleet, FORGET_AFTER, forget_all, g, router, b);
+    sim_prompts_evict(g->prompts[router], TEXT_TOKENS, each);
+    sim_fleet_later(g->local.world.fleet, FORGET_AFTER, forget, g, router, each);
 }
 
 static void look(void *self, uint32_t router, uint32_t b) {
@@ -65,26 +59,22 @@ static void look(void *self, uint32_t router, uint32_t b) {
     sim_fleet_later(g->local.world.fleet, POLL_AFTER, look, g, router, b);
 }
 
-static struct gateways *open_gateways(const struct sim_world *w) {
+static struct gateways *open_gateways(const struct sim_world *w, bool each) {
     struct gateways *g = bench_calloc(1, sizeof *g);
     sim_local_open(&g->local, w);
-    for (unsigned r = 0; r < w->plan->routers; r++)
+    for (unsigned r = 0; r < w->plan->routers; r++) {
         g->prompts[r] = sim_prompts_new(w->load, w->workers);
+        sim_fleet_later(w->fleet, FORGET_AFTER, forget, g, r, each);
+    }
     return g;
 }
 
 static void *open_cache_aware(const struct sim_world *w) {
-    struct gateways *g = open_gateways(w);
-    for (unsigned r = 0; r < w->plan->routers; r++)
-        sim_fleet_later(w->fleet, FORGET_AFTER, forget_each, g, r, 0);
-    return g;
+    return open_gateways(w, true);
 }
 
 static void *open_smg_no_veto(const struct sim_world *w) {
-    struct gateways *g = open_gateways(w);
-    for (unsigned r = 0; r < w->plan->routers; r++)
-        sim_fleet_later(w->fleet, FORGET_AFTER, forget_all, g, r, 0);
-    return g;
+    return open_gateways(w, false);
 }
 
 // Gateways were started at different times, so they look at different times.

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "router_families.h"
-
 #define FAMILY(f)                                                                                  \
     { f, sizeof f / sizeof *f }
 static const struct {

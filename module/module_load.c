@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #define REDISMODULE_MAIN
-#include "module/call/replicate.h"
+#include "module/command_io/replicate.h"
 #include "module/commands/commands.h"
 #include "module/keyspace/cron.h"
 #include "module/keyspace/info_section.h"

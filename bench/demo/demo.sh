@@ -75,7 +75,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-. "$here/parts.sh"
+. "$here/processes.sh"
 keep=$kept
 engines=() routers=()
 for ((i = 1; i <= engines_n; i++)); do engines+=("e$i"); done

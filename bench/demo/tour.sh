@@ -7,7 +7,7 @@
 # Every answer of a mock engine is a function of its prompt. So each stream that comes through a router is
 # compared, byte by byte, with what a fifth engine answers that no router knows.
 set -uo pipefail
-. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/parts.sh"
+. "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/processes.sh"
 
 engines=(e1 e2 e3 e4) routers=(r1 r2 r3)
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moving bytes between buffers. libevent moves whole chains, and a chain is a kilobyte at least: of what
-// comes byte by byte each byte would keep that much. So little is copied, and only much is moved.
+// Moving bytes between buffers. libevent moves whole chains, and a chain is a kilobyte at least: input
+// that arrives byte by byte would hold a kilobyte for each byte. So small amounts are copied, and only large
+// ones are moved.
 #ifndef H1_BUFFER_H
 #define H1_BUFFER_H
 

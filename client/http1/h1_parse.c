@@ -400,7 +400,7 @@ static bool move_data(struct h1_body *b, struct evbuffer *in, struct evbuffer *o
 }
 
 // What is around the data, several bytes at a time, since each evbuffer_copyout costs.
-static bool read_around(struct h1_body *b, struct evbuffer *in) {
+static bool read_chunk_framing(struct h1_body *b, struct evbuffer *in) {
     char bytes[64];
     ev_ssize_t n = evbuffer_copyout(in, bytes, sizeof bytes), used = 0;
     while (used < n && b->state != H1_CHUNK_DATA && b->state != H1_END) {
@@ -419,7 +419,7 @@ enum h1_step h1_body_read(struct h1_body *b, struct evbuffer *in, struct evbuffe
         if (b->state == H1_TO_CLOSE) return h1_buffer_move(in, out, there) ? H1_MORE : H1_NO_MEMORY;
         if (b->state == H1_LENGTH || b->state == H1_CHUNK_DATA) {
             if (!move_data(b, in, out)) return H1_NO_MEMORY;
-        } else if (!read_around(b, in)) {
+        } else if (!read_chunk_framing(b, in)) {
             return H1_BAD;
         }
     }

@@ -2,7 +2,7 @@
 // A handle: the transport, the calls and the recovery over one clock, and what a publisher uses of it:
 // events that are sent until they are answered, news of other histories, and time.
 //
-//     forms.c (the public calls)      publisher/
+//     client_api.c (the public calls)      publisher/
 //          └────────────┬────────────────┘
 //                   handle.c         opening, closing, the tick
 //          ┌────────────┼────────────────┐

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/call/replicate.h"
+#include "module/command_io/replicate.h"
 #include "module/keyspace/keytype.h"
 #include "module/keyspace/redis_alloc.h"
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/call/block_list.h"
-#include "module/call/replicate.h"
+#include "module/command_io/block_list.h"
+#include "module/command_io/replicate.h"
 
 struct event_ops {
     struct kvr_pool_op *at;

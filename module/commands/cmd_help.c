@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "commands.h"
-#include "module/call/args.h"
-#include "module/call/command_reply.h"
+#include "module/command_io/args.h"
+#include "module/command_io/command_reply.h"
 
 // The table names the function below, so it is handed down to it.
 static const struct cmd_definition *table;

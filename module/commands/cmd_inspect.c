@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/call/block_list.h"
-#include "module/call/command_call.h"
+#include "module/command_io/block_list.h"
+#include "module/command_io/command_call.h"
 #include <kvroute/hash.h>
 
 enum {

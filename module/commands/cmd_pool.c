@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/call/pool_config.h"
-#include "module/call/replicate.h"
+#include "module/command_io/pool_config.h"
+#include "module/command_io/replicate.h"
 #include "module/core/rule/policy.h"
 #include "module/keyspace/keytype.h"
 #include "module/keyspace/redis_alloc.h"

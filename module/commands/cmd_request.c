@@ -3,8 +3,8 @@
 #include <stddef.h>
 
 #include "commands.h"
-#include "module/call/replicate.h"
-#include "module/call/scan_reply.h"
+#include "module/command_io/replicate.h"
+#include "module/command_io/scan_reply.h"
 
 #define FIELD(name) .at = offsetof(struct kvr_booking, name)
 static const struct mod_option claim_options[] = {

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/call/block_list.h"
-#include "module/call/command_call.h"
-#include "module/call/replicate.h"
-#include "module/call/shared_reply.h"
+#include "module/command_io/block_list.h"
+#include "module/command_io/command_call.h"
+#include "module/command_io/replicate.h"
+#include "module/command_io/shared_reply.h"
 
 struct route_query {
     struct kvr_query query;

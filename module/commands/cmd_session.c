@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions: SESSION GET, LIST, DEL.
 #include "commands.h"
-#include "module/call/replicate.h"
-#include "module/call/scan_reply.h"
+#include "module/command_io/replicate.h"
+#include "module/command_io/scan_reply.h"
 
 // KVROUTE.SESSION GET key session
 int cmd_session_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "commands.h"
-#include "module/call/replicate.h"
+#include "module/command_io/replicate.h"
 
 struct worker_set_args {
     struct kvr_worker_settings set;

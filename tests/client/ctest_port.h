@@ -8,7 +8,7 @@
 #define CTEST_PORT_H
 
 #include "client/lib/publisher/publisher_port.h"
-#include "ctest_truth.h"
+#include "ctest_held_blocks.h"
 #include "tests/support/support_alloc.h"
 
 enum { CTEST_PORT_SNAPSHOTS = 6, CTEST_PORT_QUEUE = 2 * KVR_EVENT_WINDOW };

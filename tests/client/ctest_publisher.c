@@ -10,7 +10,7 @@ enum { MAX_SETTLE_ROUNDS = 200000 }; // rounds until all must be published
 
 // The invariants at the head of publisher_stream.h.
 static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) {
-    const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    const struct kvr_held_node *n = kvr_held_node(&p->held, id);
     bool placed = n->flags & KVR_NODE_PLACED, told = kvr_publisher_told(p, n);
     ctest_must(!told || placed, "what is told of is placed");
     ctest_must(!told || kvr_publisher_covered(p, n->parent),
@@ -21,17 +21,17 @@ static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) 
     }
     if (told || !placed) return;
     ctest_must(p->walk.at, "nothing is left untold without a walk");
-    const struct kvr_truth_node *parent = kvr_truth_node(&p->truth, n->parent);
+    const struct kvr_held_node *parent = kvr_held_node(&p->held, n->parent);
     ctest_must(!n->parent || !kvr_publisher_told(p, parent) || (parent->flags & KVR_NODE_OPEN),
                "what isn't told of is under an open node, or one that isn't told of");
 }
 
 static void check_stream(const struct kvr_publisher *p) {
-    bool *below = calloc(p->truth.n_ids, 1); // the walk is there, or below
-    for (uint32_t id = p->walk.at; id; id = kvr_truth_node(&p->truth, id)->parent)
+    bool *below = calloc(p->held.n_ids, 1); // the walk is there, or below
+    for (uint32_t id = p->walk.at; id; id = kvr_held_node(&p->held, id)->parent)
         below[id] = true;
-    for (uint32_t id = 1; id < p->truth.n_ids; id++) {
-        const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    for (uint32_t id = 1; id < p->held.n_ids; id++) {
+        const struct kvr_held_node *n = kvr_held_node(&p->held, id);
         if (!(n->flags & KVR_NODE_USED)) continue;
         check_told(p, id, below);
         if (kvr_publisher_told(p, n) && !(n->flags & KVR_NODE_OPEN))
@@ -63,13 +63,13 @@ void ctest_publisher_check(struct ctest_publisher *s) {
     const struct kvr_publisher *p = s->publisher;
     // Whether a block is refused isn't the model's to know; but the pool must have said so.
     for (size_t i = 0; i < s->universe.n; i++) {
-        uint32_t id = kvr_truth_find(&p->truth, s->universe.hash[i]);
-        bool refused = id && (kvr_truth_node(&p->truth, id)->flags & KVR_NODE_REFUSED);
+        uint32_t id = kvr_held_find(&p->held, s->universe.hash[i]);
+        bool refused = id && (kvr_held_node(&p->held, id)->flags & KVR_NODE_REFUSED);
         ctest_must(!refused || s->port.refused[i], "block %zu was never refused", i);
         s->model.block[i].refused = refused;
     }
-    ctest_truth_check(&p->truth);
-    ctest_truth_compare(&p->truth, &s->model);
+    ctest_truth_check(&p->held);
+    ctest_truth_compare(&p->held, &s->model);
     if (p->state == KVR_STREAM_RUNNING) check_stream(p);
     check_memory(s);
 }
@@ -257,7 +257,7 @@ static void open_publisher(struct ctest_publisher *s) {
     s->port.batch_blocks = o.batch_blocks;
     while (!s->publisher) // memory may fail
         s->publisher = kvr_publisher_open(&port, kvr_text("w"), 3, &o);
-    ctest_truth_init(&s->model, &s->universe, s->publisher->truth.max_blocks);
+    ctest_truth_init(&s->model, &s->universe, s->publisher->held.max_blocks);
 }
 
 struct ctest_publisher *ctest_publisher_new(const struct ctest_profile *f, uint64_t seed) {

@@ -139,7 +139,7 @@ static void step(struct memory_trial *t) {
         }
         break;
     case 4:
-        kvr_remembered_doubt(m);
+        kvr_remembered_unconfirm(m);
         cr_assert(kvr_list_empty(&m->live.confirmed) && kvr_list_empty(&m->released.confirmed));
         break;
     case 5:
@@ -252,7 +252,7 @@ Test(memory, workers_that_came_and_went) {
         struct kvr_registration *r = kvr_registration_say(&m.workers, &say, false);
         cr_assert(r);
         kvr_registration_move(r, &m.workers.lists.confirmed);
-        if (i % 3 == 0) kvr_remembered_doubt(&m);
+        if (i % 3 == 0) kvr_remembered_unconfirm(&m);
         say = (struct kvr_worker_call){.worker = worker};
         if (i % 1000 == 0) { // it goes without a word
             r->said_at = i;
@@ -264,7 +264,7 @@ Test(memory, workers_that_came_and_went) {
             cr_assert_eq(kvr_registration_say(&m.workers, &say, true), r);
             kvr_registration_move(r, &m.workers.lists.confirmed);
             cr_assert_eq(kvr_registration_find(&m.workers, worker), r); // the last ones stay
-            if (i % 3 == 0) kvr_remembered_doubt(&m);
+            if (i % 3 == 0) kvr_remembered_unconfirm(&m);
             for (struct kvr_list_item *w;
                  (w = kvr_list_first(&m.workers.lists.waiting));) // said again, and heard
                 kvr_registration_move((struct kvr_registration *)(void *)w,
@@ -299,7 +299,7 @@ Test(memory, as_many_workers_as_a_pool_can_have) {
     cr_expect(m.workers.table.count == KVR_MAX_REGISTRATIONS);
     cr_expect(!kvr_registration_find(&m.workers, kvr_text("w9")) &&
               kvr_registration_find(&m.workers, kvr_text("w10")));
-    kvr_remembered_doubt(&m); // all are to be said: none can be forgotten
+    kvr_remembered_unconfirm(&m); // all are to be said: none can be forgotten
     struct kvr_worker_call say = {.worker = kvr_text("another")};
     cr_expect(!kvr_registration_say(&m.workers, &say, false));
     kvr_remembered_free(&m);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
-#include "ctest_truth.h"
+#include "ctest_held_blocks.h"
 #include "tests/support/support_redis.h"
 
 enum { RANK_CHAINS = 12000, RANK_CHAIN = 32, RANK_SHARED = 16, RANK_FAMILY = 25 };

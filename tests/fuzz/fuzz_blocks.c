@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz_target.h"
-#include "module/call/block_list.h"
+#include "module/command_io/block_list.h"
 
 struct RedisModuleString {
     char *p;

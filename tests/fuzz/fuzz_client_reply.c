@@ -24,20 +24,20 @@ static void touch(struct kvr_bytes b) {
 
 static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
     switch (form) {
-    case KVR_FORM_CHOICE:
+    case KVR_REPLY_IS_CHOICE:
         touch(r->choice.worker);
         touch(r->choice.addr);
         must(r->choice.rank < KVR_MAX_RANKS, "a rank that can't be");
         must(r->choice.expected >= r->choice.overlap, "less expected than held");
         break;
-    case KVR_FORM_SCORES:
+    case KVR_REPLY_IS_SCORES:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->scores[i].worker);
             touch(r->scores[i].addr);
             must(r->scores[i].rank < KVR_MAX_RANKS, "a rank that can't be");
         }
         break;
-    case KVR_FORM_WORKERS:
+    case KVR_REPLY_IS_WORKERS:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->workers[i].name);
             touch(r->workers[i].addr);
@@ -48,7 +48,7 @@ static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
                 touch(r->workers[i].labels[k]);
         }
         break;
-    case KVR_FORM_FIELDS:
+    case KVR_REPLY_IS_FIELDS:
         for (size_t i = 0; i < r->n; i++) {
             touch(r->fields[i].name);
             touch(r->fields[i].value);
@@ -62,7 +62,7 @@ static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
 static void read_all_forms(const redisReply *reply, const struct kvr_alloc *alloc) {
     struct kvr_arena arena;
     kvr_arena_init(&arena, alloc);
-    for (enum kvr_result_form form = KVR_FORM_INTEGER; form <= KVR_FORM_FIELDS; form++) {
+    for (enum kvr_result_form form = KVR_REPLY_IS_INTEGER; form <= KVR_REPLY_IS_FIELDS; form++) {
         struct kvr_result r = {0};
         enum kvr_code code = kvr_result_read(form, reply, &arena, &r);
         must(code == KVR_CODE_OK || code == KVR_CODE_NOMEM || code == KVR_CODE_PROTOCOL,

@@ -11,7 +11,7 @@
 
 #include "client/http1/h1_address.h"
 #include "client/http1/h1_client.h"
-#include "server.h"
+#include "rtest_scripted_server.h"
 
 enum { RTEST_CALL_WAIT_MS = 20000 };
 

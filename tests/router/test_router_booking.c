@@ -11,7 +11,7 @@
 
 #include "client/common/clock.h"
 #include "rtest_fleet.h"
-#include "server.h"
+#include "rtest_scripted_server.h"
 #include "tests/client/fake_server.h"
 #include "tests/support/support_home.h"
 

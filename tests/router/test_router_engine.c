@@ -11,7 +11,7 @@
 
 #include "client/common/clock.h"
 #include "rtest_fleet.h"
-#include "server.h"
+#include "rtest_scripted_server.h"
 
 #define RESPONSE_OK "HTTP/1.1 200 OK\r\n"
 #define RESPONSE_EVENTS                                                                            \

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "module/core/base/deadline.h"
-#include "module/core/base/hmap.h"
-#include "module/core/tree/index.h"
+#include "module/core/base/hash_map.h"
+#include "module/core/tree/block_index.h"
 #include "module/core/tree/live_tree.h"
 #include "module/core/tree/runset.h"
 #include "tests/support/support_alloc.h"
@@ -173,34 +173,34 @@ Test(parts, hmap) {
     for (unsigned one_in = 0; one_in < 4; one_in += 3) {
         struct unit_bench b;
         start(&b, one_in, one_in);
-        struct core_hmap h;
-        core_hmap_init(&h, &b.mem);
-        struct core_hmap_item *items = unit_must_alloc(UNIT_PARTS_ITEMS * sizeof *items);
+        struct core_hash_map h;
+        core_hash_map_init(&h, &b.mem);
+        struct core_hash_map_item *items = unit_must_alloc(UNIT_PARTS_ITEMS * sizeof *items);
         bool *in = unit_must_alloc(UNIT_PARTS_ITEMS);
         size_t n = 0;
-        cr_assert(!core_hmap_first(&h, 1));
+        cr_assert(!core_hash_map_first(&h, 1));
         for (int step = 0; step < 60000; step++) {
             uint32_t i = unit_source_below(&b.source, UNIT_PARTS_ITEMS);
             uint64_t hash = i % 7 == 0 ? i % 3 : i * 0x9e3779b97f4a7c15u; // some share theirs
             if (in[i] && unit_source_chance(&b.source, 60)) {
-                core_hmap_remove(&h, &items[i]);
+                core_hash_map_remove(&h, &items[i]);
                 in[i] = false;
                 n--;
-            } else if (!in[i] && !core_hmap_reserve(&h)) {
-                core_hmap_add(&h, &items[i], hash);
+            } else if (!in[i] && !core_hash_map_reserve(&h)) {
+                core_hash_map_add(&h, &items[i], hash);
                 in[i] = true;
                 n++;
             }
             bool found = false;
-            for (struct core_hmap_item *at = core_hmap_first(&h, hash); at;
-                 at = core_hmap_next(at)) {
+            for (struct core_hash_map_item *at = core_hash_map_first(&h, hash); at;
+                 at = core_hash_map_next(at)) {
                 cr_assert(at->hash == hash);
                 found |= at == &items[i];
             }
             cr_assert(found == in[i] && h.count == n);
-            if (step % 1000 == 0) is_valid(core_hmap_validate(&h));
+            if (step % 1000 == 0) is_valid(core_hash_map_validate(&h));
         }
-        core_hmap_free(&h);
+        core_hash_map_free(&h);
         free(items);
         free(in);
         finish(&b);
@@ -212,27 +212,27 @@ Test(parts, hmap_scan) {
     enum { UNIT_PARTS_OLD = 300, UNIT_PARTS_NEW = 3000 };
     struct unit_bench b;
     start(&b, 1, 0);
-    struct core_hmap h;
-    core_hmap_init(&h, &b.mem);
-    struct core_hmap_item *items =
+    struct core_hash_map h;
+    core_hash_map_init(&h, &b.mem);
+    struct core_hash_map_item *items =
         unit_must_alloc((UNIT_PARTS_OLD + UNIT_PARTS_NEW) * sizeof *items);
     bool seen[UNIT_PARTS_OLD] = {false};
     for (size_t i = 0; i < UNIT_PARTS_OLD; i++) {
-        cr_assert(!core_hmap_reserve(&h));
-        core_hmap_add(&h, &items[i], unit_source_next(&b.source));
+        cr_assert(!core_hash_map_reserve(&h));
+        core_hash_map_add(&h, &items[i], unit_source_next(&b.source));
     }
     size_t added = UNIT_PARTS_OLD;
     for (size_t bucket = 0; bucket < h.n_buckets; bucket++) {
-        for (struct core_hmap_item *i = core_hmap_bucket(&h, bucket); i; i = i->next)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&h, bucket); i; i = i->next)
             if (i < items + UNIT_PARTS_OLD) seen[i - items] = true;
         for (int k = 0; k < 5 && added < UNIT_PARTS_OLD + UNIT_PARTS_NEW; k++, added++) {
-            cr_assert(!core_hmap_reserve(&h));
-            core_hmap_add(&h, &items[added], unit_source_next(&b.source));
+            cr_assert(!core_hash_map_reserve(&h));
+            core_hash_map_add(&h, &items[added], unit_source_next(&b.source));
         }
     }
     for (size_t i = 0; i < UNIT_PARTS_OLD; i++)
         cr_assert(seen[i]);
-    core_hmap_free(&h);
+    core_hash_map_free(&h);
     free(items);
     finish(&b);
 }

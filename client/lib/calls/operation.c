@@ -196,12 +196,12 @@ void kvr_operation_continue(struct kvr_operation *o, enum kvr_operation_kind kin
 // ---- Replies -------------------------------------------------------------------------------------
 
 static const enum kvr_result_form forms[] = {
-    [KVR_CALL_SELECT] = KVR_FORM_CHOICE,       [KVR_CALL_SCORE] = KVR_FORM_SCORES,
-    [KVR_CALL_UPDATE] = KVR_FORM_INTEGER,      [KVR_CALL_UPDATE_CLAIM] = KVR_FORM_INTEGER,
-    [KVR_CALL_RELEASE] = KVR_FORM_INTEGER,     [KVR_CALL_CLAIM] = KVR_FORM_INTEGER,
-    [KVR_CALL_WORKER_SET] = KVR_FORM_INTEGER,  [KVR_CALL_WORKER_DEL] = KVR_FORM_INTEGER,
-    [KVR_CALL_WORKER_LIST] = KVR_FORM_WORKERS, [KVR_CALL_EVENT] = KVR_FORM_INTEGER,
-    [KVR_CALL_INFO] = KVR_FORM_FIELDS,         [KVR_CALL_REPORT] = KVR_FORM_CIRCUIT,
+    [KVR_CALL_SELECT] = KVR_REPLY_IS_CHOICE,       [KVR_CALL_SCORE] = KVR_REPLY_IS_SCORES,
+    [KVR_CALL_UPDATE] = KVR_REPLY_IS_INTEGER,      [KVR_CALL_UPDATE_CLAIM] = KVR_REPLY_IS_INTEGER,
+    [KVR_CALL_RELEASE] = KVR_REPLY_IS_INTEGER,     [KVR_CALL_CLAIM] = KVR_REPLY_IS_INTEGER,
+    [KVR_CALL_WORKER_SET] = KVR_REPLY_IS_INTEGER,  [KVR_CALL_WORKER_DEL] = KVR_REPLY_IS_INTEGER,
+    [KVR_CALL_WORKER_LIST] = KVR_REPLY_IS_WORKERS, [KVR_CALL_EVENT] = KVR_REPLY_IS_INTEGER,
+    [KVR_CALL_INFO] = KVR_REPLY_IS_FIELDS,         [KVR_CALL_REPORT] = KVR_REPLY_IS_CIRCUIT,
 };
 
 // It is to be sent once more: here after a while, or to the next primary.
@@ -264,7 +264,8 @@ static void take_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         result.code = kvr_result_read(forms[o->kind], r, a, &result);
         if (result.code != KVR_CODE_OK) result.message = "the answer can't be read";
     }
-    if (forms[o->kind] <= KVR_FORM_CHOICE) c->transport->failures = 0; // the primary takes writes
+    if (forms[o->kind] <= KVR_REPLY_IS_CHOICE)
+        c->transport->failures = 0; // the primary takes writes
     if (!o->answered) {
         if (!c->events.answered(c->events.ctx, o, &result)) return;
         answer(o, &result);

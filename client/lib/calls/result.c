@@ -322,31 +322,31 @@ enum kvr_code kvr_result_read(enum kvr_result_form form, const redisReply *r, st
     struct result_reader in = {a, KVR_CODE_OK};
     const void *rows = NULL;
     switch (form) {
-    case KVR_FORM_INTEGER:
+    case KVR_REPLY_IS_INTEGER:
         if (r->type != REDIS_REPLY_INTEGER) fail(&in, KVR_CODE_PROTOCOL);
         out->number = r->integer;
         break;
-    case KVR_FORM_CIRCUIT:
+    case KVR_REPLY_IS_CIRCUIT:
         read_circuit(&in, r, &out->circuit);
         break;
-    case KVR_FORM_CHOICE:
+    case KVR_REPLY_IS_CHOICE:
         out->choice = unknown_choice;
         read_map(&in, r, choice_targets, sizeof choice_targets / sizeof *choice_targets,
                  &out->choice);
         if (out->choice.expected < out->choice.overlap) out->choice.expected = out->choice.overlap;
         break;
-    case KVR_FORM_SCORES:
+    case KVR_REPLY_IS_SCORES:
         read_rows(&in, r, score_targets, sizeof score_targets / sizeof *score_targets,
                   &unknown_score, sizeof(struct kvr_score), &rows, &out->n);
         if (in.code == KVR_CODE_OK) expect_overlap((struct kvr_score *)(void *)rows, out->n);
         out->scores = rows;
         break;
-    case KVR_FORM_WORKERS:
+    case KVR_REPLY_IS_WORKERS:
         read_rows(&in, r, worker_targets, sizeof worker_targets / sizeof *worker_targets,
                   &unknown_worker, sizeof(struct kvr_worker), &rows, &out->n);
         out->workers = rows;
         break;
-    case KVR_FORM_FIELDS:
+    case KVR_REPLY_IS_FIELDS:
         read_fields(&in, r, out);
         break;
     }

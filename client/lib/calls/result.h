@@ -15,12 +15,12 @@ static inline struct kvr_result kvr_result_of(enum kvr_code code, const char *me
 
 // The shapes of good replies.
 enum kvr_result_form {
-    KVR_FORM_INTEGER,
-    KVR_FORM_CIRCUIT, // REPORT
-    KVR_FORM_CHOICE,  // SELECT; those up to here are of writes
-    KVR_FORM_SCORES,  // SCORE
-    KVR_FORM_WORKERS, // WORKER LIST
-    KVR_FORM_FIELDS,  // INFO
+    KVR_REPLY_IS_INTEGER,
+    KVR_REPLY_IS_CIRCUIT, // REPORT
+    KVR_REPLY_IS_CHOICE,  // SELECT; those up to here are of writes
+    KVR_REPLY_IS_SCORES,  // SCORE
+    KVR_REPLY_IS_WORKERS, // WORKER LIST
+    KVR_REPLY_IS_FIELDS,  // INFO
 };
 
 // Fills in what the form holds; strings and arrays come out of the arena. KVR_CODE_OK, NOMEM, or

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls of publisher.h: the truth, and ops where the stream has to hear of it.
+// The calls of publisher.h: what the rank holds, and ops where the stream has to hear of it.
 #include "publisher_send.h"
 #include "publisher_walk.h"
 
@@ -7,22 +7,22 @@
 
 // Frees the node and those before it as far as they are there for nothing else.
 static void prune(struct kvr_publisher *p, uint32_t id) {
-    while (kvr_truth_unneeded(&p->truth, id)) {
-        struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    while (kvr_held_unneeded(&p->held, id)) {
+        struct kvr_held_node *n = kvr_held_node(&p->held, id);
         if (kvr_publisher_told(p, n)) kvr_publisher_say_gone(p, n, KVR_TIER_BITS);
         if (p->walk.at == id) kvr_publisher_walk_past(p, &p->walk);
-        id = kvr_truth_drop(&p->truth, id);
+        id = kvr_held_drop(&p->held, id);
     }
 }
 
 static void hold(struct kvr_publisher *p, uint32_t id, int tier, enum kvr_put what) {
-    struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    struct kvr_held_node *n = kvr_held_node(&p->held, id);
     bool joined = what == KVR_PUT_JOINED;
     if ((n->flags & KVR_NODE_REFUSED) && !n->held) { // it was removed, if only its children kept it
-        kvr_truth_forgive(&p->truth, id);
+        kvr_held_forgive(&p->held, id);
         joined = true;
     }
-    kvr_truth_hold(&p->truth, id, tier);
+    kvr_held_hold(&p->held, id, tier);
     if (!(n->flags & KVR_NODE_PLACED)) return;
     if (joined) {
         if (kvr_publisher_covered(p, n->parent)) kvr_publisher_walk_whole(p, id);
@@ -42,12 +42,12 @@ enum kvr_code kvr_publisher_stored(struct kvr_publisher *p, enum kvr_tier tier,
     if ((int)tier < 0 || tier >= KVR_TIERS || n > KVR_MAX_BLOCKS || (n && !hashes))
         return KVR_CODE_INVALID;
     if (!n) return KVR_CODE_OK;
-    enum kvr_code code = kvr_truth_reserve(&p->truth, parent, hashes, n);
+    enum kvr_code code = kvr_held_reserve(&p->held, parent, hashes, n);
     if (code != KVR_CODE_OK) return code;
-    struct kvr_chain chain = kvr_truth_chain(&p->truth, parent);
+    struct kvr_chain chain = kvr_held_chain(&p->held, parent);
     for (size_t i = 0; i < n; i++) {
         enum kvr_put what;
-        uint32_t id = kvr_truth_put(&p->truth, &chain, hashes[i], &what);
+        uint32_t id = kvr_held_put(&p->held, &chain, hashes[i], &what);
         if (!id) {
             p->stats.badchains++;
             break;
@@ -64,10 +64,10 @@ enum kvr_code kvr_publisher_removed(struct kvr_publisher *p, enum kvr_tier tier,
     if ((int)tier < 0 || tier >= KVR_TIERS || n > KVR_MAX_BLOCKS || (n && !hashes))
         return KVR_CODE_INVALID;
     for (size_t i = 0; i < n; i++) {
-        uint32_t id = kvr_truth_find(&p->truth, hashes[i]);
-        struct kvr_truth_node *node = kvr_truth_node(&p->truth, id);
+        uint32_t id = kvr_held_find(&p->held, hashes[i]);
+        struct kvr_held_node *node = kvr_held_node(&p->held, id);
         if (!id || !(node->held & kvr_tier_bit((int)tier))) continue;
-        kvr_truth_unhold(&p->truth, id, (int)tier);
+        kvr_held_unhold(&p->held, id, (int)tier);
         // The last tier of an open node becomes a ghost: its children are still to come.
         bool ghost = (node->flags & KVR_NODE_OPEN) && !(node->told & node->held);
         if (kvr_publisher_told(p, node) && !ghost)
@@ -80,12 +80,12 @@ enum kvr_code kvr_publisher_removed(struct kvr_publisher *p, enum kvr_tier tier,
 
 // One tier, of all blocks. CLEARED has just been said of it.
 static void clear_tier(struct kvr_publisher *p, int tier) {
-    for (uint32_t id = 1; id < p->truth.n_ids; id++) {
-        struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    for (uint32_t id = 1; id < p->held.n_ids; id++) {
+        struct kvr_held_node *n = kvr_held_node(&p->held, id);
         if (!(n->flags & KVR_NODE_USED)) continue;
         n->told &= (uint8_t)~kvr_tier_bit(tier);
         if (!(n->held & kvr_tier_bit(tier))) continue;
-        kvr_truth_unhold(&p->truth, id, tier);
+        kvr_held_unhold(&p->held, id, tier);
         prune(p, id);
     }
 }
@@ -99,7 +99,7 @@ enum kvr_code kvr_publisher_cleared(struct kvr_publisher *p, int tier) {
     if (tier >= 0) {
         clear_tier(p, tier);
     } else {
-        kvr_truth_clear(&p->truth);
+        kvr_held_clear(&p->held);
         p->walk.at = 0;
     }
     kvr_publisher_arm(p);
@@ -131,11 +131,11 @@ void kvr_publisher_stats(const struct kvr_publisher *p, struct kvr_publisher_sta
     out->epoch = p->epoch;
     out->seq = kvr_ring_made(&p->ring);
     out->acked = p->acked;
-    out->holdings = p->truth.holdings;
-    out->blocks = p->truth.blocks;
-    out->orphans = p->truth.orphans;
-    out->refused = p->truth.refused;
-    out->memory_bytes = sizeof *p + p->truth.bytes + p->batch.cap * sizeof *p->batch.words +
+    out->holdings = p->held.holdings;
+    out->blocks = p->held.blocks;
+    out->orphans = p->held.orphans;
+    out->refused = p->held.refused;
+    out->memory_bytes = sizeof *p + p->held.bytes + p->batch.cap * sizeof *p->batch.words +
                         p->ring.bytes + (p->ring.cap - p->ring.n) * sizeof *p->ring.events;
     out->superseded = p->state == KVR_STREAM_SUPERSEDED;
 }
@@ -144,21 +144,21 @@ void kvr_publisher_each(const struct kvr_publisher *p,
                         void (*each)(void *ctx, uint64_t hash, uint64_t parent, bool has_parent,
                                      unsigned tiers),
                         void *ctx) {
-    for (uint32_t id = 1; id < p->truth.n_ids; id++) {
-        const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    for (uint32_t id = 1; id < p->held.n_ids; id++) {
+        const struct kvr_held_node *n = kvr_held_node(&p->held, id);
         if (!n->held) continue;
-        each(ctx, n->hash, n->parent ? kvr_truth_node(&p->truth, n->parent)->hash : 0,
-             n->parent != 0, n->held);
+        each(ctx, n->hash, n->parent ? kvr_held_node(&p->held, n->parent)->hash : 0, n->parent != 0,
+             n->held);
     }
 }
 
 bool kvr_publisher_parent(const struct kvr_publisher *p, uint64_t hash, uint64_t *parent,
                           bool *has_parent) {
-    uint32_t id = kvr_truth_find(&p->truth, hash);
+    uint32_t id = kvr_held_find(&p->held, hash);
     if (!id) return false;
-    const struct kvr_truth_node *n = kvr_truth_node(&p->truth, id);
+    const struct kvr_held_node *n = kvr_held_node(&p->held, id);
     if (n->flags & KVR_NODE_PHANTOM) return false;
     *has_parent = n->parent != 0;
-    *parent = n->parent ? kvr_truth_node(&p->truth, n->parent)->hash : 0;
+    *parent = n->parent ? kvr_held_node(&p->held, n->parent)->hash : 0;
     return true;
 }

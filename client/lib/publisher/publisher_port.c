@@ -36,7 +36,7 @@ struct kvr_publisher *kvr_publisher_open(const struct kvr_publisher_port *port,
     struct kvr_publisher *p = kvr_alloc_zeroed(port->alloc, sizeof *p);
     if (!p) return NULL;
     size_t max_blocks = clamp(or_default(o->max_blocks, (size_t)1 << 23), 1, (size_t)1 << 31);
-    if (kvr_truth_init(&p->truth, port->alloc, port->random, max_blocks)) {
+    if (kvr_held_init(&p->held, port->alloc, port->random, max_blocks)) {
         kvr_alloc_free(port->alloc, p);
         return NULL;
     }
@@ -71,7 +71,7 @@ void kvr_publisher_free(struct kvr_publisher *p) {
     p->port.unfollow(p->port.handle, &p->follower);
     kvr_ops_free(&p->batch);
     kvr_ring_free(&p->ring);
-    kvr_truth_free(&p->truth);
+    kvr_held_free(&p->held);
     kvr_alloc_free(p->port.alloc, p);
 }
 

@@ -61,26 +61,26 @@ static bool cut_event(struct kvr_publisher *p, uint64_t seq) {
 
 // ---- Dropping ops --------------------------------------------------------------------------------
 
-// What is gone: the refused block and all that the stream had put below it. A truth of its own does
-// for a set.
+// What is gone: the refused block and all that the stream had put below it, in the structure that held blocks
+// have.
 struct gone_blocks {
-    struct kvr_truth set;
+    struct kvr_held_blocks set;
     bool first; // the next block stored is the refused one
     uint64_t hash, parent;
     bool has_parent, failed;
 };
 
 static bool is_gone(const struct gone_blocks *g, uint64_t hash) {
-    return kvr_truth_find(&g->set, hash) != 0;
+    return kvr_held_find(&g->set, hash) != 0;
 }
 
 static void add(struct gone_blocks *g, uint64_t hash) {
     struct kvr_chain top = {0};
     enum kvr_put what;
-    if (kvr_truth_reserve(&g->set, NULL, &hash, 1) != KVR_CODE_OK)
+    if (kvr_held_reserve(&g->set, NULL, &hash, 1) != KVR_CODE_OK)
         g->failed = true;
     else
-        kvr_truth_put(&g->set, &top, hash, &what);
+        kvr_held_put(&g->set, &top, hash, &what);
 }
 
 // How many of a STORED op's blocks stay: they hang on one another, so after one that is gone all are.
@@ -132,34 +132,34 @@ static void filter_stream(struct kvr_publisher *p, uint64_t seq, struct gone_blo
     if (!p->batch.n) p->due = KVR_NEVER;
 }
 
-// ---- The truth -----------------------------------------------------------------------------------
+// ---- What the rank holds -------------------------------------------------------------------------
 
 static void mark(struct kvr_publisher *p, const struct gone_blocks *g) {
-    struct kvr_truth *t = &p->truth;
-    uint32_t id = kvr_truth_find(t, g->hash);
-    struct kvr_truth_node *n = kvr_truth_node(t, id);
+    struct kvr_held_blocks *t = &p->held;
+    uint32_t id = kvr_held_find(t, g->hash);
+    struct kvr_held_node *n = kvr_held_node(t, id);
     if (!id || !(n->flags & KVR_NODE_PLACED) || g->has_parent != (n->parent != 0)) return;
-    if (g->has_parent && kvr_truth_node(t, n->parent)->hash != g->parent) return;
-    for (uint32_t at = id; at; at = kvr_truth_after(t, at, id, false)) {
-        n = kvr_truth_node(t, at);
+    if (g->has_parent && kvr_held_node(t, n->parent)->hash != g->parent) return;
+    for (uint32_t at = id; at; at = kvr_held_after(t, at, id, false)) {
+        n = kvr_held_node(t, at);
         if (kvr_publisher_told(p, n)) kvr_publisher_say_gone(p, n, KVR_TIER_BITS);
     }
-    kvr_truth_refuse(t, id);
+    kvr_held_refuse(t, id);
 }
 
 // What is gone from the stream, but has got another place since.
 static void tell_again(struct kvr_publisher *p, const struct gone_blocks *g) {
-    struct kvr_truth *t = &p->truth;
-    uint32_t top = kvr_truth_node(&g->set, 0)->child;
-    for (uint32_t i = top; i; i = kvr_truth_node(&g->set, i)->next) {
-        struct kvr_truth_node *n =
-            kvr_truth_node(t, kvr_truth_find(t, kvr_truth_node(&g->set, i)->hash));
+    struct kvr_held_blocks *t = &p->held;
+    uint32_t top = kvr_held_node(&g->set, 0)->child;
+    for (uint32_t i = top; i; i = kvr_held_node(&g->set, i)->next) {
+        struct kvr_held_node *n =
+            kvr_held_node(t, kvr_held_find(t, kvr_held_node(&g->set, i)->hash));
         if (kvr_publisher_told(p, n)) n->told_in = 0;
     }
     for (uint32_t i = top; i && p->state == KVR_STREAM_RUNNING;
-         i = kvr_truth_node(&g->set, i)->next) {
-        uint32_t id = kvr_truth_find(t, kvr_truth_node(&g->set, i)->hash);
-        const struct kvr_truth_node *n = kvr_truth_node(t, id);
+         i = kvr_held_node(&g->set, i)->next) {
+        uint32_t id = kvr_held_find(t, kvr_held_node(&g->set, i)->hash);
+        const struct kvr_held_node *n = kvr_held_node(t, id);
         if (id && (n->flags & KVR_NODE_PLACED) && !kvr_publisher_told(p, n) &&
             kvr_publisher_covered(p, n->parent))
             kvr_publisher_walk_whole(p, id);
@@ -168,7 +168,7 @@ static void tell_again(struct kvr_publisher *p, const struct gone_blocks *g) {
 
 static void refuse_block(struct kvr_publisher *p, uint64_t seq) {
     struct gone_blocks g = {.first = true};
-    if (kvr_truth_init(&g.set, p->port.alloc, p->truth.secret, SIZE_MAX / 2)) {
+    if (kvr_held_init(&g.set, p->port.alloc, p->held.secret, SIZE_MAX / 2)) {
         kvr_publisher_renew(p, "out of memory");
         return;
     }
@@ -179,7 +179,7 @@ static void refuse_block(struct kvr_publisher *p, uint64_t seq) {
         mark(p, &g);
         tell_again(p, &g);
     }
-    kvr_truth_free(&g.set);
+    kvr_held_free(&g.set);
     // Said once for each doubling: an engine with other hashes is refused again and again.
     p->stats.badchains++;
     if (!(p->stats.badchains & (p->stats.badchains - 1)))

@@ -6,13 +6,13 @@
 // as many rounds as its event has blocks in binary digits, and all before it is applied.
 //
 // From there on, whatever stores that block, or what the stream had put below it, is dropped; the block
-// is marked in the truth, and what hangs on it isn't placed any more. What is left keeps its order. A
+// is marked among the held blocks, and what hangs on it isn't placed any more. What is left keeps its order. A
 // block may have been moved meanwhile (removed, and stored under another parent): then its place is
 // good, but its ops are gone; it is told of again at the end.
 //
 // The pool can hardly have holdings of ours at or below the block, or it would know it under our parent.
-// It can when the block is one that we don't hold: while all below it was refused, too, it was known for
-// nobody's sake, and has come under another parent since. So REMOVED stays in the stream, and is said
+// It can when the block is one that we don't hold: while everything below it was refused as well, no instance
+// held it, so the pool forgot it, and then somebody stored it under another parent. So REMOVED stays in the stream, and is said
 // again of all that was told below the block. It does no harm where nothing is held.
 //
 // Rejected: a new epoch without the block. It would publish everything once for each refused block,

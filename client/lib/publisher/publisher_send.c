@@ -21,7 +21,7 @@ static void begin_epoch(struct kvr_publisher *p) {
     p->round++;
     p->acked_once = false;
     p->stats.republished++;
-    kvr_truth_forgive_all(&p->truth);
+    kvr_held_forgive_all(&p->held);
     kvr_publisher_walk_begin(p, &p->walk, 0);
     p->walking = true;
 }

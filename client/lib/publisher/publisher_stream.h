@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A publisher, from the inside.
 //
-//   calls ──> truth ──> ops of the batch ──> events of the ring ──> under way ──> acknowledged
+//   calls ──> held ──> ops of the batch ──> events of the ring ──> under way ──> acknowledged
 //               └──── the walk (everything anew) ────┘
 //
-// The truth (truth.h) is what the rank holds. The *stream* is what the pool is told of it: the events
+// held_blocks.h is what the rank holds. The *stream* is what the pool is told of it: the events
 // of one epoch, in order. A node's `told` says what the pool holds once it has applied the stream so
-// far, the batch included, so an op is only made where the truth differs from it.
+// far, the batch included, so an op is only made where the held blocks differ from it.
 //
 //   state       it                                              what may follow
 //   RUNNING     the stream is good; events are made and sent    ANEW, SUPERSEDED, CLOSED
 //   ANEW        the stream is void: too much to keep, or the    RUNNING, in a new epoch, when nothing is
-//               pool hasn't got it. Only the truth goes on      under way any more and a pause is over;
+//               pool hasn't got it. Only held_blocks goes on      under way any more and a pause is over;
 //                                                               SUPERSEDED (no epoch is left), CLOSED
 //   SUPERSEDED  the same; somebody else speaks for the rank     ANEW (the caller wants it back), CLOSED
 //   CLOSED      the handle is going                             nothing
@@ -22,7 +22,7 @@
 //
 // A new epoch begins with a walk over the placed part of the tree. What has been told of in this epoch
 // (told_in is its round) needs no visit any more; what hasn't waits for the walk, and changes of it
-// are changes of the truth alone. Invariants, while KVR_STREAM_RUNNING:
+// are changes of the held blocks alone. Invariants, while KVR_STREAM_RUNNING:
 //   - a node told of is placed, and its parent is told of (or the top);
 //   - below a node that is told of and not open, all that is placed is told of;
 //   - without a walk, everything placed is told of, and told == held;
@@ -31,7 +31,7 @@
 //     yet to come, would have no parent there. The walk takes ghosts back when it leaves.
 //
 // Each of these files knows only those before it:
-//   truth             what the rank holds
+//   held              what the rank holds
 //   event_ops         ops, packed; event_ring: recent events
 //   publisher_stream  the stream: its batch, its events, its epochs
 //   publisher_walk    ops where the stream has to hear of a change, and walks
@@ -47,7 +47,7 @@
 #include "client/lib/handle.h"
 #include "event_ops.h"
 #include "event_ring.h"
-#include "truth.h"
+#include "held_blocks.h"
 
 enum {
     KVR_EVENT_WINDOW = 32,            // events under way
@@ -105,7 +105,7 @@ struct kvr_publisher {
     uint64_t random;
     int64_t armed; // the wake asked for
 
-    struct kvr_truth truth;
+    struct kvr_held_blocks held;
 
     // The stream.
     enum kvr_stream_state state;
@@ -146,13 +146,13 @@ static inline unsigned kvr_tier_bit(int tier) {
 }
 // Whether the stream has told of the node (or will have, as far as it is made).
 static inline bool kvr_publisher_told(const struct kvr_publisher *p,
-                                      const struct kvr_truth_node *n) {
+                                      const struct kvr_held_node *n) {
     return p->state == KVR_STREAM_RUNNING && n->told_in == p->round;
 }
 // Whether what comes new below this node is to be told at once, and not left to the walk.
 static inline bool kvr_publisher_covered(const struct kvr_publisher *p, uint32_t id) {
     return p->state == KVR_STREAM_RUNNING &&
-           (!id || kvr_publisher_told(p, kvr_truth_node(&p->truth, id)));
+           (!id || kvr_publisher_told(p, kvr_held_node(&p->held, id)));
 }
 
 // Everything below does nothing unless RUNNING, but for kvr_publisher_void.

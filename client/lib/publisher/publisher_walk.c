@@ -14,9 +14,9 @@ static void said(struct kvr_publisher *p, int failed) {
         p->due = kvr_publisher_now(p) + p->linger;
 }
 
-void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_truth_node *n,
+void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_held_node *n,
                               const uint64_t *hashes, size_t count) {
-    const uint64_t *parent = n->parent ? &kvr_truth_node(&p->truth, n->parent)->hash : NULL;
+    const uint64_t *parent = n->parent ? &kvr_held_node(&p->held, n->parent)->hash : NULL;
     while (count && p->state == KVR_STREAM_RUNNING) {
         size_t room = p->batch_blocks - p->batch.blocks, now = count < room ? count : room;
         said(p, kvr_ops_stored(&p->batch, tier, parent, hashes, now));
@@ -30,7 +30,7 @@ void kvr_publisher_say_cleared(struct kvr_publisher *p, int tier) {
     if (p->state == KVR_STREAM_RUNNING) said(p, kvr_ops_cleared(&p->batch, tier));
 }
 
-void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_truth_node *n, unsigned tiers) {
+void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_held_node *n, unsigned tiers) {
     for (int tier = 0; tier < KVR_TIERS; tier++)
         if (n->told & tiers & kvr_tier_bit(tier) && p->state == KVR_STREAM_RUNNING)
             said(p, kvr_ops_removed(&p->batch, tier, &n->hash, 1));
@@ -41,12 +41,12 @@ void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_truth_node *n, u
 
 void kvr_publisher_walk_begin(struct kvr_publisher *p, struct kvr_publisher_walk *w,
                               uint32_t root) {
-    *w = (struct kvr_publisher_walk){.at = root ? root : kvr_truth_node(&p->truth, 0)->child,
+    *w = (struct kvr_publisher_walk){.at = root ? root : kvr_held_node(&p->held, 0)->child,
                                      .root = root};
 }
 
 void kvr_publisher_walk_past(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
-    const struct kvr_truth_node *n = kvr_truth_node(&p->truth, w->at);
+    const struct kvr_held_node *n = kvr_held_node(&p->held, w->at);
     if (w->at == w->root) {
         w->at = 0;
         return;
@@ -58,8 +58,8 @@ void kvr_publisher_walk_past(struct kvr_publisher *p, struct kvr_publisher_walk 
 // Goes down from `at` as long as the first child is held in the same tiers, and tells of all these
 // together: one op a tier, which goes on where the last one ended.
 static void enter(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
-    struct kvr_truth *t = &p->truth;
-    struct kvr_truth_node *first = kvr_truth_node(t, w->at), *n = first;
+    struct kvr_held_blocks *t = &p->held;
+    struct kvr_held_node *first = kvr_held_node(t, w->at), *n = first;
     uint64_t hashes[WALK_RUN];
     size_t count = 0;
     unsigned tiers = first->held ? first->held : kvr_tier_bit(KVR_DEVICE); // a ghost's
@@ -69,7 +69,7 @@ static void enter(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
         n->flags |= KVR_NODE_OPEN;
         hashes[count++] = n->hash;
         if (count == WALK_RUN || !n->child) break;
-        struct kvr_truth_node *child = kvr_truth_node(t, n->child);
+        struct kvr_held_node *child = kvr_held_node(t, n->child);
         if (!(child->flags & KVR_NODE_PLACED) || child->held != first->held) break;
         w->at = n->child;
         n = child;
@@ -81,7 +81,7 @@ static void enter(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
 }
 
 void kvr_publisher_walk_step(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
-    struct kvr_truth_node *n = kvr_truth_node(&p->truth, w->at);
+    struct kvr_held_node *n = kvr_held_node(&p->held, w->at);
     if (!w->leaving && (n->flags & KVR_NODE_PLACED) && !kvr_publisher_told(p, n)) {
         enter(p, w);
         return;

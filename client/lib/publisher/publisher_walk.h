@@ -21,11 +21,11 @@
 
 // Each does nothing unless RUNNING, and may end that state (no memory, or more than the ring takes).
 // n: the first of these.
-void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_truth_node *n,
+void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_held_node *n,
                               const uint64_t *hashes, size_t count);
 void kvr_publisher_say_cleared(struct kvr_publisher *p, int tier);
 // REMOVED from these tiers, and notes it.
-void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_truth_node *n, unsigned tiers);
+void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_held_node *n, unsigned tiers);
 void kvr_publisher_walk_begin(struct kvr_publisher *p, struct kvr_publisher_walk *w, uint32_t root);
 void kvr_publisher_walk_step(struct kvr_publisher *p, struct kvr_publisher_walk *w);
 void kvr_publisher_walk_whole(struct kvr_publisher *p, uint32_t root); // all of a subtree at once

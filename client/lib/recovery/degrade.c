@@ -97,7 +97,7 @@ static void list_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     struct kvr_result result = kvr_result_of(KVR_CODE_OK, "");
     kvr_arena_empty(strings);
     // A pool that has just come back empty says nothing about who is there.
-    if (kvr_result_read(KVR_FORM_WORKERS, list, strings, &result) == KVR_CODE_OK &&
+    if (kvr_result_read(KVR_REPLY_IS_WORKERS, list, strings, &result) == KVR_CODE_OK &&
         (result.n || !kvr_recovery_coming_back(r, kvr_clock_ms())))
         take_list(&r->memory.instances, &result);
 }

@@ -29,7 +29,7 @@ void kvr_recovery_soon(struct kvr_recovery *r) {
 }
 
 void kvr_recovery_history_lost(struct kvr_recovery *r) {
-    kvr_remembered_doubt(&r->memory);
+    kvr_remembered_unconfirm(&r->memory);
     r->context->stats.losses++;
     r->lost_at = kvr_clock_ms();
     r->new_history = true;

@@ -6,13 +6,13 @@
 int kvr_registrations_init(struct kvr_registrations *m, const struct kvr_alloc *a,
                            uint64_t secret) {
     *m = (struct kvr_registrations){.alloc = a};
-    kvr_certainty_init(&m->lists);
+    kvr_confirmation_init(&m->lists);
     kvr_list_init(&m->departed);
     return kvr_table_init(&m->table, a, secret);
 }
 
 void kvr_registrations_doubt(struct kvr_registrations *m) {
-    kvr_certainty_doubt(&m->lists);
+    kvr_confirmation_withdraw(&m->lists);
     for (struct kvr_list_item *i = m->departed.next; i != &m->departed; i = i->next)
         ((struct kvr_registration *)(void *)i)->departed = false;
     m->n_departed = 0;
@@ -146,7 +146,7 @@ void kvr_registrations_forget_silent(struct kvr_registrations *m, int64_t now) {
 
 void kvr_registrations_free(struct kvr_registrations *m) {
     kvr_list_splice(&m->lists.confirmed, &m->departed);
-    for (struct kvr_list_item *i; (i = kvr_certainty_first(&m->lists));) {
+    for (struct kvr_list_item *i; (i = kvr_confirmation_first(&m->lists));) {
         kvr_list_remove(i);
         free_registration((struct kvr_registration *)(void *)i);
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this handle has said of workers, to be said again to another history.
 //
-// Bounded: a pool has no more than 65,535 workers, so of more than these some have expired. The last
-// deletions are kept, because a history that hasn't heard of one would bring the worker back. A worker whose
-// TTL is over without a renewal is forgotten, as the pool has forgotten it.
+// At most 65,535 are kept, since a pool has no more workers. The last deletions are kept as well, because a
+// history that lacks one would bring the worker back. A worker whose TTL has passed without a renewal is
+// forgotten here, as the pool has forgotten it.
 #ifndef KVR_RECOVERY_REGISTRATIONS_H
 #define KVR_RECOVERY_REGISTRATIONS_H
 
 #include <kvroute/client.h>
 
-#include "certainty.h"
 #include "client/common/table.h"
+#include "confirmation.h"
 
 enum {
     KVR_MAX_DEPARTED = 1024,                   // deletions that are said again after a loss
@@ -35,7 +35,7 @@ struct kvr_registrations {
     const struct kvr_alloc *alloc;
     void *owner; // whose memory it is
     struct kvr_table table;
-    struct kvr_certainty lists;
+    struct kvr_confirmation lists;
     struct kvr_list_item departed; // deletions that are confirmed, the oldest first
     size_t n_departed;
 };

@@ -12,8 +12,8 @@ int kvr_remembered_init(struct kvr_remembered *m, const struct kvr_alloc *a, voi
         .max_live_bytes = o->max_live_bytes ? o->max_live_bytes : (size_t)256 << 20,
         .max_released = o->max_released ? o->max_released : 16384,
     };
-    kvr_certainty_init(&m->live);
-    kvr_certainty_init(&m->released);
+    kvr_confirmation_init(&m->live);
+    kvr_confirmation_init(&m->released);
     int failed = kvr_table_init(&m->live_table, a, secret);
     failed |= kvr_table_init(&m->released_table, a, secret + 1);
     failed |= kvr_registrations_init(&m->workers, a, secret + 2);
@@ -37,11 +37,11 @@ static void free_live(struct kvr_live *l) {
 }
 
 void kvr_remembered_free(struct kvr_remembered *m) {
-    for (struct kvr_list_item *i; (i = kvr_certainty_first(&m->live));) {
+    for (struct kvr_list_item *i; (i = kvr_confirmation_first(&m->live));) {
         kvr_list_remove(i);
         free_live((struct kvr_live *)(void *)i);
     }
-    for (struct kvr_list_item *i; (i = kvr_certainty_first(&m->released));) {
+    for (struct kvr_list_item *i; (i = kvr_confirmation_first(&m->released));) {
         kvr_list_remove(i);
         kvr_alloc_free(m->alloc, i);
     }
@@ -51,15 +51,15 @@ void kvr_remembered_free(struct kvr_remembered *m) {
     kvr_table_free(&m->released_table);
 }
 
-void kvr_remembered_doubt(struct kvr_remembered *m) {
-    kvr_certainty_doubt(&m->live);
-    kvr_certainty_doubt(&m->released);
+void kvr_remembered_unconfirm(struct kvr_remembered *m) {
+    kvr_confirmation_withdraw(&m->live);
+    kvr_confirmation_withdraw(&m->released);
     kvr_registrations_doubt(&m->workers);
 }
 
 bool kvr_remembered_settled(const struct kvr_remembered *m) {
-    return kvr_certainty_settled(&m->live) && kvr_certainty_settled(&m->released) &&
-           kvr_certainty_settled(&m->workers.lists);
+    return kvr_confirmation_settled(&m->live) && kvr_confirmation_settled(&m->released) &&
+           kvr_confirmation_settled(&m->workers.lists);
 }
 
 // ---- Live requests -------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ void kvr_released_forget(struct kvr_released *r) {
 // What a primary has already acknowledged goes first when there is no room.
 static bool make_room(struct kvr_remembered *m) {
     while (m->released_table.count >= m->max_released) {
-        struct kvr_list_item *oldest = kvr_certainty_first(&m->released);
+        struct kvr_list_item *oldest = kvr_confirmation_first(&m->released);
         if (!oldest) return false;
         kvr_released_forget((struct kvr_released *)(void *)oldest);
     }

@@ -47,7 +47,7 @@ struct kvr_remembered {
     void *owner; // whose memory it is
     size_t max_live, max_live_bytes, max_released;
     struct kvr_table live_table, released_table;
-    struct kvr_certainty live, released;
+    struct kvr_confirmation live, released;
     struct kvr_registrations workers;
     struct kvr_instances instances;
     size_t live_bytes;
@@ -59,7 +59,7 @@ int kvr_remembered_init(struct kvr_remembered *m, const struct kvr_alloc *a, voi
 void kvr_remembered_free(struct kvr_remembered *m); // also after a -1
 
 // Another history answers: nothing is confirmed any more.
-void kvr_remembered_doubt(struct kvr_remembered *m);
+void kvr_remembered_unconfirm(struct kvr_remembered *m);
 bool kvr_remembered_settled(const struct kvr_remembered *m); // nothing is left to look at
 
 // ---- Live requests -------------------------------------------------------------------------------

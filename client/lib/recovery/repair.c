@@ -78,7 +78,7 @@ static void worker_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     struct kvr_registration *g = ctx;
     struct kvr_recovery *rec = g->set->owner;
     const redisReply *r = take(rec, ac, reply);
-    struct kvr_certainty *lists = &g->set->lists;
+    struct kvr_confirmation *lists = &g->set->lists;
     bool done = r && (r->type == REDIS_REPLY_INTEGER ||
                       kvr_reply_error_of(r->str, r->len)->code == KVR_CODE_REFUSED);
     g->looks--;
@@ -207,7 +207,7 @@ static void look_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     kvr_live_look_ended(l);
 }
 
-static bool send_look(struct kvr_recovery *rec, struct kvr_live *l) {
+static bool send_check(struct kvr_recovery *rec, struct kvr_live *l) {
     const struct kvr_booked_request *b = &l->booking;
     struct kvr_wire w;
     kvr_wire_begin(&w, &rec->context->alloc);
@@ -249,12 +249,12 @@ void kvr_repair_step(struct kvr_recovery *rec, int64_t now) {
         rec->forget_at = now + ROUND;
         kvr_registrations_forget_silent(&rec->memory.workers, now);
     }
-    while (rec->looks < KVR_MAX_LOOKS && !kvr_list_empty(workers))
+    while (rec->looks < KVR_MAX_CHECKS && !kvr_list_empty(workers))
         if (!send_worker(rec, (struct kvr_registration *)(void *)workers->next)) return;
     if (rec->release_at > now && !kvr_list_empty(released)) rec->repair_at = rec->release_at;
-    while (rec->looks < KVR_MAX_LOOKS && rec->release_at <= now && !kvr_list_empty(released))
+    while (rec->looks < KVR_MAX_CHECKS && rec->release_at <= now && !kvr_list_empty(released))
         if (!send_release(rec, (struct kvr_released *)(void *)released->next)) return;
-    for (struct kvr_list_item *i = live->next, *next; rec->looks < KVR_MAX_LOOKS && i != live;
+    for (struct kvr_list_item *i = live->next, *next; rec->looks < KVR_MAX_CHECKS && i != live;
          i = next) {
         struct kvr_live *l = (struct kvr_live *)(void *)i;
         next = i->next;
@@ -262,6 +262,6 @@ void kvr_repair_step(struct kvr_recovery *rec, int64_t now) {
             if (l->retry_at < rec->repair_at) rec->repair_at = l->retry_at;
             continue;
         }
-        if (!(l->chosen_here ? send_claim(rec, l, true) : send_look(rec, l))) return;
+        if (!(l->chosen_here ? send_claim(rec, l, true) : send_check(rec, l))) return;
     }
 }

@@ -15,10 +15,11 @@ struct router_refused_release;
 
 // What this router itself knows of a worker. It is kept when the list of workers is replaced.
 struct router_worker_local {
-    int64_t full_us;  // until then another is chosen if there is one: its queue was full
-    int64_t mute_us;  // until then it isn't asked for token ids: it didn't answer, or can't
-    int64_t heard_us; // when it last sent anything; 0: never
-    unsigned live;    // requests of this router
+    int64_t avoid_until_us; // until then another is chosen if there is one: its queue was full
+    int64_t
+        tokenize_again_us; // until then it isn't asked for token ids: it didn't answer, or can't
+    int64_t heard_us;      // when it last sent anything; 0: never
+    unsigned live;         // requests of this router
     // For choices without the pool (router_degraded.h).
     int64_t chosen_us; // when the last one was
     uint32_t turn;     // its next rank

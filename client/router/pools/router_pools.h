@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// All pools that the options name, and the engines that this router registers itself as workers of them.
+// All pools that the options name, and the engines that this router registers as workers in them.
 //
 // A pool that SIGHUP takes away stays until nothing uses it: an exchange has its pool from
 // router_pools_take until its end, whatever happens to the options meanwhile.

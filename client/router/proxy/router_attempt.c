@@ -6,9 +6,9 @@
 #include <strings.h>
 
 #include "client/common/clock.h"
-#include "router_blame.h"
 #include "router_booking.h"
 #include "router_choice.h"
+#include "router_engine_failure.h"
 #include "router_headers.h"
 #include "router_request.h"
 
@@ -35,7 +35,7 @@ void router_attempt_relay(struct router_request *r) {
     free(r->session);
     free(r->headers);
     r->session = r->headers = NULL;
-    if (r->status < 300) router_blame_accused(r);
+    if (r->status < 300) router_failure_accused(r);
 }
 
 // A stream's first event comes with the first token. What may come before it are comments, which keep a
@@ -142,7 +142,7 @@ static void note_failure(struct router_request *r, enum router_failure what,
     if (verdict == ROUTER_RETRY_HERE) return;
     if (what == ROUTER_FAILURE_FULL) {
         if (!elsewhere) return; // it has answered
-        router_blame_full(r);
+        router_failure_overloaded(r);
         r->turned_away = true;
         router_attempt_count(r, ROUTER_ENGINE_REFUSED);
     } else if (what == ROUTER_FAILURE_DEAD) {
@@ -150,7 +150,7 @@ static void note_failure(struct router_request *r, enum router_failure what,
     } else {
         router_attempt_count(r,
                              r->state == ROUTER_RELAY ? ROUTER_ENGINE_CUT : ROUTER_ENGINE_FAILED);
-        router_blame_failure(r, what);
+        router_failure_seen(r, what);
     }
 }
 
@@ -178,8 +178,8 @@ static void failed(struct router_request *r, enum router_failure what) {
 }
 
 void router_attempt_watch(struct router_request *r, int64_t now) {
-    router_blame_silence(r, now);
-    if (!r->given_up && router_blame_is_dead(r)) failed(r, ROUTER_FAILURE_DEAD);
+    router_failure_silence(r, now);
+    if (!r->given_up && router_failure_is_dead(r)) failed(r, ROUTER_FAILURE_DEAD);
 }
 
 static void no_memory(struct router_request *r) {
@@ -212,7 +212,7 @@ static void on_end(void *ctx) {
     struct router_request *r = ctx;
     r->call = NULL;
     router_attempt_count(r, r->reply->status < 400 ? ROUTER_ENGINE_OK : ROUTER_ENGINE_REFUSED);
-    router_blame_heard(r, kvr_clock_us());
+    router_failure_heard(r, kvr_clock_us());
     end_relay(r);
 }
 

@@ -7,8 +7,8 @@
 #include "client/common/clock.h"
 #include "client/router/pools/router_degraded.h"
 #include "client/router/router_metrics.h"
-#include "router_blame.h"
 #include "router_booking.h"
+#include "router_engine_failure.h"
 #include "router_request.h"
 
 enum { MAX_EXCLUDED_SUSPECTS = 32 };
@@ -47,7 +47,7 @@ static size_t list_suspects(const struct router_request *r, struct kvr_bytes *ou
     size_t found = router_circuit_suspects(r->proxy->circuits, r->pool, out, n);
     int64_t now = kvr_clock_us();
     for (size_t i = 0; i < r->pool->n_workers && found < n; i++)
-        if (r->pool->workers[i].here.full_us > now)
+        if (r->pool->workers[i].here.avoid_until_us > now)
             out[found++] = kvr_text(r->pool->workers[i].name);
     return found;
 }
@@ -72,7 +72,7 @@ static void take_choice(struct router_request *r, const struct kvr_result *resul
     record->predicted_us = c->ttft >= 0 && c->ttft < 1e9 ? (int64_t)(c->ttft * 1000) : -1;
     record->degraded = result->degraded;
     record->tries++;
-    r->given_up = router_blame_is_dead(r);
+    r->given_up = router_failure_is_dead(r);
 }
 
 static void not_chosen(struct router_request *r, enum kvr_code code, const char *message) {

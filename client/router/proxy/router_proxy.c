@@ -11,9 +11,9 @@
 #include "client/router/prompt/router_json.h"
 #include "client/router/router_metrics.h"
 #include "router_attempt.h"
-#include "router_blame.h"
 #include "router_booking.h"
 #include "router_choice.h"
+#include "router_engine_failure.h"
 #include "router_headers.h"
 #include "router_request.h"
 #include "router_tokenize.h"
@@ -143,7 +143,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     for (struct kvr_list_item *i = all->next, *next; i != all; i = next) {
         struct router_request *r = (struct router_request *)i;
         next = i->next;
-        if (r->state == ROUTER_RELAY) router_blame_heard(r, r->piece_us);
+        if (r->state == ROUTER_RELAY) router_failure_heard(r, r->piece_us);
         if (r->state == ROUTER_SEND || r->state == ROUTER_HEAD) router_attempt_watch(r, now);
     }
     for (struct kvr_list_item *i = all->next; i != all; i = i->next)

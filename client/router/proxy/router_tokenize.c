@@ -25,8 +25,8 @@ enum {
 static bool is_askable(const struct router_request *r, const struct router_worker *w, int64_t now) {
     struct kvr_bytes name = kvr_text(w->name);
     return w->state == KVR_READY && *w->addr && w->circuit == KVR_CLOSED &&
-           !router_circuit_is_open(r->proxy->circuits, r->pool, name) && w->here.mute_us <= now &&
-           strcmp(w->name, r->asked) != 0;
+           !router_circuit_is_open(r->proxy->circuits, r->pool, name) &&
+           w->here.tokenize_again_us <= now && strcmp(w->name, r->asked) != 0;
 }
 
 static struct router_worker *next_askable(const struct router_request *r) {
@@ -48,7 +48,7 @@ bool router_tokenize_can(const struct router_request *r) {
 
 static void leave_alone(const struct router_request *r, int64_t ms) {
     struct router_worker *w = router_pool_worker(r->pool, kvr_text(r->asked));
-    if (w) w->here.mute_us = kvr_clock_us() + ms * 1000;
+    if (w) w->here.tokenize_again_us = kvr_clock_us() + ms * 1000;
 }
 
 // ---- What comes ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deadlines in order: a binary heap of items that know their place in it. Of equal times the lower number
-// comes first, so that the order doesn't hang on how the heap came about: two pools that had the same
-// calls, one of them saved and loaded in between, let go in the same order.
+// comes first, so that the order of expiry doesn't depend on the order of insertion: a pool that was saved
+// and loaded expires its items in the same order as the original.
 #ifndef CORE_DEADLINE_H
 #define CORE_DEADLINE_H
 

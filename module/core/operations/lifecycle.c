@@ -18,8 +18,8 @@ struct kvr_pool *kvr_pool_new(const struct kvr_alloc *a, const struct kvr_option
     p->version = 1;
     core_live_init(&p->live, &p->mem, seed);
     core_live_init(&p->predicted, &p->mem, seed);
-    core_hmap_init(&p->requests, &p->mem);
-    core_hmap_init(&p->sessions, &p->mem);
+    core_hash_map_init(&p->requests, &p->mem);
+    core_hash_map_init(&p->sessions, &p->mem);
     core_learn_start(&p->learnt);
     p->leases.mem = p->predictions.mem = p->session_ends.mem = &p->mem;
     if (core_tree_init(&p->tree, &p->mem, seed)) {
@@ -32,7 +32,8 @@ struct kvr_pool *kvr_pool_new(const struct kvr_alloc *a, const struct kvr_option
 void kvr_pool_free(struct kvr_pool *p) {
     if (!p) return;
     for (size_t b = 0; b < p->requests.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, b), *next; i; i = next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b), *next; i;
+             i = next) {
             next = i->next;
             core_request_free(p, (struct core_request *)i);
         }
@@ -51,7 +52,7 @@ void kvr_pool_free(struct kvr_pool *p) {
     core_tree_free(&p->tree);
     core_live_free(&p->live);
     core_live_free(&p->predicted);
-    core_hmap_free(&p->requests);
+    core_hash_map_free(&p->requests);
     core_deadlines_free(&p->leases);
     core_deadlines_free(&p->predictions);
     struct core_mem mem = p->mem;

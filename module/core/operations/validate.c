@@ -112,7 +112,7 @@ const char *kvr_pool_validate(const struct kvr_pool *p) {
     const char *wrong = core_tree_validate(&p->tree);
     if (!wrong) wrong = core_live_validate(&p->live);
     if (!wrong) wrong = core_live_validate(&p->predicted);
-    if (!wrong) wrong = core_hmap_validate(&p->requests);
+    if (!wrong) wrong = core_hash_map_validate(&p->requests);
     if (!wrong) wrong = core_deadlines_validate(&p->leases);
     if (!wrong) wrong = core_deadlines_validate(&p->predictions);
     if (!wrong) wrong = core_sessions_validate(p);

@@ -214,10 +214,10 @@ void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
         add_worker(&s, p, p->workers[i]);
     add_holdings(&s, p);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, b); i; i = i->next)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b); i; i = i->next)
             add_request(&s, p, (const struct core_request *)i);
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b); i; i = i->next)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b); i; i = i->next)
             add_session(&s, p, (const struct core_session *)i);
     finish(&s, out);
 }
@@ -263,7 +263,7 @@ void kvr_pool_digest_learnt(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYT
     for (uint32_t i = 0; i < p->n_instances; i++)
         if (p->instances[i].worker) add_learnt_instance(&s, &p->instances[i]);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, b); i; i = i->next)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b); i; i = i->next)
             add_learnt_request(&s, (const struct core_request *)i);
     finish(&s, out);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading a pool back; the form is in snapshot_format.h. Nothing that is read is trusted: a chunk's check comes
-// first, and then every count, reference and order is checked all the same, because a check can be
-// made by anybody.
+// first, and then every count, reference and order is checked all the same, because the checksum
+// is no secret: anybody can make a valid one.
 #include <kvroute/hash.h>
 #include <string.h>
 

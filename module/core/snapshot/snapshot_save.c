@@ -262,7 +262,7 @@ static void save_requests(struct snapshot_writer *w, const uint32_t *number_of) 
         return;
     }
     for (size_t b = 0; b < p->requests.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, b); i; i = i->next)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b); i; i = i->next)
             all[n++] = (const struct core_request *)i;
     qsort(all, n, sizeof(struct core_request *), by_number);
     for (size_t i = 0; i < n && !w->err; i++)
@@ -273,7 +273,7 @@ static void save_requests(struct snapshot_writer *w, const uint32_t *number_of) 
 static void save_bookings(struct snapshot_writer *w, const uint32_t *number_of) {
     const struct kvr_pool *p = w->pool;
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b); i && !w->err;
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b); i && !w->err;
              i = i->next)
             save_session(w, (const struct core_session *)i, number_of);
     save_requests(w, number_of);

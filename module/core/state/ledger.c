@@ -17,8 +17,8 @@ static uint64_t hash_of(const struct kvr_pool *p, struct kvr_bytes id) {
 }
 
 struct core_request *core_request_find(const struct kvr_pool *p, struct kvr_bytes id) {
-    struct core_hmap_item *i = core_hmap_first(&p->requests, hash_of(p, id));
-    for (; i; i = core_hmap_next(i)) {
+    struct core_hash_map_item *i = core_hash_map_first(&p->requests, hash_of(p, id));
+    for (; i; i = core_hash_map_next(i)) {
         struct core_request *r = (struct core_request *)i;
         if (r->id_len == id.n && !memcmp(r->id, id.p, id.n)) return r;
     }
@@ -92,7 +92,7 @@ enum kvr_err core_booking_check(const struct kvr_pool *p, const struct kvr_booki
 static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instance,
                         const struct kvr_booking *b, struct core_session *session,
                         struct core_request **out) {
-    if (core_hmap_reserve(&p->requests) || core_deadlines_reserve(&p->leases)) return KVR_NOMEM;
+    if (core_hash_map_reserve(&p->requests) || core_deadlines_reserve(&p->leases)) return KVR_NOMEM;
     struct core_request *r = core_mem_calloc(&p->mem, sizeof *r + id.n);
     if (!r) return KVR_NOMEM;
     r->id_len = (uint16_t)id.n;
@@ -130,7 +130,7 @@ static enum kvr_err add(struct kvr_pool *p, struct kvr_bytes id, uint32_t instan
     in->first = r;
     in->live_blocks += fresh;
     in->booked = r->number = r->due.number = ++p->bookings;
-    core_hmap_add(&p->requests, &r->item, hash_of(p, id));
+    core_hash_map_add(&p->requests, &r->item, hash_of(p, id));
     set_due(p, r);
     add_load(p, r);
     r->session = session;
@@ -215,7 +215,7 @@ void core_request_end(struct kvr_pool *p, struct core_request *r) {
     if (!r->prefilled) core_learn_gone(&p->learnt, &in->learnt, r->isl - r->cached);
     take_load(p, r);
     core_instance_refresh(p, r->instance);
-    core_hmap_remove(&p->requests, &r->item);
+    core_hash_map_remove(&p->requests, &r->item);
     core_deadlines_remove(&p->leases, &r->due);
     if (r->prediction) r->prediction->request = NULL;
     if (r->session) core_session_leave(p, r->session);
@@ -324,7 +324,8 @@ uint64_t kvr_request_scan(const struct kvr_pool *p, uint64_t cursor, size_t coun
                           void (*f)(void *ctx, struct kvr_bytes id), void *ctx) {
     for (; cursor < p->requests.n_buckets; cursor++) {
         if (count-- == 0) return cursor;
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->requests, cursor); i; i = i->next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, cursor); i;
+             i = i->next) {
             const struct core_request *r = (const struct core_request *)i;
             f(ctx, (struct kvr_bytes){r->id, r->id_len});
         }

@@ -4,7 +4,7 @@
 #define CORE_POOL_STATE_H
 
 #include "module/core/base/deadline.h"
-#include "module/core/base/hmap.h"
+#include "module/core/base/hash_map.h"
 #include "module/core/pool.h"
 #include "module/core/rule/learn.h"
 #include "module/core/tree/live_tree.h"
@@ -23,7 +23,7 @@ enum {
 // What it teaches: `ahead`, `number`, `kind` and ttft are of its booking; prefilled_at is 0 until its first
 // token, and for one that was booked with it. Until then it is in its instance's queue.
 struct core_request {
-    struct core_hmap_item item;
+    struct core_hash_map_item item;
     struct core_deadline due;            // renewed + lease, or earlier after kvr_renew_all
     struct core_request *prev, *next;    // of the same instance
     struct core_request *sooner, *later; // of the instance's queue, in the order of booking
@@ -57,7 +57,7 @@ struct core_prediction {
 // whose instance has gone since (another generation) counts as forgotten: it is stale, and its memory is
 // freed by a sweep or when its time ends.
 struct core_session {
-    struct core_hmap_item item;
+    struct core_hash_map_item item;
     struct core_deadline due; // booked
     uint32_t instance;
     uint64_t generation; // of the instance
@@ -146,7 +146,7 @@ struct kvr_pool {
     struct core_tree tree;      // holdings
     struct core_live live;      // blocks of live requests
     struct core_live predicted; // blocks of predictions
-    struct core_hmap requests, sessions;
+    struct core_hash_map requests, sessions;
     struct core_deadlines leases, predictions, session_ends;
     uint64_t generations;    // instances ever made
     uint64_t n_sessions;     // remembered, and their instance is there

@@ -9,8 +9,8 @@ static uint64_t hash_of(const struct kvr_pool *p, struct kvr_bytes name) {
 }
 
 struct core_session *core_session_find(const struct kvr_pool *p, struct kvr_bytes name) {
-    struct core_hmap_item *i = core_hmap_first(&p->sessions, hash_of(p, name));
-    for (; i; i = core_hmap_next(i)) {
+    struct core_hash_map_item *i = core_hash_map_first(&p->sessions, hash_of(p, name));
+    for (; i; i = core_hash_map_next(i)) {
         struct core_session *s = (struct core_session *)i;
         if (s->name_len == name.n && !memcmp(s->name, name.p, name.n)) return s;
     }
@@ -25,14 +25,14 @@ bool core_session_valid(const struct kvr_pool *p, const struct core_session *s) 
 struct core_session *core_session_take(struct kvr_pool *p, struct kvr_bytes name) {
     struct core_session *s = core_session_find(p, name);
     if (s) return s;
-    if (core_hmap_reserve(&p->sessions) ||
+    if (core_hash_map_reserve(&p->sessions) ||
         core_deadlines_reserve_all(&p->session_ends, p->sessions.count + 1))
         return NULL;
     s = core_mem_calloc(&p->mem, sizeof *s + name.n);
     if (!s) return NULL;
     s->name_len = (uint16_t)name.n;
     memcpy(s->name, name.p, name.n);
-    core_hmap_add(&p->sessions, &s->item, hash_of(p, name));
+    core_hash_map_add(&p->sessions, &s->item, hash_of(p, name));
     return s;
 }
 
@@ -82,7 +82,7 @@ void core_session_leave(struct kvr_pool *p, struct core_session *s) {
 
 void core_session_drop(struct kvr_pool *p, struct core_session *s) {
     if (s->remembered || s->live) return;
-    core_hmap_remove(&p->sessions, &s->item);
+    core_hash_map_remove(&p->sessions, &s->item);
     core_mem_free(&p->mem, s, sizeof *s + s->name_len);
 }
 
@@ -96,7 +96,7 @@ static void forget(struct kvr_pool *p, struct core_session *s) {
 bool core_sessions_sweep(struct kvr_pool *p, size_t max) {
     if (!p->stale_sessions) return false;
     for (size_t n = 0; n < max && p->stale_sessions; n++) {
-        struct core_hmap_item *next, *i = core_hmap_bucket(&p->sessions, p->swept_sessions);
+        struct core_hash_map_item *next, *i = core_hash_map_bucket(&p->sessions, p->swept_sessions);
         for (; i; i = next) {
             struct core_session *s = (struct core_session *)i;
             next = i->next;
@@ -109,12 +109,13 @@ bool core_sessions_sweep(struct kvr_pool *p, size_t max) {
 
 void core_sessions_free(struct kvr_pool *p) {
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b), *next; i; i = next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b), *next; i;
+             i = next) {
             struct core_session *s = (struct core_session *)i;
             next = i->next;
             core_mem_free(&p->mem, s, sizeof *s + s->name_len);
         }
-    core_hmap_free(&p->sessions);
+    core_hash_map_free(&p->sessions);
     core_deadlines_free(&p->session_ends);
 }
 
@@ -146,7 +147,8 @@ uint64_t kvr_session_scan(const struct kvr_pool *p, uint64_t cursor, size_t coun
                           void (*f)(void *ctx, struct kvr_bytes name), void *ctx) {
     for (; cursor < p->sessions.n_buckets; cursor++) {
         if (count-- == 0) return cursor;
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, cursor); i; i = i->next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, cursor); i;
+             i = i->next) {
             const struct core_session *s = (const struct core_session *)i;
             if (core_session_valid(p, s)) f(ctx, (struct kvr_bytes){s->name, s->name_len});
         }
@@ -187,12 +189,12 @@ bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
 // ---- Invariants ----------------------------------------------------------------------------------
 
 const char *core_sessions_validate(const struct kvr_pool *p) {
-    const char *wrong = core_hmap_validate(&p->sessions);
+    const char *wrong = core_hash_map_validate(&p->sessions);
     if (!wrong) wrong = core_deadlines_validate(&p->session_ends);
     if (wrong) return wrong;
     uint64_t valid = 0, stale = 0, live = 0, watched = 0, counted = 0, of_requests = 0;
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&p->sessions, b); i; i = i->next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b); i; i = i->next) {
             const struct core_session *s = (const struct core_session *)i;
             if (core_session_find(p, (struct kvr_bytes){s->name, s->name_len}) != s)
                 return "session: one isn't found, or there twice";

@@ -12,8 +12,8 @@ static uint64_t key_of(const struct core_live *l, const struct core_live_node *p
 
 static struct core_live_node *child_of(const struct core_live *l,
                                        const struct core_live_node *parent, uint64_t first) {
-    struct core_hmap_item *i = core_hmap_first(&l->nodes, key_of(l, parent, first));
-    for (; i; i = core_hmap_next(i)) {
+    struct core_hash_map_item *i = core_hash_map_first(&l->nodes, key_of(l, parent, first));
+    for (; i; i = core_hash_map_next(i)) {
         struct core_live_node *node = (struct core_live_node *)i;
         if (node->parent == parent && node->hashes[0] == first) return node;
     }
@@ -30,7 +30,7 @@ static uint32_t common(const struct core_live_node *node, const uint64_t *hashes
 
 void core_live_init(struct core_live *l, struct core_mem *m, uint64_t seed) {
     *l = (struct core_live){.mem = m, .seed = seed};
-    core_hmap_init(&l->nodes, m);
+    core_hash_map_init(&l->nodes, m);
 }
 
 static void link_child(struct core_live *l, struct core_live_node *node) {
@@ -38,7 +38,7 @@ static void link_child(struct core_live *l, struct core_live_node *node) {
         node->parent->children ^= (uintptr_t)node;
         node->parent->n_children++;
     }
-    core_hmap_add(&l->nodes, &node->item, key_of(l, node->parent, node->hashes[0]));
+    core_hash_map_add(&l->nodes, &node->item, key_of(l, node->parent, node->hashes[0]));
 }
 
 static void unlink_child(struct core_live *l, struct core_live_node *node) {
@@ -46,7 +46,7 @@ static void unlink_child(struct core_live *l, struct core_live_node *node) {
         node->parent->children ^= (uintptr_t)node;
         node->parent->n_children--;
     }
-    core_hmap_remove(&l->nodes, &node->item);
+    core_hash_map_remove(&l->nodes, &node->item);
 }
 
 static void free_users(struct core_live *l, struct core_live_node *node) {
@@ -62,11 +62,12 @@ static void node_free(struct core_live *l, struct core_live_node *node) {
 
 void core_live_free(struct core_live *l) {
     for (size_t b = 0; b < l->nodes.n_buckets; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&l->nodes, b), *next; i; i = next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&l->nodes, b), *next; i;
+             i = next) {
             next = i->next;
             node_free(l, (struct core_live_node *)i);
         }
-    core_hmap_free(&l->nodes);
+    core_hash_map_free(&l->nodes);
 }
 
 static struct core_live_node *node_new(struct core_live *l, struct core_live_node *parent,
@@ -79,7 +80,7 @@ static struct core_live_node *node_new(struct core_live *l, struct core_live_nod
     node->users =
         cap_users > 1 ? core_mem_alloc(l->mem, cap_users * sizeof *node->users) : &node->one;
     if (node->users) node->cap_users = cap_users;
-    if (!node->hashes || !node->users || core_hmap_reserve(&l->nodes)) {
+    if (!node->hashes || !node->users || core_hash_map_reserve(&l->nodes)) {
         node->len = node->hashes ? node->len : 0;
         node_free(l, node);
         return NULL;
@@ -259,10 +260,11 @@ static const char *check_node(const struct core_live_node *node) {
 }
 
 const char *core_live_validate(const struct core_live *l) {
-    const char *wrong = core_hmap_validate(&l->nodes);
+    const char *wrong = core_hash_map_validate(&l->nodes);
     uint64_t blocks = 0;
     for (size_t b = 0; b < l->nodes.n_buckets && !wrong; b++)
-        for (struct core_hmap_item *i = core_hmap_bucket(&l->nodes, b); i && !wrong; i = i->next) {
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&l->nodes, b); i && !wrong;
+             i = i->next) {
             const struct core_live_node *node = (const struct core_live_node *)i;
             wrong = check_node(node);
             blocks += (uint64_t)node->len * node->n_users;

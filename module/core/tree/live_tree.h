@@ -18,7 +18,7 @@
 #ifndef CORE_LIVE_TREE_H
 #define CORE_LIVE_TREE_H
 
-#include "module/core/base/hmap.h"
+#include "module/core/base/hash_map.h"
 
 struct core_live_user {
     uint32_t instance;
@@ -28,7 +28,7 @@ struct core_live_user {
 // Invariants (core_live_validate): len >= 1; users sorted by instance, a subset of the parent's, and none
 // counts more than there; at least one user.
 struct core_live_node {
-    struct core_hmap_item item; // by (parent, first hash)
+    struct core_hash_map_item item; // by (parent, first hash)
     struct core_live_node *parent;
     uintptr_t children; // all children's addresses, xored: the only child's when there is one
     uint32_t n_children;
@@ -42,7 +42,7 @@ struct core_live_node {
 struct core_live {
     struct core_mem *mem;
     uint64_t seed;
-    struct core_hmap nodes;
+    struct core_hash_map nodes;
     uint64_t blocks; // sum of all nodes' lengths over their users
 };
 

@@ -41,7 +41,7 @@
 #ifndef CORE_TREE_H
 #define CORE_TREE_H
 
-#include "index.h"
+#include "block_index.h"
 #include "module/core/pool.h"
 #include "runset.h"
 

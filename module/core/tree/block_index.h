@@ -139,7 +139,7 @@ static inline struct core_index_probe core_index_first(const struct core_index *
 }
 
 // The next entry with the fingerprint; false when there is none. Every segment ends in a slot that
-// is empty or larger, see index.c.
+// is empty or larger, see block_index.c.
 static inline bool core_index_next(struct core_index_probe *p, uint32_t *run, unsigned *offset) {
     if (!p->at) return false;
     for (;; p->at++) {

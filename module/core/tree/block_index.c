@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "index.h"
+#include "block_index.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "client/common/random.h"
-#include "ctest_truth.h"
+#include "ctest_held_blocks.h"
 #include "tests/support/support_alloc.h"
 
 struct truth_pair {
@@ -13,7 +13,7 @@ struct truth_pair {
     struct kvr_alloc alloc;
     uint64_t random; // the state
     struct ctest_universe universe;
-    struct kvr_truth truth;
+    struct kvr_held_blocks held;
     struct ctest_truth model;
 };
 
@@ -23,34 +23,34 @@ static struct truth_pair *start(uint64_t seed, size_t blocks, size_t max_blocks)
     p->random = p->memory.random = seed;
     ctest_universe_make(&p->universe, &p->random, blocks, 60);
     ctest_truth_init(&p->model, &p->universe, max_blocks);
-    cr_assert(kvr_truth_init(&p->truth, &p->alloc, seed, max_blocks) == 0);
+    cr_assert(kvr_held_init(&p->held, &p->alloc, seed, max_blocks) == 0);
     return p;
 }
 
 static void finish(struct truth_pair *p) {
-    kvr_truth_free(&p->truth);
+    kvr_held_free(&p->held);
     support_alloc_check_freed(&p->memory, "a truth");
     free(p);
 }
 
 // As the publisher does it.
-static void prune(struct kvr_truth *t, uint32_t id) {
-    while (kvr_truth_unneeded(t, id))
-        id = kvr_truth_drop(t, id);
+static void prune(struct kvr_held_blocks *t, uint32_t id) {
+    while (kvr_held_unneeded(t, id))
+        id = kvr_held_drop(t, id);
 }
 
-static enum kvr_code store(struct kvr_truth *t, int tier, const uint64_t *parent,
+static enum kvr_code store(struct kvr_held_blocks *t, int tier, const uint64_t *parent,
                            const uint64_t *hashes, size_t n) {
-    enum kvr_code code = kvr_truth_reserve(t, parent, hashes, n);
+    enum kvr_code code = kvr_held_reserve(t, parent, hashes, n);
     if (code || !n) return code;
-    struct kvr_chain chain = kvr_truth_chain(t, parent);
+    struct kvr_chain chain = kvr_held_chain(t, parent);
     for (size_t i = 0; i < n; i++) {
         enum kvr_put what;
-        uint32_t id = kvr_truth_put(t, &chain, hashes[i], &what);
+        uint32_t id = kvr_held_put(t, &chain, hashes[i], &what);
         if (!id) break;
-        const struct kvr_truth_node *node = kvr_truth_node(t, id);
-        if ((node->flags & KVR_NODE_REFUSED) && !node->held) kvr_truth_forgive(t, id);
-        kvr_truth_hold(t, id, tier);
+        const struct kvr_held_node *node = kvr_held_node(t, id);
+        if ((node->flags & KVR_NODE_REFUSED) && !node->held) kvr_held_forgive(t, id);
+        kvr_held_hold(t, id, tier);
     }
     prune(t, chain.at);
     return KVR_CODE_OK;
@@ -63,8 +63,8 @@ static void store_op(struct truth_pair *p) {
     int tier = (int)ctest_below(&p->random, KVR_TIERS);
     for (size_t i = 0; i < n; i++)
         hashes[i] = p->universe.hash[blocks[i]];
-    enum kvr_code code = store(
-        &p->truth, tier, parent == CTEST_NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
+    enum kvr_code code =
+        store(&p->held, tier, parent == CTEST_NOBODY ? NULL : &p->universe.hash[parent], hashes, n);
     if (code == KVR_CODE_NOMEM) return;
     ctest_must(code == ctest_truth_store(&p->model, tier, parent, blocks, n, &stored),
                "stored, or no room");
@@ -73,18 +73,18 @@ static void store_op(struct truth_pair *p) {
 static void remove_op(struct truth_pair *p) {
     int tier = (int)ctest_below(&p->random, KVR_TIERS),
         block = (int)ctest_below(&p->random, p->universe.n);
-    uint32_t id = kvr_truth_find(&p->truth, p->universe.hash[block]);
+    uint32_t id = kvr_held_find(&p->held, p->universe.hash[block]);
     ctest_truth_remove(&p->model, tier, block);
     if (!id) return;
-    kvr_truth_unhold(&p->truth, id, tier);
-    prune(&p->truth, id);
+    kvr_held_unhold(&p->held, id, tier);
+    prune(&p->held, id);
 }
 
 static void refuse_op(struct truth_pair *p) {
     int block = (int)ctest_below(&p->random, p->universe.n);
     if (!ctest_truth_placed(&p->model, block)) return;
     p->model.block[block].refused = true;
-    kvr_truth_refuse(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
+    kvr_held_refuse(&p->held, kvr_held_find(&p->held, p->universe.hash[block]));
 }
 
 static void forgive_op(struct truth_pair *p) {
@@ -92,10 +92,10 @@ static void forgive_op(struct truth_pair *p) {
     if (ctest_chance(&p->random, 10)) {
         for (size_t i = 0; i < p->universe.n; i++)
             p->model.block[i].refused = false;
-        kvr_truth_forgive_all(&p->truth);
+        kvr_held_forgive_all(&p->held);
     } else if (p->model.block[block].refused) {
         p->model.block[block].refused = false;
-        kvr_truth_forgive(&p->truth, kvr_truth_find(&p->truth, p->universe.hash[block]));
+        kvr_held_forgive(&p->held, kvr_held_find(&p->held, p->universe.hash[block]));
     }
 }
 
@@ -111,10 +111,10 @@ static void step(struct truth_pair *p) {
         forgive_op(p);
     } else if (ctest_chance(&p->random, 20)) {
         ctest_truth_clear(&p->model, -1);
-        kvr_truth_clear(&p->truth);
+        kvr_held_clear(&p->held);
     }
-    ctest_truth_check(&p->truth);
-    ctest_truth_compare(&p->truth, &p->model);
+    ctest_truth_check(&p->held);
+    ctest_truth_compare(&p->held, &p->model);
 }
 
 struct truth_profile {
@@ -151,29 +151,29 @@ Test(truth, no_memory) {
 Test(truth, index_shrinks_and_grows) {
     struct support_alloc memory = {0};
     struct kvr_alloc alloc = support_alloc_use(&memory);
-    struct kvr_truth t;
+    struct kvr_held_blocks t;
     uint64_t d = 7;
     enum { FEW_BLOCKS = 60000 };
     uint64_t *hashes = malloc(FEW_BLOCKS * sizeof *hashes);
     for (size_t i = 0; i < FEW_BLOCKS; i++)
         hashes[i] = kvr_random(&d);
-    cr_assert(kvr_truth_init(&t, &alloc, d, 1 << 20) == 0);
+    cr_assert(kvr_held_init(&t, &alloc, d, 1 << 20) == 0);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < FEW_BLOCKS; i++)
             cr_assert(store(&t, KVR_HOST, NULL, &hashes[i], 1) == KVR_CODE_OK);
         ctest_truth_check(&t);
         for (size_t i = 0; i < FEW_BLOCKS; i++) {
-            uint32_t id = kvr_truth_find(&t, hashes[i]);
+            uint32_t id = kvr_held_find(&t, hashes[i]);
             cr_assert(id);
             if (i % 3 == (size_t)round) continue;
-            kvr_truth_unhold(&t, id, KVR_HOST);
-            kvr_truth_drop(&t, id);
+            kvr_held_unhold(&t, id, KVR_HOST);
+            kvr_held_drop(&t, id);
         }
         ctest_truth_check(&t);
         for (size_t i = 0; i < FEW_BLOCKS; i++)
-            cr_assert(!kvr_truth_find(&t, hashes[i]) == (i % 3 != (size_t)round));
+            cr_assert(!kvr_held_find(&t, hashes[i]) == (i % 3 != (size_t)round));
     }
-    kvr_truth_free(&t);
+    kvr_held_free(&t);
     free(hashes);
     support_alloc_check_freed(&memory, "a truth");
 }
@@ -184,12 +184,12 @@ Test(truth, a_million_in_a_row) {
     enum { FEW_BLOCKS = 1000000 };
     struct support_alloc memory = {0};
     struct kvr_alloc alloc = support_alloc_use(&memory);
-    struct kvr_truth t;
+    struct kvr_held_blocks t;
     uint64_t *hashes = malloc(FEW_BLOCKS * sizeof *hashes);
     uint64_t d = 5;
     for (size_t i = 0; i < FEW_BLOCKS; i++)
         hashes[i] = kvr_random(&d);
-    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
+    cr_assert(kvr_held_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
     for (size_t i = FEW_BLOCKS; i-- > 1;)
         cr_assert(store(&t, KVR_DEVICE, &hashes[i - 1], &hashes[i], 1) == KVR_CODE_OK);
     cr_assert(t.orphans == FEW_BLOCKS - 1 && t.blocks == FEW_BLOCKS &&
@@ -200,19 +200,19 @@ Test(truth, a_million_in_a_row) {
               t.holdings == FEW_BLOCKS - 1);
     cr_assert(store(&t, KVR_DEVICE, NULL, hashes, 1) == KVR_CODE_OK);
     cr_assert(!t.orphans && t.holdings == FEW_BLOCKS);
-    kvr_truth_refuse(&t, kvr_truth_find(&t, hashes[10]));
+    kvr_held_refuse(&t, kvr_held_find(&t, hashes[10]));
     cr_assert(t.orphans == FEW_BLOCKS - 11 && t.refused == 1);
-    kvr_truth_forgive_all(&t);
+    kvr_held_forgive_all(&t);
     cr_assert(!t.orphans && !t.refused);
     for (size_t i = 0; i + 1 < FEW_BLOCKS; i++)
-        kvr_truth_unhold(&t, kvr_truth_find(&t, hashes[i]), KVR_DEVICE);
+        kvr_held_unhold(&t, kvr_held_find(&t, hashes[i]), KVR_DEVICE);
     cr_assert(t.blocks == FEW_BLOCKS && t.holdings == 1);
-    uint32_t last = kvr_truth_find(&t, hashes[FEW_BLOCKS - 1]);
-    kvr_truth_unhold(&t, last, KVR_DEVICE);
+    uint32_t last = kvr_held_find(&t, hashes[FEW_BLOCKS - 1]);
+    kvr_held_unhold(&t, last, KVR_DEVICE);
     prune(&t, last);
     cr_assert(!t.blocks);
     ctest_truth_check(&t);
-    kvr_truth_free(&t);
+    kvr_held_free(&t);
     free(hashes);
     support_alloc_check_freed(&memory, "a truth");
 }
@@ -222,10 +222,10 @@ Test(truth, memory_of_a_million) {
     enum { FEW_BLOCKS = 1000000 };
     struct support_alloc memory = {0};
     struct kvr_alloc alloc = support_alloc_use(&memory);
-    struct kvr_truth t;
+    struct kvr_held_blocks t;
     uint64_t d = 11;
     size_t peak = 0;
-    cr_assert(kvr_truth_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
+    cr_assert(kvr_held_init(&t, &alloc, 3, 2 * FEW_BLOCKS) == 0);
     for (size_t i = 0; i < FEW_BLOCKS; i += 32) {
         uint64_t hashes[32];
         for (int k = 0; k < 32; k++)
@@ -235,6 +235,6 @@ Test(truth, memory_of_a_million) {
     }
     cr_assert(t.holdings == FEW_BLOCKS && t.bytes == memory.bytes);
     cr_assert(peak < 45000000, "%zu bytes", peak);
-    kvr_truth_free(&t);
+    kvr_held_free(&t);
     support_alloc_check_freed(&memory, "a truth");
 }

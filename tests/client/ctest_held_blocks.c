@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See ctest_truth.h.
-#include "ctest_truth.h"
+// See ctest_held_blocks.h.
+#include "ctest_held_blocks.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -209,21 +209,21 @@ void ctest_truth_clear(struct ctest_truth *t, int tier) {
 
 // ---- Checks --------------------------------------------------------------------------------------
 
-static void check_links(const struct kvr_truth *t, uint32_t id) {
-    const struct kvr_truth_node *n = kvr_truth_node(t, id), *parent = kvr_truth_node(t, n->parent);
+static void check_links(const struct kvr_held_blocks *t, uint32_t id) {
+    const struct kvr_held_node *n = kvr_held_node(t, id), *parent = kvr_held_node(t, n->parent);
     ctest_must(parent->flags & KVR_NODE_USED, "a parent has been freed");
-    uint32_t before = n->prev ? kvr_truth_node(t, n->prev)->next : parent->child;
+    uint32_t before = n->prev ? kvr_held_node(t, n->prev)->next : parent->child;
     ctest_must(before == id, "the link from before to a node is wrong");
     if (!n->next) return;
-    const struct kvr_truth_node *next = kvr_truth_node(t, n->next);
+    const struct kvr_held_node *next = kvr_held_node(t, n->next);
     ctest_must(next->prev == id && next->parent == n->parent, "the next sibling is wrong");
 }
 
-static void check_node(const struct kvr_truth *t, uint32_t id) {
-    const struct kvr_truth_node *n = kvr_truth_node(t, id);
-    ctest_must(kvr_truth_find(t, n->hash) == id, "a node is not in the index");
+static void check_node(const struct kvr_held_blocks *t, uint32_t id) {
+    const struct kvr_held_node *n = kvr_held_node(t, id);
+    ctest_must(kvr_held_find(t, n->hash) == id, "a node is not in the index");
     ctest_must(n->held || n->child, "a node is there for nothing");
-    if (n->child) ctest_must(kvr_truth_node(t, n->child)->parent == id, "a child is wrong");
+    if (n->child) ctest_must(kvr_held_node(t, n->child)->parent == id, "a child is wrong");
     if (n->flags & KVR_NODE_PHANTOM) {
         ctest_must(!n->parent && !n->next && !n->prev && !n->held, "a phantom has a place");
         ctest_must(!(n->flags & (KVR_NODE_PLACED | KVR_NODE_REFUSED)),
@@ -231,15 +231,15 @@ static void check_node(const struct kvr_truth *t, uint32_t id) {
         return;
     }
     check_links(t, id);
-    bool above = kvr_truth_node(t, n->parent)->flags & KVR_NODE_PLACED;
+    bool above = kvr_held_node(t, n->parent)->flags & KVR_NODE_PLACED;
     bool placed = above && !(n->flags & KVR_NODE_REFUSED);
     ctest_must(placed == !!(n->flags & KVR_NODE_PLACED), "a node is placed wrongly");
 }
 
-void ctest_truth_check(const struct kvr_truth *t) {
+void ctest_truth_check(const struct kvr_held_blocks *t) {
     size_t blocks = 0, holdings = 0, orphans = 0, refused = 0, indexed = 0, unused = 0, linked = 0;
     for (uint32_t id = 1; id < t->n_ids; id++) {
-        const struct kvr_truth_node *n = kvr_truth_node(t, id);
+        const struct kvr_held_node *n = kvr_held_node(t, id);
         if (!(n->flags & KVR_NODE_USED)) {
             unused++;
             continue;
@@ -250,15 +250,14 @@ void ctest_truth_check(const struct kvr_truth *t) {
         refused += !!(n->flags & KVR_NODE_REFUSED);
         orphans += !(n->flags & (KVR_NODE_PHANTOM | KVR_NODE_REFUSED | KVR_NODE_PLACED));
     }
-    for (uint32_t id = t->free; id; id = kvr_truth_node(t, id)->next, unused--)
-        ctest_must(unused && !(kvr_truth_node(t, id)->flags & KVR_NODE_USED),
-                   "a used node is free");
-    for (size_t i = 0; i < KVR_TRUTH_SEGMENTS; i++)
+    for (uint32_t id = t->free; id; id = kvr_held_node(t, id)->next, unused--)
+        ctest_must(unused && !(kvr_held_node(t, id)->flags & KVR_NODE_USED), "a used node is free");
+    for (size_t i = 0; i < KVR_HELD_SEGMENTS; i++)
         indexed += t->segments[i].used;
     // No circles: everything is met by going down from the top and the phantoms.
     for (uint32_t id = 0; id < t->n_ids; id++) {
-        if (id && !(kvr_truth_node(t, id)->flags & KVR_NODE_PHANTOM)) continue;
-        for (uint32_t at = id; (at = kvr_truth_after(t, at, id, false));)
+        if (id && !(kvr_held_node(t, id)->flags & KVR_NODE_PHANTOM)) continue;
+        for (uint32_t at = id; (at = kvr_held_after(t, at, id, false));)
             ctest_must(++linked <= blocks, "there is a circle");
         linked += id != 0;
     }
@@ -269,24 +268,24 @@ void ctest_truth_check(const struct kvr_truth *t) {
     ctest_must(t->orphans == orphans && t->refused == refused, "orphans or refused are miscounted");
 }
 
-static void compare_block(const struct kvr_truth *t, const struct ctest_truth *n, int block) {
+static void compare_block(const struct kvr_held_blocks *t, const struct ctest_truth *n, int block) {
     const struct ctest_block *b = &n->block[block];
-    uint32_t id = kvr_truth_find(t, n->universe->hash[block]);
+    uint32_t id = kvr_held_find(t, n->universe->hash[block]);
     ctest_must(!!id == b->here, "block %d is %s", block, b->here ? "missing" : "there");
     if (!id) return;
-    const struct kvr_truth_node *node = kvr_truth_node(t, id);
+    const struct kvr_held_node *node = kvr_held_node(t, id);
     ctest_must(!!(node->flags & KVR_NODE_PHANTOM) == b->phantom, "block %d: phantom or not", block);
     ctest_must(!!(node->flags & KVR_NODE_REFUSED) == b->refused, "block %d: refused or not", block);
     ctest_must(!!(node->flags & KVR_NODE_PLACED) == ctest_truth_placed(n, block),
                "block %d: placed or not", block);
     ctest_must(node->held == b->held, "block %d is held in %u, not %u", block, node->held, b->held);
     int parent = node->parent
-                     ? ctest_universe_find(n->universe, kvr_truth_node(t, node->parent)->hash)
+                     ? ctest_universe_find(n->universe, kvr_held_node(t, node->parent)->hash)
                      : CTEST_NOBODY;
     ctest_must(parent == b->parent, "block %d is under %d, not %d", block, parent, b->parent);
 }
 
-void ctest_truth_compare(const struct kvr_truth *t, const struct ctest_truth *n) {
+void ctest_truth_compare(const struct kvr_held_blocks *t, const struct ctest_truth *n) {
     size_t here = 0;
     for (size_t i = 0; i < n->universe->n; i++) {
         compare_block(t, n, (int)i);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// See server.h.
+// See rtest_scripted_server.h.
 #define _GNU_SOURCE // strcasestr
-#include "server.h"
+#include "rtest_scripted_server.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a rank holds, in plain arrays: what truth.h and the publisher are compared with.
+// What a rank holds, in plain arrays: what held_blocks.h and the publisher are compared with.
 //
 // Blocks are numbers into a universe of a few hashes. A block's record says what is known of it;
 // whether it is placed is found out by climbing, each time.
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "client/common/random.h"
-#include "client/lib/publisher/truth.h"
+#include "client/lib/publisher/held_blocks.h"
 
 enum { CTEST_NOBODY = -1, CTEST_MAX_BLOCKS = 6000 };
 
@@ -64,7 +64,7 @@ size_t ctest_draw_chain(const struct ctest_universe *u, uint64_t *d, unsigned no
 void ctest_reverse(int *blocks, size_t n);
 
 // Fails the test, saying what is wrong, unless the truth is sound and says the same.
-void ctest_truth_check(const struct kvr_truth *t);
-void ctest_truth_compare(const struct kvr_truth *t, const struct ctest_truth *n);
+void ctest_truth_check(const struct kvr_held_blocks *t);
+void ctest_truth_compare(const struct kvr_held_blocks *t, const struct ctest_truth *n);
 
 #endif

@@ -9,28 +9,28 @@
 
 #include "client/common/list.h"
 
-struct kvr_certainty {
+struct kvr_confirmation {
     struct kvr_list_item
         confirmed; // of live requests: by when their owner last spoke, the oldest first
     struct kvr_list_item waiting, checking;
 };
 
-static inline void kvr_certainty_init(struct kvr_certainty *c) {
+static inline void kvr_confirmation_init(struct kvr_confirmation *c) {
     kvr_list_init(&c->confirmed);
     kvr_list_init(&c->waiting);
     kvr_list_init(&c->checking);
 }
 
 static inline bool
-kvr_certainty_settled(const struct kvr_certainty *c) { // nothing is left to look at
+kvr_confirmation_settled(const struct kvr_confirmation *c) { // nothing is left to look at
     return kvr_list_empty(&c->waiting) && kvr_list_empty(&c->checking);
 }
 
-static inline void kvr_certainty_doubt(struct kvr_certainty *c) {
+static inline void kvr_confirmation_withdraw(struct kvr_confirmation *c) {
     kvr_list_splice(&c->waiting, &c->confirmed);
 }
 
-static inline struct kvr_list_item *kvr_certainty_first(const struct kvr_certainty *c) {
+static inline struct kvr_list_item *kvr_confirmation_first(const struct kvr_confirmation *c) {
     struct kvr_list_item *i = kvr_list_first(&c->confirmed);
     if (!i) i = kvr_list_first(&c->waiting);
     return i ? i : kvr_list_first(&c->checking);

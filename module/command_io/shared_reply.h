@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bulk strings that many replies have in common, as the names of SELECT's fields. The server puts a bulk string
-// together of three parts for each client, and a reply of its own that it was given back in one: so each of
-// these is asked for once, and from then on passed on.
+// Bulk strings that many replies have in common, such as the names of SELECT's fields. Redis writes a bulk
+// string of a module in three pieces, but a reply that the module got from a call in one. So each of these
+// strings is fetched once as the reply of a call, and that reply is sent from then on.
 #ifndef MOD_SHARED_REPLY_H
 #define MOD_SHARED_REPLY_H
 

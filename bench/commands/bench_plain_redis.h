@@ -3,7 +3,7 @@
 #ifndef BENCH_PLAIN_REDIS_H
 #define BENCH_PLAIN_REDIS_H
 
-#include "bench_ops.h"
+#include "bench_caller.h"
 
 void bench_load_scripts(struct bench_caller *c);
 void bench_put_hkeys(struct bench_caller *c, size_t length, uint64_t unit, size_t step);

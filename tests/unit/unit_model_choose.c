@@ -51,7 +51,7 @@ static double full_of(const struct unit_model *m, const struct unit_model_worker
 }
 
 // Costs are the rule's own function of what the model says of one instance; the rules themselves are
-// tried by unit_unit_test_policy.c. What a rule is told is here, and in select.c.
+// tried by unit_test_policy.c. What a rule is told is here, and in select.c.
 static double cost_of(const struct unit_model *m, int64_t now, const struct kvr_query *q,
                       const struct unit_model_worker *w, const struct unit_model_rank *r,
                       const struct kvr_pool_score *s, int64_t isl, uint32_t live, uint64_t device) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saving and loading: whole, cut short, spoiled, and as an earlier build wrote it.
 //
-// What earlier builds wrote is tried by unit_unit_test_fixtures.c.
+// What earlier builds wrote is tried by unit_test_fixtures.c.
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <math.h>

@@ -11,8 +11,7 @@
 enum { MAX_BATCHES = 4000, MAX_LATE = 64 };
 
 struct order_payload {
-    uint64_t life, seq;
-    bool bad;
+    uint64_t life, seq, bad; // no padding: all bytes count when batches are compared
 };
 
 struct order_test {

@@ -240,6 +240,15 @@ static void check_order(const char *first, const char *second) {
     cr_assert(a && b && a < b, "%s isn't before %s:\n%s", first, second, story);
 }
 
+static char *await_log(const char *what) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
+        char *log = rtest_log(0);
+        if (strstr(log, what)) return log;
+        free(log);
+        cr_assert(kvr_clock_ms() < end, "%s isn't in the log", what);
+    }
+}
+
 Test(booking, a_streams_tokens_before_its_end, .fini = down) {
     up(stream, false, NULL);
     served("/v1/chat/completions", CHAT_BODY ",\"stream\":true}");
@@ -301,6 +310,8 @@ Test(booking, a_whole_answers_tokens, .fini = down) {
     await_said("KVROUTE.UPDATE", " OUTPUT 37");
     cr_assert(!strstr(said("KVROUTE.UPDATE"), "PREFILLED"));
     check_order("UPDATE", "RELEASE");
+    free(await_log("\"output\":37"));
+    cr_expect(rtest_router_metric(0, "output_tokens_total") == 37);
 }
 
 static void refuses(struct server *e, size_t n, struct bufferevent *to) {
@@ -338,15 +349,6 @@ Test(booking, an_answer_without_usage, .fini = down) {
 }
 
 // ---- What is expected ----------------------------------------------------------------------------
-
-static char *await_log(const char *what) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
-        char *log = rtest_log(0);
-        if (strstr(log, what)) return log;
-        free(log);
-        cr_assert(kvr_clock_ms() < end, "%s isn't in the log", what);
-    }
-}
 
 Test(booking, predictions_beside_what_it_was, .fini = down) {
     up(stream, false, NULL);

@@ -60,7 +60,7 @@ void router_request_blocks_known(struct router_request *r) {
 
 struct router_exchange *router_request_end(struct router_request *r) {
     struct router_exchange *x = r->x;
-    x->record.output = router_stream_tokens(&r->stream);
+    if (r->state == ROUTER_RELAY) x->record.output = router_stream_tokens(&r->stream);
     router_request_move(r, ROUTER_DONE);
     return x;
 }

@@ -23,16 +23,21 @@ static bool before(const struct core_deadline *a, const struct core_deadline *b)
     return a->at != b->at ? a->at < b->at : a->number < b->number;
 }
 
-// Moves the item from place i to where it belongs.
-static void sift(struct core_deadlines *d, size_t i, struct core_deadline *item) {
-    for (; i > 0 && before(item, d->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        put(d, i, d->heap[(i - 1) / 2]);
+// Moves the item from place i to where it belongs below.
+static void sink(struct core_deadlines *d, size_t i, struct core_deadline *item) {
     for (size_t child; (child = 2 * i + 1) < d->n; i = child) {
         if (child + 1 < d->n && before(d->heap[child + 1], d->heap[child])) child++;
         if (!before(d->heap[child], item)) break;
         put(d, i, d->heap[child]);
     }
     put(d, i, item);
+}
+
+// The same, above or below.
+static void sift(struct core_deadlines *d, size_t i, struct core_deadline *item) {
+    for (; i > 0 && before(item, d->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        put(d, i, d->heap[(i - 1) / 2]);
+    sink(d, i, item);
 }
 
 void core_deadlines_add(struct core_deadlines *d, struct core_deadline *item, int64_t at) {
@@ -52,6 +57,12 @@ void core_deadlines_remove(struct core_deadlines *d, struct core_deadline *item)
     struct core_deadline *last = d->heap[--d->n];
     item->place = 0;
     if (last != item) sift(d, i, last);
+}
+
+void core_deadlines_reorder(struct core_deadlines *d) {
+    // From the last that has a child: below each all is in order already.
+    for (size_t i = d->n / 2; i-- > 0;)
+        sink(d, i, d->heap[i]);
 }
 
 struct core_deadline *core_deadlines_first(const struct core_deadlines *d) {

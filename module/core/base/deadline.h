@@ -24,14 +24,16 @@ struct core_deadlines {
 };
 
 void core_deadlines_free(struct core_deadlines *d);
-int core_deadlines_reserve(
-    struct core_deadlines *d); // 0: core_deadlines_add of one item can't fail
+// 0: core_deadlines_add of one item can't fail.
+int core_deadlines_reserve(struct core_deadlines *d);
 int core_deadlines_reserve_all(struct core_deadlines *d,
                                size_t n); // the same as long as there are at most n
 void core_deadlines_add(struct core_deadlines *d, struct core_deadline *item, int64_t at);
 void core_deadlines_move(struct core_deadlines *d, struct core_deadline *item, int64_t at);
 void core_deadlines_remove(struct core_deadlines *d,
                            struct core_deadline *item); // also one that isn't in it
+// Puts all in order after their `at` has been changed. O(n).
+void core_deadlines_reorder(struct core_deadlines *d);
 struct core_deadline *
 core_deadlines_first(const struct core_deadlines *d); // the earliest, NULL if none
 const char *core_deadlines_validate(const struct core_deadlines *d);

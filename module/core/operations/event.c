@@ -34,7 +34,7 @@ static enum kvr_err apply(struct kvr_pool *p, struct core_instance *in,
     switch (op->kind) {
     case KVR_STORED:
         if (op->n && !in->slot[op->tier]) {
-            uint32_t slot = core_tree_new_slot(&p->tree, (uint32_t)(in - p->instances), op->tier);
+            uint32_t slot = core_instance_new_slot(p, in, op->tier);
             if (!slot) return KVR_NOMEM;
             in->slot[op->tier] = slot;
         }
@@ -64,6 +64,14 @@ static enum kvr_err place(struct kvr_pool *p, const struct core_instance *in, ui
     }
     out->repeat = !*fresh && seq <= in->seq;
     return KVR_OK;
+}
+
+bool kvr_event_is_next(const struct kvr_pool *p, struct kvr_bytes worker, uint32_t rank,
+                       uint64_t epoch, uint64_t seq) {
+    uint32_t i = core_instance_find(p, worker, rank);
+    if (i == CORE_NO_INSTANCE) return false;
+    const struct core_instance *in = &p->instances[i];
+    return epoch == in->epoch ? seq == in->seq + 1 : epoch > in->epoch && seq == 1;
 }
 
 enum kvr_err kvr_event(struct kvr_pool *p, struct kvr_bytes worker, uint32_t rank, uint64_t epoch,
@@ -98,7 +106,8 @@ enum kvr_err kvr_event(struct kvr_pool *p, struct kvr_bytes worker, uint32_t ran
     p->stats.events++;
     p->stats.stored_blocks += e.stored;
     p->stats.removed_blocks += e.removed;
-    if (p->tree.dropped)
-        core_tree_sweep(&p->tree, e.forget ? CORE_SWEEP_AT_DROP : CORE_SWEEP_AT_EVENT);
+    size_t units = e.forget ? CORE_SWEEP_AT_DROP : CORE_SWEEP_AT_EVENT;
+    if (p->tree.dropped) core_tree_sweep(&p->tree, units);
+    if (p->dropped_slots) core_predictions_sweep(p, units);
     return KVR_OK;
 }

@@ -20,8 +20,13 @@ void kvr_options_default(struct kvr_options *o) {
         .session_ttl = 600000,
         .slo_ttft = 2000,
         .slo_tbt = 100,
+        .max_waiting = 10000,
+        .accept = 5000,
+        .transfer = 0.1,
     };
 }
+
+#define CORE_MAX_LIMIT ((uint64_t)1 << 53) // as exact as a double
 
 static bool within(double x, double max) {
     return x >= 0 && x <= max; // not for NaN
@@ -41,6 +46,10 @@ enum kvr_err kvr_options_check(const struct kvr_options *o) {
                 is_duration(o->worker_grace) && is_duration(o->predict) &&
                 o->failures <= KVR_MAX_FAILURES && o->open_time >= 1 && is_duration(o->open_time) &&
                 is_duration(o->session_ttl) && o->slo_ttft >= 1 && is_duration(o->slo_ttft) &&
-                o->slo_tbt >= 1 && is_duration(o->slo_tbt) && within(o->stick, KVR_MAX_WEIGHT);
+                o->slo_tbt >= 1 && is_duration(o->slo_tbt) && within(o->stick, KVR_MAX_WEIGHT) &&
+                o->max_requests <= CORE_MAX_LIMIT && o->max_prefill <= CORE_MAX_LIMIT &&
+                o->max_blocks <= KVR_MAX_PERCENT && o->max_waiting <= KVR_MAX_WAITING &&
+                o->accept >= 1 && is_duration(o->accept) && within(o->transfer, KVR_MAX_WEIGHT) &&
+                o->local_prefill <= CORE_MAX_LIMIT;
     return good ? KVR_OK : KVR_RANGE;
 }

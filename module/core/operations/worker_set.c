@@ -7,22 +7,29 @@
 #include "module/core/state/label.h"
 #include "module/core/state/ledger.h"
 #include "module/core/state/prediction.h"
+#include "module/core/state/queue_round.h"
+#include "module/core/state/room.h"
+#include "module/core/state/waiting.h"
 #include "module/core/state/worker.h"
 #include "module/core/state/worker_circuit.h"
 
 const char *const kvr_state_names[] = {"ready", "draining", "expired"};
+const char *const kvr_role_names[] = {"both", "prefill", "decode"};
 
 // ---- Time ----------------------------------------------------------------------------------------
 
 bool kvr_due_worker(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
-    if (!p->options.worker_grace) return false;
+    if (now < p->workers_due) return false;
+    int64_t first = INT64_MAX;
     for (size_t i = 0; i < p->n_workers; i++) {
         const struct core_worker *w = p->workers[i];
-        if (!core_worker_ttl(p, w) || now < core_worker_expiry(p, w) + p->options.worker_grace)
-            continue;
+        int64_t due = core_worker_due(p, w);
+        if (due < first) first = due;
+        if (now < due) continue;
         *name = (struct kvr_bytes){w->name, w->name_len};
         return true;
     }
+    p->workers_due = first;
     return false;
 }
 
@@ -30,15 +37,13 @@ static void instance_drop(struct kvr_pool *p, uint32_t i) {
     struct core_instance *in = &p->instances[i];
     for (int t = 0; t < KVR_TIERS; t++)
         if (in->slot[t]) core_tree_drop(&p->tree, in->slot[t]);
-    while (in->first)
-        core_request_end(p, in->first);
+    memset(in->slot, 0, sizeof in->slot);
     core_predictions_drop(p, i);
     p->n_sessions -= in->sessions;
     p->stale_sessions += in->sessions;
-    *in = (struct core_instance){.next_free = p->free_instance};
-    p->columns.ttl[i] = -INFINITY;
-    p->free_instance = i + 1;
-    p->live_instances--;
+    in->sessions = 0;
+    if (in->held_for) core_waiting_let_go(p, in->held_for);
+    core_instance_retire(p, i);
 }
 
 static enum kvr_err check(const struct kvr_worker_settings *w) {
@@ -47,7 +52,10 @@ static enum kvr_err check(const struct kvr_worker_settings *w) {
         (w->set & KVR_SET_CAPACITY && w->capacity > CORE_MAX_CAPACITY) ||
         (w->set & KVR_SET_STATE && w->state != KVR_READY && w->state != KVR_DRAINING) ||
         (w->set & KVR_SET_TTL && (w->ttl < 0 || w->ttl > KVR_MAX_MS)) ||
-        (w->set & KVR_SET_SPEED && !(w->speed >= 0 && w->speed <= KVR_MAX_SPEED)))
+        (w->set & KVR_SET_SPEED && !(w->speed >= 0 && w->speed <= KVR_MAX_SPEED)) ||
+        (w->set & KVR_SET_MAX_REQUESTS && w->max_requests > CORE_MAX_CAPACITY) ||
+        (w->set & KVR_SET_ROLE && w->role > KVR_ROLE_DECODE) ||
+        (w->set & KVR_SET_DRAIN && (w->drain < 0 || w->drain > KVR_MAX_MS)))
         return KVR_RANGE;
     return KVR_OK;
 }
@@ -75,6 +83,9 @@ static enum kvr_err prepare(struct kvr_pool *p, uint32_t ranks_now, uint32_t ran
         if (p->live_instances + more > KVR_MAX_INSTANCES) return KVR_LIMIT;
         if (core_instance_reserve(p, more)) return KVR_NOMEM;
     }
+    if (s->set & KVR_SET_LABELS && core_mem_grow(&p->mem, &p->pair_links, &p->cap_pair_links,
+                                                 p->n_labels + s->n_labels, sizeof *p->pair_links))
+        return KVR_NOMEM;
     if (s->set & KVR_SET_LABELS) {
         enum kvr_err err = core_labels_make(p, s->labels, s->n_labels, &u->labels, &u->n_labels);
         if (err) return err;
@@ -112,18 +123,36 @@ static void apply(struct kvr_pool *p, struct core_worker *w, uint32_t ranks, int
             core_instance_refresh(p, w->instances[r]);
         }
     }
-    if (s->set & KVR_SET_STATE) w->state = s->state;
+    if (s->set & KVR_SET_STATE) {
+        w->state = s->state;
+        w->drain_until = 0;
+    }
+    if (s->set & KVR_SET_DRAIN && w->state == KVR_DRAINING) w->drain_until = seen + s->drain;
     if (s->set & KVR_SET_TTL) w->ttl = s->ttl;
     if (s->set & KVR_SET_SPEED) w->speed = s->speed;
+    if (s->set & KVR_SET_ROLE) {
+        p->n_prefill += s->role == KVR_ROLE_PREFILL;
+        p->n_prefill -= w->role == KVR_ROLE_PREFILL;
+        w->role = s->role;
+    }
+    if (s->set & KVR_SET_MAX_REQUESTS) {
+        p->n_limited += !!s->max_requests;
+        p->n_limited -= !!w->max_requests;
+        w->max_requests = s->max_requests;
+    }
     if (s->set & KVR_SET_LABELS) {
+        p->n_labels += u->n_labels - (size_t)w->n_labels;
         core_labels_free(p, w->labels, w->n_labels);
         w->labels = u->labels;
         w->n_labels = u->n_labels;
     }
     w->seen = seen;
     core_worker_refresh(p, w);
+    for (uint32_t r = 0; r < w->ranks; r++)
+        core_room_track(p, w->instances[r], seen);
+    core_queue_gained_all(p);
     p->version++;
-    core_tree_sweep(&p->tree, CORE_SWEEP_AT_DROP);
+    kvr_pool_sweep(p, CORE_SWEEP_AT_DROP);
 }
 
 enum kvr_err kvr_worker_set(struct kvr_pool *p, int64_t seen, struct kvr_bytes name,
@@ -169,11 +198,15 @@ enum kvr_err kvr_worker_del(struct kvr_pool *p, struct kvr_bytes name) {
     for (uint32_t r = 0; r < w->ranks; r++)
         instance_drop(p, w->instances[r]);
     core_circuit_set(p, w, 0, 0);
+    p->n_limited -= !!w->max_requests;
+    p->n_prefill -= w->role == KVR_ROLE_PREFILL;
+    p->n_labels -= w->n_labels;
+    core_queue_gained_all(p);
     core_worker_free(p, w);
     p->n_workers--;
     memmove(&p->workers[i], &p->workers[i + 1], (p->n_workers - (size_t)i) * sizeof *p->workers);
     p->version++;
-    core_tree_sweep(&p->tree, CORE_SWEEP_AT_DROP);
+    kvr_pool_sweep(p, CORE_SWEEP_AT_DROP);
     return KVR_OK;
 }
 
@@ -201,6 +234,11 @@ void kvr_worker_at(const struct kvr_pool *p, int64_t now, size_t i, struct kvr_w
         .failures = w->failures,
         .speed = w->speed,
         .n_labels = w->n_labels,
+        .max_requests = w->max_requests,
+        .role = w->role,
+        .drain_left = !w->drain_until        ? -1
+                      : w->drain_until > now ? w->drain_until - now
+                                             : 0,
     };
 }
 
@@ -213,7 +251,7 @@ void kvr_worker_rank(const struct kvr_pool *p, size_t i, uint32_t rank, struct k
     const struct core_instance *in = &p->instances[p->workers[i]->instances[rank]];
     *out = (struct kvr_rank_info){.epoch = in->epoch,
                                   .seq = in->seq,
-                                  .requests = in->requests,
+                                  .requests = core_instance_requests(in),
                                   .prefill_tokens = in->prefill_tokens,
                                   .decode_blocks = in->live_blocks + in->output_blocks,
                                   .ttft = core_ratio_mean(in->learnt.first, -1),
@@ -240,9 +278,13 @@ enum kvr_err kvr_report(struct kvr_pool *p, int64_t at, struct kvr_bytes name, b
     *changed = failures != w->failures || open_until != w->open_until;
     if (*changed) {
         // Whoever answers again may be a new process, with nothing in its cache.
-        for (uint32_t r = 0; open_until && r < w->ranks; r++)
+        for (uint32_t r = 0; open_until && r < w->ranks; r++) {
             core_predictions_drop(p, w->instances[r]);
+            core_instance_refresh(p, w->instances[r]);
+        }
+        core_predictions_sweep(p, CORE_SWEEP_AT_DROP);
         core_circuit_set(p, w, failures, open_until);
+        core_queue_gained_all(p);
         p->version++;
     }
     *circuit = core_circuit_of(w, at);

@@ -87,7 +87,8 @@ static inline double core_learn_rate(const struct core_learnt *l,
 static inline double core_learn_left(double queued, double oldest, double free_at, double now,
                                      double rate) {
     double left = (free_at - now) * rate, least = queued - oldest;
-    left = rate > 0 && left < queued ? left : queued;
+    left = rate > 0 ? left : queued; // worded so that there is nothing to branch for
+    left = left < queued ? left : queued;
     return left > least ? left : least;
 }
 // Milliseconds until the first token, and for each further one; -1 while nothing is known; in steps of

@@ -6,17 +6,15 @@
 #include <string.h>
 
 #include "module/core/rule/policy.h"
+#include "module/core/state/flow.h"
+#include "module/core/state/instance.h"
+#include "module/core/state/leg.h"
+#include "module/core/state/service_class.h"
 #include "module/core/state/session.h"
+#include "module/core/tree/holdings_sum.h"
 
-struct digest_sum {
-    uint64_t low, high, third;
-};
-
-static void add(struct digest_sum *s, const void *bytes, size_t n) {
-    XXH128_hash_t h = XXH3_128bits_withSeed(bytes, n, 1);
-    s->low += h.low64;
-    s->high += h.high64;
-    s->third += XXH3_64bits_withSeed(bytes, n, 2);
+static void add(struct core_sum *s, const void *bytes, size_t n) {
+    core_sum_add(s, bytes, n, 1);
 }
 
 // A piece of state is written as a kind, fixed-width numbers and length-prefixed bytes. Large enough
@@ -51,7 +49,7 @@ static struct digest_piece piece(char kind) {
     return e;
 }
 
-static void add_options(struct digest_sum *s, const struct kvr_options *o) {
+static void add_options(struct core_sum *s, const struct kvr_options *o) {
     struct digest_piece e = piece('o');
     put_bytes(&e, kvr_policies[o->rule.policy].name, strlen(kvr_policies[o->rule.policy].name));
     put_number(&e, o->block_size);
@@ -76,7 +74,7 @@ static void add_options(struct digest_sum *s, const struct kvr_options *o) {
     add(s, e.bytes, e.n);
 }
 
-static void add_newer_options(struct digest_sum *s, const struct kvr_options *o) {
+static void add_newer_options(struct core_sum *s, const struct kvr_options *o) {
     struct kvr_options usual;
     kvr_options_default(&usual);
     if (o->session_ttl == usual.session_ttl && o->slo_ttft == usual.slo_ttft &&
@@ -90,8 +88,32 @@ static void add_newer_options(struct digest_sum *s, const struct kvr_options *o)
     add(s, e.bytes, e.n);
 }
 
-static void add_worker(struct digest_sum *s, const struct kvr_pool *p,
-                       const struct core_worker *w) {
+static void add_limits(struct core_sum *s, const struct kvr_options *o) {
+    struct kvr_options usual;
+    kvr_options_default(&usual);
+    if (!o->max_requests && !o->max_prefill && !o->max_blocks &&
+        o->max_waiting == usual.max_waiting && o->accept == usual.accept)
+        return;
+    struct digest_piece e = piece('m');
+    put_number(&e, o->max_requests);
+    put_number(&e, o->max_prefill);
+    put_number(&e, o->max_blocks);
+    put_number(&e, o->max_waiting);
+    put_number(&e, (uint64_t)o->accept);
+    add(s, e.bytes, e.n);
+}
+
+static void add_pair_options(struct core_sum *s, const struct kvr_options *o) {
+    struct kvr_options usual;
+    kvr_options_default(&usual);
+    if (o->transfer == usual.transfer && o->local_prefill == usual.local_prefill) return;
+    struct digest_piece e = piece('b');
+    put_double(&e, o->transfer);
+    put_number(&e, o->local_prefill);
+    add(s, e.bytes, e.n);
+}
+
+static void add_worker(struct core_sum *s, const struct kvr_pool *p, const struct core_worker *w) {
     struct digest_piece e = piece('w');
     put_bytes(&e, w->name, w->name_len);
     put_bytes(&e, w->addr, w->addr_len);
@@ -105,6 +127,23 @@ static void add_worker(struct digest_sum *s, const struct kvr_pool *p,
         put_bytes(&e, w->name, w->name_len);
         put_number(&e, w->failures);
         put_number(&e, w->open_until != 0);
+        add(s, e.bytes, e.n);
+    }
+    if (w->drain_until) {
+        e = piece('u');
+        put_bytes(&e, w->name, w->name_len);
+        add(s, e.bytes, e.n);
+    }
+    if (w->role) {
+        e = piece('p');
+        put_bytes(&e, w->name, w->name_len);
+        put_number(&e, w->role);
+        add(s, e.bytes, e.n);
+    }
+    if (w->max_requests) {
+        e = piece('n');
+        put_bytes(&e, w->name, w->name_len);
+        put_number(&e, w->max_requests);
         add(s, e.bytes, e.n);
     }
     if (w->speed > 0) {
@@ -130,48 +169,9 @@ static void add_worker(struct digest_sum *s, const struct kvr_pool *p,
     }
 }
 
-// Who a slot is to the outside: worker, rank and tier.
-static uint64_t holder_of(const struct kvr_pool *p, uint32_t slot) {
-    const struct core_instance *in = &p->instances[p->tree.instance_of[slot]];
-    struct digest_piece e = piece('h');
-    put_bytes(&e, in->worker->name, in->worker->name_len);
-    put_number(&e, in->rank);
-    put_number(&e, p->tree.slots[slot].tier);
-    return XXH3_64bits_withSeed(e.bytes, e.n, 3);
-}
-
-static void add_holdings(struct digest_sum *s, const struct kvr_pool *p) {
-    const struct core_tree *t = &p->tree;
-    for (uint32_t id = 1; id < t->n_runs; id++) {
-        const struct core_run *r = core_tree_run(t, id);
-        if (r->parent == CORE_RUN_FREE) continue;
-        for (uint32_t i = 0; i < r->n; i++) {
-            uint32_t entry = core_run_entries(r)[i];
-            if (t->instance_of[core_entry_slot(entry)] == CORE_NO_INSTANCE) continue;
-            uint64_t holding[2] = {holder_of(p, core_entry_slot(entry))};
-            for (uint32_t b = 0; b < core_entry_depth(entry); b++) {
-                holding[1] = r->hashes[b];
-                add(s, holding, sizeof holding);
-            }
-        }
-    }
-}
-
-// The blocks of a request, by the path of nodes that they are; how it is cut into nodes doesn't show.
-static uint64_t blocks_of(const struct core_request *r) {
-    uint64_t sum = 0, at = r->blocks;
-    for (const struct core_live_node *n = r->end; n; n = n->parent) {
-        at -= n->len;
-        for (uint32_t i = 0; i < n->len; i++) {
-            uint64_t block[2] = {at + i, n->hashes[i]};
-            sum += XXH3_64bits_withSeed(block, sizeof block, 4);
-        }
-    }
-    return sum;
-}
-
-static void add_request(struct digest_sum *s, const struct kvr_pool *p,
+static void add_request(struct core_sum *s, const struct kvr_pool *p,
                         const struct core_request *r) {
+    if (!core_request_live(p, r)) return;
     const struct core_instance *in = &p->instances[r->instance];
     struct digest_piece e = piece('r');
     put_bytes(&e, r->id, r->id_len);
@@ -184,12 +184,127 @@ static void add_request(struct digest_sum *s, const struct kvr_pool *p,
     put_number(&e, (uint64_t)r->lease);
     put_number(&e, r->prefilled);
     put_number(&e, r->blocks);
-    put_number(&e, blocks_of(r));
+    put_number(&e, r->summed ? r->blocks_sum : core_live_path_sum(r->end, r->blocks));
     if (r->session) put_bytes(&e, r->session->name, r->session->name_len);
+    add(s, e.bytes, e.n);
+    if (r->leg) {
+        e = piece('g');
+        put_bytes(&e, r->id, r->id_len);
+        put_bytes(&e, r->leg->name, r->leg->name_len);
+        put_number(&e, r->leg->rank);
+        put_number(&e, core_leg_live(p, r));
+        put_number(&e, core_leg_live(p, r) ? (uint64_t)r->leg->tokens : 0);
+        add(s, e.bytes, e.n);
+    }
+    bool queued = r->flow || r->service_class != p->queue.default_class || r->uncalled;
+    if (!queued) return;
+    e = piece('q');
+    put_bytes(&e, r->id, r->id_len);
+    put_bytes(&e, r->service_class->name, r->service_class->name_len);
+    put_bytes(&e, core_flow_name(r->flow).p, core_flow_name(r->flow).n);
+    put_number(&e, r->uncalled);
+    put_number(&e, (uint64_t)r->own_lease);
     add(s, e.bytes, e.n);
 }
 
-static void add_session(struct digest_sum *s, const struct kvr_pool *p,
+// ---- The queue -----------------------------------------------------------------------------------
+
+static void add_class(struct core_sum *s, const struct core_class *c) {
+    bool usual = !c->priority && c->weight == 1 && !c->max_waiting && c->room == 100 &&
+                 c->tag == 0 && c->v == 0;
+    if (!c->registered || (usual && c->name_len == 7 && !memcmp(c->name, "default", 7))) return;
+    struct digest_piece e = piece('k');
+    put_bytes(&e, c->name, c->name_len);
+    put_number(&e, (uint64_t)(int64_t)c->priority);
+    put_double(&e, c->weight);
+    put_number(&e, c->max_waiting);
+    put_number(&e, c->room);
+    put_double(&e, c->tag);
+    put_double(&e, c->v);
+    add(s, e.bytes, e.n);
+}
+
+static void add_line(struct core_sum *s, const struct core_line *l) {
+    struct digest_piece e = piece('t');
+    put_bytes(&e, l->service_class->name, l->service_class->name_len);
+    put_number(&e, l->flow != NULL);
+    put_bytes(&e, core_flow_name(l->flow).p, core_flow_name(l->flow).n);
+    put_double(&e, l->tag);
+    put_number(&e, l->n);
+    add(s, e.bytes, e.n);
+}
+
+static void add_flow(struct core_sum *s, const struct core_flow *f) {
+    for (const struct core_line *l = f->lines; l; l = l->next)
+        add_line(s, l);
+    if (!f->registered) return;
+    struct digest_piece e = piece('x');
+    put_bytes(&e, f->name, f->name_len);
+    put_double(&e, f->weight);
+    put_number(&e, f->max_requests);
+    put_number(&e, (uint64_t)f->rate);
+    put_number(&e, (uint64_t)f->burst);
+    put_number(&e, (uint64_t)f->left);
+    add(s, e.bytes, e.n);
+}
+
+static uint64_t names_of(const struct kvr_bytes *names, size_t n) {
+    uint64_t hash = n;
+    for (size_t i = 0; i < n; i++)
+        hash = XXH3_64bits_withSeed(names[i].p, names[i].n, hash);
+    return hash;
+}
+
+static void add_waiting(struct core_sum *s, const struct core_waiting *w) {
+    const struct kvr_query *q = &w->query;
+    struct digest_piece e = piece('z');
+    put_bytes(&e, w->id, w->id_len);
+    put_number(&e, w->number);
+    put_number(&e, (uint64_t)q->wait);
+    put_number(&e, (uint64_t)w->lease);
+    put_number(&e, (uint64_t)q->isl);
+    put_number(&e, (uint64_t)q->osl);
+    put_bytes(&e, q->service_class.p, q->service_class.n);
+    put_bytes(&e, q->flow.p, q->flow.n);
+    put_bytes(&e, q->session.p, q->session.n);
+    put_bytes(&e, q->notify.p, q->notify.n);
+    put_number(&e, (uint64_t)q->rule.policy);
+    put_double(&e, q->rule.overlap);
+    put_double(&e, q->rule.prefill);
+    put_double(&e, q->rule.requests);
+    put_double(&e, q->rule.temperature);
+    put_number(&e, q->has_among);
+    put_number(&e, q->pair);
+    put_number(&e, names_of(q->among, q->n_among));
+    put_number(&e, names_of(q->exclude, q->n_exclude));
+    put_number(&e, names_of(q->with, q->n_with));
+    put_number(&e, names_of(q->without, q->n_without));
+    put_number(&e, q->n);
+    put_number(&e, XXH3_64bits_withSeed(q->hashes, q->n * sizeof *q->hashes, 5));
+    add(s, e.bytes, e.n);
+}
+
+static void add_queue(struct core_sum *s, const struct core_queue *q) {
+    for (size_t i = 0; i < q->n_classes; i++) {
+        add_class(s, q->classes[i]);
+        if (q->classes[i]->default_line) add_line(s, q->classes[i]->default_line);
+    }
+    for (size_t i = 0; i < CORE_LEVELS; i++) {
+        if (!q->levels[i].waiting) continue;
+        struct digest_piece e = piece('y');
+        put_number(&e, i);
+        put_double(&e, q->levels[i].v);
+        add(s, e.bytes, e.n);
+    }
+    for (size_t b = 0; b < q->flows.n_buckets; b++)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&q->flows, b); i; i = i->next)
+            add_flow(s, (const struct core_flow *)i);
+    for (size_t b = 0; b < q->ids.n_buckets; b++)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&q->ids, b); i; i = i->next)
+            add_waiting(s, (const struct core_waiting *)i);
+}
+
+static void add_session(struct core_sum *s, const struct kvr_pool *p,
                         const struct core_session *session) {
     if (!core_session_valid(p, session)) return;
     const struct core_instance *in = &p->instances[session->instance];
@@ -200,31 +315,68 @@ static void add_session(struct digest_sum *s, const struct kvr_pool *p,
     add(s, e.bytes, e.n);
 }
 
-static void finish(const struct digest_sum *s, uint8_t out[KVR_DIGEST_BYTES]) {
+static void finish(const struct core_sum *s, uint8_t out[KVR_DIGEST_BYTES]) {
     memcpy(out, &s->low, 8);
     memcpy(out + 8, &s->high, 8);
     memcpy(out + 16, &s->third, 4);
 }
 
-void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
-    struct digest_sum s = {0};
-    add_options(&s, &p->options);
-    add_newer_options(&s, &p->options);
+// What isn't holdings.
+static void add_rest(struct core_sum *s, const struct kvr_pool *p) {
+    add_options(s, &p->options);
+    add_newer_options(s, &p->options);
+    add_limits(s, &p->options);
+    add_pair_options(s, &p->options);
+    add_queue(s, &p->queue);
     for (size_t i = 0; i < p->n_workers; i++)
-        add_worker(&s, p, p->workers[i]);
-    add_holdings(&s, p);
+        add_worker(s, p, p->workers[i]);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b); i; i = i->next)
-            add_request(&s, p, (const struct core_request *)i);
+            add_request(s, p, (const struct core_request *)i);
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
         for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b); i; i = i->next)
-            add_session(&s, p, (const struct core_session *)i);
+            add_session(s, p, (const struct core_session *)i);
+}
+
+void kvr_pool_digest(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
+    struct core_sum s = {0};
+    core_tree_sum(&p->tree, &s);
+    add_rest(&s, p);
     finish(&s, out);
+}
+
+// ---- In slices -----------------------------------------------------------------------------------
+// The blocks of requests first: what each has is kept with it, so those that come meanwhile are all that is left
+// for the end. Then the holdings, run by run. Then the rest at once.
+
+void kvr_digest_begin(struct kvr_pool *p) {
+    p->digest_bucket = 0;
+    core_tree_scan_begin(&p->tree);
+}
+
+bool kvr_digest_step(struct kvr_pool *p, size_t max, uint8_t out[KVR_DIGEST_BYTES]) {
+    size_t n = 0;
+    for (; n < max && p->digest_bucket < p->requests.n_buckets; p->digest_bucket++, n++) {
+        struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, p->digest_bucket);
+        for (; i; i = i->next) {
+            struct core_request *r = (struct core_request *)i;
+            if (r->summed) continue;
+            r->blocks_sum = core_live_path_sum(r->end, r->blocks);
+            r->summed = true;
+            n += r->blocks;
+        }
+    }
+    if (n >= max || !core_tree_scan_step(&p->tree, max - n)) return false;
+    struct core_sum s = {0};
+    core_tree_scan_end(&p->tree, &s);
+    add_rest(&s, p);
+    finish(&s, out);
+    return true;
 }
 
 // ---- What is learnt ------------------------------------------------------------------------------
 
-static void add_learnt_instance(struct digest_sum *s, const struct core_instance *in) {
+static void add_learnt_instance(struct core_sum *s, const struct core_instance *in) {
     double numbers[CORE_LEARNT_INSTANCE_NUMBERS];
     core_learnt_instance_numbers(&in->learnt, numbers);
     struct digest_piece e = piece('i');
@@ -232,11 +384,14 @@ static void add_learnt_instance(struct digest_sum *s, const struct core_instance
     put_number(&e, in->rank);
     for (size_t i = 0; i < CORE_LEARNT_INSTANCE_NUMBERS; i++)
         put_double(&e, numbers[i]);
+    if (in->busy_since) put_number(&e, (uint64_t)in->busy_since);
     add(s, e.bytes, e.n);
 }
 
 // What a live request is going to teach.
-static void add_learnt_request(struct digest_sum *s, const struct core_request *r) {
+static void add_learnt_request(struct core_sum *s, const struct kvr_pool *p,
+                               const struct core_request *r) {
+    if (!core_request_live(p, r)) return;
     struct digest_piece e = piece('r');
     put_bytes(&e, r->id, r->id_len);
     put_number(&e, (uint64_t)r->ahead);
@@ -252,18 +407,22 @@ static void add_learnt_request(struct digest_sum *s, const struct core_request *
 }
 
 void kvr_pool_digest_learnt(const struct kvr_pool *p, uint8_t out[KVR_DIGEST_BYTES]) {
-    struct digest_sum s = {0};
+    struct core_sum s = {0};
     double numbers[CORE_LEARNT_NUMBERS];
     core_learnt_numbers(&p->learnt, numbers);
     struct digest_piece e = piece('p');
     for (size_t i = 0; i < CORE_LEARNT_NUMBERS; i++)
         put_double(&e, numbers[i]);
     put_number(&e, p->bookings);
+    if (p->room.den > 0) { // came later, see add_options
+        put_double(&e, p->room.num);
+        put_double(&e, p->room.den);
+    }
     add(&s, e.bytes, e.n);
     for (uint32_t i = 0; i < p->n_instances; i++)
         if (p->instances[i].worker) add_learnt_instance(&s, &p->instances[i]);
     for (size_t b = 0; b < p->requests.n_buckets; b++)
         for (struct core_hash_map_item *i = core_hash_map_bucket(&p->requests, b); i; i = i->next)
-            add_learnt_request(&s, (const struct core_request *)i);
+            add_learnt_request(&s, p, (const struct core_request *)i);
     finish(&s, out);
 }

@@ -16,6 +16,16 @@ enum kvr_err core_request_load(struct kvr_pool *p, struct kvr_bytes id, uint32_t
 void core_request_end(struct kvr_pool *p, struct core_request *r);
 void core_request_free(struct kvr_pool *p, struct core_request *r); // its memory alone
 
+// Takes the instance out of use with all that is live there, which counts at once; core_requests_sweep frees it,
+// and then the instance's number.
+void core_instance_retire(struct kvr_pool *p, uint32_t instance);
+// Some `max` units of work. Whether more is left.
+bool core_requests_sweep(struct kvr_pool *p, size_t max);
+const char *core_dropped_validate(const struct kvr_pool *p);
+
+// No lease counts as renewed later than `now`: for kvr_renew_all. O(requests).
+void core_requests_cap_time(struct kvr_pool *p, int64_t now);
+
 // How a request with `own` tokens to compute finds the instance, booked at `now`.
 struct core_forecast_case core_instance_case(const struct kvr_pool *p,
                                              const struct core_instance *in, int64_t now,

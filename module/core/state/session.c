@@ -4,6 +4,8 @@
 #include <kvroute/hash.h>
 #include <string.h>
 
+#include "instance.h"
+
 static uint64_t hash_of(const struct kvr_pool *p, struct kvr_bytes name) {
     return XXH3_64bits_withSeed(name.p, name.n, p->seed + 1);
 }
@@ -64,20 +66,36 @@ void core_session_book(struct kvr_pool *p, struct core_session *s, uint32_t inst
     p->instances[instance].sessions++;
     p->n_sessions++;
     s->booked = at;
+    if (at > p->latest) p->latest = at;
     s->remembered = true;
     if (s->due.number != number) core_deadlines_remove(&p->session_ends, &s->due);
     s->due.number = number;
     watch(p, s);
 }
 
-void core_session_join(struct kvr_pool *p, struct core_session *s) {
+void core_session_join(struct kvr_pool *p, struct core_request *r) {
+    struct core_session *s = r->session;
+    r->session_next = s->requests;
+    if (r->session_next) r->session_next->session_prev = r;
+    s->requests = r;
     if (!s->live++) watch(p, s);
 }
 
-void core_session_leave(struct kvr_pool *p, struct core_session *s) {
+void core_session_leave(struct kvr_pool *p, struct core_request *r) {
+    struct core_session *s = r->session;
+    *(r->session_prev ? &r->session_prev->session_next : &s->requests) = r->session_next;
+    if (r->session_next) r->session_next->session_prev = r->session_prev;
     if (--s->live) return;
     watch(p, s);
     core_session_drop(p, s);
+}
+
+uint64_t core_session_live(const struct kvr_pool *p, const struct core_session *s, uint64_t max) {
+    if (!p->dropped_requests) return s->live < max ? s->live : max;
+    uint64_t live = 0;
+    for (const struct core_request *r = s->requests; r && live < max; r = r->session_next)
+        live += core_request_live(p, r);
+    return live;
 }
 
 void core_session_drop(struct kvr_pool *p, struct core_session *s) {
@@ -107,6 +125,16 @@ bool core_sessions_sweep(struct kvr_pool *p, size_t max) {
     return p->stale_sessions > 0;
 }
 
+void core_sessions_cap_time(struct kvr_pool *p, int64_t now) {
+    for (size_t b = 0; b < p->sessions.n_buckets; b++)
+        for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b); i; i = i->next) {
+            struct core_session *s = (struct core_session *)i;
+            if (s->booked > now) s->booked = now;
+            if (s->due.place) s->due.at = s->booked;
+        }
+    core_deadlines_reorder(&p->session_ends);
+}
+
 void core_sessions_free(struct kvr_pool *p) {
     for (size_t b = 0; b < p->sessions.n_buckets; b++)
         for (struct core_hash_map_item *i = core_hash_map_bucket(&p->sessions, b), *next; i;
@@ -124,7 +152,7 @@ static int64_t session_end(const struct kvr_pool *p, const struct core_session *
 }
 
 bool core_session_lasts(const struct kvr_pool *p, const struct core_session *s, int64_t now) {
-    return s->live || now < session_end(p, s);
+    return now < session_end(p, s) || core_session_live(p, s, 1);
 }
 
 bool kvr_session_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes name,
@@ -137,7 +165,7 @@ bool kvr_session_get(const struct kvr_pool *p, int64_t now, struct kvr_bytes nam
         .name = {s->name, s->name_len},
         .worker = {in->worker->name, in->worker->name_len},
         .rank = in->rank,
-        .requests = s->live,
+        .requests = core_session_live(p, s, UINT64_MAX),
         .ttl_left = left > 0 ? left : 0,
     };
     return true;
@@ -170,20 +198,34 @@ size_t kvr_session_del(struct kvr_pool *p, const struct kvr_bytes *names, size_t
 
 // In the deadlines is when a session was booked, so that session_ttl may change and kvr_renew_all come at
 // any time.
-bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
+static struct core_session *due_session(struct kvr_pool *p, int64_t now) {
     int64_t booked_by = now - p->options.session_ttl;
-    if (p->renewed > booked_by) return false;
+    if (p->renewed > booked_by) return NULL;
     for (;;) {
         struct core_deadline *first = core_deadlines_first(&p->session_ends);
-        if (!first || first->at > booked_by) return false;
+        if (!first || first->at > booked_by) return NULL;
         struct core_session *s =
             (struct core_session *)((char *)first - offsetof(struct core_session, due));
-        if (core_session_valid(p, s)) {
-            *name = (struct kvr_bytes){s->name, s->name_len};
-            return true;
-        }
+        if (core_session_valid(p, s)) return s;
         forget(p, s);
     }
+}
+
+bool kvr_due_session(struct kvr_pool *p, int64_t now, struct kvr_bytes *name) {
+    const struct core_session *s = due_session(p, now);
+    if (s) *name = (struct kvr_bytes){s->name, s->name_len};
+    return s != NULL;
+}
+
+size_t kvr_end_sessions(struct kvr_pool *p, int64_t now, size_t max,
+                        void (*f)(void *ctx, struct kvr_bytes name), void *ctx) {
+    size_t n = 0;
+    for (struct core_session *s; n < max && (s = due_session(p, now)); n++) {
+        f(ctx, (struct kvr_bytes){s->name, s->name_len});
+        forget(p, s);
+    }
+    if (n) p->version++;
+    return n;
 }
 
 // ---- Invariants ----------------------------------------------------------------------------------
@@ -206,6 +248,10 @@ const char *core_sessions_validate(const struct kvr_pool *p) {
             valid += core_session_valid(p, s);
             stale += s->remembered && !core_session_valid(p, s);
             live += s->live;
+            uint64_t listed = 0;
+            for (const struct core_request *r = s->requests; r; r = r->session_next, listed++)
+                if (r->session != s) return "session: another's request";
+            if (listed != s->live) return "session: its requests are lost";
         }
     for (uint32_t i = 0; i < p->n_instances; i++) {
         counted += p->instances[i].sessions;

@@ -44,6 +44,12 @@ int64_t core_worker_expiry(const struct kvr_pool *p, const struct core_worker *w
     return (w->seen > p->renewed ? w->seen : p->renewed) + core_worker_ttl(p, w);
 }
 
+int64_t core_worker_due(const struct kvr_pool *p, const struct core_worker *w) {
+    return core_worker_ttl(p, w) && p->options.worker_grace
+               ? core_worker_expiry(p, w) + p->options.worker_grace
+               : INT64_MAX;
+}
+
 bool core_worker_expired(const struct kvr_pool *p, const struct core_worker *w, int64_t now) {
     return core_worker_ttl(p, w) && now >= core_worker_expiry(p, w);
 }
@@ -53,4 +59,13 @@ void core_worker_free(struct kvr_pool *p, struct core_worker *w) {
     core_labels_free(p, w->labels, w->n_labels);
     core_mem_free(&p->mem, w->instances, w->ranks * sizeof *w->instances);
     core_mem_free(&p->mem, w, sizeof *w + w->name_len);
+}
+
+bool core_worker_named(const struct core_worker *w, struct kvr_bytes name) {
+    return w->name_len == name.n && !memcmp(w->name, name.p, name.n);
+}
+
+bool core_instance_before(const struct kvr_pool *p, uint32_t a, uint32_t b) {
+    const struct core_instance *x = &p->instances[a], *y = &p->instances[b];
+    return x->worker == y->worker ? x->rank < y->rank : core_worker_before(x->worker, y->worker);
 }

@@ -41,6 +41,23 @@ void core_index_free(struct core_index *ix) {
     ix->segments = NULL;
 }
 
+// A segment that gets more than the mean grows all the same. So do all of a small index, where few need any room.
+int core_index_reserve(struct core_index *ix, uint64_t n) {
+    enum { WORTH_IT = 16 };
+    uint64_t mean = n / CORE_INDEX_SEGMENTS;
+    uint32_t size = 0;
+    if (mean < WORTH_IT) return 0;
+    while (size * (uint64_t)24 < mean * (uint64_t)25)
+        size = next_size(size);
+    for (int i = 0; i < CORE_INDEX_SEGMENTS; i++) {
+        struct core_index_segment *s = &ix->segments[i];
+        s->slots = core_mem_calloc(ix->mem, bytes_of(size));
+        if (!s->slots) return -1;
+        s->size = size;
+    }
+    return 0;
+}
+
 // Lays the entries out in an array of `size`, in order, and empties the slots between them: so a new array
 // is written once. False: they run into the sentinel.
 static bool lay_out(const struct core_index_segment *s, uint64_t *to, uint32_t size) {
@@ -175,6 +192,15 @@ void core_index_move(struct core_index *ix, uint64_t hash, uint32_t run, unsigne
                      uint32_t new_run, unsigned new_offset) {
     uint64_t *at = locate(ix, hash, run, offset);
     *at = entry_of(*at >> 40, new_run, new_offset);
+}
+
+// Hashes are spread evenly, so a segment tells how large all are.
+void core_index_memory(const struct core_index *ix, void (*f)(void *ctx, void *at, size_t bytes),
+                       void *ctx) {
+    enum { LARGE = 1024 };
+    if (ix->segments[0].size < LARGE) return;
+    for (int i = 0; i < CORE_INDEX_SEGMENTS; i++)
+        if (ix->segments[i].size) f(ctx, ix->segments[i].slots, bytes_of(ix->segments[i].size));
 }
 
 const char *core_index_validate(const struct core_index *ix, uint64_t *entries) {

@@ -67,6 +67,8 @@ struct core_index_probe {
 int core_index_init(struct core_index *ix, struct core_mem *m,
                     uint64_t seed); // 0, or -1: no memory
 void core_index_free(struct core_index *ix);
+// Makes an empty index large enough for n entries, spread as hashes are. 0, or -1 without memory.
+int core_index_reserve(struct core_index *ix, uint64_t n);
 
 // Adds an entry, which must not be there yet. 0, or -1 without memory.
 int core_index_add(struct core_index *ix, uint64_t hash, uint32_t run, unsigned offset);
@@ -80,6 +82,9 @@ void core_index_move(struct core_index *ix, uint64_t hash, uint32_t run, unsigne
 // Gives back memory of the hash's segment when most of it is empty. Best effort; not while the removal
 // may still be undone.
 void core_index_trim(struct core_index *ix, uint64_t hash);
+// Tells f where the entries of a large index lie: a process that only saves the tree needs none of it.
+void core_index_memory(const struct core_index *ix, void (*f)(void *ctx, void *at, size_t bytes),
+                       void *ctx);
 // Checks order and counts; NULL, or what is broken. *entries: how many there are.
 const char *core_index_validate(const struct core_index *ix, uint64_t *entries);
 

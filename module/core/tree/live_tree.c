@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "live_tree.h"
 
+#include <kvroute/hash.h>
+
 #include <string.h>
 
 static uint64_t key_of(const struct core_live *l, const struct core_live_node *parent,
@@ -118,7 +120,7 @@ static struct core_live_node *split(struct core_live *l, struct core_live_node *
 static void merge(struct core_live *l, struct core_live_node *head) {
     if (head->n_children != 1) return;
     struct core_live_node *node = (struct core_live_node *)head->children;
-    if (head->n_users != node->n_users || head->len + (uint64_t)node->len > UINT32_MAX ||
+    if (head->n_users != node->n_users || head->len + node->len > CORE_MAX_LIVE_NODE ||
         memcmp(head->users, node->users, head->n_users * sizeof *head->users))
         return;
     size_t n = (size_t)head->len + node->len;
@@ -161,11 +163,31 @@ static int reserve_user(struct core_live *l, struct core_live_node *node) {
     return 0;
 }
 
+// A chain of new nodes below `at` (NULL: at the top); the last of them, or NULL without memory.
+static struct core_live_node *append(struct core_live *l, struct core_live_node *at,
+                                     const uint64_t *hashes, size_t n) {
+    struct core_live_node *last = at;
+    for (size_t i = 0; i < n;) {
+        size_t some = n - i < CORE_MAX_LIVE_NODE ? n - i : CORE_MAX_LIVE_NODE;
+        struct core_live_node *next = node_new(l, last, hashes + i, some, 1);
+        for (struct core_live_node *parent; !next && last != at; last = parent) {
+            parent = last->parent;
+            node_free(l, last);
+        }
+        if (!next) return NULL;
+        last = next;
+        i += some;
+    }
+    for (struct core_live_node *node = last; node != at; node = node->parent)
+        link_child(l, node);
+    return last;
+}
+
 int core_live_add(struct core_live *l, uint32_t instance, const uint64_t *hashes, size_t n,
                   struct core_live_node **end, uint64_t *fresh) {
-    // First everything that may fail; a node that was split is no change, and a new one is linked
+    // First everything that may fail; a node that was split is no change, and new ones are linked
     // only when nothing can fail any more.
-    struct core_live_node *at = NULL, *new = NULL;
+    struct core_live_node *at = NULL;
     size_t i = 0;
     while (i < n) {
         struct core_live_node *node = child_of(l, at, hashes[i]);
@@ -176,12 +198,7 @@ int core_live_add(struct core_live *l, uint32_t instance, const uint64_t *hashes
         i += k;
         at = node;
     }
-    if (i < n) {
-        new = node_new(l, at, hashes + i, n - i, 1);
-        if (!new) return -1;
-        link_child(l, new);
-        at = new;
-    }
+    if (i < n && !(at = append(l, at, hashes + i, n - i))) return -1;
     *end = at;
     *fresh = 0;
     for (; at; at = at->parent) {
@@ -219,8 +236,8 @@ uint64_t core_live_remove(struct core_live *l, uint32_t instance, struct core_li
     return gone;
 }
 
-void core_live_match(const struct core_live *l, const uint64_t *hashes, size_t n, uint32_t *prefix,
-                     uint32_t *longest) {
+void core_live_match(const struct core_live *l, const uint32_t *instance_of, const uint64_t *hashes,
+                     size_t n, uint32_t *prefix, uint32_t *longest) {
     const struct core_live_node *at = NULL;
     *longest = 0;
     for (size_t i = 0; i < n;) {
@@ -228,8 +245,15 @@ void core_live_match(const struct core_live *l, const uint64_t *hashes, size_t n
         if (!at) return;
         uint32_t k = common(at, hashes + i, n - i);
         i += k;
-        for (uint32_t u = 0; u < at->n_users; u++)
-            prefix[at->users[u].instance] = (uint32_t)i;
+        bool any = false;
+        for (uint32_t u = 0; u < at->n_users; u++) {
+            uint32_t user = at->users[u].instance;
+            if (instance_of) user = instance_of[user];
+            if (user == UINT32_MAX) continue;
+            prefix[user] = (uint32_t)i;
+            any = true;
+        }
+        if (!any) return;
         *longest = (uint32_t)i;
         if (k < at->len) return;
     }
@@ -244,6 +268,7 @@ void core_live_blocks(const struct core_live_node *end, size_t n, uint64_t *out)
 
 static const char *check_node(const struct core_live_node *node) {
     if (!node->len || !node->n_users) return "live: a node that nobody uses";
+    if (node->len > CORE_MAX_LIVE_NODE) return "live: a node is too long";
     if (node->n_children == 1 && ((struct core_live_node *)node->children)->parent != node)
         return "live: an only child is lost";
     for (uint32_t u = 0; u < node->n_users; u++) {
@@ -273,4 +298,16 @@ const char *core_live_validate(const struct core_live *l) {
         }
     if (wrong) return wrong;
     return blocks == l->blocks ? NULL : "live: the number of blocks is wrong";
+}
+
+uint64_t core_live_path_sum(const struct core_live_node *end, uint64_t n) {
+    uint64_t sum = 0;
+    for (const struct core_live_node *at = end; at; at = at->parent) {
+        n -= at->len;
+        for (uint32_t i = 0; i < at->len; i++) {
+            uint64_t block[2] = {n + i, at->hashes[i]};
+            sum += XXH3_64bits_withSeed(block, sizeof block, 4);
+        }
+    }
+    return sum;
 }

@@ -13,20 +13,24 @@
 //
 // Children are found by (parent, first hash) in a hash table; unlike the prefix tree nothing here is
 // looked up by a hash in the middle, so adding a booking copies its new blocks and indexes one of them.
-// When a booking ends, a node that came from a split and isn't needed any more goes into its child.
+// When a booking ends, a node that came from a split and isn't needed any more goes into its child. A node has
+// CORE_MAX_LIVE_NODE blocks at most, a longer booking a chain of them: so a split or a merge copies little, also
+// where a short booking parts from one of a million blocks.
 // A node's blocks are compared one by one, not by the last: what is live comes from callers directly.
 #ifndef CORE_LIVE_TREE_H
 #define CORE_LIVE_TREE_H
 
 #include "module/core/base/hash_map.h"
 
+enum { CORE_MAX_LIVE_NODE = 1024 };
+
 struct core_live_user {
     uint32_t instance;
     uint32_t count; // bookings on the instance through this node, >= 1
 };
 
-// Invariants (core_live_validate): len >= 1; users sorted by instance, a subset of the parent's, and none
-// counts more than there; at least one user.
+// Invariants (core_live_validate): 1 <= len <= CORE_MAX_LIVE_NODE; users sorted by instance, a subset of the
+// parent's, and none counts more than there; at least one user.
 struct core_live_node {
     struct core_hash_map_item item; // by (parent, first hash)
     struct core_live_node *parent;
@@ -55,11 +59,14 @@ int core_live_add(struct core_live *l, uint32_t instance, const uint64_t *hashes
 // Ends a booking; returns how many blocks the instance doesn't use any more.
 uint64_t core_live_remove(struct core_live *l, uint32_t instance, struct core_live_node *end);
 // By instance: sets prefix[i] to how many of the request's first blocks are in use there. Entries of
-// instances that use none are left. *longest: the largest that was set, 0 if none.
-void core_live_match(const struct core_live *l, const uint64_t *hashes, size_t n, uint32_t *prefix,
-                     uint32_t *longest);
+// instances that use none are left. *longest: the largest that was set, 0 if none. instance_of: of each number
+// that bookings were added with, UINT32_MAX: nobody's; NULL: they are the instances'.
+void core_live_match(const struct core_live *l, const uint32_t *instance_of, const uint64_t *hashes,
+                     size_t n, uint32_t *prefix, uint32_t *longest);
 // Copies a booking's n blocks to out.
 void core_live_blocks(const struct core_live_node *end, size_t n, uint64_t *out);
+// Over the n blocks of a path that ends at `end`; how it is cut into nodes doesn't show. For the digest.
+uint64_t core_live_path_sum(const struct core_live_node *end, uint64_t n);
 const char *core_live_validate(const struct core_live *l);
 
 #endif

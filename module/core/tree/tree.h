@@ -71,8 +71,14 @@ struct core_run {
 
 _Static_assert(sizeof(struct core_run) == 64, "a run is one cache line");
 
+struct core_sum {
+    uint64_t low, high, third;
+};
+
 struct core_slot {
     uint64_t blocks;         // held
+    uint64_t holder;         // who that is to the outside, as a hash, for the digest
+    struct core_sum sum;     // while a scan is on; see holdings_sum.h
     struct core_runset runs; // where
     uint32_t next;           // in the list of free or of dropped slots
     uint8_t tier;
@@ -97,7 +103,8 @@ struct core_tree {
     struct core_undo *journal;
     size_t n_journal, cap_journal;
     bool journaling;
-    long budget; // how many runs `known` may still look at in this transaction
+    uint32_t scanned; // runs with smaller ids are in the slots' sums; 0: no scan is on
+    long budget;      // how many runs `known` may still look at in this transaction
 };
 
 static inline struct core_run *core_tree_run(const struct core_tree *t, uint32_t id) {
@@ -126,8 +133,8 @@ void core_tree_free(struct core_tree *t);
 void core_tree_begin(struct core_tree *t, long budget);
 void core_tree_commit(struct core_tree *t);
 void core_tree_rollback(struct core_tree *t);
-// A new slot for the instance; 0 without memory or when all are taken.
-uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier);
+// A new slot for the instance; 0 without memory or when all are taken. holder: see core_slot.
+uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier, uint64_t holder);
 // Drops all that the slot holds. Also outside of transactions. 0, or -1 without memory (only inside).
 int core_tree_drop(struct core_tree *t, uint32_t slot);
 // KVR_NOPARENT, KVR_BADCHAIN, KVR_BUSY, KVR_NOMEM. *stored: blocks that the slot didn't hold before.
@@ -161,11 +168,14 @@ bool core_tree_defrag(struct core_tree *t, uint64_t *cursor, void *(*move)(void 
 
 // ---- Building, for loading -----------------------------------------------------------------------
 
-// A new run under parent with these blocks. After an error the tree is only good to be freed.
-// KVR_NOMEM; KVR_CORRUPT: a hash is in the tree already.
-enum kvr_err core_tree_build_run(struct core_tree *t, uint32_t parent, const uint64_t *hashes,
-                                 size_t n, uint32_t *run);
+// Runs and holders first, then the index: until then nothing else may be done. After an error the tree is only
+// good to be freed.
+
+// A new run under parent with these blocks, of any alignment; 0: no memory.
+uint32_t core_tree_build_run(struct core_tree *t, uint32_t parent, const void *hashes, size_t n);
 // The slot holds the first `depth` blocks of the run. 0, or -1 without memory.
 int core_tree_build_holder(struct core_tree *t, uint32_t run, uint32_t slot, uint32_t depth);
+// KVR_NOMEM; KVR_CORRUPT: a hash is in the tree twice.
+enum kvr_err core_tree_build_index(struct core_tree *t);
 
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tree as a whole: made, built from saved runs, moved, freed.
+#include <string.h>
+
 #include "tree_journal.h"
 #include "tree_run.h"
 
@@ -40,20 +42,13 @@ void core_tree_free(struct core_tree *t) {
     core_index_free(&t->index);
 }
 
-enum kvr_err core_tree_build_run(struct core_tree *t, uint32_t parent, const uint64_t *hashes,
-                                 size_t n, uint32_t *run) {
-    *run = core_run_new(t, parent, n);
-    if (!*run) return KVR_NOMEM;
-    struct core_run *r = core_tree_run(t, *run);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t other;
-        unsigned offset;
-        if (core_tree_find(t, hashes[i], &other, &offset)) return KVR_CORRUPT;
-        if (core_index_add(&t->index, hashes[i], *run, (unsigned)i)) return KVR_NOMEM;
-        r->hashes[r->len] = hashes[i];
-        core_run_set_len(r, r->len + 1);
-    }
-    return KVR_OK;
+uint32_t core_tree_build_run(struct core_tree *t, uint32_t parent, const void *hashes, size_t n) {
+    uint32_t run = core_run_new(t, parent, n);
+    if (!run) return 0;
+    struct core_run *r = core_tree_run(t, run);
+    memcpy(r->hashes, hashes, n * sizeof *r->hashes);
+    core_run_set_len(r, (uint32_t)n);
+    return run;
 }
 
 int core_tree_build_holder(struct core_tree *t, uint32_t run, uint32_t slot, uint32_t depth) {

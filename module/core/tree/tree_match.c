@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looking blocks up: one by its hash, and how much of a request everybody holds. Nothing here changes the tree.
+#include <string.h>
+
 #include "tree_run.h"
 
 bool core_tree_find(const struct core_tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
@@ -68,21 +70,23 @@ static const struct core_run *run_ahead(const struct core_tree *t, struct tree_l
     return r->len && r->len <= n - i && r->last == hashes[i + r->len - 1] ? r : NULL;
 }
 
-// What the holders of the run's blocks from `offset` on have of the request, whose blocks from i on are
-// k of these. Returns whether the match goes on behind them for somebody.
-static bool count_holders(const struct core_tree *t, const struct core_run *r, unsigned offset,
-                          size_t i, uint32_t k, struct core_match *m) {
+// What the holders of the run's blocks from `offset` on have of the request, whose blocks from i on are `own` of
+// these, and with those of the runs behind that have the same holders k. whole: each of them holds all of the run.
+// Returns whether the match goes on behind them for somebody.
+static inline bool count(const struct core_tree *t, const struct core_run *r, unsigned offset,
+                         uint32_t own, size_t i, uint32_t k, bool whole, struct core_match *m) {
     const uint32_t *e = core_run_entries(r), *instance_of = t->instance_of;
     const uint32_t n = r->n, from = (uint32_t)i;
     uint32_t *reach = m->reach, *by_tier = m->by_tier[0];
     int tier = 0;
     bool goes_on = m->longest >= i + k;
     for (uint32_t j = 0; j < n; j++) {
-        uint32_t instance = instance_of[core_entry_slot(e[j])], depth = core_entry_depth(e[j]);
+        uint32_t instance = instance_of[core_entry_slot(e[j])];
+        uint32_t depth = whole ? r->len : core_entry_depth(e[j]);
         if (instance == CORE_NO_INSTANCE || depth <= offset) continue;
         uint32_t before = reach[instance], cover = depth - offset;
         if (before < from) continue;
-        if (cover >= k) {
+        if (cover >= own) {
             cover = k;
             goes_on = true;
         }
@@ -95,6 +99,28 @@ static bool count_holders(const struct core_tree *t, const struct core_run *r, u
     return goes_on;
 }
 
+static bool all_whole(const struct core_run *r) {
+    const uint32_t *e = core_run_entries(r);
+    uint32_t differ = 0, depth = r->len - 1;
+    for (uint32_t j = 0; j < r->n; j++)
+        differ |= (e[j] ^ depth) & 0xff;
+    return !differ;
+}
+
+// Blocks of the request from i on in runs that are as long as r and have the same holders.
+static uint32_t alike_behind(const struct core_tree *t, struct tree_lookahead *s,
+                             const uint64_t *hashes, size_t n, size_t i, const struct core_run *r) {
+    uint32_t all = 0;
+    for (; i + all < n; all += r->len) {
+        if (i + all >= s->end) fill_lookahead(t, hashes, n, i + all, s);
+        const struct core_run *next = run_ahead(t, s, hashes, n, i + all);
+        if (!next || next->len != r->len || next->n != r->n ||
+            memcmp(core_run_entries(next), core_run_entries(r), r->n * sizeof(uint32_t)) != 0)
+            break;
+    }
+    return all;
+}
+
 // Goes down the runs that the request has, as long as somebody has all of them:
 //
 //   request    a b c d e f g h i j
@@ -104,20 +130,29 @@ static bool count_holders(const struct core_tree *t, const struct core_run *r, u
 //     w3        ####
 //
 // A holder counts in a run if it has reached the run's beginning; what its head of the run covers is added.
+// Where many hold all of a run, the same most often hold all of the next, as a long prompt is cut every so many
+// blocks: then they are counted once for both, and comparing their entries is much cheaper than counting again.
 void core_tree_match(const struct core_tree *t, const uint64_t *hashes, size_t n,
                      struct core_match *m) {
+    enum { MATCH_COMPARED_FROM = 16 }; // holders
     struct tree_lookahead sight = {0, 0, 0, {{0, 0}}};
     for (size_t i = m->from; i < n;) {
         if (i >= sight.end) fill_lookahead(t, hashes, n, i, &sight);
         const struct core_run *r = run_ahead(t, &sight, hashes, n, i);
-        uint32_t k = r ? r->len : 0, run;
+        uint32_t own = r ? r->len : 0, run;
         unsigned offset = 0;
         if (!r) {
             if (!core_tree_find(t, hashes[i], &run, &offset)) return;
             r = core_tree_run(t, run);
-            k = common(r, offset, hashes + i, n - i);
+            own = common(r, offset, hashes + i, n - i);
         }
-        if (!count_holders(t, r, offset, i, k, m)) return;
+        uint32_t k = own;
+        if (r->n >= MATCH_COMPARED_FROM && all_whole(r)) {
+            if (own == r->len) k += alike_behind(t, &sight, hashes, n, i + own, r);
+            if (!count(t, r, offset, own, i, k, true, m)) return;
+        } else if (!count(t, r, offset, own, i, k, false, m)) {
+            return;
+        }
         i += k;
     }
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "holdings_sum.h"
 #include "tree_journal.h"
 
 // ---- Records and links ---------------------------------------------------------------------------
@@ -207,6 +208,7 @@ int core_run_set_depth(struct core_tree *t, uint32_t run, uint32_t slot, uint32_
         memmove(&e[at], &e[at + 1], (r->n - at) * sizeof *e);
         core_runset_remove(&t->slots[slot].runs, run);
     }
+    core_tree_sum_depth(t, run, slot, before, depth);
     count_blocks(t, slot, before, depth);
     if (t->instance_of[slot] != CORE_NO_INSTANCE) {
         if (depth > r->held)
@@ -282,6 +284,7 @@ uint32_t core_run_split(struct core_tree *t, uint32_t run, uint32_t at) {
             core_runset_remove(&t->slots[core_entry_slot(from[i])].runs, run);
     }
     r->n = left & 0x7fffffff;
+    core_tree_sum_move(t, head, run, head);
     h->held = r->held < at ? r->held : at & 0x3ff;
     r->held = r->held > at ? (r->held - at) & 0x3ff : 0;
     return head;
@@ -293,6 +296,7 @@ uint32_t core_run_split(struct core_tree *t, uint32_t run, uint32_t at) {
 void core_run_merge(struct core_tree *t, uint32_t head, uint32_t run) {
     struct core_run *r = core_tree_run(t, run), *h = core_tree_run(t, head);
     uint32_t at = h->len;
+    core_tree_sum_move(t, head, head, run);
     for (uint32_t i = 0; i < r->len; i++)
         core_index_move(&t->index, r->hashes[i], run, i, run, at + i);
     for (uint32_t i = 0; i < at; i++)

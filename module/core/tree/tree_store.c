@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an instance comes to hold, and what it holds no more.
+// What an instance comes to hold. What it holds no more is in tree_remove.c.
 #include "tree_journal.h"
 #include "tree_run.h"
 
@@ -194,37 +194,6 @@ enum kvr_err core_tree_store(struct core_tree *t, uint32_t slot, const uint64_t 
         if (append(t, slot, hashes + i, n - i, &at, &added)) return KVR_NOMEM;
         *stored += added;
         i += added;
-    }
-    return KVR_OK;
-}
-
-// ---- Removing ------------------------------------------------------------------------------------
-
-enum kvr_err core_tree_remove(struct core_tree *t, uint32_t slot, const uint64_t *hashes, size_t n,
-                              uint64_t *removed) {
-    if (!slot) return KVR_OK;
-    for (size_t i = 0; i < n;) {
-        uint32_t run, k = 1;
-        unsigned offset;
-        if (!core_tree_find(t, hashes[i], &run, &offset)) {
-            i++;
-            continue;
-        }
-        const struct core_run *r = core_tree_run(t, run);
-        while (i + k < n && offset + k < r->len && hashes[i + k] == r->hashes[offset + k])
-            k++;
-        i += k;
-        uint32_t depth = core_run_depth(t, run, slot);
-        if (depth <= offset) continue;
-        uint32_t end = offset + k;
-        if (end < depth) { // a hole: what follows becomes a run of its own
-            uint32_t head = core_run_split(t, run, end);
-            if (!head) return KVR_NOMEM;
-            run = head;
-            depth = end;
-        }
-        if (core_run_set_depth(t, run, slot, offset)) return KVR_NOMEM;
-        *removed += depth - offset;
     }
     return KVR_OK;
 }

@@ -97,7 +97,7 @@ void core_tree_rollback(struct core_tree *t) {
 
 // ---- Slots ---------------------------------------------------------------------------------------
 
-uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier) {
+uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier, uint64_t holder) {
     uint32_t slot = t->free_slot;
     if (!slot) {
         if (t->n_slots > CORE_MAX_SLOT ||
@@ -112,7 +112,7 @@ uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier) {
         t->n_slots++;
     else
         t->free_slot = t->slots[slot].next;
-    t->slots[slot] = (struct core_slot){.tier = (uint8_t)tier};
+    t->slots[slot] = (struct core_slot){.tier = (uint8_t)tier, .holder = holder};
     t->instance_of[slot] = instance;
     return slot;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks the tree's invariants, for tests.
-#include "tree.h"
+#include "holdings_sum.h"
 
 static const char *check_entries(const struct core_tree *t, uint32_t id, const struct core_run *r,
                                  uint32_t *deepest, uint32_t *live) {
@@ -56,6 +56,7 @@ const char *core_tree_validate(const struct core_tree *t) {
         n_entries += r->n;
     }
     if (wrong) return wrong;
+    if ((wrong = core_tree_scan_validate(t))) return wrong;
     if (blocks != entries) return "tree: the index has blocks that the tree hasn't";
     if (held != t->blocks) return "tree: the number of blocks is wrong";
     uint64_t live = 0, unswept = 0;

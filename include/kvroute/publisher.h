@@ -78,6 +78,9 @@ KVR_API enum kvr_code kvr_publisher_stored(struct kvr_publisher *p, enum kvr_tie
 // Blocks that aren't held there are skipped.
 KVR_API enum kvr_code kvr_publisher_removed(struct kvr_publisher *p, enum kvr_tier tier,
                                             const uint64_t *hashes, size_t n);
+// This block will be stored or removed soon: what is here of it is fetched from memory meanwhile. Changes nothing, and
+// need not be called. For callers that have something else to do with each of many blocks before they tell of them.
+KVR_API void kvr_publisher_soon(const struct kvr_publisher *p, uint64_t hash);
 // tier: enum kvr_tier or KVR_ALL_TIERS.
 KVR_API enum kvr_code kvr_publisher_cleared(struct kvr_publisher *p, int tier);
 

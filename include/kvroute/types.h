@@ -18,6 +18,9 @@ enum kvr_tier { KVR_DEVICE, KVR_HOST, KVR_DISK, KVR_TIERS };
 // Whether a worker gets requests, after what was reported of it: not while open; half-open: one, to try.
 enum kvr_circuit { KVR_CLOSED, KVR_OPEN, KVR_HALF_OPEN };
 
+// What a worker does of a pair: prompts, answers, or both. Requests that aren't pairs go to no worker of prompts.
+enum kvr_role { KVR_ROLE_BOTH, KVR_ROLE_PREFILL, KVR_ROLE_DECODE };
+
 enum kvr_state { KVR_READY, KVR_DRAINING, KVR_EXPIRED };
 
 enum {

@@ -11,12 +11,16 @@
 #include "module/core/rule/policy.h"
 
 static const char SYNTAX[] = "syntax error";
+static const char MISSING[] = "an argument is missing";
 static const char NOT_A_NUMBER[] = "value is not a number";
 static const char OUT_OF_RANGE[] = "value is out of range";
 static const char NO_MEMORY[] = "out of memory";
 
 bool mod_args_fail(struct mod_args *a, const char *error) {
-    if (!a->error) a->error = error;
+    if (!a->error) {
+        a->error = error;
+        a->wrong = error == SYNTAX ? a->at : 0;
+    }
     return false;
 }
 
@@ -29,7 +33,7 @@ bool mod_bytes_are(struct kvr_bytes b, const char *word) {
 }
 
 bool mod_args_bytes(struct mod_args *a, struct kvr_bytes *out) {
-    if (a->at == a->argc) return mod_args_fail(a, SYNTAX);
+    if (a->at == a->argc) return mod_args_fail(a, MISSING);
     *out = mod_bytes_of(a->argv[a->at++]);
     return true;
 }
@@ -109,7 +113,7 @@ bool mod_args_is(struct mod_args *a, const char *word) {
 int mod_args_word(struct mod_args *a, const char *const *words, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (mod_args_is(a, words[i])) return (int)i;
-    mod_args_fail(a, SYNTAX);
+    mod_args_fail(a, mod_args_left(a) ? SYNTAX : MISSING);
     return -1;
 }
 
@@ -120,6 +124,18 @@ static bool parse_u32(struct mod_args *a, uint64_t min, uint64_t max, uint32_t *
     if (!mod_args_u64(a, min, max, &v)) return false;
     *out = (uint32_t)v;
     return true;
+}
+
+static bool parse_signed(struct mod_args *a, double min, double max, int64_t *out) {
+    struct kvr_bytes b;
+    uint64_t v;
+    if (!mod_args_bytes(a, &b)) return false;
+    bool minus = b.n && *b.p == '-';
+    if (minus) b = (struct kvr_bytes){b.p + 1, b.n - 1};
+    if (!parse_u64(b, &v)) return mod_args_fail(a, NOT_A_NUMBER);
+    if (v > INT64_MAX) return mod_args_fail(a, OUT_OF_RANGE);
+    *out = minus ? -(int64_t)v : (int64_t)v;
+    return ((double)*out >= min && (double)*out <= max) || mod_args_fail(a, OUT_OF_RANGE);
 }
 
 static bool parse_double(struct mod_args *a, double min, double max, double *out) {
@@ -172,6 +188,12 @@ static bool parse_state(struct mod_args *a, enum kvr_state *out) {
     return i >= 0;
 }
 
+static bool parse_role(struct mod_args *a, enum kvr_role *out) {
+    int i = mod_args_word(a, kvr_role_names, KVR_ROLE_DECODE + 1);
+    if (i >= 0) *out = (enum kvr_role)i;
+    return i >= 0;
+}
+
 static bool parse_policy(struct mod_args *a, int *out) {
     struct kvr_bytes name;
     if (!mod_args_bytes(a, &name)) return false;
@@ -191,6 +213,8 @@ static bool parse_option(struct mod_args *a, const struct mod_option *o, char *f
         return true;
     case MOD_OPTION_I64:
         return mod_args_i64(a, (int64_t)o->min, (int64_t)o->max, at);
+    case MOD_OPTION_SIGNED:
+        return parse_signed(a, o->min, o->max, at);
     case MOD_OPTION_U64:
         return mod_args_u64(a, (uint64_t)o->min, (uint64_t)o->max, at);
     case MOD_OPTION_U32:
@@ -213,6 +237,11 @@ static bool parse_option(struct mod_args *a, const struct mod_option *o, char *f
         return parse_state(a, at);
     case MOD_OPTION_POLICY:
         return parse_policy(a, at);
+    case MOD_OPTION_ROLE:
+        return parse_role(a, at);
+    case MOD_OPTION_RANK:
+        return mod_args_name(a, (size_t)o->max, at) &&
+               parse_u32(a, 0, UINT32_MAX, (uint32_t *)(fields + o->count_at));
     }
     return false;
 }
@@ -230,11 +259,13 @@ bool mod_args_options(struct mod_args *a, const struct mod_option *options, size
     while (mod_args_left(a) && !a->error) {
         size_t i;
         if (!next_option(a, options, n, &i)) return false;
+        a->option = options[i].word;
         if (*seen & 1u << i) return mod_args_fail(a, "an option is given twice");
         *seen |= 1u << i;
         if ((options[i].effect || options[i].kind == MOD_OPTION_TIME) && !a->effect)
             return mod_args_fail(a, "this option is for replication only");
         if (!parse_option(a, &options[i], fields)) return false;
+        a->option = NULL;
     }
     return !a->error;
 }

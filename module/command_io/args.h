@@ -3,7 +3,9 @@
 //
 // Each function takes what comes next and says whether it was what it should be. The first that
 // fails leaves a text in `error`, fit for the caller to see: it never holds bytes of the arguments.
-// Numbers are digits only: no sign, no space, no inf, nothing left over.
+// Where the fault is, `option` and `wrong` say.
+// Numbers are digits only: no sign but for the minus of those that may be below 0, no space, no inf, nothing left
+// over.
 #ifndef MOD_ARGS_H
 #define MOD_ARGS_H
 
@@ -21,6 +23,8 @@ struct mod_args {
     struct mod_arena *arena; // for what doesn't fit elsewhere; outlives the command's last use
     bool effect; // it is an effect that a primary or an AOF has told: it may say more than a client
     const char *error;
+    const char *option; // whose value it is; NULL: no option's
+    int wrong; // which argument is no word of the syntax, as an index of argv; 0: that isn't it
 };
 
 bool mod_args_fail(struct mod_args *a, const char *error); // false, always
@@ -47,6 +51,7 @@ int mod_args_word(struct mod_args *a, const char *const *words, size_t n);
 enum mod_option_kind {
     MOD_OPTION_FLAG,    // bool; no value
     MOD_OPTION_I64,     // int64_t
+    MOD_OPTION_SIGNED,  // int64_t that may be below 0
     MOD_OPTION_U64,     // uint64_t
     MOD_OPTION_U32,     // uint32_t
     MOD_OPTION_DOUBLE,  // double
@@ -58,6 +63,8 @@ enum mod_option_kind {
     MOD_OPTION_LABELS,  // the same, up to KVR_MAX_LABELS of 1 to KVR_MAX_LABEL bytes
     MOD_OPTION_STATE,   // enum kvr_state
     MOD_OPTION_POLICY,  // int, index into kvr_policies
+    MOD_OPTION_ROLE,    // enum kvr_role
+    MOD_OPTION_RANK, // `name rank`: struct kvr_bytes, 1 to max bytes, and a uint32_t at `count_at`
 };
 
 struct mod_option {

@@ -47,33 +47,6 @@ void mod_field_u64(RedisModuleCtx *ctx, const char *name, uint64_t v) {
     mod_reply_u64(ctx, v);
 }
 
-static size_t format_u64(uint64_t v, char *out) {
-    char digits[20];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + v % 10);
-    while (v /= 10);
-    for (size_t i = 0; i < n; i++)
-        out[i] = digits[n - 1 - i];
-    return n;
-}
-
-// A multiple of 1/16 below 2^40 has at most 17 digits, four of them behind the point: all are shown.
-size_t mod_format_double(double v, char out[MOD_MAX_DOUBLE]) {
-    double sixteenths = fabs(v) * 16;
-    if (!(sixteenths < 0x1p44) || sixteenths != floor(sixteenths) || (v == 0 && signbit(v)))
-        return (size_t)snprintf(out, MOD_MAX_DOUBLE, "%.17g", v);
-    uint64_t units = (uint64_t)sixteenths;
-    size_t n = 0;
-    if (v < 0) out[n++] = '-';
-    n += format_u64(units / 16, out + n);
-    unsigned part = (unsigned)(units % 16) * 625; // of 10,000
-    if (part) out[n++] = '.';
-    for (; part; part = part % 1000 * 10)
-        out[n++] = (char)('0' + part / 1000);
-    return n;
-}
-
 bool mod_reply_resp3(RedisModuleCtx *ctx) {
     return RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_RESP3;
 }
@@ -110,6 +83,8 @@ static const char *const usual_texts[MOD_ERRORS] = {
     [MOD_ERROR_BADCHAIN] = "a block is known under another parent",
     [MOD_ERROR_TRYAGAIN] = "dropped holdings are being swept, ask again",
     [MOD_ERROR_OOM] = "out of memory",
+    [MOD_ERROR_NOROOM] = "no instance has room",
+    [MOD_ERROR_LIMITED] = "the flow has used up what it may",
 };
 
 void mod_reply_error(RedisModuleCtx *ctx, enum mod_error code, const char *text) {
@@ -126,6 +101,12 @@ void mod_reply_error_number(RedisModuleCtx *ctx, enum mod_error code, const char
     mod_reply_error(ctx, code, text);
 }
 
+void mod_reply_retry(RedisModuleCtx *ctx, enum mod_error code, int64_t ms) {
+    char text[64];
+    snprintf(text, sizeof text, "%" PRId64 " %s", ms, usual_texts[code]);
+    mod_reply_error(ctx, code, text);
+}
+
 void mod_reply_core_error(RedisModuleCtx *ctx, enum kvr_err err) {
     static const struct {
         enum mod_error code;
@@ -138,10 +119,15 @@ void mod_reply_core_error(RedisModuleCtx *ctx, enum kvr_err err) {
         [KVR_NOPARENT] = {MOD_ERROR_NOPARENT, NULL},
         [KVR_BADCHAIN] = {MOD_ERROR_BADCHAIN, NULL},
         [KVR_RANGE] = {MOD_ERROR_ERR, "value is out of range"},
-        [KVR_LIMIT] = {MOD_ERROR_ERR, "the pool has reached its limit of instances or blocks"},
+        [KVR_LIMIT] = {MOD_ERROR_ERR,
+                       "the pool has reached its limit of instances, blocks or classes"},
         [KVR_BUSY] = {MOD_ERROR_TRYAGAIN, NULL},
         [KVR_CORRUPT] = {MOD_ERROR_ERR, "not a saved pool"},
         [KVR_NOMEM] = {MOD_ERROR_OOM, NULL},
+        [KVR_NOROOM] = {MOD_ERROR_NOROOM, NULL},
+        [KVR_LIMITED] = {MOD_ERROR_LIMITED, NULL},
+        [KVR_NOCLASS] = {MOD_ERROR_ERR, "no such class"},
+        [KVR_WAITED] = {MOD_ERROR_ERR, "requests of the class wait"},
     };
     mod_reply_error(ctx, errors[err].code, errors[err].text);
 }

@@ -10,6 +10,7 @@
 
 #include "module/core/pool.h"
 #include "module/keyspace/counters.h"
+#include "module/keyspace/double_text.h"
 #include "module/keyspace/redis_api.h"
 
 void mod_reply_bytes(RedisModuleCtx *ctx, struct kvr_bytes b);
@@ -19,11 +20,6 @@ bool mod_reply_resp3(
     RedisModuleCtx *ctx); // what the client speaks; asking costs as much as a field
 void mod_reply_double(RedisModuleCtx *ctx, bool resp3, double v);
 void mod_reply_hex(RedisModuleCtx *ctx, uint64_t hash); // 16 digits
-
-// As printf's %.17g, from which every double comes back the same. Most costs are multiples of 1/16 and
-// take a tenth of the time.
-enum { MOD_MAX_DOUBLE = 32 };
-size_t mod_format_double(double v, char out[MOD_MAX_DOUBLE]); // the length
 
 void mod_field_bytes(RedisModuleCtx *ctx, const char *name, struct kvr_bytes b);
 void mod_field_text(RedisModuleCtx *ctx, const char *name, const char *text);
@@ -37,7 +33,9 @@ void mod_field_hex(RedisModuleCtx *ctx, const char *name, uint64_t hash);
 void mod_reply_error(RedisModuleCtx *ctx, enum mod_error code, const char *text);
 void mod_reply_error_number(RedisModuleCtx *ctx, enum mod_error code, const char *word,
                             uint64_t number);
-// What the core said; not for KVR_GAP and KVR_STALE, which carry a number.
+// `code ms text`: when to come back.
+void mod_reply_retry(RedisModuleCtx *ctx, enum mod_error code, int64_t ms);
+// What the core said; not for those that carry a number: KVR_GAP, KVR_STALE, KVR_NOROOM, KVR_LIMITED.
 void mod_reply_core_error(RedisModuleCtx *ctx, enum kvr_err err);
 
 #endif

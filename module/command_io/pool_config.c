@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool_config.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-#include "command_reply.h"
 #include "module/core/rule/policy.h"
 
 #define FIELD(name) .at = offsetof(struct kvr_options, name)
@@ -28,6 +30,13 @@ static const struct config_row {
     {"predict", {"PREDICT", MILLISECONDS(predict)}},
     {"failures", {"FAILURES", MOD_OPTION_U64, FIELD(failures), 0, KVR_MAX_FAILURES}},
     {"opentime", {"OPENTIME", MILLISECONDS(open_time)}},
+    {"maxrequests", {"MAXREQUESTS", MOD_OPTION_U64, FIELD(max_requests), 0, 0x1p53}},
+    {"maxprefill", {"MAXPREFILL", MOD_OPTION_U64, FIELD(max_prefill), 0, 0x1p53}},
+    {"maxblocks", {"MAXBLOCKS", MOD_OPTION_U64, FIELD(max_blocks), 0, KVR_MAX_PERCENT}},
+    {"maxwaiting", {"MAXWAITING", MOD_OPTION_U64, FIELD(max_waiting), 0, KVR_MAX_WAITING}},
+    {"accept", {"ACCEPT", MOD_OPTION_I64, FIELD(accept), 1, KVR_MAX_MS}},
+    {"transfer", {"TRANSFER", NUMBER(transfer, KVR_MAX_WEIGHT)}},
+    {"localprefill", {"LOCALPREFILL", MOD_OPTION_U64, FIELD(local_prefill), 0, 0x1p53}},
     {"sessionttl", {"SESSIONTTL", MILLISECONDS(session_ttl)}},
     {"slottft", {"SLOTTFT", MILLISECONDS(slo_ttft)}},
     {"slotbt", {"SLOTBT", MILLISECONDS(slo_tbt)}},
@@ -56,5 +65,31 @@ void mod_config_reply(RedisModuleCtx *ctx, const struct kvr_options *o) {
         if (kind == MOD_OPTION_DOUBLE) mod_field_double(ctx, field, *(const double *)at);
         if (kind == MOD_OPTION_POLICY)
             mod_field_text(ctx, field, kvr_policies[*(const int *)at].name);
+    }
+}
+
+// As a person would have written it, where that is enough.
+static size_t short_double(double v, char out[MOD_MAX_DOUBLE]) {
+    int n = snprintf(out, MOD_MAX_DOUBLE, "%.15g", v);
+    return strtod(out, NULL) == v ? (size_t)n : mod_format_double(v, out);
+}
+
+const char *mod_config_word(size_t i) {
+    return rows[i].option.word;
+}
+
+size_t mod_config_text(size_t i, const struct kvr_options *o, char out[MOD_MAX_DOUBLE]) {
+    const void *at = (const char *)o + rows[i].option.at;
+    switch (rows[i].option.kind) {
+    case MOD_OPTION_U32:
+        return (size_t)snprintf(out, MOD_MAX_DOUBLE, "%" PRIu32, *(const uint32_t *)at);
+    case MOD_OPTION_U64:
+        return (size_t)snprintf(out, MOD_MAX_DOUBLE, "%" PRIu64, *(const uint64_t *)at);
+    case MOD_OPTION_DOUBLE:
+        return short_double(*(const double *)at, out);
+    case MOD_OPTION_POLICY:
+        return (size_t)snprintf(out, MOD_MAX_DOUBLE, "%s", kvr_policies[*(const int *)at].name);
+    default:
+        return (size_t)snprintf(out, MOD_MAX_DOUBLE, "%" PRId64, *(const int64_t *)at);
     }
 }

@@ -5,16 +5,15 @@
 
 #include "block_list.h"
 #include "command_call.h"
-
-// Makes the words that effects repeat; call once at load.
-void mod_replicate_start(void);
+#include "module/keyspace/effect.h"
 
 // Replicates the command as it came.
 void mod_replicate(struct mod_call *c, const char *command);
 // The same with `word time` behind it. An effect has these already and goes on as it came.
-enum mod_time_word { MOD_WORD_AT, MOD_WORD_SEEN };
-void mod_replicate_with_time(struct mod_call *c, const char *command, enum mod_time_word word,
+void mod_replicate_with_time(struct mod_call *c, const char *command, enum mod_effect_word word,
                              int64_t time);
+// Replicates that the owner of a booking out of the queue came for it.
+void mod_replicate_coming(struct mod_call *c, RedisModuleString *id, int64_t at);
 // Replicates `b`, booked for `id` on (worker, rank), as KVROUTE.CLAIM: the effect of SELECT and of CLAIM.
 // list: as the blocks came. b->lease is not -1.
 void mod_replicate_booking(struct mod_call *c, RedisModuleString *id, struct kvr_bytes worker,

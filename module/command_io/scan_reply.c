@@ -27,7 +27,16 @@ static void keep_name(void *ctx, struct kvr_bytes name) {
     names->at[names->n++] = name;
 }
 
+static void reply_name(struct mod_call *c, struct kvr_bytes name) {
+    mod_reply_bytes(c->ctx, name);
+}
+
 int mod_scan_reply(struct mod_call *c, mod_scan_function *scan) {
+    return mod_scan_reply_each(c, scan, reply_name);
+}
+
+int mod_scan_reply_each(struct mod_call *c, mod_scan_function *scan,
+                        void (*item)(struct mod_call *c, struct kvr_bytes name)) {
     enum { SCAN_COUNT = 10, SCAN_MAX_COUNT = 10000 };
     struct mod_args *a = &c->args;
     uint64_t cursor = 0, count = SCAN_COUNT;
@@ -48,6 +57,6 @@ int mod_scan_reply(struct mod_call *c, mod_scan_function *scan) {
     mod_reply_text(c->ctx, text);
     RedisModule_ReplyWithArray(c->ctx, (long)names.n);
     for (size_t i = 0; i < names.n; i++)
-        mod_reply_bytes(c->ctx, names.at[i]);
+        item(c, names.at[i]);
     return mod_call_end(c);
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands that only effects use: FORGET and LOAD. Ordinary clients are refused.
-#include <string.h>
+#include <stdlib.h>
 
 #include "commands.h"
 #include "module/command_io/replicate.h"
+#include "module/keyspace/half_loaded.h"
 #include "module/keyspace/keytype.h"
-#include "module/keyspace/redis_alloc.h"
 
 static const char EFFECTS_ONLY[] = "this command is for replication only";
 
 // KVROUTE.FORGET key at n
-// Drops the first n predictions that were due at `at`.
+// Drops the first n predictions: those that had run out at `at` by the clock of a primary.
 int cmd_forget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
     if (!mod_call_pool(&c, MOD_COMMAND_FORGET, ctx, argv, argc, 1, MOD_FOR_WRITE))
@@ -21,7 +21,7 @@ int cmd_forget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (!mod_args_i64(&c.args, 0, INT64_MAX, &at) || !mod_args_u64(&c.args, 1, SIZE_MAX, &max) ||
         !mod_args_end(&c.args))
         return mod_call_bad_args(&c);
-    size_t n = kvr_forget(c.pool, at, max);
+    size_t n = kvr_forget(c.pool, INT64_MAX, max);
     mod_reply_u64(ctx, n);
     if (n) {
         mod_replicate(&c, "KVROUTE.FORGET");
@@ -30,71 +30,46 @@ int cmd_forget(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return mod_call_end(&c);
 }
 
-// The pool that a rewritten AOF is just spelling out. It comes to the keyspace when it is whole: so
-// no key ever holds half a pool. The chunks of one key stand together.
-static struct {
-    struct kvr_loader *loader; // NULL: none
-    int db;
-    RedisModuleString *name;
-} pending;
-
-static void pending_drop(void) {
-    kvr_loader_free(pending.loader);
-    if (pending.name) RedisModule_FreeString(NULL, pending.name);
-    memset(&pending, 0, sizeof pending);
-}
-
-void cmd_load_ended(RedisModuleCtx *ctx) {
-    if (!pending.loader) return;
-    RedisModule_Log(ctx, "warning", "a saved pool is cut off in the middle and is dropped");
-    pending_drop();
-}
-
-static bool pending_is(const struct mod_call *c) {
-    return pending.loader && pending.db == RedisModule_GetSelectedDb(c->ctx) &&
-           RedisModule_StringCompare(pending.name, c->name) == 0;
-}
-
-static enum kvr_err pending_feed(struct mod_call *c, struct kvr_bytes chunk) {
-    if (!pending_is(c)) {
-        cmd_load_ended(c->ctx);
-        pending.loader = kvr_loader_new(&mod_redis_alloc, mod_keytype_seed());
-        if (!pending.loader) return KVR_NOMEM;
-        pending.db = RedisModule_GetSelectedDb(c->ctx);
-        pending.name = RedisModule_CreateStringFromString(NULL, c->name);
-    }
-    enum kvr_err err = kvr_loader_feed(pending.loader, chunk.p, chunk.n);
-    if (err != KVR_OK || !kvr_loader_done(pending.loader)) {
-        if (err != KVR_OK) pending_drop();
-        return err;
-    }
-    struct kvr_pool *pool = kvr_loader_finish(pending.loader);
-    pending.loader = NULL;
-    pending_drop();
-    if (!pool) return KVR_CORRUPT;
-    c->value = mod_value_new(pool);
-    mod_value_place(c->value, RedisModule_GetSelectedDb(c->ctx), c->name);
-    mod_keytype_set(c->key, c->value);
-    return KVR_OK;
+// An AOF that says what can't be is damaged. The server ends at such a place with other commands, and with an
+// RDB; an error in a reply, which nobody reads here, would have it go on without the pool.
+static void end_if_from_aof(RedisModuleCtx *ctx) {
+    if (!(RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING)) return;
+    RedisModule_Log(
+        ctx, "warning",
+        "the append-only file is damaged: a pool in database %d can't be loaded from it. "
+        "The server ends, as it does when an RDB is damaged",
+        RedisModule_GetSelectedDb(ctx));
+    exit(1);
 }
 
 // KVROUTE.LOAD key chunk
-// One chunk of a saved pool, as a rewritten AOF holds it; the last one makes the key.
+// One chunk of a saved pool, as a rewritten AOF holds it; the last one makes the key, and all are replicated
+// with it.
 int cmd_load(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
     struct kvr_bytes chunk;
-    if (!mod_call_key(&c, MOD_COMMAND_LOAD, ctx, argv, argc, 1, MOD_FOR_WRITE))
+    if (!mod_call_key(&c, MOD_COMMAND_LOAD, ctx, argv, argc, 1, MOD_FOR_WRITE)) {
+        end_if_from_aof(ctx);
         return REDISMODULE_OK;
+    }
     if (!c.trusted) return mod_call_error(&c, MOD_ERROR_ERR, EFFECTS_ONLY);
-    if (c.value) return mod_call_error(&c, MOD_ERROR_EXISTS, NULL);
-    if (!mod_args_bytes(&c.args, &chunk) || !mod_args_end(&c.args)) return mod_call_bad_args(&c);
-    enum kvr_err err = pending_feed(&c, chunk);
+    struct kvr_pool *pool = NULL;
+    if (c.value || !mod_args_bytes(&c.args, &chunk) || !mod_args_end(&c.args)) {
+        end_if_from_aof(ctx);
+        return c.value ? mod_call_error(&c, MOD_ERROR_EXISTS, NULL) : mod_call_bad_args(&c);
+    }
+    bool loading = RedisModule_GetContextFlags(ctx) & REDISMODULE_CTX_FLAGS_LOADING;
+    enum kvr_err err = mod_half_loaded_take(ctx, c.name, argv[2], loading, &pool);
     if (err != KVR_OK) {
+        end_if_from_aof(ctx);
         RedisModule_Log(ctx, "warning", "a saved pool can't be loaded");
         return mod_call_core_error(&c, err);
     }
     RedisModule_ReplyWithSimpleString(ctx, "OK");
-    mod_replicate(&c, "KVROUTE.LOAD");
-    if (c.value) mod_call_changed(&c, "kvroute.load");
+    if (!pool) return mod_call_end(&c);
+    c.value = mod_value_new(pool);
+    mod_value_place(c.value, RedisModule_GetSelectedDb(ctx), c.name);
+    mod_keytype_set(c.key, c.value);
+    mod_call_changed(&c, "kvroute.load");
     return mod_call_end(&c);
 }

@@ -55,6 +55,12 @@ static bool parse_op(struct mod_args *a, uint32_t block_size, struct kvr_pool_op
     return true;
 }
 
+static bool stores(const struct event_ops *ops) {
+    for (size_t i = 0; i < ops->n; i++)
+        if (ops->at[i].kind == KVR_STORED && ops->at[i].n) return true;
+    return false;
+}
+
 // KVROUTE.EVENT key worker rank epoch seq op [op ...]
 int cmd_event(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
@@ -72,6 +78,8 @@ int cmd_event(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         struct kvr_pool_op *op = next_op(a, &ops);
         if (!op || !parse_op(a, block_size, op)) return mod_call_bad_args(&c);
     } while (mod_args_left(a));
+    if (c.full && stores(&ops) && kvr_event_is_next(c.pool, worker, (uint32_t)rank, epoch, seq))
+        return mod_call_refuse_growth(&c);
     struct kvr_event_result result;
     enum kvr_err err =
         kvr_event(c.pool, worker, (uint32_t)rank, epoch, seq, ops.at, ops.n, !c.trusted, &result);

@@ -4,28 +4,41 @@
 #include <string.h>
 
 #include "commands.h"
-#include "module/command_io/pool_config.h"
+#include "module/command_io/pool_defaults.h"
 #include "module/command_io/replicate.h"
 #include "module/core/rule/policy.h"
+#include "module/keyspace/digest_slices.h"
 #include "module/keyspace/keytype.h"
 #include "module/keyspace/redis_alloc.h"
 
+// Replicated with all options, so that it makes the same pool wherever the settings differ.
+static void replicate_create(struct mod_call *c, const struct kvr_options *o) {
+    RedisModuleString *argv[1 + 2 * MOD_CONFIG_FIELDS] = {c->name};
+    size_t n = 1;
+    for (size_t i = 0; i < MOD_CONFIG_FIELDS; i++) {
+        char text[MOD_MAX_DOUBLE];
+        const char *word = mod_config_word(i);
+        size_t length = mod_config_text(i, o, text);
+        argv[n++] = RedisModule_CreateString(NULL, word, strlen(word));
+        argv[n++] = RedisModule_CreateString(NULL, text, length);
+    }
+    RedisModule_Replicate(c->ctx, "KVROUTE.CREATE", "v", argv, n);
+    while (--n)
+        RedisModule_FreeString(NULL, argv[n]);
+}
+
 // KVROUTE.CREATE key [option value ...]
-// Replicated with the POLICY, also if it isn't given.
 int cmd_create(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
-    enum { POLICY_UNNAMED = -1 };
     if (!mod_call_key(&c, MOD_COMMAND_CREATE, ctx, argv, argc, 1, MOD_FOR_WRITE))
         return REDISMODULE_OK;
     if (c.value) return mod_call_error(&c, MOD_ERROR_EXISTS, NULL);
-    struct kvr_options options;
-    kvr_options_default(&options);
-    // Version 1 had another rule where nobody named one, and didn't tell it to replicas and files.
-    int usual = c.trusted ? KVR_LINEAR : options.rule.policy;
-    options.rule.policy = POLICY_UNNAMED;
+    struct kvr_options options = *mod_defaults();
+    if (c.trusted) { // version 1 had another rule where nobody named one, and didn't tell it
+        kvr_options_default(&options);
+        options.rule.policy = KVR_LINEAR;
+    }
     if (!mod_config_parse(&c.args, &options)) return mod_call_bad_args(&c);
-    bool tell = options.rule.policy == POLICY_UNNAMED && !c.trusted;
-    if (options.rule.policy == POLICY_UNNAMED) options.rule.policy = usual;
     enum kvr_err err = kvr_options_check(&options);
     if (err != KVR_OK) return mod_call_core_error(&c, err);
     struct kvr_pool *pool = kvr_pool_new(&mod_redis_alloc, &options, mod_keytype_seed());
@@ -34,11 +47,7 @@ int cmd_create(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     mod_value_place(c.value, RedisModule_GetSelectedDb(ctx), c.name);
     mod_keytype_set(c.key, c.value);
     RedisModule_ReplyWithSimpleString(ctx, "OK");
-    if (tell)
-        RedisModule_Replicate(ctx, "KVROUTE.CREATE", "vcc", argv + 1, (size_t)argc - 1, "POLICY",
-                              kvr_policies[options.rule.policy].name);
-    else
-        mod_replicate(&c, "KVROUTE.CREATE");
+    replicate_create(&c, &options);
     mod_call_changed(&c, "kvroute.create");
     return mod_call_end(&c);
 }
@@ -86,6 +95,11 @@ static const struct {
     {"expired_requests", offsetof(struct kvr_stats, expired_requests)},
     {"expired_workers", offsetof(struct kvr_stats, expired_workers)},
     {"open_circuits", offsetof(struct kvr_stats, open_circuits)},
+    {"waiting", offsetof(struct kvr_stats, waiting)},
+    {"waiting_tokens", offsetof(struct kvr_stats, waiting_tokens)},
+    {"admitted", offsetof(struct kvr_stats, admitted)},
+    {"refused", offsetof(struct kvr_stats, refused)},
+    {"limited", offsetof(struct kvr_stats, limited)},
     {"sessions", offsetof(struct kvr_stats, sessions)},
     {"expected_blocks", offsetof(struct kvr_stats, expected_blocks)},
 };
@@ -111,20 +125,40 @@ int cmd_info(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     return mod_call_end(&c);
 }
 
+static void reply_digest(RedisModuleCtx *ctx, const uint8_t *bytes) {
+    char digits[2 * KVR_DIGEST_BYTES];
+    for (size_t i = 0; bytes && i < KVR_DIGEST_BYTES; i++) {
+        digits[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        digits[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    if (bytes)
+        RedisModule_ReplyWithStringBuffer(ctx, digits, sizeof digits);
+    else
+        mod_reply_error(ctx, MOD_ERROR_NOPOOL, NULL);
+}
+
+// Whether its digest would hold up others for some milliseconds.
+static bool is_large(const struct mod_call *c) {
+    enum { LARGE_HOLDINGS = 300000, LARGE_REQUESTS = 2000 };
+    struct kvr_stats stats;
+    kvr_pool_stats(c->pool, c->now, &stats);
+    return stats.holdings > LARGE_HOLDINGS || stats.requests > LARGE_REQUESTS;
+}
+
 // KVROUTE.DIGEST key [LEARNT]
+// A large pool's is taken in slices, where the client may be blocked.
 int cmd_digest(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
     if (!mod_call_pool(&c, MOD_COMMAND_DIGEST, ctx, argv, argc, 1, MOD_FOR_READ))
         return REDISMODULE_OK;
     bool learnt = mod_args_is(&c.args, "LEARNT");
     if (!mod_args_end(&c.args)) return mod_call_bad_args(&c);
-    uint8_t bytes[KVR_DIGEST_BYTES];
-    char digits[2 * KVR_DIGEST_BYTES];
-    (learnt ? kvr_pool_digest_learnt : kvr_pool_digest)(c.pool, bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        digits[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        digits[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    if (!learnt && is_large(&c) && mod_call_may_block(&c)) {
+        mod_digest_block(ctx, c.value, reply_digest);
+        return mod_call_end(&c);
     }
-    RedisModule_ReplyWithStringBuffer(ctx, digits, sizeof digits);
+    uint8_t bytes[KVR_DIGEST_BYTES];
+    (learnt ? kvr_pool_digest_learnt : kvr_pool_digest)(c.pool, bytes);
+    reply_digest(ctx, bytes);
     return mod_call_end(&c);
 }

@@ -5,6 +5,8 @@
 #include "commands.h"
 #include "module/command_io/replicate.h"
 #include "module/command_io/scan_reply.h"
+#include "module/core/decisions/decision_log.h"
+#include "module/keyspace/blocked_callers.h"
 
 #define FIELD(name) .at = offsetof(struct kvr_booking, name)
 static const struct mod_option claim_options[] = {
@@ -15,15 +17,25 @@ static const struct mod_option claim_options[] = {
     {"LEASE", MOD_OPTION_I64, FIELD(lease), 0, KVR_MAX_MS},
     {"OSL", MOD_OPTION_I64, FIELD(osl), 0, KVR_MAX_TOKENS},
     {"SESSION", MOD_OPTION_NAME, FIELD(session), 1, KVR_MAX_ID},
+    {"CLASS", MOD_OPTION_NAME, FIELD(service_class), 1, KVR_MAX_ID},
+    {"FLOW", MOD_OPTION_NAME, FIELD(flow), 1, KVR_MAX_ID},
+    {"PREFILLER", MOD_OPTION_RANK, FIELD(prefill_worker), 1, KVR_MAX_NAME,
+     .count_at = offsetof(struct kvr_booking, prefill_rank)},
     {"CREATED", MOD_OPTION_TIME, FIELD(created)},
     {"RENEWED", MOD_OPTION_TIME, FIELD(renewed)},
     {"PREDICTED", MOD_OPTION_TIME, FIELD(predict_until)},
     {"OVERLAP", MOD_OPTION_U32, FIELD(overlap), 0, KVR_MAX_BLOCKS, .effect = true},
     {"COST", MOD_OPTION_DOUBLE, FIELD(cost), -1e300, 1e300, .effect = true},
     {"EXPECTED", MOD_OPTION_U32, FIELD(expected), 0, KVR_MAX_BLOCKS, .effect = true},
+    {"PREFILLCACHED", MOD_OPTION_I64, FIELD(prefill_cached), 0, KVR_MAX_TOKENS, .effect = true},
+    {"PREFILLOVERLAP", MOD_OPTION_U32, FIELD(prefill_overlap), 0, KVR_MAX_BLOCKS, .effect = true},
+    {"LEFT", MOD_OPTION_SIGNED, FIELD(left), -0x1p62, 0x1p62, .effect = true}, // last
 };
 #undef FIELD
-enum { CLAIM_OPTIONS = sizeof claim_options / sizeof *claim_options };
+enum {
+    CLAIM_OPTIONS = sizeof claim_options / sizeof *claim_options,
+    CLAIM_LEFT_GIVEN = 1 << (CLAIM_OPTIONS - 1),
+};
 
 // What is decided, an effect must tell.
 static bool parse_booking(struct mod_call *c, struct kvr_booking *b) {
@@ -31,6 +43,7 @@ static bool parse_booking(struct mod_call *c, struct kvr_booking *b) {
     unsigned seen;
     b->created = b->renewed = NOT_GIVEN;
     if (!mod_args_options(&c->args, claim_options, CLAIM_OPTIONS, b, &seen)) return false;
+    b->has_left = seen & CLAIM_LEFT_GIVEN;
     if (c->trusted && b->created == NOT_GIVEN) return mod_args_fail(&c->args, "CREATED is missing");
     if (!c->trusted) b->created = c->now;
     if (b->renewed == NOT_GIVEN) b->renewed = b->created;
@@ -47,11 +60,21 @@ static void complete_booking(struct mod_call *c, const struct mod_block_list *li
     if (!c->trusted && o->predict) b->predict_until = c->now + o->predict;
 }
 
+// What the flow has left after it, which a copy that was renewed at another time wouldn't find by itself.
+static void find_left(struct mod_call *c, struct kvr_booking *b) {
+    struct kvr_flow_info f;
+    if (!b->flow.n || !kvr_flow_get(c->pool, b->created, b->flow, &f)) return;
+    b->has_left = f.rate > 0;
+    b->left = f.exact;
+}
+
 // KVROUTE.CLAIM key request worker rank blocks [ISL tokens] [CACHED tokens] [OUTPUT tokens]
-//     [PREFILLED] [LEASE ms] [OSL tokens] [SESSION name]
-// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms] [OVERLAP blocks] [COST x] [EXPECTED blocks]:
-// when it was booked, when it was last renewed, until when its blocks count as held, and the rest of
-// what SELECT answered, for a repeat.
+//     [PREFILLED] [LEASE ms] [OSL tokens] [SESSION name] [CLASS name] [FLOW name] [PREFILLER worker rank]
+// Replicated with CREATED ms [RENEWED ms] [PREDICTED ms] [OVERLAP blocks] [COST x] [EXPECTED blocks] [PREFILLCACHED
+// tokens] [PREFILLOVERLAP blocks] [LEFT n]:
+// when it was booked, when it was last renewed, until when its blocks count as held, the rest of
+// what SELECT answered, for a repeat, and what its flow has left, in thousandths of a token. Of an id that is live,
+// and whose owner was still to come, as KVROUTE.UPDATE.
 int cmd_claim(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
     if (!mod_call_pool(&c, MOD_COMMAND_CLAIM, ctx, argv, argc, 1, MOD_FOR_WRITE))
@@ -70,13 +93,22 @@ int cmd_claim(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     b.hashes = hashes;
     complete_booking(&c, &list, &b);
     int booked = 0;
-    enum kvr_err err = kvr_claim(c.pool, id, worker, (uint32_t)rank, &b, &booked);
+    struct kvr_request_info live; // then nothing is booked, whatever it says
+    bool ask = !c.trusted && b.prefill_worker.n && !b.prefilled &&
+               !kvr_request_get(c.pool, c.now, id, &live);
+    enum kvr_err err = ask ? kvr_prefill_cached(c.pool, c.now, &b) : KVR_OK;
+    if (err == KVR_OK) err = kvr_claim(c.pool, id, worker, (uint32_t)rank, &b, &booked);
     if (err != KVR_OK) return mod_call_core_error(&c, err);
     RedisModule_ReplyWithLongLong(ctx, booked);
+    bool came = false;
     if (booked) {
+        if (!c.trusted) find_left(&c, &b);
         mod_replicate_booking(&c, argv[2], worker, (uint32_t)rank, &b, &list);
-        mod_call_changed(&c, "kvroute.claim");
+        if (c.value->callers) mod_callers_booked(c.value, id, c.now);
+    } else if (!c.trusted && kvr_come(c.pool, c.now, id, &came) == KVR_OK && came) {
+        mod_replicate_coming(&c, argv[2], c.now);
     }
+    if (booked || came) mod_call_changed(&c, "kvroute.claim");
     return mod_call_end(&c);
 }
 
@@ -109,7 +141,7 @@ int cmd_update(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (err != KVR_OK) return mod_call_core_error(&c, err);
     RedisModule_ReplyWithLongLong(ctx, live);
     if (live) {
-        mod_replicate_with_time(&c, "KVROUTE.UPDATE", MOD_WORD_AT, u.at);
+        mod_replicate_with_time(&c, "KVROUTE.UPDATE", MOD_EFFECT_AT, u.at);
         mod_call_changed(&c, "kvroute.update");
     }
     return mod_call_end(&c);
@@ -144,12 +176,16 @@ int cmd_release(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         mod_args_bytes(a, &ids[i]);
     enum { SURELY_IDS = 2 };
     bool tell = !c.trusted && (n > SURELY_IDS || kvr_release_teaches(c.pool, ids, n));
+    for (size_t i = 0; i < n && c.value->decisions && !c.trusted; i++)
+        kvr_decision_log_ended(c.value->decisions, c.pool, at, ids[i], false);
     size_t live = kvr_release(c.pool, at, ids, n, how);
+    for (size_t i = 0; i < n && c.value->callers; i++)
+        mod_callers_no_room(c.value, ids[i], c.now);
     mod_reply_u64(ctx, live);
     if (live) {
         a->argc = argc; // with the words of an effect
         if (tell)
-            mod_replicate_with_time(&c, "KVROUTE.RELEASE", MOD_WORD_AT, at);
+            mod_replicate_with_time(&c, "KVROUTE.RELEASE", MOD_EFFECT_AT, at);
         else
             mod_replicate(&c, "KVROUTE.RELEASE");
         mod_call_changed(&c, "kvroute.release");
@@ -169,7 +205,7 @@ int cmd_request_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
         RedisModule_ReplyWithNull(ctx);
         return mod_call_end(&c);
     }
-    RedisModule_ReplyWithMap(ctx, 12);
+    RedisModule_ReplyWithMap(ctx, 16);
     mod_field_bytes(ctx, "request", r.id);
     mod_field_bytes(ctx, "worker", r.worker);
     mod_field_u64(ctx, "rank", r.rank);
@@ -182,6 +218,10 @@ int cmd_request_get(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     mod_field_int(ctx, "lease_left", r.lease_left);
     mod_field_int(ctx, "osl", r.osl);
     mod_field_bytes(ctx, "session", r.session);
+    mod_field_bytes(ctx, "class", r.service_class);
+    mod_field_bytes(ctx, "flow", r.flow);
+    mod_field_bytes(ctx, "prefill_worker", r.prefill_worker);
+    mod_field_int(ctx, "prefill_rank", r.prefill_worker.n ? (int64_t)r.prefill_rank : -1);
     return mod_call_end(&c);
 }
 

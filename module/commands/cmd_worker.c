@@ -21,23 +21,37 @@ static const struct mod_option set_options[] = {
     {"SPEED", MOD_OPTION_DOUBLE, FIELD(set.speed), 0, KVR_MAX_SPEED},
     {"LABELS", MOD_OPTION_LABELS, FIELD(set.labels),
      .count_at = offsetof(struct worker_set_args, set.n_labels)},
+    {"MAXREQUESTS", MOD_OPTION_U64, FIELD(set.max_requests), 0, 0x1p53},
+    {"ROLE", MOD_OPTION_ROLE, FIELD(set.role)},
+    {"DRAIN", MOD_OPTION_I64, FIELD(set.drain), 0, KVR_MAX_MS},
     {"SEEN", MOD_OPTION_TIME, FIELD(seen)},
 };
 #undef FIELD
 enum { SET_OPTIONS = sizeof set_options / sizeof *set_options };
-_Static_assert(KVR_SET_ADDR == 1 && KVR_SET_LABELS == 1 << (SET_OPTIONS - 2), "bits by row");
+_Static_assert(KVR_SET_ADDR == 1 && KVR_SET_DRAIN == 1 << (SET_OPTIONS - 2), "bits by row");
 
 static bool parse_worker(struct mod_call *c, struct worker_set_args *s) {
-    enum { ALL_OF_SET = (KVR_SET_LABELS << 1) - 1 };
+    enum { ALL_OF_SET = (KVR_SET_DRAIN << 1) - 1 };
     unsigned seen;
     s->seen = c->trusted ? -1 : c->now;
     if (!mod_args_options(&c->args, set_options, SET_OPTIONS, s, &seen)) return false;
     s->set.set = seen & ALL_OF_SET;
+    if (s->set.set & KVR_SET_DRAIN && !(s->set.set & KVR_SET_STATE && s->set.state == KVR_DRAINING))
+        return mod_args_fail(&c->args, "DRAIN goes with STATE draining");
     return s->seen >= 0 || mod_args_fail(&c->args, "SEEN is missing");
 }
 
+// A heartbeat is one that tells nothing of any size, or what is told again. Address and labels have their limits.
+static bool set_grows(struct mod_call *c, struct kvr_bytes name, const struct worker_set_args *s) {
+    struct kvr_worker_info w;
+    long i = kvr_worker_find(c->pool, name);
+    if (i < 0) return true;
+    kvr_worker_at(c->pool, c->now, (size_t)i, &w);
+    return s->set.set & KVR_SET_RANKS && s->set.ranks > w.ranks;
+}
+
 // KVROUTE.WORKER SET key worker [ADDR addr] [RANKS n] [CAPACITY blocks] [STATE ready|draining]
-//     [TTL ms] [SPEED x] [LABELS n label ...]
+//     [DRAIN ms] [TTL ms] [ROLE both|prefill|decode] [SPEED x] [MAXREQUESTS n] [LABELS n label ...]
 // Replicated with SEEN ms, the time it was renewed.
 int cmd_worker_set(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     struct mod_call c;
@@ -48,10 +62,11 @@ int cmd_worker_set(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     int created = 0;
     if (!mod_args_name(&c.args, KVR_MAX_NAME, &name) || !parse_worker(&c, &s))
         return mod_call_bad_args(&c);
+    if (c.full && set_grows(&c, name, &s)) return mod_call_refuse_growth(&c);
     enum kvr_err err = kvr_worker_set(c.pool, s.seen, name, &s.set, &created);
     if (err != KVR_OK) return mod_call_core_error(&c, err);
     RedisModule_ReplyWithLongLong(ctx, created);
-    mod_replicate_with_time(&c, "KVROUTE.WORKER", MOD_WORD_SEEN, s.seen);
+    mod_replicate_with_time(&c, "KVROUTE.WORKER", MOD_EFFECT_SEEN, s.seen);
     mod_call_changed(&c, "kvroute.worker.set");
     return mod_call_end(&c);
 }
@@ -93,7 +108,7 @@ static void reply_rank(struct mod_call *c, size_t worker, uint32_t rank) {
 static void reply_worker(struct mod_call *c, size_t i) {
     struct kvr_worker_info w;
     kvr_worker_at(c->pool, c->now, i, &w);
-    RedisModule_ReplyWithMap(c->ctx, 10);
+    RedisModule_ReplyWithMap(c->ctx, 13);
     mod_field_bytes(c->ctx, "worker", w.name);
     mod_field_bytes(c->ctx, "addr", w.addr);
     mod_field_text(c->ctx, "state", kvr_state_names[w.state]);
@@ -105,11 +120,14 @@ static void reply_worker(struct mod_call *c, size_t i) {
         reply_rank(c, i, rank);
     mod_field_text(c->ctx, "circuit", kvr_circuit_names[w.circuit]);
     mod_field_u64(c->ctx, "failures", w.failures);
+    mod_field_text(c->ctx, "role", kvr_role_names[w.role]);
     mod_field_double(c->ctx, "speed", w.speed);
     mod_reply_text(c->ctx, "labels");
     RedisModule_ReplyWithArray(c->ctx, (long)w.n_labels);
     for (size_t k = 0; k < w.n_labels; k++)
         mod_reply_bytes(c->ctx, kvr_worker_label(c->pool, i, k));
+    mod_field_u64(c->ctx, "maxrequests", w.max_requests);
+    mod_field_int(c->ctx, "drain_left", w.drain_left);
 }
 
 // KVROUTE.WORKER GET key worker
@@ -163,7 +181,7 @@ int cmd_report(RedisModuleCtx *ctx, RedisModuleString **argv, int argc) {
     if (err != KVR_OK) return mod_call_core_error(&c, err);
     RedisModule_ReplyWithSimpleString(ctx, kvr_circuit_names[circuit]);
     if (changed) {
-        mod_replicate_with_time(&c, "KVROUTE.REPORT", MOD_WORD_AT, at);
+        mod_replicate_with_time(&c, "KVROUTE.REPORT", MOD_EFFECT_AT, at);
         mod_call_changed(&c, "kvroute.report");
     }
     return mod_call_end(&c);

@@ -26,7 +26,7 @@
 #define SOME_OF(text, rows) ARG(text, ONEOF, MULTIPLE, .subargs = rows)
 #define BLOCK(text, rows) ARG(text, BLOCK, .subargs = rows)
 #define BLOCK_OPTION(text, rows) ARG(text, BLOCK, OPTIONAL, .subargs = rows)
-// What CREATE and ALTER, and SELECT and SCORE, have in common.
+// What CREATE and ALTER, and SELECT, SCORE and EXPLAIN, have in common.
 #define POOL_OPTIONS                                                                               \
     OPTION("policy", STRING, "POLICY"), OPTION("overlap-weight", DOUBLE, "OVERLAP"),               \
         OPTION("prefill-weight", DOUBLE, "PREFILL"),                                               \
@@ -35,9 +35,14 @@
         OPTION("lease-ms", INTEGER, "LEASE"), OPTION("worker-ttl-ms", INTEGER, "WORKERTTL"),       \
         OPTION("worker-grace-ms", INTEGER, "WORKERGRACE"),                                         \
         OPTION("predict-ms", INTEGER, "PREDICT"), OPTION("failures", INTEGER, "FAILURES"),         \
-        OPTION("open-ms", INTEGER, "OPENTIME"), OPTION("session-ttl-ms", INTEGER, "SESSIONTTL"),   \
-        OPTION("ttft-ms", INTEGER, "SLOTTFT"), OPTION("tbt-ms", INTEGER, "SLOTBT"),                \
-        OPTION("tokens", DOUBLE, "STICK")
+        OPTION("open-ms", INTEGER, "OPENTIME"), OPTION("max-requests", INTEGER, "MAXREQUESTS"),    \
+        OPTION("max-prefill-tokens", INTEGER, "MAXPREFILL"),                                       \
+        OPTION("max-blocks-percent", INTEGER, "MAXBLOCKS"),                                        \
+        OPTION("max-waiting", INTEGER, "MAXWAITING"), OPTION("accept-ms", INTEGER, "ACCEPT"),      \
+        OPTION("transfer-cost", DOUBLE, "TRANSFER"),                                               \
+        OPTION("local-tokens", INTEGER, "LOCALPREFILL"),                                           \
+        OPTION("session-ttl-ms", INTEGER, "SESSIONTTL"), OPTION("ttft-ms", INTEGER, "SLOTTFT"),    \
+        OPTION("tbt-ms", INTEGER, "SLOTBT"), OPTION("tokens", DOUBLE, "STICK")
 #define ROUTE_OPTIONS                                                                              \
     BLOCK_OPTION("among", among), BLOCK_OPTION("exclude", exclude),                                \
         OPTION("policy", STRING, "POLICY"), OPTION("overlap-weight", DOUBLE, "OVERLAP"),           \
@@ -45,6 +50,12 @@
         OPTION("requests-weight", DOUBLE, "REQUESTS"),                                             \
         OPTION("temperature", DOUBLE, "TEMPERATURE"), BLOCK_OPTION("with", with),                  \
         BLOCK_OPTION("without", without), OPTION("session", STRING, "SESSION")
+
+#define SELECT_OPTIONS                                                                             \
+    OPTION("tokens", INTEGER, "ISL"), OPTION("tokens", INTEGER, "OSL"),                            \
+        OPTION("ms", INTEGER, "LEASE"), ROUTE_OPTIONS, OPTION("wait-ms", INTEGER, "WAIT"),         \
+        OPTION("class", STRING, "CLASS"), OPTION("flow", STRING, "FLOW"),                          \
+        OPTION("channel", STRING, "NOTIFY"), FLAG("block", "BLOCK"), FLAG("pair", "PAIR")
 
 static RedisModuleCommandArg tokens[] = {
     VALUE_OF("blob", STRING, "TOKENS", "little-endian u32 token ids"),
@@ -129,6 +140,13 @@ RedisModuleCommandArg cmd_doc_worker[] = {
     {0},
 };
 
+static RedisModuleCommandArg roles[] = {
+    WORD("both", "BOTH"),
+    WORD("prefill", "PREFILL"),
+    WORD("decode", "DECODE"),
+    {0},
+};
+
 static RedisModuleCommandArg labels[] = {
     COUNT("LABELS"),
     VALUES("label", STRING),
@@ -142,8 +160,11 @@ RedisModuleCommandArg cmd_doc_worker_set[] = {
     OPTION("ranks", INTEGER, "RANKS"),
     OPTION("blocks", INTEGER, "CAPACITY"),
     ONE_OF_OPTION("state", states, "STATE"),
+    OPTION("drain-ms", INTEGER, "DRAIN"),
     OPTION("ttl-ms", INTEGER, "TTL"),
+    ONE_OF_OPTION("role", roles, "ROLE"),
     OPTION("speed", DOUBLE, "SPEED"),
+    OPTION("max-requests", INTEGER, "MAXREQUESTS"),
     BLOCK_OPTION("labels", labels),
     EFFECT("seen-ms", UNIX_TIME, "SEEN"),
     {0},
@@ -211,14 +232,7 @@ static RedisModuleCommandArg without[] = {
 };
 
 RedisModuleCommandArg cmd_doc_select[] = {
-    KEY,
-    VALUE("request", STRING),
-    ONE_OF("blocks", block_forms),
-    OPTION("tokens", INTEGER, "ISL"),
-    OPTION("tokens", INTEGER, "OSL"),
-    OPTION("ms", INTEGER, "LEASE"),
-    ROUTE_OPTIONS,
-    {0},
+    KEY, VALUE("request", STRING), ONE_OF("blocks", block_forms), SELECT_OPTIONS, {0},
 };
 
 RedisModuleCommandArg cmd_doc_score[] = {
@@ -227,6 +241,24 @@ RedisModuleCommandArg cmd_doc_score[] = {
     OPTION("tokens", INTEGER, "ISL"),
     OPTION("tokens", INTEGER, "OSL"),
     ROUTE_OPTIONS,
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_explain[] = {
+    KEY,
+    ONE_OF("blocks", block_forms),
+    OPTION("tokens", INTEGER, "ISL"),
+    OPTION("tokens", INTEGER, "OSL"),
+    ROUTE_OPTIONS,
+    OPTION("class", STRING, "CLASS"),
+    OPTION("flow", STRING, "FLOW"),
+    FLAG("pair", "PAIR"),
+    OPTION("candidates", INTEGER, "TOP"),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_decisions_on[] = {
+    KEY, VALUE("records", INTEGER), OPTION("bytes", INTEGER, "BYTES"), FLAG("blocks", "BLOCKS"),
     {0},
 };
 
@@ -248,6 +280,12 @@ RedisModuleCommandArg cmd_doc_release[] = {
     {0},
 };
 
+static RedisModuleCommandArg prefiller[] = {
+    VALUE_OF("worker", STRING, "PREFILLER", "where the prompt is computed"),
+    VALUE("rank", INTEGER),
+    {0},
+};
+
 RedisModuleCommandArg cmd_doc_claim[] = {
     KEY,
     VALUE("request", STRING),
@@ -261,12 +299,18 @@ RedisModuleCommandArg cmd_doc_claim[] = {
     OPTION("ms", INTEGER, "LEASE"),
     OPTION("tokens", INTEGER, "OSL"),
     OPTION("session", STRING, "SESSION"),
+    OPTION("class", STRING, "CLASS"),
+    OPTION("flow", STRING, "FLOW"),
+    BLOCK_OPTION("prefiller", prefiller),
     EFFECT("created-ms", UNIX_TIME, "CREATED"),
     EFFECT("renewed-ms", UNIX_TIME, "RENEWED"),
     EFFECT("predicted-ms", UNIX_TIME, "PREDICTED"),
     EFFECT("overlap-blocks", INTEGER, "OVERLAP"),
     EFFECT("cost", DOUBLE, "COST"),
     EFFECT("expected-blocks", INTEGER, "EXPECTED"),
+    EFFECT("cached-tokens", INTEGER, "PREFILLCACHED"),
+    EFFECT("overlap-blocks", INTEGER, "PREFILLOVERLAP"),
+    EFFECT("left", INTEGER, "LEFT"),
     {0},
 };
 
@@ -323,6 +367,74 @@ RedisModuleCommandArg cmd_doc_load[] = {
     {0},
 };
 
+RedisModuleCommandArg cmd_doc_class[] = {
+    KEY,
+    VALUE("class", STRING),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_class_set[] = {
+    KEY,
+    VALUE("class", STRING),
+    OPTION("priority", INTEGER, "PRIORITY"),
+    OPTION("weight", DOUBLE, "WEIGHT"),
+    OPTION("max-waiting", INTEGER, "WAITING"),
+    OPTION("percent", INTEGER, "ROOM"),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_flow[] = {
+    KEY,
+    VALUE("flow", STRING),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_flow_set[] = {
+    KEY,
+    VALUE("flow", STRING),
+    OPTION("weight", DOUBLE, "WEIGHT"),
+    OPTION("max-requests", INTEGER, "REQUESTS"),
+    OPTION("tokens", INTEGER, "RATE"),
+    OPTION("tokens", INTEGER, "BURST"),
+    EFFECT("at-ms", UNIX_TIME, "AT"),
+    EFFECT("left", INTEGER, "LEFT"),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_queue[] = {
+    KEY,
+    OPTION("count", INTEGER, "COUNT"),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_enqueue[] = {
+    KEY,
+    VALUE("request", STRING),
+    ONE_OF("blocks", block_forms),
+    SELECT_OPTIONS,
+    EFFECT("at-ms", UNIX_TIME, "AT"),
+    {0},
+};
+
+RedisModuleCommandArg cmd_doc_admit[] = {
+    KEY,
+    VALUE("request", STRING),
+    VALUE("worker", STRING),
+    VALUE("rank", INTEGER),
+    OPTION("tokens", INTEGER, "CACHED"),
+    EFFECT("created-ms", UNIX_TIME, "CREATED"),
+    EFFECT("overlap-blocks", INTEGER, "OVERLAP"),
+    EFFECT("expected-blocks", INTEGER, "EXPECTED"),
+    EFFECT("cost", DOUBLE, "COST"),
+    EFFECT("predicted-ms", UNIX_TIME, "PREDICTED"),
+    FLAG("uncalled", "UNCALLED"),
+    BLOCK_OPTION("prefiller", prefiller),
+    EFFECT("cached-tokens", INTEGER, "PREFILLCACHED"),
+    EFFECT("overlap-blocks", INTEGER, "PREFILLOVERLAP"),
+    EFFECT("left", INTEGER, "LEFT"),
+    {0},
+};
+
 #undef KEY
 #undef ARG
 #undef OPTIONAL
@@ -344,3 +456,4 @@ RedisModuleCommandArg cmd_doc_load[] = {
 #undef BLOCK_OPTION
 #undef POOL_OPTIONS
 #undef ROUTE_OPTIONS
+#undef SELECT_OPTIONS

@@ -15,6 +15,8 @@ extern RedisModuleCommandArg cmd_doc_report[];
 extern RedisModuleCommandArg cmd_doc_event[];
 extern RedisModuleCommandArg cmd_doc_select[];
 extern RedisModuleCommandArg cmd_doc_score[];
+extern RedisModuleCommandArg cmd_doc_explain[];
+extern RedisModuleCommandArg cmd_doc_decisions_on[];
 extern RedisModuleCommandArg cmd_doc_update[];
 extern RedisModuleCommandArg cmd_doc_release[];
 extern RedisModuleCommandArg cmd_doc_claim[];
@@ -27,5 +29,12 @@ extern RedisModuleCommandArg cmd_doc_tree[];
 extern RedisModuleCommandArg cmd_doc_hash[];
 extern RedisModuleCommandArg cmd_doc_forget[];
 extern RedisModuleCommandArg cmd_doc_load[];
+extern RedisModuleCommandArg cmd_doc_class[]; // key class
+extern RedisModuleCommandArg cmd_doc_class_set[];
+extern RedisModuleCommandArg cmd_doc_flow[]; // key flow
+extern RedisModuleCommandArg cmd_doc_flow_set[];
+extern RedisModuleCommandArg cmd_doc_queue[];
+extern RedisModuleCommandArg cmd_doc_enqueue[];
+extern RedisModuleCommandArg cmd_doc_admit[];
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers the commands of the table with the server.
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -7,20 +8,33 @@
 #include "commands.h"
 
 static const char CATEGORY[] = "kvroute";
+enum { MAX_COMMAND_NAME = 64 };
+
+// Servers take a command in any case, but tell names as they were registered; those of their own are in lower
+// case, and clients that look a command up in what COMMAND told them expect no other.
+static const char *in_lower_case(const char *name, char out[MAX_COMMAND_NAME]) {
+    size_t i = 0;
+    for (; name[i] && i + 1 < MAX_COMMAND_NAME; i++)
+        out[i] = (char)tolower((unsigned char)name[i]);
+    out[i] = 0;
+    return out;
+}
 
 // The command as the server knows it: "parent|name" for a subcommand.
 static RedisModuleCommand *find(RedisModuleCtx *ctx, const struct cmd_definition *d) {
-    char name[64];
+    char name[2 * MAX_COMMAND_NAME];
     if (!d->parent) return RedisModule_GetCommand(ctx, d->name);
     snprintf(name, sizeof name, "%s|%s", d->parent, d->name);
     return RedisModule_GetCommand(ctx, name);
 }
 
 static int create(RedisModuleCtx *ctx, const struct cmd_definition *d) {
-    if (!d->parent) return RedisModule_CreateCommand(ctx, d->name, d->run, d->flags, 0, 0, 0);
+    char name[MAX_COMMAND_NAME];
+    in_lower_case(d->name, name);
+    if (!d->parent) return RedisModule_CreateCommand(ctx, name, d->run, d->flags, 0, 0, 0);
     RedisModuleCommand *parent = RedisModule_GetCommand(ctx, d->parent);
     if (!parent) return REDISMODULE_ERR;
-    return RedisModule_CreateSubcommand(parent, d->name, d->run, d->flags, 0, 0, 0);
+    return RedisModule_CreateSubcommand(parent, name, d->run, d->flags, 0, 0, 0);
 }
 
 static int categorise(RedisModuleCommand *command, const struct cmd_definition *d, bool own) {

@@ -8,7 +8,7 @@
 #include "registry.h"
 
 struct total {
-    uint64_t pools, workers, instances, blocks, holdings, requests, memory_bytes;
+    uint64_t pools, workers, instances, blocks, holdings, requests, waiting, memory_bytes;
 };
 
 static void add_all(struct total *t) {
@@ -24,6 +24,7 @@ static void add_all(struct total *t) {
         t->blocks += s.blocks;
         t->holdings += s.holdings;
         t->requests += s.requests;
+        t->waiting += s.waiting;
         t->memory_bytes += mod_value_memory(v, now);
     }
     mod_registry_unlock();
@@ -35,12 +36,14 @@ static void info(RedisModuleInfoCtx *ctx, int for_crash_report) {
     if (RedisModule_InfoAddSection(ctx, "") != REDISMODULE_OK) return;
     struct total t = {0};
     add_all(&t);
+    RedisModule_InfoAddFieldCString(ctx, "version", KVROUTE_VERSION);
     RedisModule_InfoAddFieldULongLong(ctx, "pools", t.pools);
     RedisModule_InfoAddFieldULongLong(ctx, "workers", t.workers);
     RedisModule_InfoAddFieldULongLong(ctx, "instances", t.instances);
     RedisModule_InfoAddFieldULongLong(ctx, "blocks", t.blocks);
     RedisModule_InfoAddFieldULongLong(ctx, "holdings", t.holdings);
     RedisModule_InfoAddFieldULongLong(ctx, "requests", t.requests);
+    RedisModule_InfoAddFieldULongLong(ctx, "waiting", t.waiting);
     RedisModule_InfoAddFieldULongLong(ctx, "memory_bytes", t.memory_bytes);
     char name[32];
     for (int i = 0; i < MOD_COMMANDS; i++) {

@@ -7,8 +7,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "blocked_callers.h"
+#include "half_loaded.h"
 #include "keytype.h"
+#include "module/core/decisions/decision_log.h"
 #include "redis_alloc.h"
+#include "server_clock.h"
 
 enum { ENCODING = 0 };
 
@@ -95,7 +99,7 @@ static void *rdb_load(RedisModuleIO *io, int encoding) {
         RedisModule_LogIOError(io, "warning", "kvroute: a saved pool can't be loaded");
         return NULL;
     }
-    if (restored_on_primary(io)) kvr_renew_all(pool, RedisModule_Milliseconds());
+    if (restored_on_primary(io)) kvr_renew_all(pool, mod_server_time());
     struct mod_value *v = mod_value_new(pool);
     const RedisModuleString *name = RedisModule_GetKeyNameFromIO(io);
     if (name) mod_value_place(v, RedisModule_GetDbIdFromIO(io), name);
@@ -135,7 +139,7 @@ static void *copy(RedisModuleKeyOptCtx *ctx, const void *value) {
     }
     struct kvr_pool *pool = kvr_loader_finish(loader);
     if (!pool) return NULL;
-    kvr_renew_all(pool, kvr_renewed(v->pool));
+    kvr_renew_like(pool, v->pool);
     struct mod_value *twin = mod_value_new(pool);
     mod_value_place(twin, RedisModule_GetToDbIdFromOptCtx(ctx),
                     RedisModule_GetToKeyNameFromOptCtx(ctx));
@@ -162,13 +166,19 @@ static size_t free_effort(RedisModuleKeyOptCtx *ctx, const void *value) {
     const struct mod_value *v = value;
     struct kvr_stats s;
     kvr_pool_stats(v->pool, RedisModule_Milliseconds(), &s);
-    return 1 + s.workers + s.requests + s.sessions + s.holdings + s.predicted + s.unswept;
+    struct kvr_decision_stats log = {0};
+    if (v->decisions) kvr_decision_log_stats(v->decisions, &log);
+    return 1 + log.records + s.workers + s.requests + s.sessions + s.holdings + s.predicted +
+           s.waiting + s.flows + s.unswept;
 }
 
-// Also called by RENAME and MOVE, where the value lives on: a notification then says where.
+// Also called by RENAME and MOVE, where the value lives on: a notification then says where. Whoever is blocked on
+// it asked for it by the key that it leaves.
 static void unlink_key(RedisModuleKeyOptCtx *ctx, const void *value) {
     (void)ctx;
-    mod_value_unplace((struct mod_value *)value);
+    struct mod_value *v = (struct mod_value *)value;
+    mod_callers_no_pool(v);
+    mod_value_unplace(v);
 }
 
 static void free_value(void *value) {
@@ -209,6 +219,17 @@ int mod_keytype_register(RedisModuleCtx *ctx) {
         .unlink2 = unlink_key,
         .copy2 = copy,
     };
-    type = RedisModule_CreateDataType(ctx, "kvrt-pool", ENCODING, &methods);
+    // As newer servers have it; with the aux_save of before, every RDB would ask for the module.
+    struct {
+        RedisModuleTypeMethods methods;
+        RedisModuleTypeAuxSaveFunc aux_save2;
+    } version_5 = {methods, mod_half_loaded_save};
+    // Only there pools arrive in pieces from elsewhere.
+    if (mod_redis.valkey >= MOD_VERSION(9, 0, 0)) {
+        version_5.methods.version = 5;
+        version_5.methods.aux_load = mod_half_loaded_load;
+        version_5.methods.aux_save_triggers = REDISMODULE_AUX_AFTER_RDB;
+    }
+    type = RedisModule_CreateDataType(ctx, "kvrt-pool", ENCODING, &version_5.methods);
     return type ? REDISMODULE_OK : REDISMODULE_ERR;
 }

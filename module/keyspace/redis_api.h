@@ -13,11 +13,15 @@ struct mod_redis_features {
     void *(*try_realloc)(void *p, size_t size);                              // 7.4
     int (*add_acl_category)(RedisModuleCtx *ctx, const char *name);          // 7.4
     int (*set_acl_categories)(RedisModuleCommand *command, const char *acl); // 7.2
+    unsigned (*cluster_key_slot)(RedisModuleString *key);                    // 7.4
+    int valkey; // MOD_VERSION of a Valkey; 0: it is none
 };
 extern struct mod_redis_features mod_redis;
 
+#define MOD_VERSION(major, minor, patch) ((major)*10000 + (minor)*100 + (patch))
+
 // Call once, after RedisModule_Init.
-void mod_redis_find_features(void);
+void mod_redis_find_features(RedisModuleCtx *ctx);
 
 struct kvr_bytes mod_bytes_of(const RedisModuleString *s);
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "module/core/decisions/decision_log.h"
 #include "registry.h"
 
 static struct {
@@ -33,6 +34,13 @@ static void unlink_value(struct mod_value *v) {
 
 size_t mod_registry_count(void) {
     return registry.count;
+}
+
+bool mod_registry_any_unplaced(void) {
+    const struct mod_value *v = registry.first;
+    while (v && v->placed)
+        v = v->next;
+    return v;
 }
 
 struct mod_value *mod_registry_first(void) {
@@ -81,6 +89,7 @@ void mod_value_free(struct mod_value *v) {
     registry.count--;
     mod_registry_unlock();
     kvr_pool_free(v->pool);
+    kvr_decision_log_free(v->decisions);
     RedisModule_Free(v->name);
     RedisModule_Free(v);
 }
@@ -110,5 +119,7 @@ void mod_value_unplace(struct mod_value *v) {
 size_t mod_value_memory(const struct mod_value *v, int64_t now) {
     struct kvr_stats s;
     kvr_pool_stats(v->pool, now, &s);
-    return sizeof *v + v->name_room + s.memory_bytes;
+    struct kvr_decision_stats log = {0};
+    if (v->decisions) kvr_decision_log_stats(v->decisions, &log);
+    return sizeof *v + v->name_room + s.memory_bytes + log.memory;
 }

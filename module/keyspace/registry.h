@@ -18,6 +18,8 @@
 #include "module/core/pool.h"
 #include "redis_api.h"
 
+struct mod_caller;
+struct kvr_decision_log;
 struct mod_value {
     struct kvr_pool *pool;
     struct mod_value *prev, *next; // registry
@@ -25,7 +27,10 @@ struct mod_value {
     int db;                        // number of the database
     char *name;                    // the key's
     size_t name_len, name_room;    // bytes
-    int64_t workers_asked;         // when it was last asked for a worker that is due, ms
+    size_t callers;                // that are blocked on its requests, see blocked_callers.h
+    struct mod_caller *left;       // the last callers of requests who have gone; main thread only
+    bool digesting;                // a digest in slices is under way, see digest_slices.h
+    struct kvr_decision_log *decisions; // NULL: they aren't logged
 };
 
 struct mod_value *
@@ -39,6 +44,7 @@ void mod_registry_lock(void);
 void mod_registry_unlock(void);
 // The rest with the lock held.
 size_t mod_registry_count(void);
+bool mod_registry_any_unplaced(void);
 struct mod_value *mod_registry_first(void);                     // NULL if there are none
 struct mod_value *mod_registry_next(const struct mod_value *v); // NULL at the end
 struct mod_value *mod_registry_rotate(void);                    // the first, which becomes the last

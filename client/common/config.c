@@ -18,17 +18,64 @@ bool kvr_config_fail(struct kvr_config_error *e, const char *format, ...) {
     return false;
 }
 
+// ---- Lists ---------------------------------------------------------------------------------------
+
+size_t kvr_config_word(const char **at) {
+    *at += strspn(*at, " \t");
+    return strcspn(*at, " \t");
+}
+
+bool kvr_config_lists(const char *list, const char *word) {
+    size_t n, size = strlen(word);
+    for (const char *at = list; (n = kvr_config_word(&at)); at += n)
+        if (n == size && !memcmp(at, word, n)) return true;
+    return false;
+}
+
+// ---- Words that aren't there ---------------------------------------------------------------------
+
+enum { MAX_NAME = 64, MAX_TYPOS = 2 };
+
+// How many letters must be added, taken away or changed to make one of the other; each shorter than MAX_NAME.
+static size_t distance(const char *a, const char *b) {
+    size_t row[MAX_NAME + 1], n = strlen(b);
+    for (size_t k = 0; k <= n; k++)
+        row[k] = k;
+    for (size_t i = 0; a[i]; i++) {
+        size_t corner = row[0]; // of the row before
+        row[0] = i + 1;
+        for (size_t k = 0; k < n; k++) {
+            size_t least = corner + (a[i] != b[k]);
+            corner = row[k + 1];
+            if (least > corner + 1) least = corner + 1;
+            if (least > row[k] + 1) least = row[k] + 1;
+            row[k + 1] = least;
+        }
+    }
+    return row[n];
+}
+
+static bool no_setting(const struct kvr_setting *words, const char *name,
+                       struct kvr_config_error *e) {
+    const char *nearest = NULL;
+    size_t least = MAX_TYPOS + 1;
+    for (const struct kvr_setting *w = words; w->name && strlen(name) < MAX_NAME; w++) {
+        size_t d = strlen(w->name) < MAX_NAME ? distance(name, w->name) : least;
+        if (d >= least) continue;
+        least = d;
+        nearest = w->name;
+    }
+    if (nearest) return kvr_config_fail(e, "no setting %.60s: is %s meant?", name, nearest);
+    return kvr_config_fail(e, "no setting %.60s: --help lists them", name);
+}
+
 // ---- One word ------------------------------------------------------------------------------------
 
 static int choice_of(const char *choices, const char *value) {
-    size_t n = strlen(value);
+    size_t n, size = strlen(value);
     int i = 0;
-    for (const char *c = choices; n; i++) {
-        size_t len = strcspn(c, " ");
-        if (len == n && memcmp(c, value, n) == 0) return i;
-        if (!c[len]) break;
-        c += len + 1;
-    }
+    for (const char *at = choices; (n = kvr_config_word(&at)); at += n, i++)
+        if (n == size && !memcmp(at, value, n)) return i;
     return -1;
 }
 
@@ -37,7 +84,10 @@ static bool set_number(const struct kvr_setting *w, char *at, const char *value,
     char *end;
     errno = 0;
     long long number = strtoll(value, &end, 10);
-    bool good = (isdigit((unsigned char)*value) || *value == '-') && !*end && !errno;
+    bool digits = isdigit((unsigned char)*value) || *value == '-', good = digits && !*end && !errno;
+    if (digits && *end)
+        return kvr_config_fail(e, "%s takes a number without a unit: --help says in which",
+                               w->name);
     if (!good || number < w->least || number > w->most)
         return kvr_config_fail(e, "%s takes a number from %lld to %lld", w->name,
                                (long long)w->least, (long long)w->most);
@@ -50,11 +100,12 @@ static bool set_number(const struct kvr_setting *w, char *at, const char *value,
     return true;
 }
 
-bool kvr_config_set(void *what, const struct kvr_setting *w, const char *name, const char *value,
-                    struct kvr_config_error *e) {
+bool kvr_config_set(void *what, const struct kvr_setting *words, const char *name,
+                    const char *value, struct kvr_config_error *e) {
+    const struct kvr_setting *w = words;
     while (w->name && strcmp(w->name, name) != 0)
         w++;
-    if (!w->name) return kvr_config_fail(e, "no word %.60s", name);
+    if (!w->name) return no_setting(words, name, e);
     char *at = (char *)what + w->at;
     if (w->form == KVR_SETTING_TEXT) {
         if (strlen(value) >= w->size) return kvr_config_fail(e, "%s is too long", name);
@@ -126,6 +177,13 @@ static bool read_file(const char *path, kvr_config_entry *entry, void *ctx,
     return good;
 }
 
+bool kvr_config_is(const char *section, const char *kind, const char **name) {
+    size_t n = strlen(kind);
+    if (strncmp(section, kind, n) != 0 || (section[n] && !strchr(" \t", section[n]))) return false;
+    *name = section + n + strspn(section + n, " \t");
+    return true;
+}
+
 // "name word=value …", as the section "kind name".
 static bool read_item(const char *kind, const char *text, kvr_config_entry *entry, void *ctx,
                       struct kvr_config_error *e) {
@@ -157,7 +215,7 @@ static int next_flag(int argc, char **argv, int *at, char name[MAX_FLAG], const 
     const char *flag = argv[*at];
     size_t n = strcspn(flag, "=");
     if (strncmp(flag, "--", 2) != 0 || n - 2 >= MAX_FLAG) {
-        kvr_config_fail(e, "%.60s is no flag", flag);
+        kvr_config_fail(e, "%.60s is no flag: --help lists them", flag);
         return -1;
     }
     memcpy(name, flag + 2, n - 2);
@@ -197,8 +255,18 @@ bool kvr_config_command_line(int argc, char **argv, const char *program, const c
     return true;
 }
 
-bool kvr_config_help(int argc, char **argv) {
+static bool is_among(int argc, char **argv, const char *word) {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+        if (strcmp(argv[i], word) == 0) return true;
     return false;
+}
+
+bool kvr_config_help(int argc, char **argv) {
+    return is_among(argc, argv, "--help") || is_among(argc, argv, "-h");
+}
+
+bool kvr_config_version(int argc, char **argv, const char *program) {
+    if (!is_among(argc, argv, "--version")) return false;
+    printf("%s %s\n", program, KVROUTE_VERSION);
+    return true;
 }

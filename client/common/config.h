@@ -46,10 +46,21 @@ bool kvr_config_fail(struct kvr_config_error *e, const char *format, ...)
 bool kvr_config_set(void *what, const struct kvr_setting *words, const char *name,
                     const char *value, struct kvr_config_error *e);
 
+// Moves *at to the next word of a list, whose words are separated by blanks, and returns its length; 0: there
+// is none.
+//
+//     for (const char *at = list; (n = kvr_config_word(&at)); at += n)
+size_t kvr_config_word(const char **at);
+bool kvr_config_lists(const char *list, const char *word);
+
 // What a file or an item consists of: with `name` NULL the beginning of a section, else one of its
 // words. `section` is the text between the brackets: "program" or "thing name".
 typedef bool kvr_config_entry(void *ctx, const char *section, const char *name, const char *value,
                               struct kvr_config_error *e);
+
+// Whether the section is of that kind, "thing" in the example above: then *name is what stands behind it, "" if nothing
+// does.
+bool kvr_config_is(const char *section, const char *kind, const char **name);
 
 // All of a command line, flags of the form "--name value" or "--name=value". The file that --config names
 // comes first, wherever that stands; then each flag, as a word of the section `program`, or, if its name
@@ -58,5 +69,7 @@ bool kvr_config_command_line(int argc, char **argv, const char *program, const c
                              kvr_config_entry *entry, void *ctx, struct kvr_config_error *e);
 // Whether --help or -h is among them.
 bool kvr_config_help(int argc, char **argv);
+// Whether --version is among them: then the program's name and version are printed.
+bool kvr_config_version(int argc, char **argv, const char *program);
 
 #endif

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static const struct {
     int64_t us;
     const char *le;
@@ -37,16 +39,29 @@ void kvr_prom_family(struct kvr_prom *p, const char *name, enum kvr_prom_type ty
                         p->prefix, name, end, types[type]);
 }
 
+// One byte that isn't UTF-8 would make all of the page unreadable. Such a byte is U+FFFD and two hex digits, and so
+// are the bytes of a U+FFFD: two values never look the same, since a page with one series twice isn't read either.
+static void add_value(struct evbuffer *out, const char *value) {
+    static const char unknown[] = "\xef\xbf\xbd";
+    size_t size;
+    for (size_t n = strlen(value); n; value += size, n -= size) {
+        size = kvr_utf8_size(value, n);
+        if (*value == '"' || *value == '\\') {
+            evbuffer_add_printf(out, "\\%c", *value);
+        } else if (*value == '\n') {
+            evbuffer_add(out, "\\n", 2);
+        } else if (size && strncmp(value, unknown, 3) != 0) {
+            evbuffer_add(out, value, size);
+        } else {
+            evbuffer_add_printf(out, "%s%02x", unknown, (unsigned char)*value);
+            size = 1;
+        }
+    }
+}
+
 static void add_label(struct evbuffer *out, const struct kvr_prom_label *label) {
     evbuffer_add_printf(out, "%s=\"", label->name);
-    for (const char *c = label->value; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            evbuffer_add_printf(out, "\\%c", *c);
-        else if (*c == '\n')
-            evbuffer_add(out, "\\n", 2);
-        else
-            evbuffer_add(out, c, 1);
-    }
+    add_value(out, label->value);
     evbuffer_add(out, "\"", 1);
 }
 
@@ -93,6 +108,12 @@ void kvr_prom_one(struct kvr_prom *p, const char *name, enum kvr_prom_type type,
                   int64_t value) {
     kvr_prom_family(p, name, type, help);
     kvr_prom_sample(p, type, NULL, 0, value);
+}
+
+void kvr_prom_build_info(struct kvr_prom *p) {
+    kvr_prom_family(p, "build_info", KVR_PROM_GAUGE, "the version, as a label");
+    kvr_prom_sample(p, KVR_PROM_GAUGE, (struct kvr_prom_label[]){{"version", KVROUTE_VERSION}}, 1,
+                    1);
 }
 
 const char *kvr_prom_end(struct kvr_prom *p) {

@@ -26,7 +26,8 @@ struct kvr_prom {
 };
 
 struct kvr_prom_label {
-    const char *name, *value; // the value may have any bytes
+    const char *name,
+        *value; // the value may have any bytes; those that aren't UTF-8 are shown in hex
 };
 
 // Times in µs, counted by upper bounds from 100 µs to 60 s.
@@ -51,6 +52,9 @@ void kvr_prom_sample_histogram(struct kvr_prom *p, const struct kvr_prom_label *
 // A family of one sample without labels.
 void kvr_prom_one(struct kvr_prom *p, const char *name, enum kvr_prom_type type, const char *help,
                   int64_t value);
+
+// The gauge build_info, always 1, with the version as its label: to tell who runs what, and to join by.
+void kvr_prom_build_info(struct kvr_prom *p);
 
 // Ends the text; the answer's content type.
 const char *kvr_prom_end(struct kvr_prom *p);

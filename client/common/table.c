@@ -64,6 +64,10 @@ void kvr_table_remove(struct kvr_table *t, struct kvr_table_item *item) {
     t->count--;
 }
 
+void kvr_table_prefetch(const struct kvr_table *t, const struct kvr_table_item *item) {
+    __builtin_prefetch(bucket(t, item->hash));
+}
+
 struct kvr_table_item *kvr_table_find(const struct kvr_table *t, struct kvr_bytes key) {
     uint64_t hash = hash_of(t, key);
     for (struct kvr_table_item *item = *bucket(t, hash); item; item = item->next)

@@ -27,6 +27,8 @@ void kvr_table_free(struct kvr_table *t); // the items are the caller's
 // Its key is not in the table yet.
 void kvr_table_add(struct kvr_table *t, struct kvr_table_item *item, struct kvr_bytes key);
 void kvr_table_remove(struct kvr_table *t, struct kvr_table_item *item);
+// It will be removed soon: what that looks at is fetched from memory meanwhile.
+void kvr_table_prefetch(const struct kvr_table *t, const struct kvr_table_item *item);
 // NULL: not there.
 struct kvr_table_item *kvr_table_find(const struct kvr_table *t, struct kvr_bytes key);
 

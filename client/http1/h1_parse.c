@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "client/common/hex.h"
 #include "h1_buffer.h"
 
 // What differs between the directions.
@@ -64,6 +65,11 @@ static bool lists(const char *value, const char *word) {
     return false;
 }
 
+// Almost all names differ in their first letter: those needn't be compared.
+static bool is_name(const char *name, const char *wanted) {
+    return !((*name ^ *wanted) & ~0x20) && !strcasecmp(name, wanted);
+}
+
 // ---- The first line ------------------------------------------------------------------------------
 
 static int bad(const char **reason, const char *text) {
@@ -105,7 +111,7 @@ static int read_request_line(struct h1_head *h, char *line, const char **reason)
     static const struct {
         const char *verb;
         enum h1_method method;
-    } methods[] = {{"GET", H1_GET}, {"HEAD", H1_HEAD}, {"POST", H1_POST}};
+    } methods[] = {{"GET", H1_GET}, {"HEAD", H1_HEAD}, {"POST", H1_POST}, {"DELETE", H1_DELETE}};
     char *target = strchr(line, ' ');
     char *version = target ? strchr(target + 1, ' ') : NULL;
     if (!version) return bad(reason, "the request line isn't one of HTTP/1.1");
@@ -116,6 +122,11 @@ static int read_request_line(struct h1_head *h, char *line, const char **reason)
     h->method = H1_OTHER;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(line, methods[i].verb) == 0) h->method = methods[i].method;
+    if (strcmp(line, "CONNECT") ==
+        0) { // its target is no path, so it isn't one more method that no route has
+        *reason = "there are no tunnels here";
+        return 501;
+    }
     int status = read_target(h, target, reason);
     return status ? status : read_version(h, version, reason);
 }
@@ -200,8 +211,7 @@ static const struct {
 static int read_framing(struct h1_head *h, const struct h1_header *f, unsigned *seen,
                         const char **reason) {
     for (size_t i = 0; i < H1_FRAMINGS; i++) {
-        if (!(framings[i].kinds & 1u << h->kind) || strcasecmp(f->name, framings[i].name) != 0)
-            continue;
+        if (!(framings[i].kinds & 1u << h->kind) || !is_name(f->name, framings[i].name)) continue;
         if (framings[i].repeated && *seen & 1u << i) return bad(reason, framings[i].repeated);
         *seen |= 1u << i;
         return framings[i].read ? framings[i].read(h, f->value, reason) : 0;
@@ -315,8 +325,18 @@ void h1_head_free(struct h1_head *h) {
 
 const char *h1_find_header(const struct h1_head *h, const char *name) {
     for (size_t i = 0; i < h->n_headers; i++)
-        if (strcasecmp(h->headers[i].name, name) == 0) return h->headers[i].value;
+        if (is_name(h->headers[i].name, name)) return h->headers[i].value;
     return NULL;
+}
+
+bool h1_wants_upgrade(const struct h1_head *h, const char *protocol) {
+    bool hop = false, named = false;
+    for (size_t i = 0; i < h->n_headers; i++) {
+        const struct h1_header *f = &h->headers[i];
+        hop |= is_name(f->name, "connection") && lists(f->value, "upgrade");
+        named |= is_name(f->name, "upgrade") && lists(f->value, protocol);
+    }
+    return hop && named;
 }
 
 // ---- Bodies --------------------------------------------------------------------------------------
@@ -335,13 +355,6 @@ void h1_body_begin(struct h1_body *b, struct h1_head *h, bool headless) {
     }
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 // The state that follows one byte of what is around the data; −1: the byte doesn't belong there.
 //
 //     SIZE ─> [EXT ─>] LF ─> DATA ─> CRLF ─> DATA_LF ─> SIZE …
@@ -352,7 +365,7 @@ static int next_state(struct h1_body *b, char byte) {
     int digit;
     switch (b->state) {
     case H1_CHUNK_SIZE:
-        if ((digit = hex_digit(byte)) >= 0) {
+        if ((digit = kvr_hex_value(byte)) >= 0) {
             b->left = b->left * 16 + digit;
             return ++b->digits <= 8 ? H1_CHUNK_SIZE : -1;
         }
@@ -451,6 +464,7 @@ const char *h1_reason(int status) {
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
         {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
         {422, "Unprocessable Content"},
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},

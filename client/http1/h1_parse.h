@@ -30,7 +30,7 @@ enum {
     H1_INCOMPLETE = -1,
 };
 enum h1_kind { H1_REQUEST, H1_RESPONSE };
-enum h1_method { H1_GET = 1, H1_HEAD = 2, H1_POST = 4, H1_OTHER = 8 };
+enum h1_method { H1_GET = 1, H1_HEAD = 2, H1_POST = 4, H1_OTHER = 8, H1_DELETE = 16 };
 
 struct h1_header {
     const char *name, *value; // ended by NUL
@@ -64,6 +64,10 @@ void h1_head_free(struct h1_head *h); // also of one that is all 0, or again
 
 // The value of a header, NULL if it isn't there. The first, of several.
 const char *h1_find_header(const struct h1_head *h, const char *name);
+
+// Whether the sender wants the connection to speak another protocol from here on, and this is among those named.
+// He may be answered as if he didn't (RFC 9110, 7.8).
+bool h1_wants_upgrade(const struct h1_head *h, const char *protocol);
 
 // Where the reading of a body is.
 enum h1_body_state {

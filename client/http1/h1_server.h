@@ -48,6 +48,7 @@ struct h1_exchange {
     void (*on_gone)(struct h1_exchange *x); // the client has left; the exchange ends after this
     void (*on_room)(
         struct h1_exchange *x); // after h1_exchange_data said false: there is room again
+    bool admin;                 // it came in at admin_listen
     bool exempt;                // set by `route`: from max_requests and max_queued
 
     // What became of it, for `done`:
@@ -71,15 +72,43 @@ struct h1_exchange {
 
 typedef void h1_handler(struct h1_exchange *x);
 
+enum h1_place { H1_PLACE_PLAIN, H1_PLACE_TLS, H1_PLACE_ADMIN };
+extern const char *const h1_place_names[3]; // as the options: listen, tls_listen, admin_listen
+
+enum { H1_MAX_LISTENERS = 8 };
+
+// A socket that listens already: this process was started with it.
+struct h1_socket {
+    int fd;
+    enum h1_place place; // if no address of the options is its own
+    // By a service manager, whose word goes before the options: it is used though they don't name it, the other
+    // addresses of its place aren't opened then, and a path is not removed. Otherwise it is from a server that
+    // is being replaced, and closed if the options don't name it.
+    bool given;
+};
+
 struct h1_server_options {
     struct event_base *base;
     // "ADDRESS:PORT" or "unix:PATH", several separated by spaces; NULL or "": none. Port 0: a free one.
     // Texts are read by h1_server_new and h1_server_configure and not kept.
-    const char *listen, *tls_listen;
+    // admin_listen: without TLS; it isn't shut out when there are max_connections.
+    const char *listen, *tls_listen, *admin_listen;
     const char *tls_cert, *tls_key; // PEM files
     bool reuse_port; // several servers listen at one address, and the kernel shares out
+    // Of h1_server_new: what is there already, at most H1_MAX_LISTENERS. They are the server's from then on, unless
+    // it fails.
+    const struct h1_socket *sockets;
+    size_t n_sockets;
+    bool hold; // listens, but accepts nothing until h1_server_accept
+    // Where several processes accept from the same sockets: told whenever the number of connections changes. True:
+    // another one has fewer, and this one accepts nothing for a moment. NULL: there are no others.
+    bool (*yields)(void *ctx, size_t connections);
 
     size_t max_connections, max_requests;
+    // What a connection beyond max_connections is told before it is closed: in how many seconds to come
+    // again, and JSON, which stays the caller's and must stay. NULL: nothing but 503.
+    int64_t retry_after;
+    const char *full;
     int64_t max_header, max_body, max_queued; // bytes; queued: of all bodies
     int64_t header_ms, body_ms;               // for all of a head, of a body
     int64_t idle_ms;                          // between two requests
@@ -103,13 +132,24 @@ struct h1_server *h1_server_new(const struct h1_server_options *o, char *error, 
 // Other limits and times, and the certificate anew; where it listens stays. False: all is as it was.
 bool h1_server_configure(struct h1_server *s, const struct h1_server_options *o, char *error,
                          size_t error_size);
-// No new connections; idle ones are closed, the others with their answers.
-void h1_server_drain(struct h1_server *s);
+// No new connections. Those there are close with their answers, idle ones when they were idle for idle_ms more
+// (0: at once). If that isn't 0, those that have sent nothing yet have their usual time for a first request.
+void h1_server_drain(struct h1_server *s, int64_t idle_ms);
 void h1_server_free(struct h1_server *s);
 // Other addresses to listen at, without TLS, instead of those there were. False: it listens nowhere.
 bool h1_server_listen(struct h1_server *s, const char *listen, char *error, size_t error_size);
 // Refuses connections; those there are go on.
 void h1_server_unlisten(struct h1_server *s);
+// After `hold`: it accepts, and the sockets are its own.
+void h1_server_accept(struct h1_server *s);
+// Those it was given are its own from now on: it removes their paths in the end.
+void h1_server_own(struct h1_server *s);
+// What it listens at, to be handed on; the descriptors stay the server's. Returns how many.
+size_t h1_server_sockets(const struct h1_server *s, struct h1_socket out[H1_MAX_LISTENERS]);
+// Another process has them now: their paths are not removed.
+void h1_server_hand_over(struct h1_server *s);
+// Whether it came to a loopback address.
+bool h1_exchange_is_loopback(const struct h1_exchange *x);
 // The port of the first address it listens at; 0: that is none of TCP.
 int h1_server_port(const struct h1_server *s);
 

@@ -90,6 +90,18 @@ enum kvr_code kvr_client_score_async(struct kvr_client *c, const struct kvr_sele
     return submit(c, &d, kvr_encode_score(&d, call));
 }
 
+const struct kvr_result *kvr_client_explain(struct kvr_client *c,
+                                            const struct kvr_select_call *call, size_t top) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_explain(&d, call, top)) : &c->result;
+}
+
+enum kvr_code kvr_client_explain_async(struct kvr_client *c, const struct kvr_select_call *call,
+                                       size_t top, kvr_done *done, void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_explain(&d, call, top));
+}
+
 const struct kvr_result *kvr_client_update(struct kvr_client *c,
                                            const struct kvr_update_call *call) {
     struct kvr_draft d;
@@ -150,6 +162,14 @@ enum kvr_code kvr_client_worker_del_async(struct kvr_client *c, struct kvr_bytes
     return submit(c, &d, kvr_encode_worker(&d, &call, true));
 }
 
+bool kvr_client_create_with(struct kvr_client *c, const char *create) {
+    return kvr_recovery_create_with(&c->recovery, create);
+}
+
+bool kvr_client_worker_forget(struct kvr_client *c, struct kvr_bytes worker) {
+    return kvr_registration_forget(&c->recovery.memory.workers, worker);
+}
+
 const struct kvr_result *kvr_client_report(struct kvr_client *c, struct kvr_bytes worker, bool ok) {
     struct kvr_draft d;
     return can_block(c, &d) ? await(c, &d, kvr_encode_report(&d, worker, ok)) : &c->result;
@@ -161,14 +181,23 @@ enum kvr_code kvr_client_report_async(struct kvr_client *c, struct kvr_bytes wor
     return submit(c, &d, kvr_encode_report(&d, worker, ok));
 }
 
-const struct kvr_result *kvr_client_worker_list(struct kvr_client *c) {
+static const struct kvr_result *query(struct kvr_client *c, enum kvr_operation_kind kind) {
     struct kvr_draft d;
-    return can_block(c, &d) ? await(c, &d, kvr_encode_query(&d, KVR_CALL_WORKER_LIST)) : &c->result;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_query(&d, kind)) : &c->result;
+}
+
+static enum kvr_code query_async(struct kvr_client *c, enum kvr_operation_kind kind, kvr_done *done,
+                                 void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_query(&d, kind));
+}
+
+const struct kvr_result *kvr_client_worker_list(struct kvr_client *c) {
+    return query(c, KVR_CALL_WORKER_LIST);
 }
 
 enum kvr_code kvr_client_worker_list_async(struct kvr_client *c, kvr_done *done, void *ctx) {
-    struct kvr_draft d = draft(c, done, ctx);
-    return submit(c, &d, kvr_encode_query(&d, KVR_CALL_WORKER_LIST));
+    return query_async(c, KVR_CALL_WORKER_LIST, done, ctx);
 }
 
 const struct kvr_result *kvr_client_event(struct kvr_client *c, const struct kvr_event_call *call) {
@@ -183,13 +212,119 @@ enum kvr_code kvr_client_event_async(struct kvr_client *c, const struct kvr_even
 }
 
 const struct kvr_result *kvr_client_info(struct kvr_client *c) {
-    struct kvr_draft d;
-    return can_block(c, &d) ? await(c, &d, kvr_encode_query(&d, KVR_CALL_INFO)) : &c->result;
+    return query(c, KVR_CALL_INFO);
 }
 
 enum kvr_code kvr_client_info_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return query_async(c, KVR_CALL_INFO, done, ctx);
+}
+
+const struct kvr_result *kvr_client_server(struct kvr_client *c) {
+    return query(c, KVR_CALL_SERVER);
+}
+
+enum kvr_code kvr_client_server_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return query_async(c, KVR_CALL_SERVER, done, ctx);
+}
+
+const struct kvr_result *kvr_client_connections(struct kvr_client *c) {
+    return query(c, KVR_CALL_CONNECTIONS);
+}
+
+enum kvr_code kvr_client_connections_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return query_async(c, KVR_CALL_CONNECTIONS, done, ctx);
+}
+
+const struct kvr_result *kvr_client_pools(struct kvr_client *c, uint64_t cursor) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_pools(&d, cursor)) : &c->result;
+}
+
+enum kvr_code kvr_client_pools_async(struct kvr_client *c, uint64_t cursor, kvr_done *done,
+                                     void *ctx) {
     struct kvr_draft d = draft(c, done, ctx);
-    return submit(c, &d, kvr_encode_query(&d, KVR_CALL_INFO));
+    return submit(c, &d, kvr_encode_pools(&d, cursor));
+}
+
+// ---- The queue -----------------------------------------------------------------------------------
+
+const struct kvr_result *kvr_client_queue(struct kvr_client *c, size_t n) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_queue(&d, n)) : &c->result;
+}
+
+enum kvr_code kvr_client_queue_async(struct kvr_client *c, size_t n, kvr_done *done, void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_queue(&d, n));
+}
+
+const struct kvr_result *kvr_client_class_set(struct kvr_client *c,
+                                              const struct kvr_class_call *call) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_class(&d, call, false)) : &c->result;
+}
+
+enum kvr_code kvr_client_class_set_async(struct kvr_client *c, const struct kvr_class_call *call,
+                                         kvr_done *done, void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_class(&d, call, false));
+}
+
+const struct kvr_result *kvr_client_class_del(struct kvr_client *c, struct kvr_bytes name) {
+    struct kvr_class_call call = {.name = name};
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_class(&d, &call, true)) : &c->result;
+}
+
+enum kvr_code kvr_client_class_del_async(struct kvr_client *c, struct kvr_bytes name,
+                                         kvr_done *done, void *ctx) {
+    struct kvr_class_call call = {.name = name};
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_class(&d, &call, true));
+}
+
+const struct kvr_result *kvr_client_class_list(struct kvr_client *c) {
+    return query(c, KVR_CALL_CLASS_LIST);
+}
+
+enum kvr_code kvr_client_class_list_async(struct kvr_client *c, kvr_done *done, void *ctx) {
+    return query_async(c, KVR_CALL_CLASS_LIST, done, ctx);
+}
+
+const struct kvr_result *kvr_client_flow_set(struct kvr_client *c,
+                                             const struct kvr_flow_call *call) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_flow(&d, call, false)) : &c->result;
+}
+
+enum kvr_code kvr_client_flow_set_async(struct kvr_client *c, const struct kvr_flow_call *call,
+                                        kvr_done *done, void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_flow(&d, call, false));
+}
+
+const struct kvr_result *kvr_client_flow_del(struct kvr_client *c, struct kvr_bytes name) {
+    struct kvr_flow_call call = {.name = name};
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_flow(&d, &call, true)) : &c->result;
+}
+
+enum kvr_code kvr_client_flow_del_async(struct kvr_client *c, struct kvr_bytes name, kvr_done *done,
+                                        void *ctx) {
+    struct kvr_flow_call call = {.name = name};
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_flow(&d, &call, true));
+}
+
+const struct kvr_result *kvr_client_flow_list(struct kvr_client *c, uint64_t cursor, size_t count) {
+    struct kvr_draft d;
+    return can_block(c, &d) ? await(c, &d, kvr_encode_flow_list(&d, cursor, count)) : &c->result;
+}
+
+enum kvr_code kvr_client_flow_list_async(struct kvr_client *c, uint64_t cursor, size_t count,
+                                         kvr_done *done, void *ctx) {
+    struct kvr_draft d = draft(c, done, ctx);
+    return submit(c, &d, kvr_encode_flow_list(&d, cursor, count));
 }
 
 int64_t kvr_info_int(const struct kvr_result *info, const char *name, int64_t otherwise) {

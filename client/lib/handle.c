@@ -105,9 +105,6 @@ static void tick(void *arg) {
 
 static const char *open_parts(struct kvr_client *c, const struct kvr_client_options *o) {
     struct kvr_context *x = &c->context;
-    uint64_t secret = 0;
-    if (getrandom(&secret, sizeof secret, 0) < 0) secret = (uint64_t)kvr_clock_ms();
-    x->random = secret ^ (uint64_t)getpid();
     if (!o->loop) {
         c->own = kvr_poll_loop_new(&x->alloc);
         if (!c->own) return "out of memory";
@@ -119,8 +116,12 @@ static const char *open_parts(struct kvr_client *c, const struct kvr_client_opti
 }
 
 // The parts know of one another what is below them; what goes up goes through functions.
-static void connect_parts(struct kvr_client *c, const struct kvr_client_options *o) {
+// -1: no memory.
+static int connect_parts(struct kvr_client *c, const struct kvr_client_options *o) {
     struct kvr_context *x = &c->context;
+    uint64_t secret = 0;
+    if (getrandom(&secret, sizeof secret, 0) < 0) secret = (uint64_t)kvr_clock_ms();
+    x->random = secret ^ (uint64_t)getpid();
     c->transport.context = c->calls.context = c->recovery.context = x;
     c->transport.means.loop = &c->loop;
     c->transport.events = kvr_outcome_transport_events(&c->recovery);
@@ -129,7 +130,7 @@ static void connect_parts(struct kvr_client *c, const struct kvr_client_options 
     c->calls.max_pending = o->max_pending ? o->max_pending : 65536;
     c->calls.degrade = o->degrade;
     c->recovery.calls = &c->calls;
-    kvr_calls_init(&c->calls);
+    return kvr_calls_init(&c->calls, x->random + 4);
 }
 
 struct kvr_client *kvr_client_open(const char *url, const char *pool,
@@ -144,18 +145,19 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
     if (!wrong && !pool) wrong = "no pool";
     if (!wrong && !(c = kvr_alloc_zeroed(a, sizeof *c))) wrong = "out of memory";
     if (c) {
-        c->context.alloc = *a;
+        kvr_spares_init(&c->spares, a);
+        c->context.alloc = kvr_spares_alloc(&c->spares);
         c->context.log = o->log;
         c->context.log_ctx = o->log_ctx;
         c->context.wake = wake;
         c->context.handle = c;
-        c->context.pool = c->pool = kvr_alloc_copy(a, pool, strlen(pool) + 1);
+        c->context.pool = c->pool = kvr_alloc_copy(&c->context.alloc, pool, strlen(pool) + 1);
         if (o->loop) c->loop = *o->loop;
         c->transport.topology = topology;
         c->followers.prev = c->followers.next = &c->followers;
         c->timer_at = KVR_NEVER;
-        connect_parts(c, o);
-        wrong = c->pool ? open_parts(c, o) : "out of memory";
+        bool whole = !connect_parts(c, o) && c->pool;
+        wrong = whole ? open_parts(c, o) : "out of memory";
     }
     if (error && error_size) snprintf(error, error_size, "%s", wrong ? wrong : "");
     if (wrong) {
@@ -167,9 +169,10 @@ struct kvr_client *kvr_client_open(const char *url, const char *pool,
 }
 
 static void destroy(struct kvr_client *c) {
-    const struct kvr_alloc a = c->context.alloc;
+    const struct kvr_alloc below = c->spares.below;
     c->closing = c->calls.closed = true;
     c->context.in_tick = true; // no more timers
+    kvr_calls_withdraw(&c->calls);
     kvr_transport_disconnect(&c->transport);
     kvr_calls_close(&c->calls);
     kvr_transport_free(&c->transport);
@@ -177,8 +180,9 @@ static void destroy(struct kvr_client *c) {
     kvr_calls_free(&c->calls);
     if (c->timer) c->loop.timer_free(c->timer);
     kvr_poll_loop_free(c->own);
-    kvr_alloc_free(&a, c->pool);
-    a.resize(a.ctx, c, 0);
+    kvr_alloc_free(&c->context.alloc, c->pool);
+    kvr_spares_free(&c->spares);
+    kvr_alloc_free(&below, c);
 }
 
 void kvr_client_close(struct kvr_client *c) {
@@ -242,6 +246,8 @@ void kvr_client_stats(const struct kvr_client *c, struct kvr_client_stats *out) 
     out->pending = c->calls.pending;
     out->live = m->live_table.count;
     out->live_bytes = m->live_bytes;
+    out->waiting = c->calls.parked.waiting;
+    out->subscribed = c->transport.subscription.open;
     const struct kvr_list_item *heads[] = {&m->live.waiting, &m->live.checking};
     for (size_t k = 0; k < 2; k++)
         for (const struct kvr_list_item *i = heads[k]->next; i != heads[k]; i = i->next)

@@ -13,6 +13,7 @@
 #ifndef KVR_LIB_HANDLE_H
 #define KVR_LIB_HANDLE_H
 
+#include "client/common/spares.h"
 #include "client/lib/recovery/recovery.h"
 #include "client/lib/transport/poll_loop.h"
 
@@ -29,6 +30,7 @@ struct kvr_follower {
 
 struct kvr_client {
     struct kvr_context context;
+    struct kvr_spares spares; // what the context allocates from
     struct kvr_loop loop;
     struct kvr_poll_loop *own; // the loop, if the caller has given none
     void *timer;

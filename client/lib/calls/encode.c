@@ -4,9 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_RELEASE = 1 << 16 };
+#include "client/common/clock.h"
+
+enum { MAX_RELEASE = 1 << 16, MAX_CANDIDATES = 1024 };
 #define MAX_TOKEN_COUNT ((size_t)1 << 26) // 256 MiB: what a Redis argument may have is twice that
 #define MAX_WEIGHT 1e9
+#define MAX_SHARE 1e6 // weight of a class or a flow
 
 static bool is_text(struct kvr_bytes b, size_t most) {
     return b.p && b.n >= 1 && b.n <= most;
@@ -41,7 +44,7 @@ static bool are_labels(const struct kvr_bytes *labels, size_t n) {
     return are_texts(labels, n, KVR_MAX_LABELS, KVR_MAX_LABEL);
 }
 
-static bool is_session(struct kvr_bytes b) {
+static bool is_session(struct kvr_bytes b) { // or a class or flow
     return !b.n || is_text(b, KVR_MAX_ID);
 }
 
@@ -51,10 +54,17 @@ static bool is_deadline(int64_t ms) {
 
 // ---- Encoding ------------------------------------------------------------------------------------
 
-void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *command) {
+// expected: bytes of its large arguments.
+static void begin_sized(struct kvr_wire *w, const struct kvr_context *c, const char *command,
+                        size_t expected) {
     kvr_wire_begin(w, &c->alloc);
+    kvr_wire_expect(w, expected);
     kvr_wire_word(w, command);
     kvr_wire_word(w, c->pool);
+}
+
+void kvr_encode_begin(struct kvr_wire *w, const struct kvr_context *c, const char *command) {
+    begin_sized(w, c, command, 0);
 }
 
 static void put_word(struct kvr_wire *w, const char *name, const char *word) {
@@ -150,7 +160,8 @@ static bool is_selection(const struct kvr_select_call *q) {
            is_count(q->osl, KVR_MAX_TOKENS) && is_lease(q->lease) &&
            are_names(q->among, q->n_among) && are_names(q->exclude, q->n_exclude) &&
            are_labels(q->with, q->n_with) && are_labels(q->without, q->n_without) &&
-           is_session(q->session) && is_weight(q) && is_deadline(q->deadline);
+           is_session(q->session) && is_session(q->service_class) && is_session(q->flow) &&
+           is_deadline(q->wait) && is_weight(q) && is_deadline(q->deadline);
 }
 
 // ---- Operations ----------------------------------------------------------------------------------
@@ -182,8 +193,12 @@ static struct kvr_bytes argument(const struct kvr_operation *o, size_t at) {
 
 // Where a command has what is to be remembered of it.
 struct booking_place {
-    size_t id, blocks, end, argc, session;
+    size_t id, blocks, end, argc, session, service_class, flow, prefill_worker;
 };
+
+static size_t bytes_of(const struct kvr_blocks *b) {
+    return b->tokens ? b->n * sizeof *b->tokens : b->n * sizeof *b->hashes;
+}
 
 static void put_booked_blocks(struct kvr_wire *w, const struct kvr_blocks *b,
                               struct booking_place *at) {
@@ -194,12 +209,21 @@ static void put_booked_blocks(struct kvr_wire *w, const struct kvr_blocks *b,
     at->argc = w->argc - argc;
 }
 
-static void put_booked_session(struct kvr_wire *w, struct kvr_bytes session,
-                               struct booking_place *at) {
-    if (!session.n) return;
-    kvr_wire_word(w, "SESSION");
-    at->session = w->n;
-    kvr_wire_bytes(w, session);
+// Where it is put; 0: nowhere, it is empty.
+static size_t put_booked_name(struct kvr_wire *w, const char *word, struct kvr_bytes name) {
+    if (!name.n) return 0;
+    kvr_wire_word(w, word);
+    size_t at = w->n;
+    kvr_wire_bytes(w, name);
+    return at;
+}
+
+static void put_booked_names(struct kvr_wire *w, struct kvr_bytes session,
+                             struct kvr_bytes service_class, struct kvr_bytes flow,
+                             struct booking_place *at) {
+    at->session = put_booked_name(w, "SESSION", session);
+    at->service_class = put_booked_name(w, "CLASS", service_class);
+    at->flow = put_booked_name(w, "FLOW", flow);
 }
 
 static void find_booking(struct kvr_operation *o, const struct booking_place *at) {
@@ -207,6 +231,27 @@ static void find_booking(struct kvr_operation *o, const struct booking_place *at
     o->id = argument(o, at->id);
     b->blocks = (struct kvr_fragment){o->command.base + at->blocks, at->end - at->blocks, at->argc};
     if (at->session) b->session = argument(o, at->session);
+    if (at->service_class) b->service_class = argument(o, at->service_class);
+    if (at->flow) b->flow = argument(o, at->flow);
+    if (at->prefill_worker) b->prefill_worker = argument(o, at->prefill_worker);
+}
+
+static void put_prefiller(struct kvr_wire *w, struct kvr_bytes worker, uint32_t rank,
+                          struct booking_place *at) {
+    at->prefill_worker = put_booked_name(w, "PREFILLER", worker);
+    if (worker.n) kvr_wire_int(w, rank);
+}
+
+// What comes last, and anew with each sending: how long it may still wait, and where to tell.
+static void put_wait(struct kvr_wire *w, const struct kvr_select_call *q, struct kvr_operation *o) {
+    if (!q->wait) return;
+    o->wait.ms = q->wait;
+    o->wait.patience = q->deadline ? q->deadline : o->calls->transport->topology.deadline;
+    o->wait.until = kvr_clock_ms() + q->wait;
+    o->wait.tail = w->n;
+    o->wait.tail_argc = w->argc;
+    kvr_parked_put(w, q->wait, o->calls->transport->subscription.channel);
+    o->wait.tail_most = w->n;
 }
 
 enum kvr_code kvr_encode_select(struct kvr_draft *d, const struct kvr_select_call *q) {
@@ -214,18 +259,25 @@ enum kvr_code kvr_encode_select(struct kvr_draft *d, const struct kvr_select_cal
         admit(d, is_selection(q) && is_text(q->request, KVR_MAX_ID), KVR_CALL_SELECT, q->deadline);
     if (code != KVR_CODE_OK) return code;
     struct kvr_operation *o = d->operation;
+    if (q->wait && !kvr_parked_reserve(&d->calls->parked)) {
+        kvr_operation_discard(o);
+        return KVR_CODE_NOMEM;
+    }
     struct booking_place at = {0};
     struct kvr_wire w;
-    kvr_encode_begin(&w, d->calls->context, "KVROUTE.SELECT");
+    begin_sized(&w, d->calls->context, "KVROUTE.SELECT", bytes_of(&q->blocks));
     at.id = w.n;
     kvr_wire_bytes(&w, q->request);
     put_booked_blocks(&w, &q->blocks, &at);
     put_lease(&w, q->lease);
     put_weights(&w, q);
-    put_booked_session(&w, q->session, &at);
+    put_booked_names(&w, q->session, q->service_class, q->flow, &at);
+    if (q->pair) kvr_wire_word(&w, "PAIR");
     size_t names_at = w.n;
     put_name_lists(&w, q);
-    o->booking = (struct kvr_booked_request){.isl = q->isl, .osl = q->osl, .lease = q->lease};
+    put_wait(&w, q, o);
+    o->booking = (struct kvr_booked_request){
+        .isl = q->isl, .osl = q->osl, .lease = q->lease, .may_have_waited = q->wait > 0};
     if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     find_booking(o, &at);
     o->names = o->command.base + names_at;
@@ -240,12 +292,27 @@ enum kvr_code kvr_encode_select(struct kvr_draft *d, const struct kvr_select_cal
 enum kvr_code kvr_encode_score(struct kvr_draft *d, const struct kvr_select_call *q) {
     enum kvr_code code = admit(d, is_selection(q), KVR_CALL_SCORE, q->deadline);
     if (code != KVR_CODE_OK) return code;
-    struct booking_place at;
     struct kvr_wire w;
     kvr_encode_begin(&w, d->calls->context, "KVROUTE.SCORE");
     put_blocks(&w, &q->blocks);
     put_weights(&w, q);
-    put_booked_session(&w, q->session, &at);
+    put_booked_name(&w, "SESSION", q->session);
+    put_name_lists(&w, q);
+    return finish(d, &w);
+}
+
+enum kvr_code kvr_encode_explain(struct kvr_draft *d, const struct kvr_select_call *q, size_t top) {
+    enum kvr_code code =
+        admit(d, is_selection(q) && top <= MAX_CANDIDATES, KVR_CALL_EXPLAIN, q->deadline);
+    if (code != KVR_CODE_OK) return code;
+    struct booking_place unused;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.EXPLAIN");
+    put_blocks(&w, &q->blocks);
+    put_weights(&w, q);
+    put_booked_names(&w, q->session, q->service_class, q->flow, &unused);
+    if (q->pair) kvr_wire_word(&w, "PAIR");
+    put_if_said(&w, "TOP", (int64_t)top);
     put_name_lists(&w, q);
     return finish(d, &w);
 }
@@ -254,7 +321,10 @@ static bool is_claim(const struct kvr_claim_call *q) {
     return is_text(q->request, KVR_MAX_ID) && is_text(q->worker, KVR_MAX_NAME) &&
            q->rank < KVR_MAX_RANKS && are_blocks(&q->blocks) && is_count(q->isl, KVR_MAX_TOKENS) &&
            is_count(q->cached, KVR_MAX_TOKENS) && is_count(q->output, KVR_MAX_TOKENS) &&
-           is_count(q->osl, KVR_MAX_TOKENS) && is_session(q->session) && is_lease(q->lease) &&
+           is_count(q->osl, KVR_MAX_TOKENS) && is_session(q->session) &&
+           is_session(q->service_class) && is_session(q->flow) && is_lease(q->lease) &&
+           (!q->prefill_worker.n ||
+            (is_text(q->prefill_worker, KVR_MAX_NAME) && q->prefill_rank < KVR_MAX_RANKS)) &&
            is_deadline(q->deadline);
 }
 
@@ -264,7 +334,7 @@ enum kvr_code kvr_encode_claim(struct kvr_draft *d, const struct kvr_claim_call 
     struct kvr_operation *o = d->operation;
     struct booking_place at = {0};
     struct kvr_wire w;
-    kvr_encode_begin(&w, d->calls->context, "KVROUTE.CLAIM");
+    begin_sized(&w, d->calls->context, "KVROUTE.CLAIM", bytes_of(&q->blocks));
     at.id = w.n;
     kvr_wire_bytes(&w, q->request);
     size_t worker_at = w.n;
@@ -276,9 +346,11 @@ enum kvr_code kvr_encode_claim(struct kvr_draft *d, const struct kvr_claim_call 
                                              .cached = q->cached,
                                              .output = q->output,
                                              .lease = q->lease,
-                                             .prefilled = q->prefilled};
+                                             .prefilled = q->prefilled,
+                                             .prefill_rank = q->prefill_rank};
     put_booking(&w, &o->booking);
-    put_booked_session(&w, q->session, &at);
+    put_booked_names(&w, q->session, q->service_class, q->flow, &at);
+    put_prefiller(&w, q->prefill_worker, q->prefill_rank, &at);
     if (finish(d, &w) != KVR_CODE_OK) return KVR_CODE_NOMEM;
     find_booking(o, &at);
     o->worker = argument(o, worker_at);
@@ -297,7 +369,8 @@ bool kvr_encode_booking(struct kvr_context *c, struct kvr_bytes id, struct kvr_b
     kvr_wire_int(&w, rank);
     kvr_wire_paste(&w, b->blocks.p, b->blocks.n, b->blocks.argc);
     put_booking(&w, b);
-    put_booked_session(&w, b->session, &at);
+    put_booked_names(&w, b->session, b->service_class, b->flow, &at);
+    put_prefiller(&w, b->prefill_worker, b->prefill_rank, &at);
     return kvr_wire_end(&w, out);
 }
 
@@ -345,6 +418,7 @@ enum kvr_code kvr_encode_release(struct kvr_draft *d, const struct kvr_bytes *id
 
 void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct kvr_worker_call *q,
                              bool del) {
+    static const char *const roles[] = {"both", "prefill", "decode"};
     kvr_wire_word(w, "KVROUTE.WORKER");
     kvr_wire_word(w, del ? "DEL" : "SET");
     kvr_wire_word(w, pool);
@@ -355,8 +429,11 @@ void kvr_encode_registration(struct kvr_wire *w, const char *pool, const struct 
     if (q->set & KVR_WORKER_CAPACITY) put_number(w, "CAPACITY", q->capacity);
     if (q->set & KVR_WORKER_STATE)
         put_word(w, "STATE", q->state == KVR_DRAINING ? "draining" : "ready");
+    if (q->set & KVR_WORKER_DRAIN) put_number(w, "DRAIN", q->drain);
+    if (q->set & KVR_WORKER_ROLE) put_word(w, "ROLE", roles[q->role]);
     if (q->set & KVR_WORKER_TTL) put_number(w, "TTL", q->ttl);
     if (q->set & KVR_WORKER_SPEED) put_real(w, "SPEED", q->speed);
+    if (q->set & KVR_WORKER_MAX_REQUESTS) put_number(w, "MAXREQUESTS", q->max_requests);
     if (q->set & KVR_WORKER_LABELS) put_names(w, "LABELS", q->labels, q->n_labels);
 }
 
@@ -371,6 +448,10 @@ static bool is_registration(const struct kvr_worker_call *q) {
     if (s & KVR_WORKER_TTL && !is_count(q->ttl, KVR_MAX_MS)) return false;
     if (s & KVR_WORKER_SPEED && !(isfinite(q->speed) && q->speed >= 0 && q->speed <= KVR_MAX_SPEED))
         return false;
+    if (s & KVR_WORKER_MAX_REQUESTS && !is_count(q->max_requests, (int64_t)1 << 53)) return false;
+    if (s & KVR_WORKER_ROLE && (unsigned)q->role > KVR_ROLE_DECODE) return false;
+    bool drains = s & KVR_WORKER_STATE && q->state == KVR_DRAINING;
+    if (s & KVR_WORKER_DRAIN && !(drains && is_count(q->drain, KVR_MAX_MS))) return false;
     return !(s & KVR_WORKER_LABELS) || are_labels(q->labels, q->n_labels);
 }
 
@@ -450,8 +531,96 @@ enum kvr_code kvr_encode_query(struct kvr_draft *d, enum kvr_operation_kind kind
     enum kvr_code code = admit(d, true, kind, 0);
     if (code != KVR_CODE_OK) return code;
     struct kvr_wire w;
+    static const struct {
+        const char *words;
+        bool of_pool;
+    } queries[] = {[KVR_CALL_INFO] = {"KVROUTE.INFO", true},
+                   [KVR_CALL_WORKER_LIST] = {"KVROUTE.WORKER LIST", true},
+                   [KVR_CALL_CLASS_LIST] = {"KVROUTE.CLASS LIST", true},
+                   [KVR_CALL_SERVER] = {"INFO server clients replication", false},
+                   [KVR_CALL_CONNECTIONS] = {"CLIENT LIST TYPE normal", false}};
     kvr_wire_begin(&w, &d->calls->context->alloc);
-    kvr_wire_words(&w, kind == KVR_CALL_INFO ? "KVROUTE.INFO" : "KVROUTE.WORKER LIST");
-    kvr_wire_word(&w, d->calls->context->pool);
+    kvr_wire_words(&w, queries[kind].words);
+    if (queries[kind].of_pool) kvr_wire_word(&w, d->calls->context->pool);
+    return finish(d, &w);
+}
+
+// ---- The queue -----------------------------------------------------------------------------------
+
+// "KVROUTE.CLASS SET", the pool and the name.
+static void begin_named(struct kvr_wire *w, const struct kvr_context *c, const char *words,
+                        struct kvr_bytes name) {
+    kvr_wire_begin(w, &c->alloc);
+    kvr_wire_words(w, words);
+    kvr_wire_word(w, c->pool);
+    if (name.n) kvr_wire_bytes(w, name);
+}
+
+enum kvr_code kvr_encode_queue(struct kvr_draft *d, size_t n) {
+    enum kvr_code code = admit(d, n <= INT32_MAX, KVR_CALL_QUEUE, 0);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    kvr_encode_begin(&w, d->calls->context, "KVROUTE.QUEUE");
+    put_if_said(&w, "COUNT", (int64_t)n);
+    return finish(d, &w);
+}
+
+static bool is_share(bool said, double weight) {
+    return !said || (isfinite(weight) && weight > 0 && weight <= MAX_SHARE);
+}
+
+enum kvr_code kvr_encode_class(struct kvr_draft *d, const struct kvr_class_call *q, bool del) {
+    unsigned s = q->set;
+    bool good = is_text(q->name, KVR_MAX_ID) && is_share(s & KVR_CLASS_SET_WEIGHT, q->weight) &&
+                (!(s & KVR_CLASS_SET_PRIORITY) || (q->priority >= -100 && q->priority <= 100)) &&
+                (!(s & KVR_CLASS_SET_WAITING) || is_count(q->waiting, (int64_t)1 << 53)) &&
+                (!(s & KVR_CLASS_SET_ROOM) || is_count(q->room, 100)) && is_deadline(q->deadline);
+    enum kvr_code code = admit(d, good, del ? KVR_CALL_CLASS_DEL : KVR_CALL_CLASS_SET, q->deadline);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    begin_named(&w, d->calls->context, del ? "KVROUTE.CLASS DEL" : "KVROUTE.CLASS SET", q->name);
+    if (s & KVR_CLASS_SET_PRIORITY) put_number(&w, "PRIORITY", q->priority);
+    if (s & KVR_CLASS_SET_WEIGHT) put_real(&w, "WEIGHT", q->weight);
+    if (s & KVR_CLASS_SET_WAITING) put_number(&w, "WAITING", q->waiting);
+    if (s & KVR_CLASS_SET_ROOM) put_number(&w, "ROOM", q->room);
+    return finish(d, &w);
+}
+
+enum kvr_code kvr_encode_flow(struct kvr_draft *d, const struct kvr_flow_call *q, bool del) {
+    unsigned s = q->set;
+    bool good = is_text(q->name, KVR_MAX_ID) && is_share(s & KVR_FLOW_SET_WEIGHT, q->weight) &&
+                (!(s & KVR_FLOW_SET_REQUESTS) || is_count(q->requests, (int64_t)1 << 53)) &&
+                (!(s & KVR_FLOW_SET_RATE) || is_count(q->rate, KVR_MAX_TOKENS)) &&
+                (!(s & KVR_FLOW_SET_BURST) || is_count(q->burst, KVR_MAX_TOKENS)) &&
+                is_deadline(q->deadline);
+    enum kvr_code code = admit(d, good, del ? KVR_CALL_FLOW_DEL : KVR_CALL_FLOW_SET, q->deadline);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    begin_named(&w, d->calls->context, del ? "KVROUTE.FLOW DEL" : "KVROUTE.FLOW SET", q->name);
+    if (s & KVR_FLOW_SET_WEIGHT) put_real(&w, "WEIGHT", q->weight);
+    if (s & KVR_FLOW_SET_REQUESTS) put_number(&w, "REQUESTS", q->requests);
+    if (s & KVR_FLOW_SET_RATE) put_number(&w, "RATE", q->rate);
+    if (s & KVR_FLOW_SET_BURST) put_number(&w, "BURST", q->burst);
+    return finish(d, &w);
+}
+
+enum kvr_code kvr_encode_pools(struct kvr_draft *d, uint64_t cursor) {
+    enum kvr_code code = admit(d, true, KVR_CALL_POOLS, 0);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    kvr_wire_begin(&w, &d->calls->context->alloc);
+    kvr_wire_word(&w, "SCAN");
+    kvr_wire_u64(&w, cursor);
+    kvr_wire_words(&w, "COUNT 1000 TYPE kvrt-pool");
+    return finish(d, &w);
+}
+
+enum kvr_code kvr_encode_flow_list(struct kvr_draft *d, uint64_t cursor, size_t count) {
+    enum kvr_code code = admit(d, count <= INT32_MAX, KVR_CALL_FLOW_LIST, 0);
+    if (code != KVR_CODE_OK) return code;
+    struct kvr_wire w;
+    begin_named(&w, d->calls->context, "KVROUTE.FLOW LIST", (struct kvr_bytes){"", 0});
+    kvr_wire_u64(&w, cursor);
+    put_if_said(&w, "COUNT", (int64_t)count);
     return finish(d, &w);
 }

@@ -20,11 +20,17 @@
 //   REPLIED     is dealt with: its reply, or the              OVER, WAITING, RETURNED, QUEUED (it goes
 //               connection's end, has come                    on as another command)
 //   WAITING     goes again in a moment (TRYAGAIN)             QUEUED, OVER (given up)
-//   RETURNED    was taken along by a connection               QUEUED, OVER (closed)
+//   PARKED      waits for room, in the pool's queue           QUEUED (asks again), OVER (given up)
+//   RETURNED    was taken along by a connection               QUEUED, PARKED, OVER (closed)
 //   OVER        is freed
 //
+// A call that waits for room goes from REPLIED to PARKED, and from there to QUEUED again: when the pool tells
+// that it was admitted, when its turn has come (see parked.h), when its time is over, and when another primary is
+// reached. The last of these happens in the order in which the calls were made, so that a pool that has lost its
+// queue has them in their order again.
+//
 // Order is kept: what a connection takes with it comes back to the front of the queue as it was. Only
-// a call that the server asks to repeat waits aside while others pass it.
+// a call that the server asks to repeat, or that waits for room, stands aside while others pass it.
 //
 // What an answer means for what the handle remembers isn't known here: the functions in `events` do.
 #ifndef KVR_CALLS_OPERATION_H
@@ -33,10 +39,12 @@
 #include "client/common/arena.h"
 #include "client/common/list.h"
 #include "client/lib/transport/transport.h"
+#include "parked.h"
 
 enum kvr_operation_kind {
     KVR_CALL_SELECT,
     KVR_CALL_SCORE,
+    KVR_CALL_EXPLAIN,
     KVR_CALL_UPDATE,
     KVR_CALL_UPDATE_CLAIM, // an UPDATE that found its request gone and books it back
     KVR_CALL_RELEASE,
@@ -47,6 +55,16 @@ enum kvr_operation_kind {
     KVR_CALL_REPORT,
     KVR_CALL_EVENT,
     KVR_CALL_INFO,
+    KVR_CALL_SERVER,
+    KVR_CALL_CONNECTIONS,
+    KVR_CALL_POOLS,
+    KVR_CALL_QUEUE,
+    KVR_CALL_CLASS_SET,
+    KVR_CALL_CLASS_DEL,
+    KVR_CALL_CLASS_LIST,
+    KVR_CALL_FLOW_SET,
+    KVR_CALL_FLOW_DEL,
+    KVR_CALL_FLOW_LIST,
 };
 
 enum kvr_operation_state {
@@ -56,6 +74,7 @@ enum kvr_operation_state {
     KVR_OPERATION_ABANDONED,
     KVR_OPERATION_REPLIED,
     KVR_OPERATION_WAITING,
+    KVR_OPERATION_PARKED,
     KVR_OPERATION_RETURNED,
     KVR_OPERATION_OVER,
     KVR_OPERATION_STATES,
@@ -69,10 +88,14 @@ struct kvr_fragment {
 
 // What is said of a request: enough to book it again. Strings are those of a command.
 struct kvr_booked_request {
-    struct kvr_fragment blocks;              // salts included
-    struct kvr_bytes session;                // empty: of none
+    struct kvr_fragment blocks;           // salts included
+    struct kvr_bytes session;             // empty: of none
+    struct kvr_bytes service_class, flow; // empty: `default`, and none
+    struct kvr_bytes prefill_worker;      // empty: it is no pair
+    uint32_t prefill_rank;
     int64_t isl, osl, cached, output, lease; // 0: not said; lease: KVR_NO_LEASE
     bool prefilled;
+    bool may_have_waited; // a history that lacks its owner's coming would end it
 };
 
 // Lists of names in the command of a SELECT, in this order and at its end. A list that isn't there has
@@ -103,6 +126,7 @@ struct kvr_operation {
     const char *ids; // RELEASE
     size_t n_ids;
     const struct kvr_worker_call *said; // WORKER SET, WORKER DEL, until it is submitted
+    struct kvr_parked_call wait;        // SELECT that may wait for room
     // For what remembers.
     void *reserved; // memory that will be needed when a request is booked; NULL: none, or used
     void *subject;  // UPDATE_CLAIM: the request that is booked back
@@ -117,6 +141,8 @@ struct kvr_calls_events {
     // It gets no answer from a primary in time. May put another result in the place of *r.
     void (*given_up)(void *ctx, struct kvr_operation *o, struct kvr_result *r);
     void (*pool_gone)(void *ctx); // NOPOOL was answered
+    // The pool has said that it waits for room.
+    void (*waits)(void *ctx, const struct kvr_operation *o, int64_t version);
     // Whether what this error says is missing may still be coming back.
     bool (*may_come_back)(void *ctx, const struct kvr_operation *o, enum kvr_code code,
                           int64_t now);
@@ -133,11 +159,12 @@ struct kvr_calls {
     size_t sent_count, sent_bytes;
     size_t unwritten_count, unwritten_bytes; // handed to hiredis since the loop last turned
     int64_t next_deadline;                   // not after the first one of a pending call
+    struct kvr_parked parked;
     struct kvr_arena passing, kept; // strings of results: of callbacks; of the last blocking call
 };
 
-// context, transport, events, max_pending and degrade are set.
-void kvr_calls_init(struct kvr_calls *c);
+// context, transport, events, max_pending and degrade are set. -1: no memory.
+int kvr_calls_init(struct kvr_calls *c, uint64_t secret);
 void kvr_calls_close(struct kvr_calls *c); // answers all with CLOSED; the transport is disconnected
 void kvr_calls_free(struct kvr_calls *c);
 
@@ -153,8 +180,13 @@ void kvr_operation_continue(struct kvr_operation *o, enum kvr_operation_kind kin
 void kvr_calls_pump(struct kvr_calls *c);  // sends what can be sent
 void kvr_calls_write(struct kvr_calls *c); // what was sent goes out without waiting for the loop
 void kvr_calls_connection_lost(struct kvr_calls *c);     // what was sent is to be sent again
+void kvr_calls_primary_ready(struct kvr_calls *c);       // what waits for room asks again
 void kvr_calls_expire(struct kvr_calls *c, int64_t now); // deadlines, and what waited to go again
 int64_t kvr_calls_wake_at(const struct kvr_calls *c);
+// Its caller has released a request: a SELECT of it that may wait for room is answered so, in the tick.
+void kvr_calls_end_waiting(struct kvr_calls *c, struct kvr_bytes id);
+// Tells the pool that those who wait for room don't any more; before the transport is disconnected.
+void kvr_calls_withdraw(struct kvr_calls *c);
 // No callback with this ctx comes any more; what isn't sent is dropped, and the rest isn't sent again.
 void kvr_calls_detach(struct kvr_calls *c, void *ctx);
 

@@ -11,6 +11,8 @@
 
 #include "client/lib/transport/server_reply.h"
 
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
 const char *kvr_code_name(enum kvr_code code) {
     static const char *const names[] = {
         [KVR_CODE_OK] = "OK",
@@ -21,9 +23,12 @@ const char *kvr_code_name(enum kvr_code code) {
         [KVR_CODE_STALE] = "STALE",
         [KVR_CODE_NOPARENT] = "NOPARENT",
         [KVR_CODE_BADCHAIN] = "BADCHAIN",
+        [KVR_CODE_NOROOM] = "NOROOM",
+        [KVR_CODE_LIMITED] = "LIMITED",
         [KVR_CODE_OOM] = "OOM",
         [KVR_CODE_DENIED] = "DENIED",
         [KVR_CODE_REFUSED] = "REFUSED",
+        [KVR_CODE_RELEASED] = "RELEASED",
         [KVR_CODE_TIMEOUT] = "TIMEOUT",
         [KVR_CODE_INVALID] = "INVALID",
         [KVR_CODE_FULL] = "FULL",
@@ -68,10 +73,14 @@ enum field_kind {
     FIELD_FLAG,
     FIELD_RANK,
     FIELD_SEQ,
+    FIELD_RANK_OR_NONE, // -1: 0
     FIELD_STATE,
+    FIELD_ROLE,
     FIELD_RANKS,
     FIELD_CIRCUIT,
-    FIELD_LABELS
+    FIELD_LABELS,
+    FIELD_TERMS,
+    FIELD_ANSWER
 };
 
 struct reply_field {
@@ -113,6 +122,12 @@ static void read_state(struct result_reader *in, const redisReply *r, enum kvr_s
     *out = (enum kvr_state)read_name(in, r, names);
 }
 
+static void read_role(struct result_reader *in, const redisReply *r, enum kvr_role *out) {
+    static const char *const names[] = {"both", "prefill", "decode"};
+    if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+    *out = (enum kvr_role)read_name(in, r, names);
+}
+
 static void read_circuit(struct result_reader *in, const redisReply *r, enum kvr_circuit *out) {
     static const char *const names[] = {"closed", "open", "half-open"};
     if (r->type != REDIS_REPLY_STRING && r->type != REDIS_REPLY_STATUS)
@@ -126,8 +141,7 @@ static void read_ranks(struct result_reader *in, const redisReply *r, struct kvr
     if (!ranks) return;
     for (size_t i = 0; i < r->elements; i++) {
         ranks[i] = unknown_rank;
-        read_map(in, r->element[i], rank_targets, sizeof rank_targets / sizeof *rank_targets,
-                 &ranks[i]);
+        read_map(in, r->element[i], rank_targets, COUNT_OF(rank_targets), &ranks[i]);
     }
     out->ranks = ranks;
     out->n_ranks = r->elements;
@@ -161,6 +175,29 @@ static void read_real(struct result_reader *in, const redisReply *r, double *out
     if (*end) fail(in, KVR_CODE_PROTOCOL);
 }
 
+static void read_terms(struct result_reader *in, const redisReply *r, struct kvr_candidate *out) {
+    if (r->type != REDIS_REPLY_ARRAY || r->elements % 2) return fail(in, KVR_CODE_PROTOCOL);
+    size_t n = r->elements / 2;
+    struct kvr_cost_term *terms = take(in, n * sizeof *terms);
+    for (size_t i = 0; terms && i < n && in->code == KVR_CODE_OK; i++) {
+        const redisReply *name = r->element[2 * i];
+        if (name->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+        terms[i].name = copied(in, name->str, name->len);
+        read_real(in, r->element[2 * i + 1], &terms[i].value);
+    }
+    if (in->code != KVR_CODE_OK) return;
+    out->terms = terms;
+    out->n_terms = n;
+}
+
+// What SELECT would say; one that isn't known yet is a refusal.
+static void read_answer(struct result_reader *in, const redisReply *r, enum kvr_code *out) {
+    if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+    *out = KVR_CODE_REFUSED;
+    for (int code = KVR_CODE_OK; code <= KVR_CODE_CLOSED; code++)
+        if (!strcmp(r->str, kvr_code_name((enum kvr_code)code))) *out = (enum kvr_code)code;
+}
+
 static void read_value(struct result_reader *in, const redisReply *r, enum field_kind kind,
                        void *to) {
     bool integer = r->type == REDIS_REPLY_INTEGER;
@@ -169,12 +206,18 @@ static void read_value(struct result_reader *in, const redisReply *r, enum field
         return read_real(in, r, to);
     case FIELD_STATE:
         return read_state(in, r, to);
+    case FIELD_ROLE:
+        return read_role(in, r, to);
     case FIELD_RANKS:
         return read_ranks(in, r, to);
     case FIELD_CIRCUIT:
         return read_circuit(in, r, to);
     case FIELD_LABELS:
         return read_labels(in, r, to);
+    case FIELD_TERMS:
+        return read_terms(in, r, to);
+    case FIELD_ANSWER:
+        return read_answer(in, r, to);
     case FIELD_BYTES:
         if (r->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
         *(struct kvr_bytes *)to = copied(in, r->str, r->len);
@@ -191,7 +234,9 @@ static void read_value(struct result_reader *in, const redisReply *r, enum field
         if (!integer || r->integer < 0) return fail(in, KVR_CODE_PROTOCOL);
         *(uint64_t *)to = (uint64_t)r->integer;
         return;
+    case FIELD_RANK_OR_NONE:
     case FIELD_RANK:
+        if (kind == FIELD_RANK_OR_NONE && integer && r->integer == -1) return;
         if (!integer || r->integer < 0 || r->integer >= KVR_MAX_RANKS)
             return fail(in, KVR_CODE_PROTOCOL);
         *(uint32_t *)to = (uint32_t)r->integer;
@@ -204,9 +249,10 @@ static void read_value(struct result_reader *in, const redisReply *r, enum field
 static void read_map(struct result_reader *in, const redisReply *map,
                      const struct reply_field *targets, size_t n_targets, void *out) {
     if (map->type != REDIS_REPLY_ARRAY || map->elements % 2) return fail(in, KVR_CODE_PROTOCOL);
-    size_t pairs = map->elements / 2, at = 0;
+    size_t pairs = map->elements / 2, at = 0, met = 0;
     for (size_t i = 0; i < n_targets; i++) {
-        size_t tried = 0, len = strlen(targets[i].name);
+        // Once all pairs have been met, there is nothing to look at for those that aren't there.
+        size_t tried = met == pairs ? pairs : 0, len = strlen(targets[i].name);
         for (; tried < pairs; tried++, at++) {
             const redisReply *key = map->element[at % pairs * 2];
             if (key->type == REDIS_REPLY_STRING && key->len == len &&
@@ -218,6 +264,7 @@ static void read_map(struct result_reader *in, const redisReply *map,
         read_value(in, map->element[at % pairs * 2 + 1], targets[i].kind,
                    (char *)out + targets[i].at);
         at++;
+        met++;
         if (in->code != KVR_CODE_OK) return;
     }
 }
@@ -237,8 +284,14 @@ static const struct reply_field choice_targets[] = {
     {"expected", FIELD_INTEGER, offsetof(struct kvr_choice, expected), true},
     {"ttft", FIELD_REAL, offsetof(struct kvr_choice, ttft), true},
     {"tpot", FIELD_REAL, offsetof(struct kvr_choice, tpot), true},
+    {"waited", FIELD_INTEGER, offsetof(struct kvr_choice, waited), true},
+    {"prefill_worker", FIELD_BYTES, offsetof(struct kvr_choice, prefill_worker), true},
+    {"prefill_rank", FIELD_RANK_OR_NONE, offsetof(struct kvr_choice, prefill_rank), true},
+    {"prefill_addr", FIELD_BYTES, offsetof(struct kvr_choice, prefill_addr), true},
+    {"prefill_overlap", FIELD_INTEGER, offsetof(struct kvr_choice, prefill_overlap), true},
 };
-static const struct kvr_choice unknown_choice = {.expected = -1, .ttft = -1, .tpot = -1};
+static const struct kvr_choice unknown_choice = {
+    .expected = -1, .ttft = -1, .tpot = -1, .prefill_worker = {"", 0}, .prefill_addr = {"", 0}};
 
 static const struct reply_field score_targets[] = {
     {"worker", FIELD_BYTES, offsetof(struct kvr_score, worker), false},
@@ -272,8 +325,134 @@ static const struct reply_field worker_targets[] = {
     {"failures", FIELD_INTEGER, offsetof(struct kvr_worker, failures), true},
     {"speed", FIELD_REAL, offsetof(struct kvr_worker, speed), true},
     {"labels", FIELD_LABELS, 0, true}, // the whole struct
+    {"maxrequests", FIELD_INTEGER, offsetof(struct kvr_worker, max_requests), true},
+    {"role", FIELD_ROLE, offsetof(struct kvr_worker, role), true},
+    {"drain_left", FIELD_INTEGER, offsetof(struct kvr_worker, drain_left), true},
 };
-static const struct kvr_worker unknown_worker = {.speed = 0};
+static const struct kvr_worker unknown_worker = {.speed = 0, .drain_left = -1};
+
+static const struct reply_field queue_targets[] = {
+    {"waiting", FIELD_INTEGER, offsetof(struct kvr_queue_length, waiting), false},
+    {"tokens", FIELD_INTEGER, offsetof(struct kvr_queue_length, tokens), false},
+    {"estimate", FIELD_INTEGER, offsetof(struct kvr_queue_length, estimate), false},
+};
+
+static const struct reply_field queued_targets[] = {
+    {"id", FIELD_BYTES, offsetof(struct kvr_queued, request), false},
+    {"class", FIELD_BYTES, offsetof(struct kvr_queued, service_class), false},
+    {"flow", FIELD_BYTES, offsetof(struct kvr_queued, flow), false},
+    {"position", FIELD_INTEGER, offsetof(struct kvr_queued, position), false},
+    {"waited", FIELD_INTEGER, offsetof(struct kvr_queued, waited), false},
+    {"blocks", FIELD_INTEGER, offsetof(struct kvr_queued, blocks), false},
+};
+static const struct kvr_queued unknown_queued = {.position = 0};
+
+static const struct reply_field class_targets[] = {
+    {"class", FIELD_BYTES, offsetof(struct kvr_class, name), false},
+    {"priority", FIELD_INTEGER, offsetof(struct kvr_class, priority), false},
+    {"weight", FIELD_REAL, offsetof(struct kvr_class, weight), false},
+    {"waiting", FIELD_INTEGER, offsetof(struct kvr_class, waiting), false},
+    {"tokens", FIELD_INTEGER, offsetof(struct kvr_class, tokens), false},
+    {"oldest", FIELD_INTEGER, offsetof(struct kvr_class, oldest), false},
+    {"admitted", FIELD_INTEGER, offsetof(struct kvr_class, admitted), false},
+    {"refused", FIELD_INTEGER, offsetof(struct kvr_class, refused), false},
+    {"max_waiting", FIELD_INTEGER, offsetof(struct kvr_class, max_waiting), true},
+    {"room", FIELD_INTEGER, offsetof(struct kvr_class, room), true},
+};
+static const struct kvr_class unknown_class = {.max_waiting = -1, .room = -1};
+
+static const struct reply_field flow_targets[] = {
+    {"flow", FIELD_BYTES, offsetof(struct kvr_flow, name), false},
+    {"weight", FIELD_REAL, offsetof(struct kvr_flow, weight), false},
+    {"max_requests", FIELD_INTEGER, offsetof(struct kvr_flow, max_requests), false},
+    {"rate", FIELD_INTEGER, offsetof(struct kvr_flow, rate), false},
+    {"burst", FIELD_INTEGER, offsetof(struct kvr_flow, burst), false},
+    {"requests", FIELD_INTEGER, offsetof(struct kvr_flow, requests), false},
+    {"waiting", FIELD_INTEGER, offsetof(struct kvr_flow, waiting), false},
+    {"left", FIELD_INTEGER, offsetof(struct kvr_flow, left), false},
+};
+static const struct kvr_flow unknown_flow = {.left = -1};
+
+// What a request that is no pair has none of may be missing.
+static const struct reply_field explanation_targets[] = {
+    {"result", FIELD_ANSWER, offsetof(struct kvr_explanation, answer), false},
+    {"by", FIELD_BYTES, offsetof(struct kvr_explanation, by), false},
+    {"retry", FIELD_INTEGER, offsetof(struct kvr_explanation, retry), false},
+    {"worker", FIELD_BYTES, offsetof(struct kvr_explanation, choice.worker), false},
+    {"rank", FIELD_RANK_OR_NONE, offsetof(struct kvr_explanation, choice.rank), false},
+    {"addr", FIELD_BYTES, offsetof(struct kvr_explanation, choice.addr), false},
+    {"overlap", FIELD_INTEGER, offsetof(struct kvr_explanation, choice.overlap), false},
+    {"expected", FIELD_INTEGER, offsetof(struct kvr_explanation, choice.expected), false},
+    {"cached", FIELD_INTEGER, offsetof(struct kvr_explanation, choice.cached), false},
+    {"cost", FIELD_REAL, offsetof(struct kvr_explanation, choice.cost), false},
+    {"ttft", FIELD_REAL, offsetof(struct kvr_explanation, choice.ttft), false},
+    {"tpot", FIELD_REAL, offsetof(struct kvr_explanation, choice.tpot), false},
+    {"prefill_worker", FIELD_BYTES, offsetof(struct kvr_explanation, choice.prefill_worker), true},
+    {"prefill_rank", FIELD_RANK_OR_NONE, offsetof(struct kvr_explanation, choice.prefill_rank),
+     true},
+    {"prefill_addr", FIELD_BYTES, offsetof(struct kvr_explanation, choice.prefill_addr), true},
+    {"prefill_overlap", FIELD_INTEGER, offsetof(struct kvr_explanation, choice.prefill_overlap),
+     true},
+    {"policy", FIELD_BYTES, offsetof(struct kvr_explanation, policy), false},
+    {"overlap_weight", FIELD_REAL, offsetof(struct kvr_explanation, overlap), false},
+    {"prefill_weight", FIELD_REAL, offsetof(struct kvr_explanation, prefill), false},
+    {"requests_weight", FIELD_REAL, offsetof(struct kvr_explanation, requests), false},
+    {"temperature", FIELD_REAL, offsetof(struct kvr_explanation, temperature), false},
+    {"isl", FIELD_INTEGER, offsetof(struct kvr_explanation, isl), false},
+    {"osl", FIELD_REAL, offsetof(struct kvr_explanation, osl), false},
+    {"first_weight", FIELD_REAL, offsetof(struct kvr_explanation, first_weight), false},
+    {"arrivals", FIELD_REAL, offsetof(struct kvr_explanation, arrivals), false},
+    {"reuse", FIELD_REAL, offsetof(struct kvr_explanation, reuse), false},
+    {"transfer", FIELD_REAL, offsetof(struct kvr_explanation, transfer), true},
+    {"session_worker", FIELD_BYTES, offsetof(struct kvr_explanation, session_worker), false},
+    {"session_rank", FIELD_RANK_OR_NONE, offsetof(struct kvr_explanation, session_rank), false},
+    {"session_allowance", FIELD_REAL, offsetof(struct kvr_explanation, session_allowance), false},
+    {"instances", FIELD_INTEGER, offsetof(struct kvr_explanation, instances), false},
+    {"places", FIELD_INTEGER, offsetof(struct kvr_explanation, places), false},
+};
+
+static const struct reply_field candidate_targets[] = {
+    {"worker", FIELD_BYTES, offsetof(struct kvr_candidate, worker), false},
+    {"rank", FIELD_RANK, offsetof(struct kvr_candidate, rank), false},
+    {"place", FIELD_INTEGER, offsetof(struct kvr_candidate, place), false},
+    {"reason", FIELD_BYTES, offsetof(struct kvr_candidate, reason), false},
+    {"cost", FIELD_REAL, offsetof(struct kvr_candidate, cost), false},
+    {"chance", FIELD_REAL, offsetof(struct kvr_candidate, chance), false},
+    {"booked", FIELD_INTEGER, offsetof(struct kvr_candidate, booked), false},
+    {"prefill_worker", FIELD_BYTES, offsetof(struct kvr_candidate, prefill_worker), true},
+    {"prefill_rank", FIELD_RANK_OR_NONE, offsetof(struct kvr_candidate, prefill_rank), true},
+    {"prefill_cost", FIELD_REAL, offsetof(struct kvr_candidate, prefill_cost), true},
+    {"decode_cost", FIELD_REAL, offsetof(struct kvr_candidate, decode_cost), true},
+    {"transfer_cost", FIELD_REAL, offsetof(struct kvr_candidate, transfer_cost), true},
+    {"prompt_cost", FIELD_REAL, offsetof(struct kvr_candidate, prompt_cost), true},
+    {"prompt_reason", FIELD_BYTES, offsetof(struct kvr_candidate, prompt_reason), true},
+    {"terms", FIELD_TERMS, 0, false}, // the whole struct
+    {"sum", FIELD_REAL, offsetof(struct kvr_candidate, sum), false},
+    {"overlap", FIELD_INTEGER, offsetof(struct kvr_candidate, overlap), false},
+    {"device", FIELD_INTEGER, offsetof(struct kvr_candidate, device), false},
+    {"host", FIELD_INTEGER, offsetof(struct kvr_candidate, host), false},
+    {"disk", FIELD_INTEGER, offsetof(struct kvr_candidate, disk), false},
+    {"expected", FIELD_INTEGER, offsetof(struct kvr_candidate, expected), false},
+    {"cached", FIELD_INTEGER, offsetof(struct kvr_candidate, cached), false},
+    {"credit", FIELD_REAL, offsetof(struct kvr_candidate, credit), false},
+    {"live", FIELD_REAL, offsetof(struct kvr_candidate, live), false},
+    {"known", FIELD_REAL, offsetof(struct kvr_candidate, known), false},
+    {"own", FIELD_REAL, offsetof(struct kvr_candidate, own), false},
+    {"requests", FIELD_INTEGER, offsetof(struct kvr_candidate, requests), false},
+    {"prefill_tokens", FIELD_INTEGER, offsetof(struct kvr_candidate, prefill_tokens), false},
+    {"queue", FIELD_REAL, offsetof(struct kvr_candidate, queue), false},
+    {"decode_blocks", FIELD_INTEGER, offsetof(struct kvr_candidate, decode_blocks), false},
+    {"pace", FIELD_REAL, offsetof(struct kvr_candidate, pace), false},
+    {"full", FIELD_REAL, offsetof(struct kvr_candidate, full), false},
+    {"ttft", FIELD_REAL, offsetof(struct kvr_candidate, ttft), false},
+    {"tpot", FIELD_REAL, offsetof(struct kvr_candidate, tpot), false},
+};
+static const struct kvr_candidate unknown_candidate = {.prefill_worker = {"", 0},
+                                                       .prefill_cost = -1,
+                                                       .decode_cost = -1,
+                                                       .transfer_cost = -1,
+                                                       .prompt_cost = -1,
+                                                       .prompt_reason = {"", 0}};
 
 static void read_rows(struct result_reader *in, const redisReply *r,
                       const struct reply_field *targets, size_t n_targets, const void *unknown,
@@ -287,6 +466,82 @@ static void read_rows(struct result_reader *in, const redisReply *r,
     }
     *rows = out;
     *n = r->elements;
+}
+
+// The length, and the first in order: the one field that is an array.
+static void read_queue(struct result_reader *in, const redisReply *r, struct kvr_result *out) {
+    const void *rows = NULL;
+    read_map(in, r, queue_targets, COUNT_OF(queue_targets), &out->queue);
+    for (size_t i = 1; in->code == KVR_CODE_OK && !rows && i < r->elements; i += 2)
+        if (r->element[i]->type == REDIS_REPLY_ARRAY)
+            read_rows(in, r->element[i], queued_targets, COUNT_OF(queued_targets), &unknown_queued,
+                      sizeof(struct kvr_queued), &rows, &out->n);
+    out->queued = rows;
+}
+
+// The rule and the choice, and who might have been chosen: the one field that is an array.
+static void read_explanation(struct result_reader *in, const redisReply *r,
+                             struct kvr_result *out) {
+    const void *rows = NULL;
+    struct kvr_explanation *e = take(in, sizeof *e);
+    if (!e) return;
+    *e = (struct kvr_explanation){
+        .choice = {.version = -1, .prefill_worker = {"", 0}, .prefill_addr = {"", 0}}};
+    read_map(in, r, explanation_targets, COUNT_OF(explanation_targets), e);
+    const redisReply *list = in->code == KVR_CODE_OK ? kvr_reply_field(r, "candidates") : NULL;
+    if (!list) return fail(in, KVR_CODE_PROTOCOL);
+    read_rows(in, list, candidate_targets, COUNT_OF(candidate_targets), &unknown_candidate,
+              sizeof(struct kvr_candidate), &rows, &out->n);
+    e->candidates = rows;
+    out->explanation = e;
+}
+
+// [next cursor, rows]
+// The first of two elements, of lists that come in parts. The other one; NULL: it is no such list.
+static const redisReply *read_cursor(struct result_reader *in, const redisReply *r,
+                                     struct kvr_result *out) {
+    char *end = NULL;
+    if (r->type == REDIS_REPLY_ARRAY && r->elements == 2 &&
+        r->element[0]->type == REDIS_REPLY_STRING && r->element[0]->len)
+        out->cursor = strtoull(r->element[0]->str, &end, 10);
+    if (end && !*end) return r->element[1];
+    fail(in, KVR_CODE_PROTOCOL);
+    return NULL;
+}
+
+static void read_names(struct result_reader *in, const redisReply *r, struct kvr_result *out) {
+    const redisReply *keys = read_cursor(in, r, out);
+    if (!keys) return;
+    if (keys->type != REDIS_REPLY_ARRAY) return fail(in, KVR_CODE_PROTOCOL);
+    struct kvr_field *fields = take(in, (keys->elements + 1) * sizeof *fields);
+    for (size_t i = 0; fields && i < keys->elements; i++) {
+        const redisReply *k = keys->element[i];
+        if (k->type != REDIS_REPLY_STRING) return fail(in, KVR_CODE_PROTOCOL);
+        fields[i] = (struct kvr_field){copied(in, k->str, k->len), {"", 0}};
+    }
+    out->fields = fields;
+    out->n = fields ? keys->elements : 0;
+}
+
+static void read_flows(struct result_reader *in, const redisReply *r, struct kvr_result *out) {
+    const void *rows = NULL;
+    const redisReply *list = read_cursor(in, r, out);
+    if (!list) return;
+    read_rows(in, list, flow_targets, COUNT_OF(flow_targets), &unknown_flow,
+              sizeof(struct kvr_flow), &rows, &out->n);
+    out->flows = rows;
+}
+
+static int64_t integer_field(const redisReply *r, const char *name) {
+    const redisReply *v = kvr_reply_field(r, name);
+    return v && v->type == REDIS_REPLY_INTEGER ? v->integer : -1;
+}
+
+bool kvr_result_waits(const redisReply *r, struct kvr_waiting_reply *out) {
+    if (r->type != REDIS_REPLY_ARRAY || integer_field(r, "waiting") != 1) return false;
+    *out = (struct kvr_waiting_reply){integer_field(r, "position"), integer_field(r, "estimate"),
+                                      integer_field(r, "version")};
+    return true;
 }
 
 // What is held is the least that can be expected; a module that doesn't say more knows no more.
@@ -317,6 +572,63 @@ static void read_fields(struct result_reader *in, const redisReply *r, struct kv
     out->n = n;
 }
 
+// The end of the line, and where the next one begins.
+static const char *line_end(const char *at, const char *end, const char **next) {
+    const char *lf = memchr(at, '\n', (size_t)(end - at));
+    *next = lf ? lf + 1 : end;
+    if (!lf) lf = end;
+    return lf > at && lf[-1] == '\r' ? lf - 1 : lf;
+}
+
+static struct kvr_field *take_lines(struct result_reader *in, const redisReply *r) {
+    if (r->type != REDIS_REPLY_STRING) {
+        fail(in, KVR_CODE_PROTOCOL);
+        return NULL;
+    }
+    size_t n = 1;
+    for (size_t i = 0; i < r->len; i++)
+        n += r->str[i] == '\n';
+    return take(in, n * sizeof(struct kvr_field));
+}
+
+// Lines without a colon are headings.
+static void read_lines(struct result_reader *in, const redisReply *r, struct kvr_result *out) {
+    struct kvr_field *fields = take_lines(in, r);
+    if (!fields) return;
+    for (const char *at = r->str, *all = at + r->len, *next; at < all; at = next) {
+        const char *end = line_end(at, all, &next);
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        if (!colon) continue;
+        fields[out->n].name = copied(in, at, (size_t)(colon - at));
+        fields[out->n++].value = copied(in, colon + 1, (size_t)(end - colon - 1));
+    }
+    out->fields = fields;
+}
+
+// The value of " name=" in a line of CLIENT LIST; empty if there is none. Values have no spaces.
+static struct kvr_bytes pair_of(const char *at, const char *end, const char *name) {
+    size_t n = strlen(name);
+    for (; at && (size_t)(end - at) > n; at = memchr(at + 1, ' ', (size_t)(end - at - 1))) {
+        if (memcmp(at, name, n) != 0) continue;
+        const char *value = at + n, *stop = memchr(value, ' ', (size_t)(end - value));
+        return (struct kvr_bytes){value, (size_t)((stop ? stop : end) - value)};
+    }
+    return (struct kvr_bytes){"", 0};
+}
+
+static void read_clients(struct result_reader *in, const redisReply *r, struct kvr_result *out) {
+    struct kvr_field *fields = take_lines(in, r);
+    if (!fields) return;
+    for (const char *at = r->str, *all = at + r->len, *next; at < all; at = next) {
+        const char *end = line_end(at, all, &next);
+        struct kvr_bytes name = pair_of(at, end, " name="), address = pair_of(at, end, " addr=");
+        if (!name.n) continue;
+        fields[out->n].name = copied(in, name.p, name.n);
+        fields[out->n++].value = copied(in, address.p, address.n);
+    }
+    out->fields = fields;
+}
+
 enum kvr_code kvr_result_read(enum kvr_result_form form, const redisReply *r, struct kvr_arena *a,
                               struct kvr_result *out) {
     struct result_reader in = {a, KVR_CODE_OK};
@@ -331,23 +643,45 @@ enum kvr_code kvr_result_read(enum kvr_result_form form, const redisReply *r, st
         break;
     case KVR_REPLY_IS_CHOICE:
         out->choice = unknown_choice;
-        read_map(&in, r, choice_targets, sizeof choice_targets / sizeof *choice_targets,
-                 &out->choice);
+        read_map(&in, r, choice_targets, COUNT_OF(choice_targets), &out->choice);
         if (out->choice.expected < out->choice.overlap) out->choice.expected = out->choice.overlap;
         break;
     case KVR_REPLY_IS_SCORES:
-        read_rows(&in, r, score_targets, sizeof score_targets / sizeof *score_targets,
-                  &unknown_score, sizeof(struct kvr_score), &rows, &out->n);
+        read_rows(&in, r, score_targets, COUNT_OF(score_targets), &unknown_score,
+                  sizeof(struct kvr_score), &rows, &out->n);
         if (in.code == KVR_CODE_OK) expect_overlap((struct kvr_score *)(void *)rows, out->n);
         out->scores = rows;
         break;
     case KVR_REPLY_IS_WORKERS:
-        read_rows(&in, r, worker_targets, sizeof worker_targets / sizeof *worker_targets,
-                  &unknown_worker, sizeof(struct kvr_worker), &rows, &out->n);
+        read_rows(&in, r, worker_targets, COUNT_OF(worker_targets), &unknown_worker,
+                  sizeof(struct kvr_worker), &rows, &out->n);
         out->workers = rows;
         break;
     case KVR_REPLY_IS_FIELDS:
         read_fields(&in, r, out);
+        break;
+    case KVR_REPLY_IS_LINES:
+        read_lines(&in, r, out);
+        break;
+    case KVR_REPLY_IS_QUEUE:
+        read_queue(&in, r, out);
+        break;
+    case KVR_REPLY_IS_CLASSES:
+        read_rows(&in, r, class_targets, COUNT_OF(class_targets), &unknown_class,
+                  sizeof(struct kvr_class), &rows, &out->n);
+        out->classes = rows;
+        break;
+    case KVR_REPLY_IS_FLOWS:
+        read_flows(&in, r, out);
+        break;
+    case KVR_REPLY_IS_EXPLANATION:
+        read_explanation(&in, r, out);
+        break;
+    case KVR_REPLY_IS_CLIENTS:
+        read_clients(&in, r, out);
+        break;
+    case KVR_REPLY_IS_NAMES:
+        read_names(&in, r, out);
         break;
     }
     return in.code;

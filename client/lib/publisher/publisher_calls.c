@@ -3,6 +3,10 @@
 #include "publisher_send.h"
 #include "publisher_walk.h"
 
+void kvr_publisher_soon(const struct kvr_publisher *p, uint64_t hash) {
+    kvr_held_prefetch(&p->held, hash);
+}
+
 // ---- Changes -------------------------------------------------------------------------------------
 
 // Frees the node and those before it as far as they are there for nothing else.
@@ -25,16 +29,17 @@ static void hold(struct kvr_publisher *p, uint32_t id, int tier, enum kvr_put wh
     kvr_held_hold(&p->held, id, tier);
     if (!(n->flags & KVR_NODE_PLACED)) return;
     if (joined) {
-        if (kvr_publisher_covered(p, n->parent)) kvr_publisher_walk_whole(p, id);
+        if (kvr_publisher_covered(p, kvr_held_parent(&p->held, n))) kvr_publisher_walk_whole(p, id);
         return;
     }
-    if (what == KVR_PUT_NEW && kvr_publisher_covered(p, n->parent)) {
+    if (what == KVR_PUT_NEW && kvr_publisher_covered(p, kvr_held_parent(&p->held, n))) {
         n->told_in = p->round;
         n->told = 0;
     }
     if (!kvr_publisher_told(p, n) || (n->told & kvr_tier_bit(tier))) return;
     n->told |= (uint8_t)kvr_tier_bit(tier);
-    kvr_publisher_say_stored(p, tier, n, &n->hash, 1);
+    uint64_t hash = n->hash;
+    kvr_publisher_say_stored(p, tier, n, &hash, 1);
 }
 
 enum kvr_code kvr_publisher_stored(struct kvr_publisher *p, enum kvr_tier tier,
@@ -59,11 +64,21 @@ enum kvr_code kvr_publisher_stored(struct kvr_publisher *p, enum kvr_tier tier,
     return KVR_CODE_OK;
 }
 
+// Blocks that are removed together are on their way from memory together: the index first, then the node.
+static void prefetch(const struct kvr_held_blocks *t, const uint64_t *hashes, size_t n, size_t i) {
+    enum { GONE_AHEAD = 16, GONE_NODE_AHEAD = 8 };
+    for (size_t k = i ? i + GONE_AHEAD : 0; k < n && k <= i + GONE_AHEAD; k++)
+        kvr_held_prefetch(t, hashes[k]);
+    for (size_t k = i ? i + GONE_NODE_AHEAD : 0; k < n && k <= i + GONE_NODE_AHEAD; k++)
+        kvr_held_prefetch_node(t, hashes[k]);
+}
+
 enum kvr_code kvr_publisher_removed(struct kvr_publisher *p, enum kvr_tier tier,
                                     const uint64_t *hashes, size_t n) {
     if ((int)tier < 0 || tier >= KVR_TIERS || n > KVR_MAX_BLOCKS || (n && !hashes))
         return KVR_CODE_INVALID;
     for (size_t i = 0; i < n; i++) {
+        prefetch(&p->held, hashes, n, i);
         uint32_t id = kvr_held_find(&p->held, hashes[i]);
         struct kvr_held_node *node = kvr_held_node(&p->held, id);
         if (!id || !(node->held & kvr_tier_bit((int)tier))) continue;
@@ -147,7 +162,8 @@ void kvr_publisher_each(const struct kvr_publisher *p,
     for (uint32_t id = 1; id < p->held.n_ids; id++) {
         const struct kvr_held_node *n = kvr_held_node(&p->held, id);
         if (!n->held) continue;
-        each(ctx, n->hash, n->parent ? kvr_held_node(&p->held, n->parent)->hash : 0, n->parent != 0,
+        uint32_t parent = kvr_held_parent(&p->held, n);
+        each(ctx, n->hash, parent ? kvr_held_node(&p->held, parent)->hash : 0, parent != 0,
              n->held);
     }
 }
@@ -158,7 +174,8 @@ bool kvr_publisher_parent(const struct kvr_publisher *p, uint64_t hash, uint64_t
     if (!id) return false;
     const struct kvr_held_node *n = kvr_held_node(&p->held, id);
     if (n->flags & KVR_NODE_PHANTOM) return false;
-    *has_parent = n->parent != 0;
-    *parent = n->parent ? kvr_held_node(&p->held, n->parent)->hash : 0;
+    uint32_t above = kvr_held_parent(&p->held, n);
+    *has_parent = above != 0;
+    *parent = above ? kvr_held_node(&p->held, above)->hash : 0;
     return true;
 }

@@ -138,8 +138,9 @@ static void mark(struct kvr_publisher *p, const struct gone_blocks *g) {
     struct kvr_held_blocks *t = &p->held;
     uint32_t id = kvr_held_find(t, g->hash);
     struct kvr_held_node *n = kvr_held_node(t, id);
-    if (!id || !(n->flags & KVR_NODE_PLACED) || g->has_parent != (n->parent != 0)) return;
-    if (g->has_parent && kvr_held_node(t, n->parent)->hash != g->parent) return;
+    uint32_t parent = kvr_held_parent(t, n);
+    if (!id || !(n->flags & KVR_NODE_PLACED) || g->has_parent != (parent != 0)) return;
+    if (g->has_parent && kvr_held_node(t, parent)->hash != g->parent) return;
     for (uint32_t at = id; at; at = kvr_held_after(t, at, id, false)) {
         n = kvr_held_node(t, at);
         if (kvr_publisher_told(p, n)) kvr_publisher_say_gone(p, n, KVR_TIER_BITS);
@@ -150,18 +151,18 @@ static void mark(struct kvr_publisher *p, const struct gone_blocks *g) {
 // What is gone from the stream, but has got another place since.
 static void tell_again(struct kvr_publisher *p, const struct gone_blocks *g) {
     struct kvr_held_blocks *t = &p->held;
-    uint32_t top = kvr_held_node(&g->set, 0)->child;
-    for (uint32_t i = top; i; i = kvr_held_node(&g->set, i)->next) {
+    uint32_t top = kvr_held_child(&g->set, kvr_held_node(&g->set, 0));
+    for (uint32_t i = top; i; i = kvr_held_next(&g->set, kvr_held_node(&g->set, i))) {
         struct kvr_held_node *n =
             kvr_held_node(t, kvr_held_find(t, kvr_held_node(&g->set, i)->hash));
         if (kvr_publisher_told(p, n)) n->told_in = 0;
     }
     for (uint32_t i = top; i && p->state == KVR_STREAM_RUNNING;
-         i = kvr_held_node(&g->set, i)->next) {
+         i = kvr_held_next(&g->set, kvr_held_node(&g->set, i))) {
         uint32_t id = kvr_held_find(t, kvr_held_node(&g->set, i)->hash);
         const struct kvr_held_node *n = kvr_held_node(t, id);
         if (id && (n->flags & KVR_NODE_PLACED) && !kvr_publisher_told(p, n) &&
-            kvr_publisher_covered(p, n->parent))
+            kvr_publisher_covered(p, kvr_held_parent(t, n)))
             kvr_publisher_walk_whole(p, id);
     }
 }

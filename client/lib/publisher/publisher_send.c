@@ -18,7 +18,10 @@ static void begin_epoch(struct kvr_publisher *p) {
         return;
     }
     p->state = KVR_STREAM_RUNNING;
-    p->round++;
+    if (!++p->round) { // all numbers have been had
+        kvr_held_untell(&p->held);
+        p->round = 1;
+    }
     p->acked_once = false;
     p->stats.republished++;
     kvr_held_forgive_all(&p->held);
@@ -53,6 +56,7 @@ static bool send_event(struct kvr_publisher *p, uint64_t seq) {
     struct kvr_wire w;
     struct kvr_command command;
     kvr_wire_begin(&w, p->port.alloc);
+    kvr_wire_expect(&w, e->n * sizeof *e->words);
     kvr_wire_word(&w, "KVROUTE.EVENT");
     kvr_wire_bytes(&w, p->port.pool);
     kvr_wire_arg(&w, p->worker, p->worker_n);
@@ -141,6 +145,12 @@ static void outdated(struct kvr_publisher *p, int64_t current) {
         kvr_publisher_renew(p, "the pool has heard of a later epoch");
 }
 
+// At first it is usual that the worker or the pool isn't there yet.
+static enum kvr_level trouble_level(const struct kvr_publisher *p, enum kvr_code code) {
+    bool early = !p->stats.events && (code == KVR_CODE_NOWORKER || code == KVR_CODE_NOPOOL);
+    return early ? KVR_LOG_INFO : KVR_LOG_WARNING;
+}
+
 static void take_answer(struct kvr_publisher *p, const struct kvr_event_sending *f,
                         const struct kvr_result *r) {
     switch (r->code) {
@@ -160,7 +170,7 @@ static void take_answer(struct kvr_publisher *p, const struct kvr_event_sending 
         break;
     default:
         if (r->code != p->complained)
-            kvr_publisher_log(p, KVR_LOG_WARNING, "an event is answered %s %s; trying on",
+            kvr_publisher_log(p, trouble_level(p, r->code), "an event is answered %s %s; trying on",
                               kvr_code_name(r->code), r->message ? r->message : "");
         p->complained = r->code;
     }

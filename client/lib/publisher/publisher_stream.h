@@ -110,7 +110,7 @@ struct kvr_publisher {
     // The stream.
     enum kvr_stream_state state;
     uint64_t epoch, foreign;    // foreign: the highest epoch of somebody else that was heard of
-    uint32_t round;             // counts the epochs; marks nodes
+    uint8_t round;              // the epoch's number in nodes, never 0; see told_in
     struct kvr_event_ops batch; // of the next event
     int64_t due;                // when the batch is to be an event; KVR_NEVER
     struct kvr_event_ring ring;

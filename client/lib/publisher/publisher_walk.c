@@ -16,7 +16,9 @@ static void said(struct kvr_publisher *p, int failed) {
 
 void kvr_publisher_say_stored(struct kvr_publisher *p, int tier, const struct kvr_held_node *n,
                               const uint64_t *hashes, size_t count) {
-    const uint64_t *parent = n->parent ? &kvr_held_node(&p->held, n->parent)->hash : NULL;
+    uint32_t above = kvr_held_parent(&p->held, n);
+    uint64_t above_hash = kvr_held_node(&p->held, above)->hash;
+    const uint64_t *parent = above ? &above_hash : NULL;
     while (count && p->state == KVR_STREAM_RUNNING) {
         size_t room = p->batch_blocks - p->batch.blocks, now = count < room ? count : room;
         said(p, kvr_ops_stored(&p->batch, tier, parent, hashes, now));
@@ -31,9 +33,10 @@ void kvr_publisher_say_cleared(struct kvr_publisher *p, int tier) {
 }
 
 void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_held_node *n, unsigned tiers) {
+    uint64_t hash = n->hash;
     for (int tier = 0; tier < KVR_TIERS; tier++)
         if (n->told & tiers & kvr_tier_bit(tier) && p->state == KVR_STREAM_RUNNING)
-            said(p, kvr_ops_removed(&p->batch, tier, &n->hash, 1));
+            said(p, kvr_ops_removed(&p->batch, tier, &hash, 1));
     n->told &= (uint8_t)~tiers;
 }
 
@@ -41,8 +44,8 @@ void kvr_publisher_say_gone(struct kvr_publisher *p, struct kvr_held_node *n, un
 
 void kvr_publisher_walk_begin(struct kvr_publisher *p, struct kvr_publisher_walk *w,
                               uint32_t root) {
-    *w = (struct kvr_publisher_walk){.at = root ? root : kvr_held_node(&p->held, 0)->child,
-                                     .root = root};
+    uint32_t at = root ? root : kvr_held_child(&p->held, kvr_held_node(&p->held, 0));
+    *w = (struct kvr_publisher_walk){.at = at, .root = root};
 }
 
 void kvr_publisher_walk_past(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
@@ -51,8 +54,9 @@ void kvr_publisher_walk_past(struct kvr_publisher *p, struct kvr_publisher_walk 
         w->at = 0;
         return;
     }
-    w->leaving = !n->next;
-    w->at = n->next ? n->next : n->parent;
+    uint32_t next = kvr_held_next(&p->held, n);
+    w->leaving = !next;
+    w->at = next ? next : kvr_held_parent(&p->held, n);
 }
 
 // Goes down from `at` as long as the first child is held in the same tiers, and tells of all these
@@ -69,13 +73,14 @@ static void enter(struct kvr_publisher *p, struct kvr_publisher_walk *w) {
         n->flags |= KVR_NODE_OPEN;
         hashes[count++] = n->hash;
         if (count == WALK_RUN || !n->child) break;
-        struct kvr_held_node *child = kvr_held_node(t, n->child);
+        uint32_t child_id = kvr_held_child(t, n);
+        struct kvr_held_node *child = kvr_held_node(t, child_id);
         if (!(child->flags & KVR_NODE_PLACED) || child->held != first->held) break;
-        w->at = n->child;
+        w->at = child_id;
         n = child;
     }
     w->leaving = !n->child;
-    if (n->child) w->at = n->child;
+    if (n->child) w->at = kvr_held_child(t, n);
     for (int tier = 0; tier < KVR_TIERS; tier++)
         if (tiers & kvr_tier_bit(tier)) kvr_publisher_say_stored(p, tier, first, hashes, count);
 }

@@ -51,6 +51,7 @@ bool kvr_degrade_choose(struct kvr_recovery *rec, const struct kvr_operation *o,
     for (struct kvr_list_item *i = m->list.next; i != &m->list; i = i->next) {
         struct kvr_instance *at = kvr_instance_of(i);
         if (!at->listed || at->state != KVR_READY || !better(at, best)) continue;
+        if (at->role == KVR_ROLE_PREFILL) continue; // there are no pairs without a pool
         if (allowed(o, at)) best = at;
     }
     if (!best) return false;
@@ -62,7 +63,9 @@ bool kvr_degrade_choose(struct kvr_recovery *rec, const struct kvr_operation *o,
                                     .rank = best->rank,
                                     .version = -1,
                                     .ttft = -1,
-                                    .tpot = -1};
+                                    .tpot = -1,
+                                    .prefill_worker = {"", 0},
+                                    .prefill_addr = {"", 0}};
     return true;
 }
 
@@ -79,6 +82,7 @@ static void take_list(struct kvr_instances *m, const struct kvr_result *r) {
             kvr_instance_set_labels(m, at, w->labels, w->n_labels);
             at->listed = true;
             at->state = w->state;
+            at->role = w->role;
             at->open = w->circuit == KVR_OPEN;
         }
     }

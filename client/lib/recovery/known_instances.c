@@ -10,7 +10,7 @@ struct kvr_instance *kvr_instance_of(struct kvr_list_item *i) {
 int kvr_instances_init(struct kvr_instances *m, const struct kvr_alloc *a, size_t max_live,
                        uint64_t secret) {
     *m = (struct kvr_instances){
-        .alloc = a, .max = (size_t)KVR_MAX_INSTANCES + max_live, .sweep_at = KVR_MIN_SWEEP};
+        .alloc = a, .max = (size_t)KVR_MAX_INSTANCES + 2 * max_live, .sweep_at = KVR_MIN_SWEEP};
     kvr_list_init(&m->list);
     return kvr_table_init(&m->table, a, secret);
 }

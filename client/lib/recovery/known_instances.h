@@ -20,9 +20,10 @@ struct kvr_instance {
     size_t labels_n, labels_size;
     uint32_t rank;
     enum kvr_state state;
+    enum kvr_role role;
     bool open;       // its worker's circuit, in the last WORKER LIST
     bool listed;     // in the last WORKER LIST
-    size_t requests; // of ours, live there
+    size_t requests; // of ours, live there, and those whose prompts it computes
     uint64_t chosen; // when a degraded choice last fell on it; 0: never
 };
 

@@ -42,9 +42,11 @@ static void begin_release(struct kvr_recovery *rec, struct kvr_operation *o) {
     const char *at = o->ids;
     for (size_t i = 0; i < o->n_ids; i++) {
         bool was_live;
-        struct kvr_released *r = kvr_released_add(&rec->memory, kvr_wire_next(&at), &was_live);
+        struct kvr_bytes id = kvr_wire_next(&at);
+        struct kvr_released *r = kvr_released_add(&rec->memory, id, &was_live);
         o->n_live += was_live;
         if (r) kvr_list_remove(&r->in); // in no list until the call ends
+        kvr_calls_end_waiting(rec->calls, id);
     }
 }
 
@@ -97,8 +99,8 @@ static void remember(struct kvr_recovery *rec, struct kvr_operation *o, struct k
     if (over) { // its caller has ended it before the answer came
         kvr_released_move(over, &rec->memory.released.waiting);
         kvr_recovery_soon(rec);
-        return;
     }
+    if (over || o->wait.ended) return;
     struct kvr_live *old = kvr_live_find(&rec->memory, o->id);
     if (old && old->at->rank == rank && old->at->worker.n == worker.n &&
         !memcmp(old->at->worker.p, worker.p, worker.n)) {
@@ -115,11 +117,22 @@ static void remember(struct kvr_recovery *rec, struct kvr_operation *o, struct k
     rec->context->stats.unremembered++;
 }
 
-static void selected(struct kvr_recovery *rec, struct kvr_operation *o, struct kvr_result *r) {
-    bool back = r->choice.version < rec->version;
-    rec->version = r->choice.version;
+static void version_seen(struct kvr_recovery *rec, int64_t version) {
+    bool back = version < rec->version;
+    rec->version = version;
     if (back) kvr_recovery_history_lost(rec); // a flush, or a restore of something old
+}
+
+static void waits(void *ctx, const struct kvr_operation *o, int64_t version) {
+    (void)o;
+    if (version >= 0) version_seen(ctx, version);
+}
+
+static void selected(struct kvr_recovery *rec, struct kvr_operation *o, struct kvr_result *r) {
+    version_seen(rec, r->choice.version);
     o->booking.cached = r->choice.cached;
+    o->booking.prefill_worker = r->choice.prefill_worker;
+    o->booking.prefill_rank = r->choice.prefill_rank;
     remember(rec, o, r, r->choice.worker, r->choice.rank, r->choice.addr, true);
 }
 
@@ -158,18 +171,32 @@ static bool updated(struct kvr_recovery *rec, struct kvr_operation *o, struct kv
     return false;
 }
 
+// The pool may have no such class any more: its settings aren't ours to put back. false: it has none.
+static bool claim_plainly(struct kvr_recovery *rec, struct kvr_operation *o) {
+    struct kvr_live *l = o->subject;
+    struct kvr_command claim;
+    if (l->gone || !kvr_live_simplify(l) ||
+        !kvr_encode_booking(rec->context, l->item.key, l->at->worker, l->at->rank, &l->booking,
+                            &claim))
+        return false;
+    kvr_operation_continue(o, KVR_CALL_UPDATE_CLAIM, &claim);
+    return true;
+}
+
+// booked: by this CLAIM, or it was already; elsewhere: perhaps not where its caller was told, for it had waited
+// and was admitted anew.
 static void end_claim_back(struct kvr_recovery *rec, struct kvr_operation *o, bool booked,
-                           int64_t retry_at) {
+                           bool elsewhere, int64_t retry_at) {
     struct kvr_live *l = o->subject;
     o->subject = NULL;
     if (booked && l->gone) { // released while it was being booked
         struct kvr_released *over = kvr_released_find(&rec->memory, l->item.key);
         if (over) kvr_released_move(over, &rec->memory.released.waiting);
         kvr_recovery_soon(rec);
-    } else if (booked) {
+    } else if (booked && !(elsewhere && l->booking.may_have_waited)) {
         kvr_live_move(l, &rec->memory.live.confirmed);
     } else {
-        to_waiting(l, retry_at);
+        to_waiting(l, booked ? 0 : retry_at);
         kvr_recovery_soon(rec);
     }
     kvr_live_look_ended(l);
@@ -205,13 +232,22 @@ static void worker_unsaid(struct kvr_recovery *rec, struct kvr_operation *o) {
 
 // ---- The two ends of a call ----------------------------------------------------------------------
 
+// What the server says of itself tells nothing of the pool.
+static bool is_of_server(const struct kvr_operation *o) {
+    return o->kind == KVR_CALL_SERVER || o->kind == KVR_CALL_CONNECTIONS ||
+           o->kind == KVR_CALL_POOLS;
+}
+
 static bool answered(void *ctx, struct kvr_operation *o, struct kvr_result *r) {
     struct kvr_recovery *rec = ctx;
     bool ok = r->code == KVR_CODE_OK;
+    // The pool is there. Should it be gone later, that is a loss, also for a handle that doesn't make pools
+    // and never chooses.
+    if (ok && rec->version < 0 && !is_of_server(o)) rec->version = 0;
     // An answer that can't be read may say that it is booked; and so may have the one that was lost, before
-    // it was sent again and refused.
-    bool perhaps =
-        !ok && (r->code == KVR_CODE_PROTOCOL || r->code == KVR_CODE_NOMEM || o->sendings > 1);
+    // it was sent again and refused. One that waits is sent again anyway, and knows what was lost.
+    bool resent = o->wait.ms ? o->wait.unsure : o->sendings > 1;
+    bool perhaps = !ok && (r->code == KVR_CODE_PROTOCOL || r->code == KVR_CODE_NOMEM || resent);
     switch (o->kind) {
     case KVR_CALL_SELECT:
         if (ok) selected(rec, o, r);
@@ -224,8 +260,9 @@ static bool answered(void *ctx, struct kvr_operation *o, struct kvr_result *r) {
     case KVR_CALL_UPDATE:
         return !ok || updated(rec, o, r);
     case KVR_CALL_UPDATE_CLAIM:
+        if (r->code == KVR_CODE_REFUSED && claim_plainly(rec, o)) return false;
         if (ok && r->number == 1) rec->context->stats.repaired++;
-        end_claim_back(rec, o, ok, kvr_clock_ms() + KVR_MAX_BACKOFF);
+        end_claim_back(rec, o, ok, r->number == 0, kvr_clock_ms() + KVR_MAX_BACKOFF);
         if (ok) r->number = 1;
         if (r->code == KVR_CODE_NOWORKER) { // UPDATE knows no such answer; the repair goes on
             *r = kvr_result_of(KVR_CODE_OK, "");
@@ -253,7 +290,7 @@ static void promise(struct kvr_result *r, int64_t number) {
 
 static void given_up(void *ctx, struct kvr_operation *o, struct kvr_result *r) {
     struct kvr_recovery *rec = ctx;
-    bool degrade = rec->degrade && r->code != KVR_CODE_CLOSED;
+    bool degrade = rec->degrade && r->code != KVR_CODE_CLOSED && r->code != KVR_CODE_RELEASED;
     struct kvr_live *l;
     switch (o->kind) {
     case KVR_CALL_SELECT:
@@ -279,7 +316,7 @@ static void given_up(void *ctx, struct kvr_operation *o, struct kvr_result *r) {
         if (degrade && (l || kvr_released_find(&rec->memory, o->id))) promise(r, 1);
         break;
     case KVR_CALL_UPDATE_CLAIM:
-        if (o->subject) end_claim_back(rec, o, false, 0);
+        if (o->subject) end_claim_back(rec, o, false, false, 0);
         if (degrade) promise(r, 1);
         break;
     case KVR_CALL_RELEASE:
@@ -316,6 +353,10 @@ static bool may_come_back(void *ctx, const struct kvr_operation *o, enum kvr_cod
     const struct kvr_recovery *rec = ctx;
     if (code == KVR_CODE_NOPOOL && rec->create) return true;
     if (!kvr_recovery_coming_back(rec, now)) return false;
+    if (o->kind == KVR_CALL_UPDATE_CLAIM && code == KVR_CODE_REFUSED) {
+        const struct kvr_live *l = o->subject; // it goes on without what may be refused
+        return !l->booking.service_class.n && !l->booking.flow.n && !l->prefill;
+    }
     if (code == KVR_CODE_NOPOOL || o->kind == KVR_CALL_UPDATE_CLAIM) return true;
     if (code != KVR_CODE_NOWORKER) return false;
     if (o->kind == KVR_CALL_CLAIM)
@@ -324,7 +365,7 @@ static bool may_come_back(void *ctx, const struct kvr_operation *o, enum kvr_cod
 }
 
 struct kvr_calls_events kvr_outcome_calls_events(struct kvr_recovery *rec) {
-    return (struct kvr_calls_events){rec, answered, given_up, pool_gone, may_come_back};
+    return (struct kvr_calls_events){rec, answered, given_up, pool_gone, waits, may_come_back};
 }
 
 // ---- A primary comes and goes --------------------------------------------------------------------
@@ -336,17 +377,19 @@ static void primary_ready(void *ctx, bool same_process) {
     char text[160];
     bool other = t->ready_before && (!same_process || f->version < rec->version);
     kvr_address_text(&t->discovery.known, text, sizeof text);
-    kvr_context_log(rec->context, KVR_LOG_INFO, "primary %s, %s history, %lld ms without one", text,
-                    !t->ready_before ? "first"
-                    : other          ? "another"
-                                     : "the same",
+    kvr_context_log(rec->context, KVR_LOG_INFO,
+                    "connected to the primary %s%s, %lld ms without one", text,
+                    !t->ready_before ? ""
+                    : other          ? ", which has another history"
+                                     : ", with the same history",
                     (long long)(t->ready_at - t->down_since));
     rec->version = f->version;
     if (f->lease >= 0) rec->lease = f->lease;
     if (other) kvr_recovery_history_lost(rec);
     rec->repair_at = 0;
+    rec->uncreated = false;
     if (f->no_pool && rec->create) kvr_repair_create_pool(rec);
-    kvr_calls_pump(rec->calls);
+    kvr_calls_primary_ready(rec->calls);
 }
 
 static void primary_lost(void *ctx) {

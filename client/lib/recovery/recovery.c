@@ -17,6 +17,14 @@ int kvr_recovery_init(struct kvr_recovery *r, const struct kvr_client_options *o
     return o->create && !r->create ? -1 : failed;
 }
 
+bool kvr_recovery_create_with(struct kvr_recovery *r, const char *create) {
+    char *copy = kvr_alloc_copy(&r->context->alloc, create, strlen(create) + 1);
+    if (!copy) return false;
+    kvr_alloc_free(&r->context->alloc, r->create);
+    r->create = copy;
+    return true;
+}
+
 void kvr_recovery_free(struct kvr_recovery *r) {
     if (!r->memory.alloc) return; // it was never made
     kvr_remembered_free(&r->memory);

@@ -37,12 +37,14 @@ struct kvr_recovery {
     int64_t release_at;        // ms; before it nothing is released by the repair
     unsigned release_failures; // in a row, of its releases
     bool refreshing, creating;
-    size_t looks; // of the repair, under way
+    bool uncreated; // the server refused to create the pool, and the log has said why
+    size_t looks;   // of the repair, under way
 };
 
 // context, transport and calls are set. -1: no memory.
 int kvr_recovery_init(struct kvr_recovery *r, const struct kvr_client_options *o);
 void kvr_recovery_free(struct kvr_recovery *r);
+bool kvr_recovery_create_with(struct kvr_recovery *r, const char *create); // false: no memory
 
 void kvr_recovery_soon(struct kvr_recovery *r);         // something waits
 void kvr_recovery_history_lost(struct kvr_recovery *r); // nothing is confirmed any more

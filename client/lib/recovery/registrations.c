@@ -68,6 +68,13 @@ static void forget(struct kvr_registration *r) {
     free_registration(r);
 }
 
+bool kvr_registration_forget(struct kvr_registrations *m, struct kvr_bytes worker) {
+    struct kvr_registration *r = kvr_registration_find(m, worker);
+    if (r && r->looks) return false;
+    if (r) forget(r);
+    return true;
+}
+
 // The first of the list that nobody is looking at. NULL: none.
 static struct kvr_registration *oldest(const struct kvr_list_item *list) {
     for (struct kvr_list_item *i = list->next; i != list; i = i->next)
@@ -112,14 +119,18 @@ struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
         r->said = (struct kvr_worker_call){.worker = r->said.worker};
     }
     r->deleted = deleted;
+    if (call->set & KVR_WORKER_STATE) r->said.set &= ~(unsigned)KVR_WORKER_DRAIN;
     r->said.set |= call->set;
     if (has_addr) set_addr(r, addr, call->addr.n);
     if (has_labels) set_labels(r, labels, call->n_labels);
     if (call->set & KVR_WORKER_SPEED) r->said.speed = call->speed;
+    if (call->set & KVR_WORKER_MAX_REQUESTS) r->said.max_requests = call->max_requests;
     if (call->set & KVR_WORKER_RANKS) r->said.ranks = call->ranks;
     if (call->set & KVR_WORKER_CAPACITY) r->said.capacity = call->capacity;
     if (call->set & KVR_WORKER_STATE) r->said.state = call->state;
     if (call->set & KVR_WORKER_TTL) r->said.ttl = call->ttl;
+    if (call->set & KVR_WORKER_ROLE) r->said.role = call->role;
+    if (call->set & KVR_WORKER_DRAIN) r->said.drain = call->drain;
     return r;
 }
 

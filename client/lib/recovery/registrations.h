@@ -53,6 +53,8 @@ struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
 // To another of the lists. A deletion that is moved to `confirmed` joins the departed, and the oldest of
 // too many are forgotten.
 void kvr_registration_move(struct kvr_registration *r, struct kvr_list_item *list);
+// False: somebody is looking at it. One that isn't there is forgotten.
+bool kvr_registration_forget(struct kvr_registrations *m, struct kvr_bytes worker);
 // Forgets whom the pool has let go: its TTL was over long ago without a word.
 void kvr_registrations_forget_silent(struct kvr_registrations *m, int64_t now);
 

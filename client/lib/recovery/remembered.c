@@ -76,10 +76,18 @@ bool kvr_live_keep(struct kvr_remembered *m, void **reserved, const struct kvr_c
     if (!*reserved || m->live_table.count >= m->max_live ||
         size > m->max_live_bytes - m->live_bytes)
         return false;
-    struct kvr_instance *at = kvr_instance_get(&m->instances, worker, rank);
+    struct kvr_instance *at = kvr_instance_get(&m->instances, worker, rank), *prefill = NULL;
     if (!at) return false;
-    kvr_instance_set_addr(&m->instances, at, addr);
     at->requests++;
+    if (booking->prefill_worker.n) {
+        prefill = kvr_instance_get(&m->instances, booking->prefill_worker, booking->prefill_rank);
+        if (!prefill) {
+            at->requests--;
+            return false;
+        }
+        prefill->requests++;
+    }
+    kvr_instance_set_addr(&m->instances, at, addr);
     struct kvr_live *l = *reserved;
     *reserved = NULL;
     *l = (struct kvr_live){.memory = m,
@@ -87,8 +95,10 @@ bool kvr_live_keep(struct kvr_remembered *m, void **reserved, const struct kvr_c
                            .booking = *booking,
                            .size = size,
                            .at = at,
+                           .prefill = prefill,
                            .chosen_here = !confirmed,
                            .said_at = now};
+    if (prefill) l->booking.prefill_worker = prefill->worker;
     kvr_command_hold(command);
     m->live_bytes += size;
     kvr_table_add(&m->live_table, &l->item, id);
@@ -101,6 +111,7 @@ void kvr_live_forget(struct kvr_live *l) {
     kvr_table_remove(&m->live_table, &l->item);
     m->live_bytes -= l->size;
     l->at->requests--;
+    kvr_live_unpair(l);
     l->gone = true;
     kvr_list_remove(&l->in);
     if (!l->looks) free_live(l);
@@ -114,6 +125,22 @@ void kvr_live_move(struct kvr_live *l, struct kvr_list_item *list) {
 
 void kvr_live_look_ended(struct kvr_live *l) {
     if (--l->looks == 0 && l->gone) free_live(l);
+}
+
+bool kvr_live_simplify(struct kvr_live *l) {
+    struct kvr_booked_request *b = &l->booking;
+    struct kvr_bytes *name = b->service_class.n ? &b->service_class : &b->flow;
+    bool had = name->n > 0;
+    *name = (struct kvr_bytes){"", 0};
+    return had || kvr_live_unpair(l);
+}
+
+bool kvr_live_unpair(struct kvr_live *l) {
+    bool had = l->prefill != NULL;
+    if (had) l->prefill->requests--;
+    l->prefill = NULL;
+    l->booking.prefill_worker = (struct kvr_bytes){"", 0};
+    return had;
 }
 
 // ---- Releases ------------------------------------------------------------------------------------
@@ -139,6 +166,15 @@ static bool make_room(struct kvr_remembered *m) {
     return true;
 }
 
+// The oldest release is the next to go when all places are taken, and hasn't been looked at for a long time.
+static void prefetch_oldest(const struct kvr_remembered *m) {
+    const struct kvr_list_item *oldest = kvr_list_first(&m->released.confirmed);
+    if (!oldest || m->released_table.count < m->max_released) return;
+    __builtin_prefetch(oldest->next);
+    kvr_table_prefetch(&m->released_table,
+                       &((const struct kvr_released *)(const void *)oldest)->item);
+}
+
 struct kvr_released *kvr_released_add(struct kvr_remembered *m, struct kvr_bytes id,
                                       bool *was_live) {
     struct kvr_released *r = kvr_released_find(m, id);
@@ -150,6 +186,7 @@ struct kvr_released *kvr_released_add(struct kvr_remembered *m, struct kvr_bytes
         memcpy(r->id, id.p, id.n);
         kvr_table_add(&m->released_table, &r->item, (struct kvr_bytes){r->id, id.n});
         kvr_list_push(&m->released.waiting, &r->in);
+        prefetch_oldest(m);
     }
     struct kvr_live *l = kvr_live_find(m, id);
     *was_live = l != NULL;
@@ -171,7 +208,7 @@ void kvr_released_look_ended(struct kvr_released *r) {
 
 const char *kvr_remembered_validate(const struct kvr_remembered *m) {
     const struct kvr_list_item *heads[] = {&m->live.confirmed, &m->live.waiting, &m->live.checking};
-    size_t count = 0, bytes = 0, requests = 0;
+    size_t count = 0, bytes = 0, requests = 0, pairs = 0;
     for (size_t k = 0; k < 3; k++) {
         for (const struct kvr_list_item *i = heads[k]->next; i != heads[k]; i = i->next) {
             const struct kvr_live *l = (const struct kvr_live *)(const void *)i;
@@ -182,6 +219,7 @@ const char *kvr_remembered_validate(const struct kvr_remembered *m) {
                 return "a request is live and released";
             count++;
             bytes += l->size;
+            pairs += l->prefill != NULL;
         }
     }
     if (count != m->live_table.count) return "the live lists and their table differ";
@@ -190,7 +228,7 @@ const char *kvr_remembered_validate(const struct kvr_remembered *m) {
     for (const struct kvr_list_item *i = m->instances.list.next; i != &m->instances.list;
          i = i->next)
         requests += kvr_instance_of((struct kvr_list_item *)(void *)i)->requests;
-    if (requests != count) return "the instances' requests are off";
+    if (requests != count + pairs) return "the instances' requests are off";
     if (m->released_table.count > m->max_released) return "more releases than there is room for";
     return NULL;
 }

@@ -7,7 +7,7 @@
 //
 // Invariants
 //   - A request is live or released, never both.
-//   - requests of an instance = live requests that point to it.
+//   - requests of an instance = live requests that point to it, by either pointer.
 //   - live_bytes = sum of the sizes of the live requests.
 #ifndef KVR_RECOVERY_REMEMBERED_H
 #define KVR_RECOVERY_REMEMBERED_H
@@ -24,6 +24,8 @@ struct kvr_live {
     struct kvr_booked_request booking; // kept up to date: the progress, the lease
     size_t size;                       // bytes that this entry counts for
     struct kvr_instance *at;
+    struct kvr_instance
+        *prefill;      // that computes its prompt; NULL: `at`. booking names it with its bytes
     bool chosen_here;  // without a primary: something else may be booked under this id
     bool gone;         // released or forgotten; kept for the look that is under way
     unsigned looks;    // under way
@@ -75,6 +77,9 @@ struct kvr_live *kvr_live_find(const struct kvr_remembered *m, struct kvr_bytes 
 void kvr_live_forget(struct kvr_live *l);
 void kvr_live_move(struct kvr_live *l, struct kvr_list_item *list); // of memory->live
 void kvr_live_look_ended(struct kvr_live *l);                       // may free it
+// Its booking is of no class any more, or else of no flow, or else no pair. false: it was none of these.
+bool kvr_live_simplify(struct kvr_live *l);
+bool kvr_live_unpair(struct kvr_live *l); // it is no pair any more. false: it was none
 
 // ---- Releases ------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@
 
 enum {
     MAX_PAUSE = 1000, // ms between two tries to book a request back, or to release
+    UNPAIR_AFTER = 3, // failures: workers that are still coming back should have done so
     ROUND = 5000,     // ms between two rounds when nothing is known to be wrong
 };
 
@@ -55,9 +56,14 @@ static void create_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     const redisReply *r = take(rec, ac, reply);
     rec->creating = false;
     if (!r) return;
-    if (r->type == REDIS_REPLY_ERROR && strncmp(r->str, "EXISTS", 6) != 0)
-        kvr_context_log(rec->context, KVR_LOG_ERROR, "the pool can't be created: %s",
-                        kvr_reply_error_of(r->str, r->len)->message);
+    bool refused = r->type == REDIS_REPLY_ERROR && strncmp(r->str, "EXISTS", 6) != 0;
+    // The server's own words: they tell which option is wrong.
+    if (refused && !rec->uncreated)
+        kvr_context_log(rec->context, KVR_LOG_ERROR,
+                        "the pool can't be created: %.100s (options: %s)", r->str, rec->create);
+    rec->uncreated = refused;
+    if (!refused && rec->version < 0)
+        rec->version = 0; // it is there; a handle that never chooses learns no more of it
 }
 
 void kvr_repair_create_pool(struct kvr_recovery *rec) {
@@ -66,7 +72,8 @@ void kvr_repair_create_pool(struct kvr_recovery *rec) {
     kvr_encode_begin(&w, rec->context, "KVROUTE.CREATE");
     kvr_wire_words(&w, rec->create);
     rec->creating = send(rec, &w, create_reply, rec);
-    kvr_context_log(rec->context, KVR_LOG_WARNING, "the pool isn't there: creating it");
+    if (!rec->uncreated)
+        kvr_context_log(rec->context, KVR_LOG_WARNING, "the pool isn't there: creating it");
     // One that was there and is gone, other than at the very first, took everything with it.
     if (rec->version >= 0) kvr_recovery_history_lost(rec);
     rec->version = -1;
@@ -137,6 +144,16 @@ static void ignored_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     take(ctx, ac, reply);
 }
 
+static bool is_refused(const redisReply *r) {
+    return r->type == REDIS_REPLY_ERROR &&
+           kvr_reply_error_of(r->str, r->len)->code == KVR_CODE_REFUSED;
+}
+
+static bool is_no_worker(const redisReply *r) {
+    return r->type == REDIS_REPLY_ERROR &&
+           kvr_reply_error_of(r->str, r->len)->code == KVR_CODE_NOWORKER;
+}
+
 static void put_off(struct kvr_recovery *rec, struct kvr_live *l) {
     l->retry_at = kvr_clock_ms() + pause_after(rec, l->failures++);
     kvr_live_move(l, &rec->memory.live.waiting);
@@ -155,7 +172,11 @@ static void claim_reply(redisAsyncContext *ac, void *reply, void *ctx) {
         l->failures = 0;
         l->chosen_here = false;
         kvr_live_move(l, &rec->memory.live.confirmed);
+    } else if (r && is_refused(r) && kvr_live_simplify(l)) {
+        kvr_live_move(l, &rec->memory.live.waiting); // the class may be gone: at once, without it
     } else if (r) {
+        // Who computed its prompt may be gone for good: then it goes on without.
+        if (is_no_worker(r) && l->failures >= UNPAIR_AFTER) kvr_live_unpair(l);
         put_off(rec, l);
     } else {
         kvr_live_move(l, &rec->memory.live.waiting);
@@ -201,15 +222,27 @@ static void look_reply(redisAsyncContext *ac, void *reply, void *ctx) {
             // Not there, or elsewhere; or we may not ask, and CLAIM alone must do.
             if (r->type == REDIS_REPLY_NIL || r->type == REDIS_REPLY_ARRAY)
                 rec->context->stats.lost++;
-            if (!send_claim(rec, l, r->type == REDIS_REPLY_ARRAY)) put_off(rec, l);
+            // One that still waits there may be admitted, to anywhere, before the CLAIM comes: it doesn't wait
+            // any more then.
+            bool release_first = r->type == REDIS_REPLY_ARRAY ||
+                                 (r->type == REDIS_REPLY_NIL && l->booking.may_have_waited);
+            if (!send_claim(rec, l, release_first)) put_off(rec, l);
         }
     }
     kvr_live_look_ended(l);
 }
 
+// What was said of it goes before the question: so the answer to that tells that it has arrived, too. Above all that its
+// owner has come for it, without which it would end soon.
 static bool send_check(struct kvr_recovery *rec, struct kvr_live *l) {
     const struct kvr_booked_request *b = &l->booking;
     struct kvr_wire w;
+    if (b->prefilled || b->output || b->lease || b->may_have_waited) {
+        kvr_encode_begin(&w, rec->context, "KVROUTE.UPDATE");
+        kvr_wire_bytes(&w, l->item.key);
+        kvr_encode_progress(&w, b);
+        if (!send(rec, &w, ignored_reply, rec)) return false;
+    }
     kvr_wire_begin(&w, &rec->context->alloc);
     kvr_wire_words(&w, "KVROUTE.REQUEST GET");
     kvr_wire_word(&w, rec->context->pool);
@@ -217,11 +250,6 @@ static bool send_check(struct kvr_recovery *rec, struct kvr_live *l) {
     if (!send(rec, &w, look_reply, l)) return false;
     l->looks++;
     kvr_live_move(l, &rec->memory.live.checking);
-    if (!b->prefilled && !b->output && !b->lease) return true;
-    kvr_encode_begin(&w, rec->context, "KVROUTE.UPDATE");
-    kvr_wire_bytes(&w, l->item.key);
-    kvr_encode_progress(&w, b);
-    send(rec, &w, ignored_reply, rec);
     return true;
 }
 

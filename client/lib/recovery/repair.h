@@ -5,7 +5,8 @@
 // Everything that waits is looked at, up to KVR_MAX_CHECKS at a time:
 //   a worker     what was said of it is said again;
 //   a release    is sent again; while an ACL forbids it, it is retried with pauses;
-//   a request    is asked for (REQUEST GET), and told its progress (UPDATE). Where the pool has it on
+//   a request    is asked for (REQUEST GET), and told its progress (UPDATE), or that its owner has come for
+//                what was admitted out of the queue. Where the pool has it on
 //                the instance that its caller was told, it is confirmed. Where it has none, CLAIM
 //                books it back; where it has another, RELEASE and CLAIM set that right.
 // A request that was chosen without a primary may have been booked elsewhere by a SELECT that came

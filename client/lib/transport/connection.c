@@ -20,8 +20,17 @@ void kvr_connection_init(struct kvr_connection *l, const struct kvr_alloc *a, vo
 static void note_why(struct kvr_connection *l, const char *otherwise) {
     if (l->why[0]) return;
     const char *why = l->builder.refused;
-    if (!why && l->ac && l->ac->c.err) why = l->ac->c.errstr;
+    if (!why && kvr_tls_failure(l->tls, l->why, sizeof l->why)) return;
+    // With TLS, hiredis looks for a reason in errno, which may not have any.
+    if (!why && l->ac && l->ac->c.err && strcmp(l->ac->c.errstr, strerror(0)) != 0)
+        why = l->ac->c.errstr;
     snprintf(l->why, sizeof l->why, "%s", why && *why ? why : otherwise);
+}
+
+static void forget(struct kvr_connection *l) {
+    l->ac = NULL;
+    kvr_tls_end(l->tls);
+    l->tls = NULL;
 }
 
 static void connected(const redisAsyncContext *ac, int status) {
@@ -32,7 +41,7 @@ static void connected(const redisAsyncContext *ac, int status) {
         return;
     }
     note_why(l, "connecting failed");
-    l->ac = NULL; // hiredis frees it
+    forget(l); // hiredis frees it
     l->failed = false;
     l->changed(l);
 }
@@ -42,7 +51,7 @@ static void disconnected(const redisAsyncContext *ac, int status) {
     (void)status;
     if (!l->ac) return; // kvr_connection_close is at it
     note_why(l, "the connection was closed");
-    l->ac = NULL;
+    forget(l);
     l->open = l->failed = false;
     l->changed(l);
 }
@@ -62,14 +71,14 @@ int kvr_connection_start(struct kvr_connection *l, const struct kvr_address *to,
     }
     ac->data = l;
     kvr_reply_builder_attach(&l->builder, ac->c.reader);
-    if ((means->tls && kvr_tls_start(means->tls, ac)) ||
+    l->ac = ac;
+    if ((means->tls && !kvr_tls_start(means->tls, to, ac, &l->tls)) ||
         means->loop->attach(means->loop->base, ac)) {
-        snprintf(l->why, sizeof l->why, "%s",
-                 ac->c.err ? ac->c.errstr : "TLS or the event loop refuses the connection");
+        note_why(l, "TLS or the event loop refuses the connection");
+        forget(l);
         redisAsyncFree(ac);
         return -1;
     }
-    l->ac = ac;
     redisAsyncSetDisconnectCallback(ac, disconnected);
     redisAsyncSetConnectCallback(ac, connected);
     return 0;
@@ -129,6 +138,7 @@ void kvr_connection_close(struct kvr_connection *l) {
     if (!ac) return;
     l->ac = NULL;
     redisAsyncFree(ac); // calls back what is owed, with NULL
+    forget(l);
     l->failed = false;
 }
 

@@ -17,6 +17,7 @@ struct kvr_connection {
     void (*opened)(struct kvr_connection *l);  // connected: the first commands can go
     void (*changed)(struct kvr_connection *l); // closed or failed: the timer should look
     redisAsyncContext *ac;                     // NULL: closed
+    void *tls;                                 // its session; NULL: plain, or closed
     struct kvr_reply_builder builder;
     struct kvr_address address;
     bool open, failed;

@@ -50,7 +50,7 @@ void kvr_handshake_begin(struct kvr_handshake *h) {
     const struct kvr_topology *t = h->topology;
     const char *login[] = {t->user, t->password}, *name = t->name;
     char select[40];
-    h->facts = (struct kvr_server_facts){.version = -1, .lease = -1};
+    h->facts = (struct kvr_server_facts){.version = -1, .lease = -1, .accept = -1};
     h->denied = false;
     if (t->password[0]) say(h, HANDSHAKE_AUTH, "AUTH", login, 2);
     snprintf(select, sizeof select, "SELECT %lld", (long long)t->db);
@@ -108,9 +108,11 @@ static void info_reply(struct kvr_handshake *h, const redisReply *r) {
 
 static void pool_reply(struct kvr_handshake *h, const redisReply *r) {
     struct kvr_connection *l = h->connection;
-    const redisReply *version = kvr_reply_field(r, "version"), *lease = kvr_reply_field(r, "lease");
+    const redisReply *version = kvr_reply_field(r, "version"), *lease = kvr_reply_field(r, "lease"),
+                     *accept = kvr_reply_field(r, "accept");
     if (version && version->type == REDIS_REPLY_INTEGER) h->facts.version = version->integer;
     if (lease && lease->type == REDIS_REPLY_INTEGER) h->facts.lease = lease->integer;
+    if (accept && accept->type == REDIS_REPLY_INTEGER) h->facts.accept = accept->integer;
     if (r->type != REDIS_REPLY_ERROR) return;
     const struct kvr_reply_error *e = kvr_reply_error_of(r->str, r->len);
     if (e->action == KVR_REPLY_MOVED || e->action == KVR_REPLY_ASK) {

@@ -36,9 +36,9 @@ struct kvr_handshake {
         uint64_t run;     // a hash of the run id
         int64_t id;       // of this connection; 0: we may not ask
         bool is_primary, no_pool, knows_history, ended_stale;
-        uint64_t history;       // a hash of run id and replication id
-        int64_t version, lease; // of the pool; -1: not said
-    } facts;                    // what this handshake has found out
+        uint64_t history;               // a hash of run id and replication id
+        int64_t version, lease, accept; // of the pool; -1: not said
+    } facts;                            // what this handshake has found out
 };
 
 int kvr_handshake_init(struct kvr_handshake *h); // the fields up to done are set. -1: no memory

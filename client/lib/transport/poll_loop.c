@@ -7,7 +7,7 @@
 
 #include "client/common/clock.h"
 
-enum { MAX_SOCKETS = 8 }; // a handle has two
+enum { MAX_SOCKETS = 8 }; // a handle has three
 
 struct poll_socket {
     struct kvr_poll_loop *loop;

@@ -7,10 +7,14 @@
 // that nobody asked for (hiredis would end the process by an assertion), an array larger than any
 // command answers, more bytes than a reply may have. Then they return NULL, hiredis takes that for
 // lack of memory, and the connection ends.
+//
+// On a connection that subscribes, replies come unasked. There, hiredis asserts that each array is what the
+// subscription may say, of a channel that it knows; so nothing else is built there.
 #ifndef KVR_TRANSPORT_REPLY_BUILDER_H
 #define KVR_TRANSPORT_REPLY_BUILDER_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 
 #include "client/common/arena.h"
 
@@ -21,6 +25,8 @@ struct kvr_reply_builder {
     struct kvr_arena arena; // of the reply being built
     size_t elements;        // of it
     size_t expected;        // replies that are still owed to us
+    const char *channel;    // subscribed to: messages come unasked. NULL: none
+    bool is_message;        // so does the one being built; else it says that we are subscribed
     const char *refused;    // why a reply was not built, or NULL
 };
 

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "resp_command.h"
 
-#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { MIN_COMMAND = 512 }; // bytes that a command is built in, at least
 
 void kvr_wire_begin(struct kvr_wire *w, const struct kvr_alloc *a) {
     *w = (struct kvr_wire){.alloc = a, .n = KVR_WIRE_HEAD};
 }
 
+void kvr_wire_expect(struct kvr_wire *w, size_t n) {
+    w->expected = n < SIZE_MAX / 4 ? n : 0;
+}
+
 static char *room(struct kvr_wire *w, size_t n) {
+    size_t least = w->cap ? w->n + n : MIN_COMMAND + w->expected;
     if (w->failed || n > SIZE_MAX / 4 - w->n ||
-        kvr_alloc_grow(w->alloc, &w->p, &w->cap, w->n + n < 512 ? 512 : w->n + n, 1)) {
+        kvr_alloc_grow(w->alloc, &w->p, &w->cap, w->n + n < least ? least : w->n + n, 1)) {
         w->failed = true;
         return NULL;
     }
@@ -61,14 +67,21 @@ void kvr_wire_words(struct kvr_wire *w, const char *words) {
     }
 }
 
+static void put_number(struct kvr_wire *w, uint64_t u, bool minus) {
+    char text[32], *at = text + sizeof text;
+    do
+        *--at = (char)('0' + u % 10);
+    while (u /= 10);
+    if (minus) *--at = '-';
+    kvr_wire_arg(w, at, (size_t)(text + sizeof text - at));
+}
+
 void kvr_wire_int(struct kvr_wire *w, int64_t i) {
-    char text[32];
-    kvr_wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%" PRId64, i));
+    put_number(w, i < 0 ? -(uint64_t)i : (uint64_t)i, i < 0);
 }
 
 void kvr_wire_u64(struct kvr_wire *w, uint64_t u) {
-    char text[32];
-    kvr_wire_arg(w, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, u));
+    put_number(w, u, false);
 }
 
 void kvr_wire_real(struct kvr_wire *w, double d) {
@@ -97,19 +110,40 @@ struct kvr_bytes kvr_wire_next(const char **at) {
     return b;
 }
 
+static void put_header(const struct kvr_wire *w, struct kvr_command *out) {
+    size_t len = write_head(w->p + KVR_WIRE_HEAD, '*', w->argc);
+    out->base = w->p;
+    out->at = w->p + KVR_WIRE_HEAD - len;
+    out->n = w->n - KVR_WIRE_HEAD + len;
+}
+
 bool kvr_wire_end(struct kvr_wire *w, struct kvr_command *out) {
-    if (w->failed || !w->p) {
+    // hiredis looks for the channels of a SUBSCRIBE until it comes to a NUL.
+    char *end = w->p ? room(w, 1) : NULL;
+    if (!end) {
         kvr_alloc_free(w->alloc, w->p);
         kvr_wire_begin(w, w->alloc);
         return false;
     }
-    size_t len = write_head(w->p + KVR_WIRE_HEAD, '*', w->argc);
+    *end = 0;
+    w->n--;
+    put_header(w, out);
     *(uint64_t *)(void *)w->p = 1;
-    out->base = w->p;
-    out->at = w->p + KVR_WIRE_HEAD - len;
-    out->n = w->n - KVR_WIRE_HEAD + len;
     kvr_wire_begin(w, w->alloc);
     return true;
+}
+
+void kvr_wire_reopen(struct kvr_wire *w, const struct kvr_alloc *a, const struct kvr_command *c,
+                     size_t at, size_t argc, size_t most) {
+    *w = (struct kvr_wire){.alloc = a,
+                           .p = c->base,
+                           .n = at,
+                           .cap = most < MIN_COMMAND ? MIN_COMMAND : most,
+                           .argc = argc};
+}
+
+void kvr_wire_reclose(struct kvr_wire *w, struct kvr_command *c) {
+    put_header(w, c);
 }
 
 void kvr_command_hold(const struct kvr_command *c) {

@@ -15,12 +15,15 @@ struct kvr_wire {
     char *p;       // KVR_WIRE_HEAD bytes kept free, then the arguments
     size_t n, cap; // bytes, those in front included
     size_t argc;
-    bool failed; // out of memory: what was built is not whole
+    size_t expected; // bytes to come, as far as is known; see kvr_wire_expect
+    bool failed;     // out of memory: what was built is not whole
 };
 
 enum { KVR_WIRE_HEAD = 32 }; // the count of holders, then "*", the longest size_t and "\r\n"
 
 void kvr_wire_begin(struct kvr_wire *w, const struct kvr_alloc *a);
+// So many bytes will come, and a few more: room is taken for them at once. For what is large; on an empty wire.
+void kvr_wire_expect(struct kvr_wire *w, size_t n);
 void kvr_wire_arg(struct kvr_wire *w, const void *bytes, size_t n);
 void kvr_wire_bytes(struct kvr_wire *w, struct kvr_bytes b);
 void kvr_wire_word(struct kvr_wire *w, const char *word);
@@ -46,5 +49,12 @@ void kvr_command_release(const struct kvr_alloc *a, const struct kvr_command *c)
 // Puts the header in front; the wire is empty afterwards, and the command held once. false: out of memory,
 // all given back.
 bool kvr_wire_end(struct kvr_wire *w, struct kvr_command *out);
+
+// Gives a command other last arguments, in place: `w` begins where they do (`at` in c->base, behind the first
+// argc arguments), and they may take no more room than those that were there first, up to `most` in c->base.
+// Whoever holds the command must use only what stands before.
+void kvr_wire_reopen(struct kvr_wire *w, const struct kvr_alloc *a, const struct kvr_command *c,
+                     size_t at, size_t argc, size_t most);
+void kvr_wire_reclose(struct kvr_wire *w, struct kvr_command *c);
 
 #endif

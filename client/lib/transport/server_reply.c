@@ -9,16 +9,25 @@ static const struct known_error {
     const char *word;
     struct kvr_reply_error as;
 } known_errors[] = {
-    {"NOPOOL", {KVR_CODE_NOPOOL, KVR_REPLY_FINAL, "the pool doesn't exist"}},
+    {"NOPOOL",
+     {KVR_CODE_NOPOOL, KVR_REPLY_FINAL,
+      "the pool doesn't exist: the setting `create` makes it, or KVROUTE.CREATE"}},
     {"WRONGTYPE", {KVR_CODE_WRONGTYPE, KVR_REPLY_FINAL, "the key holds something else"}},
     {"NOWORKER",
-     {KVR_CODE_NOWORKER, KVR_REPLY_FINAL, "no such worker or rank, or no eligible instance"}},
+     {KVR_CODE_NOWORKER, KVR_REPLY_FINAL,
+      "no such worker or rank; or none that may be chosen: none is there, or all have expired, are "
+      "draining or "
+      "fail"}},
     {"GAP", {KVR_CODE_GAP, KVR_REPLY_FINAL, "an event came too early"}},
     {"STALE", {KVR_CODE_STALE, KVR_REPLY_FINAL, "an event of an earlier epoch"}},
     {"NOPARENT", {KVR_CODE_NOPARENT, KVR_REPLY_FINAL, "a block's parent isn't known"}},
     {"BADCHAIN", {KVR_CODE_BADCHAIN, KVR_REPLY_FINAL, "a block is known under another parent"}},
+    {"NOROOM", {KVR_CODE_NOROOM, KVR_REPLY_FINAL, "no instance has room"}},
+    {"LIMITED", {KVR_CODE_LIMITED, KVR_REPLY_FINAL, "the flow has used up what it may"}},
     {"OOM", {KVR_CODE_OOM, KVR_REPLY_FINAL, "the server has reached maxmemory"}},
-    {"NOPERM", {KVR_CODE_DENIED, KVR_REPLY_FINAL, "the server's user may not do this"}},
+    {"NOPERM",
+     {KVR_CODE_DENIED, KVR_REPLY_FINAL,
+      "the server's user may not do this with this key: ACL LOG says which"}},
     {"NOAUTH", {KVR_CODE_DENIED, KVR_REPLY_FINAL, "the server wants a password"}},
     {"WRONGPASS", {KVR_CODE_DENIED, KVR_REPLY_FINAL, "wrong user or password"}},
     {"DENIED", {KVR_CODE_DENIED, KVR_REPLY_ELSEWHERE, "the server is in protected mode"}},
@@ -51,6 +60,21 @@ const struct kvr_reply_error *kvr_reply_error_of(const char *text, size_t n) {
     return &refused;
 }
 
+const char *kvr_reply_words(const char *text, size_t n, struct kvr_arena *a) {
+    enum { REPLY_WORDS = 120 };
+    static const char code[] = "ERR ";
+    size_t skip = sizeof code - 1;
+    if (n <= skip || n - skip > REPLY_WORDS || memcmp(text, code, skip) != 0) return NULL;
+    for (size_t i = skip; i < n; i++)
+        if (text[i] < ' ' || text[i] > '~' || text[i] == '\'' || text[i] == '"' || text[i] == '`')
+            return NULL;
+    char *words = kvr_arena_take(a, n - skip + 1);
+    if (!words) return NULL;
+    memcpy(words, text + skip, n - skip);
+    words[n - skip] = 0;
+    return words;
+}
+
 bool kvr_parse_int64(const char *text, size_t n, int64_t *out) {
     char copy[24], *end;
     if (n == 0 || n >= sizeof copy) return false;
@@ -68,6 +92,16 @@ int64_t kvr_reply_number(const char *text, size_t n) {
     while (from > 0 && text[from - 1] != ' ')
         from--;
     return from > 0 && kvr_parse_int64(text + from, n - from, &v) ? v : -1;
+}
+
+int64_t kvr_reply_first_number(const char *text, size_t n) {
+    const char *from = memchr(text, ' ', n);
+    if (!from++) return -1;
+    size_t left = n - (size_t)(from - text), len = 0;
+    int64_t v;
+    while (len < left && from[len] != ' ')
+        len++;
+    return kvr_parse_int64(from, len, &v) ? v : -1;
 }
 
 const redisReply *kvr_reply_field(const redisReply *map, const char *name) {

@@ -6,6 +6,8 @@
 #include <hiredis/hiredis.h>
 #include <kvroute/client.h>
 
+#include "client/common/arena.h"
+
 enum kvr_reply_action {
     KVR_REPLY_FINAL,     // it is the caller's
     KVR_REPLY_LATER,     // the same server will do it, soon
@@ -22,8 +24,13 @@ struct kvr_reply_error {
 
 // What an error reply means.
 const struct kvr_reply_error *kvr_reply_error_of(const char *text, size_t n);
+// The module's own words for what is wrong with a call, taken from the arena; NULL: there are none, or no memory. What
+// is longer, has quotes or isn't plain may have the caller's bytes in it, and isn't given.
+const char *kvr_reply_words(const char *text, size_t n, struct kvr_arena *a);
 // The number behind a code, as in "GAP expected 17"; -1: none.
 int64_t kvr_reply_number(const char *text, size_t n);
+// The number directly behind a code, as in "NOROOM 250 no instance has room"; -1: none.
+int64_t kvr_reply_first_number(const char *text, size_t n);
 
 // Reads all of a text as a decimal integer. false: it is none.
 bool kvr_parse_int64(const char *text, size_t n, int64_t *out);

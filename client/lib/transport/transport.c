@@ -77,6 +77,7 @@ static void lose_primary(struct kvr_transport *t, int64_t now) {
     }
     t->events.lost(t->events.ctx);
     kvr_connection_close(&t->discovery.guide); // it may have been checking
+    kvr_subscription_close(&t->subscription);
     fail(t, why, t->state == KVR_TRANSPORT_HANDSHAKE && t->handshake.denied, now);
 }
 
@@ -137,6 +138,7 @@ void kvr_transport_step(struct kvr_transport *t, int64_t now) {
     }
     if (now - t->ready_at >= RECOVERED) t->failures = 0;
     kvr_discover_check(&t->discovery, now);
+    kvr_subscription_step(&t->subscription, &t->discovery.known, now);
 }
 
 static void sooner(int64_t *at, int64_t candidate) {
@@ -164,6 +166,7 @@ int64_t kvr_transport_wake_at(const struct kvr_transport *t, int64_t now) {
         }
         if (d->asking) sooner(&at, d->asking_until);
         if (t->topology.kind == KVR_TOPOLOGY_SENTINEL) sooner(&at, d->check_at);
+        sooner(&at, kvr_subscription_wake_at(&t->subscription, now));
         break;
     }
     return at;
@@ -181,6 +184,10 @@ const char *kvr_transport_open(struct kvr_transport *t) {
                                           .discovery = &t->discovery,
                                           .connection = &t->primary,
                                           .done = primary_ready};
+    t->subscription.context = c;
+    t->subscription.topology = &t->topology;
+    t->subscription.means = &t->means;
+    kvr_subscription_init(&t->subscription);
     t->down_since = kvr_clock_ms();
     snprintf(t->why, sizeof t->why, "no primary has been reached yet");
     if (kvr_handshake_init(&t->handshake)) return "out of memory";
@@ -192,12 +199,14 @@ const char *kvr_transport_open(struct kvr_transport *t) {
 void kvr_transport_disconnect(struct kvr_transport *t) {
     kvr_connection_close(&t->primary);
     kvr_connection_close(&t->discovery.guide);
+    kvr_subscription_close(&t->subscription);
 }
 
 void kvr_transport_free(struct kvr_transport *t) {
     if (!t->handshake.context) return; // it was never opened
     kvr_connection_free(&t->primary);
     kvr_discover_free(&t->discovery);
+    kvr_subscription_free(&t->subscription);
     kvr_handshake_free(&t->handshake);
     kvr_tls_free(t->means.tls);
 }

@@ -18,6 +18,7 @@
 
 #include "handshake.h"
 #include "server_reply.h"
+#include "subscription.h"
 
 enum {
     KVR_BACKOFF = 10,      // ms until the second try, doubled
@@ -46,12 +47,13 @@ struct kvr_transport {
     struct kvr_connection primary;
     struct kvr_discovery discovery;
     struct kvr_handshake handshake;
-    unsigned failures; // in a row
-    int64_t retry_at;  // IDLE
-    char why[160];     // the last reason for having no primary
-    bool denied;       // that reason is a matter of users and passwords
-    bool ready_before; // there has been a primary
-    uint64_t history;  // of the last one
+    struct kvr_subscription subscription; // to the primary; its events are set
+    unsigned failures;                    // in a row
+    int64_t retry_at;                     // IDLE
+    char why[160];                        // the last reason for having no primary
+    bool denied;                          // that reason is a matter of users and passwords
+    bool ready_before;                    // there has been a primary
+    uint64_t history;                     // of the last one
     bool knows_history;
     int64_t ready_at;   // ms, when this primary was reached
     int64_t down_since; // ms; meaningless in READY

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/hex.h"
+
 struct url_piece {
     const char *p;
     size_t n;
@@ -72,22 +74,15 @@ static struct url_piece cut(struct url_piece *rest, char at, bool last) {
     return head;
 }
 
-static int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 // %XX decoded, NUL added. false: too long, a broken escape, a NUL or another control character.
 static bool decode(struct url_piece s, char *out, size_t size) {
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         if (c == '%') {
-            if (i + 2 >= s.n) return false;
-            int high = hex(s.p[i + 1]), low = hex(s.p[i + 2]);
-            if (high < 0 || low < 0) return false;
-            c = (char)(high << 4 | low);
+            int byte = kvr_percent_value(s.p + i, s.n - i);
+            if (byte < 0) return false;
+            c = (char)byte;
             i += 2;
         }
         if ((unsigned char)c < 0x20 || c == 0x7f || n + 1 >= size) return false;
@@ -229,12 +224,12 @@ const char *kvr_url_parse(const char *url, struct kvr_topology *t) {
     strcpy(t->name, "kvroute");
     if (!url) return "no URL";
     const char *colon = strstr(url, "://");
-    if (!colon) return "no scheme";
+    if (!colon) return "no scheme: it begins with redis://, sentinel:// or cluster://";
     struct url_piece name = {url, (size_t)(colon - url)};
     const struct url_scheme *scheme = NULL;
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes && !scheme; i++)
         if (is(name, schemes[i].name)) scheme = &schemes[i];
-    if (!scheme) return "an unknown scheme";
+    if (!scheme) return "an unknown scheme: it begins with redis://, sentinel:// or cluster://";
     t->kind = scheme->kind;
     t->tls = scheme->tls;
 

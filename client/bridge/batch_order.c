@@ -94,9 +94,14 @@ static void forget(struct bridge_order *s, bool new_life) {
     s->port.forget(s->port.ctx, new_life);
 }
 
+// Nobody can have missed as many as that: the engine counts from another number.
+static void count_lost(struct bridge_order *s, uint64_t batches) {
+    s->stats.lost += batches < BRIDGE_ORDER_MAX_LEAP ? batches : 1;
+}
+
 // What the rank holds is unknown from here on.
 static void lose(struct bridge_order *s, uint64_t batches) {
-    s->stats.lost += batches;
+    count_lost(s, batches);
     if (!s->options.keep) forget(s, false);
 }
 
@@ -215,11 +220,11 @@ static void begin_audit(struct bridge_order *s) {
 static void skip_to(struct bridge_order *s, uint64_t seq) {
     bool unknown = s->state == BRIDGE_ORDER_CHECK && !s->same_life;
     if (unknown) forget(s, true); // it couldn't be shown to be the same life
-    if (seq > s->next && s->state != BRIDGE_ORDER_FRESH) {
+    if (seq > s->next && (s->state != BRIDGE_ORDER_FRESH || s->next)) {
         note(s, "batches %" PRIu64 " to %" PRIu64 " are lost", s->next, seq - 1);
         lose(s, seq - s->next);
     } else {
-        s->stats.lost += seq - s->next;
+        count_lost(s, seq - s->next);
     }
     s->next = s->first_known = seq;
     if (s->top < seq) s->top = seq;
@@ -246,6 +251,15 @@ static void give_up(struct bridge_order *s) {
         arm(s, s->options.grace), s->waiting_grace = true, s->state = BRIDGE_ORDER_LIVE;
 }
 
+// Whole replays end before the highest number heard of, and the batch that had it isn't here: whatever it
+// was, the engine hasn't got so far.
+static void disbelieve(struct bridge_order *s) {
+    note(s, "no batch up to %" PRIu64 " is there, though one was heard of", s->top - 1);
+    s->stats.wild++;
+    s->top = s->next;
+    in_order(s);
+}
+
 void bridge_order_end(struct bridge_order *s) {
     if (!s->asked) return;
     s->quiet_since = s->port.now(s->port.ctx);
@@ -261,6 +275,8 @@ void bridge_order_end(struct bridge_order *s) {
         ask_again(s);
     else if (vanished)
         begin_life(s);
+    else if (s->answered && !s->n_held)
+        disbelieve(s);
     else
         give_up(s);
 }
@@ -344,6 +360,10 @@ void bridge_order_live(struct bridge_order *s, uint64_t seq, const void *payload
     s->stats.live++;
     if (seq < s->next) {
         from_the_past(s, seq, payload, n);
+        return;
+    }
+    if (s->state != BRIDGE_ORDER_FRESH && seq - s->next >= BRIDGE_ORDER_MAX_LEAP) {
+        s->stats.wild++;
         return;
     }
     if (seq >= s->top) s->top = seq + 1;

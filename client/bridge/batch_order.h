@@ -33,6 +33,9 @@
 //   forgotten, and what comes after builds up anew: the pool never says what isn't there. `keep` on:
 //   what is known stays, and hits may be stale until the engine removes those blocks.
 //
+// A number that is out of all proportion is no loss, but damage: a live one that leaps by MAX_LEAP is passed
+// over, and a lesser leap that a whole replay doesn't show is forgotten.
+//
 // Memory: waiting batches, up to WAITING of them and `room` bytes. What doesn't fit is dropped and comes
 // with a later replay; without one it is lost.
 //
@@ -48,6 +51,7 @@ enum {
     BRIDGE_ORDER_MAX_WAITING = 4096, // batches that wait for one before them
     BRIDGE_ORDER_DIGESTS = 1024,     // last batches that are known again
     BRIDGE_ORDER_TRIES = 4,
+    BRIDGE_ORDER_MAX_LEAP = 1 << 30,   // batches that may be missing at once
     BRIDGE_ORDER_FIRST_AUDIT_MS = 500, // ms after the first replay
 };
 
@@ -80,6 +84,7 @@ struct bridge_order_stats {
     uint64_t live, replayed; // batches that came
     uint64_t applied, repeats, bad, dropped;
     uint64_t gaps, lost, lives, requests, quiet; // quiet: replays without an answer
+    uint64_t wild;                               // numbers that weren't believed
 };
 
 struct bridge_order_held {

@@ -13,7 +13,13 @@
 
 #include "client/common/alloc.h"
 
-enum { MAX_COUNTED_COPIES = 15, SALTED_BIT = 64, COPY_BITS = 63 };
+enum {
+    MAX_COUNTED_COPIES = 15,
+    SALTED_BIT = 64,
+    COPY_BITS = 63,
+    PREFETCHED = 16, // blocks of an event that are on their way from memory
+    GONE_AT_ONCE = 64,
+};
 
 static unsigned copies_in(uint8_t byte, int tier) {
     return tier == KVR_DEVICE ? byte & 15u : byte >> (3 + tier) & 1u;
@@ -146,6 +152,17 @@ static bool held_elsewhere(const struct bridge_map *m, const struct bridge_map_g
     return false;
 }
 
+// The i-th block of the event will be looked for soon.
+static void prefetch(const struct bridge_map_group *g, const struct bridge_event *e, size_t i) {
+    bool here = e->type == BRIDGE_EVENT_REMOVED;
+    if (i < e->n_hashes) bridge_table_prefetch(g->blocks, e->hashes[i], here);
+}
+
+static void prefetch_first(const struct bridge_map_group *g, const struct bridge_event *e) {
+    for (size_t i = 0; i < PREFETCHED; i++)
+        prefetch(g, e, i);
+}
+
 // ---- Seeds ---------------------------------------------------------------------------------------
 
 static uint64_t lora_part(const struct bridge_event *e) {
@@ -239,6 +256,10 @@ static bool find_origin(struct bridge_map *m, const struct bridge_map_group *g,
     return true;
 }
 
+static void soon(const struct bridge_map *m, uint64_t prefix) {
+    if (m->sink.soon) m->sink.soon(m->sink.ctx, prefix);
+}
+
 static void hash_blocks(struct bridge_map *m, const struct bridge_event *e,
                         struct block_origin *o) {
     struct bridge_msgpack extra = e->extra;
@@ -252,6 +273,7 @@ static void hash_blocks(struct bridge_map *m, const struct bridge_event *e,
         uint64_t block = kvr_hash_block(e->tokens + i * e->block_size, e->block_size, seed);
         prefix = first ? block : kvr_hash_chain(prefix, block);
         m->prefixes[i] = prefix;
+        soon(m, prefix);
     }
 }
 
@@ -326,6 +348,7 @@ static void store(struct bridge_map *m, struct bridge_map_group *g, const struct
     }
     // Sparse events were let through for groups that aren't indexed only.
     if ((uint64_t)e->n_hashes * e->block_size != e->n_tokens) return;
+    prefetch_first(g, e);
     if (!find_origin(m, g, e, &o)) {
         m->stats.orphans += e->n_hashes;
         return;
@@ -337,9 +360,11 @@ static void store(struct bridge_map *m, struct bridge_map_group *g, const struct
     }
     hash_blocks(m, e, &o);
     size_t n = 0;
-    for (; n < e->n_hashes && bridge_table_reserve(g->blocks, e->hashes[n]); n++)
+    for (; n < e->n_hashes && bridge_table_reserve(g->blocks, e->hashes[n]); n++) {
+        prefetch(g, e, n + PREFETCHED);
         if (bridge_table_find(g->blocks, e->hashes[n], &place) && *place.value != m->prefixes[n])
             displace(m, g, e->hashes[n], &place);
+    }
     if (n < e->n_hashes ||
         m->sink.stored(m->sink.ctx, (enum kvr_tier)tier, o.has_parent ? &o.parent : NULL,
                        m->prefixes, n) != KVR_CODE_OK) {
@@ -390,9 +415,13 @@ static void place_again(struct bridge_map *m, struct bridge_map_group *g,
 
 static void take_away(struct bridge_map *m, struct bridge_map_group *g,
                       const struct bridge_event *e, int tier) {
+    uint64_t gone[GONE_AT_ONCE];
+    size_t n = 0;
+    prefetch_first(g, e);
     for (size_t i = 0; i < e->n_hashes; i++) {
         struct bridge_table_entry place;
         uint64_t hash = e->hashes[i];
+        prefetch(g, e, i + PREFETCHED);
         if (!bridge_table_find(g->blocks, hash, &place) || !copies_in(*place.byte, tier)) {
             m->stats.unknown++;
             continue;
@@ -402,15 +431,21 @@ static void take_away(struct bridge_map *m, struct bridge_map_group *g,
         m->copies -= tier == KVR_DEVICE;
         m->stats.removed++;
         if (copies) continue;
-        uint64_t prefix = *place.value;
-        if (!held_elsewhere(m, g, hash, tier))
-            m->sink.removed(m->sink.ctx, (enum kvr_tier)tier, &prefix, 1);
+        if (!held_elsewhere(m, g, hash, tier)) {
+            soon(m, *place.value);
+            gone[n++] = *place.value;
+        }
+        if (n == GONE_AT_ONCE) {
+            m->sink.removed(m->sink.ctx, (enum kvr_tier)tier, gone, n);
+            n = 0;
+        }
         if (*place.byte & COPY_BITS) continue;
         uint8_t byte = *place.byte;
         // A place whose byte is 0 is free, and bridge_table_remove looks for a taken one.
         *place.byte |= SALTED_BIT;
         drop(m, g, hash, byte);
     }
+    if (n) m->sink.removed(m->sink.ctx, (enum kvr_tier)tier, gone, n);
 }
 
 void bridge_map_event(struct bridge_map *m, const struct bridge_event *e) {

@@ -59,6 +59,8 @@ struct bridge_map_sink {
                             const uint64_t *hashes, size_t n);
     enum kvr_code (*removed)(void *ctx, enum kvr_tier tier, const uint64_t *hashes, size_t n);
     enum kvr_code (*cleared)(void *ctx, int tier);
+    // It will hear of this block soon: it may fetch what it has of it. NULL: it doesn't.
+    void (*soon)(void *ctx, uint64_t hash);
     // The block before this one, which is held. False: it isn't known. *has false: a start.
     bool (*parent)(void *ctx, uint64_t hash, uint64_t *parent, bool *has);
 };

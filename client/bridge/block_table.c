@@ -4,7 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SEGMENT_SIZE = 8, ENTRY_BYTES = 2 * sizeof(uint64_t) + 1 };
+enum {
+    TABLE_LINE = 64,
+    MAX_TABLE_TAKEN = 13, // places of a bucket, on average
+    MAX_TABLE_PASSED = UINT8_MAX,
+};
+
+_Static_assert(sizeof(struct bridge_bucket) == (size_t)4 * TABLE_LINE, "a bucket is four lines");
 
 static uint64_t mix(const struct bridge_table *t, uint64_t key) {
     uint64_t x = (key ^ t->secret) * (t->secret | 1);
@@ -13,18 +19,17 @@ static uint64_t mix(const struct bridge_table *t, uint64_t key) {
     return x ^ x >> 32;
 }
 
-// The high byte chooses the segment, the low half the place in it.
-static uint32_t first_place(const struct bridge_table_segment *s, uint64_t mixed) {
-    return (uint32_t)((uint64_t)(uint32_t)mixed * s->size >> 32);
+static struct bridge_table_segment *segment_of(struct bridge_table *t, uint64_t mixed) {
+    return &t->segments[mixed >> 56]; // by the high byte
 }
 
-static uint32_t after(const struct bridge_table_segment *s, uint32_t i) {
-    return i + 1 == s->size ? 0 : i + 1;
+// The low half chooses the bucket.
+static struct bridge_bucket *bucket_of(const struct bridge_table_segment *s, uint64_t mixed) {
+    return &s->buckets[(uint64_t)(uint32_t)mixed * s->n >> 32];
 }
 
-// How far it is from one place to another, going up.
-static uint32_t distance(const struct bridge_table_segment *s, uint32_t from, uint32_t to) {
-    return to >= from ? to - from : to + s->size - from;
+static struct bridge_bucket *after(const struct bridge_table_segment *s, struct bridge_bucket *b) {
+    return b + 1 == s->buckets + s->n ? s->buckets : b + 1;
 }
 
 void bridge_table_init(struct bridge_table *t, uint64_t secret) {
@@ -33,75 +38,103 @@ void bridge_table_init(struct bridge_table *t, uint64_t secret) {
 
 void bridge_table_free(struct bridge_table *t) {
     for (size_t i = 0; i < BRIDGE_TABLE_SEGMENTS; i++)
-        free(t->segments[i].keys);
+        free(t->segments[i].buckets);
     bridge_table_init(t, t->secret);
+}
+
+void bridge_table_prefetch(const struct bridge_table *t, uint64_t key, bool here) {
+    uint64_t mixed = mix(t, key);
+    const struct bridge_table_segment *s = &t->segments[mixed >> 56];
+    if (!s->used) return;
+    const char *bucket = (const char *)bucket_of(s, mixed);
+    __builtin_prefetch(bucket);
+    __builtin_prefetch(bucket + TABLE_LINE);
+    if (!here) return;
+    __builtin_prefetch(bucket + 2 * TABLE_LINE);
+    __builtin_prefetch(bucket + 3 * TABLE_LINE);
+}
+
+struct table_place {
+    struct bridge_bucket *bucket; // NULL: the key isn't here
+    unsigned i;
+};
+
+static struct table_place place_of(const struct bridge_table_segment *s, uint64_t mixed,
+                                   uint64_t key) {
+    struct bridge_bucket *b = s->used ? bucket_of(s, mixed) : NULL;
+    for (uint32_t left = b ? s->n : 0; left; left--, b = after(s, b)) {
+        for (unsigned i = 0; i < BRIDGE_BUCKET_PLACES; i++)
+            if (b->keys[i] == key && b->bytes[i]) return (struct table_place){b, i};
+        if (!b->passed) break;
+    }
+    return (struct table_place){NULL, 0};
 }
 
 bool bridge_table_find(const struct bridge_table *t, uint64_t key,
                        struct bridge_table_entry *place) {
     uint64_t mixed = mix(t, key);
-    const struct bridge_table_segment *s = &t->segments[mixed >> 56];
-    if (!s->used) return false;
-    for (uint32_t i = first_place(s, mixed); s->bytes[i]; i = after(s, i)) {
-        if (s->keys[i] != key) continue;
-        *place = (struct bridge_table_entry){&s->values[i], &s->bytes[i]};
-        return true;
-    }
-    return false;
+    struct table_place at = place_of(&t->segments[mixed >> 56], mixed, key);
+    if (!at.bucket) return false;
+    *place = (struct bridge_table_entry){&at.bucket->values[at.i], &at.bucket->bytes[at.i]};
+    return true;
 }
 
 static void put(struct bridge_table_segment *s, uint64_t mixed, uint64_t key, uint64_t value,
                 uint8_t byte) {
-    uint32_t i = first_place(s, mixed);
-    while (s->bytes[i])
-        i = after(s, i);
-    s->keys[i] = key;
-    s->values[i] = value;
-    s->bytes[i] = byte;
-    s->used++;
+    for (struct bridge_bucket *b = bucket_of(s, mixed);; b = after(s, b)) {
+        const uint8_t *place = memchr(b->bytes, 0, BRIDGE_BUCKET_PLACES);
+        if (!place) {
+            if (b->passed < MAX_TABLE_PASSED) b->passed++;
+            continue;
+        }
+        size_t i = (size_t)(place - b->bytes);
+        b->keys[i] = key;
+        b->values[i] = value;
+        b->bytes[i] = byte;
+        s->used++;
+        return;
+    }
 }
 
-// At the most seven places of eight are taken, so a search always ends.
+static void put_all(const struct bridge_table *t, struct bridge_table_segment *s,
+                    const struct bridge_table_segment *old) {
+    for (uint32_t k = 0; k < old->n; k++) {
+        const struct bridge_bucket *b = &old->buckets[k];
+        for (unsigned i = 0; i < BRIDGE_BUCKET_PLACES; i++)
+            if (b->bytes[i]) put(s, mix(t, b->keys[i]), b->keys[i], b->values[i], b->bytes[i]);
+    }
+}
+
+// There always is a free place, so `put` always ends.
 bool bridge_table_reserve(struct bridge_table *t, uint64_t key) {
-    struct bridge_table_segment *s = &t->segments[mix(t, key) >> 56], old = *s;
-    if ((uint64_t)(old.used + 1) * 8 <= (uint64_t)old.size * 7) return true;
-    if (old.size > UINT32_MAX / 2) return false;
-    uint32_t size =
-        old.size < FIRST_SEGMENT_SIZE ? FIRST_SEGMENT_SIZE : old.size + old.size / 10 + 1;
-    uint64_t *piece = malloc((size_t)size * ENTRY_BYTES);
-    if (!piece) return false;
-    *s = (struct bridge_table_segment){piece, piece + size, (uint8_t *)(piece + 2 * (size_t)size),
-                                       size, 0};
-    memset(s->bytes, 0, size);
-    for (uint32_t i = 0; i < old.size; i++)
-        if (old.bytes[i]) put(s, mix(t, old.keys[i]), old.keys[i], old.values[i], old.bytes[i]);
-    free(old.keys);
-    t->memory += (size_t)(size - old.size) * ENTRY_BYTES;
+    struct bridge_table_segment *s = segment_of(t, mix(t, key)), old = *s;
+    if ((uint64_t)old.used < (uint64_t)old.n * MAX_TABLE_TAKEN) return true;
+    if (old.n > UINT32_MAX / 2) return false;
+    uint32_t n = old.n + old.n / 16 + 1;
+    size_t size = n * sizeof *s->buckets;
+    struct bridge_bucket *buckets = aligned_alloc(sizeof *buckets, size);
+    if (!buckets) return false;
+    memset(buckets, 0, size);
+    *s = (struct bridge_table_segment){.buckets = buckets, .n = n};
+    put_all(t, s, &old);
+    t->memory += (n - old.n) * sizeof *buckets;
+    free(old.buckets);
     return true;
 }
 
 void bridge_table_add(struct bridge_table *t, uint64_t key, uint64_t value, uint8_t byte) {
     uint64_t mixed = mix(t, key);
-    put(&t->segments[mixed >> 56], mixed, key, value, byte);
+    put(segment_of(t, mixed), mixed, key, value, byte);
     t->count++;
 }
 
-// What stands behind in the same stretch moves up, unless it would pass its own first place.
 void bridge_table_remove(struct bridge_table *t, uint64_t key) {
     uint64_t mixed = mix(t, key);
-    struct bridge_table_segment *s = &t->segments[mixed >> 56];
-    uint32_t hole = first_place(s, mixed);
-    while (s->keys[hole] != key || !s->bytes[hole])
-        hole = after(s, hole);
-    for (uint32_t i = after(s, hole); s->bytes[i]; i = after(s, i)) {
-        uint32_t first = first_place(s, mix(t, s->keys[i]));
-        if (distance(s, first, i) < distance(s, hole, i)) continue;
-        s->keys[hole] = s->keys[i];
-        s->values[hole] = s->values[i];
-        s->bytes[hole] = s->bytes[i];
-        hole = i;
-    }
-    s->bytes[hole] = 0;
+    struct bridge_table_segment *s = segment_of(t, mixed);
+    struct table_place at = place_of(s, mixed, key);
+    for (struct bridge_bucket *b = bucket_of(s, mixed); b != at.bucket; b = after(s, b))
+        if (b->passed < MAX_TABLE_PASSED) b->passed--;
+    at.bucket->bytes[at.i] = 0;
     s->used--;
     t->count--;
 }
@@ -111,7 +144,10 @@ void bridge_table_each(const struct bridge_table *t,
                        void *ctx) {
     for (size_t k = 0; k < BRIDGE_TABLE_SEGMENTS; k++) {
         const struct bridge_table_segment *s = &t->segments[k];
-        for (uint32_t i = 0; i < s->size; i++)
-            if (s->bytes[i]) each(ctx, s->keys[i], s->values[i], &s->bytes[i]);
+        for (uint32_t n = 0; n < s->n; n++) {
+            struct bridge_bucket *b = &s->buckets[n];
+            for (unsigned i = 0; i < BRIDGE_BUCKET_PLACES; i++)
+                if (b->bytes[i]) each(ctx, b->keys[i], b->values[i], &b->bytes[i]);
+        }
     }
 }

@@ -44,6 +44,7 @@ static const struct {
     COUNTER("dropped_batches", order.dropped, "batches without room to wait"),
     COUNTER("gaps", order.gaps, "times when a batch was missing"),
     COUNTER("lost_batches", order.lost, "batches that nothing brought back"),
+    COUNTER("wild_numbers", order.wild, "batch numbers too high to be true"),
     COUNTER("lives", order.lives, "new lives of the engine noticed"),
     COUNTER("replays", order.requests, "replays asked for"),
     COUNTER("unanswered_replays", order.quiet, "of these without an answer"),
@@ -97,10 +98,10 @@ static void put_engines(const struct bridge *b, struct kvr_prom *p) {
     for (unsigned k = 0; k < 4; k++) {
         kvr_prom_family(p, names[k], KVR_PROM_GAUGE,
                         k < 3 ? "of an engine" : "a rank has; 0: unknown");
-        for (size_t i = 0; i < b->config.n_engines; i++) {
+        for (size_t i = 0; i < b->n_engines; i++) {
             const struct bridge_engine *g = b->engines[i];
-            if (!g) continue;
-            const int64_t values[] = {g->up, g->registered, g->refused, bridge_engine_capacity(g)};
+            const int64_t values[] = {!g->trouble, g->registered, g->other_size != 0,
+                                      bridge_engine_capacity(g)};
             const struct kvr_prom_label worker = {"worker", g->config->name};
             kvr_prom_sample(p, KVR_PROM_GAUGE, &worker, 1, values[k]);
         }
@@ -121,8 +122,8 @@ static void put_rank(const struct bridge_rank *r, struct kvr_prom *p, size_t met
 static void put_ranks(const struct bridge *b, struct kvr_prom *p) {
     for (size_t k = 0; k < sizeof rank_metrics / sizeof *rank_metrics; k++) {
         kvr_prom_family(p, rank_metrics[k].name, rank_metrics[k].type, rank_metrics[k].help);
-        for (size_t i = 0; i < b->config.n_engines; i++)
-            for (uint32_t j = 0; b->engines[i] && j < b->engines[i]->n_ranks; j++)
+        for (size_t i = 0; i < b->n_engines; i++)
+            for (uint32_t j = 0; j < b->engines[i]->n_ranks; j++)
                 put_rank(b->engines[i]->ranks[j], p, k);
     }
 }
@@ -144,6 +145,7 @@ static void serve_metrics(struct h1_exchange *x) {
         h1_exchange_error(x, 500, "NOMEM", "no memory");
         return;
     }
+    kvr_prom_build_info(&p);
     put_pool(b, &p);
     put_engines(b, &p);
     put_ranks(b, &p);
@@ -154,14 +156,30 @@ static void serve_metrics(struct h1_exchange *x) {
     evbuffer_free(p.out);
 }
 
-static const char *trouble_of(const struct bridge_engine *g) { // NULL: it is well
-    return !g                            ? "can't be opened"
-           : g->refused                  ? "refused"
-           : !g->up                      ? "doesn't answer"
-           : !g->registered              ? "isn't registered"
+// What is wrong with an engine; NULL: it is well.
+static const char *trouble_of(const struct bridge_engine *g) {
+    return g->trouble                    ? g->trouble
+           : g->unasked                  ? "can't be asked"
+           : g->untold                   ? "doesn't say where its events are"
+           : !g->registered && !g->lent  ? "isn't registered"
            : !bridge_engine_connected(g) ? "isn't connected"
            : !bridge_engine_settled(g)   ? "is catching up"
                                          : NULL;
+}
+
+// A line of its own, whatever is in the name.
+static void put_health(struct evbuffer *out, const struct bridge *b, size_t i) {
+    const struct bridge_engine *g = b->engines[i];
+    const char *trouble = trouble_of(g);
+    for (const char *c = g->config->name; *c; c++) {
+        bool control = (unsigned char)*c < ' ' || *c == 0x7f;
+        evbuffer_add(out, control ? "?" : c, 1);
+    }
+    if (g->other_size)
+        evbuffer_add_printf(out, " refused: its blocks have %u tokens, the pool's have %u\n",
+                            (unsigned)g->other_size, (unsigned)b->context.block_size);
+    else
+        evbuffer_add_printf(out, " %s\n", trouble ? trouble : "ok");
 }
 
 static void serve_health(struct h1_exchange *x) {
@@ -171,11 +189,10 @@ static void serve_health(struct h1_exchange *x) {
     kvr_client_stats(b->context.client, &st);
     bool good = out && st.connected && b->context.block_size && !b->leaving;
     if (out && !good) evbuffer_add_printf(out, "%s\n", b->leaving ? "leaving" : "no pool");
-    for (size_t i = 0; out && i < b->config.n_engines; i++) {
+    for (size_t i = 0; out && i < b->n_engines; i++) {
         const struct bridge_engine *g = b->engines[i];
-        const char *trouble = trouble_of(g);
-        good = good && g && !g->refused;
-        evbuffer_add_printf(out, "%s %s\n", b->config.engines[i].name, trouble ? trouble : "ok");
+        good = good && !g->other_size && !g->unasked && (g->trouble || !g->untold);
+        put_health(out, b, i);
     }
     h1_exchange_start(x, good ? 200 : 503, "text/plain",
                       out ? (int64_t)evbuffer_get_length(out) : 0);

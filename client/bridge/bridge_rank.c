@@ -7,6 +7,7 @@
 
 #include "client/common/clock.h"
 #include "client/common/log.h"
+#include "client/http1/h1_client.h"
 
 // The ring is small to save memory: what it can't hold is published anew.
 enum { REBUILD_AFTER_MS = 60000, RING_BYTES = 1 << 20 };
@@ -24,6 +25,10 @@ static enum kvr_code sink_removed(void *ctx, enum kvr_tier tier, const uint64_t 
 
 static enum kvr_code sink_cleared(void *ctx, int tier) {
     return kvr_publisher_cleared(ctx, tier);
+}
+
+static void sink_soon(void *ctx, uint64_t hash) {
+    kvr_publisher_soon(ctx, hash);
 }
 
 static bool sink_parent(void *ctx, uint64_t hash, uint64_t *parent, bool *has) {
@@ -45,7 +50,7 @@ static void warn_of_size(struct bridge_rank *r) {
 // begins at another number here; so the socket says which rank it is, and this is only a hint that
 // ports may have been mixed up.
 static void warn_of_rank(struct bridge_rank *r, const struct bridge_batch *b) {
-    if (!b->has_rank || b->rank == r->number) return;
+    if (!b->has_rank || b->rank == r->said) return;
     r->other_rank++;
     if (r->warned_rank) return;
     r->warned_rank = true;
@@ -81,7 +86,10 @@ static bool apply(void *ctx, const void *payload, size_t n) {
 static void forget(void *ctx, bool new_life) {
     struct bridge_rank *r = ctx;
     bridge_map_reset(&r->map);
-    if (new_life) kvr_publisher_republish(r->publisher);
+    if (!new_life) return;
+    r->right_before = r->map.stats.stored;
+    r->wrong_before = r->map.stats.wrong_size;
+    kvr_publisher_republish(r->publisher);
 }
 
 static void request(void *ctx, uint64_t from) {
@@ -167,16 +175,23 @@ void bridge_rank_free(struct bridge_rank *r) {
     free(r);
 }
 
-static bool open_feed(struct bridge_rank *r, char *error, size_t size) {
-    const struct bridge_engine_config *c = r->config;
-    char events[300], replay[300] = "";
-    if (!bridge_feed_endpoint(c->events, r->number, events, sizeof events) ||
-        (*c->replay && !bridge_feed_endpoint(c->replay, r->number, replay, sizeof replay))) {
-        snprintf(error, size, "%.100s has no rank %" PRIu32, c->events, r->number);
-        return false;
-    }
-    struct bridge_feed_options o = {
-        .events = events, .replay = replay, .topic = c->topic, .bind = c->bind};
+// Where rank `number` of the settings is.
+static bool configured(const struct bridge_engine_config *c, uint32_t number,
+                       struct engine_source *out) {
+    *out = (struct engine_source){.rank = number};
+    return engine_endpoint_of_rank(c->events, number, out->events, sizeof out->events) &&
+           (!*c->replay ||
+            engine_endpoint_of_rank(c->replay, number, out->replay, sizeof out->replay));
+}
+
+static bool open_feed(struct bridge_rank *r, const struct engine_source *source, char *error,
+                      size_t size) {
+    const char *topic = *r->config->topic ? r->config->topic : source->topic;
+    struct bridge_feed_options o = {.events = source->events,
+                                    .replay = source->replay,
+                                    .topic = topic,
+                                    .bind = r->config->bind,
+                                    .dns = h1_client_resolver(r->context->http)};
     struct bridge_feed_port port = {r, on_connected, on_live, on_reply, on_end};
     r->feed = bridge_feed_new(r->context->zmq, r->context->base, &o, &port, error, size);
     return r->feed != NULL;
@@ -184,8 +199,16 @@ static bool open_feed(struct bridge_rank *r, char *error, size_t size) {
 
 struct bridge_rank *bridge_rank_new(const struct bridge_context *context,
                                     const struct bridge_engine_config *config, uint32_t number,
+                                    const struct engine_source *source,
                                     void (*connected)(void *engine), void *engine) {
     char error[300] = "no memory";
+    struct engine_source own;
+    if (!source && !configured(config, number, &own)) {
+        kvr_log_line(KVR_LOG_ERROR, "%s:%" PRIu32 ": %.100s has no such rank", config->name, number,
+                     config->events);
+        return NULL;
+    }
+    if (!source) source = &own;
     struct bridge_rank *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->context = context;
@@ -193,23 +216,25 @@ struct bridge_rank *bridge_rank_new(const struct bridge_context *context,
     r->connected = connected;
     r->engine = engine;
     r->number = number;
+    r->said = source->rank;
     r->rebuilt = kvr_clock_ms() - REBUILD_AFTER_MS;
     struct bridge_map_options mo = {.block_size = context->block_size,
-                                    .as_set = config->set || config->kind == BRIDGE_ENGINE_SGLANG,
+                                    .as_set = config->set || config->kind == ENGINE_KIND_SGLANG,
                                     .capacity = (size_t)config->capacity,
                                     .secret = context->secret};
     struct bridge_order_options so = {
-        .replay = *config->replay != 0, .keep = config->keep, .audit = config->audit};
+        .replay = *source->replay != 0, .keep = config->keep, .audit = config->audit};
     struct bridge_order_port sp = {r, apply, forget, request, cancel, wake, order_now, note};
     r->publisher = kvr_publisher_new(context->client, kvr_text(config->name), number,
                                      &(struct kvr_publisher_options){.ring_bytes = RING_BYTES});
-    struct bridge_map_sink sink = {r->publisher, sink_stored, sink_removed, sink_cleared,
-                                   sink_parent};
+    struct bridge_map_sink sink = {r->publisher, sink_stored, sink_removed,
+                                   sink_cleared, sink_soon,   sink_parent};
     bridge_map_init(&r->map, &mo, &sink);
     bridge_order_init(&r->order, &so, &sp);
     r->timer = event_new(context->base, -1, 0, on_timer, r);
     r->rebuild = event_new(context->base, -1, 0, on_rebuild, r);
-    if (r->publisher && r->timer && r->rebuild && open_feed(r, error, sizeof error)) return r;
+    if (r->publisher && r->timer && r->rebuild && open_feed(r, source, error, sizeof error))
+        return r;
     kvr_log_line(KVR_LOG_ERROR, "%s:%" PRIu32 ": %s", config->name, number, error);
     bridge_rank_free(r);
     return NULL;
@@ -223,4 +248,11 @@ bool bridge_rank_connected(const struct bridge_rank *r) {
 
 bool bridge_rank_settled(const struct bridge_rank *r) {
     return bridge_order_complete(&r->order) && kvr_publisher_settled(r->publisher);
+}
+
+uint32_t bridge_rank_other_size(const struct bridge_rank *r) {
+    const struct bridge_map_stats *st = &r->map.stats;
+    bool other =
+        st->stored == r->right_before && st->wrong_size - r->wrong_before >= BRIDGE_MIN_WRONG_SIZE;
+    return other ? st->seen_size : 0;
 }

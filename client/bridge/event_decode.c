@@ -49,7 +49,7 @@ static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsign
                         unsigned *had) {
     struct bridge_msgpack start = *s;
     struct bridge_msgpack_value v;
-    bridge_msgpack_next(s, &v);
+    if (!bridge_msgpack_next(s, &v)) return false;
     *had |= 1u << field;
     switch (field) {
     case 0:
@@ -60,7 +60,7 @@ static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsign
         b->events = *s;
         b->left = v.n;
         *s = start;
-        return bridge_msgpack_skip(s);
+        return bridge_msgpack_skip_within(s, 1);
     default:
         b->has_rank = v.kind == BRIDGE_MSGPACK_INT;
         b->rank = (uint32_t)v.number;
@@ -69,34 +69,35 @@ static bool batch_field(struct bridge_msgpack *s, struct bridge_batch *b, unsign
     }
 }
 
+// An unknown part of a batch: a value, or a key and its value.
+static bool pass_over(struct bridge_msgpack *s, unsigned values) {
+    bool good = true;
+    while (good && values--)
+        good = bridge_msgpack_skip_within(s, 1);
+    return good;
+}
+
+// Each byte is walked over here, once: what is well-formed needs no other look at it.
 bool bridge_decode_batch(const void *payload, size_t n, struct bridge_batch *b) {
     static const char *const names[] = {"ts", "events", "data_parallel_rank"};
     struct bridge_msgpack s = {payload, (const uint8_t *)payload + n};
     struct bridge_msgpack_value outer, key;
     unsigned had = 0;
     *b = (struct bridge_batch){0};
-    if (!bridge_msgpack_valid(payload, n)) return false;
-    bridge_msgpack_next(&s, &outer);
-    if (outer.kind == BRIDGE_MSGPACK_ARRAY) {
-        for (unsigned i = 0; i < outer.n && i < 3; i++)
-            if (!batch_field(&s, b, i, &had)) return false;
-    } else if (outer.kind == BRIDGE_MSGPACK_MAP) {
-        for (uint32_t i = 0; i < outer.n; i++) {
-            struct bridge_msgpack whole = s;
-            unsigned field = 0;
-            bridge_msgpack_next(&s, &key);
-            while (field < 3 && !is_key(&key, names[field]))
-                field++;
-            if (field < 3) {
-                if (!batch_field(&s, b, field, &had)) return false;
-                continue;
-            }
-            s = whole;
-            bridge_msgpack_skip(&s);
-            bridge_msgpack_skip(&s);
-        }
+    if (!n || !bridge_msgpack_next(&s, &outer)) return false;
+    bool array = outer.kind == BRIDGE_MSGPACK_ARRAY;
+    if (!array && outer.kind != BRIDGE_MSGPACK_MAP) return false;
+    for (uint32_t i = 0; i < outer.n; i++) {
+        struct bridge_msgpack whole = s;
+        unsigned field = array ? i : 0;
+        if (!array && !bridge_msgpack_next(&s, &key)) return false;
+        while (!array && field < 3 && !is_key(&key, names[field]))
+            field++;
+        if (field >= 3) s = whole;
+        if (field < 3 ? !batch_field(&s, b, field, &had) : !pass_over(&s, array ? 1 : 2))
+            return false;
     }
-    return (had & 3u) == 3;
+    return s.at == s.end && (had & 3u) == 3;
 }
 
 // ---- Fields --------------------------------------------------------------------------------------
@@ -134,9 +135,12 @@ static const enum event_field stored_places[] = {
 static const enum event_field removed_places[] = {EVENT_FIELD_TYPE, EVENT_FIELD_HASHES,
                                                   EVENT_FIELD_MEDIUM, EVENT_FIELD_GROUP};
 
-// The values of an event's fields, found but not read yet: at NULL, it isn't there.
+// The values of an event's fields, found but not read yet: at NULL, it isn't there. Token ids are most of an
+// event, and are read when they are found, if they are plain numbers.
 struct event_fields {
     struct bridge_msgpack at[N_EVENT_FIELDS];
+    bool tokens_read;
+    uint32_t n_tokens;
 };
 
 // Steps into an array and makes room for its elements in *items.
@@ -192,15 +196,36 @@ static bool read_token(struct bridge_msgpack *s, uint32_t *token) {
     return v.kind == BRIDGE_MSGPACK_INT && !v.negative && v.number <= UINT32_MAX;
 }
 
-static bool read_tokens(struct bridge_decoder *d, struct bridge_msgpack s, struct bridge_event *e) {
-    uint32_t n;
-    if (!open_array(d, &s, BRIDGE_MAX_TOKENS, &d->tokens, &d->cap_tokens, sizeof *d->tokens, &n))
-        return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!read_token(&s, &d->tokens[i])) return false;
+static bool read_tokens(struct bridge_decoder *d, const struct event_fields *f,
+                        struct bridge_event *e) {
+    struct bridge_msgpack s = f->at[EVENT_FIELD_TOKENS];
+    uint32_t n = f->n_tokens;
+    if (!f->tokens_read) {
+        if (!open_array(d, &s, BRIDGE_MAX_TOKENS, &d->tokens, &d->cap_tokens, sizeof *d->tokens,
+                        &n))
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            if (!read_token(&s, &d->tokens[i])) return false;
+    }
     e->tokens = d->tokens;
     e->n_tokens = n;
     return true;
+}
+
+// Notes where a field is, and steps over it.
+static void pass_field(struct bridge_decoder *d, struct bridge_msgpack *s, enum event_field field,
+                       struct event_fields *f) {
+    struct bridge_msgpack in = f->at[field] = *s;
+    if (field == EVENT_FIELD_TOKENS) {
+        f->tokens_read = open_array(d, &in, BRIDGE_MAX_TOKENS, &d->tokens, &d->cap_tokens,
+                                    sizeof *d->tokens, &f->n_tokens) &&
+                         bridge_msgpack_take_u32s(&in, d->tokens, f->n_tokens) == f->n_tokens;
+        if (f->tokens_read) {
+            *s = in;
+            return;
+        }
+    }
+    bridge_msgpack_skip(s);
 }
 
 static bool read_string(struct bridge_msgpack s, struct kvr_bytes *out) {
@@ -337,7 +362,7 @@ static bool read_stored(struct bridge_decoder *d, const struct event_fields *f,
     good =
         f->at[EVENT_FIELD_TOKENS].at && f->at[EVENT_FIELD_BLOCK_SIZE].at &&
         read_hashes(d, f->at[EVENT_FIELD_HASHES], e) && read_parent(f->at[EVENT_FIELD_PARENT], e) &&
-        read_tokens(d, f->at[EVENT_FIELD_TOKENS], e) &&
+        read_tokens(d, f, e) &&
         read_number(f->at[EVENT_FIELD_BLOCK_SIZE], BRIDGE_MAX_TOKENS, &has_size, &e->block_size) &&
         has_size && read_lora_id(f->at[EVENT_FIELD_LORA_ID], e) &&
         read_string(f->at[EVENT_FIELD_SALT], &e->salt) &&
@@ -371,7 +396,8 @@ static enum bridge_event_type read_event(struct bridge_decoder *d, const struct 
 }
 
 // An array: which places it has depends on the tag.
-static void find_by_place(struct bridge_msgpack *s, uint32_t n, struct event_fields *f) {
+static void find_by_place(struct bridge_decoder *d, struct bridge_msgpack *s, uint32_t n,
+                          struct event_fields *f) {
     const enum event_field *places = stored_places;
     size_t n_places = sizeof stored_places / sizeof *stored_places;
     struct bridge_msgpack tag = *s;
@@ -381,21 +407,28 @@ static void find_by_place(struct bridge_msgpack *s, uint32_t n, struct event_fie
         n_places = sizeof removed_places / sizeof *removed_places;
     }
     for (uint32_t i = 0; i < n; i++) {
-        if (i < n_places) f->at[places[i]] = *s;
-        bridge_msgpack_skip(s);
+        if (i < n_places)
+            pass_field(d, s, places[i], f);
+        else
+            bridge_msgpack_skip(s);
     }
 }
 
-static void find_by_name(struct bridge_msgpack *s, uint32_t n, struct event_fields *f) {
+static void find_by_name(struct bridge_decoder *d, struct bridge_msgpack *s, uint32_t n,
+                         struct event_fields *f) {
     struct bridge_msgpack_value key;
     for (uint32_t i = 0; i < n; i++) {
         struct bridge_msgpack whole = *s;
         bridge_msgpack_next(s, &key);
         *s = whole;
         bridge_msgpack_skip(s);
-        for (unsigned k = 0; k < N_EVENT_FIELDS; k++)
-            if (is_key(&key, field_names[k])) f->at[k] = *s;
-        bridge_msgpack_skip(s);
+        unsigned k = 0;
+        while (k < N_EVENT_FIELDS && !is_key(&key, field_names[k]))
+            k++;
+        if (k < N_EVENT_FIELDS)
+            pass_field(d, s, (enum event_field)k, f);
+        else
+            bridge_msgpack_skip(s);
     }
 }
 
@@ -409,9 +442,9 @@ enum bridge_event_type bridge_decode_event(struct bridge_decoder *d, struct brid
     struct bridge_msgpack start = b->events;
     bridge_msgpack_next(&b->events, &v);
     if (v.kind == BRIDGE_MSGPACK_ARRAY) {
-        find_by_place(&b->events, v.n, &f);
+        find_by_place(d, &b->events, v.n, &f);
     } else if (v.kind == BRIDGE_MSGPACK_MAP) {
-        find_by_name(&b->events, v.n, &f);
+        find_by_name(d, &b->events, v.n, &f);
     } else {
         b->events = start;
         bridge_msgpack_skip(&b->events);

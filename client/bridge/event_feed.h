@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sockets of one rank: a subscription, and for each replay a DEALER of its own.
 //
-// ZeroMQ on a libevent loop: a socket's file descriptor says that something may have changed, never
-// that it is readable, and it says so once. So after every message received or sent the socket itself
-// is asked (ZMQ_EVENTS), until it has nothing more; after a number of messages the rest waits for the
-// loop's next turn, and the event is made active by hand, because the descriptor won't tell again.
-//
-// What the monitor of the subscription has to tell of connections is read before each message is
-// handed on: the first message of another engine never arrives before the news that there is one.
+// A subscription whose connection ends is opened anew, and so is one that couldn't connect in time. Little is
+// queued here, see feed_socket.h: the subscription has room for a few messages, and a replay for as many as are
+// some MiB by what came last. What the engine drops because of that is missing, and a replay brings it.
 //
 // A fresh DEALER for each replay has a new identity, so that late replies to an earlier request can't
-// be taken for answers to this one.
+// be taken for answers to this one. A request that reached nobody is sent again.
 #ifndef BRIDGE_EVENT_FEED_H
 #define BRIDGE_EVENT_FEED_H
 
@@ -19,12 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct evdns_base;
 struct bridge_feed;
 
 struct bridge_feed_options {
-    const char *events, *replay; // endpoints, see bridge_feed_endpoint; replay NULL or "": none
+    const char *events, *replay; // endpoints, see event_sources.h; replay NULL or "": none
     const char *topic;           // prefix; NULL or "": all
     bool bind;                   // the subscription; the engine connects
+    struct evdns_base *dns;      // for names; NULL: the C library, see endpoint_lookup.h
 };
 
 struct bridge_feed_port {
@@ -50,9 +48,5 @@ void bridge_feed_free(struct bridge_feed *f);
 void bridge_feed_request(struct bridge_feed *f, uint64_t from); // instead of one that is under way
 void bridge_feed_cancel(struct bridge_feed *f);
 void bridge_feed_get_stats(const struct bridge_feed *f, struct bridge_feed_stats *out);
-
-// The endpoint of a rank: of tcp:// the port is higher by the rank, inproc:// names get _dp<rank>.
-// False: it has no rank of that number.
-bool bridge_feed_endpoint(const char *base, uint32_t rank, char *out, size_t size);
 
 #endif

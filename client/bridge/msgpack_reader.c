@@ -142,10 +142,49 @@ bool bridge_msgpack_next(struct bridge_msgpack *s, struct bridge_msgpack_value *
     }
 }
 
-bool bridge_msgpack_skip(struct bridge_msgpack *s) {
-    uint64_t left[BRIDGE_MSGPACK_MAX_DEPTH + 1] = {1}; // values still to come, at each depth
-    unsigned depth = 0;
-    while (left[depth] || depth) {
+// The bytes of a whole number that isn't negative, by its first byte; 0: it is something else.
+static size_t natural_width(uint8_t head) {
+    if (head == 0xce) return 5;
+    if (head == 0xcd) return 3;
+    if (head < 0x80) return 1;
+    if (head == 0xcc) return 2;
+    return head == 0xcf ? 9 : 0;
+}
+
+// Steps over such numbers, up to *left of them.
+static void skip_naturals(struct bridge_msgpack *s, uint64_t *left) {
+    const uint8_t *at = s->at;
+    uint64_t n = *left;
+    for (; n && at < s->end; n--) {
+        size_t width = natural_width(*at);
+        if (!width || (size_t)(s->end - at) < width) break;
+        at += width;
+    }
+    s->at = at;
+    *left = n;
+}
+
+uint32_t bridge_msgpack_take_u32s(struct bridge_msgpack *s, uint32_t *out, uint32_t n) {
+    const uint8_t *at = s->at;
+    uint32_t i = 0;
+    for (; i < n && at < s->end; i++) {
+        size_t width = natural_width(*at);
+        if (!width || width > 5 || (size_t)(s->end - at) < width) break;
+        if (width == 5)
+            out[i] = (uint32_t)big_endian(at + 1, 4);
+        else
+            out[i] = width == 1 ? *at : (uint32_t)big_endian(at + 1, (unsigned)width - 1);
+        at += width;
+    }
+    s->at = at;
+    return i;
+}
+
+bool bridge_msgpack_skip_within(struct bridge_msgpack *s, unsigned depth) {
+    uint64_t left[BRIDGE_MSGPACK_MAX_DEPTH + 1]; // values still to come, at each depth
+    unsigned top = depth;
+    left[depth] = 1;
+    while (left[depth] || depth > top) {
         struct bridge_msgpack_value v;
         if (!left[depth]) {
             depth--;
@@ -156,11 +195,11 @@ bool bridge_msgpack_skip(struct bridge_msgpack *s) {
         if (v.kind != BRIDGE_MSGPACK_ARRAY && v.kind != BRIDGE_MSGPACK_MAP) continue;
         if (depth == BRIDGE_MSGPACK_MAX_DEPTH) return false;
         left[++depth] = v.kind == BRIDGE_MSGPACK_MAP ? (uint64_t)v.n * 2 : v.n;
+        skip_naturals(s, &left[depth]);
     }
     return true;
 }
 
-bool bridge_msgpack_valid(const void *payload, size_t n) {
-    struct bridge_msgpack s = {payload, (const uint8_t *)payload + n};
-    return n && bridge_msgpack_skip(&s) && s.at == s.end;
+bool bridge_msgpack_skip(struct bridge_msgpack *s) {
+    return bridge_msgpack_skip_within(s, 0);
 }

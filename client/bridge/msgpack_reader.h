@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // MessagePack, read in place: nothing is allocated, nothing is copied, nothing recurses.
 //
-// bridge_msgpack_valid() walks a whole payload once and says whether it is exactly one well-formed value
-// whose lengths are covered by the bytes that are there. What has passed may be read with
-// bridge_msgpack_next() and bridge_msgpack_skip(), which then can't fail.
+// bridge_msgpack_skip() walks a value once and says whether it is well-formed and its lengths are covered by the
+// bytes that are there. What it has stepped over may be read with bridge_msgpack_next() and
+// bridge_msgpack_skip(), which then can't fail.
+//
+// Most of what an engine sends are token ids, in arrays of some hundred: these have short ways of their own.
 //
 // Why not msgpack-c, which is at hand: it builds a tree of all values before anybody has asked for one
 // (24 bytes for each token id), takes memory for an announced length before it has seen the bytes, and
@@ -43,12 +45,15 @@ struct bridge_msgpack {
     const uint8_t *at, *end;
 };
 
-bool bridge_msgpack_valid(const void *payload, size_t n);
-
 // Reads one value; of a container only its head. False: the bytes end within it, or 0xc1.
 bool bridge_msgpack_next(struct bridge_msgpack *s, struct bridge_msgpack_value *v);
 
 // Steps over one value, with all that is in it. False as above, or deeper than BRIDGE_MSGPACK_MAX_DEPTH.
 bool bridge_msgpack_skip(struct bridge_msgpack *s);
+// The same of a value that stands in `depth` containers (up to that most).
+bool bridge_msgpack_skip_within(struct bridge_msgpack *s, unsigned depth);
+
+// Reads up to n values as long as they are whole numbers from 0 to 2^32 - 1. How many these were.
+uint32_t bridge_msgpack_take_u32s(struct bridge_msgpack *s, uint32_t *out, uint32_t n);
 
 #endif

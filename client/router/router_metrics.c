@@ -9,7 +9,9 @@
 #include "router_exchange.h"
 
 struct router_metrics *router_metrics_new(void) {
-    return calloc(1, sizeof(struct router_metrics));
+    struct router_metrics *m = calloc(1, sizeof *m);
+    if (m) m->minutes = &m->own_minutes;
+    return m;
 }
 
 void router_metrics_free(struct router_metrics *m) {
@@ -49,10 +51,44 @@ static void compare_times(struct router_metrics *m, int64_t actual, int64_t pred
     kvr_prom_observe(&m->ttft_error, (int64_t)(off / (double)(actual ? actual : 1) * 1e6));
 }
 
-void router_metrics_exchange(struct router_metrics *m, const struct router_exchange *x,
+void router_metrics_first(struct router_metrics *m, int64_t now_us, int64_t first_us) {
+    router_minutes_first(m->minutes, now_us, first_us);
+}
+
+void router_metrics_tokens(struct router_metrics *m, struct router_record *c, int64_t now_us,
+                           int64_t tokens) {
+    if (tokens <= c->told_output) return;
+    router_minutes_output(m->minutes, now_us, tokens - c->told_output);
+    c->told_output = tokens;
+}
+
+// That there is no room, or that the router is leaving, is no failure: the client is told when to come back, or
+// comes through another router.
+static bool is_failure(const struct router_exchange *x) {
+    static const char *const none[] = {"NOROOM", "RELEASED", "DRAINING"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (!strcmp(x->record.code, none[i])) return false;
+    return (!x->h1.gone && x->h1.status >= 500) || x->h1.cut;
+}
+
+// What asks for a worker: the proxy's requests, and advice that chose one or couldn't.
+static void count_minutes(struct router_metrics *m, struct router_exchange *x, int64_t now) {
+    struct router_record *c = &x->record;
+    bool failed = is_failure(x);
+    if (!x->pool || c->question || (c->blocks < 0 && !failed)) return;
+    int64_t tokens = c->blocks * c->block_size;
+    router_minutes_request(m->minutes, now, failed);
+    if (c->blocks >= 0)
+        router_minutes_prompt(m->minutes, now, c->input > tokens ? c->input : tokens,
+                              c->overlap * c->block_size);
+    router_metrics_tokens(m, c, now, c->output);
+}
+
+void router_metrics_exchange(struct router_metrics *m, struct router_exchange *x,
                              const char *route) {
     const struct h1_exchange *h = &x->h1;
     const struct router_record *c = &x->record;
+    count_minutes(m, x, kvr_clock_us());
     struct router_route_metrics *t = route_of(m, route ? route : "none");
     count_status(t, h->gone && !h->status ? 499 : h->status);
     kvr_prom_observe(&t->duration, kvr_clock_us() - h->began_us);
@@ -71,7 +107,8 @@ void router_metrics_exchange(struct router_metrics *m, const struct router_excha
 }
 
 void router_metrics_select(struct router_metrics *m, int64_t us, const struct kvr_result *r) {
-    kvr_prom_observe(&m->select, us);
+    int64_t waited = r->code == KVR_CODE_OK ? r->choice.waited * 1000 : 0;
+    kvr_prom_observe(&m->select, us > waited ? us - waited : 0);
     m->select_codes[r->code]++;
     m->degraded += r->degraded;
 }
@@ -82,25 +119,65 @@ static int compare_worker(const struct router_worker_metrics *w, const char *poo
     return c ? c : strcmp(w->worker, worker);
 }
 
-// NULL: there are too many.
-static struct router_worker_metrics *worker_of(struct router_metrics *m, const char *pool,
-                                               const char *worker) {
+void router_metrics_forget(struct router_metrics *m, int64_t now_us,
+                           bool (*knows)(void *ctx, const char *pool, const char *worker),
+                           void *ctx) {
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n_workers; i++) {
+        const struct router_worker_metrics *w = &m->workers[i];
+        bool old = now_us - w->last_us > (int64_t)ROUTER_METRICS_KEEP_S * 1000000;
+        if (old && !knows(ctx, w->pool, w->worker)) continue;
+        if (kept != i) m->workers[kept] = *w;
+        kept++;
+    }
+    m->n_workers = kept;
+}
+
+static bool knows_none(void *ctx, const char *pool, const char *worker) {
+    (void)ctx;
+    (void)pool;
+    (void)worker;
+    return false;
+}
+
+// Where nobody asks for metrics, it is here that old names go: looked for once a second at most.
+static bool make_room(struct router_metrics *m, int64_t now_us) {
+    if (m->n_workers < ROUTER_METRICS_WORKERS) return true;
+    if (now_us - m->looked_us < 1000000) return false;
+    m->looked_us = now_us;
+    router_metrics_forget(m, now_us, knows_none, NULL);
+    return m->n_workers < ROUTER_METRICS_WORKERS;
+}
+
+static size_t place_of(const struct router_metrics *m, const char *pool, const char *worker,
+                       bool *there) {
     size_t low = 0, high = m->n_workers;
+    *there = false;
     while (low < high) {
         size_t middle = (low + high) / 2;
         int c = compare_worker(&m->workers[middle], pool, worker);
-        if (c == 0) return &m->workers[middle];
+        *there |= c == 0;
         if (c < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    if (m->n_workers == ROUTER_METRICS_WORKERS) return NULL;
+    return low;
+}
+
+// NULL: there are too many.
+static struct router_worker_metrics *worker_of(struct router_metrics *m, const char *pool,
+                                               const char *worker, int64_t now_us) {
+    bool there;
+    size_t at = place_of(m, pool, worker, &there);
+    if (there) return &m->workers[at];
+    if (!make_room(m, now_us)) return NULL;
+    at = place_of(m, pool, worker, &there);
     struct router_worker_metrics *all = realloc(m->workers, (m->n_workers + 1) * sizeof *all), *w;
     if (!all) return NULL;
     m->workers = all;
-    w = &all[low];
-    memmove(w + 1, w, (m->n_workers - low) * sizeof *w);
+    w = &all[at];
+    memmove(w + 1, w, (m->n_workers - at) * sizeof *w);
     m->n_workers++;
     memset(w, 0, sizeof *w);
     snprintf(w->pool, sizeof w->pool, "%s", pool);
@@ -110,9 +187,12 @@ static struct router_worker_metrics *worker_of(struct router_metrics *m, const c
 
 void router_metrics_engine(struct router_metrics *m, const char *pool, const char *worker,
                            enum router_engine_outcome outcome) {
-    struct router_worker_metrics *w = worker_of(m, pool, worker);
-    if (w)
-        w->tries[outcome]++;
-    else
+    int64_t now_us = kvr_clock_us();
+    struct router_worker_metrics *w = worker_of(m, pool, worker, now_us);
+    if (!w) {
         m->workers_unnamed++;
+        return;
+    }
+    w->tries[outcome]++;
+    w->last_us = now_us;
 }

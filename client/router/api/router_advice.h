@@ -6,6 +6,7 @@
 
 struct router_exchange;
 
-void router_advice(struct router_exchange *x); // the route's kind: enum router_advice_kind
+void router_advice(struct router_exchange *x);       // the route's kind: enum router_advice_kind
+void router_advice_score(struct router_exchange *x); // whatever the route
 
 #endif

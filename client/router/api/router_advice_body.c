@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "router_advice_body.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +18,12 @@ enum advice_form {
     FORM_TOKENS,
     FORM_HASHES
 };
-enum { ADVICE_MAX_TEXT = 1 << 26, ADVICE_MAX_REQUESTS = 100000 };
+enum { ADVICE_MAX_TEXT = 1 << 26, ADVICE_MAX_REQUESTS = 1 << 16, ADVICE_MAX_WEIGHT = 1000000000 };
 enum {
     ADVICE_CHOOSE = ROUTER_ADVICE_SELECT | ROUTER_ADVICE_SCORE,
-    ADVICE_ANY = ADVICE_CHOOSE | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE | ROUTER_ADVICE_REPORT
+    ADVICE_ANY = ADVICE_CHOOSE | ROUTER_ADVICE_UPDATE | ROUTER_ADVICE_RELEASE |
+                 ROUTER_ADVICE_REPORT | ROUTER_ADVICE_ADMIT,
+    ADVICE_QUEUES = ROUTER_ADVICE_SELECT | ROUTER_ADVICE_ADMIT
 };
 
 static const struct advice_field {
@@ -44,7 +45,7 @@ static const struct advice_field {
     {"lora", ADVICE_CHOOSE, FORM_TEXT, AT(lora), 1024},
     {"namespace", ADVICE_CHOOSE, FORM_TEXT, AT(space), 1024},
     {"isl", ADVICE_CHOOSE, FORM_NUMBER, AT(isl), KVR_MAX_TOKENS},
-    {"osl", ADVICE_CHOOSE, FORM_NUMBER, AT(osl), KVR_MAX_TOKENS},
+    {"osl", ADVICE_CHOOSE | ROUTER_ADVICE_ADMIT, FORM_NUMBER, AT(osl), KVR_MAX_TOKENS},
     {"lease", ROUTER_ADVICE_SELECT | ROUTER_ADVICE_UPDATE, FORM_NUMBER, AT(lease), KVR_MAX_MS},
     {"among", ADVICE_CHOOSE, FORM_NAMES, AT(among), KVR_MAX_INSTANCES},
     {"exclude", ADVICE_CHOOSE, FORM_NAMES, AT(exclude), KVR_MAX_INSTANCES},
@@ -60,6 +61,11 @@ static const struct advice_field {
     {"worker", ROUTER_ADVICE_REPORT, FORM_TEXT, AT(worker), KVR_MAX_NAME},
     {"ok", ROUTER_ADVICE_REPORT, FORM_FLAG, AT(ok), 0},
     {"output", ROUTER_ADVICE_UPDATE, FORM_NUMBER, AT(output), KVR_MAX_TOKENS},
+    {"class", ADVICE_QUEUES, FORM_TEXT, AT(class_name), KVR_MAX_ID},
+    {"flow", ADVICE_QUEUES, FORM_TEXT, AT(flow), KVR_MAX_ID},
+    {"wait", ROUTER_ADVICE_SELECT, FORM_NUMBER, AT(wait), KVR_MAX_MS},
+    {"prompt_tokens", ROUTER_ADVICE_ADMIT, FORM_NUMBER, AT(prompt_tokens), KVR_MAX_TOKENS},
+    {"max_tokens", ROUTER_ADVICE_ADMIT, FORM_NUMBER, AT(max_tokens), KVR_MAX_TOKENS},
 #undef AT
 };
 
@@ -93,12 +99,14 @@ static bool read_names(struct router_advice_names *out, const json_t *value,
     size_t n = json_array_size(value);
     if (!json_is_array(value) || !n || (int64_t)n > f->max)
         return refuse(why, "%s is a list of 1 to %lld texts", f->name, (long long)f->max);
+    // Requests' ids, or names of workers and labels, which may be equally long.
+    size_t most = f->in == ROUTER_ADVICE_RELEASE ? KVR_MAX_ID : KVR_MAX_NAME;
     if (!(out->p = calloc(n, sizeof *out->p))) return refuse(why, "no memory");
     for (; out->n < n; out->n++) {
         const json_t *name = json_array_get(value, out->n);
         size_t len = json_string_length(name);
-        if (!json_is_string(name) || !len || len > KVR_MAX_ID)
-            return refuse(why, "%s is a list of texts of 1 to %d bytes", f->name, KVR_MAX_ID);
+        if (!json_is_string(name) || !len || len > most)
+            return refuse(why, "%s is a list of texts of 1 to %zu bytes", f->name, most);
         out->p[out->n] = (struct kvr_bytes){json_string_value(name), len};
     }
     return true;
@@ -163,8 +171,8 @@ static bool read_field(struct router_advice_body *a, const struct advice_field *
         return true;
     case FORM_WEIGHT:
         weight = json_number_value(value);
-        if (!json_is_number(value) || !isfinite(weight) || weight < 0)
-            return refuse(why, "%s is a number from 0 on", f->name);
+        if (!json_is_number(value) || !(weight >= 0 && weight <= ADVICE_MAX_WEIGHT))
+            return refuse(why, "%s is a number from 0 to %d", f->name, ADVICE_MAX_WEIGHT);
         *(double *)at = weight;
         a->weigh |= (unsigned)f->max;
         return true;
@@ -187,7 +195,7 @@ static bool read_object(struct router_advice_body *a, enum router_advice_kind ki
                                       advice_fields + sizeof advice_fields / sizeof *advice_fields;
         while (f < end && (!(f->in & kind) || strcmp(f->name, name) != 0))
             f++;
-        if (f == end) return refuse(why, "a field that isn't known here");
+        if (f == end) return refuse(why, "no field \"%.60s\" here", name);
         if (!json_is_null(value) && !read_field(a, f, value, why)) return false;
     }
     unsigned forms = (a->tokens != NULL) + (a->hashes != NULL) + (a->text.p != NULL);

@@ -14,7 +14,8 @@ enum router_advice_kind {
     ROUTER_ADVICE_SCORE = 2,
     ROUTER_ADVICE_UPDATE = 4,
     ROUTER_ADVICE_RELEASE = 8,
-    ROUTER_ADVICE_REPORT = 16
+    ROUTER_ADVICE_REPORT = 16,
+    ROUTER_ADVICE_ADMIT = 32
 };
 
 struct router_advice_names {
@@ -24,18 +25,19 @@ struct router_advice_names {
 
 struct router_advice_body {
     json_t *root; // texts are its own
-    struct kvr_bytes model, pool, request, text, lora, space, policy, worker, session;
+    struct kvr_bytes model, pool, request, text, lora, space, policy, worker, session, class_name,
+        flow;
     struct router_advice_names requests, among, exclude, with, without;
     uint32_t *tokens;
     uint64_t *hashes;
     size_t n_tokens, n_hashes;
-    int64_t isl, osl, output, lease;
+    int64_t isl, osl, output, lease, wait, prompt_tokens, max_tokens;
     bool prefilled, ok, has_ok; // has_ok: ok was there
     unsigned weigh;             // KVR_WEIGH_… of these
     double overlap, prefill, requests_weight, temperature;
 };
 
-// False with a reason that has nothing of the body in it; *a is then empty.
+// False with a reason that has nothing of the body in it but the name of a field; *a is then empty.
 bool router_advice_body_read(struct router_advice_body *a, enum router_advice_kind kind,
                              struct evbuffer *body, char *why, size_t size);
 void router_advice_body_free(struct router_advice_body *a);

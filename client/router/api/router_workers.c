@@ -12,25 +12,34 @@ const char *router_workers_circuit(enum kvr_circuit c) {
     return names[c];
 }
 
-static json_t *worker_json(const struct router_worker *w) {
+// −1: never.
+static json_int_t ms_ago(int64_t us) {
+    return us ? (kvr_clock_us() - us) / 1000 : -1;
+}
+
+json_t *router_workers_one(const struct router_worker *w) {
     static const char *const states[] = {"ready", "draining", "expired"};
+    static const char *const roles[] = {
+        [KVR_ROLE_BOTH] = "both", [KVR_ROLE_PREFILL] = "prefill", [KVR_ROLE_DECODE] = "decode"};
     json_t *labels = w->labels ? json_incref(w->labels) : json_array();
-    return json_pack("{s:o,s:o,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}",
-                     "worker", router_json_text(kvr_text(w->name)), "address",
-                     router_json_text(kvr_text(w->addr)), "state", states[w->state], "circuit",
-                     router_workers_circuit(w->circuit), "ranks", (int)w->ranks, "capacity",
-                     (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
-                     (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
-                     "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests",
-                     (json_int_t)w->requests, "prefill_tokens", (json_int_t)w->prefill_tokens,
-                     "decode_blocks", (json_int_t)w->decode_blocks, "ttft", w->ttft, "tpot",
-                     w->tpot, "speed", w->speed, "labels", labels);
+    return json_pack(
+        "{s:o,s:o,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:I,s:I,s:I}",
+        "worker", router_json_text(kvr_text(w->name)), "address",
+        router_json_text(kvr_text(w->addr)), "state", states[w->state], "role", roles[w->role],
+        "circuit", router_workers_circuit(w->circuit), "ranks", (int)w->ranks, "capacity",
+        (json_int_t)w->capacity, "ttl_left", (json_int_t)w->ttl_left, "device_blocks",
+        (json_int_t)w->held[KVR_DEVICE], "host_blocks", (json_int_t)w->held[KVR_HOST],
+        "disk_blocks", (json_int_t)w->held[KVR_DISK], "requests", (json_int_t)w->requests,
+        "prefill_tokens", (json_int_t)w->prefill_tokens, "decode_blocks",
+        (json_int_t)w->decode_blocks, "ttft", w->ttft, "tpot", w->tpot, "speed", w->speed, "labels",
+        labels, "failures", (json_int_t)w->failures, "changed_ms", ms_ago(w->here.changed_us),
+        "heard_ms", ms_ago(w->here.heard_us));
 }
 
 json_t *router_workers_pool(const struct router_pool *p) {
     json_t *workers = json_array();
     for (size_t i = 0; i < p->n_workers; i++)
-        json_array_append_new(workers, worker_json(&p->workers[i]));
+        json_array_append_new(workers, router_workers_one(&p->workers[i]));
     return json_pack(
         "{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "pool", p->options.name, "models",
         p->options.models, "block_size", (int)p->block_size, "degraded", router_pool_degraded(p),

@@ -20,6 +20,7 @@ struct circuit_suspect {
     size_t worker_size;
     unsigned failures; // in a row
     bool reached;
+    bool doubted;     // not only checked
     int64_t since_us; // the last failure of a request
     struct h1_call *probe;
     int status; // of the probe's answer
@@ -27,7 +28,6 @@ struct circuit_suspect {
 
 struct router_circuits {
     struct router *router;
-    struct h1_client *upstream;
     struct circuit_suspect *first;
     size_t n;
     struct event *tick;
@@ -75,9 +75,15 @@ static void wait_for_tick(struct router_circuits *c) {
     if (c->first && !event_pending(c->tick, EV_TIMEOUT, NULL)) event_add(c->tick, &t);
 }
 
-static void failed_again(struct circuit_suspect *s) {
-    if (++s->failures == ROUTER_CIRCUIT_FAILURES)
-        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails", s->pool, s->address);
+static bool is_failing(const struct circuit_suspect *s) {
+    return s->failures >= s->circuits->router->config.failures;
+}
+
+static void failed_again(struct circuit_suspect *s, const char *why) {
+    s->doubted = true;
+    if (++s->failures == s->circuits->router->config.failures)
+        kvr_log_line(KVR_LOG_WARNING, "pool %s: the engine at %s fails: %s", s->pool, s->address,
+                     why);
 }
 
 // NULL: there are too many, or no memory.
@@ -106,7 +112,7 @@ void router_circuit_failed(struct router_circuits *c, struct router_pool *p,
     struct circuit_suspect *s = *find(c, p, worker);
     report(p, worker, false);
     if (!s && !(s = suspect_new(c, p, worker, address))) return;
-    failed_again(s);
+    failed_again(s, reached ? "requests fail there" : "it can't be reached");
     s->reached = reached;
     s->since_us = kvr_clock_us();
     wait_for_tick(c);
@@ -120,7 +126,7 @@ void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,
     if (!here) return;
     struct router_worker *w = router_pool_worker(p, worker);
     if (w) w->here.heard_us = kvr_clock_us();
-    if ((*at)->failures >= ROUTER_CIRCUIT_FAILURES)
+    if (is_failing(*at))
         kvr_log_line(KVR_LOG_INFO, "pool %s: the engine at %s answers again", (*at)->pool,
                      (*at)->address);
     forget(c, at);
@@ -129,7 +135,14 @@ void router_circuit_succeeded(struct router_circuits *c, struct router_pool *p,
 bool router_circuit_is_open(const struct router_circuits *c, const struct router_pool *p,
                             struct kvr_bytes worker) {
     for (const struct circuit_suspect *s = c->first; s; s = s->next)
-        if (is_of(s, p, worker)) return s->failures >= ROUTER_CIRCUIT_FAILURES;
+        if (is_of(s, p, worker)) return is_failing(s);
+    return false;
+}
+
+bool router_circuit_is_suspect(const struct router_circuits *c, const struct router_pool *p,
+                               struct kvr_bytes worker) {
+    for (const struct circuit_suspect *s = c->first; s; s = s->next)
+        if (is_of(s, p, worker)) return s->failures > 0;
     return false;
 }
 
@@ -137,8 +150,7 @@ size_t router_circuit_suspects(const struct router_circuits *c, const struct rou
                                struct kvr_bytes *out, size_t n) {
     size_t found = 0;
     for (const struct circuit_suspect *s = c->first; s && found < n; s = s->next)
-        if (s->failures >= ROUTER_CIRCUIT_FAILURES && !strcmp(s->pool, p->options.name))
-            out[found++] = name_of(s);
+        if (is_failing(s) && !strcmp(s->pool, p->options.name)) out[found++] = name_of(s);
     return found;
 }
 
@@ -161,19 +173,29 @@ static void on_data(void *ctx, struct evbuffer *bytes) {
     on_end(ctx);
 }
 
+// For the log. With a status it was an answer, and a bad one.
+static const char *probe_said(const struct circuit_suspect *s, enum h1_failure why) {
+    if (s->status) return "its health is bad";
+    if (why == H1_CONNECT) return "it can't be reached";
+    if (why == H1_TIMEOUT) return "it doesn't answer";
+    return why == H1_MALFORMED ? "what answers speaks no HTTP" : "connections to it break";
+}
+
 static void on_failed(void *ctx, enum h1_failure why) {
     struct circuit_suspect *s = ctx;
     struct router_pool *p = router_pools_named(s->circuits->router->pools, s->pool);
     s->probe = NULL;
-    if (s->failures < ROUTER_CIRCUIT_FAILURES) failed_again(s);
+    if (why == H1_LOCAL) return; // it wasn't asked; the next tick tries again
+    if (!is_failing(s)) failed_again(s, probe_said(s, why));
     if (p) report(p, name_of(s), false);
     // Requests may be waiting for it: until it is known, there is no pause.
-    if (s->failures < ROUTER_CIRCUIT_FAILURES && why == H1_TIMEOUT) probe(s);
+    if (!is_failing(s) && why == H1_TIMEOUT) probe(s);
 }
 
-// An engine that doesn't know the path is alive: not every one has a path for its health.
+// An engine that doesn't know the path, or wants a key for it, is alive: not every one has a path for its
+// health.
 static bool is_alive(int status) {
-    return status / 100 == 2 || status == 404 || status == 405 || status == 501;
+    return status / 100 == 2 || status / 100 == 4 || status == 501;
 }
 
 static void on_end(void *ctx) {
@@ -185,7 +207,10 @@ static void on_end(void *ctx) {
         return;
     }
     s->probe = NULL;
-    router_circuit_succeeded(c, p, name_of(s));
+    if (s->doubted)
+        router_circuit_succeeded(c, p, name_of(s));
+    else
+        forget(c, find(c, p, name_of(s)));
 }
 
 static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
@@ -197,7 +222,7 @@ static void probe(struct circuit_suspect *s) {
                                  .fresh = true,
                                  .head_ms = CIRCUIT_PROBE_MS};
     s->status = 0;
-    s->probe = h1_call_start(s->circuits->upstream, &request, &port, s, NULL);
+    s->probe = h1_call_start(s->circuits->router->upstream, &request, &port, s, NULL);
 }
 
 // A worker that has gone from the pool, and one whose last failure is long ago, isn't of interest.
@@ -219,15 +244,14 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
             continue;
         }
         // Where only a request can tell, one is let through now and then.
-        if (s->reached && s->failures >= ROUTER_CIRCUIT_FAILURES)
-            s->failures = ROUTER_CIRCUIT_FAILURES - 1;
+        if (s->reached && is_failing(s)) s->failures = c->router->config.failures - 1;
         if (!s->reached && !s->probe) probe(s);
         at = &s->next;
     }
     wait_for_tick(c);
 }
 
-void router_circuit_probe(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
+void router_circuit_check(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
                           const char *address) {
     if (*find(c, p, worker)) return;
     struct circuit_suspect *s = suspect_new(c, p, worker, address);
@@ -235,11 +259,17 @@ void router_circuit_probe(struct router_circuits *c, struct router_pool *p, stru
     wait_for_tick(c);
 }
 
-struct router_circuits *router_circuits_new(struct router *r, struct h1_client *u) {
+void router_circuit_probe(struct router_circuits *c, struct router_pool *p, struct kvr_bytes worker,
+                          const char *address) {
+    router_circuit_check(c, p, worker, address);
+    struct circuit_suspect *s = *find(c, p, worker);
+    if (s) s->doubted = true;
+}
+
+struct router_circuits *router_circuits_new(struct router *r) {
     struct router_circuits *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->router = r;
-    c->upstream = u;
     c->tick = event_new(r->base, -1, 0, on_tick, c);
     if (c->tick) return c;
     free(c);

@@ -6,6 +6,7 @@
 #include "client/common/clock.h"
 #include "router_circuit.h"
 #include "router_pools.h"
+#include "router_served.h"
 
 bool router_degraded_applies(const struct router_pool *p, enum kvr_code code) {
     switch (code) {
@@ -24,12 +25,6 @@ bool router_degraded_applies(const struct router_pool *p, enum kvr_code code) {
     }
 }
 
-static bool is_among(const struct kvr_bytes *names, size_t n, const char *name) {
-    for (size_t i = 0; i < n; i++)
-        if (strlen(name) == names[i].n && !memcmp(name, names[i].p, names[i].n)) return true;
-    return false;
-}
-
 static bool is_open(const struct router_pool *p, const struct router_circuits *c,
                     const struct router_worker *w) {
     return w->circuit == KVR_OPEN || router_circuit_is_open(c, p, kvr_text(w->name));
@@ -45,11 +40,15 @@ static bool is_better(const struct router_pool *p, const struct router_circuits 
 }
 
 bool router_degraded_choose(struct router_pool *p, const struct router_circuits *c,
-                            const struct kvr_bytes *exclude, size_t n, struct kvr_result *out) {
+                            const char *model, const struct kvr_bytes *exclude, size_t n,
+                            struct kvr_result *out) {
+    struct router_served_levels levels = router_served_levels(p, model);
     struct router_worker *best = NULL;
     for (size_t i = 0; i < p->n_workers; i++) {
         struct router_worker *w = &p->workers[i];
-        if (w->state != KVR_READY || !*w->addr || is_among(exclude, n, w->name)) continue;
+        if (w->role == KVR_ROLE_PREFILL) continue; // there are no pairs without a pool
+        if (w->state != KVR_READY || !*w->addr || router_worker_is_among(w, exclude, n)) continue;
+        if (!router_served_fits(w, model, levels)) continue;
         if (is_better(p, c, w, best)) best = w;
     }
     if (!best) return false;

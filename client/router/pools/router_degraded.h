@@ -14,8 +14,10 @@ struct router_circuits;
 
 // Whether this answer to SELECT is one that says nothing about the workers.
 bool router_degraded_applies(const struct router_pool *p, enum kvr_code code);
-// Leaves out those named and, if another can be had, those with open circuits. False: there is none.
+// Of those that serve the model (NULL: none is named); leaves out those named and, if another can be had, those
+// with open circuits. False: there is none.
 bool router_degraded_choose(struct router_pool *p, const struct router_circuits *c,
-                            const struct kvr_bytes *exclude, size_t n, struct kvr_result *out);
+                            const char *model, const struct kvr_bytes *exclude, size_t n,
+                            struct kvr_result *out);
 
 #endif

@@ -8,83 +8,74 @@
 
 #include "client/common/clock.h"
 #include "client/common/log.h"
-#include "client/router/prompt/router_json.h"
+#include "client/engine/engine_create.h"
+#include "client/http1/h1_address.h"
 #include "client/router/router.h"
+#include "router_identity.h"
 
 enum { POOL_TROUBLE_S = 5 }; // a refusal that isn't repeated for so long is over
 
 // ---- Refreshing ----------------------------------------------------------------------------------
 
-static void copy_text(char *out, size_t size, struct kvr_bytes b) {
-    size_t n = b.n < size - 1 ? b.n : size - 1;
-    memcpy(out, b.p, n);
-    out[n] = 0;
-}
-
-// Of the ranks that know it; −1: none does.
-static double mean_of(const struct kvr_worker *w, size_t at) {
-    double sum = 0, value;
-    size_t n = 0;
-    for (size_t i = 0; i < w->n_ranks; i++) {
-        memcpy(&value, (const char *)&w->ranks[i] + at, sizeof value);
-        if (!(value >= 0)) continue;
-        sum += value;
-        n++;
-    }
-    return n ? sum / (double)n : -1;
-}
-
-static json_t *labels_of(const struct kvr_worker *w) {
-    json_t *labels = w->n_labels ? json_array() : NULL;
-    for (size_t i = 0; i < w->n_labels; i++)
-        json_array_append_new(labels, router_json_text(w->labels[i]));
-    return labels;
-}
-
-static void copy_worker(struct router_worker *out, const struct kvr_worker *w) {
-    *out = (struct router_worker){.state = w->state,
-                                  .circuit = w->circuit,
-                                  .failures = w->failures,
-                                  .ranks = (uint32_t)w->n_ranks,
-                                  .capacity = w->capacity,
-                                  .ttl_left = w->ttl_left,
-                                  .speed = w->speed,
-                                  .labels = labels_of(w)};
-    copy_text(out->name, sizeof out->name, w->name);
-    copy_text(out->addr, sizeof out->addr, w->addr);
-    for (size_t i = 0; i < w->n_ranks; i++) {
-        for (int t = 0; t < KVR_TIERS; t++)
-            out->held[t] += w->ranks[i].held[t];
-        out->requests += w->ranks[i].requests;
-        out->prefill_tokens += w->ranks[i].prefill_tokens;
-        out->decode_blocks += w->ranks[i].decode_blocks;
-    }
-    out->ttft = mean_of(w, offsetof(struct kvr_rank, ttft));
-    out->tpot = mean_of(w, offsetof(struct kvr_rank, tpot));
-}
-
-static void forget_workers(struct router_pool *p) {
-    for (size_t i = 0; i < p->n_workers; i++)
-        json_decref(p->workers[i].labels);
-    p->n_workers = 0;
+static void forget_workers(struct router_worker *all, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        router_worker_drop(&all[i]);
+    free(all);
 }
 
 static void note(struct router_pool *p, const struct kvr_result *r) {
     if (r->code != p->last && r->code != KVR_CODE_OK)
-        kvr_log_line(KVR_LOG_WARNING, "pool %s: %s %s", p->options.name, kvr_code_name(r->code),
-                     r->message);
+        kvr_log_line(KVR_LOG_WARNING, "pool %s at %s: %s %s", p->options.name, p->where,
+                     kvr_code_name(r->code), r->message);
+    else if (r->code != p->last)
+        kvr_log_line(KVR_LOG_INFO, "pool %s at %s: it answers again", p->options.name, p->where);
     p->last = r->code;
-}
-
-static bool same_engine(const struct router_worker *a, const struct router_worker *b) {
-    return !strcmp(a->name, b->name) && !strcmp(a->addr, b->addr);
+    snprintf(p->said, sizeof p->said, "%s", r->code == KVR_CODE_OK ? "" : r->message);
 }
 
 // Both lists are by name, so it mostly is where it was.
 static void keep_seen(const struct router_pool *p, struct router_worker *w, size_t i) {
     const struct router_worker *old = i < p->n_workers ? &p->workers[i] : NULL;
-    if (!old || !same_engine(old, w)) old = router_pool_worker(p, kvr_text(w->name));
-    if (old && same_engine(old, w)) w->here = old->here;
+    if (!old || !router_worker_is_same(old, w)) old = router_pool_worker(p, kvr_text(w->name));
+    if (!old) old = router_absent_find(&p->absent, w->name);
+    bool known = old && router_worker_is_same(old, w);
+    if (known)
+        router_worker_inherit(w, old);
+    else if (*w->addr && !h1_is_url(w->addr))
+        kvr_log_line(KVR_LOG_WARNING,
+                     "pool %s: nothing can be sent to worker %s: its address is no "
+                     "http[s]://HOST:PORT, but \"%s\"",
+                     p->options.name, w->name, w->addr);
+    if (!known || old->state != w->state ||
+        (old->circuit == KVR_CLOSED) != (w->circuit == KVR_CLOSED))
+        w->here.changed_us = kvr_clock_us();
+}
+
+// A pool that has just been created lists none of the workers that are on their way to it.
+static bool is_too_early(struct router_pool *p, const struct kvr_result *r) {
+    bool early = !r->n && p->n_workers && !p->seen_us && !p->was_empty;
+    p->was_empty = true;
+    return early;
+}
+
+void router_pool_take_workers(struct router_pool *p, const struct kvr_result *r, int64_t sent_us) {
+    if (r->code != KVR_CODE_OK || r->degraded || is_too_early(p, r)) return;
+    struct router_worker *all = malloc((r->n ? r->n : 1) * sizeof *all);
+    if (!all) return;
+    p->failing = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        router_worker_copy(&all[i], &r->workers[i]);
+        keep_seen(p, &all[i], i);
+        p->failing += all[i].failures != 0;
+    }
+    struct router_worker *before = p->workers;
+    size_t n_before = p->n_workers;
+    p->workers = all;
+    p->n_workers = r->n;
+    p->seen_us = kvr_clock_us();
+    p->sent_us = sent_us;
+    router_absent_update(&p->absent, all, r->n, before, n_before);
+    forget_workers(before, n_before);
 }
 
 static void on_workers(void *ctx, const struct kvr_result *r) {
@@ -92,27 +83,24 @@ static void on_workers(void *ctx, const struct kvr_result *r) {
     p->asking--;
     if (r->code == KVR_CODE_CLOSED) return;
     note(p, r);
-    if (r->code != KVR_CODE_OK || r->degraded) return;
-    struct router_worker *all = malloc((r->n ? r->n : 1) * sizeof *all);
-    if (!all) return;
-    p->failing = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        copy_worker(&all[i], &r->workers[i]);
-        keep_seen(p, &all[i], i);
-        p->failing += all[i].failures != 0;
-    }
-    forget_workers(p);
-    free(p->workers);
-    p->workers = all;
-    p->n_workers = r->n;
-    p->seen_us = kvr_clock_us();
+    router_pool_take_workers(p, r, p->asked_us);
 }
 
-static void on_info(void *ctx, const struct kvr_result *r) {
-    struct router_pool *p = ctx;
+static void on_queue_answer(struct router_pool *p) {
     p->asking--;
+}
+
+static void take_policy(struct router_pool *p, const struct kvr_result *info) {
+    for (size_t i = 0; info->fields && i < info->n; i++)
+        if (info->fields[i].name.n == 6 && !memcmp(info->fields[i].name.p, "policy", 6))
+            snprintf(p->policy, sizeof p->policy, "%.*s", (int)info->fields[i].value.n,
+                     info->fields[i].value.p);
+}
+
+void router_pool_take_info(struct router_pool *p, const struct kvr_result *r) {
     if (r->code != KVR_CODE_OK) return;
     p->block_size = (uint32_t)kvr_info_int(r, "block_size", p->block_size);
+    take_policy(p, r);
     p->predict = kvr_info_int(r, "predict", 0);
     p->lease = kvr_info_int(r, "lease", 0);
     p->selects = kvr_info_int(r, "selects", 0);
@@ -120,14 +108,24 @@ static void on_info(void *ctx, const struct kvr_result *r) {
     p->overlap_blocks = kvr_info_int(r, "overlap_blocks", 0);
     p->expected_blocks = kvr_info_int(r, "expected_blocks", p->overlap_blocks);
     p->has_sessions = kvr_info_int(r, "sessions", -1) >= 0;
+    p->has_pairs = kvr_info_int(r, "localprefill", -1) >= 0;
     p->requests = kvr_info_int(r, "requests", 0);
     p->blocks = kvr_info_int(r, "blocks", 0);
     p->version = kvr_info_int(r, "version", 0);
+    router_queue_info(p, r);
+}
+
+static void on_info(void *ctx, const struct kvr_result *r) {
+    struct router_pool *p = ctx;
+    p->asking--;
+    router_pool_take_info(p, r);
+    if (r->code == KVR_CODE_OK) p->asking += router_queue_ask(p, on_queue_answer);
 }
 
 void router_pool_refresh(struct router_pool *p) {
     if (p->asking) return;
     p->asking = 2;
+    p->asked_us = kvr_clock_us();
     // In this order, so that workers are never known before the size of their blocks.
     enum kvr_code info = kvr_client_info_async(p->client, on_info, p);
     enum kvr_code list = kvr_client_worker_list_async(p->client, on_workers, p);
@@ -141,76 +139,132 @@ void router_pool_refresh(struct router_pool *p) {
 static bool has_engines(const struct router_config *o, const char *pool) {
     for (size_t i = 0; i < o->n_engines; i++)
         if (strcmp(o->engines[i].pool, pool) == 0) return true;
+    for (size_t i = 0; i < o->sources.n; i++)
+        if (strcmp(o->sources.items[i].pool, pool) == 0) return true;
     return false;
 }
 
-// Until the pool has been seen, the settings are what is known of it.
+// NULL: they have been seen, and the pool lists them by name.
+static const uint32_t *order_of(const struct router_pool *p) {
+    return p->seen_us ? NULL : p->supposed;
+}
+
+bool router_pool_suppose(struct router_pool *p, const char *name, const char *addr,
+                         enum kvr_role role, uint32_t ranks, int64_t capacity) {
+    bool known = true;
+    size_t n = p->n_workers, at = 0;
+    if (!p->seen_us) at = router_worker_place(p->workers, p->supposed, n, kvr_text(name), &known);
+    if (known) return true;
+    struct router_worker *all = realloc(p->workers, (n + 1) * sizeof *all);
+    if (all) p->workers = all;
+    uint32_t *places = realloc(p->supposed, (n + 1) * sizeof *places);
+    if (places) p->supposed = places;
+    if (!all || !places) return false;
+    memmove(places + at + 1, places + at, (n - at) * sizeof *places);
+    places[at] = (uint32_t)n;
+    struct router_worker *w = &all[p->n_workers++];
+    router_worker_suppose(w, name, addr);
+    w->role = role;
+    w->ranks = ranks;
+    w->capacity = capacity;
+    return true;
+}
+
 static bool take_settings(struct router_pool *p, const struct router_config *o) {
-    if (!o->n_engines) return true;
-    p->workers = calloc(o->n_engines, sizeof *p->workers);
-    if (!p->workers) return false;
     for (size_t i = 0; i < o->n_engines; i++) {
         const struct router_engine_config *g = &o->engines[i];
-        if (strcmp(g->pool, p->options.name) != 0) continue;
-        struct router_worker *w = &p->workers[p->n_workers++];
-        *w = (struct router_worker){.state = KVR_READY,
-                                    .circuit = KVR_CLOSED,
-                                    .ranks = g->ranks,
-                                    .capacity = g->capacity,
-                                    .ttl_left = o->ttl,
-                                    .ttft = -1,
-                                    .tpot = -1};
-        copy_text(w->name, sizeof w->name, kvr_text(g->name));
-        copy_text(w->addr, sizeof w->addr, kvr_text(g->url));
+        enum kvr_role role = g->role == ENGINE_ROLE_ASK ? KVR_ROLE_BOTH : (enum kvr_role)g->role;
+        if (strcmp(g->pool, p->options.name) == 0 &&
+            !router_pool_suppose(p, g->name, g->url, role, g->ranks ? g->ranks : 1, g->capacity))
+            return false;
     }
     return true;
+}
+
+// Of the URL what may be said aloud: no users, passwords, options.
+static void copy_place(char *out, size_t size, const char *url) {
+    const char *scheme = strstr(url, "://"), *from = scheme ? scheme + 3 : url;
+    const char *end = url + strcspn(url, "?");
+    for (const char *c = from; c < end; c++)
+        if (*c == '@') from = c + 1;
+    snprintf(out, size, "%.*s%.*s", scheme ? (int)(scheme + 3 - url) : 0, url,
+             end > from ? (int)(end - from) : 0, from);
+}
+
+// What libkvroute says, with where it says it of.
+static void on_log(void *ctx, enum kvr_level level, const char *line) {
+    const struct router_pool *p = ctx;
+    kvr_log_line(level, "pool %s at %s: %s", p->options.name, p->where, line);
 }
 
 struct router_pool *router_pool_open(struct router *r, const struct router_pool_config *po,
                                      char *error, size_t error_size) {
     const struct router_config *o = &r->config;
     struct kvr_loop loop = kvr_libevent(r->base);
-    char url[1100], why[160] = "no memory";
+    char url[1300], name[ROUTER_IDENTITY_SIZE], why[160] = "no memory";
     struct router_pool *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->options = *po;
+    p->scale_target = o->scale_target;
+    p->queue.estimate = -1;
     // Engines without a bridge report nothing: then what was sent there is what is known.
     const char *create = *po->create                ? po->create
                          : has_engines(o, po->name) ? "POLICY delay PREDICT 600000"
                                                     : NULL;
-    struct kvr_client_options co = {.create = create,
+    p->lacks_size = *po->create && o->learn && engine_create_lacks_size(po->create);
+    struct kvr_client_options co = {.create = p->lacks_size ? NULL : create,
                                     .degrade = true,
                                     .max_live = (size_t)o->max_requests * 8,
                                     .refresh = o->refresh,
-                                    .log = kvr_log_client,
+                                    .log = on_log,
+                                    .log_ctx = p,
                                     .loop = &loop};
+    copy_place(p->where, sizeof p->where, o->redis);
     snprintf(url, sizeof url, "%s", o->redis);
     if (!strstr(url, "deadline="))
         snprintf(url + strlen(url), sizeof url - strlen(url), "%cdeadline=%lld",
                  strchr(url, '?') ? '&' : '?', (long long)o->deadline);
+    if (!strstr(url, "?name=") && !strstr(url, "&name=")) {
+        router_identity(o, name);
+        snprintf(url + strlen(url), sizeof url - strlen(url), "&name=" ROUTER_IDENTITY_PREFIX "%s",
+                 name);
+    }
     p->client = kvr_client_open(url, po->key, &co, why, sizeof why);
+    if (p->client && p->lacks_size)
+        kvr_log_line(KVR_LOG_INFO,
+                     "pool %s: if it isn't there, it is created when an engine has said how large "
+                     "its blocks are, since `create` names no BLOCKSIZE",
+                     po->name);
     if (p->client && take_settings(p, o)) return p;
     if (p->client) kvr_client_close(p->client);
-    snprintf(error, error_size, "pool %s: %s", po->name, why);
+    snprintf(error, error_size, "redis %s, pool %s: %s", p->where, po->name, why);
     free(p);
     return NULL;
+}
+
+void router_pool_create(struct router_pool *p, uint32_t block_size) {
+    char options[sizeof p->options.create + 24];
+    if (!p->lacks_size) return;
+    bool fits = engine_create_with_size(p->options.create, block_size, options, sizeof options);
+    p->lacks_size = !fits || !kvr_client_create_with(p->client, options);
+    if (!p->lacks_size) router_pool_refresh(p);
 }
 
 void router_pool_close(struct router_pool *p) {
     kvr_client_close(p->client);
     router_pool_drop_releases(p);
-    forget_workers(p);
-    free(p->workers);
+    forget_workers(p->workers, p->n_workers);
+    router_absent_close(&p->absent);
+    router_queue_free(&p->queue);
+    free(p->neighbours);
+    free(p->supposed);
     free(p);
 }
 
 // ---- What is known of it -------------------------------------------------------------------------
 
 struct router_worker *router_pool_worker(const struct router_pool *p, struct kvr_bytes name) {
-    for (size_t i = 0; i < p->n_workers; i++)
-        if (strlen(p->workers[i].name) == name.n && !memcmp(p->workers[i].name, name.p, name.n))
-            return &p->workers[i];
-    return NULL;
+    return router_worker_find(p->workers, order_of(p), p->n_workers, name);
 }
 
 // Where what was sent counts as cached, any blocks will do; else they must be those that engines report.
@@ -250,14 +304,24 @@ const char *router_pool_trouble(const struct router_pool *p) {
     return p->seen_us ? NULL : "not seen yet";
 }
 
+void router_pool_look_for_trouble(struct router_pool *p) {
+    if (!router_pool_trouble(p))
+        p->trouble_us = 0;
+    else if (!p->trouble_us)
+        p->trouble_us = kvr_clock_us();
+}
+
 // ---- What is told to it, and what it says --------------------------------------------------------
 
 void router_pool_answered(struct router_pool *p, enum router_pool_act act,
                           const struct kvr_result *r) {
     static const char *const acts[] = {"bookings", "registrations"};
     enum kvr_code code = r->code, old = p->refuses[act];
-    if (code == KVR_CODE_CLOSED || code == KVR_CODE_TIMEOUT) return; // it hasn't answered
-    if (code == KVR_CODE_NOWORKER) code = KVR_CODE_OK;
+    bool silent = code == KVR_CODE_CLOSED || code == KVR_CODE_TIMEOUT;
+    if (silent || r->degraded) return; // it hasn't answered
+    if (code == KVR_CODE_NOWORKER || code == KVR_CODE_NOROOM || code == KVR_CODE_LIMITED ||
+        code == KVR_CODE_RELEASED)
+        code = KVR_CODE_OK;
     p->refuses[act] = code;
     p->refused_us[act] = kvr_clock_us();
     if (code == old) return;
@@ -266,6 +330,10 @@ void router_pool_answered(struct router_pool *p, enum router_pool_act act,
     else
         kvr_log_line(KVR_LOG_ERROR, "pool %s: it refuses %s: %s %s", p->options.name, acts[act],
                      kvr_code_name(code), r->message);
+}
+
+void router_pool_registered(void *pool, const struct kvr_result *r) {
+    router_pool_answered(pool, ROUTER_POOL_REGISTRATIONS, r);
 }
 
 void router_pool_count(struct router_pool *p, enum kvr_code code) {
@@ -314,5 +382,5 @@ void router_pool_drop_releases(struct router_pool *p) {
 bool router_pool_settled(const struct router_pool *p) {
     struct kvr_client_stats st;
     kvr_client_stats(p->client, &st);
-    return !p->refused && st.pending <= p->asking;
+    return !p->refused && st.pending <= p->asking + p->asking_neighbours;
 }

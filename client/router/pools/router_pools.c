@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "client/common/config.h"
 #include "client/common/log.h"
 #include "client/router/router.h"
 #include "client/router/router_exchange.h"
+#include "router_served.h"
 
 enum { POOL_RETIRE_REFRESHES = 3 }; // a retired pool is closed when it was quiet for so many
 
@@ -17,7 +19,7 @@ struct router_pools {
     struct router_pool *first, *retired;
     char redis[1024]; // of the handles
     int64_t deadline;
-    struct event *refresh, *renew;
+    struct event *refresh;
 };
 
 // ---- Refreshing ----------------------------------------------------------------------------------
@@ -52,40 +54,13 @@ static void on_refresh(evutil_socket_t fd, short what, void *arg) {
     for (struct router_pool *p = s->first; p; p = p->next) {
         router_pool_retry_releases(p);
         router_pool_refresh(p);
+        router_pool_look_for_trouble(p);
         seen = seen && p->seen_us;
     }
     close_retired(s);
     // At the start sooner, so that it is ready soon.
     int64_t ms = s->router->config.refresh;
     arm(s->refresh, seen || ms < 100 ? ms : 100);
-}
-
-// ---- Engines of our own --------------------------------------------------------------------------
-
-static void on_renewed(void *ctx, const struct kvr_result *r) {
-    if (!r->degraded) router_pool_answered(ctx, ROUTER_POOL_REGISTRATIONS, r);
-}
-
-static void on_renew(evutil_socket_t fd, short what, void *arg) {
-    struct router_pools *s = arg;
-    const struct router_config *o = &s->router->config;
-    (void)fd;
-    (void)what;
-    for (size_t i = 0; i < o->n_engines; i++) {
-        const struct router_engine_config *g = &o->engines[i];
-        struct router_pool *p = router_pools_named(s, g->pool);
-        struct kvr_worker_call call = {.worker = kvr_text(g->name),
-                                       .addr = kvr_text(g->url),
-                                       .set = KVR_WORKER_ADDR | KVR_WORKER_RANKS | KVR_WORKER_TTL,
-                                       .ranks = g->ranks,
-                                       .ttl = o->ttl};
-        if (g->capacity) {
-            call.set |= KVR_WORKER_CAPACITY;
-            call.capacity = g->capacity;
-        }
-        if (p) router_pool_count(p, kvr_client_worker_set_async(p->client, &call, on_renewed, p));
-    }
-    arm(s->renew, o->ttl / 3);
 }
 
 // ---- Opening -------------------------------------------------------------------------------------
@@ -116,6 +91,8 @@ bool router_pools_reload(struct router_pools *s, char *error, size_t error_size)
             p = *at;
             *at = p->next;
             p->options = o->pools[i];
+            p->scale_target = o->scale_target;
+            p->denied = false; // perhaps it may now
         }
         *end = p;
         end = &p->next;
@@ -132,7 +109,6 @@ bool router_pools_reload(struct router_pools *s, char *error, size_t error_size)
     s->first = all;
     snprintf(s->redis, sizeof s->redis, "%s", o->redis);
     s->deadline = o->deadline;
-    event_active(s->renew, EV_TIMEOUT, 0);
     event_active(s->refresh, EV_TIMEOUT, 0);
     return true;
 }
@@ -142,8 +118,7 @@ struct router_pools *router_pools_new(struct router *r, char *error, size_t erro
     if (!s) return NULL;
     s->router = r;
     s->refresh = event_new(r->base, -1, 0, on_refresh, s);
-    s->renew = event_new(r->base, -1, 0, on_renew, s);
-    if (s->refresh && s->renew && router_pools_reload(s, error, error_size)) return s;
+    if (s->refresh && router_pools_reload(s, error, error_size)) return s;
     router_pools_free(s);
     return NULL;
 }
@@ -157,7 +132,6 @@ void router_pools_free(struct router_pools *s) {
             router_pool_close(p);
         }
     if (s->refresh) event_free(s->refresh);
-    if (s->renew) event_free(s->renew);
     free(s);
 }
 
@@ -181,23 +155,72 @@ struct router_pool *router_pools_named(const struct router_pools *s, const char 
     return NULL;
 }
 
-static bool lists(const char *models, const char *model) {
-    size_t n = strlen(model);
-    for (const char *m = models; *m; m += strspn(m, " ")) {
-        size_t len = strcspn(m, " ");
-        if (len == n && memcmp(m, model, n) == 0) return true;
-        m += len;
-    }
-    return false;
+static bool takes_any(const struct router_pool *p) {
+    return !*p->options.models || kvr_config_lists(p->options.models, "*");
+}
+
+static bool is_named(const struct router_pool *p, const char *model) {
+    return kvr_config_lists(p->options.models, model) ||
+           kvr_config_lists(p->options.adapters, model);
 }
 
 struct router_pool *router_pools_for(const struct router_pools *s, const char *model) {
-    struct router_pool *any = NULL;
+    struct router_pool *any = NULL, *best = NULL;
+    enum router_served best_level = ROUTER_SERVED_NOT;
     for (struct router_pool *p = s->first; p; p = p->next) {
-        if (model && lists(p->options.models, model)) return p;
-        if (!any && (!*p->options.models || lists(p->options.models, "*"))) any = p;
+        if (model && is_named(p, model)) return p;
+        if (!takes_any(p)) continue;
+        if (!any) any = p;
+        enum router_served level = model ? router_served_in(p, model) : ROUTER_SERVED_NOT;
+        if (level <= best_level) continue;
+        best_level = level;
+        best = p;
     }
-    return any || model ? any : s->first && !s->first->next ? s->first : NULL;
+    if (model) return best;
+    return any || !s->first || s->first->next ? any : s->first;
+}
+
+// Names, each once, as long as there is room.
+struct pools_names {
+    json_t *known; // object
+    char *out;
+    size_t used, size;
+    bool full;
+};
+
+static void add_name(struct pools_names *l, const char *name, size_t n) {
+    if (l->full || !n || (n == 1 && *name == '*') || json_object_getn(l->known, name, n)) return;
+    l->full = l->used + n + 3 > l->size || json_object_setn_new(l->known, name, n, json_null());
+    if (l->full) return;
+    l->used += (size_t)snprintf(l->out + l->used, l->size - l->used, "%s%.*s", l->used ? ", " : "",
+                                (int)n, name);
+}
+
+static void add_words(struct pools_names *l, const char *words) {
+    size_t n;
+    for (const char *at = words; (n = kvr_config_word(&at)); at += n)
+        add_name(l, at, n);
+}
+
+static void add_served(struct pools_names *l, json_t *serves) {
+    for (void *i = json_object_iter(serves); i && !l->full; i = json_object_iter_next(serves, i))
+        add_name(l, json_object_iter_key(i), strlen(json_object_iter_key(i)));
+}
+
+// Whoever asks for what isn't there decides how often this is done: it ends when there is no room, however
+// many engines serve however much.
+void router_pools_models(const struct router_pools *s, char *out, size_t size) {
+    struct pools_names l = {.known = json_object(), .out = out, .size = size};
+    *out = 0;
+    for (const struct router_pool *p = s->first; p && l.known && !l.full; p = p->next) {
+        add_words(&l, p->options.models);
+        add_words(&l, p->options.adapters);
+        if (!takes_any(p)) continue;
+        for (size_t i = 0; i < p->n_workers && !l.full; i++)
+            if (!i || p->workers[i].here.serves != p->workers[i - 1].here.serves)
+                add_served(&l, p->workers[i].here.serves);
+    }
+    json_decref(l.known);
 }
 
 void router_pools_take(struct router_exchange *x, struct router_pool *p) {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/config.h"
+
 static size_t take(char out[KVR_MAX_ID], const char *name, size_t n) {
     char digits[40];
     if (n > KVR_MAX_ID) {
@@ -20,9 +22,9 @@ static size_t take(char out[KVR_MAX_ID], const char *name, size_t n) {
 
 // The next of the names at *at, copied to name; false: there is none.
 static bool next_name(const char **at, char name[128]) {
-    *at += strspn(*at, " \t");
-    size_t n = strcspn(*at, " \t");
-    snprintf(name, 128, "%.*s", (int)n, *at);
+    size_t n = kvr_config_word(at), kept = n < 128 ? n : 127;
+    memcpy(name, *at, kept);
+    name[kept] = 0;
     *at += n;
     return n;
 }

@@ -14,10 +14,12 @@
 enum {
     ROUTER_JSON_MAX_VALUES = 1 << 21,     // of one text; a million token ids and room
     ROUTER_JSON_MAX_CONTAINERS = 1 << 16, // lists and objects among them
+    ROUTER_JSON_MAX_TEXTS = 1 << 18, // names and texts: a name costs five times as much as a number
 };
 
 // The object in the body. NULL with a reason: it is no object, or has too many values.
 json_t *router_json_parse(struct evbuffer *body, char *why, size_t size);
+json_t *router_json_parse_text(const char *text, size_t n, char *why, size_t size);
 // The same, for the router's own calls: a field that is there twice is refused, too, because readers
 // differ in which one they take.
 json_t *router_json_parse_strict(const char *text, size_t n, char *why, size_t size);

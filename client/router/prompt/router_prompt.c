@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/common/alloc.h"
+#include "router_convert.h"
 #include "router_json.h"
+#include "router_prompt_text.h"
 
 enum { PROMPT_MAX_CHOICES = 128 };
 
@@ -16,7 +17,21 @@ void router_prompt_free(struct router_prompt *p) {
     *p = (struct router_prompt){0};
 }
 
-static uint64_t salt_of(const json_t *body, const struct router_prompt_config *how) {
+bool router_prompt_config_copy(struct router_prompt_config *to,
+                               const struct router_prompt_config *from) {
+    *to = *from;
+    to->lora.p = strndup(from->lora.n ? from->lora.p : "", from->lora.n);
+    to->space.p = strndup(from->space.n ? from->space.p : "", from->space.n);
+    return to->lora.p && to->space.p;
+}
+
+void router_prompt_config_free(struct router_prompt_config *c) {
+    free((char *)c->lora.p);
+    free((char *)c->space.p);
+    *c = (struct router_prompt_config){.block_size = 0};
+}
+
+uint64_t router_prompt_seed(const json_t *body, const struct router_prompt_config *how) {
     const json_t *salt = json_object_get(body, "cache_salt");
     struct kvr_bytes space = how->space;
     if (json_is_string(salt))
@@ -65,100 +80,6 @@ static bool hash_ids(struct router_prompt *p, const json_t *ids, uint64_t salt,
     return true;
 }
 
-// ---- Text ----------------------------------------------------------------------------------------
-
-// Pieces of a text, hashed as they come: nothing is put together in memory but the piece that is
-// not full yet.
-struct text_pieces {
-    XXH3_state_t *state; // NULL: only counting
-    uint64_t salt;
-    size_t size, filled; // bytes of a piece; of the present one
-    uint64_t *hashes;
-    size_t n, room;
-    int64_t bytes;
-    bool failed;
-};
-
-static void end_piece(struct text_pieces *t) {
-    t->failed =
-        kvr_alloc_grow(&kvr_alloc_default, &t->hashes, &t->room, t->n + 1, sizeof *t->hashes);
-    if (t->failed) return;
-    uint64_t block = XXH3_64bits_digest(t->state);
-    t->hashes[t->n] = t->n ? kvr_hash_chain(t->hashes[t->n - 1], block) : block;
-    t->n++;
-    t->filled = 0;
-    XXH3_64bits_reset_withSeed(t->state, t->salt);
-}
-
-static void put(struct text_pieces *t, const char *bytes, size_t n) {
-    t->bytes += (int64_t)n;
-    if (!t->state) return;
-    while (n && !t->failed && t->n < KVR_MAX_BLOCKS) {
-        size_t part = t->size - t->filled < n ? t->size - t->filled : n;
-        XXH3_64bits_update(t->state, bytes, part);
-        bytes += part;
-        n -= part;
-        t->filled += part;
-        if (t->filled == t->size) end_piece(t);
-    }
-}
-
-// Every value ends with a byte that no text has, so that "ab" "c" isn't "a" "bc".
-static void put_text(struct text_pieces *t, const json_t *text) {
-    put(t, json_string_value(text), json_string_length(text));
-    put(t, "\xff", 1);
-}
-
-static int put_dumped(const char *bytes, size_t n, void *pieces) {
-    put(pieces, bytes, n);
-    return 0;
-}
-
-static void put_json(struct text_pieces *t, const json_t *value) {
-    if (json_is_string(value)) {
-        put_text(t, value);
-        return;
-    }
-    json_dump_callback(value, put_dumped, t, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    put(t, "\xff", 1);
-}
-
-static void put_content(struct text_pieces *t, const json_t *content) {
-    size_t i;
-    json_t *part;
-    if (!json_is_array(content)) {
-        put_json(t, content);
-        return;
-    }
-    json_array_foreach(content, i, part) {
-        const json_t *text = json_object_get(part, "text");
-        put_json(t, json_is_string(text) ? text : part);
-    }
-}
-
-// What a template makes text of; of what else there is, ids and the like, it doesn't.
-static void put_message(struct text_pieces *t, const json_t *message) {
-    static const char *const others[] = {"name", "reasoning_content", "tool_calls", "tool_call_id"};
-    const json_t *role = json_object_get(message, "role");
-    const json_t *content = json_object_get(message, "content");
-    put(t, "\xfe", 1);
-    if (role) put_json(t, role);
-    if (content && !json_is_null(content)) put_content(t, content);
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        const json_t *value = json_object_get(message, others[i]);
-        if (value && !json_is_null(value)) put_json(t, value);
-    }
-}
-
-static void put_chat(struct text_pieces *t, const json_t *body) {
-    const json_t *tools = json_object_get(body, "tools");
-    const json_t *messages = json_object_get(body, "messages");
-    size_t i;
-    json_t *message;
-    if (tools && !json_is_null(tools)) put_json(t, tools);
-    json_array_foreach(messages, i, message) put_message(t, message);
-}
-
 // ---- All of it -----------------------------------------------------------------------------------
 
 static int64_t number_of(const json_t *body, const char *name, int64_t most) {
@@ -170,15 +91,20 @@ static int64_t number_of(const json_t *body, const char *name, int64_t most) {
 // How long the answer will be, where that is said or certain. Most answers end far before the limit that
 // is in max_tokens, and the mean of late ones, which the pool knows, is a better guess than that.
 // agent_hints.osl is how Dynamo's clients say what they expect.
-static int64_t answer_length(const json_t *body) {
+static int64_t answer_length(enum router_prompt_kind kind, const json_t *body) {
+    static const char *const limits[] = {"max_completion_tokens", "max_tokens", "max_output_tokens",
+                                         "max_new_tokens"};
     const int64_t limit = KVR_MAX_TOKENS / PROMPT_MAX_CHOICES;
     const json_t *hints = json_object_get(json_object_get(body, "nvext"), "agent_hints");
+    if (!router_prompt_traits[kind].writes) return 1; // 0 would be: not known
+    if (kind == ROUTER_PROMPT_GENERATE) body = json_object_get(body, "sampling_params");
     int64_t n = number_of(body, "n", PROMPT_MAX_CHOICES);
-    int64_t each = number_of(hints, "osl", limit);
-    int64_t most = number_of(body, "max_completion_tokens", limit);
-    if (!most) most = number_of(body, "max_tokens", limit);
-    bool fixed = json_is_true(json_object_get(body, "ignore_eos")) ||
-                 number_of(body, "min_tokens", limit) >= most;
+    int64_t each = number_of(hints, "osl", limit), most = 0;
+    for (size_t i = 0; !most && i < sizeof limits / sizeof *limits; i++)
+        most = number_of(body, limits[i], limit);
+    int64_t least = number_of(body, "min_tokens", limit);
+    if (!least) least = number_of(body, "min_new_tokens", limit);
+    bool fixed = json_is_true(json_object_get(body, "ignore_eos")) || least >= most;
     if (!each && fixed) each = most;
     return each * (n > 1 ? n : 1);
 }
@@ -191,10 +117,12 @@ struct prompt_source {
 };
 
 static struct prompt_source source_of(enum router_prompt_kind kind, const json_t *body) {
+    const char *const *fields = router_prompt_traits[kind].fields;
     const json_t *given = json_object_get(body, "prompt_token_ids");
     struct prompt_source s = {0};
-    if (!json_is_array(given) && kind != ROUTER_PROMPT_CHAT)
-        given = json_object_get(body, kind == ROUTER_PROMPT_EMBEDDING ? "input" : "prompt");
+    if (!json_is_array(given))
+        for (given = NULL; !given && *fields; fields++)
+            given = json_object_get(body, *fields);
     const json_t *first = json_array_get(given, 0);
     if (json_is_array(first) || json_is_string(first)) {
         s.all = given;
@@ -229,17 +157,23 @@ static int64_t length_of_all(const struct prompt_source *s,
     return tokens;
 }
 
+// Whether the engine's own tokens are those of its text, or of a chat that it is made.
+static bool asks_tokens(enum router_prompt_kind kind, const struct prompt_source *s) {
+    return router_prompt_traits[kind].asks_tokens &&
+           (s->text || !*router_prompt_traits[kind].fields);
+}
+
 static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
                       const struct prompt_source *s, const struct router_prompt_config *how) {
-    struct text_pieces t = {.salt = salt_of(body, how), .size = chunk_of(how)};
+    struct router_text_pieces t = {.salt = router_prompt_seed(body, how), .size = chunk_of(how)};
     if (how->way == ROUTER_PROMPT_TEXT && how->block_size) {
         if (!(t.state = XXH3_createState())) return false;
         XXH3_64bits_reset_withSeed(t.state, t.salt);
     }
     if (s->text)
-        put(&t, json_string_value(s->text), json_string_length(s->text));
-    else if (kind == ROUTER_PROMPT_CHAT)
-        put_chat(&t, body);
+        router_pieces_put(&t, json_string_value(s->text), json_string_length(s->text));
+    else
+        router_prompt_text(&t, kind, body);
     if (t.state) XXH3_freeState(t.state);
     if (t.failed) {
         free(t.hashes);
@@ -247,25 +181,35 @@ static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, con
     }
     p->hashes = t.hashes;
     p->n = t.n;
-    p->isl = tokens_in(t.bytes, how);
-    p->tokenize = how->way == ROUTER_PROMPT_TOKENIZE && t.bytes && how->block_size;
+    p->isl = tokens_in(t.bytes + router_prompt_other_bytes(kind, body), how);
+    p->tokenize =
+        how->way == ROUTER_PROMPT_TOKENIZE && t.bytes && how->block_size && asks_tokens(kind, s);
     return true;
+}
+
+// What came before is where the response is that it goes on from, so this isn't the prompt's beginning.
+static bool goes_on(enum router_prompt_kind kind, const json_t *body) {
+    return kind == ROUTER_PROMPT_RESPONSES &&
+           json_is_string(json_object_get(body, "previous_response_id"));
 }
 
 bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
                         const struct router_prompt_config *how) {
+    struct router_prompt_config only_length = *how;
     struct prompt_source s = source_of(kind, body);
     *p = (struct router_prompt){.stream = json_is_true(json_object_get(body, "stream"))};
     bool good;
+    only_length.way = ROUTER_PROMPT_IDS;
+    if (goes_on(kind, body)) how = &only_length;
     if (s.ids) {
         p->isl = (int64_t)json_array_size(s.ids);
-        good = hash_ids(p, s.ids, salt_of(body, how), how);
+        good = hash_ids(p, s.ids, router_prompt_seed(body, how), how);
     } else {
         good = read_text(p, kind, body, &s, how);
     }
     if (s.all) p->isl = length_of_all(&s, how);
     if (p->isl > KVR_MAX_TOKENS) p->isl = KVR_MAX_TOKENS;
-    p->osl = kind == ROUTER_PROMPT_EMBEDDING ? 1 : answer_length(body); // 0 would be: not known
+    p->osl = answer_length(kind, body);
     return good;
 }
 
@@ -298,10 +242,34 @@ static void add_template_fields(json_t *question, const json_t *body) {
         json_decref(all);
 }
 
+static bool is_plain_chat(const json_t *messages) {
+    size_t i, k;
+    json_t *message, *part;
+    json_array_foreach(messages, i, message)
+        json_array_foreach(json_object_get(message, "content"), k,
+                           part) if (!json_is_string(json_object_get(part, "text"))) return false;
+    return true;
+}
+
+bool router_prompt_is_plain(enum router_prompt_kind kind, const json_t *body) {
+    switch (kind) {
+    case ROUTER_PROMPT_CHAT:
+        return is_plain_chat(json_object_get(body, "messages"));
+    case ROUTER_PROMPT_MESSAGES:
+        return router_convert_messages_plain(body);
+    case ROUTER_PROMPT_RESPONSES:
+        return router_convert_responses_plain(body);
+    default:
+        return false;
+    }
+}
+
 json_t *router_prompt_tokenize_rest(const json_t *body) {
     json_t *rest = json_object();
-    copy_field(rest, body, "cache_salt");
-    copy_field(rest, body, "truncate_prompt_tokens");
+    // Nothing else is looked at, and what else stands there may be large.
+    if (json_is_string(json_object_get(body, "cache_salt"))) copy_field(rest, body, "cache_salt");
+    if (json_is_integer(json_object_get(body, "truncate_prompt_tokens")))
+        copy_field(rest, body, "truncate_prompt_tokens");
     return rest;
 }
 
@@ -318,29 +286,59 @@ static void truncate_ids(json_t *ids, const json_t *body) {
     json_decref(last);
 }
 
+static void add_chat(json_t *question, const json_t *body) {
+    static const char *const fields[] = {"messages",
+                                         "tools",
+                                         "chat_template",
+                                         "chat_template_kwargs",
+                                         "add_generation_prompt",
+                                         "continue_final_message",
+                                         "add_special_tokens",
+                                         "mm_processor_kwargs",
+                                         "media_io_kwargs"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        copy_field(question, body, fields[i]);
+    add_template_fields(question, body);
+}
+
+// A chat that stands for the body; it is taken, and may be NULL: no memory.
+static bool add_converted(json_t *question, json_t *chat, const json_t *body) {
+    if (!chat) return false;
+    json_object_update(question, chat);
+    json_decref(chat);
+    copy_field(question, body, "chat_template_kwargs");
+    return true;
+}
+
+static bool add_prompt(json_t *question, enum router_prompt_kind kind, const json_t *body) {
+    const struct prompt_source s = source_of(kind, body);
+    switch (kind) {
+    case ROUTER_PROMPT_CHAT:
+        add_chat(question, body);
+        return true;
+    case ROUTER_PROMPT_BATCH:
+        add_chat(question, body);
+        json_object_set(question, "messages", json_array_get(json_object_get(body, "messages"), 0));
+        return true;
+    case ROUTER_PROMPT_MESSAGES:
+        return add_converted(question, router_convert_messages(body), body);
+    case ROUTER_PROMPT_RESPONSES:
+        // vLLM tokenizes the template's text anew, and so puts its first token before it once more.
+        json_object_set_new(question, "add_special_tokens", json_true());
+        return add_converted(question, router_convert_responses(body), body);
+    default:
+        json_object_set(question, "prompt", (json_t *)s.text);
+        copy_field(question, body, "add_special_tokens");
+        return true;
+    }
+}
+
 struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, const json_t *body) {
-    static const char *const chat[] = {"messages",
-                                       "tools",
-                                       "chat_template",
-                                       "chat_template_kwargs",
-                                       "add_generation_prompt",
-                                       "continue_final_message",
-                                       "add_special_tokens",
-                                       "mm_processor_kwargs",
-                                       "media_io_kwargs"};
     struct evbuffer *out = evbuffer_new();
     json_t *question = json_object();
     copy_field(question, body, "model");
-    if (kind == ROUTER_PROMPT_CHAT) {
-        for (size_t i = 0; i < sizeof chat / sizeof *chat; i++)
-            copy_field(question, body, chat[i]);
-        add_template_fields(question, body);
-    } else {
-        const struct prompt_source s = source_of(kind, body);
-        json_object_set(question, "prompt", (json_t *)s.text);
-        copy_field(question, body, "add_special_tokens");
-    }
-    bool good = out && question && !json_dump_callback(question, add_dumped, out, JSON_COMPACT);
+    bool good = out && question && add_prompt(question, kind, body) &&
+                !json_dump_callback(question, add_dumped, out, JSON_COMPACT);
     json_decref(question);
     if (good) return out;
     if (out) evbuffer_free(out);
@@ -352,8 +350,9 @@ bool router_prompt_tokenize_response(struct router_prompt *p, struct evbuffer *a
     char why[100];
     json_t *told = router_json_parse(answer, why, sizeof why);
     json_t *ids = json_object_get(told, "tokens");
+    if (!ids) ids = json_object_get(told, "token_ids");
     truncate_ids(ids, body);
-    bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, salt_of(body, how), how);
+    bool good = count_ids(ids) != SIZE_MAX && hash_ids(p, ids, router_prompt_seed(body, how), how);
     if (good) {
         p->tokenize = false;
         p->isl = (int64_t)json_array_size(ids);

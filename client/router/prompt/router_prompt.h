@@ -22,10 +22,11 @@
 #include <kvroute/types.h>
 #include <stdbool.h>
 
+#include "router_prompt_kind.h"
+
 enum { ROUTER_TOKEN_BYTES = 4 }; // of text, where nothing better is known
 
 enum router_prompt_way { ROUTER_PROMPT_IDS, ROUTER_PROMPT_TOKENIZE, ROUTER_PROMPT_TEXT };
-enum router_prompt_kind { ROUTER_PROMPT_CHAT, ROUTER_PROMPT_COMPLETION, ROUTER_PROMPT_EMBEDDING };
 
 struct router_prompt_config {
     enum router_prompt_way way;
@@ -34,6 +35,11 @@ struct router_prompt_config {
     struct kvr_bytes lora;  // the adapter's name, if the model is one
     struct kvr_bytes space; // cache namespace of requests that don't name one (cache_salt)
 };
+
+// With texts of its own, for who reads while settings may be replaced. False: no memory; free it nevertheless.
+bool router_prompt_config_copy(struct router_prompt_config *to,
+                               const struct router_prompt_config *from);
+void router_prompt_config_free(struct router_prompt_config *c); // such a copy, or one that is all 0
 
 struct router_prompt {
     uint64_t *hashes; // of the full blocks
@@ -48,11 +54,16 @@ bool router_prompt_read(struct router_prompt *p, enum router_prompt_kind kind, c
                         const struct router_prompt_config *how);
 void router_prompt_free(struct router_prompt *p);
 
+// What the hashes of its blocks begin with: the adapter, and the cache namespace.
+uint64_t router_prompt_seed(const json_t *body, const struct router_prompt_config *how);
+// Whether it is turns of nothing but text, so that what an engine renders them to is all of the prompt.
+bool router_prompt_is_plain(enum router_prompt_kind kind, const json_t *body);
 // The body of a /tokenize for a prompt that is `tokenize`; NULL: no memory.
 struct evbuffer *router_prompt_tokenize_request(enum router_prompt_kind kind, const json_t *body);
 // What of a body router_prompt_tokenize_response wants, so that the rest may go; NULL: no memory.
 json_t *router_prompt_tokenize_rest(const json_t *body);
-// Takes the ids out of its answer. False: there are none, or no memory; *p is as before.
+// Takes the ids out of its answer, or of one that says what the whole request was rendered to. False: there
+// are none, or no memory; *p is as before.
 bool router_prompt_tokenize_response(struct router_prompt *p, struct evbuffer *answer,
                                      const json_t *body, const struct router_prompt_config *how);
 

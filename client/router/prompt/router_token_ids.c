@@ -4,90 +4,92 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+#include "router_json_walk.h"
+
+// Behind the bracket that opens the list. False: there is no such field.
+static bool find_list(struct router_json_walk *w, const char *name) {
+    size_t n = strlen(name), depth = 0;
+    while (w->at < w->end) {
+        if (*w->at != '"') {
+            depth += *w->at == '{' || *w->at == '[';
+            depth -= *w->at == '}' || *w->at == ']';
+            w->at++;
+            continue;
+        }
+        const char *text = w->at + 1;
+        if (!router_json_skip_text(w)) return false;
+        if (depth != 1 || (size_t)(w->at - text) != n + 1 || memcmp(text, name, n) != 0) continue;
+        struct router_json_walk value = *w;
+        if (!router_json_take(&value, ':') || !router_json_take(&value, '[')) continue;
+        *w = value;
+        return true;
+    }
+    return false;
 }
 
-static char *skip_blanks(char *at, const char *end) {
-    while (at < end && is_blank(*at))
+enum { IDS_USUAL_BYTES = 6 }; // of one with its comma
+
+struct id_list {
+    uint32_t *ids;
+    size_t n, room;
+};
+
+// False: no memory.
+static bool grow_ids(struct id_list *l) {
+    uint32_t *more = realloc(l->ids, 2 * l->room * sizeof *more);
+    if (!more) return false;
+    l->ids = more;
+    l->room *= 2;
+    return true;
+}
+
+static const char *skip_blanks(const char *at, const char *end) {
+    while (at < end && router_json_blank(*at))
         at++;
     return at;
 }
 
-// Behind the closing quote of the text that begins at `at`; `end` if there is none.
-static char *skip_text(char *at, const char *end) {
-    for (at++; at < end && *at != '"'; at++)
-        at += *at == '\\';
-    return at < end ? at + 1 : (char *)end;
-}
+enum ids_outcome { IDS_READ, IDS_NONE, IDS_NO_MEMORY };
 
-// Behind the bracket that opens the list; NULL: there is no such field.
-static char *find_list(char *at, const char *end, const char *name) {
-    size_t n = strlen(name), depth = 0;
-    while (at < end) {
-        if (*at != '"') {
-            depth += *at == '{' || *at == '[';
-            depth -= *at == '}' || *at == ']';
-            at++;
-            continue;
-        }
-        char *text = at + 1;
-        at = skip_text(at, end);
-        if (depth != 1 || (size_t)(at - text) != n + 1 || memcmp(text, name, n) != 0) continue;
-        char *value = skip_blanks(at, end);
-        if (value == end || *value != ':') continue;
-        value = skip_blanks(value + 1, end);
-        if (value < end && *value == '[') return value + 1;
-    }
-    return NULL;
-}
-
-// A number as JSON writes it; NULL: none, or too large.
-static char *read_id(char *at, const char *end, uint32_t *id) {
-    uint64_t x = 0;
-    char *from = at;
-    while (at < end && *at >= '0' && *at <= '9' && x <= UINT32_MAX)
-        x = 10 * x + (uint64_t)(*at++ - '0');
-    if (at == from || x > UINT32_MAX || (*from == '0' && at - from > 1)) return NULL;
-    *id = (uint32_t)x;
-    return at;
-}
-
-// Reads up to the closing bracket, which is returned. NULL: something else is in the list.
-static char *read_ids(char *at, const char *end, uint32_t *ids, size_t *n) {
-    for (*n = 0;; at++) {
-        if (!(at = read_id(skip_blanks(at, end), end, &ids[*n]))) return NULL;
-        ++*n;
+// Numbers as JSON writes them, up to the closing bracket. NONE: something else is in the list, or they are too
+// large. It is most of what choosing for others costs, so nothing in it goes through memory.
+static enum ids_outcome read_ids(struct router_json_walk *w, struct id_list *l) {
+    const char *at = w->at, *end = w->end;
+    for (;; at++) {
         at = skip_blanks(at, end);
-        if (at == end) return NULL;
-        if (*at == ']') return at;
-        if (*at != ',') return NULL;
+        const char *from = at;
+        uint64_t x = 0;
+        for (unsigned digit; at < end && (digit = (unsigned char)*at - (unsigned)'0') < 10; at++) {
+            x = 10 * x + digit;
+            if (x > UINT32_MAX) return IDS_NONE;
+        }
+        if (at == from || (*from == '0' && at - from > 1)) return IDS_NONE;
+        if (l->n == l->room && !grow_ids(l)) return IDS_NO_MEMORY;
+        l->ids[l->n++] = (uint32_t)x;
+        at = skip_blanks(at, end);
+        if (at == end || *at != ',') break;
     }
-}
-
-// How many there can be: commas up to the next bracket.
-static size_t most_ids(const char *at, const char *end) {
-    size_t n = 1;
-    for (; at < end && *at != ']' && *at != '"'; at++)
-        n += *at == ',';
-    return n;
+    w->at = at;
+    return at < end && *at == ']' ? IDS_READ : IDS_NONE;
 }
 
 bool router_token_ids_extract(char *text, size_t *n, const char *name, uint32_t **ids,
                               size_t *n_ids) {
-    const char *end = text + *n;
-    char *list = find_list(text, end, name), *close;
+    struct router_json_walk w = {text, text + *n};
     *ids = NULL;
     *n_ids = 0;
-    if (!list) return true;
-    if (!(*ids = malloc(most_ids(list, end) * sizeof **ids))) return false;
-    if ((close = read_ids(list, end, *ids, n_ids))) {
-        memmove(list, close, (size_t)(end - close));
-        *n -= (size_t)(close - list);
+    if (!find_list(&w, name)) return true;
+    char *list = text + (w.at - text);
+    struct id_list l = {.room = (size_t)(w.end - w.at) / IDS_USUAL_BYTES + 16};
+    l.ids = malloc(l.room * sizeof *l.ids);
+    enum ids_outcome how = l.ids ? read_ids(&w, &l) : IDS_NO_MEMORY;
+    if (how == IDS_READ) {
+        memmove(list, w.at, (size_t)(w.end - w.at));
+        *n -= (size_t)(w.at - list);
+        *ids = l.ids;
+        *n_ids = l.n;
         return true;
     }
-    free(*ids);
-    *ids = NULL;
-    *n_ids = 0;
-    return true;
+    free(l.ids);
+    return how == IDS_NONE;
 }

@@ -4,20 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/config.h"
+#include "client/common/hex.h"
 #include "client/http1/h1_buffer.h"
-#include "client/router/prompt/router_json.h"
+#include "client/router/pools/router_model_list.h"
+#include "client/router/router_offload.h"
 #include "router_headers.h"
 #include "router_request.h"
 
-enum { MODELS_TIMEOUT_MS = 2000, MODELS_MAX_BYTES = 4 << 20 };
+enum { MODELS_TIMEOUT_MS = 2000 };
 
 struct models_source {
     struct models_query *query;
     struct router_pool_config pool;
     struct h1_call *call;
     struct evbuffer *bytes;
-    size_t turn, asked; // which worker was the first, and how many were looked at
-    int status;         // 0: the last one gave no answer
+    struct router_model_list *reading; // what came
+    size_t turn, asked;                // which worker was the first, and how many were looked at
+    int status;                        // 0: the last one gave no answer
 };
 
 struct models_query {
@@ -25,6 +29,7 @@ struct models_query {
     json_t *models; // array
     json_t *ids;    // an object with a field for each of them
     char *headers;  // for the engines
+    char *only;     // the one that is asked for; NULL: all
     size_t open, n;
     bool closed; // an engine wanted another key
     struct models_source *sources;
@@ -33,11 +38,13 @@ struct models_query {
 static void query_free(struct models_query *g) {
     for (size_t i = 0; i < g->n; i++) {
         h1_call_cancel(g->sources[i].call);
+        router_model_list_cancel(g->sources[i].reading);
         if (g->sources[i].bytes) evbuffer_free(g->sources[i].bytes);
     }
     json_decref(g->models);
     json_decref(g->ids);
     free(g->headers);
+    free(g->only);
     free(g->sources);
     free(g);
 }
@@ -51,43 +58,65 @@ static bool is_new(struct models_query *g, const char *id) {
     return !json_object_get(g->ids, id) && !json_object_set_new(g->ids, id, json_true());
 }
 
-// Adds those that aren't there yet. False: that is no list of models.
-static bool add_answer(struct models_query *g, struct evbuffer *bytes) {
-    char why[100];
-    size_t i;
-    json_t *all = router_json_parse(bytes, why, sizeof why), *model;
-    json_t *data = json_object_get(all, "data");
-    json_array_foreach(data, i, model) {
-        const char *id = json_string_value(json_object_get(model, "id"));
-        if (id && is_new(g, id)) json_array_append(g->models, model);
-    }
-    bool good = json_is_array(data);
-    json_decref(all);
-    return good;
+// Adds those that aren't there yet.
+static void add_models(struct models_query *g, json_t *models) {
+    const char *id;
+    json_t *model;
+    json_object_foreach(models, id, model) if (is_new(g, id)) json_array_append(g->models, model);
 }
 
 static void add_settings(struct models_query *g, const struct router_pool_config *o) {
-    for (const char *at = o->models + strspn(o->models, " "); *at;) {
-        size_t n = strcspn(at, " ");
+    size_t n;
+    for (const char *at = o->models; (n = kvr_config_word(&at)); at += n) {
         char *id = strndup(at, n);
         if (id && strcmp(id, "*") != 0 && is_new(g, id))
             json_array_append_new(g->models, json_pack("{s:s,s:s,s:s}", "id", id, "object", "model",
                                                        "owned_by", "kvroute"));
         free(id);
-        at += n + strspn(at + n, " ");
     }
+}
+
+// Those that say the same share one list (router_served.h).
+static bool is_first_with_list(const struct router_pool *p, size_t i) {
+    for (size_t j = 0; j < i; j++)
+        if (p->workers[j].state == KVR_READY &&
+            p->workers[j].here.serves == p->workers[i].here.serves)
+            return false;
+    return true;
+}
+
+// What the others of the pool have said before; they may serve something else.
+static void add_learnt(struct models_query *g, const struct router_pool *p) {
+    for (size_t i = 0; p && i < p->n_workers; i++)
+        if (p->workers[i].state == KVR_READY && is_first_with_list(p, i))
+            add_models(g, p->workers[i].here.serves);
+}
+
+static json_t *model_of(const json_t *models, const char *id) {
+    size_t i;
+    json_t *model;
+    json_array_foreach(models, i, model) {
+        const char *is = json_string_value(json_object_get(model, "id"));
+        if (is && !strcmp(is, id)) return json_incref(model);
+    }
+    return NULL;
 }
 
 static void answer(struct models_query *g) {
     struct router_exchange *x = g->x;
-    json_t *models = json_incref(g->models);
-    bool closed = g->closed;
+    bool all = !g->only, closed = g->closed, some = json_array_size(g->models);
+    json_t *said = all ? json_pack("{s:s,s:O}", "object", "list", "data", g->models)
+                       : model_of(g->models, g->only);
     query_free(g);
-    if (json_array_size(models)) {
-        router_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", models));
+    if (some && said) {
+        router_json(x, 200, said);
         return;
     }
-    json_decref(models);
+    json_decref(said);
+    if (some) {
+        router_error(x, 404, "NOTFOUND", "no engine serves this model");
+        return;
+    }
     if (closed)
         router_error(x, 401, "UNAUTHORIZED", "the engines want another key");
     else
@@ -99,15 +128,25 @@ static bool ask_next(struct models_source *q);
 // The pool has said what it says, or nobody of it has.
 static void settled(struct models_source *q, bool good) {
     struct models_query *g = q->query;
-    if (!good && q->status != 401) add_settings(g, &q->pool);
+    if (good)
+        add_learnt(g, router_pools_named(g->x->router->pools, q->pool.name));
+    else if (q->status != 401)
+        add_settings(g, &q->pool);
     if (!--g->open) answer(g);
 }
 
 static void answered(struct models_source *q, bool good) {
-    q->call = NULL;
-    good = good && add_answer(q->query, q->bytes);
     if (q->status == 401) q->query->closed = true;
     if (good || q->status == 401 || !ask_next(q)) settled(q, good);
+}
+
+static void on_models(void *ctx, json_t *models) {
+    struct models_source *q = ctx;
+    q->reading = NULL;
+    add_models(q->query, models);
+    bool good = models != NULL;
+    json_decref(models);
+    answered(q, good);
 }
 
 static void on_head(void *ctx, const struct h1_head *r) {
@@ -117,19 +156,24 @@ static void on_head(void *ctx, const struct h1_head *r) {
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct models_source *q = ctx;
     h1_buffer_move(bytes, q->bytes, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(q->bytes) <= MODELS_MAX_BYTES) return;
+    if (evbuffer_get_length(q->bytes) <= ROUTER_MODEL_LIST_MAX_BYTES) return;
     h1_call_cancel(q->call);
+    q->call = NULL;
     answered(q, false);
 }
 
 static void on_end(void *ctx) {
     struct models_source *q = ctx;
-    answered(q, q->status == 200);
+    struct router_offload *o = q->query->x->router->offload;
+    q->call = NULL;
+    if (q->status == 200) q->reading = router_model_list_start(o, q->bytes, on_models, q);
+    if (!q->reading) answered(q, false);
 }
 
 static void on_failed(void *ctx, enum h1_failure why) {
     struct models_source *q = ctx;
     (void)why;
+    q->call = NULL;
     q->status = 0;
     answered(q, false);
 }
@@ -155,19 +199,37 @@ static bool ask_next(struct models_source *q) {
                                  .path = "/v1/models",
                                  .headers = g->headers,
                                  .fresh = true,
-                                 .head_ms = MODELS_TIMEOUT_MS};
+                                 .head_ms = MODELS_TIMEOUT_MS,
+                                 .all_ms = MODELS_TIMEOUT_MS};
     q->status = 0;
     if (!q->bytes) return false;
     evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
     while (pool && !q->call && q->asked < 2 * pool->n_workers) {
         const struct router_worker *w = candidate(p, pool, q, q->asked++);
         request.address = w ? w->addr : NULL;
-        if (w) q->call = h1_call_start(p->upstream, &request, &port, q, NULL);
+        if (w) q->call = h1_call_start(p->router->upstream, &request, &port, q, NULL);
     }
     return q->call != NULL;
 }
 
+// %2F and the like in it: names of models have slashes. NULL: no memory.
+static char *decode_path(const char *path) {
+    size_t left = strlen(path);
+    char *name = malloc(left + 1), *to = name;
+    if (!name) return NULL;
+    while (left) {
+        int byte = kvr_percent_value(path, left);
+        size_t n = byte < 0 ? 1 : 3;
+        *to++ = byte < 0 ? *path : (char)byte;
+        path += n;
+        left -= n;
+    }
+    *to = 0;
+    return name;
+}
+
 void router_models_list(struct router_exchange *x) {
+    const char *after = x->h1.head.path + strlen("/v1/models");
     struct router_proxy *p = x->router->proxy;
     struct models_query *g = calloc(1, sizeof *g);
     size_t n = 0;
@@ -177,7 +239,8 @@ void router_models_list(struct router_exchange *x) {
     if (g) g->sources = calloc(n, sizeof *g->sources);
     if (g) g->models = json_array();
     if (g) g->ids = json_object();
-    if (!g || !g->sources || !g->models || !g->ids) {
+    if (g && *after) g->only = decode_path(after + 1);
+    if (!g || !g->sources || !g->models || !g->ids || (*after && !g->only)) {
         if (g) query_free(g);
         router_error(x, 503, "NOMEM", "no memory");
         return;

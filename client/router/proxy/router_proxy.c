@@ -7,21 +7,32 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "client/http1/h1_client.h"
+#include "client/router/pools/router_checks.h"
+#include "client/router/pools/router_served.h"
+#include "client/router/prompt/router_form.h"
 #include "client/router/prompt/router_hints.h"
-#include "client/router/prompt/router_json.h"
+#include "client/router/prompt/router_loose_json.h"
+#include "client/router/prompt/router_service.h"
 #include "client/router/router_metrics.h"
+#include "client/router/router_reading.h"
+#include "connectors/router_connector.h"
 #include "router_attempt.h"
 #include "router_booking.h"
 #include "router_choice.h"
 #include "router_engine_failure.h"
 #include "router_headers.h"
+#include "router_migration.h"
+#include "router_outgoing.h"
+#include "router_prefill.h"
 #include "router_request.h"
+#include "router_request_spans.h"
+#include "router_stored.h"
 #include "router_tokenize.h"
 
 enum {
     PROXY_TICK_MS = 250,
-    PROXY_KEEP_MS = 4000, // less than the 5 s after which engines end an unused connection
-    PROXY_KEEP_CONNECTIONS = 256,
+    PROXY_MAX_MODEL = 1024, // bytes, as in the advice
 };
 
 // ---- ABANDONED and DONE: all that a request has is freed here, and nowhere else ------------------
@@ -30,13 +41,17 @@ enum {
 static void enter_abandoned(struct router_request *r) {
     h1_call_cancel(r->call);
     r->call = NULL;
+    router_waiter_leave(&r->waiter);
+    if (r->x) router_prefill_end(r);
     router_booking_release(r);
+    router_tokenize_leave(r);
     router_request_forget_body(r);
-    router_prompt_free(&r->prompt);
     router_stream_free(&r->stream);
-    free(r->session);
-    free(r->headers);
-    r->session = r->headers = NULL;
+    router_kept_free(r->kept);
+    r->kept = NULL;
+    router_outgoing_drop(r);
+    router_request_forget_choice(r);
+    router_spans_free(r);
     r->x = NULL;
 }
 
@@ -48,7 +63,8 @@ static void enter_done(struct router_request *r) {
 
 // What is done on entering a state.
 static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
-    [ROUTER_TOKENIZE] = router_tokenize_enter, [ROUTER_CHOOSE] = router_choice_enter,
+    [ROUTER_TOKENIZE] = router_tokenize_enter, [ROUTER_FIND] = router_stored_enter,
+    [ROUTER_CHOOSE] = router_choice_enter,     [ROUTER_PREFILL] = router_prefill_enter,
     [ROUTER_SEND] = router_attempt_enter,      [ROUTER_RELAY] = router_attempt_relay,
     [ROUTER_ABANDONED] = enter_abandoned,      [ROUTER_DONE] = enter_done,
 };
@@ -58,77 +74,244 @@ static void (*const enter[ROUTER_STATES])(struct router_request *r) = {
 static void on_gone(struct h1_exchange *x) {
     struct router_request *r = x->arg;
     if (r->call && r->worker.n) router_attempt_count(r, ROUTER_ENGINE_CANCELLED);
-    router_request_move(r, r->state == ROUTER_CHOOSE ? ROUTER_ABANDONED : ROUTER_DONE);
+    router_choice_left(r);
+    bool asking = (r->state == ROUTER_CHOOSE && !r->rest_us) || r->state == ROUTER_FIND;
+    router_request_move(r, asking ? ROUTER_ABANDONED : ROUTER_DONE);
 }
 
-// What the request says of itself besides its prompt. False: no memory.
-static bool read_hints(struct router_request *r) {
-    const struct h1_head *h = &r->x->h1.head;
+// The body, on its way to what the choice needs of it.
+struct proxy_reading {
+    struct router_reading reading; // first
+    enum router_prompt_kind kind;
+    json_t *json;  // the body; at last what an answer to /tokenize is read with
+    char why[100]; // it is none
+    struct router_pool *pool;
+    char *model;                                 // NULL: none is named
+    struct router_prompt_config config;          // a copy
+    bool askable;                                // for tokens
+    bool good;                                   // there was memory
+    bool plain;                                  // turns of nothing but text
+    bool stores;                                 // an engine may keep the answer
+    char boundary[ROUTER_FORM_MAX_BOUNDARY + 1]; // of the form's parts
+    char *refers;                                // the response that it names; NULL: none
+    bool splits;                                 // two engines may share it
+    bool editable;                               // something of the body may have to be changed
+    struct router_members members;               // then, where it can be
+    struct router_prompt prompt;
+    struct router_protection protection;
+    struct evbuffer *question; // to /tokenize
     char session[KVR_MAX_ID];
-    int64_t osl = router_hints_osl(h);
+    size_t session_size;
+};
+
+static void drop_reading(struct router_reading *reading) {
+    struct proxy_reading *q = (struct proxy_reading *)reading;
+    json_decref(q->json);
+    free(q->model);
+    free(q->refers);
+    router_prompt_free(&q->prompt);
+    router_members_free(&q->members);
+    router_protection_free(&q->protection);
+    if (q->question) evbuffer_free(q->question);
+    router_prompt_config_free(&q->config);
+}
+
+// What the reading has found is the request's. False: no memory.
+static bool take_reading(struct router_request *r, struct proxy_reading *q) {
+    int64_t osl = router_hints_osl(&r->x->h1.head);
+    r->prompt = q->prompt;
+    q->prompt = (struct router_prompt){0};
+    r->json = q->json;
+    q->json = NULL;
+    r->members = q->members;
+    q->members = (struct router_members){.all = NULL};
+    r->question = q->question;
+    q->question = NULL;
+    r->plain = q->plain;
+    r->stores = q->stores;
+    r->refers = q->refers;
+    q->refers = NULL;
+    r->splits = q->splits && r->members.close;
+    r->model = q->model;
+    q->model = NULL;
+    if (r->model) r->lora = router_served_adapter(r->pool, r->model);
     if (osl) r->prompt.osl = osl;
-    r->session_size = router_hints_session(
-        &r->proxy->router->config, h, r->kind == ROUTER_PROMPT_EMBEDDING ? NULL : r->json, session);
-    if (!r->session_size) return true;
-    if (!(r->session = malloc(r->session_size))) return false;
-    memcpy(r->session, session, r->session_size);
+    if (!router_migration_begin(r, &q->protection)) return false;
+    if (!(r->headers = router_headers_for_engine(r->x, &r->headers_size))) return false;
+    r->session_size = q->session_size;
+    if (!q->session_size) return true;
+    if (!(r->session = malloc(q->session_size))) return false;
+    memcpy(r->session, q->session, q->session_size);
     return true;
 }
 
-// Takes json.
-static void begin(struct router_exchange *x, struct router_pool *pool, enum router_prompt_kind kind,
-                  json_t *json) {
+static void begin(struct router_reading *reading) {
+    struct proxy_reading *q = (struct proxy_reading *)reading;
+    struct router_exchange *x = reading->x;
     struct router_proxy *p = x->router->proxy;
     const struct router_config *o = &p->router->config;
-    struct router_request *r = router_request_new(p, x, pool, kind);
+    struct router_request *r = q->good ? router_request_new(p, x, q->pool, q->kind) : NULL;
+    bool good = r && take_reading(r, q);
+    router_reading_drop(reading);
     if (!r) {
-        json_decref(json);
         router_error(x, 503, "NOMEM", "no memory");
         return;
     }
-    struct router_prompt_config config = router_pool_prompt_config(pool);
-    router_pools_take(x, pool);
     x->h1.arg = r;
     x->h1.on_gone = on_gone;
-    r->json = json;
+    router_spans_begin(r);
     p->budget = router_retry_budget(p->budget, o->retry_percent, o->retry_burst);
-    if (!router_prompt_read(&r->prompt, kind, json, &config) || !read_hints(r) ||
-        !(r->headers = router_headers_for_engine(x, &r->headers_size))) {
+    if (!good) {
         router_request_refuse(r, 503, "NOMEM", "no memory");
         return;
     }
     x->record.stream = r->prompt.stream;
-    if (r->prompt.tokenize && router_tokenize_can(r))
+    if (r->refers)
+        router_request_find(r);
+    else if (r->question && router_tokenize_can(p, r->pool, r->model))
         router_request_move(r, ROUTER_TOKENIZE);
     else
         router_request_blocks_known(r);
 }
 
+static void refuse_model(struct router_reading *reading) {
+    struct router_exchange *x = reading->x;
+    char models[1000], message[ROUTER_READING_MESSAGE];
+    router_checks_hurry(x->router->proxy->checks);
+    router_pools_models(x->router->pools, models, sizeof models);
+    snprintf(message, sizeof message, "no pool serves this model%s%s",
+             *models ? "; there are: " : "", models);
+    router_reading_refuse(reading, 404, "NOPOOL", message);
+}
+
+// Parsed, a body is many times as large as it came: what is kept while an engine is asked for its tokens is
+// the question and what matters for the answer.
+static void read_blocks(struct router_reading *reading) {
+    struct proxy_reading *q = (struct proxy_reading *)reading;
+    q->good = router_prompt_read(&q->prompt, q->kind, q->json, &q->config);
+    json_t *rest = NULL;
+    q->splits = q->splits && router_connector_fits(q->kind, q->json);
+    if (q->good && q->prompt.tokenize && q->askable) {
+        q->question = router_prompt_tokenize_request(q->kind, q->json);
+        rest = router_prompt_tokenize_rest(q->json);
+        q->plain = router_prompt_is_plain(q->kind, q->json);
+        q->good = q->question && rest;
+    }
+    if (q->editable) router_protection_read(&q->protection, q->kind, q->json, &q->config);
+    json_decref(q->json);
+    q->json = rest;
+    const char *text = q->editable ? (const char *)evbuffer_pullup(reading->body, -1) : NULL;
+    if (text) router_members_read(&q->members, text, evbuffer_get_length(reading->body));
+}
+
+// The adapter's own path stands for it where no model is named.
+static const json_t *model_of(const struct proxy_reading *q) {
+    const json_t *named = json_object_get(q->json, "model");
+    return named || q->kind != ROUTER_PROMPT_GENERATE ? named
+                                                      : json_object_get(q->json, "lora_path");
+}
+
+// What isn't meant for one model's engines goes to those of any.
+static struct router_pool *pool_for(const struct proxy_reading *q, const char *model) {
+    const struct router_pools *all = q->reading.x->router->pools;
+    struct router_pool *p = router_pools_for(all, model);
+    bool any = router_prompt_traits[q->kind].body == ROUTER_BODY_ANY && !model;
+    return p || !any ? p : router_pools_first(all);
+}
+
+static bool find_pool(struct proxy_reading *q, const char *model) {
+    if ((q->pool = pool_for(q, model))) return true;
+    if (model)
+        refuse_model(&q->reading);
+    else
+        router_reading_refuse(&q->reading, 400, "BADREQUEST",
+                              "there are several pools: name a model");
+    return false;
+}
+
+static bool find_service(struct proxy_reading *q) {
+    struct router_exchange *x = q->reading.x;
+    const struct router_config *o = &x->router->config;
+    struct router_service_said said = router_service_read(o, &x->h1.head, q->json);
+    return router_service_find(o, x->tenant, &said, &x->service);
+}
+
+// Of the body, with what the pool and the settings say. False: no memory.
+static bool take_parsed(struct proxy_reading *q, const char *model) {
+    struct router_exchange *x = q->reading.x;
+    const struct router_config *o = &x->router->config;
+    const struct router_prompt_traits *traits = &router_prompt_traits[q->kind];
+    struct router_prompt_config config = router_pool_prompt_config(q->pool);
+    q->refers = router_stored_id(q->kind, x->h1.head.path, q->json);
+    q->stores =
+        q->kind == ROUTER_PROMPT_RESPONSES && !json_is_false(json_object_get(q->json, "store"));
+    q->askable = router_tokenize_can(x->router->proxy, q->pool, model);
+    q->session_size =
+        router_hints_session(o, &x->h1.head, traits->has_turns ? q->json : NULL, q->session);
+    q->splits = traits->goes_on && q->pool->options.connector != ROUTER_CONNECTOR_NONE;
+    q->editable = q->splits || (traits->goes_on && o->migrate &&
+                                json_is_true(json_object_get(q->json, "stream")));
+    if (model) config.lora = router_served_adapter(q->pool, model);
+    return router_prompt_config_copy(&q->config, &config) && (!model || (q->model = strdup(model)));
+}
+
+static void parsed(struct router_reading *reading) {
+    struct proxy_reading *q = (struct proxy_reading *)reading;
+    struct router_exchange *x = reading->x;
+    if (!q->json) {
+        router_reading_refuse(reading, 400, "BADREQUEST", q->why);
+        return;
+    }
+    const json_t *named = model_of(q);
+    const char *model = json_string_value(named);
+    if (json_string_length(named) > PROXY_MAX_MODEL) { // it is looked for in every engine's list
+        router_reading_refuse(reading, 400, "BADREQUEST", "model is a text of at most 1024 bytes");
+        return;
+    }
+    snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
+    router_spans_asked(x, q->json);
+    if (!find_pool(q, model)) return;
+    router_pools_take(x, q->pool);
+    if (find_service(q) && take_parsed(q, model))
+        router_reading_again(reading, read_blocks, begin);
+    else
+        router_reading_refuse(reading, 503, "NOMEM", "no memory");
+}
+
+// A body that may be anything says which model it is for only if it is an object.
+static json_t *parse_any(struct proxy_reading *q) {
+    struct evbuffer *body = q->reading.body;
+    size_t n = evbuffer_get_length(body);
+    const char *text = n ? (const char *)evbuffer_pullup(body, -1) : NULL;
+    json_t *json = NULL;
+    if (text && *q->boundary) return router_form_read(text, n, q->boundary);
+    if (text && *text == '{') json = router_loose_json_parse(body, q->why, sizeof q->why);
+    return json ? json : json_object();
+}
+
+static void parse(struct router_reading *reading) {
+    struct proxy_reading *q = (struct proxy_reading *)reading;
+    snprintf(q->why, sizeof q->why, "no memory");
+    q->json = router_prompt_traits[q->kind].body == ROUTER_BODY_JSON
+                  ? router_loose_json_parse(reading->body, q->why, sizeof q->why)
+                  : parse_any(q);
+}
+
 void router_proxy_handle(struct router_exchange *x) {
-    char why[100] = "";
-    if (strlen(x->h1.head.path) + (x->h1.head.query ? strlen(x->h1.head.query) : 0) >
-        ROUTER_MAX_TARGET) {
+    const struct h1_head *h = &x->h1.head;
+    if (strlen(h->path) + (h->query ? strlen(h->query) : 0) > ROUTER_MAX_TARGET) {
         router_error(x, 414, "TOOLARGE", "the target is too long");
         return;
     }
-    json_t *json = router_json_parse(x->h1.body, why, sizeof why);
-    if (!json) {
-        router_error(x, 400, "BADREQUEST", why);
+    struct proxy_reading *q = calloc(1, sizeof *q);
+    if (q) q->kind = (enum router_prompt_kind)x->route->kind;
+    bool form = q && router_form_boundary(h1_find_header(h, "content-type"), q->boundary);
+    if (q && router_prompt_traits[q->kind].body == ROUTER_BODY_FORM && !form) {
+        free(q);
+        router_error(x, 400, "BADREQUEST", "the body is to be multipart/form-data with a boundary");
         return;
     }
-    const char *model = json_string_value(json_object_get(json, "model"));
-    struct router_pool *pool = router_pools_for(x->router->pools, model);
-    snprintf(x->record.model, sizeof x->record.model, "%s", model ? model : "");
-    if (pool) {
-        begin(x, pool, (enum router_prompt_kind)x->route->kind, json);
-        return;
-    }
-    bool named = model != NULL;
-    json_decref(json);
-    if (named)
-        router_error(x, 404, "NOPOOL", "no pool serves this model");
-    else
-        router_error(x, 400, "BADREQUEST", "there are several pools: name a model");
+    router_reading_start(q ? &q->reading : NULL, x, parse, parsed, drop_reading);
 }
 
 // ---- All of it -----------------------------------------------------------------------------------
@@ -144,49 +327,51 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
         struct router_request *r = (struct router_request *)i;
         next = i->next;
         if (r->state == ROUTER_RELAY) router_failure_heard(r, r->piece_us);
-        if (r->state == ROUTER_SEND || r->state == ROUTER_HEAD) router_attempt_watch(r, now);
+        if (r->state == ROUTER_RELAY)
+            router_attempt_watch_stream(r, now);
+        else if (r->state == ROUTER_PREFILL || r->state == ROUTER_SEND || r->state == ROUTER_HEAD)
+            router_attempt_watch(r, now);
+        else if (r->state == ROUTER_CHOOSE)
+            router_choice_again(r, now);
     }
     for (struct kvr_list_item *i = all->next; i != all; i = i->next)
         router_booking_renew((struct router_request *)i, now);
 }
 
-static struct h1_client_options client_options_of(const struct router_config *o) {
-    return (struct h1_client_options){.connect_ms = o->connect_timeout,
-                                      .head_ms = o->answer_timeout,
-                                      .idle_ms = o->silence_timeout,
-                                      .keep_ms = PROXY_KEEP_MS,
-                                      .keep_most = PROXY_KEEP_CONNECTIONS};
-}
-
 struct router_proxy *router_proxy_new(struct router *r) {
     static const struct timeval every = {PROXY_TICK_MS / 1000, PROXY_TICK_MS % 1000 * 1000};
-    struct h1_client_options o = client_options_of(&r->config);
     struct router_proxy *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->router = r;
     p->enter = enter;
+    p->prefill_failed = router_attempt_prefill_failed;
     p->budget = r->config.retry_burst;
     kvr_list_init(&p->requests);
     evutil_secure_rng_get_bytes(&p->random, sizeof p->random);
-    p->upstream = h1_client_new(r->base, &o);
-    p->circuits = p->upstream ? router_circuits_new(r, p->upstream) : NULL;
+    p->circuits = router_circuits_new(r);
+    p->checks = p->circuits ? router_checks_new(r, p->circuits) : NULL;
     p->tick = event_new(r->base, -1, EV_PERSIST, on_tick, p);
     p->out = evbuffer_new();
-    if (p->circuits && p->tick && p->out && !event_add(p->tick, &every)) return p;
+    p->taken = evbuffer_new();
+    if (p->checks && p->tick && p->out && p->taken && !event_add(p->tick, &every)) return p;
     router_proxy_free(p);
     return NULL;
 }
 
-void router_proxy_reload(struct router_proxy *p) {
-    struct h1_client_options o = client_options_of(&p->router->config);
-    h1_client_configure(p->upstream, &o);
+const struct router_circuits *router_proxy_circuits(const struct router_proxy *p) {
+    return p->circuits;
+}
+
+const struct router_kept_total *router_proxy_kept(const struct router_proxy *p) {
+    return &p->kept;
 }
 
 void router_proxy_free(struct router_proxy *p) {
     if (!p) return;
+    router_checks_free(p->checks);
     router_circuits_free(p->circuits);
-    h1_client_free(p->upstream);
     if (p->tick) event_free(p->tick);
     if (p->out) evbuffer_free(p->out);
+    if (p->taken) evbuffer_free(p->taken);
     free(p);
 }

@@ -10,16 +10,22 @@
 #ifndef ROUTER_PROXY_H
 #define ROUTER_PROXY_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct router;
 struct router_exchange;
+struct router_circuits;
+struct router_kept_total;
 struct router_proxy;
 
-// NULL: no memory.
+// When the router has its connections to engines. NULL: no memory.
 struct router_proxy *router_proxy_new(struct router *r);
-// After the exchanges have ended and before the event base goes. What the pools still have to answer is
+// After the exchanges have ended and before these connections go. What the pools still have to answer is
 // given up when they close, so they close first.
 void router_proxy_free(struct router_proxy *p);
-void router_proxy_reload(struct router_proxy *p); // after the router's options were replaced
+const struct router_kept_total *router_proxy_kept(const struct router_proxy *p);
+const struct router_circuits *router_proxy_circuits(const struct router_proxy *p);
 
 void router_proxy_handle(struct router_exchange *x); // the route's kind: enum router_prompt_kind
 

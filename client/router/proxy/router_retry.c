@@ -23,6 +23,12 @@ static const struct retry_rule {
     [ROUTER_FAILURE_5XX] = {true, true, ROUTER_RETRY_PASS, {0}},
     [ROUTER_FAILURE_FULL] = {false, true, ROUTER_RETRY_PASS, {0}},
     [ROUTER_FAILURE_DEAD] = {true, false, ROUTER_RETRY_WAIT, {0}},
+    [ROUTER_FAILURE_LOCAL] = {false,
+                              true,
+                              ROUTER_RETRY_ERROR,
+                              {503, "LOCAL",
+                               "this router is out of descriptors, ports or memory, or its "
+                               "resolver doesn't answer"}},
 };
 
 enum router_failure router_retry_failure_of(int status) {
@@ -38,11 +44,12 @@ struct router_retry router_retry_decide(enum router_failure what,
         return (struct router_retry){.verdict = ROUTER_RETRY_HERE, .sent = f->sent};
     if (what == ROUTER_FAILURE_STALE) what = ROUTER_FAILURE_BROKEN;
     const struct retry_rule *rule = &rules[what];
-    bool read = rule->read || (what == ROUTER_FAILURE_CONNECT && f->fresh);
+    bool unsent = what == ROUTER_FAILURE_CONNECT || what == ROUTER_FAILURE_LOCAL;
+    bool read = rule->read || (unsent && f->fresh);
     struct router_retry d = {
         .verdict = rule->otherwise, .sent = f->sent + read, .error = rule->error};
     if (f->relaying) {
-        d.verdict = ROUTER_RETRY_BREAK;
+        d.verdict = f->continues ? ROUTER_RETRY_CONTINUE : ROUTER_RETRY_BREAK;
         return d;
     }
     if (what == ROUTER_FAILURE_FULL && f->turned_away) return d;
@@ -60,12 +67,13 @@ struct router_retry router_retry_decide(enum router_failure what,
     return d;
 }
 
-bool router_retry_exhausted(bool tried, bool turned_away, struct router_retry_error *error) {
+bool router_retry_exhausted(bool tried, bool turned_away, bool local,
+                            struct router_retry_error *error) {
     static const struct router_retry_error full = {
         503, "OVERLOAD", "the engine has too much to do, and there is no other"};
     static const struct router_retry_error failed = {502, "ENGINE",
                                                      "the engine failed, and there is no other"};
-    *error = turned_away ? full : failed;
+    *error = local ? rules[ROUTER_FAILURE_LOCAL].error : turned_away ? full : failed;
     return tried || turned_away;
 }
 

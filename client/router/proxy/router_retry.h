@@ -13,7 +13,11 @@
 //   6 429, 408: its queue is full            0    within limits and budget,    this answer
 //                                                 the first time
 //   7 it is dead, by probes or the pool      1    within limits                it waits on
-//   8 2 to 4, when the client has the head   1    never                        a visible break
+//   8 2 to 4 or 7, when some of its answer   1    for the rest, if the stream  a visible break
+//     has gone to the client                      is kept (router_migration.h)
+//   9 it wasn't asked: this machine is out   0*   within limits and budget     503 LOCAL
+//     of descriptors, ports or memory, or
+//     its resolver doesn't answer
 //
 // Other answers are no failures: another engine would say the same.
 //
@@ -41,10 +45,12 @@ enum router_failure {
     ROUTER_FAILURE_5XX,
     ROUTER_FAILURE_FULL,
     ROUTER_FAILURE_DEAD,
+    ROUTER_FAILURE_LOCAL,
 };
 
 struct router_retry_facts {
-    bool relaying;             // the client has the head
+    bool relaying;             // the client has the head, and was given of this engine's answer
+    bool continues;            // then, the rest can come from another engine
     bool fresh;                // the connection was a new one because a kept one was over
     bool turned_away;          // by an engine whose queue was full, before
     bool another;              // there may be a worker that wasn't tried
@@ -58,6 +64,7 @@ enum router_retry_verdict {
     ROUTER_RETRY_ELSEWHERE, // another engine
     ROUTER_RETRY_PASS,      // the client gets the engine's answer
     ROUTER_RETRY_ERROR,     // the client gets `error`
+    ROUTER_RETRY_CONTINUE,  // another engine, for the rest of the answer
     ROUTER_RETRY_BREAK,     // the client's answer breaks off, visibly
     ROUTER_RETRY_WAIT,      // nothing changes
 };
@@ -80,8 +87,9 @@ enum router_failure router_retry_failure_of(int status);
 struct router_retry router_retry_decide(enum router_failure what,
                                         const struct router_retry_facts *facts);
 // What the client gets when there is no engine left to try. False: none was tried, so it is what the pool
-// says.
-bool router_retry_exhausted(bool tried, bool turned_away, struct router_retry_error *error);
+// says. turned_away: by a full queue; local: the last one wasn't asked.
+bool router_retry_exhausted(bool tried, bool turned_away, bool local,
+                            struct router_retry_error *error);
 // The budget after one more request.
 double router_retry_budget(double budget, uint32_t percent, uint32_t burst);
 

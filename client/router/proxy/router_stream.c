@@ -2,6 +2,7 @@
 #define _GNU_SOURCE // memrchr
 #include "router_stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,9 @@
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
 enum { SEEN_WORD = 5, SEEN_ALL };
 
-void router_stream_begin(struct router_stream *s, bool events) {
-    *s = (struct router_stream){.events = events, .ended = 2};
+void router_stream_begin(struct router_stream *s, bool events, enum router_answer_form form) {
+    *s = (struct router_stream){
+        .events = events, .form = form, .ended = 2, .tokens = -1, .input = -1, .cached = -1};
 }
 
 void router_stream_free(struct router_stream *s) {
@@ -32,7 +34,7 @@ static void count_events(struct router_stream *s, const char *bytes, size_t n) {
         else if (s->at < SEEN_WORD)
             s->at = *p == "data:"[s->at] ? s->at + 1 : SEEN_ALL;
         else if (*p != ' ') {
-            s->n_events += *p == '{';
+            s->n_events += *p == '{' && s->form == ROUTER_ANSWER_OPENAI;
             s->at = SEEN_ALL;
         }
     }
@@ -48,21 +50,151 @@ static void count_ends(struct router_stream *s, const char *bytes, size_t n) {
         s->ended = n ? ends : s->ended + ends > 2 ? 2 : s->ended + ends;
 }
 
-static const char usage_name[] = "completion_tokens";
-enum { USAGE_NAME_LENGTH = sizeof usage_name - 1 };
+static const struct {
+    const char *text;
+    size_t n;
+    enum router_said_word word;
+} said_words[] = {
+    {"completion_tokens", 17, ROUTER_SAID_TOKENS},
+    {"output_tokens", 13, ROUTER_SAID_TOKENS},
+    {"prompt_tokens", 13, ROUTER_SAID_INPUT},
+    {"input_tokens", 12, ROUTER_SAID_INPUT},
+    {"cached_tokens", 13, ROUTER_SAID_CACHED},
+    {"cache_read_input_tokens", 23, ROUTER_SAID_CACHED},
+    {"finish_reason", 13, ROUTER_SAID_FINISH},
+    {"stop_reason", 11, ROUTER_SAID_STOP},
+    {"type", 4, ROUTER_SAID_TYPE},
+    {"id", 2, ROUTER_SAID_ID},
+    {"store", 5, ROUTER_SAID_STORE},
+};
 
-static enum router_usage_state in_text(struct router_stream *s, char c) {
-    if (c == '\n') return ROUTER_USAGE_OUTSIDE; // JSON has none in texts: the line wasn't JSON
-    if (c == '"')
-        return s->matched == USAGE_NAME_LENGTH ? ROUTER_USAGE_NAMED : ROUTER_USAGE_OUTSIDE;
-    bool goes_on = s->matched < USAGE_NAME_LENGTH && c == usage_name[s->matched];
-    s->matched = goes_on ? s->matched + 1 : USAGE_NAME_LENGTH + 1;
-    return c == '\\' ? ROUTER_USAGE_ESCAPED : ROUTER_USAGE_TEXT;
+static bool text_is(const struct router_stream *s, const char *word) {
+    size_t n = strlen(word);
+    return s->matched == n && !memcmp(s->text, word, n);
+}
+
+static bool text_begins(const struct router_stream *s, const char *word) {
+    size_t n = strlen(word);
+    return s->matched >= n && !memcmp(s->text, word, n);
+}
+
+static bool text_ends(const struct router_stream *s, const char *word) {
+    size_t n = strlen(word);
+    return s->matched >= n && !memcmp(s->text + s->matched - n, word, n);
+}
+
+// The names of types are those of one form only, but none is that of something else in another.
+static void take_type(struct router_stream *s) {
+    static const char *const last[] = {"message_stop",        "response.completed",
+                                       "response.incomplete", "response.failed",
+                                       "response.cancelled",  "error"};
+    bool finishes = s->finishes && s->form == ROUTER_ANSWER_OPENAI;
+    if (finishes && text_is(s, "abort")) s->aborted = true;
+    for (size_t i = 0; i < sizeof last / sizeof *last; i++)
+        s->over |= text_is(s, last[i]);
+    // The delta of an event has a type, too; the one of a message has no text.
+    if (s->form == ROUTER_ANSWER_OPENAI || s->counted || !text_ends(s, "delta")) return;
+    s->counted = !text_is(s, "message_delta");
+    s->stops |= !s->counted;
+    s->n_events += s->counted;
+}
+
+static void take_id(struct router_stream *s) {
+    if (*s->id || !text_begins(s, "resp") || s->matched >= sizeof s->id) return;
+    memcpy(s->id, s->text, s->matched);
+    s->id[s->matched] = 0;
+}
+
+// A text that is the value of one of the names.
+// Responses tell a request's metadata and tools again, and messages have what tools are given: there a client
+// could make an engine look bad by what it says.
+static void take_text(struct router_stream *s) {
+    if (s->word == ROUTER_SAID_FINISH && s->form == ROUTER_ANSWER_OPENAI)
+        s->aborted |= text_is(s, "abort");
+    else if (s->word == ROUTER_SAID_TYPE)
+        take_type(s);
+    else if (s->word == ROUTER_SAID_ID)
+        take_id(s);
+}
+
+// A text is over: the value of a name, or it may be a name itself.
+static enum router_usage_state end_text(struct router_stream *s) {
+    bool value = s->word != ROUTER_SAID_NONE;
+    if (value && s->matched <= sizeof s->text) take_text(s);
+    s->word = ROUTER_SAID_NONE;
+    for (size_t i = 0; !value && i < sizeof said_words / sizeof *said_words; i++)
+        if (said_words[i].n == s->matched && !memcmp(s->text, said_words[i].text, s->matched))
+            s->word = said_words[i].word;
+    return s->word == ROUTER_SAID_NONE ? ROUTER_USAGE_OUTSIDE : ROUTER_USAGE_NAMED;
 }
 
 static enum router_usage_state outside(struct router_stream *s, char c) {
+    s->word = ROUTER_SAID_NONE;
     s->matched = 0;
+    if (c == '\n') s->counted = false;
+    if (c == '}') s->finishes = false;
     return c == '"' ? ROUTER_USAGE_TEXT : ROUTER_USAGE_OUTSIDE;
+}
+
+static enum router_usage_state in_text(struct router_stream *s, char c) {
+    if (c == '\n') return outside(s, c); // JSON has none in texts: the line wasn't JSON
+    if (c == '"') return end_text(s);
+    if (s->matched < sizeof s->text) s->text[s->matched] = c;
+    if (s->matched <= sizeof s->text) s->matched++;
+    return c == '\\' ? ROUTER_USAGE_ESCAPED : ROUTER_USAGE_TEXT;
+}
+
+// Most bytes are within texts, and most of the rest tells nothing: these are passed in one go.
+enum { STOP_TEXT = 1, STOP_OUTSIDE = 2 };
+static const unsigned char stops[256] = {['"'] = STOP_TEXT | STOP_OUTSIDE,
+                                         ['\n'] = STOP_TEXT | STOP_OUTSIDE,
+                                         ['\\'] = STOP_TEXT,
+                                         ['}'] = STOP_OUTSIDE};
+
+static const char *pass(const char *at, const char *end, unsigned stop) {
+    while (at < end && !(stops[(unsigned char)*at] & stop))
+        at++;
+    return at;
+}
+
+static const char *pass_text(struct router_stream *s, const char *at, const char *end) {
+    const char *from = at;
+    at = pass(at, end, STOP_TEXT);
+    size_t n = (size_t)(at - from), room = sizeof s->text + 1 - s->matched;
+    size_t kept = n < room ? n : room;
+    if (kept && s->matched < sizeof s->text)
+        memcpy(s->text + s->matched, from, kept - (kept == room));
+    s->matched += kept;
+    return at;
+}
+
+static bool is_of_numbers(enum router_said_word word) {
+    return word == ROUTER_SAID_TOKENS || word == ROUTER_SAID_INPUT || word == ROUTER_SAID_CACHED;
+}
+
+// A name's value begins; of a text and of a number it is kept whose it is.
+static enum router_usage_state in_value(struct router_stream *s, char c) {
+    enum router_said_word word = s->word;
+    if (word == ROUTER_SAID_STORE && (c == 't' || c == 'f')) {
+        s->stores = c == 't';
+        s->says_store = true;
+    }
+    if (word == ROUTER_SAID_STOP && s->stops) s->aborted |= c == 'n';
+    enum router_usage_state next = outside(s, c);
+    if (c == '{' && word == ROUTER_SAID_FINISH) s->finishes = true;
+    s->number = c - '0';
+    if (is_of_numbers(word) && c >= '0' && c <= '9') next = ROUTER_USAGE_NUMBER;
+    if (next != ROUTER_USAGE_OUTSIDE) s->word = word;
+    return next;
+}
+
+static void take_number(struct router_stream *s) {
+    if (s->word == ROUTER_SAID_INPUT)
+        s->input = s->number;
+    else if (s->word == ROUTER_SAID_CACHED)
+        s->cached = s->number;
+    else
+        s->tokens = s->number;
 }
 
 static bool is_space(char c) {
@@ -79,14 +211,11 @@ static enum router_usage_state step(struct router_stream *s, char c) {
     case ROUTER_USAGE_NAMED:
         return is_space(c) ? ROUTER_USAGE_NAMED : c == ':' ? ROUTER_USAGE_VALUE : outside(s, c);
     case ROUTER_USAGE_VALUE:
-        if (is_space(c)) return ROUTER_USAGE_VALUE;
-        s->number = c - '0';
-        return digit ? ROUTER_USAGE_NUMBER : outside(s, c);
+        return is_space(c) ? ROUTER_USAGE_VALUE : in_value(s, c);
     case ROUTER_USAGE_NUMBER:
         if (digit && s->number < (int64_t)1 << 40) s->number = s->number * 10 + (c - '0');
         if (digit) return ROUTER_USAGE_NUMBER;
-        s->tokens = s->number;
-        s->said = true;
+        take_number(s);
         return outside(s, c);
     default:
         return outside(s, c);
@@ -94,8 +223,13 @@ static enum router_usage_state step(struct router_stream *s, char c) {
 }
 
 static void look_for_usage(struct router_stream *s, const char *bytes, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        s->usage = step(s, bytes[i]);
+    for (const char *at = bytes, *end = bytes + n; at < end;) {
+        if (s->usage == ROUTER_USAGE_TEXT)
+            at = pass_text(s, at, end);
+        else if (s->usage == ROUTER_USAGE_OUTSIDE)
+            at = pass(at, end, STOP_OUTSIDE);
+        if (at < end) s->usage = step(s, *at++);
+    }
 }
 
 static void look(struct router_stream *s, struct evbuffer *bytes) {
@@ -167,19 +301,45 @@ void router_stream_end(struct router_stream *s, struct evbuffer *out) {
     evbuffer_add_buffer(out, s->held);
 }
 
+// As each API says it. Anthropic's names the event, too.
+static void add_error(const struct router_stream *s, struct evbuffer *out, const char *code,
+                      const char *message) {
+    static const char *const formats[] = {
+        [ROUTER_ANSWER_OPENAI] = "data: {\"error\":{\"message\":\"%s\",\"type\":"
+                                 "\"upstream_error\",\"code\":\"%s\"}}\n\n",
+        [ROUTER_ANSWER_MESSAGES] = "event: error\ndata: {\"type\":\"error\",\"error\":{"
+                                   "\"type\":\"api_error\",\"message\":\"%s (%s)\"}}\n\n",
+        [ROUTER_ANSWER_RESPONSES] = "event: error\ndata: {\"type\":\"error\",\"message\":\"%s\","
+                                    "\"code\":\"%s\",\"param\":null}\n\n",
+    };
+    char text[400];
+    snprintf(text, sizeof text, formats[s->form], message, code);
+    evbuffer_add(out, text, strlen(text));
+}
+
 void router_stream_break(struct router_stream *s, struct evbuffer *out, const char *code,
                          const char *message) {
     if (s->held) evbuffer_drain(s->held, evbuffer_get_length(s->held));
     evbuffer_add(out, "\n\n", 2 - s->ended);
-    evbuffer_add_printf(
-        out,
-        "data: {\"error\":{\"message\":\"%s\",\"type\":\"upstream_error\",\"code\":\"%s\"}}\n\n",
-        message, code);
+    add_error(s, out, code, message);
 }
 
 // ---- Tokens --------------------------------------------------------------------------------------
 
+// Some say a first number when they begin, and the whole one at the end.
 int64_t router_stream_tokens(const struct router_stream *s) {
-    if (s->said) return s->tokens;
-    return s->events ? (int64_t)s->n_events : -1;
+    int64_t seen = (int64_t)s->n_events;
+    if (s->tokens < 0 ||
+        (s->events && s->form != ROUTER_ANSWER_OPENAI && !s->over && seen > s->tokens))
+        return s->events ? seen : -1;
+    return s->tokens;
+}
+
+bool router_stream_aborted(const struct router_stream *s) {
+    return s->aborted;
+}
+
+bool router_stream_complete(const struct router_stream *s) {
+    bool unread = s->held && evbuffer_get_length(s->held); // its last line has no end
+    return !s->events || s->form == ROUTER_ANSWER_OPENAI || s->over || unread;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // kvroute-bridge-chaos: the long form of the chaos test, see btest_chaos.h.
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "bench/common/bench_args.h"
 
 #include "btest_chaos.h"
 
@@ -17,19 +17,14 @@ static const char usage[] =
     "  --seed S      of what is killed when (1)\n";
 
 int main(int argc, char **argv) {
+    static const struct bench_arg args[] = {
+        {"minutes", bench_arg_real, offsetof(struct btest_chaos_plan, minutes), 1e-3, 1e6},
+        {"seed", bench_arg_whole, offsetof(struct btest_chaos_plan, seed), 0, 9e15},
+    };
     struct btest_chaos_plan plan = {.minutes = 30, .seed = 1};
     struct btest_chaos_result r;
-    for (int i = 1; i < argc; i += 2) {
-        char *end = NULL;
-        if (!strcmp(argv[i], "--minutes") && argv[i + 1])
-            plan.minutes = strtod(argv[i + 1], &end);
-        else if (!strcmp(argv[i], "--seed") && argv[i + 1])
-            plan.seed = strtoull(argv[i + 1], &end, 10);
-        if (!end || end == argv[i + 1] || *end || !(plan.minutes > 0 && plan.minutes < 1e6)) {
-            fputs(usage, stderr);
-            return 2;
-        }
-    }
+    int status = bench_args_read(&plan, args, sizeof args / sizeof *args, usage, argc, argv);
+    if (status >= 0) return status;
     btest_chaos_run(&plan, &r);
     printf("%zu batches of %zu ranks (%.1f minutes' worth) in %.0f s; %zu requests, %zu tokens\n",
            r.batches, r.ranks, (double)r.batches / (double)r.ranks / BTEST_CHAOS_BATCHES / 60,

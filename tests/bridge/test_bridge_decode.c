@@ -224,6 +224,39 @@ Test(decode, pairs_salts_and_the_last_of_two_keys) {
     check(&b, "store fffffffffffffffd tokens 5 6 size 2 salt pepper in GPU;remove;");
 }
 
+// Token ids of every width, and each of them in forms that are longer than they need be.
+Test(decode, token_ids_of_every_width) {
+    static const uint32_t ids[] = {0, 127, 128, 255, 256, 65535, 65536, UINT32_MAX};
+    enum { N_IDS = sizeof ids / sizeof *ids, N_FORMS = 5 };
+    for (unsigned first = 0; first <= N_FORMS; first++) {
+        msgpack_sbuffer b;
+        msgpack_packer pk;
+        begin(&b, &pk);
+        msgpack_pack_array(&pk, 2);
+        msgpack_pack_int(&pk, 1);
+        msgpack_pack_array(&pk, 1);
+        msgpack_pack_array(&pk, 5);
+        word(&pk, "BlockStored");
+        msgpack_pack_array(&pk, 1);
+        msgpack_pack_int(&pk, 7);
+        msgpack_pack_nil(&pk);
+        msgpack_pack_array(&pk, N_IDS);
+        for (unsigned i = 0; i < N_IDS; i++) {
+            unsigned form = first + i;
+            if (first < N_FORMS && form % N_FORMS == 1)
+                msgpack_pack_fix_uint64(&pk, ids[i]);
+            else if (first < N_FORMS && form % N_FORMS == 2)
+                msgpack_pack_fix_uint32(&pk, ids[i]);
+            else if (first < N_FORMS && form % N_FORMS == 3)
+                msgpack_pack_int64(&pk, ids[i]);
+            else
+                msgpack_pack_uint32(&pk, ids[i]);
+        }
+        msgpack_pack_int(&pk, N_IDS);
+        check(&b, "store 7 tokens 0 127 128 255 256 65535 65536 4294967295 size 8;");
+    }
+}
+
 // A store of n hashes, of which two may be the same, with a token each.
 static void many(msgpack_sbuffer *b, uint32_t n, bool twice, uint32_t tokens) {
     msgpack_packer pk;

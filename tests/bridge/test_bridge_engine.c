@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the bridge says of an engine as a whole: that it is there or not, how many ranks it has and of
 // what size its blocks are; and what the bridge says of itself.
+#define _GNU_SOURCE // prlimit
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "bench/common/bench_engines.h"
-#include "btest_fleet.h"
+#include "btest_look.h"
 #include "client/common/clock.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_http.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 #include "tests/support/support_redis.h"
-
-enum { ENGINE_WAIT_MS = 20000, WORKER_RANKS = 1 };
 
 static struct btest_fleet w;
 
@@ -30,65 +30,12 @@ static void down(void) {
 
 TestSuite(engine, .init = up, .fini = down, .timeout = 120);
 
-// A field of KVROUTE.WORKER GET as text; "none": there is no such worker.
-static void worker_field(const char *name, const char *field, char out[40]) {
-    redisReply *r = support_redis_command(&w.redis, "KVROUTE.WORKER GET pool %s", name);
-    cr_assert(r);
-    snprintf(out, 40, "none");
-    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
-        const redisReply *v = r->element[i + 1];
-        if (strcmp(r->element[i]->str, field) != 0) continue;
-        if (v->type == REDIS_REPLY_ARRAY)
-            snprintf(out, 40, "%zu", v->elements);
-        else if (v->type == REDIS_REPLY_INTEGER)
-            snprintf(out, 40, "%lld", v->integer);
-        else
-            snprintf(out, 40, "%s", v->str);
-    }
-    freeReplyObject(r);
-}
-
 static void becomes(const char *name, const char *field, const char *value) {
-    char now[40] = "";
-    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
-         support_sleep_ms(10)) {
-        worker_field(name, field, now);
-        if (strcmp(now, value) == 0) return;
-    }
-    btest_fleet_fail(&w, "%s: %s is %s, not %s", name, field, now, value);
-}
-
-static struct support_response look(const char *path) {
-    return support_http(w.bridges[0].listen, "GET", path, "", NULL, ENGINE_WAIT_MS);
+    btest_look_becomes(&w, name, field, value);
 }
 
 static void says(const char *path, int status, const char *text) {
-    struct support_response a = {0};
-    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
-         support_sleep_ms(10)) {
-        a = look(path);
-        if (a.status == status && strstr(a.body, text)) {
-            support_response_free(&a);
-            return;
-        }
-        support_response_free(&a);
-    }
-    a = look(path);
-    btest_fleet_fail(&w, "%s says %d and not %s: %s", path, a.status, text, a.body ? a.body : "");
-}
-
-static void logs(const char *text) {
-    for (int64_t end = kvr_clock_ms() + ENGINE_WAIT_MS; kvr_clock_ms() < end;
-         support_sleep_ms(20)) {
-        char line[700];
-        bool found = false;
-        FILE *log = fopen(w.log, "r");
-        while (log && !found && fgets(line, sizeof line, log))
-            found = strstr(line, text) != NULL;
-        if (log) fclose(log);
-        if (found) return;
-    }
-    btest_fleet_fail(&w, "the log never says: %s", text);
+    btest_look_says(&w, path, status, text);
 }
 
 // ---- There or not --------------------------------------------------------------------------------
@@ -103,7 +50,7 @@ Test(engine, that_does_not_answer) {
     btest_load_run(&w, 1, 60);
     for (size_t i = 0; i < 3; i++)
         becomes(w.engines[i].name, "state", "ready");
-    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "the beginning");
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "the beginning");
     for (unsigned round = 0; round < 2; round++) {
         // Once only its health, once all of it.
         for (size_t i = 0; i < 3; i++)
@@ -122,8 +69,19 @@ Test(engine, that_does_not_answer) {
         for (size_t i = 0; i < 3; i++)
             becomes(w.engines[i].name, "state", "ready");
         btest_load_run(&w, 2 + round, 60);
-        btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "its absence");
+        btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "its absence");
     }
+}
+
+// From the beginning: the log says so, and where it was looked for.
+Test(engine, that_was_never_there) {
+    btest_fleet_engine(&w, "", "", 1, false);
+    support_end(&w.engines[0].pid, SIGKILL);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    btest_look_logs(&w, "e0 doesn't answer (http://127.0.0.1:");
+    btest_fleet_restart_engine(&w, 0);
+    btest_look_logs(&w, "e0 is up (http://127.0.0.1:");
+    becomes("e0", "state", "ready");
 }
 
 Test(engine, a_state_set_by_hand_stays) {
@@ -137,6 +95,41 @@ Test(engine, a_state_set_by_hand_stays) {
     becomes("e0", "state", "draining");
 }
 
+// What the bridge itself is short of says nothing of engines.
+Test(engine, that_cannot_be_asked_stays_as_it_was) {
+    struct rlimit few = {1, 1}, before; // what it has stays open, and no number below that is free
+    btest_fleet_engine(&w, "", "down=drain", 1, false);
+    btest_fleet_engine(&w, "", "down=remove", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    for (size_t i = 0; i < 2; i++)
+        becomes(w.engines[i].name, "state", "ready");
+    says("/healthz", 200, "e1 ok\n");
+    few.rlim_max = getrlimit(RLIMIT_NOFILE, &before) ? 1024 : before.rlim_max;
+    cr_assert(prlimit(w.bridges[0].pid, RLIMIT_NOFILE, &few, NULL) == 0);
+    btest_look_logs(&w, "e0 can't be asked: descriptors or memory are short here");
+    support_sleep_ms(1500); // longer than they would live without a renewal
+    for (size_t i = 0; i < 2; i++)
+        becomes(w.engines[i].name, "state", "ready");
+    cr_expect_not(btest_look_logged(&w, "doesn't answer"));
+    few.rlim_cur = few.rlim_max;
+    cr_assert(prlimit(w.bridges[0].pid, RLIMIT_NOFILE, &few, NULL) == 0);
+    says("/healthz", 200, "e1 ok\n");
+}
+
+// Each engine costs some five descriptors, more than many systems give unasked.
+Test(engine, descriptors_are_raised) {
+    struct rlimit before, few, its;
+    cr_assert(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    few = (struct rlimit){256, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few); // of this process, and so of those it starts
+    btest_fleet_engine(&w, "", "", 1, false);
+    btest_fleet_bridges(&w, 1, "--ttl 600");
+    setrlimit(RLIMIT_NOFILE, &before);
+    becomes("e0", "state", "ready");
+    cr_assert(prlimit(w.bridges[0].pid, RLIMIT_NOFILE, NULL, &its) == 0);
+    cr_expect_eq(its.rlim_cur, its.rlim_max);
+}
+
 // ---- What it is ----------------------------------------------------------------------------------
 
 Test(engine, ranks_and_block_size_are_learned) {
@@ -148,12 +141,12 @@ Test(engine, ranks_and_block_size_are_learned) {
     becomes("e0", "ranks", "3");
     becomes("e1", "ranks", "2");
     btest_load_run(&w, 1, 100);
-    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning");
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "learning");
     w.engines[0].ranks = 2; // comes back with fewer
     btest_fleet_restart_engine(&w, 0);
     becomes("e0", "ranks", "2");
     btest_load_run(&w, 2, 100);
-    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "learning again");
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "learning again");
 }
 
 // vLLM tells it among its metrics, SGLang in what it says of itself; a setting goes before both.
@@ -162,13 +155,15 @@ Test(engine, capacity_is_learned) {
     btest_fleet_engine(&w, "--blocks=150", "kind=sglang ranks=1 block_size=4", 1, false);
     snprintf(w.engines[1].options + strlen(w.engines[1].options), 40, " --schema=sglang");
     btest_fleet_restart_engine(&w, 1);
-    btest_fleet_engine(&w, "--blocks=200", "capacity=77", 1, false);
+    btest_fleet_engine(&w, "--blocks=200", "capacity=77 role=prefill", 1, false);
     // In blocks of the pool's size, whatever the engine's are.
     btest_fleet_engine(&w, "--blocks=100 --block-size=8", "block_size=4", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
     becomes("e0", "capacity", "300");
     becomes("e1", "capacity", "150");
     becomes("e2", "capacity", "77");
+    becomes("e2", "role", "prefill");
+    becomes("e3", "role", "both");
     becomes("e3", "capacity", "200");
     says("/metrics", 200, "kvroute_bridge_capacity_blocks{worker=\"e0\"} 300\n");
     // It comes back with more memory.
@@ -181,9 +176,10 @@ Test(engine, of_another_block_size_is_refused) {
     struct bench_engine *e = btest_fleet_engine(&w, "--block-size=8", "", 1, false);
     btest_fleet_engine(&w, "", "", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
-    says("/healthz", 503, "e0 refused\n");
-    logs("e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
-         "with that block size, or use a pool created with BLOCKSIZE 8");
+    says("/healthz", 503, "e0 refused: its blocks have 8 tokens, the pool's have 4\n");
+    btest_look_logs(
+        &w, "e0 is refused: its blocks have 8 tokens, those of pool pool have 4. Start the engine "
+            "with that block size, or use a pool created with BLOCKSIZE 8");
     btest_load_run(&w, 1, 60);
     becomes("e0", "state", "none");
     becomes("e1", "state", "ready");
@@ -194,19 +190,28 @@ Test(engine, of_another_block_size_is_refused) {
     btest_fleet_restart_engine(&w, 0);
     becomes("e0", "state", "ready");
     btest_load_run(&w, 2, 60);
-    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "another block size");
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "another block size");
     says("/healthz", 200, "e0 ok\n");
 }
 
-// An engine that doesn't tell its block size tells it with every block.
+// The settings are wrong, or the engine doesn't tell its block size: it tells it with every block.
 Test(engine, of_another_block_size_in_its_events) {
-    btest_fleet_engine(&w, "--block-size=8", "block_size=4", 1, false);
+    struct bench_engine *e = btest_fleet_engine(&w, "--block-size=8", "block_size=4", 1, false);
     btest_fleet_bridges(&w, 1, "--ttl 600");
+    becomes("e0", "state", "ready");
     btest_load_run(&w, 1, 60);
-    logs("e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
-    char held[40];
-    worker_field("e0", "state", held);
-    cr_expect_str_eq(held, "ready");
+    btest_look_logs(&w, "e0:0: its blocks have 8 tokens, the pool's have 4; they are left out");
+    btest_look_logs(&w, "e0 is refused: its blocks have 8 tokens, those of pool pool have 4. ");
+    says("/healthz", 503, "e0 refused: its blocks have 8 tokens, the pool's have 4\n");
+    says("/metrics", 200, "kvroute_bridge_refused{worker=\"e0\"} 1\n");
+    becomes("e0", "state", "expired");
+    // It comes back with blocks of the right size.
+    snprintf(e->options, sizeof e->options, "--time-scale=0 --block-size=4");
+    btest_fleet_restart_engine(&w, 0);
+    becomes("e0", "state", "ready");
+    btest_load_run(&w, 2, 60);
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "another block size");
+    says("/healthz", 200, "e0 ok\n");
 }
 
 // ---- The end -------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ Test(engine, leaves_as_told) {
         becomes("e0", "state", "ready");
         becomes("e1", "state", "ready");
         kill(w.bridges[0].pid, SIGTERM);
-        cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
+        cr_expect(support_ends(&w.bridges[0].pid, BTEST_LOOK_MS, &status) && status == 0);
         for (size_t k = 0; k < 2; k++)
             becomes(w.engines[k].name, "state", ways[i].state);
     }
@@ -236,7 +241,7 @@ Test(engine, leaves_as_told) {
     says("/healthz", 200, "e1 ok\n");
     support_redis_end(&w.redis, SIGKILL);
     kill(w.bridges[0].pid, SIGTERM);
-    cr_expect(support_ends(&w.bridges[0].pid, ENGINE_WAIT_MS, &status) && status == 0);
+    cr_expect(support_ends(&w.bridges[0].pid, BTEST_LOOK_MS, &status) && status == 0);
 }
 
 // ---- /metrics ------------------------------------------------------------------------------------
@@ -312,20 +317,21 @@ Test(engine, metrics) {
     snprintf(w.engines[1].name, sizeof w.engines[1].name, "a\"b\\c");
     btest_fleet_bridges(&w, 1, "--ttl 600");
     btest_load_run(&w, 1, 60);
-    btest_fleet_becomes_true(&w, ENGINE_WAIT_MS, "traffic");
+    btest_fleet_becomes_true(&w, BTEST_LOOK_MS, "traffic");
+    says("/metrics", 200, "kvroute_bridge_build_info{version=\"" KVROUTE_VERSION "\"} 1\n");
     says("/metrics", 200, "kvroute_bridge_up{worker=\"a\\\"b\\\\c\"} 1\n");
     says("/metrics", 200, "kvroute_bridge_in_order{worker=\"e0\",rank=\"1\"} 1\n");
-    struct support_response a = look("/metrics");
+    struct support_response a = btest_look_at(&w, "/metrics");
     check_metrics(a.body, false);
     support_response_free(&a);
     a = support_http(w.bridges[0].listen, "GET", "/metrics",
                      "Accept: application/openmetrics-text; version=1.0.0\r\n", NULL,
-                     ENGINE_WAIT_MS);
+                     BTEST_LOOK_MS);
     check_metrics(a.body, true);
     support_response_free(&a);
     says("/nothing", 404, "");
     struct support_response post =
-        support_http(w.bridges[0].listen, "POST", "/metrics", "", "x", ENGINE_WAIT_MS);
+        support_http(w.bridges[0].listen, "POST", "/metrics", "", "x", BTEST_LOOK_MS);
     cr_expect(post.status == 405 || post.status == 501, "%d", post.status);
     support_response_free(&post);
     support_redis_end(&w.redis, SIGKILL);

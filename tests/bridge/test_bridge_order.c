@@ -236,6 +236,19 @@ Test(stream, a_hole_is_given_up) {
     test_free(s);
 }
 
+// What was applied before it is unknown, too, though nothing was in order yet.
+Test(stream, a_hole_in_the_first_replay) {
+    struct order_test *s = test_new(true, false);
+    s->seq = 10;
+    s->hole[4] = s->hole[5] = true;
+    bridge_order_connected(&s->stream);
+    settle(s);
+    pass(s, 20000);
+    is_true(s, 6);
+    cr_expect_eq(s->stream.stats.lost, 2);
+    test_free(s);
+}
+
 Test(stream, a_lost_end_is_found_by_an_audit) {
     struct order_test *s = connected(true, false, 4);
     s->seq += 2; // the last of a burst, and nothing after
@@ -356,6 +369,53 @@ Test(stream, what_waits_is_bounded) {
         bridge_order_live(&s->stream, seq, large, sizeof large);
     cr_expect_leq(s->stream.held_bytes, (size_t)32 << 20);
     cr_expect_gt(s->stream.stats.dropped, 0);
+    test_free(s);
+}
+
+// One damaged number is no loss: of nothing, however high it is, and whenever it comes.
+Test(stream, a_number_that_cannot_be) {
+    static const uint64_t numbers[] = {UINT64_MAX - 1, (uint64_t)1 << 62,
+                                       BRIDGE_ORDER_MAX_LEAP + 4u, 1000000,
+                                       BRIDGE_ORDER_MAX_WAITING + 4};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct order_test *s = connected(true, false, 4);
+        live(s, 1, numbers[i], false);
+        batches(s, 3);
+        pass(s, 20000);
+        is_true(s, 0);
+        cr_expect(s->stream.stats.lost == 0 && s->stream.stats.wild == 1 && s->forgotten == 0,
+                  "%llu", (unsigned long long)numbers[i]);
+        test_free(s);
+        // Before anything is known of the engine.
+        s = test_new(true, false);
+        s->seq = 3;
+        bridge_order_connected(&s->stream);
+        live(s, 1, numbers[i], false);
+        pass(s, 20000);
+        batches(s, 3);
+        settle(s);
+        is_true(s, 0);
+        cr_expect_eq(s->stream.stats.lost, 0, "%llu", (unsigned long long)numbers[i]);
+        test_free(s);
+    }
+    // Without a replay nobody can say what is right, but that far no engine is ahead.
+    struct order_test *s = connected(false, false, 4);
+    live(s, 1, (uint64_t)1 << 62, false);
+    batches(s, 3);
+    pass(s, 1000);
+    is_true(s, 0);
+    cr_expect(s->stream.stats.lost == 0 && s->stream.stats.wild == 1);
+    test_free(s);
+    // And an engine that counts from somewhere else is followed, and has lost next to nothing.
+    s = test_new(true, false);
+    bridge_order_connected(&s->stream);
+    uint64_t first = 1700000000000000000;
+    for (unsigned again = 0; again < BRIDGE_ORDER_TRIES; again++)
+        reply(s, 1, first);
+    bridge_order_end(&s->stream);
+    live(s, 1, first + 1, false);
+    cr_expect(s->has && s->next == first + 2 && bridge_order_complete(&s->stream));
+    cr_expect_eq(s->stream.stats.lost, 1);
     test_free(s);
 }
 

@@ -146,6 +146,15 @@ static const struct kvr_result *score(struct kvr_client *c, kvr_done *done, void
     return NULL;
 }
 
+static const struct kvr_result *explain(struct kvr_client *c, kvr_done *done, void *ctx,
+                                        enum kvr_code *code) {
+    struct kvr_select_call call = {.blocks = {.hashes = hashes, .n = CONVERSATION_BLOCKS},
+                                   .pair = true};
+    if (!done) return kvr_client_explain(c, &call, 7);
+    *code = kvr_client_explain_async(c, &call, 7, done, ctx);
+    return NULL;
+}
+
 static const struct kvr_result *update(struct kvr_client *c, kvr_done *done, void *ctx,
                                        enum kvr_code *code) {
     struct kvr_update_call call = {.request = ids[0], .prefilled = true, .output = 17};
@@ -158,6 +167,27 @@ static const struct kvr_result *info(struct kvr_client *c, kvr_done *done, void 
                                      enum kvr_code *code) {
     if (!done) return kvr_client_info(c);
     *code = kvr_client_info_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *server(struct kvr_client *c, kvr_done *done, void *ctx,
+                                       enum kvr_code *code) {
+    if (!done) return kvr_client_server(c);
+    *code = kvr_client_server_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *connections(struct kvr_client *c, kvr_done *done, void *ctx,
+                                            enum kvr_code *code) {
+    if (!done) return kvr_client_connections(c);
+    *code = kvr_client_connections_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *pools(struct kvr_client *c, kvr_done *done, void *ctx,
+                                      enum kvr_code *code) {
+    if (!done) return kvr_client_pools(c, 17);
+    *code = kvr_client_pools_async(c, 17, done, ctx);
     return NULL;
 }
 
@@ -195,6 +225,38 @@ static const struct kvr_result *claim(struct kvr_client *c, kvr_done *done, void
     return NULL;
 }
 
+static const struct kvr_result *class_set(struct kvr_client *c, kvr_done *done, void *ctx,
+                                          enum kvr_code *code) {
+    struct kvr_class_call call = {.name = kvr_text("batch"),
+                                  .set = KVR_CLASS_SET_PRIORITY | KVR_CLASS_SET_ROOM,
+                                  .priority = -5,
+                                  .room = 80};
+    if (!done) return kvr_client_class_set(c, &call);
+    *code = kvr_client_class_set_async(c, &call, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *class_list(struct kvr_client *c, kvr_done *done, void *ctx,
+                                           enum kvr_code *code) {
+    if (!done) return kvr_client_class_list(c);
+    *code = kvr_client_class_list_async(c, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *flow_list(struct kvr_client *c, kvr_done *done, void *ctx,
+                                          enum kvr_code *code) {
+    if (!done) return kvr_client_flow_list(c, 0, 10);
+    *code = kvr_client_flow_list_async(c, 0, 10, done, ctx);
+    return NULL;
+}
+
+static const struct kvr_result *queue(struct kvr_client *c, kvr_done *done, void *ctx,
+                                      enum kvr_code *code) {
+    if (!done) return kvr_client_queue(c, 5);
+    *code = kvr_client_queue_async(c, 5, done, ctx);
+    return NULL;
+}
+
 // Releases those of the ids that are in the mask.
 static const struct kvr_result *release(struct kvr_client *c, kvr_done *done, void *ctx,
                                         enum kvr_code *code, unsigned mask) {
@@ -207,7 +269,7 @@ static const struct kvr_result *release(struct kvr_client *c, kvr_done *done, vo
     return NULL;
 }
 
-enum what { NUMBER, CIRCUIT, CHOICE, SCORES, WORKERS, FIELDS };
+enum what { NUMBER, CIRCUIT, CHOICE, SCORES, WORKERS, FIELDS, CLASSES, FLOWS, QUEUE, EXPLANATION };
 
 static const struct conversation_step {
     const char *name;
@@ -222,17 +284,25 @@ static const struct conversation_step {
     {"score", score, SCORES, 0, 0},
     {"update", update, NUMBER, 0, 0},
     {"info", info, FIELDS, 0, 0},
+    {"server", server, FIELDS, 0, 0},
+    {"connections", connections, FIELDS, 0, 0},
     {"event", event, NUMBER, 0, 0},
     {"claim", claim, NUMBER, 4, 0},
     {"report", report, CIRCUIT, 0, 0},
     {"release_a", NULL, NUMBER, 0, 1},
     {"release_all", NULL, NUMBER, 0, 7},
     {"worker_del", worker_del, NUMBER, 0, 0},
+    {"class_set", class_set, NUMBER, 0, 0},
+    {"class_list", class_list, CLASSES, 0, 0},
+    {"flow_list", flow_list, FLOWS, 0, 0},
+    {"queue", queue, QUEUE, 0, 0},
+    {"explain", explain, EXPLANATION, 0, 0},
+    {"pools", pools, FIELDS, 0, 0},
 };
 _Static_assert(sizeof steps / sizeof *steps == CTEST_STEPS,
                "ctest_conversation.h tells how many there are");
 static const struct conversation_step *const the_select = &steps[2], *const the_release =
-                                                                         &steps[11];
+                                                                         &steps[13];
 
 // Begins a call, or makes it. NULL with a done: begun, or *code says why not.
 static const struct kvr_result *begin(struct ctest_conversation *t,
@@ -275,6 +345,12 @@ static void look_at(struct ctest_conversation *t, const struct conversation_step
         for (size_t i = 0; i < r->n; i++)
             sum += r->scores[i].worker.n ? (unsigned char)r->scores[i].worker.p[0] : 0;
         break;
+    case EXPLANATION:
+        sum += r->explanation->by.n + r->explanation->choice.worker.n;
+        for (size_t i = 0; i < r->n; i++)
+            for (size_t k = 0; k < r->explanation->candidates[i].n_terms; k++)
+                sum += (unsigned char)r->explanation->candidates[i].terms[k].name.p[0];
+        break;
     case WORKERS:
         for (size_t i = 0; i < r->n; i++) {
             sum += r->workers[i].name.n ? (unsigned char)r->workers[i].name.p[0] : 0;
@@ -291,6 +367,20 @@ static void look_at(struct ctest_conversation *t, const struct conversation_step
         }
         sum += (uint64_t)kvr_info_int(r, "version", -1);
         if (kvr_info_int(r, "no such field", -7) != -7) complain(t, "a field out of nothing");
+        break;
+    case CLASSES:
+        for (size_t i = 0; i < r->n; i++)
+            sum += (unsigned char)r->classes[i].name.p[0] + (uint64_t)r->classes[i].room;
+        break;
+    case FLOWS:
+        for (size_t i = 0; i < r->n; i++)
+            sum += (unsigned char)r->flows[i].name.p[0] + (uint64_t)r->flows[i].left;
+        sum += r->cursor;
+        break;
+    case QUEUE:
+        for (size_t i = 0; i < r->n; i++)
+            sum += (unsigned char)r->queued[i].request.p[0];
+        sum += (uint64_t)r->queue.waiting;
         break;
     }
     __asm__ volatile("" : : "r"(sum)); // the reading must not be optimised away

@@ -13,7 +13,7 @@ enum ctest_form {
     CTEST_FORMS,
 };
 
-enum { CTEST_STEPS = 13, CTEST_HALF = 6 }; // at half, two requests are live
+enum { CTEST_STEPS = 21, CTEST_HALF = 6 }; // at half, two requests are live
 enum { CTEST_SLACK = 20000 }; // ms beyond a deadline that count as hanging, on a busy machine
 
 struct ctest_conversation;

@@ -210,34 +210,50 @@ void ctest_truth_clear(struct ctest_truth *t, int tier) {
 // ---- Checks --------------------------------------------------------------------------------------
 
 static void check_links(const struct kvr_held_blocks *t, uint32_t id) {
-    const struct kvr_held_node *n = kvr_held_node(t, id), *parent = kvr_held_node(t, n->parent);
+    const struct kvr_held_node *n = kvr_held_node(t, id);
+    uint32_t parent_id = kvr_held_parent(t, n);
+    const struct kvr_held_node *parent = kvr_held_node(t, parent_id);
     ctest_must(parent->flags & KVR_NODE_USED, "a parent has been freed");
-    uint32_t before = n->prev ? kvr_held_node(t, n->prev)->next : parent->child;
-    ctest_must(before == id, "the link from before to a node is wrong");
-    if (!n->next) return;
-    const struct kvr_held_node *next = kvr_held_node(t, n->next);
-    ctest_must(next->prev == id && next->parent == n->parent, "the next sibling is wrong");
+    ctest_must(!(n->flags & KVR_NODE_SIBLING) == !(parent->flags & KVR_NODE_FORK),
+               "who has siblings is a fork's child");
+    if (!(n->flags & KVR_NODE_SIBLING)) {
+        ctest_must(parent->child == id, "an only child is another");
+        return;
+    }
+    const struct kvr_held_link *l = kvr_held_link(t, n->parent);
+    ctest_must(l->node == id && l->parent == parent_id, "a link is another's");
+    ctest_must(l->next || l->prev, "one that has no siblings has a link");
+    uint32_t before = l->prev ? kvr_held_link(t, l->prev)->next : parent->child;
+    ctest_must(before == n->parent, "the link from before to a node is wrong");
+    if (!l->next) return;
+    const struct kvr_held_link *next = kvr_held_link(t, l->next);
+    ctest_must(next->prev == n->parent && next->parent == parent_id, "the next sibling is wrong");
 }
 
 static void check_node(const struct kvr_held_blocks *t, uint32_t id) {
     const struct kvr_held_node *n = kvr_held_node(t, id);
     ctest_must(kvr_held_find(t, n->hash) == id, "a node is not in the index");
     ctest_must(n->held || n->child, "a node is there for nothing");
-    if (n->child) ctest_must(kvr_held_node(t, n->child)->parent == id, "a child is wrong");
+    if (n->child) {
+        const struct kvr_held_node *child = kvr_held_node(t, kvr_held_child(t, n));
+        ctest_must(kvr_held_parent(t, child) == id, "a child is wrong");
+    }
     if (n->flags & KVR_NODE_PHANTOM) {
-        ctest_must(!n->parent && !n->next && !n->prev && !n->held, "a phantom has a place");
+        ctest_must(!n->parent && !(n->flags & KVR_NODE_SIBLING) && !n->held,
+                   "a phantom has a place");
         ctest_must(!(n->flags & (KVR_NODE_PLACED | KVR_NODE_REFUSED)),
                    "a phantom is placed or refused");
         return;
     }
     check_links(t, id);
-    bool above = kvr_held_node(t, n->parent)->flags & KVR_NODE_PLACED;
+    bool above = kvr_held_node(t, kvr_held_parent(t, n))->flags & KVR_NODE_PLACED;
     bool placed = above && !(n->flags & KVR_NODE_REFUSED);
     ctest_must(placed == !!(n->flags & KVR_NODE_PLACED), "a node is placed wrongly");
 }
 
 void ctest_truth_check(const struct kvr_held_blocks *t) {
-    size_t blocks = 0, holdings = 0, orphans = 0, refused = 0, indexed = 0, unused = 0, linked = 0;
+    size_t blocks = 0, holdings = 0, orphans = 0, refused = 0, indexed = 0, unused = 0, linked = 0,
+           links = 0;
     for (uint32_t id = 1; id < t->n_ids; id++) {
         const struct kvr_held_node *n = kvr_held_node(t, id);
         if (!(n->flags & KVR_NODE_USED)) {
@@ -249,11 +265,18 @@ void ctest_truth_check(const struct kvr_held_blocks *t) {
         holdings += (size_t)__builtin_popcount(n->held);
         refused += !!(n->flags & KVR_NODE_REFUSED);
         orphans += !(n->flags & (KVR_NODE_PHANTOM | KVR_NODE_REFUSED | KVR_NODE_PLACED));
+        links += !!(n->flags & KVR_NODE_SIBLING);
     }
-    for (uint32_t id = t->free; id; id = kvr_held_node(t, id)->next, unused--)
+    ctest_must(t->links == links, "%zu links for %zu nodes", t->links, links);
+    for (uint32_t link = t->free_link; link; link = kvr_held_link(t, link)->next)
+        links++;
+    ctest_must(links + 1 == t->n_links, "a link is lost");
+    for (uint32_t id = t->free; id; id = kvr_held_node(t, id)->parent, unused--)
         ctest_must(unused && !(kvr_held_node(t, id)->flags & KVR_NODE_USED), "a used node is free");
-    for (size_t i = 0; i < KVR_HELD_SEGMENTS; i++)
+    for (size_t i = 0; i < KVR_HELD_SEGMENTS; i++) {
         indexed += t->segments[i].used;
+        ctest_must(!t->segments[i].wanted, "something is still wanted");
+    }
     // No circles: everything is met by going down from the top and the phantoms.
     for (uint32_t id = 0; id < t->n_ids; id++) {
         if (id && !(kvr_held_node(t, id)->flags & KVR_NODE_PHANTOM)) continue;
@@ -279,9 +302,9 @@ static void compare_block(const struct kvr_held_blocks *t, const struct ctest_tr
     ctest_must(!!(node->flags & KVR_NODE_PLACED) == ctest_truth_placed(n, block),
                "block %d: placed or not", block);
     ctest_must(node->held == b->held, "block %d is held in %u, not %u", block, node->held, b->held);
-    int parent = node->parent
-                     ? ctest_universe_find(n->universe, kvr_held_node(t, node->parent)->hash)
-                     : CTEST_NOBODY;
+    uint32_t above = kvr_held_parent(t, node);
+    int parent =
+        above ? ctest_universe_find(n->universe, kvr_held_node(t, above)->hash) : CTEST_NOBODY;
     ctest_must(parent == b->parent, "block %d is under %d, not %d", block, parent, b->parent);
 }
 

@@ -13,7 +13,7 @@ static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) 
     const struct kvr_held_node *n = kvr_held_node(&p->held, id);
     bool placed = n->flags & KVR_NODE_PLACED, told = kvr_publisher_told(p, n);
     ctest_must(!told || placed, "what is told of is placed");
-    ctest_must(!told || kvr_publisher_covered(p, n->parent),
+    ctest_must(!told || kvr_publisher_covered(p, kvr_held_parent(&p->held, n)),
                "what is told of has a parent that is told of");
     if (told && (n->flags & KVR_NODE_OPEN)) {
         ctest_must(below[id], "the walk isn't below an open node");
@@ -21,14 +21,15 @@ static void check_told(const struct kvr_publisher *p, uint32_t id, bool *below) 
     }
     if (told || !placed) return;
     ctest_must(p->walk.at, "nothing is left untold without a walk");
-    const struct kvr_held_node *parent = kvr_held_node(&p->held, n->parent);
-    ctest_must(!n->parent || !kvr_publisher_told(p, parent) || (parent->flags & KVR_NODE_OPEN),
+    uint32_t above = kvr_held_parent(&p->held, n);
+    const struct kvr_held_node *parent = kvr_held_node(&p->held, above);
+    ctest_must(!above || !kvr_publisher_told(p, parent) || (parent->flags & KVR_NODE_OPEN),
                "what isn't told of is under an open node, or one that isn't told of");
 }
 
 static void check_stream(const struct kvr_publisher *p) {
     bool *below = calloc(p->held.n_ids, 1); // the walk is there, or below
-    for (uint32_t id = p->walk.at; id; id = kvr_held_node(&p->held, id)->parent)
+    for (uint32_t id = p->walk.at; id; id = kvr_held_parent(&p->held, kvr_held_node(&p->held, id)))
         below[id] = true;
     for (uint32_t id = 1; id < p->held.n_ids; id++) {
         const struct kvr_held_node *n = kvr_held_node(&p->held, id);

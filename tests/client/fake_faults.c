@@ -4,6 +4,10 @@
 // handle's own commands, not one of a call, may be got over without a word.
 #include "fake_faults.h"
 
+#include "client/common/random.h"
+
+#include <hiredis/hiredis.h>
+
 #include <kvroute/client.h>
 
 enum {
@@ -13,6 +17,8 @@ enum {
     TOLD_REFUSED = 1u << KVR_CODE_REFUSED,
     // No command at all has such an answer, so it may be told as either.
     TOLD_ODD = TOLD_STRANGE | TOLD_REFUSED,
+    // To a hiredis that knows RESP2 alone it is no answer.
+    TOLD_IF_READ = HIREDIS_MAJOR >= 1 ? TOLD_STRANGE : TOLD_NOTHING,
 };
 
 // A call of codes that the pool itself gives.
@@ -46,9 +52,9 @@ static const struct fake_misdeed list[] = {
     {TOLD_NOTHING, {"HTTP", FAKE_FAULT_SAY_CLOSE, "HTTP/1.1 400 Bad Request\r\n\r\n", 0}},
     {TOLD_NOTHING, {"an empty line", FAKE_FAULT_SAY, "\r\n", 0}},
     {TOLD_NOTHING, {"a NUL", FAKE_FAULT_SAY, "", 1}},
-    {TOLD_NOTHING, {"RESP3 map", FAKE_FAULT_SAY, "%1\r\n$1\r\na\r\n:1\r\n", 0}},
-    {TOLD_NOTHING, {"RESP3 null", FAKE_FAULT_SAY, "_\r\n", 0}},
-    {TOLD_NOTHING, {"RESP3 push", FAKE_FAULT_SAY, ">1\r\n$1\r\na\r\n", 0}},
+    {TOLD_IF_READ, {"RESP3 map", FAKE_FAULT_SAY, "%1\r\n$1\r\na\r\n:1\r\n", 0}},
+    {TOLD_IF_READ, {"RESP3 null", FAKE_FAULT_SAY, "_\r\n", 0}},
+    {TOLD_IF_READ, {"RESP3 push", FAKE_FAULT_SAY, ">1\r\n$1\r\na\r\n", 0}},
     {TOLD_NOTHING, {"a length that is none", FAKE_FAULT_SAY, "$x\r\n", 0}},
     {TOLD_NOTHING, {"a length without digits", FAKE_FAULT_SAY, "*\r\n", 0}},
     {TOLD_NOTHING, {"an integer that is none", FAKE_FAULT_SAY, ":12a\r\n", 0}},
@@ -67,7 +73,7 @@ static const struct fake_misdeed list[] = {
     {TOLD_NOTHING, {"an array of 2 G", FAKE_FAULT_SAY_HANG, "*2147483647\r\n", 0}},
     {TOLD_NOTHING, {"an array of 2^62", FAKE_FAULT_SAY_HANG, "*4611686018427387904\r\n", 0}},
     {TOLD_NOTHING, {"an array of 3 M", FAKE_FAULT_SAY_HANG, "*3000000\r\n:1\r\n", 0}},
-    {TOLD_NOTHING,
+    {TOLD_IF_READ,
      {"nested too deep", FAKE_FAULT_SAY,
       "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
       0}},
@@ -130,7 +136,7 @@ static const struct fake_misdeed list[] = {
     {TOLD_ODD, {"ASK the right node", FAKE_FAULT_REDIRECT, "ASK", 0}},
     {TOLD_ODD,
      {"MOVED to a port where nobody listens", FAKE_FAULT_SAY, "-MOVED 785 127.0.0.1:1\r\n", 0}},
-    {TOLD_ODD, {"MOVED to nowhere", FAKE_FAULT_SAY, "-MOVED 785 :6379\r\n", 0}},
+    {TOLD_ODD, {"MOVED to nowhere", FAKE_FAULT_SAY, "-MOVED 785 :1\r\n", 0}},
     {TOLD_ODD, {"MOVED without a place", FAKE_FAULT_SAY, "-MOVED\r\n", 0}},
     {TOLD_ODD, {"MOVED to garbage", FAKE_FAULT_SAY, "-MOVED x y z\r\n", 0}},
     {TOLD_ODD,
@@ -164,3 +170,14 @@ static const struct fake_misdeed list[] = {
 
 const struct fake_misdeed *const fake_misdeeds = list;
 const size_t fake_n_misdeeds = sizeof list / sizeof *list;
+
+const struct fake_fault *fake_draw_fault(uint64_t *random, bool *stays) {
+    for (;;) {
+        const struct fake_misdeed *m = &list[kvr_random(random) % fake_n_misdeeds];
+        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAKE_FAULT_TWICE ||
+            m->fault.bytes[0] == ':')
+            continue;
+        *stays = m->fault.kind == FAKE_FAULT_DIE || kvr_random(random) % 4 == 0;
+        return &m->fault;
+    }
+}

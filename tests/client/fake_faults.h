@@ -13,4 +13,8 @@ struct fake_misdeed {
 extern const struct fake_misdeed *const fake_misdeeds;
 extern const size_t fake_n_misdeeds;
 
+// One of them by chance, and whether it stays, for handles that go through many: none that refuses (a RELEASE that is
+// refused isn't carried out), shifts the answers, or lies: a number may be a right answer and yet not the truth.
+const struct fake_fault *fake_draw_fault(uint64_t *random, bool *stays);
+
 #endif

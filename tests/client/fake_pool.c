@@ -1,115 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // The right answers of the fake's nodes, as RESP2.
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "fake_pool.h"
+#include "fake_queue.h"
 
 // ---- Replies -------------------------------------------------------------------------------------
 
-void fake_buf_add(struct fake_buf *b, const void *bytes, size_t n) {
-    if (b->n + n > b->cap) {
-        b->cap = (b->n + n) * 2 + 256;
-        b->p = realloc(b->p, b->cap);
-        if (!b->p) abort();
-    }
-    if (n) memcpy(b->p + b->n, bytes, n);
-    b->n += n;
-}
-
-void fake_buf_text(struct fake_buf *b, const char *format, ...) {
-    char text[4096];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (n < 0 || n >= (int)sizeof text) abort();
-    fake_buf_add(b, text, (size_t)n);
-}
-
-static void bulk(struct fake_buf *b, const char *text) {
-    fake_buf_text(b, "$%zu\r\n%s\r\n", strlen(text), text);
-}
-
-// "name 7 name 'text": numbers as they are, text behind a quote. Neither has spaces.
-__attribute__((format(printf, 2, 3))) static void fields(struct fake_buf *b, const char *format,
-                                                         ...) {
-    char all[1000], *rest = NULL;
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(all, sizeof all, format, args);
-    va_end(args);
-    if (n < 0 || n >= (int)sizeof all) abort();
-    for (char *name = strtok_r(all, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
-        const char *value = strtok_r(NULL, " ", &rest);
-        bulk(b, name);
-        if (*value == '\'')
-            bulk(b, value + 1);
-        else
-            fake_buf_text(b, ":%s\r\n", value);
-    }
-}
-
 static void words(struct fake_buf *b, const char *name, const char *const *list, size_t n) {
-    bulk(b, name);
+    fake_buf_bulk(b, name);
     fake_buf_text(b, "*%zu\r\n", n);
     for (size_t i = 0; i < n; i++)
-        bulk(b, list[i]);
+        fake_buf_bulk(b, list[i]);
 }
 
 static void text(struct fake_buf *b, const char *name, const char *value) {
-    bulk(b, name);
-    bulk(b, value);
+    fake_buf_bulk(b, name);
+    fake_buf_bulk(b, value);
 }
 
 static void address(struct fake_buf *b, int port) {
     char digits[16];
     snprintf(digits, sizeof digits, "%d", port);
     fake_buf_text(b, "*2\r\n");
-    bulk(b, "127.0.0.1");
-    bulk(b, digits);
-}
-
-bool fake_word_is(struct fake_word w, const char *name) {
-    return strlen(name) == w.n && strncasecmp(w.p, name, w.n) == 0;
+    fake_buf_bulk(b, "127.0.0.1");
+    fake_buf_bulk(b, digits);
 }
 
 // ---- Requests ------------------------------------------------------------------------------------
 
-static struct fake_request *find(struct fake_pool *p, struct fake_word id) {
-    for (size_t i = 0; i < p->n_live; i++)
-        if (p->live[i].n == id.n && memcmp(p->live[i].id, id.p, id.n) == 0) return &p->live[i];
-    return NULL;
-}
-
-static bool book(struct fake_pool *p, struct fake_word id) {
-    if (find(p, id)) return false;
-    if (p->n_live == FAKE_REQUESTS || id.n > sizeof p->live->id) abort();
-    struct fake_request *r = &p->live[p->n_live++];
-    memcpy(r->id, id.p, id.n);
-    r->n = id.n;
-    p->version++;
-    return true;
-}
-
-static bool drop(struct fake_pool *p, struct fake_word id) {
-    struct fake_request *r = find(p, id);
-    if (!r) return false;
-    *r = p->live[--p->n_live];
-    p->version++;
-    return true;
-}
-
-bool fake_pool_has(struct fake_pool *p, const char *id, size_t n) {
-    return find(p, (struct fake_word){id, n}) != NULL;
-}
-
 void fake_pool_forget(struct fake_pool *p) {
-    p->n_live = 0;
+    p->n_live = p->n_waiting = 0;
     p->version = 0;
     p->history++;
     p->exists = false;
@@ -166,7 +90,7 @@ static void role(struct heard_command *h) {
         fake_buf_text(b, "*2\r\n$8\r\nsentinel\r\n*1\r\n$4\r\nmain\r\n");
     } else if (lie && strcmp(lie, "slave") != 0) {
         fake_buf_text(b, "*3\r\n");
-        bulk(b, lie);
+        fake_buf_bulk(b, lie);
         fake_buf_text(b, ":100\r\n*0\r\n");
     } else if (lie || is_replica(h)) {
         fake_buf_text(b,
@@ -196,6 +120,21 @@ static void info(struct heard_command *h) {
                      h->p->history, (unsigned)h->node, h->p->ports[h->node],
                      replica ? "slave" : "master", h->p->history, 100 + 50 * h->p->version);
     fake_buf_text(h->out, "$%d\r\n%s\r\n", n, page);
+}
+
+static void clients(struct heard_command *h) {
+    static const char page[] =
+        "id=3 addr=127.0.0.1:40001 laddr=127.0.0.1:7000 fd=8 name=front-7 age=1 cmd=client\n"
+        "id=4 addr=127.0.0.1:40002 laddr=127.0.0.1:7000 fd=9 name= age=1 cmd=ping\n"
+        "id=5 addr=[::1]:40003 laddr=[::1]:7000 fd=9 name=front-8 age=1 cmd=ping user=default\n";
+    fake_buf_text(h->out, "$%zu\r\n%s\r\n", sizeof page - 1, page);
+}
+
+// SCAN, in two parts.
+static void scan(struct heard_command *h) {
+    bool first = h->argc > 1 && fake_word_is(h->argv[1], "0");
+    fake_buf_text(h->out, first ? "*2\r\n$2\r\n17\r\n*1\r\n$4\r\npool\r\n"
+                                : "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nother\r\n");
 }
 
 // ---- Of a Sentinel -------------------------------------------------------------------------------
@@ -278,7 +217,9 @@ static struct fake_word request_of(const struct heard_command *h) {
 
 // A module of version 1 knows none of the words that came later.
 static bool too_new(struct heard_command *h) {
-    static const char *const later[] = {"SESSION", "WITH", "WITHOUT", "SPEED", "LABELS"};
+    static const char *const later[] = {"SESSION", "WITH",  "WITHOUT", "SPEED",    "LABELS",
+                                        "WAIT",    "CLASS", "FLOW",    "NOTIFY",   "MAXREQUESTS",
+                                        "PAIR",    "ROLE",  "DRAIN",   "PREFILLER"};
     for (size_t i = 3; h->p->lies.old && i < h->argc && i < FAKE_WORDS; i++)
         for (size_t k = 0; k < sizeof later / sizeof *later; k++)
             if (fake_word_is(h->argv[i], later[k])) {
@@ -293,33 +234,50 @@ static void create(struct heard_command *h) {
         fake_buf_text(h->out, "-EXISTS the key exists\r\n");
         return;
     }
+    if (h->argc > 2 && fake_word_is(h->argv[2], "NOSUCH")) {
+        fake_buf_text(h->out, "-ERR syntax error at argument 2\r\n");
+        return;
+    }
     h->p->exists = true;
     h->p->version++;
     say_ok(h);
 }
 
 static void pool_info(struct heard_command *h) {
-    fake_buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 34);
-    fields(h->out,
-           "version %" PRId64
-           " block_size 16 policy 'linear overlap '1 lease 300000 workers 2 instances 2 eligible 2 "
-           "requests %zu memory_bytes 123456 predicted 0 selects 0 repeats 0 gaps 0 stale 0",
-           h->p->version, h->p->n_live);
+    fake_buf_text(h->out, "*%d\r\n", h->p->lies.old ? 30 : 36);
+    fake_buf_fields(
+        h->out,
+        "version %" PRId64
+        " block_size 16 policy 'linear overlap '1 lease 300000 workers 2 instances 2 eligible 2 "
+        "requests %zu memory_bytes 123456 predicted 0 selects 0 repeats 0 gaps 0 stale 0",
+        h->p->version, h->p->n_live);
     if (h->p->lies.old) return;
-    fields(h->out, "sessions 1 expected_blocks 3");
+    fake_buf_fields(h->out, "sessions 1 expected_blocks 3 accept %" PRId64, h->p->accept);
+}
+
+static bool has_word(const struct heard_command *h, const char *word) {
+    for (size_t i = 3; i < h->argc && i < FAKE_WORDS; i++)
+        if (fake_word_is(h->argv[i], word)) return true;
+    return false;
 }
 
 static void select_(struct heard_command *h) {
-    if (too_new(h)) return;
-    bool repeat = !book(h->p, request_of(h));
+    if (too_new(h) || !fake_queue_select(h->p, h->argv, h->argc, h->out)) return;
+    bool repeat = !fake_request_book(h->p, request_of(h));
     struct fake_buf *b = h->out;
-    fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : 26);
-    fields(b,
-           "worker 'w1 rank 0 addr '%s overlap 2 cached 32 blocks 4 cost '6.5 repeat %d version "
-           "%" PRId64,
-           address_of_workers(h->p), repeat, h->p->version);
+    fake_queue_came(h->p, fake_request_find(h->p, request_of(h)));
+    bool pair = has_word(h, "PAIR");
+    fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 18 : pair ? 34 : 26);
+    fake_buf_fields(
+        b,
+        "worker 'w1 rank 0 addr '%s overlap 2 cached 32 blocks 4 cost '6.5 repeat %d version "
+        "%" PRId64,
+        address_of_workers(h->p), repeat, h->p->version);
     if (h->p->lies.old) return;
-    fields(b, "expected 3 ttft '125.5 tpot '17.25 waited 0");
+    fake_buf_fields(b, "expected 3 ttft '125.5 tpot '17.25 waited 0");
+    if (pair)
+        fake_buf_fields(b, "prefill_worker 'w2 prefill_rank 0 prefill_addr '%s prefill_overlap 3",
+                        address_of_workers(h->p));
 }
 
 static void score(struct heard_command *h) {
@@ -329,14 +287,60 @@ static void score(struct heard_command *h) {
     fake_buf_text(b, "*2\r\n");
     for (int i = 0; i < 2; i++) {
         fake_buf_text(b, "*%d\r\n", h->p->lies.old ? 24 : 32);
-        fields(b,
-               "worker '%s rank 0 addr '%s overlap %d device %d host 0 disk 0 cached %d "
-               "prefill_tokens 0 decode_blocks 0 requests 0 cost '%s",
-               names[i], address_of_workers(h->p), 2 - i, 2 - i, 32 - 16 * i, i ? "7" : "6.5");
+        fake_buf_fields(b,
+                        "worker '%s rank 0 addr '%s overlap %d device %d host 0 disk 0 cached %d "
+                        "prefill_tokens 0 decode_blocks 0 requests 0 cost '%s",
+                        names[i], address_of_workers(h->p), 2 - i, 2 - i, 32 - 16 * i,
+                        i ? "7" : "6.5");
         if (h->p->lies.old) continue;
-        fields(b, "expected 3 ttft '%s tpot '%s room %d", i ? "-1" : "125.5", i ? "-1" : "17.25",
-               !i);
+        fake_buf_fields(b, "expected 3 ttft '%s tpot '%s room %d", i ? "-1" : "125.5",
+                        i ? "-1" : "17.25", !i);
     }
+}
+
+static void explain_one(struct fake_buf *b, bool first, bool pair) {
+    fake_buf_text(b, "*%d\r\n", pair ? 68 : 54);
+    fake_buf_fields(b, "worker '%s rank 0 place %d reason '%s cost '%s chance '%d booked %d",
+                    first ? "w1" : "w2", first, first ? "" : "maxrequests", first ? "6.5" : "7",
+                    first, 8 - first);
+    if (pair && first)
+        fake_buf_fields(b, "prefill_worker 'w2 prefill_rank 0 prefill_cost '4 decode_cost '2 "
+                           "transfer_cost '0.5 prompt_cost '-1 prompt_reason 'role");
+    else if (pair)
+        fake_buf_fields(b, "prefill_worker ' prefill_rank -1 prefill_cost '-1 decode_cost '-1 "
+                           "transfer_cost '-1 prompt_cost '4 prompt_reason '");
+    fake_buf_bulk(b, "terms");
+    fake_buf_text(b, "*4\r\n");
+    fake_buf_fields(b, "queue '0.5 own '6 sum '6.5 overlap 2 device 1 host 1 disk 0 expected 3");
+    fake_buf_fields(b,
+                    "cached 48 credit '1.5 live '3 known '48 own '16 requests 2 prefill_tokens 9");
+    fake_buf_fields(b, "queue '8.5 decode_blocks 7 pace '1 full '0.5 ttft '125.5 tpot '-1");
+}
+
+static void explain(struct heard_command *h) {
+    struct fake_buf *b = h->out;
+    bool pair = has_word(h, "PAIR");
+    if (h->p->lies.old) {
+        fake_buf_text(b, "-ERR unknown command\r\n");
+        return;
+    }
+    fake_buf_text(b, "*%d\r\n", pair ? 66 : 56);
+    fake_buf_fields(b,
+                    "result 'OK by 'booked retry 0 worker 'w1 rank 0 addr '%s overlap 2 expected 3",
+                    address_of_workers(h->p));
+    fake_buf_fields(b, "cached 48 cost '6.5 ttft '125.5 tpot '17.25");
+    if (pair)
+        fake_buf_fields(
+            b, "prefill_worker 'w2 prefill_rank 0 prefill_addr '%s prefill_overlap 3 transfer '0.4",
+            address_of_workers(h->p));
+    fake_buf_fields(b, "policy 'delay overlap_weight '1 prefill_weight '1 requests_weight '0 "
+                       "temperature '0 isl 64 osl '320 first_weight '16 arrivals '0.25 reuse '0.5");
+    fake_buf_fields(b,
+                    "session_worker ' session_rank -1 session_allowance '0 instances 2 places 1");
+    fake_buf_bulk(b, "candidates");
+    fake_buf_text(b, "*2\r\n");
+    explain_one(b, true, pair);
+    explain_one(b, false, pair);
 }
 
 static void worker_about(struct heard_command *h, const char *name) {
@@ -345,19 +349,23 @@ static void worker_about(struct heard_command *h, const char *name) {
     const char *open = h->p->lies.open;
     bool old = h->p->lies.old, second = name[1] == '2';
     fake_buf_text(b, "*%d\r\n", old ? 16 : 26);
-    fields(b, "worker '%s addr '%s state '%s capacity 0 ttl_left -1", name,
-           address_of_workers(h->p),
-           h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
-    bulk(b, "ranks");
+    fake_buf_fields(
+        b, "worker '%s addr '%s state '%s capacity 0 ttl_left -1", name, address_of_workers(h->p),
+        h->p->lies.draining && !strcmp(h->p->lies.draining, name) ? "draining" : "ready");
+    fake_buf_bulk(b, "ranks");
     fake_buf_text(b, "*1\r\n*%d\r\n", old ? 18 : 22);
-    fields(b, "rank 0 epoch 5 seq 7 device_blocks 10 host_blocks 0 disk_blocks 0 requests 0 "
-              "prefill_tokens 0 decode_blocks 0");
-    if (!old) fields(b, "ttft '%s tpot '%s", second ? "-1" : "250.5", second ? "-1" : "20");
-    fields(b, "circuit '%s failures 3", open && !strcmp(open, name) ? "open" : "half-open");
+    fake_buf_fields(b,
+                    "rank 0 epoch 5 seq 7 device_blocks 10 host_blocks 0 disk_blocks 0 requests 0 "
+                    "prefill_tokens 0 decode_blocks 0");
+    if (!old)
+        fake_buf_fields(b, "ttft '%s tpot '%s", second ? "-1" : "250.5", second ? "-1" : "20");
+    fake_buf_fields(b, "circuit '%s failures 3",
+                    open && !strcmp(open, name) ? "open" : "half-open");
     if (old) return;
-    fields(b, "role 'both speed '%s", second ? "0" : "0.5");
+    const char *role = h->p->lies.role_of_w2 ? h->p->lies.role_of_w2 : "decode";
+    fake_buf_fields(b, "role '%s speed '%s", second ? role : "both", second ? "0" : "0.5");
     words(b, "labels", labels[second], 2);
-    fields(b, "maxrequests 0 drain_left -1");
+    fake_buf_fields(b, "maxrequests 0 drain_left -1");
 }
 
 static void worker_list(struct heard_command *h) {
@@ -388,34 +396,49 @@ static void event(struct heard_command *h) {
 }
 
 static void update(struct heard_command *h) {
-    fake_buf_text(h->out, ":%d\r\n", find(h->p, request_of(h)) != NULL);
+    struct fake_request *r = fake_request_find(h->p, request_of(h));
+    if (r) fake_queue_came(h->p, r);
+    fake_buf_text(h->out, ":%d\r\n", r != NULL);
 }
 
 static void claim(struct heard_command *h) {
     if (too_new(h)) return;
-    fake_buf_text(h->out, ":%d\r\n", book(h->p, request_of(h)));
+    for (size_t i = 3; h->p->lies.classless && i < h->argc && i < FAKE_WORDS; i++)
+        if (fake_word_is(h->argv[i], "CLASS")) {
+            fake_buf_text(h->out, "-ERR no such class\r\n");
+            return;
+        }
+    if (h->p->lies.unprefilled && has_word(h, "PREFILLER")) {
+        fake_buf_text(h->out, "-NOWORKER no such worker or rank\r\n");
+        return;
+    }
+    fake_queue_drop(h->p, request_of(h));
+    fake_buf_text(h->out, ":%d\r\n", fake_request_book(h->p, request_of(h)));
+    fake_queue_came(h->p, fake_request_find(h->p, request_of(h)));
 }
 
 static void release(struct heard_command *h) {
     int n = 0;
     for (size_t i = 2; i < h->argc && i < FAKE_WORDS; i++)
-        n += drop(h->p, h->argv[i]);
+        n += fake_request_drop(h->p, h->argv[i]) || fake_queue_drop(h->p, h->argv[i]);
+    fake_queue_tick(h->p);
     fake_buf_text(h->out, ":%d\r\n", n);
 }
 
 static void request_get(struct heard_command *h) {
     struct fake_buf *b = h->out;
-    if (h->argc < 4 || !find(h->p, h->argv[3])) {
+    if (h->argc < 4 || !fake_request_find(h->p, h->argv[3])) {
         fake_buf_text(b, "$-1\r\n");
         return;
     }
     fake_buf_text(b, "*22\r\n");
-    bulk(b, "request");
+    fake_buf_bulk(b, "request");
     fake_buf_text(b, "$%zu\r\n", h->argv[3].n);
     fake_buf_add(b, h->argv[3].p, h->argv[3].n);
     fake_buf_text(b, "\r\n");
-    fields(b, "worker 'w1 rank 0 isl 64 cached 32 output 0 blocks 4 prefilled 0 age 10 lease_left "
-              "299990 osl 0");
+    fake_buf_fields(
+        b, "worker 'w1 rank 0 isl 64 cached 32 output 0 blocks 4 prefilled 0 age 10 lease_left "
+           "299990 osl 0");
 }
 
 static void request_list(struct heard_command *h) {
@@ -425,6 +448,10 @@ static void request_list(struct heard_command *h) {
         fake_buf_add(h->out, h->p->live[i].id, h->p->live[i].n);
         fake_buf_text(h->out, "\r\n");
     }
+}
+
+static void queue(struct heard_command *h) {
+    fake_queue_answer(h->p, h->argv, h->argc, h->out);
 }
 
 // ---- The table -----------------------------------------------------------------------------------
@@ -442,8 +469,10 @@ static const struct fake_command {
     {"CLIENT", "SETINFO", AT_ANY, say_ok},
     {"CLIENT", "ID", AT_ANY, say_one},
     {"CLIENT", "KILL", AT_ANY, say_one},
+    {"CLIENT", "LIST", AT_ANY, clients},
     {"ROLE", NULL, AT_ANY, role},
     {"INFO", NULL, AT_ANY, info},
+    {"SCAN", NULL, AT_DATA, scan},
     {"SELECT", NULL, AT_DATA, say_ok},
     {"READONLY", NULL, AT_CLUSTERS, say_ok},
     {"ASKING", NULL, AT_CLUSTERS, asking},
@@ -457,6 +486,7 @@ static const struct fake_command {
     {"KVROUTE.INFO", NULL, AT_POOL_READ, pool_info},
     {"KVROUTE.SELECT", NULL, AT_POOL_WRITE, select_},
     {"KVROUTE.SCORE", NULL, AT_POOL_READ, score},
+    {"KVROUTE.EXPLAIN", NULL, AT_POOL_READ, explain},
     {"KVROUTE.UPDATE", NULL, AT_POOL_WRITE, update},
     {"KVROUTE.RELEASE", NULL, AT_POOL_WRITE, release},
     {"KVROUTE.CLAIM", NULL, AT_POOL_WRITE, claim},
@@ -466,6 +496,11 @@ static const struct fake_command {
     {"KVROUTE.WORKER", "GET", AT_POOL_READ, worker_get},
     {"KVROUTE.WORKER", "LIST", AT_POOL_READ, worker_list},
     {"KVROUTE.REPORT", NULL, AT_POOL_WRITE, report},
+    {"KVROUTE.QUEUE", NULL, AT_POOL_READ, queue},
+    {"KVROUTE.CLASS", "LIST", AT_POOL_READ, queue},
+    {"KVROUTE.CLASS", NULL, AT_POOL_WRITE, queue},
+    {"KVROUTE.FLOW", "LIST", AT_POOL_READ, queue},
+    {"KVROUTE.FLOW", NULL, AT_POOL_WRITE, queue},
     {"KVROUTE.REQUEST", "GET", AT_POOL_READ, request_get},
     {"KVROUTE.REQUEST", "LIST", AT_POOL_READ, request_list},
 };

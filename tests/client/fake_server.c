@@ -21,12 +21,14 @@
 
 #include "client/common/clock.h"
 #include "fake_pool.h"
+#include "fake_queue.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_port.h"
 
 enum {
     FAKE_MAX_CONNECTIONS = 128,
     FAKE_STALL_MS = 150,
+    FAKE_TICK_MS = 5,
     FAKE_STORY = 2048,
     FAKE_STORY_WORD = 56,
     FAKE_NAMES = 40,
@@ -41,6 +43,7 @@ struct fake_connection {
     bool slow;       // says every byte alone
     bool ending;     // closes when all is written
     bool asking;
+    char channel[64]; // it has subscribed to; "": none
     struct fake_buf in, out;
 };
 
@@ -274,9 +277,46 @@ static void misbehave(struct fake_server *f, struct fake_connection *c,
     }
 }
 
-// The two commands that are about connections, which the pool knows nothing of. false: another one.
-static bool about_conns(struct fake_server *f, const struct fake_connection *c,
+// "@" stands for the channel as a bulk string.
+static void say_odd(const char *text, const char *channel, struct fake_buf *out) {
+    for (; *text; text++)
+        if (*text == '@')
+            fake_buf_text(out, "$%zu\r\n%s\r\n", strlen(channel), channel);
+        else
+            fake_buf_add(out, text, 1);
+}
+
+static bool subscribe(const struct fake_server *f, struct fake_connection *c,
+                      const struct fake_word *argv, size_t argc, struct fake_buf *out) {
+    const char *fails = f->pool.lies.fails;
+    if (argc != 2 || !fake_word_is(argv[0], "SUBSCRIBE")) return false;
+    if (fails && fake_word_is(argv[0], fails)) return false;
+    snprintf(c->channel, sizeof c->channel, "%.*s", (int)argv[1].n, argv[1].p);
+    if (f->pool.lies.subscribe) {
+        say_odd(f->pool.lies.subscribe, c->channel, out);
+        return true;
+    }
+    fake_buf_text(out, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%s\r\n:1\r\n", strlen(c->channel),
+                  c->channel);
+    return true;
+}
+
+static void publish(void *server, const char *channel, const char *id, size_t n) {
+    struct fake_server *f = server;
+    for (size_t i = 0; i < f->n_conns; i++) {
+        struct fake_connection *c = &f->conns[i];
+        if (c->mute || strcmp(c->channel, channel) != 0) continue;
+        fake_buf_text(&c->out, "*3\r\n$7\r\nmessage\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(channel),
+                      channel, n);
+        fake_buf_add(&c->out, id, n);
+        fake_buf_text(&c->out, "\r\n");
+    }
+}
+
+// The commands that are about connections, which the pool knows nothing of. false: another one.
+static bool about_conns(struct fake_server *f, struct fake_connection *c,
                         const struct fake_word *argv, size_t argc, struct fake_buf *out) {
+    if (subscribe(f, c, argv, argc, out)) return true;
     if (argc < 2 || !fake_word_is(argv[0], "CLIENT")) return false;
     if (fake_word_is(argv[1], "ID")) {
         fake_buf_text(out, ":%llu\r\n", (unsigned long long)c->id);
@@ -414,6 +454,8 @@ static void *run(void *arg) {
     while (!f->stop) {
         size_t n = watch(f, fds), n_conns = f->n_conns;
         int until = until_thaw(f);
+        if (fake_queue_has_time(&f->pool) && (until < 0 || until > FAKE_TICK_MS))
+            until = FAKE_TICK_MS;
         pthread_mutex_unlock(&f->lock);
         poll(fds, n, until);
         pthread_mutex_lock(&f->lock);
@@ -422,6 +464,7 @@ static void *run(void *arg) {
         // The test thread may have closed connections meanwhile: then all is looked at again.
         if (n_conns == f->n_conns && !fds[0].revents) serve(f, fds);
         thaw(f);
+        fake_queue_tick(&f->pool);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -451,6 +494,9 @@ struct fake_server *fake_start(enum fake_kind kind) {
     pthread_mutex_init(&f->lock, NULL);
     f->pool.kind = kind;
     f->pool.exists = true;
+    f->pool.accept = 5000;
+    f->pool.publish = publish;
+    f->pool.publisher = f;
     f->n_nodes = kind == FAKE_SENTINEL ? 4 : kind == FAKE_CLUSTER ? 2 : 1;
     if (kind == FAKE_UNIX) {
         snprintf(f->path, sizeof f->path, "%s/%u", support_home(),
@@ -534,7 +580,7 @@ size_t fake_live(struct fake_server *f) {
 
 bool fake_has(struct fake_server *f, const char *id, size_t n) {
     take(f);
-    bool has = fake_pool_has(&f->pool, id, n);
+    bool has = fake_request_find(&f->pool, (struct fake_word){id, n}) != NULL;
     give(f);
     return has;
 }
@@ -559,6 +605,63 @@ void fake_said(struct fake_server *f, const char *name, char *out, size_t size) 
     snprintf(out, size, "%s", "");
     for (size_t i = 0; i < FAKE_NAMES; i++)
         if (begins_with(f->said[i], name, strlen(name))) snprintf(out, size, "%s", f->said[i]);
+    give(f);
+}
+
+void fake_set_room(struct fake_server *f, size_t room, int64_t accept) {
+    take(f);
+    f->pool.limited = room != SIZE_MAX;
+    f->pool.room = room;
+    f->pool.accept = accept;
+    fake_queue_tick(&f->pool);
+    give(f);
+}
+
+void fake_lose_news(struct fake_server *f, unsigned percent) {
+    take(f);
+    f->pool.lose = percent;
+    give(f);
+}
+
+void fake_publish(struct fake_server *f, const char *id) {
+    take(f);
+    for (size_t i = 0; i < f->n_conns; i++)
+        if (f->conns[i].channel[0]) {
+            publish(f, f->conns[i].channel, id, strlen(id));
+            break;
+        }
+    give(f);
+}
+
+struct fake_queue_counts fake_queue_counts(struct fake_server *f) {
+    take(f);
+    const struct fake_pool *p = &f->pool;
+    struct fake_queue_counts n = {p->n_waiting, 0, 0, p->enqueued, p->admitted, p->unclaimed};
+    for (size_t i = 0; i < p->n_live; i++)
+        n.uncalled += p->live[i].uncalled;
+    for (size_t i = 0; i < f->n_conns; i++)
+        n.subscribed += f->conns[i].channel[0] != 0;
+    give(f);
+    return n;
+}
+
+bool fake_waits(struct fake_server *f, const char *id) {
+    bool found = false;
+    take(f);
+    for (size_t i = 0; i < f->pool.n_waiting; i++)
+        found |= f->pool.waiting[i].n == strlen(id) &&
+                 !memcmp(f->pool.waiting[i].id, id, f->pool.waiting[i].n);
+    give(f);
+    return found;
+}
+
+void fake_waiting_ids(struct fake_server *f, char *out, size_t size) {
+    size_t n = 0;
+    take(f);
+    out[0] = 0;
+    for (size_t i = 0; i < f->pool.n_waiting && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s%.*s", i ? " " : "", (int)f->pool.waiting[i].n,
+                              f->pool.waiting[i].id);
     give(f);
 }
 
@@ -593,7 +696,10 @@ void fake_go_back(struct fake_server *f) {
     tell(f, "goes back");
     struct fake_pool *p = &f->pool;
     memcpy(p->live, f->kept.live, sizeof p->live);
+    memcpy(p->waiting, f->kept.waiting, sizeof p->waiting);
     p->n_live = f->kept.n_live;
+    p->n_waiting = f->kept.n_waiting;
+    fake_queue_renew(p);
     p->version = f->kept.version;
     p->history++;
     drop_all(f);

@@ -71,22 +71,42 @@ void fake_said(struct fake_server *f, const char *name, char *out, size_t size);
 // ---- Deployments that are wrong ------------------------------------------------------------------
 
 struct fake_lies {
-    const char *role;      // what every data node says it is: "slave", "sentinel", "", NULL: true
-    const char *master;    // what SENTINEL MASTER says instead: a RESP reply; NULL: the truth
-    const char *ip, *port; // or only these values of it
-    const char *slots;     // what CLUSTER SLOTS says instead: a RESP reply; NULL: true
-    bool circle;           // every node sends for every key to the next
-    bool ask;              // the pool's slot is moving: its owner says ASK, the next one serves it
-    bool swapped;          // primary and replica, or the two nodes' slots, have changed places
-    const char *fails;     // a command's name that is always answered with `error`
-    const char *error;     //
-    const char *draining;  // a worker that is
-    const char *open;      // a worker whose circuit is open; the other's is half-open
-    const char *addr;      // of the workers; NULL: one where nobody is
-    bool old;              // the module is of version 1: no sessions, labels or predictions
+    const char *role;       // what every data node says it is: "slave", "sentinel", "", NULL: true
+    const char *master;     // what SENTINEL MASTER says instead: a RESP reply; NULL: the truth
+    const char *ip, *port;  // or only these values of it
+    const char *slots;      // what CLUSTER SLOTS says instead: a RESP reply; NULL: true
+    bool circle;            // every node sends for every key to the next
+    bool ask;               // the pool's slot is moving: its owner says ASK, the next one serves it
+    bool swapped;           // primary and replica, or the two nodes' slots, have changed places
+    const char *fails;      // a command's name that is always answered with `error`
+    const char *error;      //
+    const char *draining;   // a worker that is
+    const char *open;       // a worker whose circuit is open; the other's is half-open
+    const char *addr;       // of the workers; NULL: one where nobody is
+    bool old;               // the module is of version 1: no sessions, labels, predictions or queue
+    const char *subscribe;  // what SUBSCRIBE is answered with: RESP, @ its channel; NULL: the truth
+    bool mute;              // nobody may name a channel
+    bool classless;         // nothing can be booked for a class
+    bool unprefilled;       // nobody whom a CLAIM names as PREFILLER is registered
+    const char *role_of_w2; // NULL: decode
 };
 void fake_lie(struct fake_server *f, const struct fake_lies *lies); // copied; NULL: the truth again
 int fake_port(struct fake_server *f, int node);
+
+// ---- Waiting for room ----------------------------------------------------------------------------
+
+// From now on there is room for so many live requests, and who was admitted has `accept` ms to come. SIZE_MAX: for
+// any number, as at first.
+void fake_set_room(struct fake_server *f, size_t room, int64_t accept);
+void fake_lose_news(struct fake_server *f, unsigned percent); // of admissions nobody is told
+void fake_publish(struct fake_server *f, const char *id);     // that it was admitted, true or not
+struct fake_queue_counts {
+    size_t waiting, uncalled, subscribed;   // now; uncalled: admitted, and nobody has come yet
+    uint64_t enqueued, admitted, unclaimed; // so far; unclaimed: admitted, and nobody came in time
+} fake_queue_counts(struct fake_server *f);
+bool fake_waits(struct fake_server *f, const char *id);
+// The ids that wait, in order, as one text.
+void fake_waiting_ids(struct fake_server *f, char *out, size_t size);
 
 // Another history: other ids, and nothing of what was booked.
 void fake_forget(struct fake_server *f);

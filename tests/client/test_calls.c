@@ -51,6 +51,40 @@ static const struct kvr_select_call bad_selects[] = {
     {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){"", 0}, .n_with = 1},
     {SOME_ID, TWO_BLOCKS, .with = &(struct kvr_bytes){long_bytes, KVR_MAX_LABEL + 1}, .n_with = 1},
     {SOME_ID, TWO_BLOCKS, .without = &(struct kvr_bytes){"l", 1}, .n_without = KVR_MAX_LABELS + 1},
+    {SOME_ID, TWO_BLOCKS, .wait = -1},
+    {SOME_ID, TWO_BLOCKS, .wait = KVR_MAX_MS + 1},
+    {SOME_ID, TWO_BLOCKS, .service_class = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, TWO_BLOCKS, .service_class = {NULL, 1}},
+    {SOME_ID, TWO_BLOCKS, .flow = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_ID, TWO_BLOCKS, .flow = {NULL, 1}},
+};
+
+#define SOME_NAME .name = {"n", 1}
+static const struct kvr_class_call bad_classes[] = {
+    {.name = {"", 0}},
+    {.name = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_NAME, .deadline = -1},
+    {SOME_NAME, .set = KVR_CLASS_SET_PRIORITY, .priority = 101},
+    {SOME_NAME, .set = KVR_CLASS_SET_PRIORITY, .priority = -101},
+    {SOME_NAME, .set = KVR_CLASS_SET_WEIGHT, .weight = 0},
+    {SOME_NAME, .set = KVR_CLASS_SET_WEIGHT, .weight = 1e6 + 1},
+    {SOME_NAME, .set = KVR_CLASS_SET_WEIGHT, .weight = 0.0 / 0.0},
+    {SOME_NAME, .set = KVR_CLASS_SET_WAITING, .waiting = -1},
+    {SOME_NAME, .set = KVR_CLASS_SET_ROOM, .room = 101},
+    {SOME_NAME, .set = KVR_CLASS_SET_ROOM, .room = -1},
+};
+
+static const struct kvr_flow_call bad_flows[] = {
+    {.name = {"", 0}},
+    {.name = {long_bytes, KVR_MAX_ID + 1}},
+    {SOME_NAME, .deadline = -1},
+    {SOME_NAME, .set = KVR_FLOW_SET_WEIGHT, .weight = -1},
+    {SOME_NAME, .set = KVR_FLOW_SET_WEIGHT, .weight = 1.0 / 0.0},
+    {SOME_NAME, .set = KVR_FLOW_SET_REQUESTS, .requests = -1},
+    {SOME_NAME, .set = KVR_FLOW_SET_RATE, .rate = -1},
+    {SOME_NAME, .set = KVR_FLOW_SET_RATE, .rate = KVR_MAX_TOKENS + 1},
+    {SOME_NAME, .set = KVR_FLOW_SET_BURST, .burst = -1},
+    {SOME_NAME, .set = KVR_FLOW_SET_BURST, .burst = INT64_MAX},
 };
 
 #define SOME_WORKER .worker = {"w", 1}
@@ -127,6 +161,21 @@ Test(calls, arguments_out_of_range) {
         if (i > 2 && !bad_selects[i].lease)
             expect_nth("SCORE", i, kvr_client_score(c, &bad_selects[i]));
     }
+    for (size_t i = 0; i < LENGTH_OF(bad_classes); i++) {
+        cr_expect(kvr_client_class_set_async(c, &bad_classes[i], ctest_count, &h) ==
+                      KVR_CODE_INVALID,
+                  "class %zu", i);
+        expect_nth("CLASS SET", i, kvr_client_class_set(c, &bad_classes[i]));
+    }
+    for (size_t i = 0; i < LENGTH_OF(bad_flows); i++) {
+        cr_expect(kvr_client_flow_set_async(c, &bad_flows[i], ctest_count, &h) == KVR_CODE_INVALID,
+                  "flow %zu", i);
+        expect_nth("FLOW SET", i, kvr_client_flow_set(c, &bad_flows[i]));
+    }
+    cr_expect(kvr_client_class_del(c, (struct kvr_bytes){"", 0})->code == KVR_CODE_INVALID);
+    cr_expect(kvr_client_flow_del(c, (struct kvr_bytes){NULL, 2})->code == KVR_CODE_INVALID);
+    cr_expect(kvr_client_queue(c, SIZE_MAX)->code == KVR_CODE_INVALID);
+    cr_expect(kvr_client_flow_list(c, 0, SIZE_MAX)->code == KVR_CODE_INVALID);
     for (size_t i = 0; i < LENGTH_OF(bad_updates); i++)
         expect_nth("UPDATE", i, kvr_client_update(c, &bad_updates[i]));
     for (size_t i = 0; i < LENGTH_OF(bad_claims); i++)
@@ -233,6 +282,29 @@ Test(calls, many_bytes) {
 }
 
 // A server whose words are 10 MB long, and are told to nobody.
+// The module's words come along; what may be the caller's doesn't.
+Test(calls, a_refusal_says_why) {
+    static const char *const said[][2] = {
+        {"-ERR LEASE: value is out of range\r\n", "LEASE: value is out of range"},
+        {"-ERR syntax error at argument 4\r\n", "syntax error at argument 4"},
+        {"-ERR unknown command 'KVROUTE.INFO', with args beginning with: 'pool'\r\n",
+         "the server refuses the command"},
+        {"-ERR \xff\r\n", "the server refuses the command"},
+        {"-ERR \r\n", "the server refuses the command"},
+        {"-WHATEVER of a later version\r\n", "the server refuses the command"},
+    };
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, "");
+    ctest_expect(kvr_client_info(c), KVR_CODE_OK);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        struct fake_fault fault = {"refused", FAKE_FAULT_SAY, said[i][0], 0};
+        fake_set_fault(ctest_server, &fault, 1, false);
+        const struct kvr_result *r = kvr_client_info(c);
+        ctest_expect(r, KVR_CODE_REFUSED);
+        cr_expect_str_eq(r->message, said[i][1], "%s: %s", said[i][0], r->message);
+        fake_heal(ctest_server);
+    }
+}
+
 Test(calls, a_very_long_error) {
     enum { LONG_ERROR = 10 << 20 };
     char *text = malloc(LONG_ERROR);

@@ -111,19 +111,6 @@ static void end(struct chaos *x, struct chaos_caller *q) {
 
 // ---- The servers ---------------------------------------------------------------------------------
 
-// Those that neither refuse (a RELEASE that is refused isn't carried out) nor shift the answers, nor lie:
-// a number may be a right answer and yet not the truth.
-static const struct fake_fault *draw_fault(struct chaos *x, bool *stays) {
-    for (;;) {
-        const struct fake_misdeed *m = &fake_misdeeds[below(x, fake_n_misdeeds)];
-        if (m->codes & ~(1u << KVR_CODE_PROTOCOL) || m->fault.kind == FAKE_FAULT_TWICE ||
-            m->fault.bytes[0] == ':')
-            continue;
-        *stays = m->fault.kind == FAKE_FAULT_DIE || below(x, 4) == 0;
-        return &m->fault;
-    }
-}
-
 static void disturb(struct chaos *x) {
     static const struct fake_lies swapped = {.swapped = true}, ask = {.ask = true};
     bool stays;
@@ -153,7 +140,7 @@ static void disturb(struct chaos *x) {
         fake_heal(x->fake);
         break;
     default:
-        fault = draw_fault(x, &stays);
+        fault = fake_draw_fault(&x->random, &stays);
         fake_set_fault(x->fake, fault, 1 + below(x, 12), stays);
     }
 }

@@ -57,6 +57,17 @@ Test(examples, blocking) {
     }
 }
 
+Test(examples, wait_for_room) {
+    const char *out =
+        run(0, KVROUTE_EXAMPLES "/kvroute-example-wait_for_room", url(), "queue", NULL);
+    for (int i = 1; i <= 5; i++) {
+        char line[40];
+        snprintf(line, sizeof line, "engine-1 takes number %d\n", i);
+        said(out, line);
+    }
+    said(out, "-5: NOROOM\n");
+}
+
 Test(examples, blocking_without_a_server) {
     const char *out =
         run(1, KVROUTE_EXAMPLES "/kvroute-example-blocking", "nonsense://x", "chat", NULL);
@@ -75,7 +86,7 @@ Test(examples, async) {
 
 // ---- The Python one ------------------------------------------------------------------------------
 
-static const char python[] = "/usr/bin/python3";
+static const char distribution[] = "/usr/bin/python3";
 
 static void check_frontend(const char *out, bool first, bool lost) {
     cr_expect((strstr(out, "created the pool\n") != NULL) == first, "%s", out);
@@ -84,15 +95,13 @@ static void check_frontend(const char *out, bool first, bool lost) {
     said(out, "released 1\n");
 }
 
-Test(examples, frontend) {
-    support_needs_python("redis.sentinel", "python3-redis");
+static void frontend(const char *python) {
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), true, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, url(), "demo", NULL), false, false);
     check_frontend(run(0, python, KVROUTE_FRONTEND, "--lose", url(), "demo", NULL), false, true);
 }
 
-Test(examples, frontend_with_sentinels) {
-    support_needs_python("redis.sentinel", "python3-redis");
+static void frontend_with_sentinels(const char *python) {
     struct support_redis sentinel = {.sentinel = true};
     char addresses[64], monitor[80];
     snprintf(monitor, sizeof monitor, "sentinel monitor main 127.0.0.1 %d 1\n", server.port);
@@ -103,4 +112,22 @@ Test(examples, frontend_with_sentinels) {
         run(0, python, KVROUTE_FRONTEND, "--sentinel", "main", addresses, "demo", NULL);
     check_frontend(out, true, false);
     support_redis_end(&sentinel, SIGKILL);
+}
+
+Test(examples, frontend) {
+    support_needs_python("redis.sentinel", "python3-redis");
+    frontend(distribution);
+}
+
+Test(examples, frontend_with_sentinels) {
+    support_needs_python("redis.sentinel", "python3-redis");
+    frontend_with_sentinels(distribution);
+}
+
+Test(examples, frontend_newest) {
+    frontend(support_needs_newest_redis_py());
+}
+
+Test(examples, frontend_newest_with_sentinels) {
+    frontend_with_sentinels(support_needs_newest_redis_py());
 }

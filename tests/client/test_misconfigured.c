@@ -28,7 +28,8 @@ static const struct wrong_deployment {
     {"a role of another world", FAKE_TCP, {.role = "handshake"}, BIT(TIMEOUT)},
     {"no ROLE", FAKE_TCP, {.fails = "ROLE", .error = "NOPERM no"}, BIT(TIMEOUT) | BIT(DENIED)},
     {"no INFO", FAKE_TCP, {.fails = "INFO", .error = "NOPERM no"}, BIT(TIMEOUT) | BIT(DENIED)},
-    {"no CLIENT", FAKE_TCP, {.fails = "CLIENT", .error = "NOPERM no"}, 0},
+    // Only who is connected can't be said then.
+    {"no CLIENT", FAKE_TCP, {.fails = "CLIENT", .error = "NOPERM no"}, BIT(DENIED)},
     {"no SELECT", FAKE_TCP, {.fails = "KVROUTE.SELECT", .error = "NOPERM no"}, BIT(DENIED)},
     {"not the module",
      FAKE_TCP,

@@ -36,7 +36,8 @@
 //   others may update and release it (c)                        promises/others_may_update_and_release
 //   kvr_code_name is never NULL (c)                             calls/names_of_codes
 //   create: a pool that isn't there is created (c)              promises/a_pool_is_created
-//   … NULL: NOPOOL is answered (c)                              promises/a_pool_isnt_created
+//   … NULL: NOPOOL is answered (c)                              promises/a_pool_isnt_created, a_pool_made_by_…
+//   … or told only after the handle was opened (c)              promises/a_pool_isnt_created
 //   refresh: ms between two looks at the workers (c)            promises/workers_are_looked_at
 //   log: a line an event; no ids and no passwords in it (c)     promises/the_log_is_discreet
 //   alloc is used, and all given back (c)                       nomem/*, all of calls/ and ends/
@@ -56,7 +57,13 @@
 //   what a call is given is copied (c)                          calls/many_bytes
 //   UPDATE books a request back that is gone; 1 (c)             promises/an_update_books_back
 //   CLAIM, WORKER SET, WORKER DEL are remembered (c)            versions/a_loss_…, calls/a_worker_whose_end_…
+//   … and forgotten, when that is asked for (c)                 promises/what_was_said_of_a_worker_is_forgotten
+//   server: Redis's INFO as fields (c)                          promises/what_the_server_says, faults/*
+//   connections: the named ones (c)                             promises/who_is_connected, faults/*
+//   pools: in parts (c)                                         promises/which_pools_there_are, faults/*
 //   kvr_info_int (c)                                            faults/* (ctest_conversation.c)
+//   wait, NOROOM, LIMITED, RELEASED; one subscription (c)       waiting/*, waiting_chaos/*, waiting_faults/*, …_real/*
+//   queue, classes and flows (c)                                waiting/what_an_operator_asks, waiting_real/*
 //   run and drain (c)                                           idle/*, calls/draining_…
 //   stats (c)                                                   promises/stats, calls/too_many_…
 //
@@ -402,6 +409,10 @@ Test(promises, workers_are_looked_at) {
     size_t n = times("WORKER LIST");
     cr_expect(n >= 10 && n <= 61, "%zu times in 600 ms", n);
     ctest_close(often);
+    for (size_t before = 0; before != n; n = times("WORKER LIST")) { // one may be on its way still
+        before = n;
+        support_sleep_ms(100);
+    }
     o.refresh = 0; // 1,000, give or take half
     struct kvr_client *seldom = ctest_open(o, "");
     ctest_expect(kvr_client_info(seldom), KVR_CODE_OK);
@@ -410,6 +421,15 @@ Test(promises, workers_are_looked_at) {
 }
 
 // ---- Opening and closing -------------------------------------------------------------------------
+
+static char lines[20000];
+
+static void note_line(void *ctx, enum kvr_level level, const char *line) {
+    (void)ctx;
+    cr_expect(level <= KVR_LOG_ERROR && !strchr(line, '\n'));
+    size_t n = strlen(lines);
+    snprintf(lines + n, sizeof lines - n, "%s\n", line);
+}
 
 Test(promises, a_pool_is_created) {
     fake_forget(ctest_server);
@@ -427,15 +447,74 @@ Test(promises, a_pool_isnt_created) {
     ctest_expect(kvr_client_select(c, &q), KVR_CODE_NOPOOL);
     ctest_expect(kvr_client_info(c), KVR_CODE_NOPOOL);
     cr_expect(times("CREATE") == 0);
+    cr_assert(kvr_client_create_with(c, "BLOCKSIZE 16"));
+    ctest_expect(kvr_client_select(c, &q), KVR_CODE_OK);
+    cr_expect(times("CREATE") == 1);
 }
 
-static char lines[20000];
+// The log says why, once; and again of another option.
+Test(promises, a_pool_that_is_refused) {
+    fake_forget(ctest_server);
+    struct kvr_client_options o = {.create = "NOSUCH 1", .log = note_line};
+    struct kvr_client *c = ctest_open(o, "deadline=300");
+    struct kvr_select_call q = ctest_selection("a");
+    for (int i = 0; i < 3; i++)
+        cr_expect(kvr_client_select(c, &q)->code != KVR_CODE_OK);
+    cr_expect(times("CREATE") > 1, "%zu", times("CREATE"));
+    const char *why =
+        "the pool can't be created: ERR syntax error at argument 2 (options: NOSUCH 1)";
+    const char *first = strstr(lines, why);
+    cr_expect(first && !strstr(first + strlen(why), "the pool"), "%s", lines);
+    cr_assert(kvr_client_create_with(c, "BLOCKSIZE 16"));
+    ctest_expect(kvr_client_select(c, &q), KVR_CODE_OK);
+}
 
-static void note_line(void *ctx, enum kvr_level level, const char *line) {
-    (void)ctx;
-    cr_expect(level <= KVR_LOG_ERROR && !strchr(line, '\n'));
-    size_t n = strlen(lines);
-    snprintf(lines + n, sizeof lines - n, "%s\n", line);
+// It isn't said to another history, which all else is.
+Test(promises, what_was_said_of_a_worker_is_forgotten) {
+    struct kvr_client *c = ctest_open(creating, "deadline=20000");
+    for (int i = 0; i < 2; i++) {
+        struct kvr_worker_call set = {
+            .worker = kvr_text(i ? "w2" : "w1"), .set = KVR_WORKER_ADDR, .addr = kvr_text("here")};
+        ctest_expect(kvr_client_worker_set(c, &set), KVR_CODE_OK);
+    }
+    cr_expect(kvr_client_worker_forget(c, kvr_text("w1")));
+    cr_expect(kvr_client_worker_forget(c, kvr_text("nobody")));
+    size_t before = times("WORKER");
+    fake_forget(ctest_server);
+    fake_hang_up(ctest_server);
+    cr_assert(kvr_client_drain(c, 20000));
+    cr_expect_eq(times("WORKER"), before + 1);
+}
+
+// What the server says of itself isn't the pool's word: one that never was isn't lost.
+Test(promises, a_server_without_the_pool) {
+    struct kvr_client_stats s;
+    fake_forget(ctest_server);
+    struct kvr_client *c = ctest_open(none, "");
+    ctest_expect(kvr_client_server(c), KVR_CODE_OK);
+    ctest_expect(kvr_client_connections(c), KVR_CODE_OK);
+    ctest_expect(kvr_client_pools(c, 0), KVR_CODE_OK);
+    ctest_expect(kvr_client_info(c), KVR_CODE_NOPOOL);
+    kvr_client_stats(c, &s);
+    cr_expect(s.losses == 0);
+}
+
+// Nor by a handle that came before the pool; but it knows when it has lost one that others made meanwhile.
+Test(promises, a_pool_made_by_others_can_be_lost) {
+    struct kvr_client_stats s;
+    fake_forget(ctest_server);
+    struct kvr_client *c = ctest_open(none, "deadline=100"), *maker = ctest_open(creating, "");
+    ctest_expect(kvr_client_info(c), KVR_CODE_NOPOOL);
+    ctest_expect(kvr_client_info(maker), KVR_CODE_OK);
+    ctest_expect(kvr_client_info(c), KVR_CODE_OK);
+    kvr_client_stats(c, &s);
+    cr_expect_eq(s.losses, 0);
+    ctest_close(maker);
+    fake_forget(ctest_server);
+    const struct kvr_result *r = kvr_client_info(c);
+    cr_expect(r->code == KVR_CODE_NOPOOL || r->code == KVR_CODE_TIMEOUT);
+    kvr_client_stats(c, &s);
+    cr_expect_eq(s.losses, 1);
 }
 
 Test(promises, the_log_is_discreet) {
@@ -474,6 +553,76 @@ Test(promises, the_connection_has_a_name) {
     c = ctest_open(none, "name=front-7");
     ctest_expect(kvr_client_info(c), KVR_CODE_OK);
     cr_expect(strstr(story("CLIENT"), "CLIENT SETNAME front-7"));
+}
+
+static const char *value_of(const struct kvr_result *r, const char *name) {
+    for (size_t i = 0; i < r->n; i++)
+        if (!strcmp(r->fields[i].name.p, name)) return r->fields[i].value.p;
+    return "";
+}
+
+Test(promises, what_the_server_says) {
+    struct kvr_client *c = ctest_open(none, "");
+    const struct kvr_result *r = kvr_client_server(c);
+    ctest_expect(r, KVR_CODE_OK);
+    cr_expect_str_eq(value_of(r, "redis_version"), "7.0.15");
+    cr_expect_str_eq(value_of(r, "role"), "master");
+    cr_expect(kvr_info_int(r, "connected_slaves", -1) == 0 && kvr_info_int(r, "gone", -1) == -1);
+    for (size_t i = 0; i < r->n; i++) // headings and empty lines are none
+        cr_expect(r->fields[i].name.n && r->fields[i].name.p[0] != '#' &&
+                  !strpbrk(r->fields[i].value.p, "\r\n"));
+}
+
+Test(promises, who_is_connected) {
+    struct kvr_client *c = ctest_open(none, "");
+    const struct kvr_result *r = kvr_client_connections(c);
+    ctest_expect(r, KVR_CODE_OK);
+    cr_assert_eq(r->n, 2); // those without a name are left out
+    cr_expect_str_eq(value_of(r, "front-7"), "127.0.0.1:40001");
+    cr_expect_str_eq(value_of(r, "front-8"), "[::1]:40003");
+    // Lines without an end, without a name, without anything.
+    static const struct {
+        const char *text;
+        size_t n;
+    } odd[] = {{"$0\r\n\r\n", 0},
+               {"$6\r\n name=\r\n", 0},
+               {"$7\r\nname=ab\r\n", 0}, // of something else: pairs follow a space
+               {"$16\r\n\n\n name=z addr=\n\r\n", 1},
+               {"$8\r\n name=zz\r\n", 1},
+               {"$2\r\n\r\n\r\n", 0}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        fake_set_fault(ctest_server, &(struct fake_fault){"odd", FAKE_FAULT_SAY, odd[i].text, 0}, 1,
+                       false);
+        r = kvr_client_connections(c);
+        ctest_expect(r, KVR_CODE_OK);
+        cr_expect(r->n == odd[i].n, "%zu: %zu", i, r->n);
+        fake_heal(ctest_server);
+    }
+    fake_set_fault(ctest_server, &(struct fake_fault){"a number", FAKE_FAULT_SAY, ":1\r\n", 0}, 1,
+                   false);
+    ctest_expect(kvr_client_connections(c), KVR_CODE_PROTOCOL);
+    fake_heal(ctest_server);
+}
+
+Test(promises, which_pools_there_are) {
+    struct kvr_client *c = ctest_open(none, "");
+    const struct kvr_result *r = kvr_client_pools(c, 0);
+    ctest_expect(r, KVR_CODE_OK);
+    cr_assert(r->n == 1 && r->cursor == 17);
+    cr_expect_str_eq(r->fields[0].name.p, "pool");
+    cr_expect(r->fields[0].value.n == 0);
+    r = kvr_client_pools(c, r->cursor);
+    ctest_expect(r, KVR_CODE_OK);
+    cr_assert(r->n == 1 && r->cursor == 0);
+    cr_expect_str_eq(r->fields[0].name.p, "other");
+    static const char *const wrong[] = {":1\r\n", "*1\r\n$1\r\n0\r\n", "*2\r\n$1\r\n0\r\n:3\r\n",
+                                        "*2\r\n$1\r\nx\r\n*0\r\n", "*2\r\n$1\r\n0\r\n*1\r\n:3\r\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        fake_set_fault(ctest_server, &(struct fake_fault){"odd", FAKE_FAULT_SAY, wrong[i], 0}, 1,
+                       false);
+        cr_expect(kvr_client_pools(c, 0)->code == KVR_CODE_PROTOCOL, "%zu", i);
+        fake_heal(ctest_server);
+    }
 }
 
 Test(promises, a_replica_will_do_for_reading) {

@@ -113,6 +113,22 @@ Test(publisher_cases, superseded_and_back) {
     end();
 }
 
+// A node has a byte for the epoch in which it was last told of.
+Test(publisher_cases, more_epochs_than_nodes_can_tell_apart) {
+    store(CTEST_NOBODY, A);
+    store(A, B);
+    for (int i = 1; i < 600; i++) {
+        if (i % 100 == 0) take(B);
+        if (i % 100 == 50) store(A, B);
+        kvr_publisher_republish(s->publisher);
+        ctest_publisher_settle(s);
+        ctest_publisher_check(s);
+        cr_assert(fake_pool_has(A), "epoch %d", i);
+    }
+    cr_assert(stats().republished == 599);
+    end();
+}
+
 Test(publisher_cases, somebody_in_the_same_epoch) {
     store(CTEST_NOBODY, A);
     work(100);

@@ -219,3 +219,40 @@ Test(publisher_real, kill_and_restart, .timeout = 300) {
     compare(s);
     stand_down(s);
 }
+
+static int64_t blocks_in_the_pool(struct published_server *s) { // 0: nor is there a pool
+    redisReply *r = support_redis_command(&s->server, "EXISTS pool");
+    cr_assert(r);
+    bool exists = r->integer;
+    freeReplyObject(r);
+    if (!exists) return 0;
+    r = support_redis_command(&s->server, "KVROUTE.INFO pool");
+    cr_assert(r && r->type == REDIS_REPLY_ARRAY);
+    int64_t n = field(r, "blocks")->integer;
+    freeReplyObject(r);
+    return n;
+}
+
+// Made by this handle, which knows no version of it: it never chose. The rank has nothing new to say; its owner
+// renews the worker, as a bridge does.
+Test(publisher_real, a_pool_that_is_deleted, .timeout = 300) {
+    struct published_server *s = stand_up();
+    struct kvr_worker_call w = {.worker = kvr_text("w")};
+    for (size_t c = 0; c < 100; c++)
+        store(s, c, 0, RANK_CHAIN, KVR_DEVICE);
+    settle(s);
+    for (int round = 0; round < 2; round++) {
+        redisReply *r = support_redis_command(&s->server, "DEL pool");
+        cr_assert(r && r->integer == 1);
+        freeReplyObject(r);
+        int64_t end = kvr_clock_ms() + PUBLISHER_PATIENCE_MS;
+        while (!blocks_in_the_pool(s)) {
+            cr_assert(kvr_clock_ms() < end, "the loss isn't noticed");
+            cr_assert(kvr_client_worker_set(s->client, &w)->code == KVR_CODE_OK);
+            kvr_client_run(s->client, 100);
+        }
+        settle(s);
+        compare(s);
+    }
+    stand_down(s);
+}

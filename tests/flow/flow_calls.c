@@ -198,6 +198,16 @@ double flow_map_real(const struct flow_reply *map, const char *field) {
     return flow_real_of(flow_map_get(map, field));
 }
 
+void flow_expect_fields(const struct flow_reply *map, const char *names) {
+    struct flow_args a = {0};
+    flow_args_words(&a, names);
+    cr_assert(map->kind == FLOW_REPLY_ARRAY || map->kind == FLOW_REPLY_MAP);
+    cr_assert(map->count == 2 * a.n, "%d fields instead of %d", (int)map->count / 2, (int)a.n);
+    for (size_t i = 0; i < a.n; i++)
+        cr_expect_str_eq(map->items[2 * i].bytes, a.v[i]);
+    flow_args_clear(&a);
+}
+
 const struct flow_reply *flow_row_of(const struct flow_reply *rows, const char *worker,
                                      int64_t rank) {
     check_kind(rows, FLOW_REPLY_ARRAY, "rows");

@@ -63,15 +63,28 @@ void flow_wait_info(struct flow_conn *c, const char *field, int64_t most) {
 // A module built with the address sanitizer needs it in the server from the start.
 static void preload(void *ctx) {
     const char *library = getenv("KVROUTE_SERVER_PRELOAD");
-    (void)ctx;
-    if (!library || !*library) return;
-    setenv("LD_PRELOAD", library, 1);
-    setenv("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1", 1);
-    setenv("UBSAN_OPTIONS", "print_stacktrace=1", 1);
+    if (library && *library) {
+        setenv("LD_PRELOAD", library, 1);
+        setenv("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1", 1);
+        setenv("UBSAN_OPTIONS", "print_stacktrace=1", 1);
+    }
+    if (ctx) support_clock_preload(ctx);
 }
 
 bool flow_server_alive(struct flow_server *s) {
     return support_redis_runs(&s->redis);
+}
+
+bool flow_server_is(const char *kind, int major) {
+    char command[4200], line[200] = "", is[40] = "";
+    int version = 0;
+    snprintf(command, sizeof command, "'%s' --version",
+             support_setting("REDIS_SERVER", REDIS_SERVER));
+    FILE *f = popen(command, "r");
+    cr_assert(f && fgets(line, sizeof line, f), "%s", command);
+    pclose(f);
+    cr_assert(sscanf(line, "%39s server v=%d", is, &version) == 2, "%s", line);
+    return strcmp(is, kind) == 0 && version >= major;
 }
 
 static void connect_to(struct flow_server *s) {
@@ -79,13 +92,25 @@ static void connect_to(struct flow_server *s) {
     cr_assert(s->conn, "no connection");
 }
 
-struct flow_server *flow_server_start(const char *const *extra) {
+static struct flow_server *start(struct support_redis plan) {
     cr_assert(n_servers < FLOW_HARNESS_MAX_SERVERS);
     struct flow_server *s = &servers[n_servers++];
-    *s = (struct flow_server){.redis = {.words = extra, .before = preload}};
+    *s = (struct flow_server){.redis = plan};
     cr_assert(support_redis_start(&s->redis), "a server didn't come up");
     connect_to(s);
     return s;
+}
+
+struct flow_server *flow_server_start(const char *const *extra) {
+    return start((struct support_redis){.words = extra, .before = preload});
+}
+
+struct flow_server *flow_server_start_by(struct support_clock *clock, const char *const *extra) {
+    return start((struct support_redis){.words = extra, .before = preload, .ctx = clock});
+}
+
+struct flow_server *flow_server_start_bare(void) {
+    return start((struct support_redis){.bare = true, .before = preload});
 }
 
 void flow_server_kill(struct flow_server *s, int sig) {
@@ -168,7 +193,7 @@ void flow_server_failover(struct flow_server **primary, struct flow_server **rep
     flow_server_wait_link(*replica, *primary);
 }
 
-// For main(), because a failed assertion in a fini counts for nothing.
+// For flow_runner.c, because a failed assertion in a fini counts for nothing.
 static void give_verdict(void) {
     fprintf(stderr, "%s: a server crashed\n", criterion_current_test->name);
     const char *path = getenv("KVROUTE_VERDICTS");
@@ -214,8 +239,9 @@ static bool are_equal(void *ctx) {
     if (r->kind != FLOW_REPLY_INTEGER || !r->integer) return false;
     struct flow_digest there = flow_pool_digest(p->replica->conn, p->key);
     int64_t version = flow_pool_info(p->replica->conn, p->key, "version");
-    static const char *const counts[] = {"workers",   "instances", "blocks",  "holdings",
-                                         "predicted", "requests",  "sessions"};
+    static const char *const counts[] = {"workers",  "instances", "blocks",
+                                         "holdings", "predicted", "requests",
+                                         "sessions", "waiting",   "waiting_tokens"};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (flow_pool_info(p->primary->conn, p->key, counts[i]) !=
             flow_pool_info(p->replica->conn, p->key, counts[i]))
@@ -241,4 +267,14 @@ uint64_t flow_test_seed(void) {
         fprintf(stderr, "%s: KVROUTE_SEED=%" PRIu64 "\n", criterion_current_test->name, seed);
     }
     return seed;
+}
+
+void flow_store_new(struct flow_conn *c, int64_t seq, size_t n) {
+    uint64_t *hashes = malloc(n * sizeof *hashes), x = (uint64_t)seq << 40;
+    cr_assert(hashes);
+    for (size_t i = 0; i < n; i++)
+        hashes[i] = x += 0x9e3779b97f4a7c15u;
+    flow_expect_int(c, seq, "KVROUTE.EVENT p w 0 1 %lld STORED - HASHES %b", (long long)seq, hashes,
+                    n * sizeof *hashes);
+    free(hashes);
 }

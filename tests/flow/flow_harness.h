@@ -15,6 +15,7 @@
 #include <signal.h>
 
 #include "flow_resp.h"
+#include "tests/support/support_clock.h"
 #include "tests/support/support_redis.h"
 
 enum { FLOW_PATIENCE_MS = 60000 }; // how long anything may take before it counts as hanging
@@ -27,9 +28,12 @@ struct flow_server {
 extern const char *const flow_with_aof[]; // of commands alone, for `extra`
 // Starts a server without persistence unless extra says otherwise, and waits until it answers.
 struct flow_server *flow_server_start(const char *const *extra);
+// The same, by a clock of ours.
+struct flow_server *flow_server_start_by(struct support_clock *clock, const char *const *extra);
+struct flow_server *flow_server_start_bare(void);      // one that hasn't got the module yet
 void flow_server_kill(struct flow_server *s, int sig); // and waits for its end
-bool flow_server_comes_up(
-    struct flow_server *s); // after a kill: whether it starts, or ends by itself
+// After a kill: whether it starts, or ends by itself.
+bool flow_server_comes_up(struct flow_server *s);
 void flow_server_restart(struct flow_server *s); // on the same port and directory
 void flow_server_replica_of(struct flow_server *s,
                             struct flow_server *primary); // and flow_server_wait_link
@@ -40,6 +44,9 @@ void flow_server_failover(struct flow_server **primary, struct flow_server **rep
 // Waits until the replica follows the primary and the primary has heard so.
 void flow_server_wait_link(struct flow_server *s, struct flow_server *primary);
 bool flow_server_alive(struct flow_server *s);
+// Whether servers are of this kind ("Redis", "Valkey") and of this major version or a later one. Asks the
+// program, so before one is started.
+bool flow_server_is(const char *kind, int major);
 // A server with a pool "p", created with these options (words); the server's connection.
 struct flow_conn *flow_start_pool(const char *options);
 void flow_harness_end(void);
@@ -65,6 +72,8 @@ const struct flow_reply *flow_call_kind(struct flow_conn *c, enum flow_reply_kin
 void flow_call_ok(struct flow_conn *c, const char *format, ...);
 int64_t flow_call_int(struct flow_conn *c, const char *format, ...);
 void flow_expect_int(struct flow_conn *c, int64_t want, const char *format, ...);
+// Event seq of worker w of pool p: a sequence of n blocks that no other event has.
+void flow_store_new(struct flow_conn *c, int64_t seq, size_t n);
 void flow_expect_bulk(struct flow_conn *c, const char *want, const char *format, ...);
 void flow_expect_null(struct flow_conn *c, const char *format, ...);
 void flow_expect_version(struct flow_conn *c, const char *key, int64_t want);
@@ -86,6 +95,8 @@ const char *flow_map_str(const struct flow_reply *map, const char *field);
 double flow_map_real(const struct flow_reply *map,
                      const char *field); // a double, or a bulk string of one
 double flow_real_of(const struct flow_reply *r);
+// A map's fields are these, in this order.
+void flow_expect_fields(const struct flow_reply *map, const char *names);
 // The map in an array of maps that is about this worker and rank (SCORE), or NULL.
 const struct flow_reply *flow_row_of(const struct flow_reply *rows, const char *worker,
                                      int64_t rank);

@@ -20,7 +20,7 @@
 
 #include "client/common/clock.h"
 
-enum { FLOW_RESP_WRITE_MS = 60000, FLOW_RESP_MAX_DEPTH = 512 };
+enum { FLOW_RESP_WRITE_MS = 60000, FLOW_RESP_MAX_DEPTH = 512, FLOW_RESP_MAX_ITEMS = 1 << 26 };
 
 // ---- Reading -------------------------------------------------------------------------------------
 
@@ -52,7 +52,7 @@ static long parse(const char *p, size_t n, struct flow_reply *out, int depth);
 
 static long parse_items(const char *p, size_t n, size_t at, int64_t count, struct flow_reply *out,
                         int depth) {
-    if (count < 0 || count > (int64_t)1 << 26) return -1;
+    if (count < 0 || count > FLOW_RESP_MAX_ITEMS) return -1;
     out->items = calloc((size_t)count + 1, sizeof *out->items);
     if (!out->items) abort();
     for (int64_t i = 0; i < count; i++) {
@@ -146,27 +146,44 @@ static int read_more(struct flow_conn *c) {
     return 1;
 }
 
+// Goes over what has come since it was last asked: whether the next reply is there, for all that can be seen
+// without reading it. A long one comes in as many pieces as its sender is slow, and to read it from its
+// beginning at each of them would take the square of its length.
+static bool is_whole(struct flow_conn *c) {
+    if (!c->skimmed) c->values_left = 1;
+    while (c->values_left > 0) {
+        const char *p = c->in + c->skimmed;
+        size_t n = c->used - c->skimmed, len, at = line_at(p, n, &len);
+        if (!at) return false;
+        bool aggregate = memchr("*~>%", p[0], 4), sized = memchr("$=!", p[0], 3);
+        int64_t size = aggregate || sized ? strtoll(p + 1, NULL, 10) : 0;
+        if (size > FLOW_RESP_MAX_ITEMS && aggregate) return true; // the parser refuses it
+        if (size > 0 && aggregate) c->values_left += p[0] == '%' ? size * 2 : size;
+        if (size >= 0 && sized) {
+            if (n - at < (size_t)size + 2) return false;
+            at += (size_t)size + 2;
+        }
+        c->skimmed += at;
+        c->values_left--;
+    }
+    return true;
+}
+
 const struct flow_reply *flow_conn_read(struct flow_conn *c, int ms) {
     flow_reply_clear(&c->last);
     int64_t deadline = kvr_clock_ms() + ms;
-    for (size_t tried = 0;;) {
-        if (c->used > tried) {
+    for (;;) {
+        if (is_whole(c)) {
             long took = flow_reply_parse(c->in, c->used, &c->last);
-            if (took < 0) return NULL;
-            if (took > 0) {
-                memmove(c->in, c->in + took, c->used - (size_t)took);
-                c->used -= (size_t)took;
-                return &c->last;
-            }
-            tried = c->used;
+            if (took <= 0) return NULL;
+            memmove(c->in, c->in + took, c->used - (size_t)took);
+            c->used -= (size_t)took;
+            c->skimmed = 0;
+            return &c->last;
         }
-        // A long reply comes in many pieces: all that is there is taken before the next try.
         int more = read_more(c);
-        size_t before = c->used;
-        while (more == 1 && c->used < before * 2)
-            more = read_more(c);
-        if (c->used > tried) continue;
         if (more < 0) return NULL;
+        if (more == 1) continue;
         int64_t left = deadline - kvr_clock_ms();
         struct pollfd pfd = {.fd = c->fd, .events = POLLIN};
         if (left <= 0 || (poll(&pfd, 1, (int)left) < 0 && errno != EINTR)) return NULL;

@@ -49,6 +49,8 @@ struct flow_conn {
     int protocol;
     char *in; // bytes read and not yet parsed
     size_t used, cap;
+    size_t skimmed;      // of them, that are known to belong to the next reply
+    int64_t values_left; // of it, that begin behind those
     struct flow_reply last;
 };
 

@@ -9,15 +9,19 @@ TestSuite(acl, .fini = flow_harness_end, .timeout = 120);
 TestSuite(memory, .fini = flow_harness_end, .timeout = 120);
 
 static const char *const reads[] = {
-    "KVROUTE.INFO p",          "KVROUTE.DIGEST p",       "KVROUTE.SCORE p IDS 1 1",
-    "KVROUTE.TREE p",          "KVROUTE.WORKER GET p w", "KVROUTE.WORKER LIST p",
-    "KVROUTE.REQUEST GET p r", "KVROUTE.REQUEST LIST p",
+    "KVROUTE.INFO p",           "KVROUTE.DIGEST p",       "KVROUTE.SCORE p IDS 1 1",
+    "KVROUTE.TREE p",           "KVROUTE.WORKER GET p w", "KVROUTE.WORKER LIST p",
+    "KVROUTE.REQUEST GET p r",  "KVROUTE.REQUEST LIST p", "KVROUTE.QUEUE p",
+    "KVROUTE.CLASS LIST p",     "KVROUTE.FLOW LIST p",    "KVROUTE.EXPLAIN p IDS 1 1",
+    "KVROUTE.DECISIONS INFO p",
 };
 static const char *const writes[] = {
     "KVROUTE.ALTER p LEASE 5000", "KVROUTE.WORKER SET p w",      "KVROUTE.EVENT p w 0 1 1 CLEARED",
     "KVROUTE.SELECT p r IDS 1 1", "KVROUTE.UPDATE p r OUTPUT 1", "KVROUTE.CLAIM p q w 0 IDS 0",
     "KVROUTE.RELEASE p q",        "KVROUTE.WORKER DEL p v",      "KVROUTE.CREATE p2",
-    "KVROUTE.REPORT p w FAILED",
+    "KVROUTE.REPORT p w FAILED",  "KVROUTE.CLASS SET p c",       "KVROUTE.CLASS DEL p c",
+    "KVROUTE.FLOW SET p f",       "KVROUTE.FLOW DEL p f",        "KVROUTE.DECISIONS ON p 5",
+    "KVROUTE.DECISIONS CLEAR p",  "KVROUTE.DECISIONS OFF p",
 };
 enum {
     FLOW_ACL_READS = sizeof reads / sizeof *reads,
@@ -87,8 +91,9 @@ Test(memory, when_it_is_out_what_frees_still_works) {
     flow_traffic_run(&t, c, 500);
     for (int i = 0; i < 50; i++)
         flow_call(c, "KVROUTE.SELECT p o%d IDS 0 LEASE 200", i);
-    flow_call(c, "KVROUTE.SELECT p keep IDS 0");
-    flow_call_int(c, "KVROUTE.WORKER SET p worker-1"); // the traffic may have deleted it
+    // The traffic may have left nobody, or nobody who takes requests.
+    flow_call_int(c, "KVROUTE.WORKER SET p worker-1 STATE ready ROLE both");
+    flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.SELECT p keep IDS 0 AMONG 1 worker-1");
     flow_call_ok(c, "CONFIG SET maxmemory-policy noeviction");
     flow_call_ok(c, "CONFIG SET maxmemory 1");
     static const char *const refused[] = {
@@ -113,6 +118,66 @@ Test(memory, when_it_is_out_what_frees_still_works) {
     flow_expect_int(c, 1, "UNLINK p");
     flow_call_ok(c, "CONFIG SET maxmemory 0");
     flow_call_ok(c, "KVROUTE.CREATE p");
+}
+
+// At maxmemory what grows is refused; what can't, or turns out not to, is answered as ever.
+Test(memory, when_it_is_out_only_growth_is_refused) {
+    struct flow_server *s = flow_server_start(NULL), *replica = flow_server_start(NULL);
+    flow_server_replica_of(replica, s);
+    struct flow_conn *c = s->conn;
+    flow_call_ok(c, "KVROUTE.CREATE p BLOCKSIZE 1");
+    flow_expect_int(c, 1, "KVROUTE.WORKER SET p w RANKS 2 ADDR here");
+    flow_expect_int(c, 1, "KVROUTE.EVENT p w 0 5 1 STORED - IDS 4 1 2 3 4");
+    flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.SELECT p r IDS 2 1 2");
+    flow_call_ok(c, "CONFIG SET maxmemory-policy noeviction");
+    flow_call_ok(c, "CONFIG SET maxmemory 1");
+    static const char *const grow[] = {
+        "KVROUTE.SELECT p new IDS 0",
+        "KVROUTE.SELECT p new IDS 1 1 SESSION s",
+        "KVROUTE.CLAIM p new w 0 IDS 0",
+        "KVROUTE.EVENT p w 0 5 2 STORED - IDS 1 9",
+        "KVROUTE.EVENT p w 0 5 2 CLEARED STORED - IDS 1 9",
+        "KVROUTE.EVENT p w 0 6 1 STORED - IDS 1 9",
+        "KVROUTE.WORKER SET p new",
+        "KVROUTE.WORKER SET p w RANKS 3",
+        "KVROUTE.CREATE new",
+    };
+    int64_t version = flow_pool_info(c, "p", "version");
+    for (size_t i = 0; i < sizeof grow / sizeof *grow; i++)
+        cr_expect(flow_is_error(flow_call(c, grow[i]), "OOM"), "%s", grow[i]);
+    flow_expect_version(c, "p", version);
+    cr_expect(flow_server_info(c, "kvroute", "kvroute_errors_oom") >= 6);
+    // A repeat, and what is refused for another reason anyway.
+    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.SELECT p r IDS 0");
+    cr_expect(flow_map_int(r, "repeat") == 1);
+    flow_expect_int(c, 1, "KVROUTE.EVENT p w 0 5 1 STORED - IDS 1 9");
+    flow_expect_error(c, "GAP", "KVROUTE.EVENT p w 0 5 3 STORED - IDS 1 9");
+    flow_expect_error(c, "STALE", "KVROUTE.EVENT p w 0 4 1 STORED - IDS 1 9");
+    flow_expect_error(c, "NOWORKER", "KVROUTE.EVENT p x 0 4 1 STORED - IDS 1 9");
+    flow_expect_error(c, "ERR", "KVROUTE.SELECT p new IDS");
+    flow_expect_version(c, "p", version);
+    // Heartbeats, events that free, and the end of things.
+    flow_expect_int(c, 0, "KVROUTE.WORKER SET p w");
+    flow_expect_int(c, 0, "KVROUTE.WORKER SET p w RANKS 2 ADDR there STATE ready CAPACITY 100");
+    flow_expect_int(c, 2, "KVROUTE.EVENT p w 0 5 2 REMOVED HEX %s",
+                    flow_prefix_of(c, 1, "IDS 4 1 2 3 4").digits);
+    cr_expect(flow_pool_info(c, "p", "holdings") == 3);
+    flow_expect_int(c, 3, "KVROUTE.EVENT p w 0 5 3 CLEARED");
+    flow_expect_int(c, 1, "KVROUTE.EVENT p w 1 1 1 CLEARED"); // a new epoch of one without blocks
+    flow_call_ok(c, "KVROUTE.ALTER p FAILURES 1");
+    flow_call_kind(c, FLOW_REPLY_STATUS, "KVROUTE.REPORT p w FAILED");
+    flow_expect_int(c, 1, "KVROUTE.UPDATE p r PREFILLED OUTPUT 3 LEASE 1000000");
+    flow_expect_int(c, 1, "KVROUTE.RELEASE p r");
+    flow_expect_int(c, 0, "KVROUTE.WORKER SET p w RANKS 1");
+    flow_expect_int(c, 1, "KVROUTE.WORKER DEL p w");
+    // Effects aren't refused, wherever a replica stands.
+    flow_call_ok(c, "CONFIG SET maxmemory 0");
+    flow_call_ok(replica->conn, "CONFIG SET maxmemory-policy noeviction");
+    flow_call_ok(replica->conn, "CONFIG SET maxmemory 1");
+    flow_expect_int(c, 1, "KVROUTE.WORKER SET p v");
+    flow_expect_int(c, 1, "KVROUTE.EVENT p v 0 1 1 STORED - IDS 3 1 2 3");
+    flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.SELECT p z IDS 2 1 2");
+    flow_expect_equal(s, replica, "p");
 }
 
 Test(memory, is_told_and_comes_back) {

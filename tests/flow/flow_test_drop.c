@@ -11,8 +11,8 @@ TestSuite(drop, .fini = flow_harness_end, .timeout = 180);
 enum {
     FLOW_DROP_MILLION = 1000000,
     FLOW_DROP_CHAIN = 1000,
-    FLOW_DROP_PATIENT_MS =
-        3000, // for one answer meanwhile: far above what is meant, for slow machines
+    // For one answer meanwhile: far above what is meant, for slow machines.
+    FLOW_DROP_PATIENT_MS = 3000,
 };
 
 static void store_million(struct flow_conn *c, int worker) {
@@ -169,9 +169,69 @@ Test(drop, ten_thousand_leases_end_at_once) {
     struct flow_watch w = {.c = flow_server_connect(s, 2)};
     flow_wait_until(nothing_lives, &w, "all leases are over");
     cr_expect(w.slowest < FLOW_DROP_PATIENT_MS, "a command waited %d ms", (int)w.slowest);
+    // Many go with one effect: how many changes those were is the same on the replica, see below.
     cr_expect(flow_pool_info(c, "p", "expired_requests") == FLOW_DROP_N);
     cr_expect(flow_same_state(before, flow_pool_digest(c, "p")));
     flow_expect_int(c, 1, "WAIT 1 %d", FLOW_PATIENCE_MS);
     cr_expect(flow_same_state(before, flow_pool_digest(replica->conn, "p")));
     cr_expect(flow_pool_info(replica->conn, "p", "version") == flow_pool_info(c, "p", "version"));
+}
+
+// ---- Bookings ------------------------------------------------------------------------------------
+
+enum { FLOW_DROP_BOOKINGS = 5000 };
+
+// On the one worker that they may use; each with a prediction.
+static void book_many(struct flow_conn *c, const char *worker) {
+    for (int i = 0; i < FLOW_DROP_BOOKINGS; i++) {
+        flow_post(c, "KVROUTE.SELECT p r%d IDS 3 7 8 %d AMONG 1 %s", i, i, worker);
+        if (i % 100 != 99) continue;
+        for (int k = 0; k < 100; k++)
+            cr_assert(flow_map_int(flow_collect(c), "repeat") == 0);
+    }
+}
+
+static void expect_alike(struct flow_server *s, struct flow_server *replica) {
+    struct flow_digest d = flow_pool_digest(s->conn, "p");
+    flow_expect_int(s->conn, 1, "WAIT 1 %d", FLOW_PATIENCE_MS);
+    cr_expect(flow_same_digest(d, flow_pool_digest(replica->conn, "p")));
+    flow_expect_int(s->conn, 1, "COPY p q REPLACE");
+    cr_expect(flow_same_digest(d, flow_pool_digest(s->conn, "q")));
+    static const char *const fields[] = {"requests", "predicted", "sessions", "version"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        int64_t want = flow_pool_info(s->conn, "p", fields[i]);
+        cr_expect(flow_pool_info(replica->conn, "p", fields[i]) == want, "%s", fields[i]);
+        cr_expect(flow_pool_info(s->conn, "q", fields[i]) == want, "%s", fields[i]);
+    }
+}
+
+// A worker goes with all its requests, and its requests' ids are booked elsewhere before they are swept; what is
+// cleared goes with its predictions, and their requests go on.
+Test(drop, many_bookings) {
+    struct flow_server *s = start(), *replica = flow_server_start(NULL);
+    flow_server_replica_of(replica, s);
+    struct flow_conn *c = s->conn;
+    flow_call_ok(c, "KVROUTE.ALTER p PREDICT 600000");
+    book_many(c, "w0");
+    cr_expect(flow_pool_info(c, "p", "requests") == FLOW_DROP_BOOKINGS);
+    cr_expect(flow_pool_info(c, "p", "predicted") == FLOW_DROP_BOOKINGS + 2);
+    flow_expect_int(c, 1, "KVROUTE.WORKER DEL p w0");
+    cr_expect(flow_pool_info(c, "p", "requests") == 0);
+    cr_expect(flow_pool_info(c, "p", "predicted") == 0);
+    expect_alike(s, replica);
+    flow_call_int(c, "KVROUTE.WORKER SET p w0");
+    cr_expect(flow_call(c, "KVROUTE.REQUEST GET p r4000")->kind == FLOW_REPLY_NULL);
+    book_many(c, "w0");
+    flow_expect_int(c, 1, "KVROUTE.EVENT p w0 0 1 1 CLEARED");
+    cr_expect(flow_pool_info(c, "p", "requests") == FLOW_DROP_BOOKINGS);
+    cr_expect(flow_pool_info(c, "p", "predicted") == 0);
+    const struct flow_reply *r = flow_call(c, "KVROUTE.SELECT p again IDS 2 7 8 AMONG 1 w0");
+    cr_expect(flow_map_int(r, "overlap") == 0);
+    cr_expect(flow_map_int(r, "expected") == 2);
+    cr_expect(flow_pool_info(c, "p", "predicted") == 2);
+    expect_alike(s, replica);
+    flow_call_ok(c, "DEBUG RELOAD");
+    expect_alike(s, replica);
+    flow_expect_int(c, 1, "KVROUTE.WORKER DEL p w0");
+    expect_alike(s, replica);
 }

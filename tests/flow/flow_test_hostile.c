@@ -21,9 +21,12 @@ Test(hostile, huge_lists) {
     char *zeros = calloc(1, n);
     cr_assert(zeros);
     // One more than the most, in every form.
-    static const char *const heads[] = {
-        "KVROUTE.SELECT p r %s %b", "KVROUTE.SCORE p %s %b", "KVROUTE.CLAIM p r w 0 %s %b",
-        "KVROUTE.EVENT p w 0 1 1 STORED - %s %b", "KVROUTE.HASH 1 %s %b"};
+    static const char *const heads[] = {"KVROUTE.SELECT p r %s %b",
+                                        "KVROUTE.SCORE p %s %b",
+                                        "KVROUTE.EXPLAIN p %s %b",
+                                        "KVROUTE.CLAIM p r w 0 %s %b",
+                                        "KVROUTE.EVENT p w 0 1 1 STORED - %s %b",
+                                        "KVROUTE.HASH 1 %s %b"};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         flow_expect_error(c, "ERR", heads[i], "HASHES", zeros, n);
         flow_expect_error(c, "ERR", heads[i], "TOKENS", zeros, n / 2);
@@ -86,10 +89,19 @@ Test(hostile, commands_cut_short) {
     struct flow_conn *c = flow_start_pool("BLOCKSIZE 1");
     static const char *const whole[] = {
         "KVROUTE.CREATE q BLOCKSIZE 4 POLICY linear OVERLAP 1 LEASE 5 PREDICT 6 FAILURES 2 "
-        "OPENTIME 9 SESSIONTTL 5 SLOTTFT 6 SLOTBT 7 STICK 8",
+        "OPENTIME 9 SESSIONTTL 5 SLOTTFT 6 SLOTBT 7 STICK 8 MAXREQUESTS 1 MAXPREFILL 2 MAXBLOCKS 3 "
+        "MAXWAITING 4 ACCEPT 5",
+        "KVROUTE.CLASS SET p k PRIORITY -5 WEIGHT 2 WAITING 3 ROOM 50",
+        "KVROUTE.CLASS DEL p k",
+        "KVROUTE.CLASS LIST p",
+        "KVROUTE.FLOW SET p f WEIGHT 2 REQUESTS 3 RATE 4 BURST 5",
+        "KVROUTE.FLOW LIST p 0 COUNT 5",
+        "KVROUTE.SELECT p waits IDS 2 1 2 AMONG 0 WAIT 20 CLASS default FLOW f NOTIFY n BLOCK",
+        "KVROUTE.QUEUE p COUNT 5",
+        "KVROUTE.FLOW DEL p f",
         "KVROUTE.REPORT p w FAILED",
         "KVROUTE.WORKER SET p w ADDR x RANKS 2 CAPACITY 3 STATE ready TTL 500000 SPEED "
-        "2 LABELS 2 a b",
+        "2 LABELS 2 a b MAXREQUESTS 9",
         "KVROUTE.EVENT p w 0 1 1 TIER host STORED - IDS 2 1 2 LORA a NAMESPACE b REMOVED HEX "
         "00000000000000ff TIER disk CLEARED",
         "KVROUTE.SELECT p r IDS 2 1 2 LORA a NAMESPACE b ISL 5 OSL 6 LEASE 70000 AMONG 2 w v "
@@ -97,7 +109,7 @@ Test(hostile, commands_cut_short) {
         "1 u POLICY linear OVERLAP 1 PREFILL 1 REQUESTS 1 TEMPERATURE 1 WITH 1 a WITHOUT 2 c d "
         "SESSION s",
         "KVROUTE.CLAIM p r w 0 IDS 2 1 2 ISL 5 CACHED 2 OUTPUT 3 PREFILLED LEASE 80000 SESSION "
-        "t",
+        "t CLASS default FLOW f",
         "KVROUTE.UPDATE p r PREFILLED OUTPUT 5 LEASE 90000",
         "KVROUTE.REQUEST LIST p 0 COUNT 5",
         "KVROUTE.SESSION LIST p 0 COUNT 5",
@@ -138,7 +150,9 @@ static const char vocabulary[] =
     "SESSIONTTL SLOTTFT SLOTBT STICK SPEED LABELS WITH WITHOUT SESSION LEARNT EXPECTED "
     "LAPSED delay ADDR RANKS CAPACITY STATE TTL ready draining TIER device host disk STORED "
     "REMOVED CLEARED - ISL OSL CACHED OUTPUT PREFILLED AMONG EXCLUDE FROM DEPTH COUNT "
-    "CREATED RENEWED PREDICTED AT SEEN SET GET DEL LIST HELP p q w v r s 0 1 2 3 16 -1 255 "
+    "MAXREQUESTS MAXPREFILL MAXBLOCKS MAXWAITING ACCEPT WAIT CLASS FLOW NOTIFY PRIORITY WEIGHT "
+    "WAITING ROOM RATE BURST LEFT UNCALLED default k f CREATED RENEWED PREDICTED AT SEEN SET GET "
+    "DEL LIST HELP p q w v r s 0 1 2 3 16 -1 255 "
     "1024 65535 4294967295 4294967296 9223372036854775807 9223372036854775808 "
     "-9223372036854775808 18446744073709551615 1e308 nan -inf 0.5 1000000000 "
     "00000000000000ff 0123456789abcdef0123456789ABCDEF";
@@ -160,6 +174,10 @@ static const char *const shapes[] = {
     "KVROUTE.SELECT p r IDS 3 1 2 3 ISL 5 LEASE 5",
     "KVROUTE.SELECT p s HASHES 12345678 AMONG 1 w",
     "KVROUTE.SCORE p TOKENS 1234 EXCLUDE 1 w",
+    "KVROUTE.EXPLAIN p IDS 2 1 2 PAIR TOP 2 CLASS default WITH 1 x",
+    "KVROUTE.DECISIONS ON p 3 BYTES 4096 BLOCKS",
+    "KVROUTE.DECISIONS GET p 1 COUNT 2",
+    "KVROUTE.DECISIONS CLEAR p",
     "KVROUTE.UPDATE p r PREFILLED OUTPUT 5",
     "KVROUTE.RELEASE p r",
     "KVROUTE.CLAIM p s w 0 IDS 2 1 2 CACHED 1",
@@ -174,6 +192,19 @@ static const char *const shapes[] = {
     "KVROUTE.SESSION DEL p s v",
     "KVROUTE.TREE p DEPTH 2 COUNT 10",
     "KVROUTE.HASH 1 IDS 2 1 2",
+    "KVROUTE.SELECT p v IDS 1 1 WAIT 500 CLASS k FLOW f NOTIFY n",
+    "KVROUTE.SELECT p w HASHES 12345678 AMONG 1 w WAIT 50 FLOW f",
+    "KVROUTE.ALTER p MAXREQUESTS 1 MAXBLOCKS 50",
+    "KVROUTE.WORKER SET p w MAXREQUESTS 2 CAPACITY 3",
+    "KVROUTE.CLASS SET p k PRIORITY 1 WEIGHT 2",
+    "KVROUTE.CLASS DEL p k",
+    "KVROUTE.CLASS LIST p",
+    "KVROUTE.FLOW SET p f RATE 16 REQUESTS 3",
+    "KVROUTE.FLOW DEL p f",
+    "KVROUTE.FLOW LIST p 0 COUNT 10",
+    "KVROUTE.QUEUE p COUNT 3",
+    "KVROUTE.ENQUEUE p v IDS 1 1 WAIT 500 AT 16",
+    "KVROUTE.ADMIT p v w 0 CREATED 16 LEFT -1",
     "KVROUTE.FORGET p 1 1",
     "KVROUTE.LOAD z chunk",
 };

@@ -175,17 +175,43 @@ static const struct {
     const char *flags; // "w": write, "o": deny-oom, "r": readonly, "": neither
     int64_t first;     // position of the key, 0: none
 } command_rows[] = {
-    {"kvroute.create", "wo", 1},     {"kvroute.alter", "w", 1},
-    {"kvroute.info", "r", 1},        {"kvroute.digest", "r", 1},
-    {"kvroute.worker|set", "wo", 2}, {"kvroute.worker|del", "w", 2},
-    {"kvroute.worker|get", "r", 2},  {"kvroute.worker|list", "r", 2},
-    {"kvroute.event", "wo", 1},      {"kvroute.select", "wo", 1},
-    {"kvroute.score", "r", 1},       {"kvroute.update", "w", 1},
-    {"kvroute.release", "w", 1},     {"kvroute.claim", "wo", 1},
-    {"kvroute.request|get", "r", 2}, {"kvroute.request|list", "r", 2},
-    {"kvroute.session|get", "r", 2}, {"kvroute.session|list", "r", 2},
-    {"kvroute.session|del", "w", 2}, {"kvroute.report", "w", 1},
-    {"kvroute.tree", "r", 1},        {"kvroute.hash", "", 0},
+    {"kvroute.create", "wo", 1},
+    {"kvroute.alter", "w", 1},
+    {"kvroute.info", "r", 1},
+    {"kvroute.digest", "r", 1},
+    {"kvroute.worker|set", "w", 2},
+    {"kvroute.worker|del", "w", 2},
+    {"kvroute.worker|get", "r", 2},
+    {"kvroute.worker|list", "r", 2},
+    {"kvroute.event", "w", 1},
+    {"kvroute.select", "w", 1},
+    {"kvroute.score", "r", 1},
+    {"kvroute.explain", "r", 1},
+    {"kvroute.update", "w", 1},
+    {"kvroute.release", "w", 1},
+    {"kvroute.claim", "wo", 1},
+    {"kvroute.request|get", "r", 2},
+    {"kvroute.request|list", "r", 2},
+    {"kvroute.session|get", "r", 2},
+    {"kvroute.session|list", "r", 2},
+    {"kvroute.session|del", "w", 2},
+    {"kvroute.report", "w", 1},
+    {"kvroute.class|set", "w", 2},
+    {"kvroute.class|del", "w", 2},
+    {"kvroute.class|list", "r", 2},
+    {"kvroute.flow|set", "w", 2},
+    {"kvroute.flow|del", "w", 2},
+    {"kvroute.flow|list", "r", 2},
+    {"kvroute.queue", "r", 1},
+    {"kvroute.enqueue", "w", 1},
+    {"kvroute.admit", "w", 1},
+    {"kvroute.decisions|on", "wo", 2},
+    {"kvroute.decisions|off", "w", 2},
+    {"kvroute.decisions|clear", "w", 2},
+    {"kvroute.decisions|get", "r", 2},
+    {"kvroute.decisions|info", "r", 2},
+    {"kvroute.tree", "r", 1},
+    {"kvroute.hash", "", 0},
     {"kvroute.help", "", 0},
 };
 enum { FLOW_LOOK_COMMANDS = sizeof command_rows / sizeof *command_rows };
@@ -216,8 +242,8 @@ Test(look, command_info_flags_and_key_specs) {
         cr_expect(listed(have, "write") == (strchr(flags, 'w') != NULL), "%s", name);
         if (command_rows[i].first)
             cr_expect(listed(have, "readonly") == (strchr(flags, 'r') != NULL), "%s", name);
-        if (strcmp(name, "kvroute.alter") != 0 && strcmp(name, "kvroute.update") != 0)
-            cr_expect(listed(have, "denyoom") == (strchr(flags, 'o') != NULL), "%s", name);
+        cr_expect_str_eq(info->items[0].bytes, name); // in lower case, as the server's own are
+        cr_expect(listed(have, "denyoom") == (strchr(flags, 'o') != NULL), "%s", name);
         cr_expect(listed(have, "module"), "%s", name);
         const struct flow_reply *specs = &info->items[8];
         if (!command_rows[i].first) {
@@ -264,13 +290,27 @@ Test(look, command_getkeys) {
     struct flow_server *s = flow_server_start(NULL);
     struct flow_conn *c = s->conn;
     static const char *const calls[] = {
-        "KVROUTE.CREATE k",          "KVROUTE.WORKER SET k w",
-        "KVROUTE.WORKER LIST k",     "KVROUTE.SELECT k r IDS 1 1",
-        "KVROUTE.SCORE k IDS 1 1",   "KVROUTE.RELEASE k r q s",
-        "KVROUTE.REQUEST GET k r",   "KVROUTE.EVENT k w 0 1 1 CLEARED",
-        "KVROUTE.REPORT k w OK",     "KVROUTE.SESSION GET k s",
-        "KVROUTE.SESSION DEL k s t", "KVROUTE.SESSION LIST k 0 COUNT 5",
+        "KVROUTE.CREATE k",
+        "KVROUTE.WORKER SET k w",
+        "KVROUTE.WORKER LIST k",
+        "KVROUTE.SELECT k r IDS 1 1",
+        "KVROUTE.SCORE k IDS 1 1",
+        "KVROUTE.EXPLAIN k IDS 1 1 TOP 3",
+        "KVROUTE.RELEASE k r q s",
+        "KVROUTE.REQUEST GET k r",
+        "KVROUTE.EVENT k w 0 1 1 CLEARED",
+        "KVROUTE.REPORT k w OK",
+        "KVROUTE.SESSION GET k s",
+        "KVROUTE.SESSION DEL k s t",
+        "KVROUTE.SESSION LIST k 0 COUNT 5",
         "KVROUTE.DIGEST k LEARNT",
+        "KVROUTE.CLASS SET k c",
+        "KVROUTE.FLOW LIST k",
+        "KVROUTE.QUEUE k COUNT 5",
+        "KVROUTE.ENQUEUE k r IDS 0",
+        "KVROUTE.ADMIT k r w 0",
+        "KVROUTE.DECISIONS ON k 5",
+        "KVROUTE.DECISIONS GET k",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         const struct flow_reply *r = flow_call_words(c, "COMMAND GETKEYS", calls[i]);
@@ -288,11 +328,15 @@ Test(look, arity) {
                         "KVROUTE.INFO k k|KVROUTE.DIGEST|KVROUTE.SESSION GET k|"
                         "KVROUTE.WORKER SET k|KVROUTE.WORKER DEL|KVROUTE.WORKER GET k|"
                         "KVROUTE.WORKER LIST|KVROUTE.EVENT k w 0 1 1|KVROUTE.SELECT k r|"
-                        "KVROUTE.SCORE k|KVROUTE.UPDATE k|KVROUTE.RELEASE k|"
+                        "KVROUTE.SCORE k|KVROUTE.EXPLAIN k|KVROUTE.UPDATE k|KVROUTE.RELEASE k|"
                         "KVROUTE.CLAIM k r w 0|KVROUTE.REQUEST GET k|KVROUTE.REQUEST LIST|"
                         "KVROUTE.TREE|KVROUTE.HASH 4|KVROUTE.SELECT|KVROUTE.EVENT|"
                         "KVROUTE.REPORT k w|KVROUTE.SESSION|KVROUTE.SESSION DEL k|"
-                        "KVROUTE.SESSION LIST");
+                        "KVROUTE.SESSION LIST|KVROUTE.CLASS|KVROUTE.CLASS SET k|"
+                        "KVROUTE.CLASS DEL k|KVROUTE.CLASS LIST|KVROUTE.FLOW SET k|"
+                        "KVROUTE.FLOW DEL k|KVROUTE.FLOW LIST|KVROUTE.QUEUE|"
+                        "KVROUTE.DECISIONS|KVROUTE.DECISIONS ON k|KVROUTE.DECISIONS GET|"
+                        "KVROUTE.DECISIONS OFF|KVROUTE.DECISIONS INFO k k");
 }
 
 Test(look, server_info_section) {

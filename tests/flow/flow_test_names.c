@@ -150,13 +150,20 @@ Test(names, errors_never_echo) {
         "KVROUTE.HASH 4 IDS 4 1 2 3 4 NAMESPACE n FROM 00000000000000ff",
         "KVROUTE.INFO p",
         "KVROUTE.DIGEST p",
+        "KVROUTE.SELECT p r2 IDS 1 1 WAIT 5 CLASS default FLOW f NOTIFY n BLOCK",
+        "KVROUTE.CLASS SET p c PRIORITY 1 WEIGHT 2 WAITING 3 ROOM 4",
+        "KVROUTE.CLASS DEL p c",
+        "KVROUTE.FLOW SET p f WEIGHT 1 REQUESTS 2 RATE 3 BURST 4",
+        "KVROUTE.FLOW LIST p 0 COUNT 5",
+        "KVROUTE.QUEUE p COUNT 5",
     };
     static char secret[] = "s3cr3t-\xff\r\n-bytes";
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct flow_args a = {0};
         flow_args_words(&a, shapes[i]);
         for (size_t k = 1; k < a.n; k++) {
-            if (k == 1 && (strstr(a.v[0], "WORKER") || strstr(a.v[0], "REQUEST")))
+            if (k == 1 && (strstr(a.v[0], "WORKER") || strstr(a.v[0], "REQUEST") ||
+                           strstr(a.v[0], "CLASS") || strstr(a.v[0], "FLOW")))
                 continue; // an unknown subcommand is refused by the server, in its words
             char *word = a.v[k];
             size_t n = a.len[k];

@@ -22,7 +22,9 @@ static const struct flow_option numbers[] = {
     {"REQUESTS", 0, "3"},         {"HOST", 0.75, "0.5"},      {"DISK", 0.25, "0.125"},
     {"TEMPERATURE", 0, "0.25"},   {"LEASE", 300000, "60000"}, {"WORKERTTL", 0, "30000"},
     {"WORKERGRACE", 600000, "0"}, {"PREDICT", 0, "5000"},     {"SESSIONTTL", 600000, "0"},
-    {"SLOTTFT", 2000, "1"},       {"SLOTBT", 100, "1"},       {"STICK", 0, "12.5"},
+    {"MAXREQUESTS", 0, "5"},      {"MAXPREFILL", 0, "7"},     {"MAXBLOCKS", 0, "90"},
+    {"MAXWAITING", 10000, "0"},   {"ACCEPT", 5000, "1"},      {"SLOTTFT", 2000, "1"},
+    {"SLOTBT", 100, "1"},         {"STICK", 0, "12.5"},
 };
 enum { FLOW_POOL_NUMBERS = sizeof numbers / sizeof *numbers };
 
@@ -57,6 +59,8 @@ Test(pool, created_with_defaults) {
         "repeats",          "select_blocks",   "overlap_blocks", "events",
         "stored_blocks",    "removed_blocks",  "gaps",           "stale",
         "expired_requests", "expired_workers", "sessions",       "expected_blocks",
+        "waiting",          "waiting_tokens",  "admitted",       "refused",
+        "limited",
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         cr_expect(flow_map_int(info, counters[i]) == 0, "%s", counters[i]);
@@ -110,6 +114,32 @@ Test(pool, refuses_bad_options) {
     flow_expect_error(c, "ERR", "KVROUTE.CREATE");
 }
 
+// An error says where the fault is, by an option's name or an argument's number, and nothing that was sent.
+Test(pool, errors_say_where) {
+    static const struct {
+        const char *call, *error;
+    } cases[] = {
+        {"KVROUTE.CREATE q NOSUCH 1", "ERR syntax error at argument 2"},
+        {"KVROUTE.CREATE q BLOCKSIZE", "ERR BLOCKSIZE: an argument is missing"},
+        {"KVROUTE.CREATE q BLOCKSIZE x", "ERR BLOCKSIZE: value is not a number"},
+        {"KVROUTE.CREATE q BLOCKSIZE 16 LEASE -1", "ERR LEASE: value is not a number"},
+        {"KVROUTE.CREATE q BLOCKSIZE 4097", "ERR BLOCKSIZE: value is out of range"},
+        {"KVROUTE.CREATE q POLICY nosuch", "ERR POLICY: no such policy"},
+        {"KVROUTE.CREATE q LEASE 1 lease 1", "ERR LEASE: an option is given twice"},
+        {"KVROUTE.WORKER SET p w STATE nosuch", "ERR STATE: syntax error"},
+        {"KVROUTE.WORKER SET p w ADR here", "ERR syntax error at argument 4"},
+        {"KVROUTE.REPORT p w FINE", "ERR syntax error at argument 3"},
+        {"KVROUTE.SELECT p r IDS 1 1 POLICE delay", "ERR syntax error at argument 6"},
+        {"KVROUTE.SELECT p r IDS 2 1", "ERR fewer token ids than announced"},
+    };
+    struct flow_conn *c = flow_start_pool("");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct flow_reply *r = flow_call_words(c, cases[i].call, "");
+        cr_expect(r->kind == FLOW_REPLY_ERROR && !strcmp(r->bytes, cases[i].error), "%s: %s",
+                  cases[i].call, r->bytes);
+    }
+}
+
 Test(pool, altered_all_or_nothing) {
     struct flow_conn *c = flow_start_pool("");
     int64_t version = flow_pool_info(c, "p", "version");
@@ -144,12 +174,18 @@ static const char *const on_a_pool[] = {
     "KVROUTE.EVENT %s w 0 1 1 CLEARED",
     "KVROUTE.SELECT %s r IDS 1 1",
     "KVROUTE.SCORE %s IDS 1 1",
+    "KVROUTE.EXPLAIN %s IDS 1 1",
     "KVROUTE.UPDATE %s r PREFILLED",
     "KVROUTE.RELEASE %s r",
     "KVROUTE.CLAIM %s r w 0 IDS 1 1",
     "KVROUTE.REQUEST GET %s r",
     "KVROUTE.REQUEST LIST %s",
     "KVROUTE.TREE %s",
+    "KVROUTE.DECISIONS ON %s 5",
+    "KVROUTE.DECISIONS OFF %s",
+    "KVROUTE.DECISIONS CLEAR %s",
+    "KVROUTE.DECISIONS GET %s",
+    "KVROUTE.DECISIONS INFO %s",
 };
 enum { FLOW_POOL_ON_A_POOL = sizeof on_a_pool / sizeof *on_a_pool };
 

@@ -331,6 +331,7 @@ Test(request, refuses_bad_options) {
         "HEX 0000000000000001 NAMESPACE n";
     flow_expect_refused(c, "KVROUTE.SELECT p r", bad);
     flow_expect_refused(c, "KVROUTE.SCORE p", bad);
+    flow_expect_refused(c, "KVROUTE.EXPLAIN p", bad);
     flow_expect_error(c, "ERR", "KVROUTE.SCORE p IDS 0 LEASE 5");
     cr_expect(flow_same_digest(before, flow_pool_digest(c, "p")));
     flow_call_kind(

@@ -67,6 +67,7 @@ Test(scripts, transactions) {
     flow_call_ok(c, "WATCH p");
     flow_call(other, "KVROUTE.SELECT p live IDS 0");
     flow_call(other, "KVROUTE.SCORE p IDS 0");
+    flow_call(other, "KVROUTE.EXPLAIN p IDS 0");
     flow_call(other, "KVROUTE.RELEASE p nosuch");
     flow_call(other, "KVROUTE.EVENT p w 0 1 1 CLEARED");
     flow_call(other, "KVROUTE.EVENT p w 0 1 9 CLEARED");
@@ -74,15 +75,29 @@ Test(scripts, transactions) {
     flow_call(other, "KVROUTE.SESSION DEL p nosuch");
     flow_call(other, "KVROUTE.SESSION LIST p");
     flow_call(other, "KVROUTE.DIGEST p LEARNT");
+    flow_call(other, "KVROUTE.QUEUE p");
+    flow_call(other, "KVROUTE.CLASS DEL p nosuch");
+    flow_call(other, "KVROUTE.FLOW LIST p");
     flow_call_ok(c, "MULTI");
     flow_call(c, "KVROUTE.SELECT p more IDS 0");
     cr_expect(flow_call(c, "EXEC")->kind == FLOW_REPLY_ARRAY);
     static const char *const changes[] = {
-        "KVROUTE.SELECT p new IDS 0",      "KVROUTE.UPDATE p new OUTPUT 1",
-        "KVROUTE.RELEASE p new",           "KVROUTE.WORKER SET p w",
-        "KVROUTE.EVENT p w 0 1 2 CLEARED", "KVROUTE.CLAIM p new w 0 IDS 0",
-        "KVROUTE.ALTER p LEASE 5000",      "KVROUTE.CLAIM p of-s w 0 IDS 0 SESSION s",
-        "KVROUTE.SESSION DEL p s",         "KVROUTE.WORKER DEL p v",
+        "KVROUTE.SELECT p new IDS 0",
+        "KVROUTE.UPDATE p new OUTPUT 1",
+        "KVROUTE.RELEASE p new",
+        "KVROUTE.WORKER SET p w",
+        "KVROUTE.EVENT p w 0 1 2 CLEARED",
+        "KVROUTE.CLAIM p new w 0 IDS 0",
+        "KVROUTE.ALTER p LEASE 5000",
+        "KVROUTE.CLAIM p of-s w 0 IDS 0 SESSION s",
+        "KVROUTE.SESSION DEL p s",
+        "KVROUTE.WORKER DEL p v",
+        "KVROUTE.CLASS SET p k",
+        "KVROUTE.CLASS DEL p k",
+        "KVROUTE.FLOW SET p f",
+        "KVROUTE.FLOW DEL p f",
+        "KVROUTE.SELECT p waits IDS 0 WAIT 1000000 AMONG 0",
+        "KVROUTE.RELEASE p waits",
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         flow_call_ok(c, "WATCH p");

@@ -11,6 +11,7 @@
 #include "flow_payload.h"
 #include "flow_traffic.h"
 #include "tests/support/support_home.h"
+#include "tests/support/support_needs.h"
 #include "tests/support/support_process.h"
 
 TestSuite(server, .fini = flow_harness_end, .timeout = 120);
@@ -49,11 +50,32 @@ static bool cluster_is_up(void *ctx) {
     return strstr(flow_call(ctx, "CLUSTER INFO")->bytes, "cluster_state:ok") != NULL;
 }
 
-Test(server, in_a_cluster) {
+static struct flow_server *start_cluster(void) {
     static const char *const extra[] = {"--cluster-enabled", "yes", NULL};
-    struct flow_conn *c = flow_server_start(extra)->conn;
-    flow_call_ok(c, "CLUSTER ADDSLOTSRANGE 0 16383");
-    flow_wait_until(cluster_is_up, c, "the cluster is up");
+    struct flow_server *s = flow_server_start(extra);
+    flow_call_ok(s->conn, "CLUSTER ADDSLOTSRANGE 0 16383");
+    flow_wait_until(cluster_is_up, s->conn, "the cluster is up");
+    return s;
+}
+
+static void others_cluster_client(const char *python) {
+    char port[16], said[2000];
+    snprintf(port, sizeof port, "%d", start_cluster()->redis.port);
+    const char *const argv[] = {python, KVROUTE_CLUSTER_PY, port, NULL};
+    cr_expect(support_run(argv, FLOW_PATIENCE_MS, said, sizeof said) == 0, "%s", said);
+}
+
+Test(server, others_cluster_client_finds_the_keys) {
+    support_needs_python("redis.cluster", "python3-redis");
+    others_cluster_client("/usr/bin/python3");
+}
+
+Test(server, others_newest_cluster_client_finds_the_keys) {
+    others_cluster_client(support_needs_newest_redis_py());
+}
+
+Test(server, in_a_cluster) {
+    struct flow_conn *c = start_cluster()->conn;
     static struct flow_traffic t;
     flow_traffic_start(&t, c, "p", "LEASE 20");
     t.lease = 20;
@@ -88,11 +110,28 @@ Test(server, changes_are_told_to_who_listens) {
     cr_expect(heard >= 2);
 }
 
+// Its row in the list of modules; some servers bring modules of their own.
+static const struct flow_reply *our_module(struct flow_conn *c) {
+    const struct flow_reply *r = flow_call_kind(c, FLOW_REPLY_ARRAY, "MODULE LIST");
+    for (size_t i = 0; i < r->count; i++)
+        if (strcmp(flow_map_str(&r->items[i], "name"), "kvroute") == 0) return &r->items[i];
+    cr_assert(false, "the module is gone");
+    return NULL;
+}
+
 Test(server, the_module_stays) {
     struct flow_conn *c = flow_start_pool("");
     cr_expect(flow_call(c, "MODULE UNLOAD kvroute")->kind == FLOW_REPLY_ERROR);
-    cr_expect(flow_call_kind(c, FLOW_REPLY_ARRAY, "MODULE LIST")->count == 1);
+    our_module(c);
     flow_call_kind(c, FLOW_REPLY_ARRAY, "KVROUTE.INFO p");
+}
+
+// As a number in the list of modules, and as it is written in INFO.
+Test(server, the_version_is_told) {
+    struct flow_conn *c = flow_start_pool("");
+    cr_expect(flow_map_int(our_module(c), "ver") == KVROUTE_VERSION_NUMBER);
+    cr_expect(strstr(flow_call(c, "INFO kvroute")->bytes,
+                     "\r\nkvroute_version:" KVROUTE_VERSION "\r\n") != NULL);
 }
 
 Test(server, what_only_replication_says) {
@@ -122,7 +161,7 @@ Test(server, a_crash_report_is_whole) {
     while (flow_server_alive(s) && flow_clock_ms() < deadline)
         support_sleep_ms(10);
     s->redis.pid = 0;
-    cr_expect(support_log_count(s->redis.log, "REDIS BUG REPORT END") == 1);
+    cr_expect(support_log_count(s->redis.log, "BUG REPORT END") == 1);
     cr_assert(truncate(s->redis.log, 0) == 0); // meant to be, so no crash to complain of
 }
 

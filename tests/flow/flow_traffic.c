@@ -105,6 +105,65 @@ static void add_lease(struct flow_traffic *t, struct flow_args *a) {
     flow_args_int(a, 1 + below(t, (int)t->lease));
 }
 
+static void add_class(struct flow_traffic *t, struct flow_args *a) {
+    if (!t->wait || below(t, 2)) return;
+    flow_args_str(a, "CLASS");
+    add_name(a, "class-", below(t, FLOW_TRAFFIC_CLASSES));
+}
+
+static void add_flow(struct flow_traffic *t, struct flow_args *a) {
+    if (!t->wait || below(t, 3) == 0) return;
+    flow_args_str(a, "FLOW");
+    add_name(a, "flow-", below(t, FLOW_TRAFFIC_FLOWS));
+}
+
+static void add_wait(struct flow_traffic *t, struct flow_args *a) {
+    add_class(t, a);
+    add_flow(t, a);
+    if (!t->wait || below(t, 4) == 0) return;
+    flow_args_str(a, "WAIT");
+    flow_args_int(a, 1 + below(t, (int)t->wait));
+    if (below(t, 2)) return;
+    flow_args_str(a, "NOTIFY");
+    add_name(a, "channel-", below(t, 3));
+}
+
+static void make_class(struct flow_traffic *t, struct flow_args *a) {
+    static const char *const settings[] = {"PRIORITY 1",           "PRIORITY -3 WEIGHT 4",
+                                           "WEIGHT 0.3 ROOM 70",   "WAITING 20",
+                                           "WAITING 0 PRIORITY 0", ""};
+    flow_args_words(a, below(t, 6) ? "KVROUTE.CLASS SET" : "KVROUTE.CLASS DEL");
+    bool set = strcmp(a->v[a->n - 1], "SET") == 0;
+    flow_args_str(a, t->key);
+    add_name(a, "class-", below(t, FLOW_TRAFFIC_CLASSES));
+    if (set) flow_args_words(a, settings[below(t, 6)]);
+}
+
+static void make_flow(struct flow_traffic *t, struct flow_args *a) {
+    static const char *const settings[] = {"WEIGHT 5",   "REQUESTS 4", "RATE 20000 BURST 3000",
+                                           "REQUESTS 0", "RATE 0",     "RATE 500"};
+    flow_args_words(a, below(t, 5) ? "KVROUTE.FLOW SET" : "KVROUTE.FLOW DEL");
+    bool set = strcmp(a->v[a->n - 1], "SET") == 0;
+    flow_args_str(a, t->key);
+    add_name(a, "flow-", below(t, FLOW_TRAFFIC_FLOWS));
+    if (set) flow_args_words(a, settings[below(t, 6)]);
+}
+
+static void make_limits(struct flow_traffic *t, struct flow_args *a) {
+    static const char *const settings[] = {"MAXREQUESTS 6", "MAXREQUESTS 15", "MAXPREFILL 2000",
+                                           "MAXPREFILL 0",  "MAXBLOCKS 120",  "MAXBLOCKS 0",
+                                           "MAXWAITING 40", "MAXWAITING 200"};
+    flow_args_words(a, "KVROUTE.ALTER");
+    flow_args_str(a, t->key);
+    flow_args_words(a, settings[below(t, 8)]);
+}
+
+// Of those who wait: their classes, their flows, and what they wait for.
+static void make_settings(struct flow_traffic *t, struct flow_args *a) {
+    int kind = below(t, 3);
+    (kind == 0 ? make_class : kind == 1 ? make_flow : make_limits)(t, a);
+}
+
 static void make_request(struct flow_traffic *t, struct flow_args *a, enum flow_sent_kind kind,
                          struct flow_sent *sent) {
     static const char *const names[] = {[FLOW_TRAFFIC_SELECT] = "KVROUTE.SELECT",
@@ -121,8 +180,10 @@ static void make_request(struct flow_traffic *t, struct flow_args *a, enum flow_
         if (below(t, 4) == 0) flow_args_words(a, "TEMPERATURE 0.5");
         if (below(t, 4) == 0) flow_args_words(a, "EXCLUDE 1 worker-3");
         if (below(t, 8) == 0) flow_args_words(a, below(t, 2) ? "WITH 1 gpu=a" : "WITHOUT 1 zone=1");
+        if (below(t, 3) == 0) flow_args_str(a, "PAIR");
         add_session(t, a);
         add_lease(t, a);
+        add_wait(t, a);
         return;
     case FLOW_TRAFFIC_UPDATE:
         if (below(t, 2)) flow_args_str(a, "PREFILLED");
@@ -140,8 +201,15 @@ static void make_request(struct flow_traffic *t, struct flow_args *a, enum flow_
         add_list(t, a);
         if (below(t, 2)) flow_args_words(a, "ISL 500 CACHED 40 OUTPUT 7");
         if (below(t, 2)) flow_args_words(a, "PREFILLED");
+        if (below(t, 3) == 0) {
+            flow_args_str(a, "PREFILLER");
+            add_name(a, "worker-", below(t, FLOW_TRAFFIC_WORKERS));
+            flow_args_int(a, below(t, FLOW_TRAFFIC_RANKS));
+        }
         add_session(t, a);
         add_lease(t, a);
+        add_class(t, a);
+        add_flow(t, a);
     }
 }
 
@@ -150,6 +218,11 @@ static struct flow_sent make_step(struct flow_traffic *t, struct flow_args *a) {
                              below(t, FLOW_TRAFFIC_RANKS)};
     int kind = below(t, 100);
     t->commands++;
+    if (t->wait && below(t, 40) == 0) {
+        sent.kind = FLOW_TRAFFIC_WORKER;
+        make_settings(t, a);
+        return sent;
+    }
     if (kind < 40) {
         make_event(t, a, sent.worker, sent.rank);
         return sent;
@@ -199,7 +272,10 @@ static void take_reply(struct flow_traffic *t, const struct flow_sent *sent,
     }
     if (r->kind != FLOW_REPLY_ERROR) return;
     bool is_event = sent->kind == FLOW_TRAFFIC_EVENT;
-    cr_assert(flow_is_error(r, "NOWORKER") ||
+    // A class may be gone, or be waited in.
+    bool waits = t->wait && (flow_is_error(r, "NOROOM") || flow_is_error(r, "LIMITED") ||
+                             strstr(r->bytes, "class"));
+    cr_assert(waits || flow_is_error(r, "NOWORKER") ||
                   (is_event && (flow_is_error(r, "GAP") || flow_is_error(r, "STALE"))),
               "%s: %s", a->n ? a->v[0] : "traffic", r->bytes);
     if (is_event) t->epoch[sent->worker][sent->rank] = 0; // tells all it holds anew

@@ -13,7 +13,9 @@ enum {
     FLOW_TRAFFIC_WORKERS = 6,
     FLOW_TRAFFIC_RANKS = 2,
     FLOW_TRAFFIC_REQUESTS = 300,
-    FLOW_TRAFFIC_SESSIONS = 40
+    FLOW_TRAFFIC_SESSIONS = 40,
+    FLOW_TRAFFIC_CLASSES = 4,
+    FLOW_TRAFFIC_FLOWS = 8,
 };
 
 struct flow_traffic {
@@ -25,6 +27,7 @@ struct flow_traffic {
     uint64_t last_epoch;
     int64_t lease;     // ms of a third of the requests; 0: the pool's
     int64_t ttl;       // ms of the workers' settings; 0: not named
+    int64_t wait;      // ms that requests may wait; 0: none waits, nor has a class or a flow
     uint64_t commands; // sent
     int64_t version;   // the highest that a SELECT answered
 };

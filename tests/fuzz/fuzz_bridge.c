@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     struct bridge_map_options o = {
         .block_size = 1u + (data[0] & 3u), .as_set = data[0] & 4, .capacity = data[0] & 8 ? 3 : 0};
-    struct bridge_map_sink sink = {&told, on_stored, on_removed, on_cleared, on_parent};
+    struct bridge_map_sink sink = {&told, on_stored, on_removed, on_cleared, NULL, on_parent};
     told.refusing = data[0] >> 4;
     struct bridge_decoder *d = bridge_decoder_new();
     struct bridge_map m;

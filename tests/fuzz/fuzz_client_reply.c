@@ -54,6 +54,19 @@ static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
             touch(r->fields[i].value);
         }
         break;
+    case KVR_REPLY_IS_EXPLANATION:
+        touch(r->explanation->by);
+        touch(r->explanation->choice.worker);
+        for (size_t i = 0; i < r->n; i++) {
+            const struct kvr_candidate *c = &r->explanation->candidates[i];
+            touch(c->worker);
+            touch(c->reason);
+            touch(c->prefill_worker);
+            touch(c->prompt_reason);
+            for (size_t k = 0; k < c->n_terms; k++)
+                touch(c->terms[k].name);
+        }
+        break;
     default:
         break;
     }
@@ -62,7 +75,7 @@ static void look_at(enum kvr_result_form form, const struct kvr_result *r) {
 static void read_all_forms(const redisReply *reply, const struct kvr_alloc *alloc) {
     struct kvr_arena arena;
     kvr_arena_init(&arena, alloc);
-    for (enum kvr_result_form form = KVR_REPLY_IS_INTEGER; form <= KVR_REPLY_IS_FIELDS; form++) {
+    for (enum kvr_result_form form = KVR_REPLY_IS_INTEGER; form <= KVR_REPLY_IS_CLIENTS; form++) {
         struct kvr_result r = {0};
         enum kvr_code code = kvr_result_read(form, reply, &arena, &r);
         must(code == KVR_CODE_OK || code == KVR_CODE_NOMEM || code == KVR_CODE_PROTOCOL,

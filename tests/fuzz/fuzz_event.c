@@ -18,7 +18,8 @@ static const struct unit_profile profiles[] = {
      .tiers = 3,
      .predict = 40,
      .capacity = 24,
-     .reloads = 10},
+     .reloads = 10,
+     .pairs = 40},
     {.name = "long",
      .nodes = 600,
      .straight = 99,
@@ -34,6 +35,22 @@ static const struct unit_profile profiles[] = {
      .predict = 20,
      .capacity = 400,
      .reloads = 10},
+    {.name = "queue",
+     .nodes = 30,
+     .straight = 70,
+     .workers = 3,
+     .ranks = 2,
+     .requests = 20,
+     .events = 10,
+     .selects = 60,
+     .requests_ops = 40,
+     .workers_ops = 6,
+     .holes = 30,
+     .tiers = 1,
+     .predict = 10,
+     .capacity = 40,
+     .reloads = 10,
+     .queue = 40},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -41,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 8) return 0;
     struct unit_traffic t;
     struct unit_source source = {.bytes = data + 2, .left = size - 2};
-    unit_traffic_init(&t, &profiles[data[0] % 2], source, &pair, "fuzzed traffic");
+    unit_traffic_init(&t, &profiles[data[0] < 192 ? data[0] % 2 : 2], source, &pair,
+                      "fuzzed traffic");
     if (data[1] >= 128) pair.mem.one_in = 2 + data[1] % 8;
     for (int i = 0; i < 300 && !unit_source_dry(&t.source); i++)
         unit_traffic_step(&t);

@@ -56,6 +56,8 @@ static void check_head(const struct h1_head *h) {
     must(!(h->chunked && h->length > 0), "a body of two lengths");
     must(!(h->chunked && h->old), "chunks in HTTP/1.0");
     must(h->n_headers <= H1_MAX_HEADERS, "too many headers");
+    if (h1_wants_upgrade(h, "websocket"))
+        must(h1_find_header(h, "upgrade") && h1_find_header(h, "connection"), "out of nothing");
     for (size_t i = 0; i < h->n_headers; i++) {
         const struct h1_header *f = &h->headers[i];
         must(*f->name && !strpbrk(f->name, " \t\r\n:"), "a name that is none");

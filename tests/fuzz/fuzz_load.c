@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fuzz_target.h"
+#include "module/core/decisions/decision_log.h"
 #include "tests/support/support_alloc.h"
 #include "tests/unit/unit_saved.h"
 #include "tests/unit/unit_traffic.h"
@@ -72,6 +73,79 @@ static void use_worker(struct kvr_pool *p, size_t i, const uint64_t *hashes, siz
     is_valid(p);
 }
 
+static void tell(void *ctx, struct kvr_bytes id) {
+    (void)ctx;
+    must(id.n > 0 && id.n <= KVR_MAX_ID, "an id");
+}
+
+static void tell_waiting(void *ctx, const struct kvr_waiting_info *w) {
+    must(kvr_waits(ctx, w->id), "in the queue, and doesn't wait");
+}
+
+// Admits some of those who wait, and lets the time of others run out; one more comes.
+static void use_queue(struct kvr_pool *p, const struct kvr_query *like) {
+    struct kvr_admission a;
+    struct kvr_pool_choice c;
+    struct kvr_booking b;
+    struct kvr_query q = *like;
+    size_t looks = 64;
+    int64_t estimate;
+    for (int i = 0; i < 5 && kvr_admit(p, 1000, &looks, 0.5, NULL, NULL, &a); i++)
+        is_valid(p);
+    q.wait = 100;
+    q.flow = (struct kvr_bytes){"fuzz", 4};
+    kvr_select(p, 1000, (struct kvr_bytes){"waits", 5}, &q, 5, 0.5, &c, &b);
+    is_valid(p);
+    must(kvr_queue(p, 1000, 100, tell_waiting, p, &estimate) == KVR_OK, "no list of who waits");
+    kvr_end_waiting(p, 1100, 3, tell, NULL);
+    is_valid(p);
+}
+
+// What would be chosen, and what then is.
+static void explain(struct kvr_pool *p, const struct kvr_query *asked) {
+    static struct kvr_pool_candidate candidates[8];
+    struct kvr_query q = *asked;
+    for (int pair = 0; pair < 2; pair++) {
+        struct kvr_pool_explanation e;
+        q.pair = pair;
+        if (kvr_explain(p, 1000, &q, 8, candidates, &e)) continue;
+        must(e.n <= 8 && e.n <= e.instances && e.places <= e.instances, "more than there are");
+        must(e.result != KVR_OK || candidates[0].place > 0, "one without a place is chosen");
+    }
+}
+
+// The last record's line has the room that is said to be enough.
+static void read_line(const struct kvr_decision_log *l) {
+    struct kvr_decision_stats s;
+    kvr_decision_log_stats(l, &s);
+    if (!s.records) return;
+    const struct kvr_decision_record *r = kvr_decision_log_at(l, s.next - 1);
+    size_t room = kvr_decision_line_room(r);
+    char *line = malloc(room);
+    must(line && kvr_decision_line(r, line, room) < room, "a line is longer than its room");
+    free(line);
+}
+
+// SELECT with a log of it, and its end.
+static void choose_logged(struct kvr_pool *p, const struct kvr_query *q) {
+    struct support_alloc mem = {.fail_at = 0};
+    struct kvr_alloc alloc = support_alloc_use(&mem);
+    struct kvr_bytes id = {"fuzz", 4};
+    struct kvr_pool_choice c;
+    struct kvr_booking b;
+    struct kvr_decision_log *l =
+        kvr_decision_log_new(&alloc, &(struct kvr_decision_limits){3, 1 << 20, true}, 1);
+    must(l, "no log");
+    struct kvr_decision_record *r = kvr_decision_log_begin(l, p, 1000, id, q);
+    kvr_decision_log_end(l, r, kvr_select(p, 1000, id, q, 5, 0.5, &c, &b), &c);
+    read_line(l);
+    kvr_decision_log_ended(l, p, 1001, id, false);
+    read_line(l);
+    must(!kvr_decision_log_validate(l), "a log is broken");
+    kvr_decision_log_free(l);
+    support_alloc_check_freed(&mem, "a log");
+}
+
 static void use(struct kvr_pool *p) {
     uint64_t hashes[64] = {1, 2, 3, 4};
     size_t n = 4;
@@ -87,12 +161,12 @@ static void use(struct kvr_pool *p) {
     const struct kvr_pool_score *scores;
     size_t count;
     kvr_scores(p, 1000, &q, &scores, &count);
-    struct kvr_pool_choice c;
-    struct kvr_booking b;
+    explain(p, &q);
     q.osl = 1;
     q.session = (struct kvr_bytes){"s", 1};
-    kvr_select(p, 1000, (struct kvr_bytes){"fuzz", 4}, &q, 5, 0.5, &c, &b);
+    choose_logged(p, &q);
     is_valid(p);
+    use_queue(p, &q);
     for (size_t i = 0; i < kvr_worker_count(p) && i < 3; i++)
         use_worker(p, i, hashes, n);
     struct kvr_bytes due;
@@ -163,7 +237,9 @@ static size_t grow_pool(uint8_t *data, size_t max_size, unsigned seed) {
                                           .holes = 50,
                                           .tiers = 3,
                                           .predict = 60,
-                                          .capacity = 40};
+                                          .capacity = 40,
+                                          .queue = 30,
+                                          .pairs = 30};
     static struct unit_pair pair;
     struct unit_traffic t;
     struct unit_saved s = {0};

@@ -125,11 +125,7 @@ static void compare(const struct ha_load *s, const struct ha_snapshot *v, struct
     f->holdings += v->holdings > told ? v->holdings - told : told - v->holdings;
 }
 
-static void tell(struct ha_result *v, uint64_t n, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-// Adds n to what is unrepaired and says what it is.
-static void tell(struct ha_result *v, uint64_t n, const char *format, ...) {
+void ha_tell(struct ha_result *v, uint64_t n, const char *format, ...) {
     if (!n) return;
     size_t used = strlen(v->faults);
     int more =
@@ -144,15 +140,15 @@ static void tell(struct ha_result *v, uint64_t n, const char *format, ...) {
 }
 
 static void tell_all(struct ha_result *v, const struct ha_faults *f) {
-    tell(v, f->missing, "live requests missing");
-    tell(v, f->misplaced, "booked elsewhere than told");
-    tell(v, f->left, "booked although over");
-    tell(v, f->behind, "not as far as told");
-    tell(v, f->unknown, "booked by nobody");
-    tell(v, f->loads, "loads wrong");
-    tell(v, f->holdings, "holdings wrong");
-    tell(v, f->workers, "workers missing");
-    tell(v, f->open, "calls never answered");
+    ha_tell(v, f->missing, "live requests missing");
+    ha_tell(v, f->misplaced, "booked elsewhere than told");
+    ha_tell(v, f->left, "booked although over");
+    ha_tell(v, f->behind, "not as far as told");
+    ha_tell(v, f->unknown, "booked by nobody");
+    ha_tell(v, f->loads, "loads wrong");
+    ha_tell(v, f->holdings, "holdings wrong");
+    ha_tell(v, f->workers, "workers missing");
+    ha_tell(v, f->open, "calls never answered");
 }
 
 struct ha_comparison {
@@ -182,10 +178,10 @@ static void digest(struct ha_server *s, char out[64]) {
 
 // Heartbeats go on; they change no digest.
 static bool same_digests(void *ctx) {
-    struct ha_comparison *c = ctx;
-    struct ha_server *primary = ha_fleet_settle(c->fleet), *others[HA_FLEET];
+    struct ha_fleet *f = ctx;
+    struct ha_server *primary = ha_fleet_settle(f), *others[HA_FLEET];
     char ours[64], theirs[64];
-    size_t n = ha_fleet_others(c->fleet, primary, others);
+    size_t n = ha_fleet_others(f, primary, others);
     for (size_t i = 0; i < n; i++) {
         if (!ha_server_synced(others[i], primary)) return false;
         digest(primary, ours);
@@ -193,6 +189,10 @@ static bool same_digests(void *ctx) {
         if (strlen(ours) != 40 || strcmp(ours, theirs) != 0) return false;
     }
     return true;
+}
+
+bool ha_digests_agree(struct ha_fleet *f) {
+    return support_wait(same_digests, f, HA_AGREE_MS);
 }
 
 // ---- Nothing left --------------------------------------------------------------------------------
@@ -229,15 +229,15 @@ static void sum_up(struct ha_load *s, struct ha_result *v) {
         v->requests += c->n;
         noticed += c->stats.lost;
         repaired += c->stats.repaired;
-        tell(v, c->undrained, "client (%zu) never at rest", i);
+        ha_tell(v, c->undrained, "client (%zu) never at rest", i);
     }
     for (size_t i = 0; i < HA_PUBLISHERS; i++) {
         struct ha_publisher *p = &s->publishers[i];
         if (ha_publisher_errors(p) && !v->first_error[0])
             snprintf(v->first_error, sizeof v->first_error, "%s", p->first_error);
         v->errors += ha_publisher_errors(p);
-        tell(v, p->unsettled, "publisher (%zu) never settled", i);
-        tell(v, p->untrue, "blocks that a publisher has wrong");
+        ha_tell(v, p->unsettled, "publisher (%zu) never settled", i);
+        ha_tell(v, p->untrue, "blocks that a publisher has wrong");
         for (int w = 0; w < HA_WORKERS_EACH; w++)
             for (int r = 0; r < HA_RANKS; r++) {
                 noticed += p->ranks[w][r].stats.gaps;
@@ -256,12 +256,12 @@ void ha_check(struct ha_load *s, struct ha_fleet *f, struct ha_result *v) {
     struct ha_comparison c = {s, f, {0}, 0};
     ha_load_order(s, HA_ORDER_HOLD);
     if (!support_wait(agrees, &c, HA_AGREE_MS)) tell_all(v, &c.faults);
-    v->digests_equal = support_wait(same_digests, &c, HA_AGREE_MS);
-    if (!v->digests_equal) tell(v, 1, "digest of a replica differs");
+    v->digests_equal = ha_digests_agree(f);
+    if (!v->digests_equal) ha_tell(v, 1, "digest of a replica differs");
     ha_load_order(s, HA_ORDER_FINISH);
-    if (!support_wait(is_empty, &c, HA_AGREE_MS)) tell(v, c.left, "left after all was released");
+    if (!support_wait(is_empty, &c, HA_AGREE_MS)) ha_tell(v, c.left, "left after all was released");
     sum_up(s, v);
-    tell(v, ha_load_end(s), "processes ended badly");
+    ha_tell(v, ha_load_end(s), "processes ended badly");
     const char *broken = ha_servers_broken();
-    if (broken) tell(v, 1, "server broken: %s", broken);
+    if (broken) ha_tell(v, 1, "server broken: %s", broken);
 }

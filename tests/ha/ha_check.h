@@ -19,6 +19,12 @@ struct ha_losses {
 void ha_losses_count(const struct ha_load *s, struct ha_server *server, struct ha_losses *out);
 uint64_t ha_losses_sum(const struct ha_losses *l);
 
+// Adds n to what is unrepaired, and says what it is.
+void ha_tell(struct ha_result *v, uint64_t n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+// Whether the digests of the primary and its replicas come to agree.
+bool ha_digests_agree(struct ha_fleet *f);
+
 // The end of a scenario. Tells everybody to hold; compares requests and holdings with the primary's,
 // again and again until they agree or ten seconds are over; compares its digest with its replicas';
 // has everything released and looks that nothing is left; ends everybody. Fills in the result, and

@@ -14,11 +14,13 @@ static int address(const struct ha_fleet_plan *plan) {
 
 static struct ha_server *start_one(struct ha_fleet *f, const struct ha_fleet_plan *plan,
                                    const char *name, int side, bool on_small_disk) {
-    struct ha_server *s = ha_server_start(&(struct ha_server_plan){.name = name,
-                                                                   .side = side,
-                                                                   .address = address(plan),
-                                                                   .settings = plan->settings,
-                                                                   .on_small_disk = on_small_disk});
+    struct ha_server *s =
+        ha_server_start(&(struct ha_server_plan){.name = name,
+                                                 .side = side,
+                                                 .address = address(plan),
+                                                 .settings = plan->settings,
+                                                 .on_small_disk = on_small_disk,
+                                                 .clock = f->n ? NULL : plan->clock});
     if (plan->apart) ha_proxy_target(s->address, s);
     f->servers[f->n++] = s;
     return s;

@@ -24,11 +24,12 @@ struct ha_fleet {
 
 struct ha_fleet_plan { // all may be 0
     size_t replicas;
-    bool sentinels;       // three; the URL is theirs then, else the primary's
-    const char *settings; // of all servers
-    bool apart;           // replicas on side 1, and proxies before all
-    bool sentinels_apart; // the last two Sentinels on side 1, too
-    bool on_small_disk;   // the primary
+    bool sentinels;              // three; the URL is theirs then, else the primary's
+    const char *settings;        // of all servers
+    bool apart;                  // replicas on side 1, and proxies before all
+    bool sentinels_apart;        // the last two Sentinels on side 1, too
+    bool on_small_disk;          // the primary
+    struct support_clock *clock; // the primary's; NULL: the machine's
 };
 
 // Returns when replicas are in step and Sentinels know everybody.

@@ -55,9 +55,9 @@ void ha_cluster_failover(struct ha_result *v) {
     end(v, s, &c, c.owner);
 }
 
-static void move_slot(struct ha_cluster_setup *c, struct ha_server *from, struct ha_server *to) {
+void ha_move_slot(const struct ha_cluster *c, int slot, struct ha_server *from,
+                  struct ha_server *to) {
     char from_id[64], to_id[64];
-    int slot = c->fleet.slot;
     ha_cluster_id(from, from_id);
     ha_cluster_id(to, to_id);
     ha_call_ok(to, "CLUSTER SETSLOT %d IMPORTING %s", slot, from_id);
@@ -68,7 +68,7 @@ static void move_slot(struct ha_cluster_setup *c, struct ha_server *from, struct
     ha_call_ok(to, "CLUSTER SETSLOT %d NODE %s", slot, to_id);
     support_sleep_ms(300); // nobody but the new owner knows
     for (int i = 0; i < 3; i++)
-        ha_call_ok(c->nodes.servers[i], "CLUSTER SETSLOT %d NODE %s", slot, to_id);
+        ha_call_ok(c->servers[i], "CLUSTER SETSLOT %d NODE %s", slot, to_id);
     support_sleep_ms(500);
 }
 
@@ -79,8 +79,8 @@ void ha_cluster_slot_moves(struct ha_result *v) {
     size_t next = (c.owner + 1) % 3;
     struct ha_server *here = c.fleet.primary, *there = c.nodes.servers[next];
     ha_note_fault(v, s, "nothing: the slot moves, three times");
-    move_slot(&c, here, there);
-    move_slot(&c, there, here);
-    move_slot(&c, here, there);
+    ha_move_slot(&c.nodes, c.fleet.slot, here, there);
+    ha_move_slot(&c.nodes, c.fleet.slot, there, here);
+    ha_move_slot(&c.nodes, c.fleet.slot, here, there);
     end(v, s, &c, next);
 }

@@ -96,6 +96,22 @@ void ha_slow_server(struct ha_result *v) {
     ha_finish(v, s, &f);
 }
 
+// No lease of those that work ends, and no worker goes. A replica that finds its primary silent for an hour links
+// anew: to be expected of the server.
+void ha_clock_steps(struct ha_result *v) {
+    static const int64_t offsets_s[] = {310, 3600, -3600, 0};
+    static struct support_clock clock;
+    struct ha_fleet f;
+    support_clock_open(&clock);
+    struct ha_load *s = begin(&f, &(struct ha_fleet_plan){.replicas = 1, .clock = &clock});
+    ha_note_fault(v, s, "nothing: the clock is set, four times");
+    for (size_t i = 0; i < sizeof offsets_s / sizeof *offsets_s; i++) {
+        support_clock_set(&clock, offsets_s[i] * 1000);
+        support_sleep_ms(1000);
+    }
+    ha_finish(v, s, &f);
+}
+
 // What clients have given up on their old connections, and done again on new ones, arrives at last:
 // also a SELECT whose request has been released since.
 void ha_late_commands(struct ha_result *v) {

@@ -65,6 +65,7 @@ static void before(void *ctx) {
     s->process->pid = getpid();
     if (s->on_small_disk && !mount_small_disk(s->redis.dir))
         dprintf(2, "no file system of its own: %s\n", strerror(errno));
+    if (s->clock) support_clock_preload(s->clock);
     signal(SIGXFSZ, SIG_IGN); // where the limit on file sizes stands in, a write is to fail
 }
 
@@ -92,6 +93,7 @@ struct ha_server *ha_server_start(const struct ha_server_plan *plan) {
     struct ha_server *s = &servers[n_servers++];
     *s = (struct ha_server){.side = plan->side,
                             .on_small_disk = plan->on_small_disk,
+                            .clock = plan->clock,
                             .process = ha_process_add(plan->side)};
     snprintf(s->name, sizeof s->name, "%s", plan->name);
     if (plan->node_timeout_ms) s->bus = support_port();

@@ -7,6 +7,7 @@
 #define HA_SERVER_H
 
 #include "ha_process.h"
+#include "tests/support/support_clock.h"
 #include "tests/support/support_redis.h"
 
 enum { HA_MAX_SERVERS = 10, HA_NAME_SIZE = 24 };
@@ -19,6 +20,7 @@ struct ha_server {
     int bus;             // of a Cluster; else 0
     bool on_small_disk;  // its data lie in a file system of its own, HA_SMALL_DISK bytes
     bool has_small_disk; // ... and that could be had; else the limit on file sizes stands in for it
+    struct support_clock *clock; // NULL: the machine's
     struct ha_process *process;
     char config[800];
 };
@@ -30,14 +32,15 @@ struct ha_server_plan { // of a server; all may be 0
     int side, address;
     const char *settings; // further lines of its configuration file
     bool sentinel, on_small_disk;
-    int node_timeout_ms; // of a Cluster; 0: of none
+    struct support_clock *clock; // its date is by this one
+    int node_timeout_ms;         // of a Cluster; 0: of none
 };
 
 // Starts it and waits until it answers. Appends to an AOF (everysec) unless settings say otherwise.
 struct ha_server *ha_server_start(const struct ha_server_plan *plan);
 void ha_server_kill(struct ha_server *s); // SIGKILL
-void ha_server_restart(
-    struct ha_server *s); // with its configuration file, wherever that has come to
+// With its configuration file, wherever that has come to.
+void ha_server_restart(struct ha_server *s);
 bool ha_server_runs(struct ha_server *s);
 void ha_server_replicate(struct ha_server *s, const struct ha_server *primary);
 

@@ -15,13 +15,15 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests) {
     exit(1);
 }
 
+static const struct ha_scale few = {.waiting = 120, .bookings = 1500};
+
 TestSuite(ha, .timeout = 240);
 
 static void expect_kept(const char *name) {
     static struct ha_result v;
     const struct ha_scenario *s = ha_scenario_find(name);
     cr_assert(s, "no scenario %s", name);
-    ha_scenario_run(s, &v);
+    ha_scenario_run(s, &few, &v);
     cr_assert(v.complete);
     cr_expect(v.unrepaired == 0, "%s: %s", name, v.faults);
     cr_expect(v.errors == 0, "%s: %d errors, the first: %s", name, (int)v.errors, v.first_error);
@@ -102,10 +104,154 @@ Test(ha, disk_full) {
     expect_kept("disk-full");
 }
 
+Test(ha, clock_steps) {
+    expect_kept("clock-steps");
+}
+
 Test(ha, clients_die) {
     expect_kept("clients-die");
 }
 
 Test(ha, no_primary) {
     expect_kept("no-primary");
+}
+
+Test(ha, http_engine_frozen) {
+    expect_kept("http-engine-frozen");
+}
+
+Test(ha, http_no_health) {
+    expect_kept("http-no-health");
+}
+
+Test(ha, http_deadly) {
+    expect_kept("http-deadly");
+}
+
+Test(ha, http_redis_full) {
+    expect_kept("http-redis-full");
+}
+
+Test(ha, http_redis_absent) {
+    expect_kept("http-redis-absent");
+}
+
+Test(ha, stream_engines) {
+    expect_kept("stream-engines");
+}
+
+Test(ha, stream_long) {
+    expect_kept("stream-long");
+}
+
+Test(ha, stream_rolling) {
+    expect_kept("stream-rolling");
+}
+
+Test(ha, http_descriptors) {
+    expect_kept("http-descriptors");
+}
+
+Test(ha, queue_primary_killed, .timeout = 600) {
+    expect_kept("queue-primary-killed");
+}
+
+Test(ha, queue_primary_frozen, .timeout = 600) {
+    expect_kept("queue-primary-frozen");
+}
+
+Test(ha, queue_replica_lags, .timeout = 600) {
+    expect_kept("queue-replica-lags");
+}
+
+Test(ha, queue_split, .timeout = 600) {
+    expect_kept("queue-split");
+}
+
+Test(ha, queue_demoted, .timeout = 600) {
+    expect_kept("queue-demoted");
+}
+
+Test(ha, queue_failover, .timeout = 600) {
+    expect_kept("queue-failover");
+}
+
+Test(ha, queue_restart_aof, .timeout = 600) {
+    expect_kept("queue-restart-aof");
+}
+
+Test(ha, queue_restart_always, .timeout = 600) {
+    expect_kept("queue-restart-always");
+}
+
+Test(ha, queue_restart_rdb, .timeout = 600) {
+    expect_kept("queue-restart-rdb");
+}
+
+Test(ha, queue_slot_moves, .timeout = 600) {
+    expect_kept("queue-slot-moves");
+}
+
+Test(ha, queue_client_pause, .timeout = 600) {
+    expect_kept("queue-client-pause");
+}
+
+Test(ha, queue_late_commands, .timeout = 600) {
+    expect_kept("queue-late-commands");
+}
+
+Test(ha, queue_client_kill, .timeout = 600) {
+    expect_kept("queue-client-kill");
+}
+
+Test(ha, queue_unheard, .timeout = 600) {
+    expect_kept("queue-unheard");
+}
+
+Test(ha, queue_callers_die, .timeout = 600) {
+    expect_kept("queue-callers-die");
+}
+
+Test(ha, queue_pool_deleted, .timeout = 600) {
+    expect_kept("queue-pool-deleted");
+}
+
+Test(ha, queue_clock_steps, .timeout = 600) {
+    expect_kept("queue-clock-steps");
+}
+
+Test(ha, pair_prefill_killed, .timeout = 600) {
+    expect_kept("pair-prefill-killed");
+}
+
+Test(ha, pair_decode_killed, .timeout = 600) {
+    expect_kept("pair-decode-killed");
+}
+
+Test(ha, pair_engines_silent, .timeout = 600) {
+    expect_kept("pair-engines-silent");
+}
+
+Test(ha, pair_clients_die, .timeout = 600) {
+    expect_kept("pair-clients-die");
+}
+
+Test(ha, pair_connections_cut, .timeout = 600) {
+    expect_kept("pair-connections-cut");
+}
+
+Test(ha, pair_primary_killed, .timeout = 600) {
+    expect_kept("pair-primary-killed");
+}
+
+Test(ha, pair_replica_lags, .timeout = 600) {
+    expect_kept("pair-replica-lags");
+}
+
+Test(ha, pair_restart_aof, .timeout = 600) {
+    expect_kept("pair-restart-aof");
+}
+
+Test(ha, pair_everything, .timeout = 600) {
+    expect_kept("pair-everything");
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "mock_life.h"
 #include "mock_memory.h"
+#include "mock_rooms.h"
 #include <kvroute/hash.h>
 
 // Ports are chosen below those that the kernel gives to outgoing connections.
@@ -20,12 +22,6 @@ enum {
     MAX_QUEUED = 1 << 30,
     MAX_REQUEST_HEADERS = 65536
 };
-
-// An engine's names of blocks are others for every rank and in every life.
-static uint64_t life_of(const struct mock_engine *m, uint32_t rank) {
-    uint64_t words[] = {m->options->seed, m->lives, rank};
-    return XXH3_64bits(words, sizeof words);
-}
 
 static int some_port(size_t try) {
     uint64_t words[] = {(uint64_t)getpid(), try};
@@ -85,22 +81,28 @@ static bool choose_publishers(struct mock_engine *m) {
 
 // ---- HTTP ----------------------------------------------------------------------------------------
 
-bool mock_engine_listen(struct mock_engine *m) {
+static bool listen_at(struct h1_server *server, const char *host, int port) {
     char where[300], error[400];
-    snprintf(where, sizeof where, "%s:%d", m->options->host, m->http_port);
-    return h1_server_listen(m->http, where, error, sizeof error);
+    snprintf(where, sizeof where, "%s:%d", host, port);
+    return h1_server_listen(server, where, error, sizeof error);
+}
+
+bool mock_engine_listen(struct mock_engine *m) {
+    return listen_at(m->http, m->options->host, m->http_port);
 }
 
 void mock_engine_refuse(struct mock_engine *m) {
     h1_server_unlisten(m->http);
 }
 
-static bool choose_port(struct mock_engine *m) {
-    m->http_port = m->options->http_port;
+// At the wanted port, or if that is 0 at one that is free; from: where the search begins.
+static bool choose_port(const struct mock_engine *m, struct h1_server *server, int wanted,
+                        size_t from, int *port) {
+    *port = wanted;
     for (size_t i = 0; i < MAX_PORT_TRIES; i++) {
-        if (!m->options->http_port) m->http_port = some_port(2 * MAX_PORT_TRIES + i);
-        if (mock_engine_listen(m)) return true;
-        if (m->options->http_port || errno != EADDRINUSE) return false;
+        if (!wanted) *port = some_port(from + i);
+        if (listen_at(server, m->options->host, *port)) return true;
+        if (wanted || errno != EADDRINUSE) return false;
     }
     return false;
 }
@@ -121,24 +123,49 @@ static h1_handler *route(struct h1_exchange *x) {
     return ((struct mock_engine *)x->ctx)->serve;
 }
 
-static bool open_http(struct mock_engine *m) {
+static h1_handler *route_side(struct h1_exchange *x) {
+    return ((struct mock_engine *)x->ctx)->serve_side;
+}
+
+static struct h1_server *new_server(struct mock_engine *m,
+                                    h1_handler *(*router)(struct h1_exchange *),
+                                    const char *tls_listen) {
     char error[300];
     struct h1_server_options o = h1_server_defaults;
     o.base = m->base;
+    o.tls_listen = tls_listen;
+    o.tls_cert = m->options->tls_cert;
+    o.tls_key = m->options->tls_key;
     o.max_header = MAX_REQUEST_HEADERS;
     o.max_body = MAX_REQUEST_BODY;
     o.max_queued = MAX_QUEUED;
     o.ctx = m;
     o.exchange_size = sizeof(struct mock_exchange);
     o.begin = on_begin;
-    o.route = route;
+    o.route = router;
     o.done = on_done;
-    m->http = h1_server_new(&o, error, sizeof error);
-    return m->http && choose_port(m);
+    return h1_server_new(&o, error, sizeof error);
 }
 
-void mock_engine_answering(struct mock_engine *m, struct h1_exchange *x) {
-    kvr_list_push(&m->answering, &((struct mock_exchange *)x)->item);
+static bool open_http(struct mock_engine *m) {
+    m->http = new_server(m, route, NULL);
+    return m->http && choose_port(m, m->http, m->options->http_port, (size_t)2 * MAX_PORT_TRIES,
+                                  &m->http_port);
+}
+
+static bool open_https(struct mock_engine *m) {
+    const struct mock_options *o = m->options;
+    char where[300];
+    if (!o->tls_port) return true;
+    snprintf(where, sizeof where, "%s:%d", o->host, o->tls_port);
+    m->https = new_server(m, route, where);
+    return m->https != NULL;
+}
+
+static bool open_side(struct mock_engine *m) {
+    m->side = new_server(m, route_side, NULL);
+    return m->side && choose_port(m, m->side, m->options->side_port, (size_t)3 * MAX_PORT_TRIES,
+                                  &m->side_port);
 }
 
 void mock_engine_park(struct mock_engine *m, struct h1_exchange *x) {
@@ -169,6 +196,13 @@ static void reset_all(struct kvr_list_item *list) {
     }
 }
 
+static void drop_background(struct mock_engine *m) {
+    for (struct kvr_list_item *i; (i = kvr_list_first(&m->background));) {
+        struct mock_background *b = (struct mock_background *)i;
+        b->drop(b);
+    }
+}
+
 // ---- Beginning and end ---------------------------------------------------------------------------
 
 // Batches that go out before anybody can have subscribed: one invented prompt each.
@@ -186,18 +220,37 @@ static void publish_at_start(struct mock_engine *m) {
 }
 
 struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
-                                    h1_handler *serve, const char **why) {
+                                    h1_handler *serve, h1_handler *serve_side, const char **why) {
     struct mock_engine *m = mock_take(1, sizeof *m);
-    *m = (struct mock_engine){
-        .options = options, .base = base, .serve = serve, .zmq = zmq_ctx_new()};
+    *m = (struct mock_engine){.options = options,
+                              .base = base,
+                              .serve = serve,
+                              .serve_side = serve_side,
+                              .zmq = zmq_ctx_new(),
+                              .rooms = mock_rooms_new()};
+    kvr_list_init(&m->stalled);
+    mock_transfers_init(&m->transfers, m);
     kvr_list_init(&m->answering);
+    kvr_list_init(&m->background);
     kvr_list_init(&m->parked);
     m->resume = evtimer_new(base, on_resume, m);
     *why = "no port for HTTP";
     bool up = open_http(m);
+    if (up) {
+        *why = "no TLS";
+        up = open_https(m);
+    }
     if (up && !options->no_events) {
         *why = "no ports for events";
         up = choose_publishers(m);
+    }
+    if (up && options->kv) {
+        *why = "no port for other engines";
+        up = open_side(m);
+    }
+    if (up && options->store) {
+        *why = "the shared store can't be opened";
+        up = (m->store = mock_store_open(options->store)) != NULL;
     }
     if (!up) {
         mock_engine_free(m);
@@ -205,17 +258,24 @@ struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_o
     }
     for (uint32_t i = 0; i < options->ranks; i++)
         m->engines[i] =
-            mock_scheduler_new(base, &options->engine, i, m->publishers[i], life_of(m, i));
+            mock_scheduler_new(base, &options->engine, i, m->publishers[i], mock_life_of(m, i));
     publish_at_start(m);
     return m;
 }
 
 void mock_engine_free(struct mock_engine *m) {
-    h1_server_free(m->http); // those that are being answered leave their schedulers
+    drop_background(m);
+    if (m->http) h1_server_free(m->http); // those that are being answered leave their schedulers
+    if (m->https) h1_server_free(m->https);
+    if (m->side) h1_server_free(m->side);
+    mock_transfers_free(&m->transfers);
+    mock_store_close(m->store);
+    mock_rooms_free(m->rooms);
     for (size_t i = 0; i < MOCK_MAX_RANKS; i++)
         mock_scheduler_free(m->engines[i]);
     free_publishers(m);
     event_free(m->resume);
+    json_decref(m->kept);
     zmq_ctx_term(m->zmq);
     free(m);
 }
@@ -223,10 +283,15 @@ void mock_engine_free(struct mock_engine *m) {
 void mock_engine_restart(struct mock_engine *m, bool cleared, bool rebind) {
     reset_all(&m->answering);
     reset_all(&m->parked);
+    drop_background(m);
+    mock_transfers_forget(&m->transfers);
+    mock_rooms_clear(m->rooms);
+    json_decref(m->kept);
+    m->kept = NULL;
     m->lives++;
     for (uint32_t i = 0; i < m->options->ranks; i++) {
         if (m->publishers[i]) mock_publisher_restart(m->publishers[i], rebind);
-        mock_scheduler_restart(m->engines[i], life_of(m, i), cleared);
+        mock_scheduler_restart(m->engines[i], mock_life_of(m, i), cleared);
     }
 }
 
@@ -246,5 +311,6 @@ json_t *mock_engine_describe(const struct mock_engine *m) {
         json_object_set_new(where, "events", endpoints(m, m->events_port));
     if (!o->no_events && !o->no_replay)
         json_object_set_new(where, "replay", endpoints(m, m->replay_port));
+    if (m->side) json_object_set_new(where, "side_port", json_integer(m->side_port));
     return where;
 }

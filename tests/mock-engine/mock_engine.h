@@ -13,13 +13,16 @@
 #include "mock_options.h"
 #include "mock_publish.h"
 #include "mock_scheduler.h"
+#include "mock_store.h"
+#include "mock_transfer.h"
 
 // What the next requests for answers get instead of one, and how many.
 struct mock_http_faults {
-    size_t fail, reset, cut;
+    size_t fail, reset, cut, abort, stall;
     int status;
-    uint64_t cut_after; // tokens
-    bool gently;        // closed instead of reset
+    uint64_t cut_after, abort_after, stall_after; // tokens
+    uint64_t stall_ms;                            // 0: until faults are cleared
+    bool gently;                                  // closed instead of reset
 };
 
 // Faults that last until they are cleared, or for a time.
@@ -28,7 +31,10 @@ enum mock_lasting {
     MOCK_HANG_HTTP,
     MOCK_HANG_ENGINE,
     MOCK_UNHEALTHY,
+    MOCK_PAUSED,
+    MOCK_ASLEEP,
     MOCK_REFUSE,
+    MOCK_HANG_TRANSFERS,
     MOCK_N_LASTING
 };
 
@@ -44,27 +50,44 @@ struct mock_exchange {
     struct kvr_list_item item;
 };
 
+// A response that is made without anybody who waits for it. drop: ends it, and it is no more.
+struct mock_background {
+    struct kvr_list_item item; // first: of the engine's
+    const char *id;
+    void (*drop)(struct mock_background *b);
+};
+
 struct mock_engine {
     const struct mock_options *options;
     struct event_base *base;
-    struct h1_server *http;
-    int http_port, events_port, replay_port;
+    struct h1_server *http, *https; // https: NULL without --tls-port
+    struct h1_server *side;         // for other engines; NULL without disaggregation
+    int http_port, events_port, replay_port, side_port;
     void *zmq;
     struct mock_scheduler *engines[MOCK_MAX_RANKS];
     struct mock_publisher *publishers[MOCK_MAX_RANKS]; // NULL: no events
-    h1_handler *serve;
+    h1_handler *serve, *serve_side;
     struct kvr_list_item answering;
-    struct kvr_list_item parked; // to be served later, the oldest first
-    struct event *resume;        // serves them
+    struct kvr_list_item stalled;    // answers that a fault holds back, for mock_generate.c
+    uint64_t unstalled;              // how often those were let go
+    struct kvr_list_item background; // responses
+    struct kvr_list_item parked;     // to be served later, the oldest first
+    struct event *resume;            // serves them
     bool in_step; // a scheduler is within a step, and can't be changed: what comes is parked
     struct mock_http_faults faults;
     struct mock_lasting_fault lasting[MOCK_N_LASTING];
     uint64_t lives;
+    struct mock_transfers transfers;
+    struct mock_store *store; // or NULL
+    struct mock_rooms *rooms; // of requests that met another engine's
+    uint64_t n_requests;
+    json_t *kept; // responses by their ids, for mock_kept.c; NULL: none
 };
 
-// Every request goes to `serve`, with the engine as its ctx. NULL: *why says what was in the way.
+// Every request goes to `serve`, those of other engines to `serve_side`, with the engine as its ctx.
+// NULL: *why says what was in the way.
 struct mock_engine *mock_engine_new(struct event_base *base, const struct mock_options *options,
-                                    h1_handler *serve, const char **why);
+                                    h1_handler *serve, h1_handler *serve_side, const char **why);
 void mock_engine_free(struct mock_engine *m);
 json_t *
 mock_engine_describe(const struct mock_engine *m); // its ports, as the first line tells them
@@ -74,7 +97,9 @@ void mock_engine_restart(struct mock_engine *m, bool cleared, bool rebind);
 bool mock_engine_listen(struct mock_engine *m);
 void mock_engine_refuse(struct mock_engine *m); // connections, until it listens again
 // The answer takes time: a restart resets the connection, after on_gone.
-void mock_engine_answering(struct mock_engine *m, struct h1_exchange *x);
+static inline void mock_engine_answering(struct mock_engine *m, struct h1_exchange *x) {
+    kvr_list_push(&m->answering, &((struct mock_exchange *)x)->item);
+}
 // Puts a request off until mock_engine_resume; then it is served as if it had just come.
 void mock_engine_park(struct mock_engine *m, struct h1_exchange *x);
 void mock_engine_resume(struct mock_engine *m); // at the loop's next turn

@@ -9,12 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mock_generate.h"
 #include "mock_memory.h"
 #include "mock_reply.h"
 
 // What a request asks for, with what is assumed where it says nothing.
 struct fault_request {
-    uint64_t n, ms, status, tokens, rank, cleared, rebind, gently;
+    uint64_t n, ms, status, tokens, after, rank, cleared, rebind, gently;
 };
 
 enum { EVERY_RANK = MOCK_MAX_RANKS };
@@ -28,6 +29,7 @@ static const struct {
     {"ms", offsetof(struct fault_request, ms), 0, 86400000, 0},
     {"status", offsetof(struct fault_request, status), 400, 599, 503},
     {"tokens", offsetof(struct fault_request, tokens), 1, 1000000, 1},
+    {"after", offsetof(struct fault_request, after), 0, 1000000, 0},
     {"rank", offsetof(struct fault_request, rank), 0, EVERY_RANK, EVERY_RANK},
     {"cleared", offsetof(struct fault_request, cleared), 0, 1, 0},
     {"rebind", offsetof(struct fault_request, rebind), 0, 1, 0},
@@ -45,8 +47,9 @@ static void apply_lasting(struct mock_engine *m, enum mock_lasting which, uint64
             mock_publisher_hang(m->publishers[i], on);
         if (which == MOCK_HANG_ENGINE) mock_scheduler_hang(m->engines[i], on);
     }
-    if (which == MOCK_HANG_HTTP && !on) mock_engine_resume(m);
+    if ((which == MOCK_HANG_HTTP || which == MOCK_PAUSED) && !on) mock_engine_resume(m);
     if (which == MOCK_REFUSE && on) mock_engine_refuse(m);
+    if (which == MOCK_HANG_TRANSFERS) mock_transfers_hang(&m->transfers, on);
 }
 
 static void end_lasting(struct mock_engine *m, enum mock_lasting which) {
@@ -122,6 +125,25 @@ static void cut(struct mock_engine *m, int unused, const struct fault_request *a
     m->faults.gently = ask->gently;
 }
 
+static void end_early(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    m->faults.abort = ask->n;
+    m->faults.abort_after = ask->tokens;
+}
+
+static void stall(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    m->faults.stall = ask->n;
+    m->faults.stall_after = ask->after;
+    m->faults.stall_ms = ask->ms;
+}
+
+static void forget(struct mock_engine *m, int unused, const struct fault_request *ask) {
+    (void)unused;
+    (void)ask;
+    mock_transfers_forget(&m->transfers);
+}
+
 static void restart(struct mock_engine *m, int unused, const struct fault_request *ask) {
     (void)unused;
     mock_engine_restart(m, ask->cleared, ask->rebind);
@@ -131,6 +153,7 @@ static void clear(struct mock_engine *m, int unused, const struct fault_request 
     (void)unused;
     (void)ask;
     m->faults = (struct mock_http_faults){0};
+    mock_generate_unstall(m);
     for (size_t i = 0; i < m->options->ranks; i++)
         if (m->publishers[i]) mock_publisher_settle(m->publishers[i]);
     for (size_t i = 0; i < MOCK_N_LASTING; i++)
@@ -161,10 +184,16 @@ static const struct {
     {"hang-http", last, MOCK_HANG_HTTP},
     {"hang-engine", last, MOCK_HANG_ENGINE},
     {"unhealthy", last, MOCK_UNHEALTHY},
+    {"pause", last, MOCK_PAUSED},
+    {"sleep", last, MOCK_ASLEEP},
     {"refuse", last, MOCK_REFUSE},
     {"fail", fail, 0},
     {"reset", reset, 0},
     {"cut", cut, 0},
+    {"abort", end_early, 0},
+    {"stall", stall, 0},
+    {"hang-transfers", last, MOCK_HANG_TRANSFERS},
+    {"forget-transfers", forget, 0},
     {"restart", restart, 0},
     {"exit", end_process, 1},
     {"clear", clear, 0},

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mock_connector.h"
+#include "mock_life.h"
 #include "mock_memory.h"
 #include "mock_reply.h"
 
@@ -16,17 +18,44 @@ void mock_serve_health(struct mock_engine *m, struct h1_exchange *x) {
         mock_reply_text(x, 200, "text/plain", "");
 }
 
-static json_t *model_row(const struct mock_engine *m, const char *name) {
-    return json_pack("{s:s,s:s,s:i,s:s,s:s,s:I}", "id", name, "object", "model", "created", 0,
-                     "owned_by", "kvroute", "root", m->options->model, "max_model_len",
-                     (json_int_t)m->options->max_model_len);
+// What SageMaker asks.
+void mock_serve_ping(struct mock_engine *m, struct h1_exchange *x) {
+    mock_serve_health(m, x);
+}
+
+void mock_serve_version(struct mock_engine *m, struct h1_exchange *x) {
+    (void)m;
+    mock_reply_json(x, 200, json_pack("{s:s}", "version", KVROUTE_VERSION));
+}
+
+// SGLang's way to ask whether it is well; vLLM's health says nothing of a pause.
+void mock_serve_ready(struct mock_engine *m, struct h1_exchange *x) {
+    if (m->lasting[MOCK_PAUSED].on || m->lasting[MOCK_ASLEEP].on)
+        mock_reply_error(x, 503, "paused on request");
+    else
+        mock_serve_health(m, x);
+}
+
+void mock_serve_paused(struct mock_engine *m, struct h1_exchange *x) {
+    mock_reply_json(x, 200, json_pack("{s:b}", "is_paused", m->lasting[MOCK_PAUSED].on));
+}
+
+void mock_serve_sleeping(struct mock_engine *m, struct h1_exchange *x) {
+    mock_reply_json(x, 200, json_pack("{s:b}", "is_sleeping", m->lasting[MOCK_ASLEEP].on));
+}
+
+// parent: the model that an adapter is for; NULL: it is none.
+static json_t *model_row(const struct mock_engine *m, const char *name, const char *parent) {
+    return json_pack("{s:s,s:s,s:i,s:s,s:s,s:s?,s:I}", "id", name, "object", "model", "created", 0,
+                     "owned_by", m->options->owner, "root", m->options->model, "parent", parent,
+                     "max_model_len", (json_int_t)m->options->max_model_len);
 }
 
 void mock_serve_models(struct mock_engine *m, struct h1_exchange *x) {
     json_t *data = json_array();
-    json_array_append_new(data, model_row(m, m->options->model));
+    json_array_append_new(data, model_row(m, m->options->model, NULL));
     for (size_t i = 0; i < m->options->n_loras; i++)
-        json_array_append_new(data, model_row(m, m->options->loras[i]));
+        json_array_append_new(data, model_row(m, m->options->loras[i], m->options->model));
     mock_reply_json(x, 200, json_pack("{s:s,s:o}", "object", "list", "data", data));
 }
 
@@ -58,10 +87,6 @@ static double value_of(size_t row, const struct mock_scheduler_count *c) {
     return values[row];
 }
 
-static bool is_sglang(const struct mock_engine *m) {
-    return !strncmp(m->options->engine.schema->name, "sglang", 6);
-}
-
 // vLLM's way to tell how large its cache is.
 static void put_cache_config(const struct mock_engine *m, struct evbuffer *out) {
     evbuffer_add_printf(out, "# TYPE vllm:cache_config_info gauge\n");
@@ -86,7 +111,7 @@ void mock_serve_metrics(struct mock_engine *m, struct h1_exchange *x) {
                                 metric_rows[i].name, rank, model ? model : "\"\"", value_of(i, &c));
         }
     }
-    if (!is_sglang(m)) put_cache_config(m, out);
+    if (!mock_is_sglang(m)) put_cache_config(m, out);
     free(model);
     json_decref(name);
     mock_reply_buffer(x, "text/plain; version=0.0.4; charset=utf-8", out);
@@ -105,6 +130,31 @@ static json_t *states_of(const struct mock_options *o) {
     return states;
 }
 
+// What each kind of engine tells of disaggregation, in its own words.
+static void add_roles(const struct mock_engine *m, json_t *info) {
+    static const char *const modes[MOCK_N_ROLES] = {
+        [MOCK_ROLE_BOTH] = "null",
+        [MOCK_ROLE_PREFILL] = "prefill",
+        [MOCK_ROLE_DECODE] = "decode",
+    };
+    const struct mock_options *o = m->options;
+    if (mock_is_sglang(m)) {
+        json_object_set_new(info, "disaggregation_mode", json_string(modes[o->role]));
+        json_object_set_new(info, "disaggregation_transfer_backend", json_string("mooncake"));
+        json_object_set_new(info, "disaggregation_bootstrap_port",
+                            o->kv ? json_integer(m->side_port) : json_null());
+    } else if (o->kv == MOCK_KV_TRTLLM) {
+        json_object_set_new(info, "disaggregated_params",
+                            json_pack("{s:[o],s:n}", "ctx_info_endpoint",
+                                      json_sprintf("%s:%d", o->kv_host, m->side_port),
+                                      "ctx_dp_rank"));
+    } else {
+        json_object_set_new(info, "vllm_config",
+                            json_pack("{s:o}", "kv_transfer_config",
+                                      o->kv ? mock_connector_config(m) : json_null()));
+    }
+}
+
 void mock_serve_info(struct mock_engine *m, struct h1_exchange *x) {
     const struct mock_options *o = m->options;
     json_t *info = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "engine", "kvroute-mock-engine",
@@ -114,13 +164,37 @@ void mock_serve_info(struct mock_engine *m, struct h1_exchange *x) {
     json_t *events = json_null();
     if (!o->no_events)
         events = json_pack("{s:s,s:s,s:i,s:s,s:I,s:I,s:o}", "publisher", "zmq", "endpoint_host",
-                           o->host, "endpoint_port_base", m->events_port, "topic", o->publish.topic,
+                           "*", "endpoint_port_base", m->events_port, "topic", o->publish.topic,
                            "block_size", (json_int_t)o->engine.block_size, "dp_size",
-                           (json_int_t)o->ranks, "replay_port_base",
+                           (json_int_t)o->ranks, "replay_endpoint_port_base",
                            o->no_replay ? json_null() : json_integer(m->replay_port));
     if (info) json_object_set_new(info, "kv_events", events);
-    if (info && is_sglang(m)) json_object_set_new(info, "internal_states", states_of(o));
+    if (info) add_roles(m, info);
+    if (info && mock_is_sglang(m)) json_object_set_new(info, "internal_states", states_of(o));
     mock_reply_json(x, 200, info);
+}
+
+// ---- /kv_event_sources ---------------------------------------------------------------------------
+
+static json_t *any_host(int port, size_t rank) {
+    return json_sprintf("tcp://*:%d", port + (int)rank);
+}
+
+// vLLM's way, of each rank.
+void mock_serve_sources(struct mock_engine *m, struct h1_exchange *x) {
+    const struct mock_options *o = m->options;
+    json_t *sources = json_object();
+    for (size_t i = 0; i < o->ranks && !o->no_events; i++) {
+        char rank[24];
+        snprintf(rank, sizeof rank, "%zu", i);
+        json_object_set_new(
+            sources, rank,
+            json_pack("{s:b,s:s,s:o,s:o,s:I,s:s}", "enable_kv_cache_events", 1, "publisher", "zmq",
+                      "endpoint", any_host(m->events_port, i), "replay_endpoint",
+                      o->no_replay ? json_null() : any_host(m->replay_port, i), "buffer_steps",
+                      (json_int_t)o->publish.buffer, "topic", o->publish.topic));
+    }
+    mock_reply_json(x, 200, sources);
 }
 
 // ---- /mock/cache, /reset_prefix_cache ------------------------------------------------------------

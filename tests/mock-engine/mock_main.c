@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/http1/h1_client.h"
 #include "mock_faults.h"
 #include "mock_routes.h"
 
@@ -39,7 +40,9 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     struct event_base *base = new_base();
     const char *why = "no event loop";
-    struct mock_engine *m = base ? mock_engine_new(base, &options, mock_routes_serve, &why) : NULL;
+    struct mock_engine *m =
+        base ? mock_engine_new(base, &options, mock_routes_serve, mock_routes_serve_side, &why)
+             : NULL;
     if (!m) {
         fprintf(stderr, "kvroute-mock-engine: %s\n", why);
         if (base) event_base_free(base);
@@ -56,6 +59,6 @@ int main(int argc, char **argv) {
         event_free(ends[i]);
     mock_faults_free(m);
     mock_engine_free(m);
-    event_base_free(base);
+    h1_loop_free(base);
     return 0;
 }

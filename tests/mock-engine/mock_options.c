@@ -20,61 +20,130 @@ enum option_kind {
     MOCK_OPTION_NUMBER,
     MOCK_OPTION_LORA,
     MOCK_OPTION_SCHEMA,
-    MOCK_OPTION_HELP
+    MOCK_OPTION_CHOICE,
+    MOCK_OPTION_HELP,
+    MOCK_OPTION_VERSION
 };
 
 struct option_row {
     const char *name, *value, *help;
     enum option_kind kind;
     size_t offset; // in struct mock_options
+    const char *const *choices;
 };
+
+// What an option may be one of; its value is the place in the list.
+static const char *const kv_names[] = {"none",   "nixl",   "mooncake", "shared",
+                                       "sglang", "trtllm", NULL};
+static const char *const role_names[] = {"both", "prefill", "decode", NULL};
+static const char *const answer_names[] = {"prompt", "ids", NULL};
+static const char *const failure_names[] = {"fail", "recompute", NULL};
+
+const char *mock_role_name(enum mock_role role) {
+    return role_names[role];
+}
+
+double mock_transfer_seconds(const struct mock_options *o, size_t tokens) {
+    double scale = o->engine.time_scale;
+    return scale > 0 ? (double)tokens * o->transfer_ms_per_token / 1000 / scale : 0;
+}
 
 #define AT(field) offsetof(struct mock_options, field)
 static const struct option_row rows[] = {
-    {"host", "ADDRESS", "where to listen (127.0.0.1)", MOCK_OPTION_TEXT, AT(host)},
-    {"http-port", "PORT", "0: choose one (0)", MOCK_OPTION_PORT, AT(http_port)},
+    {"host", "ADDRESS", "where to listen (127.0.0.1)", MOCK_OPTION_TEXT, AT(host), NULL},
+    {"http-port", "PORT", "0: choose one (0)", MOCK_OPTION_PORT, AT(http_port), NULL},
+    {"tls-port", "PORT", "the same over TLS, too, with --tls-cert and --tls-key; 0: not (0)",
+     MOCK_OPTION_PORT, AT(tls_port), NULL},
+    {"tls-cert", "FILE", "PEM", MOCK_OPTION_TEXT, AT(tls_cert), NULL},
+    {"tls-key", "FILE", "PEM", MOCK_OPTION_TEXT, AT(tls_key), NULL},
     {"events-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", MOCK_OPTION_PORT,
-     AT(events_port)},
+     AT(events_port), NULL},
     {"replay-port", "PORT", "of rank 0, rank n has PORT+n; 0: choose (0)", MOCK_OPTION_PORT,
-     AT(replay_port)},
+     AT(replay_port), NULL},
     {"connect", "ENDPOINT", "event sockets connect to tcp://HOST:PORT+rank instead of binding",
-     MOCK_OPTION_TEXT, AT(connect)},
-    {"no-events", NULL, "publish nothing", MOCK_OPTION_FLAG, AT(no_events)},
-    {"no-replay", NULL, "without the replay sockets", MOCK_OPTION_FLAG, AT(no_replay)},
-    {"model", "NAME", "served under this name (mock)", MOCK_OPTION_TEXT, AT(model)},
+     MOCK_OPTION_TEXT, AT(connect), NULL},
+    {"no-events", NULL, "publish nothing", MOCK_OPTION_FLAG, AT(no_events), NULL},
+    {"no-replay", NULL, "without the replay sockets", MOCK_OPTION_FLAG, AT(no_replay), NULL},
+    {"no-dev-mode", NULL, "without what vLLM shows in development mode only", MOCK_OPTION_FLAG,
+     AT(no_dev_mode), NULL},
+    {"model", "NAME", "served under this name (mock)", MOCK_OPTION_TEXT, AT(model), NULL},
+    {"owner", "NAME",
+     "owned_by of its models, by which engines are told apart "
+     "(vllm, or as schema and disaggregation go)",
+     MOCK_OPTION_TEXT, AT(owner), NULL},
     {"fingerprint", "TEXT", "system_fingerprint beside the usage of a stream", MOCK_OPTION_TEXT,
-     AT(fingerprint)},
-    {"lora", "NAME", "an adapter, served as a model; up to 8", MOCK_OPTION_LORA, 0},
-    {"ranks", "N", "data-parallel ranks (1)", MOCK_OPTION_COUNT, AT(ranks)},
-    {"block-size", "N", "tokens in a block (16)", MOCK_OPTION_SIZE, AT(engine.block_size)},
-    {"blocks", "N", "blocks of each rank (4096)", MOCK_OPTION_SIZE, AT(engine.blocks)},
+     AT(fingerprint), NULL},
+    {"deadly", "TEXT", "a request with this in it ends the engine", MOCK_OPTION_TEXT, AT(deadly),
+     NULL},
+    {"lora", "NAME", "an adapter, served as a model; up to 8", MOCK_OPTION_LORA, 0, NULL},
+    {"ranks", "N", "data-parallel ranks (1)", MOCK_OPTION_COUNT, AT(ranks), NULL},
+    {"block-size", "N", "tokens in a block (16)", MOCK_OPTION_SIZE, AT(engine.block_size), NULL},
+    {"blocks", "N", "blocks of each rank (4096)", MOCK_OPTION_SIZE, AT(engine.blocks), NULL},
     {"cpu-blocks", "N", "blocks of a second tier in the CPU's memory, of each rank (0)",
-     MOCK_OPTION_SIZE, AT(engine.cpu_blocks)},
+     MOCK_OPTION_SIZE, AT(engine.cpu_blocks), NULL},
     {"max-model-len", "N", "tokens of prompt and answer (32768)", MOCK_OPTION_SIZE,
-     AT(max_model_len)},
+     AT(max_model_len), NULL},
     {"max-running", "N", "requests of a rank at a time; others wait (64)", MOCK_OPTION_SIZE,
-     AT(engine.max_running)},
+     AT(engine.max_running), NULL},
     {"max-batch-tokens", "N", "tokens of a step (2048)", MOCK_OPTION_SIZE,
-     AT(engine.max_batch_tokens)},
+     AT(engine.max_batch_tokens), NULL},
     {"prefill-speed", "N", "tokens of prompts a second, of a rank (8000)", MOCK_OPTION_SPEED,
-     AT(engine.prefill_speed)},
+     AT(engine.prefill_speed), NULL},
     {"decode-speed", "N", "tokens a second of each answer (50)", MOCK_OPTION_SPEED,
-     AT(engine.decode_speed)},
+     AT(engine.decode_speed), NULL},
     {"time-scale", "F", "so many times faster; 0: no waiting at all (1)", MOCK_OPTION_NUMBER,
-     AT(engine.time_scale)},
-    {"schema", "NAME", "form of the events, see below (the last)", MOCK_OPTION_SCHEMA, 0},
-    {"binary-hashes", NULL, "hashes as 32 bytes", MOCK_OPTION_FLAG, AT(engine.binary)},
+     AT(engine.time_scale), NULL},
+    {"schema", "NAME", "form of the events, see below (the last)", MOCK_OPTION_SCHEMA, 0, NULL},
+    {"binary-hashes", NULL, "hashes as 32 bytes", MOCK_OPTION_FLAG, AT(engine.binary), NULL},
     {"noise", NULL, "every batch also has events to be passed over", MOCK_OPTION_FLAG,
-     AT(engine.noise)},
-    {"topic", "TEXT", "first frame of every batch (empty)", MOCK_OPTION_TEXT, AT(publish.topic)},
-    {"buffer", "N", "batches that can be replayed (10000)", MOCK_OPTION_SIZE, AT(publish.buffer)},
+     AT(engine.noise), NULL},
+    {"topic", "TEXT", "first frame of every batch (empty)", MOCK_OPTION_TEXT, AT(publish.topic),
+     NULL},
+    {"buffer", "N", "batches that can be replayed (10000)", MOCK_OPTION_SIZE, AT(publish.buffer),
+     NULL},
     {"replay-hwm", "N", "replies queued for a client before some are lost (1000)",
-     MOCK_OPTION_COUNT, AT(publish.replay_hwm)},
+     MOCK_OPTION_COUNT, AT(publish.replay_hwm), NULL},
     {"publish-at-start", "N", "N batches at once, before anybody can have subscribed (0)",
-     MOCK_OPTION_SIZE, AT(publish_at_start)},
+     MOCK_OPTION_SIZE, AT(publish_at_start), NULL},
+    {"answers", "KIND",
+     "prompt: words that the prompt tells; ids: tokens that follow from all before (prompt)",
+     MOCK_OPTION_CHOICE, AT(answers), answer_names},
+    {"reasoning", NULL, "with --answers ids: chats begin with a thought", MOCK_OPTION_FLAG,
+     AT(reasoning), NULL},
+    {"render", NULL, "the paths …/render, as with vLLM's --enable-scale-out; else they are 403",
+     MOCK_OPTION_FLAG, AT(renders), NULL},
+    {"responses-store", NULL, "keeps responses, as with VLLM_ENABLE_RESPONSES_API_STORE",
+     MOCK_OPTION_FLAG, AT(keeps_responses), NULL},
+    {"end-every", "N", "with --answers ids: one token in N ends the answer; 0: none (64)",
+     MOCK_OPTION_SIZE, AT(end_every), NULL},
+    {"stream-interval", "N", "tokens in a chunk after the first (1)", MOCK_OPTION_SIZE,
+     AT(stream_interval), NULL},
+    {"max-queued", "N", "requests of a rank that may wait, 503 beyond; 0: any number (0)",
+     MOCK_OPTION_SIZE, AT(max_queued), NULL},
+    {"disaggregation", "KIND", "none, nixl, mooncake, shared, sglang or trtllm (none)",
+     MOCK_OPTION_CHOICE, AT(kv), kv_names},
+    {"role", "ROLE", "prefill, decode or both (both)", MOCK_OPTION_CHOICE, AT(role), role_names},
+    {"side-port", "PORT", "where other engines, and routers for /query, come; 0: choose one (0)",
+     MOCK_OPTION_PORT, AT(side_port), NULL},
+    {"kv-host", "ADDRESS", "what others are told to reach this host by (that of --host)",
+     MOCK_OPTION_TEXT, AT(kv_host), NULL},
+    {"kv-lease-ms", "N", "how long NIXL keeps a prompt for others (30000)", MOCK_OPTION_SIZE,
+     AT(kv_lease_ms), NULL},
+    {"kv-timeout-ms", "N",
+     "how long one side waits for the other (mooncake 480000, sglang 300000, trtllm 180000)",
+     MOCK_OPTION_SIZE, AT(kv_timeout_ms), NULL},
+    {"kv-heartbeat-ms", "N", "half of how long SGLang needs to notice the other's death (5000)",
+     MOCK_OPTION_SIZE, AT(kv_heartbeat_ms), NULL},
+    {"kv-load-failure", "POLICY", "vLLM's, if a prompt doesn't come: fail or recompute (fail)",
+     MOCK_OPTION_CHOICE, AT(load_failure), failure_names},
+    {"transfer-ms-per-token", "F", "between engines (0.01)", MOCK_OPTION_NUMBER,
+     AT(transfer_ms_per_token), NULL},
+    {"shared-store", "FILE", "with --disaggregation shared: what all have in common",
+     MOCK_OPTION_TEXT, AT(store), NULL},
     {"seed", "N", "of the engine's block names; else random, as without PYTHONHASHSEED",
-     MOCK_OPTION_SIZE, AT(seed)},
-    {"help", NULL, "this text", MOCK_OPTION_HELP, 0},
+     MOCK_OPTION_SIZE, AT(seed), NULL},
+    {"help", NULL, "this text", MOCK_OPTION_HELP, 0, NULL},
+    {"version", NULL, "its version", MOCK_OPTION_VERSION, 0, NULL},
 };
 #undef AT
 enum { N_OPTION_ROWS = sizeof rows / sizeof *rows };
@@ -121,7 +190,8 @@ static bool set_whole(struct mock_options *o, const struct option_row *row, cons
         *(uint64_t *)to = n;
     _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are 64 bits");
     bool may_be_0 = row->kind == MOCK_OPTION_PORT || is_seed || to == &o->publish_at_start ||
-                    to == &o->engine.cpu_blocks || to == &o->publish.replay_hwm;
+                    to == &o->engine.cpu_blocks || to == &o->publish.replay_hwm ||
+                    to == &o->end_every || to == &o->max_queued;
     return n || may_be_0;
 }
 
@@ -151,6 +221,13 @@ static bool set(struct mock_options *o, const struct option_row *row, const char
         return true;
     case MOCK_OPTION_SCHEMA:
         return (o->engine.schema = mock_schema_find(value)) != NULL;
+    case MOCK_OPTION_CHOICE:
+        for (int i = 0; row->choices[i]; i++) {
+            if (strcmp(row->choices[i], value) != 0) continue;
+            *(int *)((char *)o + row->offset) = i;
+            return true;
+        }
+        return false;
     default:
         return set_whole(o, row, value);
     }
@@ -172,6 +249,11 @@ static void set_defaults(struct mock_options *o) {
         .ranks = 1,
         .max_model_len = 32768,
         .seed = random_seed(),
+        .end_every = 64,
+        .stream_interval = 1,
+        .kv_lease_ms = 30000,
+        .kv_heartbeat_ms = 5000,
+        .transfer_ms_per_token = 0.01,
         .engine = {.blocks = 4096,
                    .block_size = 16,
                    .max_running = 64,
@@ -184,11 +266,30 @@ static void set_defaults(struct mock_options *o) {
     };
 }
 
+// What follows from the kind of transfer. NULL, or what doesn't go together.
+static const char *settle_kv(struct mock_options *o, bool schema_given) {
+    static const int64_t timeouts[MOCK_N_KV_KINDS] = {
+        [MOCK_KV_NONE] = 300000,   [MOCK_KV_NIXL] = 300000,   [MOCK_KV_MOONCAKE] = 480000,
+        [MOCK_KV_SHARED] = 300000, [MOCK_KV_SGLANG] = 300000, [MOCK_KV_TRTLLM] = 180000,
+    };
+    if (!o->kv_timeout_ms) o->kv_timeout_ms = timeouts[o->kv];
+    if (!o->kv_host) o->kv_host = o->host;
+    if (o->kv == MOCK_KV_SGLANG && !schema_given) o->engine.schema = mock_schema_find("sglang");
+    bool sglang = !strncmp(o->engine.schema->name, "sglang", 6);
+    if (!o->owner) o->owner = sglang ? "sglang" : o->kv == MOCK_KV_TRTLLM ? "tensorrt_llm" : "vllm";
+    if (o->kv && sglang != (o->kv == MOCK_KV_SGLANG))
+        return "--disaggregation: not with this schema";
+    if ((o->kv == MOCK_KV_SHARED) != (o->store != NULL))
+        return "--disaggregation shared needs a --shared-store, and no other does";
+    return NULL;
+}
+
 int mock_options_read(struct mock_options *o, int argc, char **argv) {
     struct option options[N_OPTION_ROWS + 1] = {{0}};
     for (size_t i = 0; i < N_OPTION_ROWS; i++)
         options[i] = (struct option){.name = rows[i].name,
                                      .has_arg = rows[i].value ? required_argument : no_argument};
+    bool schema_given = false;
     set_defaults(o);
     for (int i, c; (c = getopt_long(argc, argv, "", options, &i)) != -1;) {
         if (c == '?') return 2; // getopt_long has said why
@@ -196,6 +297,11 @@ int mock_options_read(struct mock_options *o, int argc, char **argv) {
             help();
             return 0;
         }
+        if (rows[i].kind == MOCK_OPTION_VERSION) {
+            printf("kvroute-mock-engine %s\n", KVROUTE_VERSION);
+            return 0;
+        }
+        schema_given |= rows[i].kind == MOCK_OPTION_SCHEMA;
         if (!set(o, &rows[i], optarg)) return wrong(&rows[i], optarg);
     }
     if (optind < argc) {
@@ -206,8 +312,17 @@ int mock_options_read(struct mock_options *o, int argc, char **argv) {
         fprintf(stderr, "kvroute-mock-engine: at most %d ranks\n", MOCK_MAX_RANKS);
         return 2;
     }
+    if (o->tls_port && (!o->tls_cert || !o->tls_key)) {
+        fprintf(stderr, "kvroute-mock-engine: --tls-port needs --tls-cert and --tls-key\n");
+        return 2;
+    }
     if (o->engine.cpu_blocks && (!o->engine.schema->medium || o->engine.schema->sglang)) {
         fprintf(stderr, "kvroute-mock-engine: --cpu-blocks: not with this schema\n");
+        return 2;
+    }
+    const char *clash = settle_kv(o, schema_given);
+    if (clash) {
+        fprintf(stderr, "kvroute-mock-engine: %s\n", clash);
         return 2;
     }
     o->publish.replay_topic = o->engine.schema->replay_topic;

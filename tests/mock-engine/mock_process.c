@@ -48,6 +48,7 @@ struct mock_process mock_process_start(const char *options) {
     json_t *where = json_loads(line, 0, NULL);
     cr_assert(where, "%s", line);
     p.http_port = (int)json_integer_value(json_object_get(where, "http_port"));
+    p.side_port = (int)json_integer_value(json_object_get(where, "side_port"));
     copy_endpoints(p.events, json_object_get(where, "events"));
     copy_endpoints(p.replay, json_object_get(where, "replay"));
     json_decref(where);
@@ -95,12 +96,53 @@ void mock_http_expect(const struct mock_process *p, const char *path, const char
     support_response_free(&r);
 }
 
+void mock_http_expect_get(const struct mock_process *p, const char *path, int status) {
+    struct support_response r = mock_http_get(p, path);
+    cr_assert(r.status == status, "%s: %d %s", path, r.status, r.body);
+    support_response_free(&r);
+}
+
 json_t *mock_http_json(const struct mock_process *p, const char *path) {
     struct support_response r = mock_http_get(p, path);
     json_t *value = json_loads(r.body, 0, NULL);
     cr_assert(r.status == 200 && value, "%s: %d %s", path, r.status, r.body);
     support_response_free(&r);
     return value;
+}
+
+json_int_t mock_number(const struct mock_process *p, const char *path, const char *name) {
+    json_t *all = mock_http_json(p, path), *at = all;
+    char *names = mock_copy_text(name), *rest = NULL;
+    for (char *part = strtok_r(names, ".", &rest); part; part = strtok_r(NULL, ".", &rest))
+        at = json_object_get(at, part);
+    cr_assert(json_is_integer(at), "no number %s in %s", name, path);
+    json_int_t n = json_integer_value(at);
+    free(names);
+    json_decref(all);
+    return n;
+}
+
+void mock_wait_number(const struct mock_process *p, const char *path, const char *name,
+                      json_int_t value) {
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
+    while (mock_number(p, path, name) != value) {
+        cr_assert(kvr_clock_ms() < deadline, "%s never was %d", name, (int)value);
+        support_sleep_ms(2);
+    }
+}
+
+int mock_http_begin(const struct mock_process *p, const char *path, const char *headers,
+                    const char *body) {
+    int fd = mock_http_open(p);
+    cr_assert(fd >= 0);
+    support_http_request(fd, "POST", path, headers, body);
+    return fd;
+}
+
+struct support_response mock_http_finish(int fd) {
+    struct support_response r = support_http_response(fd, false, MOCK_PATIENCE_MS);
+    close(fd);
+    return r;
 }
 
 void mock_order_fault(const struct mock_process *p, const char *query) {
@@ -118,4 +160,12 @@ double mock_metric(const struct mock_process *p, const char *name) {
     double value = strtod(at + 1, NULL);
     support_response_free(&r);
     return value;
+}
+
+void mock_wait_metric(const struct mock_process *p, const char *name, double least) {
+    int64_t deadline = kvr_clock_ms() + MOCK_PATIENCE_MS;
+    while (mock_metric(p, name) < least) {
+        cr_assert(kvr_clock_ms() < deadline, "%s never was %g", name, least);
+        support_sleep_ms(2);
+    }
 }

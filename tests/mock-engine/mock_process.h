@@ -18,7 +18,7 @@ enum {
 
 struct mock_process {
     pid_t pid;
-    int http_port;
+    int http_port, side_port; // side_port: 0 without disaggregation
     char events[MOCK_TEST_RANKS][64], replay[MOCK_TEST_RANKS][64]; // "" where there is none
 };
 
@@ -35,10 +35,24 @@ struct support_response mock_http_post(const struct mock_process *p, const char 
 struct support_response mock_http_get(const struct mock_process *p, const char *path);
 // Posts and forgets the answer, which must have this status.
 void mock_http_expect(const struct mock_process *p, const char *path, const char *body, int status);
+void mock_http_expect_get(const struct mock_process *p, const char *path, int status);
 json_t *mock_http_json(const struct mock_process *p,
                        const char *path); // GET; fails the test if it isn't JSON
 void mock_order_fault(const struct mock_process *p, const char *query); // kind=…
 double mock_metric(const struct mock_process *p, const char *name);     // of rank 0
+// Polls until it is at least that.
+void mock_wait_metric(const struct mock_process *p, const char *name, double least);
+
+// A number within the JSON at the path, as "open.ready"; fails the test if there is none.
+json_int_t mock_number(const struct mock_process *p, const char *path, const char *name);
+// Polls until it is that.
+void mock_wait_number(const struct mock_process *p, const char *path, const char *name,
+                      json_int_t value);
+// Posts without waiting for the answer: a socket. headers: NULL, or whole lines.
+int mock_http_begin(const struct mock_process *p, const char *path, const char *headers,
+                    const char *body);
+// Waits for its answer, and closes it.
+struct support_response mock_http_finish(int fd);
 
 int mock_http_open(const struct mock_process *p); // a socket, or -1 and errno
 // Everything until the end, or until it has `until` in it (may be NULL); *reset may be NULL.

@@ -4,10 +4,9 @@
 
 #include <string.h>
 
+#include "mock_life.h"
 #include "mock_reply.h"
-#include <kvroute/hash.h>
-
-enum { DIMENSIONS = 8 };
+#include "mock_text.h"
 
 static const char *read_ids(struct mock_tokens *t, const json_t *ids) {
     size_t i;
@@ -51,20 +50,26 @@ static const char *read_content(struct mock_tokens *t, const json_t *content) {
     return NULL;
 }
 
-const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *messages) {
+const char *mock_prompt_read_chat(struct mock_tokens *t, const json_t *body, bool marked) {
+    const json_t *messages = json_object_get(body, "messages");
+    const json_t *begin = json_object_get(body, "add_generation_prompt");
+    bool goes_on = json_is_true(json_object_get(body, "continue_final_message"));
     size_t i;
     json_t *message;
+    if (goes_on && json_is_true(begin))
+        return "continue_final_message and add_generation_prompt can't both be true";
     if (!json_is_array(messages) || !json_array_size(messages))
         return "messages is no array, or empty";
+    if (marked) mock_tokens_add(t, MOCK_BEGIN_OF_TEXT);
     json_array_foreach(messages, i, message) {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (!role) return "a message without a role";
         mock_tokens_role(t, role);
         const char *wrong = read_content(t, json_object_get(message, "content"));
         if (wrong) return wrong;
-        mock_tokens_add(t, MOCK_END_OF_MESSAGE);
+        if (!goes_on || i + 1 < json_array_size(messages)) mock_tokens_add(t, MOCK_END_OF_MESSAGE);
     }
-    mock_tokens_role(t, "assistant");
+    if (!goes_on && !json_is_false(begin)) mock_tokens_role(t, "assistant");
     return NULL;
 }
 
@@ -90,7 +95,8 @@ void mock_serve_tokenize(struct mock_engine *m, struct h1_exchange *x) {
     if (!body) return;
     struct mock_tokens t = {0};
     const json_t *messages = json_object_get(body, "messages");
-    const char *wrong = messages ? mock_prompt_read_chat(&t, messages)
+    bool marked = json_is_true(json_object_get(body, "add_special_tokens")) && !mock_is_sglang(m);
+    const char *wrong = messages ? mock_prompt_read_chat(&t, body, marked)
                                  : mock_prompt_read(&t, json_object_get(body, "prompt"));
     if (wrong) {
         mock_reply_error(x, 400, "%s", wrong);
@@ -106,49 +112,22 @@ void mock_serve_tokenize(struct mock_engine *m, struct h1_exchange *x) {
     json_decref(body);
 }
 
-// ---- /v1/embeddings ------------------------------------------------------------------------------
-
-static json_t *embedding_of(const struct mock_tokens *t) {
-    json_t *out = json_array();
-    for (uint64_t i = 0; i < DIMENSIONS; i++) {
-        uint64_t h = XXH3_64bits_withSeed(&i, sizeof i, mock_answer_seed(t));
-        json_array_append_new(out, json_real((double)(h >> 40) / (1 << 23) - 1));
-    }
-    return out;
-}
-
-static const char *embed(json_t *data, size_t *n_tokens, const json_t *input) {
-    struct mock_tokens t = {0};
-    const char *wrong = mock_prompt_read(&t, input);
-    if (!wrong)
-        json_array_append_new(data, json_pack("{s:s,s:I,s:o}", "object", "embedding", "index",
-                                              (json_int_t)json_array_size(data), "embedding",
-                                              embedding_of(&t)));
-    *n_tokens += t.n;
-    mock_tokens_free(&t);
-    return wrong;
-}
-
-void mock_serve_embeddings(struct mock_engine *m, struct h1_exchange *x) {
+// What is in the middle of a character is U+FFFD, as a decoder has it.
+void mock_serve_detokenize(struct mock_engine *m, struct h1_exchange *x) {
     json_t *body = mock_body_object(x);
     if (!body) return;
-    const json_t *input = json_object_get(body, "input"), *first = json_array_get(input, 0);
-    json_t *data = json_array(), *one;
-    size_t n = 0, i;
-    const char *wrong = NULL;
-    if (json_is_string(first) || json_is_array(first)) {
-        json_array_foreach(input, i, one) if (!wrong) wrong = embed(data, &n, one);
-    } else {
-        wrong = embed(data, &n, input);
-    }
-    if (wrong) {
+    struct mock_tokens t = {0};
+    const char *wrong = mock_prompt_read(&t, json_object_get(body, "tokens"));
+    struct evbuffer *out = evbuffer_new();
+    mock_text_decode(&t, out);
+    evbuffer_add(out, "", 1);
+    json_t *text = json_string((const char *)evbuffer_pullup(out, -1));
+    if (wrong)
         mock_reply_error(x, 400, "%s", wrong);
-        json_decref(data);
-    } else {
-        mock_reply_json(x, 200,
-                        json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data,
-                                  "model", m->options->model, "usage", "prompt_tokens",
-                                  (json_int_t)n, "total_tokens", (json_int_t)n));
-    }
+    else
+        mock_reply_json(x, 200, json_pack("{s:O?}", mock_is_sglang(m) ? "text" : "prompt", text));
+    json_decref(text);
+    evbuffer_free(out);
+    mock_tokens_free(&t);
     json_decref(body);
 }

@@ -6,5 +6,6 @@
 #include "client/http1/h1_server.h"
 
 void mock_routes_serve(struct h1_exchange *x);
+void mock_routes_serve_side(struct h1_exchange *x); // at the port for other engines
 
 #endif

@@ -7,8 +7,14 @@
 #include "mock_memory.h"
 #include <kvroute/hash.h>
 
+struct job_list {
+    struct mock_job *first, *last;
+    size_t n;
+};
+
 struct mock_job {
-    struct mock_job *prev, *next; // of the waiting or of the running
+    struct mock_job *prev, *next; // in the list that it is in
+    struct job_list *list;        // of the waiting, the running or the kept
     struct mock_tokens tokens;    // the prompt, then the answer so far
     size_t n_prompt, computed, cached, chunk;
     uint64_t answer, n_answer, max_tokens;
@@ -19,13 +25,10 @@ struct mock_job {
     size_t reserved; // blocks still to be taken, at most
     struct mock_events_names names;
     mock_token_callback *token;
+    mock_next_callback *choose; // which token is the next
+    mock_began_callback *began;
     void *ctx;
-    bool running;
-};
-
-struct job_list {
-    struct mock_job *first, *last;
-    size_t n;
+    bool loading, keep;
 };
 
 struct mock_scheduler {
@@ -35,6 +38,7 @@ struct mock_scheduler {
     uint64_t life;
     struct mock_blocks *blocks, *cpu; // cpu: the second tier, or NULL
     struct job_list waiting, running; // those that run: in the order they began
+    struct job_list kept;             // over, with their blocks
     size_t reserved;
     struct mock_events events,
         later;       // later: of the second tier, which come after the others of a step
@@ -56,6 +60,7 @@ static double seconds_now(void) {
 }
 
 static void append(struct job_list *l, struct mock_job *j) {
+    j->list = l;
     j->prev = l->last;
     j->next = NULL;
     *(l->last ? &l->last->next : &l->first) = j;
@@ -63,7 +68,8 @@ static void append(struct job_list *l, struct mock_job *j) {
     l->n++;
 }
 
-static void unlink_job(struct job_list *l, struct mock_job *j) {
+static void unlink_job(struct mock_job *j) {
+    struct job_list *l = j->list;
     *(j->prev ? &j->prev->next : &l->first) = j->next;
     *(j->next ? &j->next->prev : &l->last) = j->prev;
     l->n--;
@@ -105,6 +111,7 @@ void mock_scheduler_free(struct mock_scheduler *e) {
     if (!e) return;
     free_list(&e->waiting);
     free_list(&e->running);
+    free_list(&e->kept);
     event_free(e->timer);
     mock_events_free(&e->events);
     mock_events_free(&e->later);
@@ -231,7 +238,11 @@ static struct mock_job *new_job(struct mock_scheduler *e, const struct mock_requ
         .seed = kvr_hash_salt(r->names.lora, lora, r->names.salt, salt),
         .names = r->names,
         .token = r->token,
+        .choose = r->next,
+        .began = r->began,
         .ctx = r->ctx,
+        .loading = r->loading,
+        .keep = r->keep,
         .reserved = blocks_for(e, r->prompt->n, r->max_tokens),
     };
     j->tokens.ids =
@@ -274,13 +285,23 @@ static bool begin_job(struct mock_scheduler *e, struct mock_job *j) {
     j->computed = j->cached = hits * size;
     e->count.queries += j->n_prompt;
     e->count.hits += j->cached;
-    j->running = true;
+    unlink_job(j);
+    append(&e->running, j);
+    if (j->began) j->began(j->ctx, j, j->cached);
     return true;
 }
 
+// What runs or waits has no claim to blocks that it hasn't taken any more.
+static void leave_list(struct mock_scheduler *e, struct mock_job *j) {
+    if (j->list == &e->running) {
+        e->reserved -= j->reserved;
+        j->reserved = 0;
+    }
+    unlink_job(j);
+}
+
 static void leave(struct mock_scheduler *e, struct mock_job *j) {
-    unlink_job(j->running ? &e->running : &e->waiting, j);
-    if (j->running) e->reserved -= j->reserved;
+    leave_list(e, j);
     while (j->n_blocks)
         mock_blocks_leave(e->blocks, j->blocks[--j->n_blocks]);
 }
@@ -288,6 +309,14 @@ static void leave(struct mock_scheduler *e, struct mock_job *j) {
 void mock_scheduler_cancel(struct mock_scheduler *e, struct mock_job *j) {
     leave(e, j);
     free_job(j);
+    // Nothing but these blocks may have been in the way of those that wait.
+    if (!e->stepping && e->waiting.n) begin_step(e, seconds_now());
+}
+
+void mock_scheduler_keep(struct mock_scheduler *e, struct mock_job *j) {
+    if (j->list == &e->kept) return;
+    leave_list(e, j);
+    append(&e->kept, j);
 }
 
 // ---- Steps ---------------------------------------------------------------------------------------
@@ -313,14 +342,12 @@ static double compose(struct mock_scheduler *e) {
     budget -= decoding < budget ? decoding : budget - 1;
     size_t all = budget;
     for (struct mock_job *j = e->running.first; j; j = j->next)
-        if (is_prefill(j)) budget -= give_chunk(j, budget);
+        if (is_prefill(j) && !j->loading) budget -= give_chunk(j, budget);
     // What waits is looked up in the cache when something of it is computed, and not before.
     for (struct mock_job *j;
-         budget && (j = e->waiting.first) && e->running.n < e->config->max_running;
-         budget -= give_chunk(j, budget)) {
+         budget && (j = e->waiting.first) && e->running.n < e->config->max_running;) {
         if (!begin_job(e, j)) break;
-        unlink_job(&e->waiting, j);
-        append(&e->running, j);
+        if (!j->loading) budget -= give_chunk(j, budget);
     }
     prefill = all - budget;
     for (struct mock_job *j = e->running.first; j; j = j->next)
@@ -345,14 +372,19 @@ static void begin_step(struct mock_scheduler *e, double began) {
 
 static void give_token(struct mock_scheduler *e, struct mock_job *j) {
     uint64_t i = j->n_answer++;
-    bool last = j->n_answer == j->max_tokens;
+    bool ends = false, keep = j->keep;
+    uint32_t id = j->choose ? j->choose(j->ctx, i, &ends) : mock_answer_token(j->answer, i);
+    bool last = ends || j->n_answer == j->max_tokens;
     mock_token_callback *token = j->token;
     void *ctx = j->ctx;
-    mock_tokens_add(&j->tokens, mock_answer_token(j->answer, i));
+    mock_tokens_add(&j->tokens, id);
     e->count.answer_tokens++;
-    if (last) leave(e, j);
-    token(ctx, i, last);
-    if (last) free_job(j);
+    if (last && keep)
+        mock_scheduler_keep(e, j);
+    else if (last)
+        leave(e, j);
+    token(ctx, i, id, last);
+    if (last && !keep) free_job(j);
 }
 
 static void end_step(struct mock_scheduler *e) {
@@ -391,12 +423,21 @@ void mock_scheduler_warm(struct mock_scheduler *e, const struct mock_tokens *pro
         mock_scheduler_cancel(e, j);
         return;
     }
-    unlink_job(&e->waiting, j);
-    append(&e->running, j);
     take_blocks(e, j, j->n_prompt);
     name_blocks(e, j, j->n_prompt / e->config->block_size);
     mock_scheduler_cancel(e, j);
     publish(e);
+}
+
+void mock_scheduler_loaded(struct mock_scheduler *e, struct mock_job *j, size_t tokens) {
+    size_t most = j->n_prompt - 1, upto = tokens < most ? tokens : most;
+    j->loading = false;
+    if (upto > j->computed) {
+        take_blocks(e, j, upto);
+        j->computed = j->cached = upto;
+        name_blocks(e, j, upto / e->config->block_size);
+    }
+    if (!e->stepping) begin_step(e, seconds_now());
 }
 
 bool mock_scheduler_reset(struct mock_scheduler *e) {
@@ -434,6 +475,7 @@ struct mock_scheduler_count mock_scheduler_counts(const struct mock_scheduler *e
     struct mock_scheduler_count c = e->count;
     c.running = e->running.n;
     c.waiting = e->waiting.n;
+    c.kept = e->kept.n;
     c.pending = e->events.n + e->later.n;
     c.blocks = mock_blocks_counts(e->blocks);
     return c;

@@ -11,6 +11,10 @@
 // was computed longest, a sequence's last block goes first.
 //
 // As in vLLM, the last token of a prompt is always computed, and the last token of an answer never is.
+//
+// A prompt that another engine computes has its blocks here from its beginning on, and takes no step
+// until what it waits for is there (`loading`). One that is computed for another engine keeps its
+// blocks after its last token (`keep`), until the job is cancelled.
 #ifndef MOCK_SCHEDULER_H
 #define MOCK_SCHEDULER_H
 
@@ -36,21 +40,32 @@ struct mock_scheduler_config {
 
 struct mock_scheduler;
 
-// What an engine tells of a request: token i of the answer is there. After the last one the job is gone.
-typedef void mock_token_callback(void *ctx, uint64_t i, bool last);
+struct mock_job;
+
+// What an engine tells of a request: token i of the answer is there. After the last one the job is gone,
+// unless it keeps its blocks.
+typedef void mock_token_callback(void *ctx, uint64_t i, uint32_t id, bool last);
+// Which token is the next; *ends: the last one. Without it answers are those of mock_answer_token.
+typedef uint32_t mock_next_callback(void *ctx, uint64_t i, bool *ends);
+// The job has its blocks, `cached` tokens of it were here. It may come before mock_scheduler_submit
+// returns, and must not end a job.
+typedef void mock_began_callback(void *ctx, struct mock_job *j, size_t cached);
 
 struct mock_request {
     const struct mock_tokens *prompt; // copied; at least one
     uint64_t max_tokens;              // at least one
     struct mock_events_names names;   // must outlive the job
     mock_token_callback *token;
+    mock_next_callback *next;   // or NULL
+    mock_began_callback *began; // or NULL
     void *ctx;
+    bool loading; // until mock_scheduler_loaded; then `began` isn't NULL
+    bool keep;
 };
-
-struct mock_job;
 
 struct mock_scheduler_count {
     size_t running, waiting;
+    size_t kept;    // jobs that are over and have their blocks
     size_t pending; // events of a step that isn't over
     struct mock_blocks_count blocks;
     uint64_t queries, hits; // tokens of prompts asked for in the cache, and found
@@ -67,6 +82,10 @@ bool mock_scheduler_fits(const struct mock_scheduler *e, size_t prompt_tokens, u
 struct mock_job *mock_scheduler_submit(struct mock_scheduler *e, const struct mock_request *r);
 size_t mock_job_cached(const struct mock_job *j); // tokens of the prompt found in the cache
 void mock_scheduler_cancel(struct mock_scheduler *e, struct mock_job *j);
+// The job's first `tokens` tokens have come from elsewhere, or as many as were cached: no more than that.
+void mock_scheduler_loaded(struct mock_scheduler *e, struct mock_job *j, size_t tokens);
+// The job is over, and keeps its blocks. Within its token callback, too.
+void mock_scheduler_keep(struct mock_scheduler *e, struct mock_job *j);
 // Puts a prompt into the cache and publishes at once, as if it had been computed.
 void mock_scheduler_warm(struct mock_scheduler *e, const struct mock_tokens *prompt);
 bool mock_scheduler_reset(

@@ -16,7 +16,8 @@
 
 enum {
     MOCK_VOCABULARY = 131072,
-    MOCK_FIRST_WORD = 256,   // the first id of a text; below are marks
+    MOCK_FIRST_WORD = 256, // the first id of a text; below are marks
+    MOCK_BEGIN_OF_TEXT = 1,
     MOCK_END_OF_MESSAGE = 2, // of a chat message
     MOCK_WORD_SIZE = 16,     // room for a word of an answer and its NUL
 };

@@ -307,6 +307,49 @@ Test(faults, streams_cut_after_some_tokens) {
     mock_process_end(&p, SIGTERM);
 }
 
+// What vLLM does with a request that it drops: the answer looks well to its end.
+Test(faults, answers_that_are_aborted) {
+    struct mock_process p = mock_process_start("--block-size=4");
+    mock_order_fault(&p, "kind=abort&n=2&tokens=3");
+    struct support_response r = mock_http_post(&p, "/v1/completions", body);
+    cr_expect(r.status == 200 && events_in(r.body) == 4 && strstr(r.body, "data: [DONE]") &&
+                  strstr(r.body, "\"finish_reason\":\"abort\""),
+              "%d %s", r.status, r.body);
+    support_response_free(&r);
+    r = mock_http_post(&p, "/v1/completions", "{\"prompt\":\"x y\",\"max_tokens\":8}");
+    cr_expect(r.status == 200 && strstr(r.body, "\"finish_reason\":\"abort\"") &&
+                  strstr(r.body, "\"completion_tokens\":3"),
+              "%d %s", r.status, r.body);
+    support_response_free(&r);
+    check_answers(&p);
+    while (mock_metric(&p, "num_requests_running") > 0)
+        support_sleep_ms(2);
+    mock_process_end(&p, SIGTERM);
+}
+
+// Health says nothing of it with vLLM; with SGLang it does.
+Test(faults, paused_and_asleep) {
+    struct mock_process p = mock_process_start("");
+    mock_order_fault(&p, "kind=pause");
+    json_t *told = mock_http_json(&p, "/is_paused");
+    cr_expect(json_is_true(json_object_get(told, "is_paused")));
+    json_decref(told);
+    mock_http_expect_get(&p, "/health", 200);
+    mock_order_fault(&p, "kind=sleep");
+    told = mock_http_json(&p, "/is_sleeping");
+    cr_expect(json_is_true(json_object_get(told, "is_sleeping")));
+    json_decref(told);
+    mock_order_fault(&p, "kind=clear");
+    check_answers(&p);
+    mock_process_end(&p, SIGTERM);
+    p = mock_process_start("--schema=sglang");
+    mock_order_fault(&p, "kind=pause");
+    mock_http_expect_get(&p, "/ready", 503);
+    mock_order_fault(&p, "kind=clear");
+    mock_http_expect_get(&p, "/ready", 200);
+    mock_process_end(&p, SIGTERM);
+}
+
 Test(faults, connections_refused_for_a_time) {
     struct mock_process p = mock_process_start("");
     mock_order_fault(&p, "kind=refuse&ms=200");

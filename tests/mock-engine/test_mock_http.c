@@ -326,8 +326,12 @@ Test(http, what_else_there_is) {
     } cases[] = {
         {"/health", NULL, ""},
         {"/v1/models", NULL, "\"id\":\"ad\""},
+        {"/v1/models", NULL, "\"parent\":\"mock\""},
+        {"/v1/models", NULL, "\"parent\":null"},
         {"/server_info", NULL, "\"block_size\":8,\"dp_size\":2"},
-        {"/get_server_info", NULL, "\"endpoint_port_base\":"},
+        {"/is_paused", NULL, "\"is_paused\":false"},
+        {"/is_sleeping", NULL, "\"is_sleeping\":false"},
+        {"/kv_event_sources", NULL, "\"publisher\":\"zmq\",\"endpoint\":\"tcp://*:"},
         {"/metrics", NULL, "\nvllm:cache_config_info{block_size=\"8\","},
         {"/tokenize", "{\"prompt\":\"a b c\"}", "\"count\":3"},
         {"/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"a b\"}]}", "\"count\":5"},
@@ -343,6 +347,41 @@ Test(http, what_else_there_is) {
                   r.status, r.body);
         support_response_free(&r);
     }
+    mock_process_end(&p, SIGTERM);
+}
+
+// What an engine tells of itself depends on whose it is, and vLLM's on how it was started.
+Test(http, what_an_engine_tells_of_itself) {
+    static const struct {
+        const char *options;
+        int sources, ready, info, paused; // status of each path
+    } kinds[] = {
+        {"", 200, 404, 200, 200},
+        {"--no-dev-mode", 200, 404, 404, 404},
+        {"--schema=sglang", 404, 200, 200, 404},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct mock_process p = mock_process_start(kinds[i].options);
+        mock_http_expect_get(&p, "/kv_event_sources", kinds[i].sources);
+        mock_http_expect_get(&p, "/ready", kinds[i].ready);
+        mock_http_expect_get(&p, "/server_info", kinds[i].info);
+        mock_http_expect_get(&p, "/is_paused", kinds[i].paused);
+        mock_process_end(&p, SIGTERM);
+    }
+    struct mock_process p = mock_process_start("--ranks=2 --no-replay");
+    json_t *all = mock_http_json(&p, "/kv_event_sources");
+    cr_assert(json_object_size(all) == 2);
+    json_t *one = json_object_get(all, "1");
+    const char *port = strrchr(p.events[1], ':'), *told;
+    told = json_string_value(json_object_get(one, "endpoint"));
+    cr_assert(told && strcmp(strrchr(told, ':'), port) == 0, "%s", told);
+    cr_assert(json_is_null(json_object_get(one, "replay_endpoint")));
+    json_decref(all);
+    mock_process_end(&p, SIGTERM);
+    p = mock_process_start("--no-events");
+    all = mock_http_json(&p, "/kv_event_sources");
+    cr_assert(json_is_object(all) && json_object_size(all) == 0);
+    json_decref(all);
     mock_process_end(&p, SIGTERM);
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // See rtest_clients.h.
+#define _GNU_SOURCE // strcasestr
 #include "rtest_clients.h"
 
 #include <criterion/criterion.h>
 #include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +30,7 @@ void rtest_clients_open(void) {
 
 void rtest_clients_close(void) {
     h1_client_free(rtest_callers.upstream);
-    event_base_free(rtest_callers.base);
+    h1_loop_free(rtest_callers.base);
 }
 
 static void copy(char *out, size_t size, const struct h1_head *r, const char *name) {
@@ -39,8 +42,12 @@ static void on_head(void *ctx, const struct h1_head *r) {
     struct rtest_client *who = ctx;
     who->status = r->status;
     copy(who->worker, sizeof who->worker, r, "X-Kvroute-Worker");
+    copy(who->prefill, sizeof who->prefill, r, "X-Kvroute-Prefill-Worker");
     copy(who->overlap, sizeof who->overlap, r, "X-Kvroute-Overlap");
     copy(who->expected, sizeof who->expected, r, "X-Kvroute-Expected");
+    copy(who->waited, sizeof who->waited, r, "X-Kvroute-Waited");
+    copy(who->kept, sizeof who->kept, r, "X-Kvroute-Protected");
+    copy(who->retry_after, sizeof who->retry_after, r, "Retry-After");
     copy(who->id, sizeof who->id, r, "X-Request-Id");
     copy(who->type, sizeof who->type, r, "Content-Type");
 }
@@ -73,14 +80,17 @@ static void on_failed(void *ctx, enum h1_failure why) {
 void rtest_client_start(struct rtest_client *who, int port, const char *path, const char *headers,
                         const char *body) {
     static const struct h1_callbacks callbacks = {on_head, on_data, on_end, on_failed};
-    char address[60];
+    char address[60], lines[4096];
     struct evbuffer *bytes = body ? evbuffer_new() : NULL;
     snprintf(address, sizeof address, "http://127.0.0.1:%d", port);
     if (body) evbuffer_add(bytes, body, strlen(body));
+    bool typed = !body || (headers && strcasestr(headers, "content-type:"));
+    snprintf(lines, sizeof lines, "%s%s", typed ? "" : "Content-Type: application/json\r\n",
+             headers ? headers : "");
     struct h1_request r = {.address = address,
                            .method = body ? "POST" : "GET",
                            .path = path,
-                           .headers = headers,
+                           .headers = lines,
                            .body = bytes,
                            .fresh = true};
     *who = (struct rtest_client){.answer = evbuffer_new()};
@@ -126,4 +136,28 @@ struct rtest_client rtest_client_call(int port, const char *path, const char *he
     for (int64_t end = kvr_clock_ms() + CLIENTS_WAIT_MS; who.call; rtest_clients_run(2))
         cr_assert(kvr_clock_ms() < end, "no answer");
     return who;
+}
+
+struct awaited_answer {
+    int fd;
+    bool head_only;
+    atomic_bool is_here;
+    struct support_response response;
+};
+
+static void *await_answer(void *ctx) {
+    struct awaited_answer *a = ctx;
+    a->response = support_http_response(a->fd, a->head_only, CLIENTS_WAIT_MS);
+    a->is_here = true;
+    return NULL;
+}
+
+struct support_response rtest_clients_answer(int fd, bool head_only) {
+    struct awaited_answer a = {.fd = fd, .head_only = head_only};
+    pthread_t reader;
+    cr_assert(!pthread_create(&reader, NULL, await_answer, &a));
+    while (!a.is_here)
+        rtest_clients_run(1);
+    pthread_join(reader, NULL);
+    return a.response;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "client/http1/h1_client.h"
+#include "tests/support/support_http.h"
 
 struct rtest_clients {
     struct event_base *base;
@@ -24,11 +25,13 @@ struct rtest_client {
     int status;    // 0: no head came
     bool complete; // the answer ended as it should
     bool heard;    // something of its body came
-    char worker[140], overlap[24], expected[24], id[140], type[80];
+    char worker[140], prefill[140], overlap[24], expected[24], waited[24], retry_after[24], id[140],
+        type[80], kept[80];
 };
 
 void rtest_clients_open(void);
 void rtest_clients_close(void);
+// A body is JSON unless the headers say what it is.
 void rtest_client_start(struct rtest_client *who, int port, const char *path, const char *headers,
                         const char *body);
 void rtest_clients_run(int ms);                    // so long, or until all have an end
@@ -39,5 +42,8 @@ void rtest_client_free(struct rtest_client *who);
 // One call, from its start to its end.
 struct rtest_client rtest_client_call(int port, const char *path, const char *headers,
                                       const char *body);
+// The answer on a socket while the loop runs, for those that a server in this process makes (support_http_response
+// alone would keep that server waiting).
+struct support_response rtest_clients_answer(int fd, bool head_only);
 
 #endif

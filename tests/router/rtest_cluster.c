@@ -110,7 +110,7 @@ void rtest_await_released(const char *pool) {
 // ---- Engines and routers -------------------------------------------------------------------------
 
 void rtest_kill(struct rtest_process *p, int signal) {
-    if (signal == SIGSTOP || signal == SIGCONT || signal == SIGHUP)
+    if (signal == SIGSTOP || signal == SIGCONT || signal == SIGHUP || signal == SIGUSR2)
         kill(p->pid, signal);
     else
         support_end(&p->pid, signal);
@@ -122,10 +122,24 @@ int rtest_wait(struct rtest_process *p) {
     return status;
 }
 
+void rtest_end_router(int i) {
+    kill(rtest_fleet.routers[i].pid, SIGTERM);
+    cr_assert_eq(rtest_wait(&rtest_fleet.routers[i]), 0);
+}
+
+const char *rtest_write(const char *name, const char *text) {
+    static char path[200];
+    support_path(path, sizeof path, "%s", name);
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
+    return path;
+}
+
 static void start(struct rtest_process *p, const char *const *argv, const char *log,
                   const char *path) {
     int status;
-    p->pid = support_start(argv, log);
+    p->pid =
+        rtest_fleet.families && log ? support_start_family(argv, log) : support_start(argv, log);
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !rtest_is_served(rtest_get(p->port, path));
          support_sleep_ms(5)) {
         cr_assert(!support_ended(&p->pid, &status), "%s ended", argv[0]);
@@ -144,18 +158,31 @@ void rtest_engine(int i, const char *options) {
     start(p, argv, NULL, "/health");
 }
 
+void rtest_quick_engine(int i, const char *options) {
+    char words[300];
+    snprintf(words, sizeof words, "--no-events --time-scale 0 %s", options);
+    rtest_engine(i, words);
+}
+
 void rtest_router(int i, const char *const *more) {
     struct rtest_process *p = &rtest_fleet.routers[i];
     char url[60], listen[40];
-    const char *argv[RTEST_MAX_WORDS] = {
-        KVROUTE_ROUTER, "--redis", *rtest_fleet.url ? rtest_fleet.url : url, "--listen", listen,
-        "--access_log", "-"};
-    size_t n = 7;
+    const char *argv[RTEST_MAX_WORDS] = {KVROUTE_ROUTER,
+                                         "--redis",
+                                         *rtest_fleet.url ? rtest_fleet.url : url,
+                                         "--listen",
+                                         listen,
+                                         "--access_log",
+                                         "-",
+                                         "--deadline",
+                                         RTEST_PATIENT_MS};
+    size_t n = 9;
     if (!p->port) p->port = support_port();
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", rtest_fleet.redis.port);
     snprintf(listen, sizeof listen, "127.0.0.1:%d", p->port);
     while (more && *more && n < RTEST_MAX_WORDS - 1)
         argv[n++] = *more++;
+    if (rtest_fleet.program) argv[0] = rtest_fleet.program;
     support_path(rtest_fleet.logs[i], sizeof rtest_fleet.logs[i], "router-%d.log", i);
     start(p, argv, rtest_fleet.logs[i], "/healthz");
 }

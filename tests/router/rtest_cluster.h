@@ -20,6 +20,8 @@ struct rtest_cluster {
     struct support_redis redis, replica, sentinel;
     struct rtest_process routers[RTEST_ROUTERS], engines[RTEST_ENGINES];
     bool failed_over;              // `replica` has the pool now
+    bool families;                 // routers start others
+    const char *program;           // the router's; NULL: the one that was built
     char url[60];                  // where routers find Redis; "": at `redis`
     char logs[RTEST_ROUTERS][200]; // what the routers say, with their access logs
 };
@@ -36,13 +38,21 @@ void rtest_kill_redis(int signal);
 void rtest_sentinel(void);
 // options: words for kvroute-mock-engine; on a new port, or after a kill on the same.
 void rtest_engine(int i, const char *options);
-// more: flags after --redis, --listen and --access_log, NULL at the end. Waits until it answers.
+void rtest_quick_engine(int i, const char *options); // that takes no time, and tells no events
+// A router's own deadline is 200 ms: a machine that stands still for longer would turn a test of the pool's choices into
+// one of the router's.
+#define RTEST_PATIENT_MS "5000"
+// more: flags after --redis, --listen, --access_log and --deadline RTEST_PATIENT_MS, NULL at the end; the last of two
+// counts. Waits until it answers.
 void rtest_router(int i, const char *const *more);
 void rtest_await_ready(int i); // /readyz says ready
 void rtest_cluster_down(void);
 
 void rtest_kill(struct rtest_process *p, int signal); // and waits for its end, if it is to end
 int rtest_wait(struct rtest_process *p); // its exit code; the test fails after RTEST_WAIT_MS
+void rtest_end_router(int i);            // SIGTERM; it must end well
+// A file of this text in the test's folder; its path, static until the next call.
+const char *rtest_write(const char *name, const char *text);
 
 // Commands to the primary, in hiredis's formats.
 redisReply *rtest_command(const char *format, ...);

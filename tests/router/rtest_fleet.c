@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "tests/support/support_process.h"
 
 void rtest_fleet_down(void) {
     rtest_clients_close();
@@ -20,6 +21,27 @@ void rtest_fleet_down(void) {
         cr_assert_eq(status, 0, "router %d ends with %d", i, status);
     }
     rtest_cluster_down();
+}
+
+// A router is ready with its first worker; the others may come with the next look.
+static void await_workers(int router, int engines) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; rtest_clients_run(5)) {
+        json_t *all = rtest_json(rtest_get(rtest_fleet.routers[router].port, "/readyz"), 200), *p;
+        json_int_t n = 0;
+        size_t i;
+        json_array_foreach(json_object_get(all, "pools"), i, p) n +=
+            json_integer_value(json_object_get(p, "workers"));
+        json_decref(all);
+        if (n >= engines) return;
+        cr_assert(kvr_clock_ms() < end, "the router knows %d of %d engines", (int)n, engines);
+    }
+}
+
+void rtest_await_asked(int router, int engines) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;
+         support_log_count(rtest_fleet.logs[router], " serves ") < (size_t)engines;
+         rtest_clients_run(10))
+        cr_assert(kvr_clock_ms() < end, "the router doesn't know its engines");
 }
 
 void rtest_fleet_routers(int engines, int routers, const char *const *more) {
@@ -38,6 +60,8 @@ void rtest_fleet_routers(int engines, int routers, const char *const *more) {
         rtest_router(i, flags);
     for (int i = 0; i < routers; i++)
         rtest_await_ready(i);
+    for (int i = 0; i < routers; i++)
+        await_workers(i, engines);
 }
 
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more) {

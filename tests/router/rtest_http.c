@@ -34,6 +34,12 @@ json_t *rtest_json(struct support_response r, int status) {
     return body;
 }
 
+const char *rtest_text(const json_t *object, const char *name) {
+    const char *text = json_string_value(json_object_get(object, name));
+    cr_assert(text, "no %s", name);
+    return text;
+}
+
 const char *rtest_error_code(struct support_response r, int status) {
     static char code[64];
     json_t *body = rtest_json(r, status);

@@ -16,6 +16,8 @@ struct support_response rtest_post(int port, const char *path, const char *body)
 bool rtest_is_served(struct support_response r); // with 200; the rest is forgotten
 // The answer's body; the test fails if the status is another or it is no JSON.
 json_t *rtest_json(struct support_response r, int status);
+// A text in it; the test fails if there is none of that name.
+const char *rtest_text(const json_t *object, const char *name);
 // The code in an error's body; the test fails if the status is another. Static until the next call.
 const char *rtest_error_code(struct support_response r, int status);
 

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 #include <kvroute/hash.h>
 #include <stdio.h>
@@ -18,6 +19,9 @@ static void on_drained(struct bufferevent *to, void *ctx) {
     for (size_t i = 0; i < SERVER_STREAMS; i++)
         if (s->streams[i] == to) s->streams[i] = NULL;
     s->closed++;
+    SSL *ssl = s->tls && !s->rude ? bufferevent_openssl_get_ssl(to) : NULL;
+    if (ssl) SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+    if (ssl) SSL_shutdown(ssl);
     bufferevent_free(to);
 }
 
@@ -54,8 +58,10 @@ static void on_read(struct bufferevent *to, void *ctx) {
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *from, int len,
                       void *ctx) {
     struct server *s = ctx;
-    struct bufferevent *to =
-        bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    const int how = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
+    struct bufferevent *to = s->tls ? bufferevent_openssl_socket_new(s->base, fd, SSL_new(s->tls),
+                                                                     BUFFEREVENT_SSL_ACCEPTING, how)
+                                    : bufferevent_socket_new(s->base, fd, how);
     (void)l;
     (void)from;
     (void)len;
@@ -79,6 +85,11 @@ void server_open(struct server *s, struct event_base *base,
     getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&at, &n);
     s->port = ntohs(at.sin_port);
     snprintf(s->address, sizeof s->address, "http://127.0.0.1:%d", s->port);
+}
+
+void server_secure(struct server *s, SSL_CTX *tls) {
+    s->tls = tls;
+    snprintf(s->address, sizeof s->address, "https://127.0.0.1:%d", s->port);
 }
 
 void server_shut(struct server *s, bool shut) {
@@ -105,6 +116,13 @@ void server_close(struct server *s) {
 
 void server_say(struct bufferevent *to, const char *text) {
     bufferevent_write(to, text, strlen(text));
+}
+
+void server_say_whole(struct bufferevent *to, const char *body) {
+    char head[100];
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", strlen(body));
+    server_say(to, head);
+    server_say(to, body);
 }
 
 void server_say_chunk(struct bufferevent *to, const char *text) {

@@ -48,14 +48,17 @@ static struct support_response as(const char *authorization) {
 
 Test(door, smuggling_is_refused, .fini = rtest_cluster_down) {
     up(NULL);
-    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                              "application/json\r\nContent-Length: 4\r\n"
                               "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n"
                               "Host: a\r\n\r\n"),
                  400);
-    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                              "application/json\r\nContent-Length: 0\r\n"
                               "Content-Length: 40\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
                  400);
-    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                              "application/json\r\nTransfer-Encoding: "
                               "chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n"),
                  400);
     cr_assert_eq(refused_text("GET /healthz HTTP/1.1\nHost: a\n\n"), 400);
@@ -76,6 +79,37 @@ Test(door, smuggling_is_refused, .fini = rtest_cluster_down) {
     cr_assert_null(strstr(second + 1, "HTTP/1.1 "));
     free(all);
     close(fd);
+}
+
+// Another protocol is asked for: h2c and TLS are no answer's condition, a WebSocket is.
+Test(door, upgrades, .fini = rtest_cluster_down) {
+    static const char *const ignored[] = {
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "Connection: upgrade\r\nUpgrade: TLS/1.0\r\n",
+        "Upgrade: websocket\r\n", // which isn't for us, without Connection
+        "Connection: upgrade\r\n"};
+    static const char *const sockets[] = {
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        "Connection: keep-alive, Upgrade\r\nUpgrade: h2c, WebSocket\r\n"};
+    up(NULL);
+    for (size_t i = 0; i < 4; i++) {
+        struct support_response r =
+            support_http(rtest_port(), "GET", "/healthz", ignored[i], NULL, RTEST_WAIT_MS);
+        cr_assert(r.status == 200 && r.complete, "%zu: %d", i, r.status);
+        support_response_free(&r);
+    }
+    for (size_t i = 0; i < 2; i++)
+        for (int known = 0; known < 2; known++)
+            cr_assert_str_eq(rtest_error_code(support_http(rtest_port(), "GET",
+                                                           known ? "/v1/models" : "/v1/realtime",
+                                                           sockets[i], NULL, RTEST_WAIT_MS),
+                                              501),
+                             "UPGRADE");
+    cr_assert_eq(refused_text("CONNECT engine.example:443 HTTP/1.1\r\nHost: engine.example:443"
+                              "\r\n\r\n"),
+                 501);
+    cr_assert_eq(refused_text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), 505);
 }
 
 Test(door, routes_and_methods, .fini = rtest_cluster_down) {
@@ -104,7 +138,8 @@ Test(door, many_on_one_connection, .fini = rtest_cluster_down) {
     up(NULL);
     int fd = support_http_connect(rtest_port());
     for (int i = 0; i < 100; i++)
-        rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                       "4\r\n{\"re\r\n8\r\nquest\":1\r\n1\r\n}\r\n0\r\n\r\n");
     rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     bool closed;
@@ -125,13 +160,16 @@ Test(door, sizes, .fini = rtest_cluster_down) {
     at[3000] = 0;
     cr_assert_eq(refused_text(big), 431);
     // Before any of the body has come.
-    cr_assert_eq(
-        refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"), 413);
-    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                              "application/json\r\nContent-Length: 1001\r\n\r\n"),
+                 413);
+    cr_assert_eq(refused_text("POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                              "application/json\r\nExpect: 100-continue\r\n"
                               "Content-Length: 999999999999999\r\n\r\n"),
                  413);
     at = big;
-    at += sprintf(at, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    at += sprintf(at, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                       "400\r\n");
     memset(at, ' ', 1024);
     strcpy(at + 1024, "\r\n");
@@ -147,7 +185,8 @@ Test(door, a_hundred_megabytes_take_no_memory, .fini = rtest_cluster_down, .time
     up(NULL);
     static char megabyte[1 << 20];
     int fd = support_http_connect(rtest_port());
-    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                  "application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
     memset(megabyte, ' ', sizeof megabyte);
     for (int i = 0; i < 100; i++) { // ends early: the connection is closed
         rtest_say(fd, "100000\r\n");
@@ -172,7 +211,8 @@ Test(door, drips_and_silence_end, .fini = rtest_cluster_down) {
     cr_assert_str_eq(rtest_error_code(r, 408), "TIMEOUT");
     close(fd);
     fd = support_http_connect(rtest_port());
-    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                  "application/json\r\nContent-Length: 100\r\n\r\n");
     for (int i = 0; i < 60; i++, support_sleep_ms(15))
         rtest_say(fd, " ");
     r = support_http_response(fd, false, RTEST_WAIT_MS);
@@ -193,15 +233,16 @@ Test(door, drips_and_silence_end, .fini = rtest_cluster_down) {
 }
 
 Test(door, connections_are_limited, .fini = rtest_cluster_down) {
-    up((const char *[]){"--max_connections", "10", NULL});
+    up((const char *[]){"--max_connections", "10", "--retry_after", "7", NULL});
     int fds[20], refusals = 0;
     for (int i = 0; i < 20; i++)
         fds[i] = support_http_connect(rtest_port());
     for (int i = 0; i < 20; i++) {
-        bool closed;
-        char *all = support_http_read(fds[i], NULL, i < 10 ? 1 : 2000, NULL, &closed, NULL);
-        refusals += strncmp(all, "HTTP/1.1 503", 12) == 0;
-        free(all);
+        struct support_response r = support_http_response(fds[i], false, i < 10 ? 1 : 2000);
+        if (!r.status) continue;
+        refusals++;
+        cr_assert(support_response_has(&r, "Retry-After: 7"));
+        cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
     }
     cr_assert_geq(refusals, 10);
     for (int i = 0; i < 20; i++)
@@ -215,12 +256,19 @@ Test(door, tokens, .fini = rtest_cluster_down) {
     char file[200];
     snprintf(file, sizeof file, "%s/tokens", support_home());
     FILE *f = fopen(file, "w");
-    fputs("# who may come in\nsecret-1\nsecret-2\n", f);
+    fputs("# who may come in\nsecret-1\noperator secret-2\n", f);
     fclose(f);
     up((const char *[]){"--token_file", file, NULL});
     struct support_response r = rtest_get(rtest_port(), "/v1/workers");
     cr_assert(support_response_has(&r, "WWW-Authenticate: Bearer"));
+    cr_assert(strstr(r.body, "Authorization: Bearer TOKEN"), "%s", r.body);
     cr_assert_str_eq(rtest_error_code(r, 401), "UNAUTHORIZED");
+    r = as("Bearer secret-3");
+    cr_assert(strstr(r.body, "isn't a token of this router's"), "%s", r.body);
+    support_response_free(&r);
+    r = as("Bearer secret-1"); // a user's
+    cr_assert(strstr(r.body, "of the class frontend or operator"), "%s", r.body);
+    cr_assert_str_eq(rtest_error_code(r, 403), "FORBIDDEN");
     cr_assert_str_eq(rtest_error_code(as("Bearer secret-3"), 401), "UNAUTHORIZED");
     cr_assert_str_eq(rtest_error_code(as("Bearer secret-"), 401), "UNAUTHORIZED");
     r = support_http(rtest_port(), "GET", "/nothing", NULL, NULL,
@@ -229,7 +277,7 @@ Test(door, tokens, .fini = rtest_cluster_down) {
     json_decref(rtest_json(as("bearer secret-2"), 200));
     // Another file, without a restart.
     f = fopen(file, "w");
-    fputs("secret-3\n", f);
+    fputs("frontend secret-3\n", f);
     fclose(f);
     rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     for (int64_t end = kvr_clock_ms() + 5000;
@@ -248,7 +296,8 @@ Test(door, tokens, .fini = rtest_cluster_down) {
 Test(door, leaves_when_told, .fini = rtest_cluster_down) {
     up(NULL);
     int idle = support_http_connect(rtest_port()), half = support_http_connect(rtest_port());
-    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                    "application/json\r\nContent-Length: 15\r\n\r\n{\"req");
     support_sleep_ms(100);
     kill(rtest_fleet.routers[0].pid, SIGTERM);
     bool closed;
@@ -268,38 +317,54 @@ Test(door, leaves_when_told, .fini = rtest_cluster_down) {
 Test(door, leaves_without_who_stays, .fini = rtest_cluster_down) {
     up((const char *[]){"--drain", "300", NULL});
     int half = support_http_connect(rtest_port());
-    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{\"req");
+    rtest_say(half, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                    "application/json\r\nContent-Length: 15\r\n\r\n{\"req");
     support_sleep_ms(100);
     int64_t since = kvr_clock_ms();
-    kill(rtest_fleet.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    rtest_end_router(0);
     cr_assert(kvr_clock_ms() - since >= 250 && kvr_clock_ms() - since < 5000);
     close(half);
 }
 
 Test(door, settings_that_are_wrong, .fini = rtest_cluster_down) {
     static const char *const wrong[][3] = {
-        {"--nonsense", "1", NULL},
-        {"--max_requests", "x", NULL},
-        {"--max_requests", "-1", NULL},
-        {"--engine", "ftp://x", NULL},
-        {"--engine", "http://", NULL},
-        {"--pool", "a blocks=perhaps", NULL},
-        {"--listen", "nowhere", NULL},
-        {"--listen", "127.0.0.1:notaport", NULL},
-        {"--redis", "gopher://x", NULL},
-        {"--config", "/nonexistent/x", NULL},
-        {"--tls_listen", "127.0.0.1:1", NULL},
-        {"--token_file", "/nonexistent/x", NULL},
-        {"--engine", "http://x pool=none", NULL},
-        {"--debug", NULL, NULL},
-        {"--access_log", "/nonexistent/x", NULL},
+        // Each with what is said: the word that is wrong, and no secret of it.
+        {"--nonsense", "1", "no setting nonsense: --help lists them"},
+        {"--max_requests", "x", "max_requests takes a number"},
+        {"--max_requests", "-1", "max_requests takes a number"},
+        {"--token-file", "x", "no setting token-file: is token_file meant?"},
+        {"--wait", "10s", "wait takes a number without a unit"},
+        {"--engine", "ftp://x", "engine ftp://x: "},
+        {"--engine", "http://", "engine http://: "},
+        {"--engine", "127.0.0.1:8000", "an engine's URL is http[s]://HOST:PORT"},
+        {"--engine", "http://127.0.0.1:8000/v1", "an engine's URL goes without /v1"},
+        {"--pool", "a blocks=perhaps", "blocks takes one of"},
+        {"--pool", "a\xff", "pool number 1: "},
+        {"--listen", "nowhere", "listen: can't listen at nowhere: that is neither"},
+        {"--listen", "127.0.0.1:80000", "listen: can't listen at 127.0.0.1:80000: that is neither"},
+        {"--admin_listen", "127.0.0.1:-1", "can't listen at 127.0.0.1:-1: that is neither"},
+        {"--redis", "localhost:6379", "it begins with redis://"},
+        {"--listen", "127.0.0.1:notaport", "listen: can't listen at 127.0.0.1:notaport: that is"},
+        {"--redis", "gopher://me:secret@x:1/0?a=b", "redis gopher://x:1/0, pool kvroute: "},
+        {"--config", "/nonexistent/x", "/nonexistent/x: No such file"},
+        {"--tls_listen", "127.0.0.1:1", "tls_listen needs"},
+        {"--cors", "https://a.example https://B.example", "example.org: https://B.example"},
+        {"--cors", "https://a.example/", "example.org: https://a.example/"},
+        {"--cors", "a.example", "example.org: a.example"},
+        {"--hosts", "a.example b.example:80", "without a port: b.example:80"},
+        {"--hosts", "http://a.example", "without a port: http://a.example"},
+        {"--token_file", "/nonexistent/x", "token_file /nonexistent/x: No such file"},
+        {"--engine", "http://x pool=none", "engine http://x: no pool none"},
+        {"--debug", NULL, "--debug needs a value"},
+        {"--access_log", "/nonexistent/x", "access_log /nonexistent/x: No such file"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const char *argv[] = {KVROUTE_ROUTER, wrong[i][0], wrong[i][1], NULL};
-        char said[400];
+        char said[1000];
         int code = support_run(argv, RTEST_WAIT_MS, said, sizeof said);
         cr_assert(code == 1 || code == 2, "%s: %d %s", wrong[i][0], code, said);
+        cr_expect(strstr(said, wrong[i][2]) && !strstr(said, "secret"), "%s: %s", wrong[i][0],
+                  said);
     }
 }
 
@@ -348,8 +413,7 @@ Test(door, the_log_is_opened_again, .fini = rtest_cluster_down) {
         cr_assert(kvr_clock_ms() < end);
     struct support_response r = rtest_get(rtest_port(), "/v1/workers");
     support_response_free(&r);
-    kill(rtest_fleet.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    rtest_end_router(0);
     struct stat st;
     cr_assert(stat(path, &st) == 0 && st.st_size > 50);
 }
@@ -359,7 +423,8 @@ Test(door, older_and_careful_clients, .fini = rtest_cluster_down) {
     // Who asks whether to send its body is told so.
     int fd = support_http_connect(rtest_port());
     bool closed;
-    rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+    rtest_say(fd, "POST /v1/update HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                  "application/json\r\nExpect: 100-continue\r\n"
                   "Content-Length: 2\r\n\r\n");
     char *text = support_http_read(fd, NULL, 300, NULL, &closed, NULL);
     cr_assert_str_eq(text, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -397,8 +462,7 @@ Test(door, the_access_log_tells_no_prompts, .fini = rtest_cluster_down) {
     support_response_free(&r);
     r = rtest_get(rtest_port(), "/secret-path");
     support_response_free(&r);
-    kill(rtest_fleet.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    rtest_end_router(0);
     char *log = rtest_log(0);
     cr_assert_null(strstr(log, "secret"), "%s", log);
     int lines = 0;

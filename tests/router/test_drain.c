@@ -20,7 +20,8 @@ static int begin_stream(void) {
     char request[400], first;
     int fd = support_http_connect(rtest_port());
     snprintf(request, sizeof request,
-             "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
+             "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: "
+             "application/json\r\nContent-Length: %zu\r\n\r\n%s",
              strlen(body), body);
     rtest_say(fd, request);
     cr_assert_eq(recv(fd, &first, 1, MSG_PEEK), 1);
@@ -85,6 +86,5 @@ Test(drain, a_pool_that_goes_finishes_what_it_has, .fini = rtest_cluster_down) {
         cr_assert(kvr_clock_ms() < end);
     check_stream(begin_stream());
     cr_assert_eq(rtest_pool_info("new", "selects"), 1);
-    kill(rtest_fleet.routers[0].pid, SIGTERM);
-    cr_assert_eq(rtest_wait(&rtest_fleet.routers[0]), 0);
+    rtest_end_router(0);
 }

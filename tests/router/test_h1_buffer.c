@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What comes byte by byte takes as much memory as what comes at once.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,4 +29,14 @@ Test(bytes, moved_in_pieces_of_every_size) {
     }
     free(whole);
     free(got);
+}
+
+Test(bytes, numbers_by_hand) {
+    static const uint64_t numbers[] = {0, 7, 10, 99, 100, 4294967296, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[H1_MAX_DIGITS + 4] = "", wanted[H1_MAX_DIGITS + 4];
+        char *end = h1_put_text(h1_put_number(h1_put_bytes(text, "<", 1), numbers[i]), ">");
+        snprintf(wanted, sizeof wanted, "<%llu>", (unsigned long long)numbers[i]);
+        cr_assert(!strcmp(text, wanted) && end == text + strlen(wanted), "%s", text);
+    }
 }

@@ -10,124 +10,19 @@
 #include <unistd.h>
 
 #include "client/http1/h1_address.h"
-#include "client/http1/h1_client.h"
-#include "rtest_scripted_server.h"
+#include "rtest_calls.h"
 
-enum { RTEST_CALL_WAIT_MS = 20000 };
-
-static struct event_base *base;
-static struct h1_client *up;
-static struct server srv;
-
-static const struct h1_client_options usual = {
-    .connect_ms = 5000, .head_ms = 5000, .idle_ms = 5000, .keep_ms = 5000, .keep_most = 8};
-
-// What became of a call.
-struct rtest_heard {
-    struct h1_call *call;
-    struct evbuffer *body;
-    char type[100];
-    int status, heads, ends, failures;
-    enum h1_failure why;
-    enum {
-        RTEST_NOTHING,
-        RTEST_PAUSE_AT_HEAD,
-        RTEST_PAUSE_AT_DATA,
-        RTEST_CANCEL_AT_HEAD,
-        RTEST_CANCEL_AT_DATA
-    } then;
-};
-
-static void on_head(void *ctx, const struct h1_head *r) {
-    struct rtest_heard *h = ctx;
-    const char *type = h1_find_header(r, "Content-Type");
-    cr_assert(!h->ends && !h->failures && !h->heads);
-    h->heads++;
-    h->status = r->status;
-    snprintf(h->type, sizeof h->type, "%s", type ? type : "");
-    if (h->then == RTEST_PAUSE_AT_HEAD) h1_call_pause(h->call);
-    if (h->then == RTEST_CANCEL_AT_HEAD) h1_call_cancel(h->call);
-}
-
-static void on_data(void *ctx, struct evbuffer *bytes) {
-    struct rtest_heard *h = ctx;
-    cr_assert(h->heads && !h->ends && !h->failures && evbuffer_get_length(bytes));
-    evbuffer_add_buffer(h->body, bytes);
-    if (h->then == RTEST_PAUSE_AT_DATA) h1_call_pause(h->call);
-    if (h->then == RTEST_CANCEL_AT_DATA) h1_call_cancel(h->call);
-}
-
-static void on_end(void *ctx) {
-    struct rtest_heard *h = ctx;
-    cr_assert(h->heads && !h->ends && !h->failures);
-    h->ends++;
-}
-
-static void on_failed(void *ctx, enum h1_failure why) {
-    struct rtest_heard *h = ctx;
-    cr_assert(!h->ends && !h->failures);
-    h->failures++;
-    h->why = why;
-}
-
-static const struct h1_callbacks port = {on_head, on_data, on_end, on_failed};
-
-static void start(struct rtest_heard *h, const char *address, struct evbuffer *body, bool fresh) {
-    struct h1_request r = {.address = address,
-                           .method = body ? "POST" : "GET",
-                           .path = "/v1/x",
-                           .headers = "X-One: 1\r\n",
-                           .body = body,
-                           .fresh = fresh};
-    *h = (struct rtest_heard){.body = evbuffer_new(), .then = h->then};
-    h->call = h1_call_start(up, &r, &port, h, NULL);
-    cr_assert(h->call && !h->heads && !h->failures);
-}
-
-static void turn(int ms) {
-    struct timeval t = {ms / 1000, ms % 1000 * 1000};
-    event_base_loopexit(base, &t);
-    event_base_dispatch(base);
-}
-
-static void await(struct rtest_heard *h) {
-    for (int ms = 0; !h->ends && !h->failures; ms += 2) {
-        cr_assert(ms < RTEST_CALL_WAIT_MS);
-        turn(2);
-    }
-}
-
-static void forget(struct rtest_heard *h) {
-    evbuffer_free(h->body);
-    h->body = NULL;
-}
-
-static struct rtest_heard get(const char *address, bool fresh) {
-    struct rtest_heard h = {0};
-    start(&h, address, NULL, fresh);
-    await(&h);
-    return h;
-}
-
-static bool body_is(struct rtest_heard *h, const char *text) {
-    size_t n = evbuffer_get_length(h->body);
-    return n == strlen(text) && (!n || !memcmp(evbuffer_pullup(h->body, -1), text, n));
-}
-
-static void set_up(void (*serve)(struct server *, size_t, struct bufferevent *),
-                   const struct h1_client_options *options) {
-    base = event_base_new();
-    up = h1_client_new(base, options);
-    cr_assert(base && up);
-    server_open(&srv, base, serve);
-}
-
-static void take_down(void) {
-    h1_client_free(up);
-    turn(5); // the server sees its connections end
-    server_close(&srv);
-    event_base_free(base);
-}
+// Without TLS, and with it.
+#define WITH_TLS_TOO(what)                                                                         \
+    static void what(void);                                                                        \
+    Test(h1_client, what) {                                                                        \
+        what();                                                                                    \
+    }                                                                                              \
+    Test(h1_client, what##_over_tls) {                                                             \
+        rtest_calls.tls = true;                                                                    \
+        what();                                                                                    \
+    }                                                                                              \
+    static void what(void)
 
 // ---- Answers -------------------------------------------------------------------------------------
 
@@ -141,53 +36,75 @@ static void three_kinds(struct server *s, size_t n, struct bufferevent *to) {
     if (n % 4 == 3) server_end(to, false);
 }
 
-Test(h1_client, one_connection_for_many_answers) {
+WITH_TLS_TOO(one_connection_for_many_answers) {
     static const char *const bodies[] = {"hello", "abcd", "", "to the end"};
     static const int statuses[] = {200, 201, 404, 200};
-    set_up(three_kinds, &usual);
+    rtest_calls_up(three_kinds, &rtest_calls_usual);
     for (size_t i = 0; i < 8; i++) {
-        struct rtest_heard h = get(srv.address, false);
-        cr_assert(h.ends && h.status == statuses[i % 4] && body_is(&h, bodies[i % 4]), "%zu", i);
+        struct rtest_heard h = rtest_call_get(rtest_calls.server.address, false);
+        cr_assert(h.ends && h.status == statuses[i % 4] && rtest_call_body_is(&h, bodies[i % 4]),
+                  "%zu", i);
         if (i == 0) {
             char want[200];
             snprintf(want, sizeof want,
-                     "GET /v1/x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-One: 1\r\n\r\n", srv.port);
-            cr_assert_str_eq(srv.head, want);
+                     "GET /v1/x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-One: 1\r\n\r\n",
+                     rtest_calls.server.port);
+            cr_assert_str_eq(rtest_calls.server.head, want);
             cr_assert_str_eq(h.type, "a/b");
         }
-        forget(&h);
+        rtest_call_forget(&h);
     }
-    cr_assert(srv.connections == 2 && h1_client_calls(up) == 0);
-    take_down();
+    cr_assert(rtest_calls.server.connections == 2 && h1_client_calls(rtest_calls.up) == 0);
+    rtest_calls_down();
 }
 
-static void ok(struct server *s, size_t n, struct bufferevent *to) {
-    (void)s;
-    (void)n;
-    server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+static void leave_loop(evutil_socket_t fd, short what, void *ctx) {
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(ctx);
+}
+
+// Whichever turn of the loop is its last, nothing is left that waits for its callback: the address sanitizer looks.
+WITH_TLS_TOO(ends_with_something_still_to_tell) {
+    static const struct timeval at_once = {0, 0};
+    for (int turns = 0; turns < 40; turns++) {
+        struct rtest_heard h;
+        rtest_calls_up(rtest_calls_ok, &rtest_calls_usual);
+        rtest_call_start(&h, rtest_calls.server.address, NULL, false);
+        for (int i = 0; i < turns; i++) {
+            event_base_once(rtest_calls.base, -1, EV_TIMEOUT, leave_loop, rtest_calls.base,
+                            &at_once);
+            event_base_dispatch(rtest_calls.base);
+        }
+        h1_client_free(rtest_calls.up);
+        server_close(&rtest_calls.server);
+        h1_loop_free(rtest_calls.base);
+        rtest_call_forget(&h);
+    }
 }
 
 // The body is only referred to, so it can be sent again.
-Test(h1_client, one_body_for_several_calls) {
+WITH_TLS_TOO(one_body_for_several_calls) {
     size_t n = 3 << 20;
     char *text = malloc(n);
     struct evbuffer *body = evbuffer_new();
     for (size_t i = 0; i < n; i++)
         text[i] = (char)(i * 2654435761u >> 13);
     evbuffer_add(body, text, n);
-    set_up(ok, &usual);
+    rtest_calls_up(rtest_calls_ok, &rtest_calls_usual);
     for (int i = 0; i < 3; i++) {
         struct rtest_heard h = {0};
-        start(&h, srv.address, body, i == 1);
-        await(&h);
-        cr_assert(h.ends && body_is(&h, "ok"));
-        cr_assert(srv.body_bytes == n && srv.body_sum == XXH3_64bits(text, n));
-        forget(&h);
+        rtest_call_start(&h, rtest_calls.server.address, body, i == 1);
+        rtest_call_await(&h);
+        cr_assert(h.ends && rtest_call_body_is(&h, "ok"));
+        cr_assert(rtest_calls.server.body_bytes == n &&
+                  rtest_calls.server.body_sum == XXH3_64bits(text, n));
+        rtest_call_forget(&h);
     }
-    cr_assert(evbuffer_get_length(body) == n && srv.connections == 2);
+    cr_assert(evbuffer_get_length(body) == n && rtest_calls.server.connections == 2);
     evbuffer_free(body);
     free(text);
-    take_down();
+    rtest_calls_down();
 }
 
 Test(h1_client, addresses) {
@@ -195,40 +112,34 @@ Test(h1_client, addresses) {
         "",           "127.0.0.1:80",      "https://127.0.0.1",      "http://",
         "http://a b", "http://a:b@c",      "http://127.0.0.1:99999", "http://a?b",
         "http://a#b", "http://a\r\nX: b/", "http://127.0.0.1:0",     "tcp://a"};
-    set_up(ok, &usual);
+    rtest_calls_up(rtest_calls_ok, &rtest_calls_usual);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct h1_request r = {.address = wrong[i], .method = "GET", .path = "/"};
         bool is_wrong = false;
-        cr_assert_null(h1_call_start(up, &r, &port, NULL, &is_wrong), "%s", wrong[i]);
+        cr_assert_null(h1_call_start(rtest_calls.up, &r, &rtest_calls_port, NULL, &is_wrong), "%s",
+                       wrong[i]);
         cr_assert(is_wrong, "%s", wrong[i]);
     }
     char with[100];
-    snprintf(with, sizeof with, "%s/prefix/", srv.address);
-    struct rtest_heard h = get(with, false);
-    cr_assert(h.ends && !strncmp(srv.head, "GET /prefix/v1/x HTTP", 21));
-    forget(&h);
+    snprintf(with, sizeof with, "%s/prefix/", rtest_calls.server.address);
+    struct rtest_heard h = rtest_call_get(with, false);
+    cr_assert(h.ends && !strncmp(rtest_calls.server.head, "GET /prefix/v1/x HTTP", 21));
+    rtest_call_forget(&h);
     // It listens on IPv4 only, and the name may have an IPv6 address first.
-    snprintf(with, sizeof with, "http://localhost:%d", srv.port);
-    h = get(with, false);
+    snprintf(with, sizeof with, "http://localhost:%d", rtest_calls.server.port);
+    h = rtest_call_get(with, false);
     cr_assert(h.ends);
-    forget(&h);
+    rtest_call_forget(&h);
     struct h1_address a;
     bool is_wrong;
     cr_assert(h1_address_parse(&a, "http://[::1]:8000/v1//", &is_wrong) && !is_wrong);
     cr_assert(a.port == 8000 && !strcmp(a.host, "::1") && !strcmp(a.prefix, "/v1"));
     cr_assert_str_eq(a.host_header, "[::1]:8000");
     h1_address_free(&a);
-    take_down();
+    rtest_calls_down();
 }
 
 // ---- Failures ------------------------------------------------------------------------------------
-
-static enum h1_failure failure(const char *address) {
-    struct rtest_heard h = get(address, false);
-    cr_assert(h.failures == 1);
-    forget(&h);
-    return h.why;
-}
 
 static void bad_kinds(struct server *s, size_t n, struct bufferevent *to) {
     static const char *const answers[] = {
@@ -239,13 +150,13 @@ static void bad_kinds(struct server *s, size_t n, struct bufferevent *to) {
     if (n % 5 < 4) server_end(to, n >= 5 && n % 5 == 0);
 }
 
-Test(h1_client, what_is_cut_is_a_reset) {
+WITH_TLS_TOO(what_is_cut_is_a_reset) {
     static const unsigned want[] = {H1_RESET, H1_RESET, H1_RESET, H1_RESET, H1_MALFORMED};
-    set_up(bad_kinds, &usual);
+    rtest_calls_up(bad_kinds, &rtest_calls_usual);
     for (size_t i = 0; i < 10; i++)
-        cr_assert(failure(srv.address) == want[i % 5], "%zu", i);
-    cr_assert(h1_client_kept(up) == 0);
-    take_down();
+        cr_assert(rtest_call_failure(rtest_calls.server.address) == want[i % 5], "%zu", i);
+    cr_assert(h1_client_kept(rtest_calls.up) == 0);
+    rtest_calls_down();
 }
 
 // Without a length only an orderly end says that it was all.
@@ -258,23 +169,23 @@ static void half(struct server *s, size_t n, struct bufferevent *to) {
 }
 
 Test(h1_client, a_reset_is_no_end) {
-    set_up(half, &usual);
-    cr_assert_eq(failure(srv.address), H1_RESET);
-    struct rtest_heard h = get(srv.address, false);
+    rtest_calls_up(half, &rtest_calls_usual);
+    cr_assert_eq(rtest_call_failure(rtest_calls.server.address), H1_RESET);
+    struct rtest_heard h = rtest_call_get(rtest_calls.server.address, false);
     cr_assert(h.ends == 1 && evbuffer_get_length(h.body) == 8);
-    forget(&h);
-    take_down();
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
 Test(h1_client, nobody_is_there) {
     char address[64];
-    set_up(ok, &usual);
-    snprintf(address, sizeof address, "%s", srv.address);
-    evconnlistener_free(srv.listener);
-    srv.listener = NULL;
-    cr_assert(failure(address) == H1_CONNECT);
-    cr_assert(failure("http://no.such.host.invalid:1") == H1_CONNECT);
-    take_down();
+    rtest_calls_up(rtest_calls_ok, &rtest_calls_usual);
+    snprintf(address, sizeof address, "%s", rtest_calls.server.address);
+    evconnlistener_free(rtest_calls.server.listener);
+    rtest_calls.server.listener = NULL;
+    cr_assert(rtest_call_failure(address) == H1_CONNECT);
+    cr_assert(rtest_call_failure("http://no.such.host.invalid:1") == H1_CONNECT);
+    rtest_calls_down();
 }
 
 // The server ends a connection as soon as it is used a second time, as one does that has grown tired
@@ -283,19 +194,19 @@ static void once(struct server *s, size_t n, struct bufferevent *to) {
     if (n == 1)
         server_end(to, false);
     else
-        ok(s, n, to);
+        rtest_calls_ok(s, n, to);
 }
 
-Test(h1_client, a_kept_connection_that_is_over_says_nothing_of_the_engine) {
-    set_up(once, &usual);
-    struct rtest_heard h = get(srv.address, false);
+WITH_TLS_TOO(a_kept_connection_that_is_over_says_nothing_of_the_engine) {
+    rtest_calls_up(once, &rtest_calls_usual);
+    struct rtest_heard h = rtest_call_get(rtest_calls.server.address, false);
     cr_assert(h.ends);
-    forget(&h);
-    cr_assert(failure(srv.address) == H1_STALE);
-    h = get(srv.address, true);
-    cr_assert(h.ends && srv.connections == 2);
-    forget(&h);
-    take_down();
+    rtest_call_forget(&h);
+    cr_assert(rtest_call_failure(rtest_calls.server.address) == H1_STALE);
+    h = rtest_call_get(rtest_calls.server.address, true);
+    cr_assert(h.ends && rtest_calls.server.connections == 2);
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
 static void silent(struct server *s, size_t n, struct bufferevent *to) {
@@ -303,31 +214,50 @@ static void silent(struct server *s, size_t n, struct bufferevent *to) {
     if (n == 1) server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
 }
 
-Test(h1_client, silence_has_an_end) {
-    struct h1_client_options o = usual;
+WITH_TLS_TOO(silence_has_an_end) {
+    struct h1_client_options o = rtest_calls_usual;
     o.head_ms = o.idle_ms = 300;
-    set_up(silent, &o);
+    rtest_calls_up(silent, &o);
     for (int i = 0; i < 2; i++) {
-        struct rtest_heard h = get(srv.address, false);
+        struct rtest_heard h = rtest_call_get(rtest_calls.server.address, false);
         cr_assert(h.failures && h.why == H1_TIMEOUT && h.heads == i);
-        forget(&h);
+        rtest_call_forget(&h);
     }
-    take_down();
+    rtest_calls_down();
+}
+
+// Of what comes bit by bit each piece comes in time, and yet it has an end.
+static void drips(struct server *s, size_t n, struct bufferevent *to) {
+    (void)s;
+    (void)n;
+    server_say(to, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
+}
+
+WITH_TLS_TOO(all_of_an_answer_in_time) {
+    struct h1_client_options o = rtest_calls_usual;
+    o.idle_ms = 10 * RTEST_CALL_WAIT_MS;
+    rtest_calls.all_ms = 300;
+    rtest_calls_up(drips, &o);
+    struct rtest_heard h = rtest_call_get(rtest_calls.server.address, false);
+    cr_assert(h.failures && h.why == H1_TIMEOUT && h.heads == 1);
+    cr_assert(evbuffer_get_length(h.body) == 2);
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
 // The answer is there while this process stands still, and is taken when it goes on.
 Test(h1_client, time_that_we_stand_still_is_not_the_engine_s) {
-    struct h1_client_options o = usual;
+    struct h1_client_options o = rtest_calls_usual;
     o.connect_ms = o.head_ms = 400;
-    set_up(ok, &o);
+    rtest_calls_up(rtest_calls_ok, &o);
     struct rtest_heard h = {0};
-    start(&h, srv.address, NULL, false);
-    turn(1);
+    rtest_call_start(&h, rtest_calls.server.address, NULL, false);
+    rtest_calls_turn(1);
     usleep(1500000);
-    await(&h);
-    cr_assert(h.ends && body_is(&h, "ok"));
-    forget(&h);
-    take_down();
+    rtest_call_await(&h);
+    cr_assert(h.ends && rtest_call_body_is(&h, "ok"));
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
 // An engine that refuses a body doesn't read it; its answer counts all the same.
@@ -337,42 +267,42 @@ static void refuse(struct server *s, size_t n, struct bufferevent *to) {
     server_say(to, "HTTP/1.1 413 Too large\r\nContent-Length: 3\r\n\r\nno!");
 }
 
-Test(h1_client, an_answer_before_the_body_is_read) {
+WITH_TLS_TOO(an_answer_before_the_body_is_read) {
     struct evbuffer *body = evbuffer_new();
     char *text = calloc(1, 32 << 20);
     struct rtest_heard h = {0};
     evbuffer_add(body, text, 32 << 20);
-    set_up(refuse, &usual);
-    srv.early = true;
-    start(&h, srv.address, body, false);
-    await(&h);
-    cr_assert(h.ends && h.status == 413 && body_is(&h, "no!"));
-    cr_assert(h1_client_kept(up) == 0); // half a request is on it
-    forget(&h);
+    rtest_calls_up(refuse, &rtest_calls_usual);
+    rtest_calls.server.early = true;
+    rtest_call_start(&h, rtest_calls.server.address, body, false);
+    rtest_call_await(&h);
+    cr_assert(h.ends && h.status == 413 && rtest_call_body_is(&h, "no!"));
+    cr_assert(h1_client_kept(rtest_calls.up) == 0); // half a request is on it
+    rtest_call_forget(&h);
     evbuffer_free(body);
     free(text);
-    take_down();
+    rtest_calls_down();
 }
 
-Test(h1_client, unused_connections_end) {
-    struct h1_client_options o = usual;
+WITH_TLS_TOO(unused_connections_end) {
+    struct h1_client_options o = rtest_calls_usual;
     o.keep_ms = 200;
     o.keep_most = 2;
-    set_up(ok, &o);
+    rtest_calls_up(rtest_calls_ok, &o);
     struct rtest_heard h[4];
     for (int i = 0; i < 4; i++) {
         h[i].then = RTEST_NOTHING;
-        start(&h[i], srv.address, NULL, false);
+        rtest_call_start(&h[i], rtest_calls.server.address, NULL, false);
     }
     for (int i = 0; i < 4; i++) {
-        await(&h[i]);
-        forget(&h[i]);
+        rtest_call_await(&h[i]);
+        rtest_call_forget(&h[i]);
     }
-    cr_assert(h1_client_kept(up) == 2);
-    for (int ms = 0; h1_client_kept(up) && ms < RTEST_CALL_WAIT_MS; ms += 50)
-        turn(50);
-    cr_assert(h1_client_kept(up) == 0);
-    take_down();
+    cr_assert(h1_client_kept(rtest_calls.up) == 2);
+    for (int ms = 0; h1_client_kept(rtest_calls.up) && ms < RTEST_CALL_WAIT_MS; ms += 50)
+        rtest_calls_turn(50);
+    cr_assert(h1_client_kept(rtest_calls.up) == 0);
+    rtest_calls_down();
 }
 
 // ---- Back-pressure, cancelling -------------------------------------------------------------------
@@ -394,72 +324,75 @@ static void large(struct server *s, size_t n, struct bufferevent *to) {
 
 static void paused(int then) {
     struct rtest_heard h = {.then = then};
-    set_up(large, &usual);
-    start(&h, srv.address, NULL, false);
+    rtest_calls_up(large, &rtest_calls_usual);
+    rtest_call_start(&h, rtest_calls.server.address, NULL, false);
+    for (int ms = 0; !h.heads && ms < RTEST_CALL_WAIT_MS; ms += 5)
+        rtest_calls_turn(5);
     for (int i = 0; i < 40; i++)
-        turn(5);
+        rtest_calls_turn(5);
     cr_assert(h.heads && !h.ends);
     cr_assert(evbuffer_get_length(h.body) <= H1_READ_AHEAD);
     // The rest is in the sockets and with the server.
     cr_assert(evbuffer_get_length(bufferevent_get_output(large_to)) > RTEST_LARGE_BODY / 4);
     h.then = RTEST_NOTHING;
     h1_call_resume(h.call);
-    await(&h);
+    rtest_call_await(&h);
     cr_assert(h.ends && evbuffer_get_length(h.body) == RTEST_LARGE_BODY);
     unsigned char *got = evbuffer_pullup(h.body, -1);
     for (size_t i = 0; i < RTEST_LARGE_BODY; i++)
         if (got[i] != (unsigned char)(i * 2654435761u >> 11)) cr_assert_fail("byte %zu", i);
-    forget(&h);
-    take_down();
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
-Test(h1_client, paused_at_the_head) {
+WITH_TLS_TOO(paused_at_the_head) {
     paused(RTEST_PAUSE_AT_HEAD);
 }
 
-Test(h1_client, paused_in_the_body) {
+WITH_TLS_TOO(paused_in_the_body) {
     paused(RTEST_PAUSE_AT_DATA);
 }
 
-Test(h1_client, cancelled_anywhere) {
-    set_up(large, &usual);
+WITH_TLS_TOO(cancelled_anywhere) {
+    rtest_calls_up(large, &rtest_calls_usual);
     for (int then = RTEST_CANCEL_AT_HEAD; then <= RTEST_CANCEL_AT_DATA; then++) {
         struct rtest_heard h = {.then = (int)then};
-        start(&h, srv.address, NULL, false);
-        for (int i = 0; i < 40; i++)
-            turn(2);
-        cr_assert(h.heads == 1 && !h.ends && !h.failures && h1_client_calls(up) == 0);
-        forget(&h);
+        rtest_call_start(&h, rtest_calls.server.address, NULL, false);
+        for (int ms = 0; h1_client_calls(rtest_calls.up) && ms < RTEST_CALL_WAIT_MS; ms += 2)
+            rtest_calls_turn(2);
+        cr_assert(h.heads == 1 && !h.ends && !h.failures && h1_client_calls(rtest_calls.up) == 0);
+        rtest_call_forget(&h);
     }
     struct rtest_heard h = {0};
-    start(&h, srv.address, NULL, false);
+    rtest_call_start(&h, rtest_calls.server.address, NULL, false);
     h1_call_cancel(h.call);
-    turn(20);
-    cr_assert(!h.heads && !h.failures && h1_client_calls(up) == 0);
-    forget(&h);
+    rtest_calls_turn(20);
+    cr_assert(!h.heads && !h.failures && h1_client_calls(rtest_calls.up) == 0);
+    rtest_call_forget(&h);
     h.then = RTEST_PAUSE_AT_DATA;
-    start(&h, srv.address, NULL, false);
+    rtest_call_start(&h, rtest_calls.server.address, NULL, false);
     for (int i = 0; i < 20; i++)
-        turn(2);
+        rtest_calls_turn(2);
     h1_call_cancel(h.call);
-    turn(20);
-    cr_assert(!h.ends && !h.failures && srv.connections - srv.closed == 0);
-    forget(&h);
-    take_down();
+    rtest_calls_turn(20);
+    cr_assert(!h.ends && !h.failures &&
+              rtest_calls.server.connections - rtest_calls.server.closed == 0);
+    rtest_call_forget(&h);
+    rtest_calls_down();
 }
 
-Test(h1_client, all_end_with_it) {
+WITH_TLS_TOO(all_end_with_it) {
     struct rtest_heard h[3] = {0};
-    set_up(large, &usual);
+    rtest_calls_up(large, &rtest_calls_usual);
     for (int i = 0; i < 3; i++) {
         h[i].then = i ? RTEST_PAUSE_AT_DATA : RTEST_PAUSE_AT_HEAD;
-        start(&h[i], srv.address, NULL, false);
+        rtest_call_start(&h[i], rtest_calls.server.address, NULL, false);
     }
     for (int i = 0; i < 10; i++)
-        turn(2);
-    take_down();
+        rtest_calls_turn(2);
+    rtest_calls_down();
     for (int i = 0; i < 3; i++) {
         cr_assert(!h[i].ends && !h[i].failures);
-        forget(&h[i]);
+        rtest_call_forget(&h[i]);
     }
 }

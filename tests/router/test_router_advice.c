@@ -67,12 +67,6 @@ static json_t *post(const char *path, const char *text, int status) {
     return answer;
 }
 
-static const char *text_of(const json_t *o, const char *name) {
-    const char *text = json_string_value(json_object_get(o, name));
-    cr_assert(text, "no %s", name);
-    return text;
-}
-
 static long long number_of(const json_t *o, const char *name) {
     const json_t *n = json_object_get(o, name);
     cr_assert(json_is_number(n) || json_is_boolean(n), "no %s", name);
@@ -85,8 +79,8 @@ Test(advice, a_request_from_choice_to_end, .fini = down) {
                      "{\"model\":\"llama\",\"request\":\"r1\",\"tokens\":[1,2,3,4,5,6,7,8,9],"
                      "\"osl\":20}",
                      200);
-    cr_assert_str_eq(text_of(a, "worker"), "w1");
-    cr_assert_str_eq(text_of(a, "address"), "http://10.0.0.1:8000");
+    cr_assert_str_eq(rtest_text(a, "worker"), "w1");
+    cr_assert_str_eq(rtest_text(a, "address"), "http://10.0.0.1:8000");
     cr_assert(number_of(a, "overlap") == 2 && number_of(a, "cached") == 8);
     cr_assert(number_of(a, "blocks") == 2 && !number_of(a, "repeat"));
     json_decref(a);
@@ -123,7 +117,7 @@ Test(advice, options_reach_the_pool, .fini = down) {
                      200);
     json_t *scores = json_object_get(a, "scores");
     cr_assert_eq(json_array_size(scores), 2);
-    cr_assert_str_eq(text_of(json_array_get(scores, 0), "worker"), "w2");
+    cr_assert_str_eq(rtest_text(json_array_get(scores, 0), "worker"), "w2");
     json_decref(a);
     // Hashes, tokens of an adapter, and those who are meant.
     a = post("/v1/score", "{\"tokens\":[1,2,3,4],\"lora\":\"x\",\"among\":[\"w1\"]}", 200);
@@ -140,9 +134,11 @@ Test(advice, options_reach_the_pool, .fini = down) {
     json_decref(a);
     // Without an id of its own the request has that of the call.
     struct support_response w = support_http(rtest_port(), "POST", "/v1/select",
-                                             "X-Request-Id: call-7\r\n", "{}", RTEST_WAIT_MS);
+                                             "Content-Type: application/json\r\n"
+                                             "X-Request-Id: call-7\r\n",
+                                             "{}", RTEST_WAIT_MS);
     a = rtest_json(w, 200);
-    cr_assert_str_eq(text_of(a, "request"), "call-7");
+    cr_assert_str_eq(rtest_text(a, "request"), "call-7");
     json_decref(a);
 }
 
@@ -198,6 +194,9 @@ Test(advice, refusals_change_nothing, .fini = down) {
         const char *code = rtest_error_code(r, wrong[i].status);
         cr_assert_str_eq(code, wrong[i].code, "%s: %s", wrong[i].body, code);
     }
+    struct support_response r = rtest_post(rtest_port(), "/v1/select", "{\"policy\":\"none\"}");
+    cr_assert(strstr(r.body, "POLICY: no such policy"), "%s", r.body);
+    support_response_free(&r);
     char id[400] = "{\"request\":\"";
     memset(id + 12, 'x', 257);
     strcpy(id + 12 + 257, "\"}");
@@ -231,24 +230,24 @@ Test(advice, reports_open_circuits, .fini = down) {
     up();
     for (int i = 0; i < 3; i++) {
         json_t *a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":false}", 200);
-        cr_assert_str_eq(text_of(a, "circuit"), i < 2 ? "closed" : "open");
+        cr_assert_str_eq(rtest_text(a, "circuit"), i < 2 ? "closed" : "open");
         json_decref(a);
     }
     json_t *a = post("/v1/select", "{\"tokens\":[1,2,3,4,5,6,7,8,9]}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "w2");
+    cr_assert_str_eq(rtest_text(a, "worker"), "w2");
     json_decref(a);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
         a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
         check("/v1/workers", "get", 200, a);
         json_t *w = json_array_get(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"), 0);
-        bool open = strcmp(text_of(w, "circuit"), "open") == 0;
+        bool open = strcmp(rtest_text(w, "circuit"), "open") == 0;
         json_decref(a);
         if (open) break;
         cr_assert(kvr_clock_ms() < end);
     }
     a = post("/v1/report", "{\"worker\":\"w1\",\"ok\":true}", 200);
-    cr_assert_str_eq(text_of(a, "circuit"), "closed");
+    cr_assert_str_eq(rtest_text(a, "circuit"), "closed");
     json_decref(a);
 }
 
@@ -275,7 +274,7 @@ Test(advice, names_that_are_no_text, .fini = down) {
                                   "\001\200", (size_t)2);
     freeReplyObject(r);
     json_t *a = post("/v1/select", "{\"exclude\":[\"w1\",\"w2\"]}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "?\"\n");
+    cr_assert_str_eq(rtest_text(a, "worker"), "?\"\n");
     json_decref(a);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(50)) {
         a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
@@ -291,7 +290,8 @@ Test(advice, who_leaves_is_not_booked, .fini = down) {
     up();
     rtest_kill_redis(SIGSTOP);
     int fd = support_http_connect(rtest_port());
-    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n"
+    rtest_say(fd, "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
+                  "application/json\r\nContent-Length: 16\r\n\r\n"
                   "{\"request\":\"r9\"}");
     support_sleep_ms(50);
     close(fd);
@@ -313,7 +313,7 @@ Test(advice, without_redis_it_goes_on, .fini = down) {
     json_decref(a);
     a = rtest_json(rtest_get(rtest_port(), "/readyz"), 200);
     check("/readyz", "get", 200, a);
-    cr_assert_str_eq(text_of(a, "status"), "degraded");
+    cr_assert_str_eq(rtest_text(a, "status"), "degraded");
     json_decref(a);
     a = post("/v1/update", "{\"request\":\"r1\",\"prefilled\":true}", 200);
     cr_assert(number_of(a, "degraded"));
@@ -348,10 +348,10 @@ Test(advice, several_pools, .fini = down) {
     rtest_router(0, (const char *[]){"--config", file, NULL});
     rtest_await_ready(0);
     json_t *a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "wa");
+    cr_assert_str_eq(rtest_text(a, "worker"), "wa");
     json_decref(a);
     a = post("/v1/select", "{\"model\":\"large\"}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "wb");
+    cr_assert_str_eq(rtest_text(a, "worker"), "wb");
     json_decref(a);
     json_decref(post("/v1/select", "{}", 400));
     json_decref(post("/v1/select", "{\"model\":\"huge\"}", 404));
@@ -362,7 +362,7 @@ Test(advice, several_pools, .fini = down) {
     rtest_kill(&rtest_fleet.routers[0], SIGHUP);
     for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
         a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
-        bool moved = strcmp(text_of(a, "worker"), "wb") == 0;
+        bool moved = strcmp(rtest_text(a, "worker"), "wb") == 0;
         json_decref(a);
         if (moved) break;
         cr_assert(kvr_clock_ms() < end);
@@ -384,12 +384,12 @@ Test(advice, engines_of_its_own, .fini = down) {
                                      NULL});
     rtest_await_ready(0);
     json_t *a = post("/v1/select", "{\"exclude\":[\"second\"]}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "10.0.0.1:8000");
-    cr_assert_str_eq(text_of(a, "address"), "http://10.0.0.1:8000");
+    cr_assert_str_eq(rtest_text(a, "worker"), "10.0.0.1:8000");
+    cr_assert_str_eq(rtest_text(a, "address"), "http://10.0.0.1:8000");
     json_decref(a);
     support_sleep_ms(1000); // longer than they live without being renewed
     a = post("/v1/select", "{\"exclude\":[\"10.0.0.1:8000\"]}", 200);
-    cr_assert_str_eq(text_of(a, "worker"), "second");
+    cr_assert_str_eq(rtest_text(a, "worker"), "second");
     json_decref(a);
     // Nobody renews them any more, and nobody is chosen.
     rtest_kill(&rtest_fleet.routers[0], SIGKILL);
@@ -408,7 +408,7 @@ Test(advice, text_in_pieces, .fini = down) {
     snprintf(body, sizeof body, "{\"request\":\"t1\",\"text\":\"%s\"}", text);
     json_t *a = post("/v1/select", body, 200);
     char first[130];
-    snprintf(first, sizeof first, "%s", text_of(a, "worker"));
+    snprintf(first, sizeof first, "%s", rtest_text(a, "worker"));
     cr_assert_gt(number_of(a, "blocks"), 1);
     cr_assert_eq(number_of(a, "overlap"), 0);
     json_decref(a);
@@ -417,7 +417,7 @@ Test(advice, text_in_pieces, .fini = down) {
     text[590] = '!'; // its beginning is where it was sent
     snprintf(body, sizeof body, "{\"request\":\"t2\",\"text\":\"%s\"}", text);
     a = post("/v1/select", body, 200);
-    cr_assert_str_eq(text_of(a, "worker"), first);
+    cr_assert_str_eq(rtest_text(a, "worker"), first);
     cr_assert_gt(number_of(a, "overlap"), 0);
     json_decref(a);
     snprintf(body, sizeof body, "{\"text\":\"%s\",\"namespace\":\"x\"}", text);
@@ -438,9 +438,10 @@ Test(advice, every_route_is_described) {
 
 Test(advice, examples_are_good) {
     document = rtest_schema_load();
-    static const char *const names[] = {"/v1/select", "/v1/update", "/v1/release", "/v1/score",
-                                        "/v1/report"};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const names[] = {"/v1/select",      "/v1/update",    "/v1/release",
+                                        "/v1/score",       "/v1/report",    "/kvroute/admit",
+                                        "/kvroute/select", "/kvroute/score"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char why[200] = "";
         const json_t *o =
             json_object_get(json_object_get(json_object_get(document, "paths"), names[i]), "post");

@@ -72,8 +72,8 @@ static void down(void) {
 
 static void up(void (*serve)(struct server *, size_t, struct bufferevent *), bool old,
                const char *const *more) {
-    const char *flags[20] = {"--pool", FAKE_POOL " blocks=text"};
-    size_t n = 2;
+    const char *flags[20] = {"--pool", FAKE_POOL " blocks=text", "--learn", "0"};
+    size_t n = 4;
     rtest_clients_open();
     server_open(&engine, rtest_callers.base, serve);
     fake = fake_start(FAKE_TCP);
@@ -215,8 +215,7 @@ Test(booking, an_older_module, .fini = down) {
     static const struct hint hints[] = {{NULL, "X-Session-ID: chat 7\r\n", CHAT_BODY "}", NULL}};
     up(plain, true, NULL);
     check_hints(hints, 1);
-    struct support_response r =
-        support_http(rtest_port(), "POST", "/v1/select", NULL, "{}", RTEST_WAIT_MS);
+    struct support_response r = rtest_post(rtest_port(), "/v1/select", "{}");
     json_t *a = rtest_json(r, 200);
     cr_expect(json_integer_value(json_object_get(a, "expected")) == 2);
     cr_expect(json_number_value(json_object_get(a, "ttft")) == -1);

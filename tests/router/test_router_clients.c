@@ -13,28 +13,57 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-static void talk(const char *library, const char *package) {
-    char router[60], engine[60], said[4000];
-    support_needs_python(library, package);
+// Runs a client that asks the router and the engine the same, and compares.
+static void compare(const char *script, const char *how, const char *engine_options) {
+    char router[60], engine[60], options[200], said[4000];
     rtest_redis();
-    rtest_engine(0, "--no-events --time-scale 100");
+    snprintf(options, sizeof options, "--no-events --time-scale 100%s", engine_options);
+    rtest_engine(0, options);
     snprintf(engine, sizeof engine, "http://127.0.0.1:%d", rtest_fleet.engines[0].port);
     const char *const flags[] = {"--engine", engine, NULL};
     rtest_router(0, flags);
     rtest_await_ready(0);
     snprintf(router, sizeof router, "http://127.0.0.1:%d", rtest_port());
-    const char *argv[] = {"/usr/bin/python3", KVROUTE_CLIENT_PY, library, router, engine, NULL};
+    const char *argv[] = {"/usr/bin/python3", script, how, router, engine, NULL};
     int status = support_run(argv, RTEST_WAIT_MS, said, sizeof said);
-    cr_assert_eq(status, 0, "%s: %s", library, said);
+    cr_assert_eq(status, 0, "%s: %s", how, said);
     rtest_await_released("kvroute");
 }
 
 Test(clients, httpx, .fini = rtest_cluster_down) {
-    talk("httpx", "python3-httpx");
+    support_needs_python("httpx", "python3-httpx");
+    compare(KVROUTE_CLIENT_PY, "httpx", "");
 }
 
 Test(clients, aiohttp, .fini = rtest_cluster_down) {
-    talk("aiohttp", "python3-aiohttp");
+    support_needs_python("aiohttp", "python3-aiohttp");
+    compare(KVROUTE_CLIENT_PY, "aiohttp", "");
+}
+
+Test(clients, vllm_bench_serve, .fini = rtest_cluster_down) {
+    support_needs_python("aiohttp", "python3-aiohttp");
+    compare(KVROUTE_SHAPES_PY, "vllm", "");
+}
+
+Test(clients, guidellm, .fini = rtest_cluster_down) {
+    support_needs_python("httpx", "python3-httpx");
+    compare(KVROUTE_SHAPES_PY, "guidellm", "");
+}
+
+Test(clients, curl, .fini = rtest_cluster_down) {
+    support_needs_python("asyncio", "python3");
+    support_needs_program("curl", "curl");
+    compare(KVROUTE_SHAPES_PY, "curl", "");
+}
+
+Test(clients, every_path, .fini = rtest_cluster_down) {
+    support_needs_python("asyncio", "python3");
+    compare(KVROUTE_SHAPES_PY, "apis", "");
+}
+
+Test(clients, every_path_of_sglang, .fini = rtest_cluster_down) {
+    support_needs_python("asyncio", "python3");
+    compare(KVROUTE_SHAPES_PY, "sglang", " --schema sglang");
 }
 
 // ---- Engines, bridge, pool, router ---------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "rtest_fleet.h"
 
 static bool engine_answers(void) {
@@ -69,6 +70,34 @@ static long long failures(int engine) {
     return n;
 }
 
+static bool the_first_is_open(void) {
+    return rtest_pool_info("kvroute", "open_circuits") == 1;
+}
+
+static bool none_is_open(void) {
+    return rtest_pool_info("kvroute", "open_circuits") == 0;
+}
+
+// Engines that are paused end what they have as if it were complete: three such in a row, and nobody goes there
+// until one of them has come to its end.
+Test(failure, an_engine_aborts_what_it_has, .fini = rtest_fleet_down) {
+    rtest_fleet_up(2, "--time-scale 0", 1, NULL);
+    for (int stream = 0; stream < 2; stream++) {
+        rtest_fault(0, "kind=abort&n=1000000&tokens=2");
+        for (int k = 0; k < 8; k++) {
+            struct rtest_client who = rtest_ask(0, "a b c", 5, stream);
+            cr_assert(who.status == 200 && who.complete, "%d", who.status);
+            rtest_client_free(&who);
+        }
+        rtest_await(the_first_is_open, "it isn't left out");
+        rtest_fault(0, "kind=clear");
+        for (int64_t end = kvr_clock_ms() + 20000; !none_is_open() && kvr_clock_ms() < end;)
+            rtest_ask_well(0, "a b c", 5, stream);
+        cr_assert(none_is_open(), "it stays left out");
+    }
+    rtest_await(rtest_nothing_booked, "something stays booked");
+}
+
 static bool the_first_is_blamed(void) {
     return failures(0) == 1;
 }
@@ -78,7 +107,8 @@ static bool the_first_is_blamed(void) {
 Test(failure, a_request_that_engines_fail_of, .fini = rtest_fleet_down) {
     static const char *const faults[] = {"kind=fail&n=1&status=500", "kind=reset"};
     static const int statuses[] = {500, 502};
-    rtest_fleet_up(4, "--time-scale 0", 1, NULL);
+    // Nothing but requests is to meet the faults.
+    rtest_fleet_up(4, "--time-scale 0", 1, (const char *[]){"--learn", "0", "--check", "0", NULL});
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 4; k++)
             rtest_fault(k, faults[i]);
@@ -170,6 +200,7 @@ Test(failure, a_dead_engine_is_left_alone, .fini = rtest_fleet_down) {
     cr_assert(rtest_failed_tries(0) >= 1 && rtest_failed_tries(0) <= 4, "%d tries",
               rtest_failed_tries(0));
     cr_assert(rtest_failed_tries(1) == 0, "%d tries", rtest_failed_tries(1));
+    rtest_expect_log(0, "fails: it can't be reached", true);
     rtest_engine(0, "--no-events --time-scale 0");
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
     cr_assert(rtest_pool_info("kvroute", "open_circuits") == 0);
@@ -192,6 +223,31 @@ Test(failure, an_engine_stands_still, .fini = rtest_fleet_down) {
     cr_assert(rtest_failed_tries(0) > 0 && rtest_pool_info("kvroute", "open_circuits") == 1);
     free(body);
     rtest_kill(&rtest_fleet.engines[0], SIGCONT);
+    rtest_await(first_engine_serves, "the engine isn't chosen any more");
+}
+
+static bool a_circuit_is_open(void) {
+    return rtest_pool_info("kvroute", "open_circuits") == 1;
+}
+
+static bool no_circuit_is_open(void) {
+    return rtest_pool_info("kvroute", "open_circuits") == 0;
+}
+
+// Nobody has asked it anything yet.
+Test(failure, an_idle_engine_stands_still, .fini = rtest_fleet_down) {
+    static const char *const flags[] = {"--check", "100",           "--probe", "100", "--failures",
+                                        "2",       "--retry_burst", "0",       NULL};
+    rtest_fleet_up(2, "--time-scale 0", 1, flags);
+    rtest_kill(&rtest_fleet.engines[0], SIGSTOP);
+    rtest_await(a_circuit_is_open, "nobody looks after the engine");
+    rtest_expect_log(0, "fails: it doesn't answer", true);
+    for (int i = 0; i < 6; i++) {
+        rtest_ask_well(0, "a b c", 2, i & 1);
+    }
+    cr_assert(rtest_failed_tries(0) == 0, "%d tries", rtest_failed_tries(0));
+    rtest_kill(&rtest_fleet.engines[0], SIGCONT);
+    rtest_await(no_circuit_is_open, "it stays open");
     rtest_await(first_engine_serves, "the engine isn't chosen any more");
 }
 

@@ -8,30 +8,12 @@
 
 #include "client/router/prompt/router_json.h"
 #include "client/router/prompt/router_prompt.h"
-
-static json_t *parsed(const char *text) {
-    char why[100] = "";
-    struct evbuffer *b = evbuffer_new();
-    evbuffer_add(b, text, strlen(text));
-    json_t *body = router_json_parse(b, why, sizeof why);
-    cr_assert(body, "%s: %s", text, why);
-    evbuffer_free(b);
-    return body;
-}
-
-static struct router_prompt read_as(enum router_prompt_kind kind, const char *text,
-                                    const struct router_prompt_config *how) {
-    struct router_prompt p;
-    json_t *body = parsed(text);
-    cr_assert(router_prompt_read(&p, kind, body, how));
-    json_decref(body);
-    return p;
-}
+#include "rtest_prompt.h"
 
 // How many blocks two prompts share from their beginning.
 static size_t shared(enum router_prompt_kind kind, const char *a, const char *b,
                      const struct router_prompt_config *how) {
-    struct router_prompt p = read_as(kind, a, how), q = read_as(kind, b, how);
+    struct router_prompt p = rtest_prompt(kind, a, how), q = rtest_prompt(kind, b, how);
     size_t n = 0;
     while (n < p.n && n < q.n && p.hashes[n] == q.hashes[n])
         n++;
@@ -83,11 +65,11 @@ Test(prompt, what_is_odd_has_no_blocks) {
     };
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         for (int kind = ROUTER_PROMPT_CHAT; kind <= ROUTER_PROMPT_EMBEDDING; kind++) {
-            struct router_prompt p = read_as((enum router_prompt_kind)kind, odd[i], &ids);
+            struct router_prompt p = rtest_prompt((enum router_prompt_kind)kind, odd[i], &ids);
             cr_assert(p.n == 0 && p.osl == (kind == ROUTER_PROMPT_EMBEDDING) && !p.stream, "%s",
                       odd[i]);
             router_prompt_free(&p);
-            p = read_as((enum router_prompt_kind)kind, odd[i], &text);
+            p = rtest_prompt((enum router_prompt_kind)kind, odd[i], &text);
             router_prompt_free(&p);
         }
 }
@@ -118,7 +100,7 @@ Test(prompt, lengths) {
          0, KVR_MAX_TOKENS, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION, cases[i].body, &ids);
+        struct router_prompt p = rtest_prompt(ROUTER_PROMPT_COMPLETION, cases[i].body, &ids);
         cr_assert(p.isl == cases[i].isl && p.osl == cases[i].osl && p.stream == cases[i].stream,
                   "%zu: %lld %lld", i, (long long)p.isl, (long long)p.osl);
         router_prompt_free(&p);
@@ -143,7 +125,7 @@ Test(prompt, ids_are_hashed_as_engines_report_them) {
         how.space = (struct kvr_bytes){own ? "pool's" : "s", own ? 6 : 1};
         snprintf(body, sizeof body, "{%s\"prompt\":[%s]}", own ? "\"cache_salt\":\"s\"," : "",
                  list);
-        struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION, body, &how);
+        struct router_prompt p = rtest_prompt(ROUTER_PROMPT_COMPLETION, body, &how);
         cr_assert(p.n == 2 && !memcmp(p.hashes, want, sizeof want));
         router_prompt_free(&p);
     }
@@ -162,7 +144,7 @@ Test(prompt, ids_wherever_they_stand) {
     cr_assert(shared(ROUTER_PROMPT_CHAT, "{\"prompt_token_ids\":[1,2,3,4]}",
                      "{\"prompt_token_ids\":[1,2,3,4]}", &ids) == 1);
     struct router_prompt_config unknown = {.way = ROUTER_PROMPT_IDS};
-    struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION, same[0], &unknown);
+    struct router_prompt p = rtest_prompt(ROUTER_PROMPT_COMPLETION, same[0], &unknown);
     cr_assert(p.n == 0 && p.isl == 5);
     router_prompt_free(&p);
 }
@@ -179,8 +161,8 @@ Test(prompt, ids_wherever_they_stand) {
 Test(prompt, a_chat_goes_on_where_it_was) {
     const char *first = "{\"messages\":[" TURN_1 "],\"max_tokens\":5}";
     const char *next = "{\"stream\":true,\"messages\":[" TURN_1 "," TURN_2 "],\"user\":\"u\"}";
-    struct router_prompt p = read_as(ROUTER_PROMPT_CHAT, first, &text),
-                         q = read_as(ROUTER_PROMPT_CHAT, next, &text);
+    struct router_prompt p = rtest_prompt(ROUTER_PROMPT_CHAT, first, &text),
+                         q = rtest_prompt(ROUTER_PROMPT_CHAT, next, &text);
     cr_assert(p.n == 3 && q.n > p.n && p.isl >= 13 && p.isl < 17, "%zu", p.n);
     router_prompt_free(&p);
     router_prompt_free(&q);
@@ -217,8 +199,8 @@ Test(prompt, what_makes_texts_the_same) {
 }
 
 Test(prompt, text_is_cut_in_equal_pieces) {
-    struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION,
-                                     "{\"prompt\":\"0123456789abcdef0123456789abcdef!\"}", &text);
+    struct router_prompt p = rtest_prompt(
+        ROUTER_PROMPT_COMPLETION, "{\"prompt\":\"0123456789abcdef0123456789abcdef!\"}", &text);
     uint64_t block = XXH3_64bits_withSeed("0123456789abcdef", 16, KVR_HASH_SEED);
     cr_assert(p.n == 2 && p.hashes[0] == block && p.isl == 9);
     cr_assert(p.hashes[1] == kvr_hash_chain(block, block));
@@ -228,7 +210,7 @@ Test(prompt, text_is_cut_in_equal_pieces) {
 // ---- /tokenize -----------------------------------------------------------------------------------
 
 static void check_question(enum router_prompt_kind kind, const char *body, const char *want) {
-    json_t *b = parsed(body), *w = parsed(want);
+    json_t *b = rtest_body(body), *w = rtest_body(want);
     struct router_prompt p;
     cr_assert(router_prompt_read(&p, kind, b, &ask) && p.tokenize && !p.n);
     struct evbuffer *q = router_prompt_tokenize_request(kind, b);
@@ -276,7 +258,7 @@ Test(prompt, what_tokenize_is_asked) {
 // The last ids are the prompt, whatever /tokenize says of the whole.
 Test(prompt, a_prompt_that_is_cut) {
     static const char body[] = "{\"prompt\":\"abc\",\"truncate_prompt_tokens\":5,\"x\":[1,2]}";
-    json_t *b = parsed(body), *rest = router_prompt_tokenize_rest(b);
+    json_t *b = rtest_body(body), *rest = router_prompt_tokenize_rest(b);
     struct router_prompt p;
     struct evbuffer *answer = evbuffer_new();
     evbuffer_add_printf(answer, "{\"tokens\":[9,8,1,2,3,4,5]}");
@@ -299,7 +281,7 @@ Test(prompt, what_tokenize_may_answer_instead) {
                                       "{\"tokens\":[\"a\"]}",
                                       "{\"tokens\":[1,2,3,-4]}",
                                       "{\"tokens\":[1,2"};
-    json_t *body = parsed("{\"prompt\":\"abcdefgh\"}");
+    json_t *body = rtest_body("{\"prompt\":\"abcdefgh\"}");
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         struct router_prompt p;
         struct evbuffer *answer = evbuffer_new();
@@ -311,7 +293,7 @@ Test(prompt, what_tokenize_may_answer_instead) {
         evbuffer_free(answer);
     }
     json_decref(body);
-    struct router_prompt p = read_as(ROUTER_PROMPT_COMPLETION, "{\"prompt\":[1,2,3,4]}", &ask);
+    struct router_prompt p = rtest_prompt(ROUTER_PROMPT_COMPLETION, "{\"prompt\":[1,2,3,4]}", &ask);
     cr_assert(!p.tokenize && p.n == 1);
     router_prompt_free(&p);
 }

@@ -24,6 +24,7 @@ static const struct retry_line {
     {ROUTER_FAILURE_5XX, ROUTER_RETRY_ELSEWHERE, 1, true, ROUTER_RETRY_PASS, 0, false},
     {ROUTER_FAILURE_FULL, ROUTER_RETRY_ELSEWHERE, 0, true, ROUTER_RETRY_PASS, 0, false},
     {ROUTER_FAILURE_DEAD, ROUTER_RETRY_ELSEWHERE, 1, false, ROUTER_RETRY_WAIT, 0, false},
+    {ROUTER_FAILURE_LOCAL, ROUTER_RETRY_ELSEWHERE, 0, true, ROUTER_RETRY_ERROR, 503, false},
 };
 
 static void check_otherwise(const struct retry_line *l, const struct router_retry_facts *f,
@@ -77,6 +78,8 @@ Test(router_retry, a_kept_connection_that_was_over) {
     // Whoever ended the kept connection may have read it.
     d = router_retry_decide(ROUTER_FAILURE_CONNECT, &f);
     cr_expect(d.verdict == ROUTER_RETRY_ELSEWHERE && d.sent == 1);
+    d = router_retry_decide(ROUTER_FAILURE_LOCAL, &f);
+    cr_expect(d.verdict == ROUTER_RETRY_ELSEWHERE && d.sent == 1);
 }
 
 // Two engines may read a request. One that is dead is left before it counts, and counts then.
@@ -118,10 +121,12 @@ Test(router_retry, answers_that_are_failures) {
 
 Test(router_retry, nobody_is_left) {
     struct router_retry_error e;
-    cr_expect(!router_retry_exhausted(false, false, &e)); // the pool says why
-    cr_expect(router_retry_exhausted(true, false, &e) && e.status == 502);
-    cr_expect(router_retry_exhausted(true, true, &e) && e.status == 503);
+    cr_expect(!router_retry_exhausted(false, false, false, &e)); // the pool says why
+    cr_expect(router_retry_exhausted(true, false, false, &e) && e.status == 502);
+    cr_expect(router_retry_exhausted(true, true, false, &e) && e.status == 503);
     cr_expect_str_eq(e.code, "OVERLOAD");
+    cr_expect(router_retry_exhausted(true, true, true, &e) && e.status == 503);
+    cr_expect_str_eq(e.code, "LOCAL");
 }
 
 Test(router_retry, the_budget_has_a_brim) {

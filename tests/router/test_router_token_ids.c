@@ -114,3 +114,21 @@ Test(token_ids, agrees_with_a_parser) {
     }
     cr_assert_gt(taken, 10000);
 }
+
+// More of them than a body of that length usually has.
+Test(token_ids, short_ones) {
+    enum { TOKENS_MANY = 50000 };
+    char *text = malloc(2 * TOKENS_MANY + 20), *at = text, *left;
+    uint32_t *ids;
+    at += sprintf(at, "{\"tokens\":[");
+    for (int i = 0; i < TOKENS_MANY; i++)
+        at += sprintf(at, "%s%d", i ? "," : "", i % 10);
+    strcpy(at, "]}");
+    cr_assert_eq(lift(text, &left, &ids), TOKENS_MANY);
+    cr_assert_str_eq(left, "{\"tokens\":[]}");
+    for (int i = 0; i < TOKENS_MANY; i++)
+        cr_assert_eq(ids[i], (uint32_t)(i % 10));
+    free(left);
+    free(ids);
+    free(text);
+}

@@ -106,7 +106,7 @@ uint64_t stest_engine_run(const struct bench_workload *load, const struct sim_mo
         struct sim_step s;
         if (added < load->n && (added - over < 3 || kvr_random(&rng) % 4 == 0)) {
             cr_assert(sim_engine_fits(load, (uint32_t)added, blocks));
-            sim_engine_add(e, (uint32_t)added++);
+            sim_engine_add(e, (uint32_t)added++, SIM_ALL);
             continue;
         }
         cr_assert(sim_engine_begin(e, &seconds, &begun, &n) && seconds > 0);

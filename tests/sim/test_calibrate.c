@@ -254,11 +254,11 @@ Test(calib_simulate, goes_where_it_is_told) {
     struct sim_stats stats;
     cr_assert(calib_simulate(&s, &plan, &stats));
     for (size_t i = 0; i < s.load.n; i++) {
-        cr_assert(stats.lives[i].worker == engines[i] && stats.lives[i].tries == 1);
-        cr_assert(stats.lives[i].done >= stats.lives[i].first);
+        cr_assert(stats.outcomes[i].worker == engines[i] && stats.outcomes[i].tries == 1);
+        cr_assert(stats.outcomes[i].done >= stats.outcomes[i].first);
     }
     struct calib_figures t;
-    calib_figures_simulated(&s, stats.lives, &t);
+    calib_figures_simulated(&s, stats.outcomes, &t);
     cr_assert(t.n == (double)s.load.n && t.hits > 0.1 && t.tbt >= m.batch);
     sim_stats_close(&stats);
     free(engines);

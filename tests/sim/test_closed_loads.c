@@ -226,25 +226,25 @@ Test(sessions, each_waits_for_the_one_before) {
     size_t served = 0;
     for (size_t i = 0; i < w.n; i++) {
         const struct bench_request *r = &w.requests[i];
-        const struct sim_life *l = &stats.lives[i];
-        if (l->arrived < 0) {
-            cr_assert(l->done < 0 && l->tries == 0);
+        const struct sim_outcome *o = &stats.outcomes[i];
+        if (o->arrived < 0) {
+            cr_assert(o->done < 0 && o->tries == 0);
             continue;
         }
         served++;
-        cr_assert(l->done > l->arrived && l->arrived < 300 && l->tries == 1);
+        cr_assert(o->done > o->arrived && o->arrived < 300 && o->tries == 1);
         if (r->after == BENCH_NO_REQUEST)
-            cr_assert(fabs(l->arrived - r->at) < 1e-9);
+            cr_assert(fabs(o->arrived - r->at) < 1e-9);
         else
-            cr_assert(fabs(l->arrived - stats.lives[r->after].done - r->delay) < 1e-9);
+            cr_assert(fabs(o->arrived - stats.outcomes[r->after].done - r->delay) < 1e-9);
     }
     cr_assert(served > 200 && served < w.n, "%zu of %zu", served, w.n);
     // Whoever should have come before the end has come.
     for (size_t i = 0; i < w.n; i++) {
         const struct bench_request *r = &w.requests[i];
-        if (r->after == BENCH_NO_REQUEST || stats.lives[r->after].done < 0) continue;
-        bool in_time = stats.lives[r->after].done + r->delay < 300;
-        cr_assert(in_time == (stats.lives[i].arrived >= 0));
+        if (r->after == BENCH_NO_REQUEST || stats.outcomes[r->after].done < 0) continue;
+        bool in_time = stats.outcomes[r->after].done + r->delay < 300;
+        cr_assert(in_time == (stats.outcomes[i].arrived >= 0));
     }
     sim_stats_close(&stats);
     stest_close(&s);
@@ -258,8 +258,8 @@ Test(sessions, every_option_twice_the_same_and_nothing_lost) {
     struct stest_fleet s;
     struct bench_workload w;
     open_users(&s, &w, 30);
-    struct sim_engine_plan engines[2] = {{s.o.engines[0].model, 1, 9000},
-                                         {s.o.engines[0].model, 0.6, 12000}};
+    struct sim_engine_plan engines[2] = {{s.o.engines[0].model, 1, 9000, KVR_ROLE_BOTH},
+                                         {s.o.engines[0].model, 0.6, 12000, KVR_ROLE_BOTH}};
     for (size_t i = 0; i < 2; i++) {
         engines[i].model.preempt = true;
         sim_model_attend(&engines[i].model);
@@ -293,9 +293,9 @@ Test(sessions, only_what_arrives_in_time_is_measured) {
     size_t n = 0;
     for (size_t i = 0; i < s.load.n; i++) {
         double at = s.load.requests[i].at - s.load.requests[0].at;
-        const struct sim_life *l = &stats.lives[i];
-        cr_assert((l->done >= 0) == (at < 20));
-        if (at >= 10 && at < 20) sum += l->first - l->arrived, n++;
+        const struct sim_outcome *o = &stats.outcomes[i];
+        cr_assert((o->done >= 0) == (at < 20));
+        if (at >= 10 && at < 20) sum += o->first - o->arrived, n++;
     }
     cr_assert(f.requests == (double)n && fabs(f.ttft_mean - sum / (double)n) < 1e-9);
     cr_assert(fabs(f.goodput - f.kept * f.requests / 10) < 1e-9);

@@ -16,7 +16,7 @@ Test(engine, half_as_fast) {
     struct sim_model m = stest_model;
     sim_model_speed(&m, 0.5);
     struct sim_engine *e = sim_engine_new(&m, &l.load, 20, 0);
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     stest_step(e, 2 * (1 + 8 * 0.01));
     stest_step(e, 2 * (1 + 2 * 0.01 + 8 * 0.001));
     stest_step(e, 2 * (1 + 0.1 + 11 * 0.001));
@@ -29,7 +29,8 @@ Test(fleet, engines_of_two_speeds) {
     stest_load_open(&l, 4);
     stest_load_add(&l, 0, 8, 3, 100);
     stest_load_add(&l, 0, 8, 3, 200);
-    struct sim_engine_plan engines[] = {{stest_model, 1, 9}, {stest_model, 0.5, 12}};
+    struct sim_engine_plan engines[] = {{stest_model, 1, 9, KVR_ROLE_BOTH},
+                                        {stest_model, 0.5, 12, KVR_ROLE_BOTH}};
     struct sim_plan plan = {.kind = sim_router_find("round-robin"),
                             .load = &l.load,
                             .speed = 1,
@@ -42,8 +43,8 @@ Test(fleet, engines_of_two_speeds) {
                             .title = "two speeds"};
     struct sim_stats s;
     cr_assert(sim_run(&plan, &s));
-    const struct sim_life *fast = &s.lives[0], *slow = &s.lives[1];
-    if (fast->worker) fast = &s.lives[1], slow = &s.lives[0];
+    const struct sim_outcome *fast = &s.outcomes[0], *slow = &s.outcomes[1];
+    if (fast->worker) fast = &s.outcomes[1], slow = &s.outcomes[0];
     cr_assert(fast->worker == 0 && slow->worker == 1);
     cr_assert(fabs(slow->done - 2 * fast->done) < 1e-9 && fabs(fast->done - 3.299) < 1e-9);
     cr_assert(fabs(s.work[1] - 2 * s.work[0]) < 1e-9);
@@ -60,7 +61,7 @@ Test(engine, attention) {
     struct sim_model m = stest_model;
     m.attention = 0.0001;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 20, 0);
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     stest_step(e, 1 + 8 * 0.01 + 8 * 4 * 0.0001);
     stest_step(e, 1 + 2 * 0.01 + 8 * 0.001 + 2 * 9 * 0.0001);
     sim_engine_free(e);
@@ -79,8 +80,8 @@ Test(engine, the_youngest_is_preempted) {
     m.preempt = true;
     m.budget = 32;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 5, 0);
-    sim_engine_add(e, 0);
-    sim_engine_add(e, 1);
+    sim_engine_add(e, 0, SIM_ALL);
+    sim_engine_add(e, 1, SIM_ALL);
     struct sim_step s = stest_step(e, 1 + 14 * 0.01);
     cr_assert(s.n_first == 2 && s.n_preempted == 0);
     // Nine tokens need a third block: there is one.
@@ -148,12 +149,12 @@ Test(engine, comes_back_from_the_host) {
     m.budget = 32;
     for (size_t host = 0; host <= 8; host += 8) {
         struct sim_engine *e = sim_engine_new(&m, &l.load, 4, host);
-        sim_engine_add(e, 0);
+        sim_engine_add(e, 0, SIM_ALL);
         stest_step(e, 1 + 12 * 0.01);
-        sim_engine_add(e, 1);
+        sim_engine_add(e, 1, SIM_ALL);
         struct sim_step s = stest_step(e, 1 + 13 * 0.01);
         cr_assert(s.n_removed == 3 && s.n_moved == (host ? 3 : 0));
-        sim_engine_add(e, 2);
+        sim_engine_add(e, 2, SIM_ALL);
         if (host) {
             uint64_t hashes[3];
             cr_assert(sim_host_run(s.moved, 3, hashes) == 3 && s.moved[2].depth == 0);
@@ -182,14 +183,14 @@ Test(engine, loading_holds_up_nobody_else) {
     m.transfer = 0.1;
     m.budget = 64;
     struct sim_engine *e = sim_engine_new(&m, &l.load, 12, 8);
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     stest_step(e, 1 + 12 * 0.01);
-    sim_engine_add(e, 1);
+    sim_engine_add(e, 1, SIM_ALL);
     struct sim_step s = stest_step(e, 1 + 45 * 0.01);
     cr_assert(s.n_moved == 3);
-    sim_engine_add(e, 2);
+    sim_engine_add(e, 2, SIM_ALL);
     stest_step(e, 1 + 5 * 0.01);
-    sim_engine_add(e, 3);
+    sim_engine_add(e, 3, SIM_ALL);
     s = stest_step(e, 1 + 0.1 + 6 * 0.001);
     cr_assert(s.decoding == 1 && s.prefill == 0 && s.n_stored == 0);
     s = stest_step(e, 1 + 0.1 + 7 * 0.001);

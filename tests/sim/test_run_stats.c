@@ -37,19 +37,19 @@ Test(stats, the_median_error_of_predictions) {
         stest_load_add(&l, i, 8, 5, 100);
     sim_stats_open(&s, 6, 1);
     for (int i = 0; i < 6; i++)
-        s.lives[i] = (struct sim_life){
+        s.outcomes[i] = (struct sim_outcome){
             .arrived = i, .chosen = i + 1, .first = i + 3, .done = i + 4, .predicted = -1};
     sim_stats_figures(&s, &l.load, &slo, &f);
     cr_assert(isnan(f.error), "nobody has predicted anything");
     s.began = 1;
-    s.lives[0].predicted = 200;  // isn't measured
-    s.lives[1].predicted = 2.5;  // a quarter more than 2
-    s.lives[2].predicted = 1.25; // three eighths less
-    s.lives[3].predicted = 6;    // twice as much more
-    s.lives[5].predicted = 0;    // all of it less
+    s.outcomes[0].predicted = 200;  // isn't measured
+    s.outcomes[1].predicted = 2.5;  // a quarter more than 2
+    s.outcomes[2].predicted = 1.25; // three eighths less
+    s.outcomes[3].predicted = 6;    // twice as much more
+    s.outcomes[5].predicted = 0;    // all of it less
     sim_stats_figures(&s, &l.load, &slo, &f);
     cr_assert(f.error == 1, "of 1/4, 3/8, 1, 2, the greater of the two in the middle: %g", f.error);
-    s.lives[5].predicted = -1;
+    s.outcomes[5].predicted = -1;
     sim_stats_figures(&s, &l.load, &slo, &f);
     cr_assert(f.error == 0.375, "%g", f.error);
     sim_stats_close(&s);
@@ -66,9 +66,10 @@ Test(stats, figures) {
     sim_stats_open(&s, 4, 2);
     // TTFT 1, 1, 3, 1; gaps of 0.25, 1, 0.25, 0.25 on average: two keep the SLO.
     for (int i = 0; i < 4; i++)
-        s.lives[i] = (struct sim_life){.arrived = i, .first = i + (i == 2 ? 3 : 1), .hits = 1};
+        s.outcomes[i] =
+            (struct sim_outcome){.arrived = i, .first = i + (i == 2 ? 3 : 1), .hits = 1};
     for (int i = 0; i < 4; i++)
-        s.lives[i].done = s.lives[i].first + 4 * (i == 1 ? 1 : 0.25);
+        s.outcomes[i].done = s.outcomes[i].first + 4 * (i == 1 ? 1 : 0.25);
     s.hits = 4, s.blocks = 8;
     s.work[0] = 3, s.work[1] = 1;
     s.ended = 8;

@@ -17,7 +17,7 @@ Test(engine, one_request) {
     size_t n;
     double none;
     cr_assert(!sim_engine_begin(e, &none, &begun, &n));
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     struct sim_step s = stest_step(e, 1 + 8 * 0.01);
     cr_assert(s.n_first == 0 && s.n_stored == 1 && s.stored[0].from == 0 && s.stored[0].to == 2);
     s = stest_step(e, 1 + 2 * 0.01 + 8 * 0.001); // the chunk before it is read
@@ -39,10 +39,10 @@ Test(engine, budget_and_cache) {
     stest_load_add(&l, 0, 12, 2, 100); // the first two blocks are those of the other
     stest_load_add(&l, 0, 8, 2, 100);  // all of it is
     struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 20, 0);
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     stest_step(e, 1 + 8 * 0.01);
-    sim_engine_add(e, 1);
-    sim_engine_add(e, 2);
+    sim_engine_add(e, 1, SIM_ALL);
+    sim_engine_add(e, 2, SIM_ALL);
     // One decodes, reading 9; 4 tokens of the second are new, 1 of the third; both read 8 or 7.
     struct sim_step s = stest_step(e, 1 + 0.1 + 5 * 0.01 + (9 + 8 + 7) * 0.001);
     cr_assert(s.prefill == 5 && s.decoding == 1 && s.n_first == 2);
@@ -58,8 +58,8 @@ Test(engine, waits_when_full) {
     stest_load_add(&l, 0, 8, 4, 100);
     stest_load_add(&l, 0, 8, 4, 200);
     struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 5, 0);
-    sim_engine_add(e, 0);
-    sim_engine_add(e, 1);
+    sim_engine_add(e, 0, SIM_ALL);
+    sim_engine_add(e, 1, SIM_ALL);
     stest_step(e, 1 + 8 * 0.01);
     for (int i = 0; i < 3; i++) {
         struct sim_step s = stest_step(e, 1 + 0.1 + (9 + i) * 0.001);
@@ -78,12 +78,12 @@ Test(engine, takes_room_when_it_needs_it) {
     stest_load_add(&l, 0, 4, 12, 100);
     stest_load_add(&l, 0, 4, 12, 200);
     struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 5, 0);
-    sim_engine_add(e, 0);
+    sim_engine_add(e, 0, SIM_ALL);
     stest_step(e, 1 + 4 * 0.01);
     for (int i = 0; i < 11; i++)
         stest_step(e, 1 + 0.1 + (5 + i) * 0.001);
     cr_assert(sim_blocks_count(&sim_engine_kv(e)->cached) == 4);
-    sim_engine_add(e, 1);
+    sim_engine_add(e, 1, SIM_ALL);
     struct sim_step s =
         stest_step(e, 1 + 4 * 0.01); // its prompt's block and one for the output; 1 was free
     cr_assert(s.n_removed == 1 && s.removed[0] == 103);
@@ -105,7 +105,7 @@ Test(engine, no_more_run_than_may) {
         stest_load_add(&l, 0, 1, 3, 100 * i);
     struct sim_engine *e = sim_engine_new(&stest_model, &l.load, 20, 0);
     for (uint32_t i = 0; i < 6; i++)
-        sim_engine_add(e, i);
+        sim_engine_add(e, i, SIM_ALL);
     struct sim_step s = stest_step(e, 1 + 4 * 0.01);
     cr_assert(s.n_first == 4);
     s = stest_step(e, 1 + 4 * 0.1 + 4 * 2 * 0.001);

@@ -83,3 +83,25 @@ Test(options, names_of_terms) {
     cr_assert(sim_terms_text(SIM_TERMS_ALL - 1, room, 12) > 12);
     cr_assert_str_eq(room, "queue or ar");
 }
+
+Test(options, room_and_fairness_of_a_router) {
+    static struct sim_options o;
+    cr_assert(stest_parse(&o, "--router", "one:8:room=48/4096/90:fair,events:room=0/0/100,least",
+                          NULL, NULL) == -1);
+    cr_assert(o.n_specs == 3 && o.specs[0].queue && o.specs[0].fair && o.specs[0].routers == 8);
+    cr_assert(o.specs[0].max_requests == 48 && o.specs[0].max_prefill == 4096);
+    cr_assert(o.specs[0].max_blocks == 90 && o.specs[1].max_blocks == 100 && !o.specs[1].fair);
+    cr_assert(!o.specs[2].queue && o.plan.admission.wait == 3600 && !o.plan.admission.on);
+    cr_assert(stest_parse(&o, "--router", "one:room=", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--router", "one:room=0/0", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--router", "one:room=1/2/3/4", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--router", "one:fair", NULL, NULL) == 2);
+    cr_assert(stest_parse(&o, "--router", "least:room=4", NULL, NULL) == 2);
+}
+
+// A queue dies with the router that has it, which isn't simulated.
+Test(options, a_router_with_a_queue_stays) {
+    static struct sim_options o;
+    cr_assert(stest_parse(&o, "--router", "events:room=4", "--fail", "router:0:1:1") == 2);
+    cr_assert(stest_parse(&o, "--router", "one:room=4", "--fail", "router:0:1:1") == -1);
+}

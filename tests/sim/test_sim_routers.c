@@ -47,7 +47,7 @@ static void run_case(void) {
     struct sim_stats s;
     cr_assert(sim_run(&plan, &s));
     for (size_t i = 0; i < l.load.n; i++)
-        where[i] = s.lives[i].worker;
+        where[i] = s.outcomes[i].worker;
     sim_stats_close(&s);
 }
 

@@ -17,6 +17,15 @@ void support_needs_python(const char *modules, const char *packages) {
         cr_skip_test("/usr/bin/python3 can't %s: install %s", line, packages);
 }
 
+const char *support_needs_newest_redis_py(void) {
+    static const char python[] = KVROUTE_NEWEST_PYTHON;
+    support_needs_program(python, "it with ./dev setup all, which gets redis-py from PyPI");
+    const char *const argv[] = {python, "-c", "import redis", NULL};
+    if (support_run(argv, NEEDS_PATIENCE_MS, NULL, 0) != 0)
+        cr_skip_test("%s has no redis-py: PyPI couldn't be reached", python);
+    return python;
+}
+
 void support_needs_program(const char *name, const char *package) {
     const char *const argv[] = {"/bin/sh", "-c", "command -v \"$0\"", name, NULL};
     if (support_run(argv, NEEDS_PATIENCE_MS, NULL, 0) != 0)

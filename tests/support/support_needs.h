@@ -9,6 +9,10 @@
 
 // /usr/bin/python3 with these modules, given as after `import`; packages are Debian's names for them.
 void support_needs_python(const char *modules, const char *packages);
+// The newest redis-py, which `./dev setup all` gets from PyPI into a folder of its own. A distribution's speaks
+// RESP2, this one RESP3, whose maps come as such.
+// → the interpreter that has it.
+const char *support_needs_newest_redis_py(void);
 // A program in PATH.
 void support_needs_program(const char *name, const char *package);
 

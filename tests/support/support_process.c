@@ -62,6 +62,35 @@ pid_t support_start(const char *const *argv, const char *log) {
     return start(argv, log, -1);
 }
 
+int support_leash(void) {
+    int ends[2]; // the second stays open until this process ends
+    if (pipe2(ends, O_CLOEXEC)) support_fail("pipe: %s", strerror(errno));
+    return ends[0];
+}
+
+// Another process of the child's group kills the group. Its number can't be another's as long as this is in it.
+void support_leash_put_on(int fd) {
+    char byte;
+    if (fork()) return;
+    while (read(fd, &byte, 1) > 0)
+        ;
+    kill(0, SIGKILL);
+    _exit(0);
+}
+
+pid_t support_start_family(const char *const *argv, const char *log) {
+    int fd = open_log(log), leash = support_leash();
+    pid_t pid = support_fork(leash, fd, fd);
+    if (!pid) {
+        support_leash_put_on(0);
+        dup2(open("/dev/null", O_RDWR | O_CLOEXEC), 0);
+        support_exec(argv);
+    }
+    close(leash);
+    if (fd >= 0) close(fd);
+    return pid;
+}
+
 pid_t support_start_piped(const char *const *argv, const char *log, int *out) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) support_fail("pipe: %s", strerror(errno));
@@ -141,7 +170,7 @@ int support_run(const char *const *argv, int64_t ms, char *out, size_t size) {
     if (size) out[0] = 0;
     for (size_t n = 0, got; (got = read_some(ends[0], chunk, sizeof chunk, until));) {
         size_t fits = !size ? 0 : got < size - 1 - n ? got : size - 1 - n;
-        memcpy(out + n, chunk, fits);
+        if (fits) memcpy(out + n, chunk, fits);
         n += fits;
         if (size) out[n] = 0;
     }
@@ -168,6 +197,19 @@ size_t support_log_count(const char *path, const char *text) {
         n += strstr(line, text) != NULL;
     fclose(f);
     return n;
+}
+
+pid_t support_log_process(const char *path, const char *text) {
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    char line[4096];
+    int pid = 0, n;
+    while (fgets(line, sizeof line, f)) {
+        const char *at = strstr(line, text) ? strstr(line, "process ") : NULL;
+        if (at && sscanf(at, "process %d", &n) == 1) pid = n;
+    }
+    fclose(f);
+    return pid;
 }
 
 void support_log_show(const char *path) {

@@ -41,15 +41,13 @@ static void write_config(const struct support_redis *r) {
     if (!r->sentinel) {
         if (!realpath(module_of(r), module))
             support_fail("the module %s: %s", module_of(r), strerror(errno));
-        fprintf(f,
-                "loadmodule %s\n"
-                "save \"\"\n"
-                "enable-debug-command yes\n"
-                "enable-module-command yes\n"
-                "propagation-error-behavior panic\n"
-                "repl-diskless-sync-delay 0\n"
-                "crash-memcheck-enabled no\n",
-                module);
+        if (!r->bare) fprintf(f, "loadmodule %s\n", module);
+        fprintf(f, "save \"\"\n"
+                   "enable-debug-command yes\n"
+                   "enable-module-command yes\n"
+                   "propagation-error-behavior panic\n"
+                   "repl-diskless-sync-delay 0\n"
+                   "crash-memcheck-enabled no\n");
     }
     if (r->config) fputs(r->config, f);
     fclose(f);
@@ -286,9 +284,9 @@ bool support_redis_tear(struct support_redis *r, size_t bytes) {
 }
 
 const char *support_redis_broken(struct support_redis *r) {
-    static const char *const reports[] = {"ERROR: AddressSanitizer",
-                                          "runtime error:", "REDIS BUG REPORT START",
-                                          "=== ASSERTION FAILED", "Guru Meditation"};
+    static const char *const reports[] = {
+        "ERROR: AddressSanitizer", "runtime error:", "BUG REPORT START", // Redis's and Valkey's
+        "=== ASSERTION FAILED", "Guru Meditation"};
     for (size_t i = 0; i < sizeof reports / sizeof *reports; i++)
         if (support_log_count(r->log, reports[i])) return reports[i];
     return r->pid && !support_redis_runs(r) ? "ended by itself" : NULL;

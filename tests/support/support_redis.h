@@ -22,6 +22,7 @@ struct support_redis {
     const char *config;           // further lines of its configuration file
     const char *const *words;     // further words of its command line, NULL at the end
     bool sentinel;                // without the module and what goes with it
+    bool bare;                    // a server without the module
     bool unopened;                // listens on its unix socket alone until support_redis_open
     void (*before)(void *ctx);    // called in its process before it becomes the program
     void *ctx;

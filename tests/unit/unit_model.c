@@ -8,24 +8,42 @@
 
 #define STAT(name, counted)                                                                        \
     { #name, offsetof(struct kvr_stats, name), counted }
-const struct unit_stat unit_model_stats[UNIT_MODEL_STATS] = {
-    STAT(version, false),      STAT(workers, false),       STAT(instances, false),
-    STAT(eligible, false),     STAT(open_circuits, false), STAT(blocks, false),
-    STAT(holdings, false),     STAT(predicted, false),     STAT(requests, false),
-    STAT(sessions, false),     STAT(selects, true),        STAT(repeats, true),
-    STAT(select_blocks, true), STAT(overlap_blocks, true), STAT(expected_blocks, true),
-    STAT(events, true),        STAT(stored_blocks, true),  STAT(removed_blocks, true),
-    STAT(gaps, true),          STAT(stale, true)};
+const struct unit_stat unit_model_stats[UNIT_MODEL_STATS] = {STAT(version, false),
+                                                             STAT(workers, false),
+                                                             STAT(instances, false),
+                                                             STAT(eligible, false),
+                                                             STAT(open_circuits, false),
+                                                             STAT(blocks, false),
+                                                             STAT(holdings, false),
+                                                             STAT(predicted, false),
+                                                             STAT(requests, false),
+                                                             STAT(sessions, false),
+                                                             STAT(selects, true),
+                                                             STAT(repeats, true),
+                                                             STAT(select_blocks, true),
+                                                             STAT(overlap_blocks, true),
+                                                             STAT(expected_blocks, true),
+                                                             STAT(events, true),
+                                                             STAT(stored_blocks, true),
+                                                             STAT(removed_blocks, true),
+                                                             STAT(gaps, true),
+                                                             STAT(stale, true),
+                                                             STAT(waiting, false),
+                                                             STAT(waiting_tokens, false),
+                                                             STAT(admitted, true),
+                                                             STAT(refused, true),
+                                                             STAT(limited, true)};
 #undef STAT
 
-const char *const unit_error_names[] = {"OK",       "NOWORKER", "GAP",   "STALE",
-                                        "NOPARENT", "BADCHAIN", "RANGE", "LIMIT",
-                                        "BUSY",     "CORRUPT",  "NOMEM"};
+const char *const unit_error_names[] = {"OK",       "NOWORKER", "GAP",     "STALE",   "NOPARENT",
+                                        "BADCHAIN", "RANGE",    "LIMIT",   "BUSY",    "CORRUPT",
+                                        "NOMEM",    "NOROOM",   "LIMITED", "NOCLASS", "WAITED"};
 
 void unit_model_init(struct unit_model *m, const struct kvr_options *o) {
     memset(m, 0, sizeof *m);
     m->options = *o;
     core_learn_start(&m->learnt);
+    unit_model_queue_init(m);
     m->stats.version = 1; // a pool that was created has changed once
 }
 
@@ -36,6 +54,7 @@ void unit_model_free(struct unit_model *m) {
         free(m->requests[i].hashes);
     for (size_t i = 0; i < m->n_predictions; i++)
         free(m->predictions[i].hashes);
+    unit_model_queue_free(m);
     free(m->workers);
     free(m->requests);
     free(m->predictions);
@@ -93,7 +112,7 @@ static bool unhold(struct unit_model *m, uint64_t instance, int tier, uint64_t h
 }
 
 // Drops what an instance holds in a tier (-1: in any).
-static void clear(struct unit_model *m, uint64_t instance, int tier) {
+void unit_model_clear(struct unit_model *m, uint64_t instance, int tier) {
     size_t n = 0, room = m->held.n;
     struct unit_row *mine = unit_must_alloc(room * sizeof *mine);
     for (size_t i = 0; i < m->held.cap; i++) {
@@ -143,7 +162,7 @@ static enum kvr_err apply(struct unit_model *m, uint64_t instance, const struct 
             if (unhold(m, instance, op->tier, op->hashes[i])) m->stats.removed_blocks++;
         return KVR_OK;
     case KVR_CLEARED:
-        clear(m, instance, op->tier);
+        unit_model_clear(m, instance, op->tier);
         return KVR_OK;
     }
     return KVR_RANGE;
@@ -177,7 +196,7 @@ enum kvr_err unit_model_event(struct unit_model *m, struct kvr_bytes worker, uin
     unit_table_copy(&m->held_before, &m->held);
     unit_table_copy(&m->known_before, &m->known);
     enum kvr_err err = KVR_OK;
-    if (fresh) clear(m, r->id, -1);
+    if (fresh) unit_model_clear(m, r->id, -1);
     for (size_t i = 0; i < n_ops && err == KVR_OK; i++)
         err = apply(m, r->id, &ops[i]);
     if (err != KVR_OK) {
@@ -222,94 +241,6 @@ struct unit_model_worker *unit_model_owner(const struct unit_model *m, uint64_t 
                 return &m->workers[i];
             }
     return NULL;
-}
-
-static void drop_instance(struct unit_model *m, uint64_t instance) {
-    clear(m, instance, -1);
-    unit_model_prediction_drop_instance(m, instance);
-    unit_model_session_drop_instance(m, instance);
-    for (size_t i = m->n_requests; i-- > 0;)
-        if (m->requests[i].instance == instance) {
-            free(m->requests[i].hashes);
-            m->requests[i] = m->requests[--m->n_requests];
-        }
-}
-
-static void set_ranks(struct unit_model *m, struct unit_model_worker *w, uint32_t ranks) {
-    for (uint32_t i = ranks; i < w->ranks; i++)
-        drop_instance(m, w->rank[i].id);
-    w->rank = unit_must_resize(w->rank, ranks * sizeof *w->rank);
-    for (uint32_t i = w->ranks; i < ranks; i++)
-        w->rank[i] = (struct unit_model_rank){.id = ++m->last_id};
-    w->ranks = ranks;
-}
-
-static size_t instance_count(const struct unit_model *m) {
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_workers; i++)
-        n += m->workers[i].ranks;
-    return n;
-}
-
-enum kvr_err unit_model_worker_set(struct unit_model *m, int64_t seen, struct kvr_bytes name,
-                                   const struct kvr_worker_settings *set, int *created) {
-    if (name.n < 1 || name.n > KVR_MAX_NAME) return KVR_RANGE;
-    if ((set->set & KVR_SET_ADDR) && set->addr.n > KVR_MAX_ADDR) return KVR_RANGE;
-    if ((set->set & KVR_SET_RANKS) && (set->ranks < 1 || set->ranks > KVR_MAX_RANKS))
-        return KVR_RANGE;
-    if ((set->set & KVR_SET_CAPACITY) && set->capacity > (uint64_t)1 << 53) return KVR_RANGE;
-    if ((set->set & KVR_SET_STATE) && set->state != KVR_READY && set->state != KVR_DRAINING)
-        return KVR_RANGE;
-    if ((set->set & KVR_SET_TTL) && (set->ttl < 0 || set->ttl > KVR_MAX_MS)) return KVR_RANGE;
-    if ((set->set & KVR_SET_SPEED) && !(set->speed >= 0 && set->speed <= KVR_MAX_SPEED))
-        return KVR_RANGE;
-    if ((set->set & KVR_SET_LABELS) && set->n_labels > KVR_MAX_LABELS) return KVR_RANGE;
-    for (size_t i = 0; (set->set & KVR_SET_LABELS) && i < set->n_labels; i++)
-        if (set->labels[i].n < 1 || set->labels[i].n > KVR_MAX_LABEL) return KVR_RANGE;
-    struct unit_model_worker *w = unit_model_find_worker(m, name);
-    uint32_t ranks = set->set & KVR_SET_RANKS ? set->ranks : w ? w->ranks : 1;
-    if (instance_count(m) - (w ? w->ranks : 0) + ranks > KVR_MAX_INSTANCES) return KVR_LIMIT;
-    *created = !w;
-    if (!w) {
-        m->workers = unit_must_resize(m->workers, (m->n_workers + 1) * sizeof *m->workers);
-        w = &m->workers[m->n_workers++];
-        memset(w, 0, sizeof *w);
-        memcpy(w->name, name.p, name.n);
-        w->name_len = name.n;
-        w->ttl = -1;
-    }
-    if (set->set & KVR_SET_ADDR) {
-        if (set->addr.n) memcpy(w->addr, set->addr.p, set->addr.n);
-        w->addr_len = set->addr.n;
-    }
-    if (set->set & KVR_SET_CAPACITY) w->capacity = set->capacity;
-    if (set->set & KVR_SET_STATE) w->state = set->state;
-    if (set->set & KVR_SET_TTL) w->ttl = set->ttl;
-    if (set->set & KVR_SET_SPEED) w->speed = set->speed;
-    if (set->set & KVR_SET_LABELS) {
-        w->n_labels = set->n_labels;
-        for (size_t i = 0; i < set->n_labels; i++) {
-            memcpy(w->label[i].bytes, set->labels[i].p, set->labels[i].n);
-            w->label[i].n = set->labels[i].n;
-        }
-    }
-    w->seen = seen;
-    set_ranks(m, w, ranks);
-    for (uint32_t i = 0; i < w->ranks; i++)
-        unit_model_prediction_cap(m, w->rank[i].id, w->capacity);
-    m->stats.version++;
-    return KVR_OK;
-}
-
-enum kvr_err unit_model_worker_del(struct unit_model *m, struct kvr_bytes name) {
-    struct unit_model_worker *w = unit_model_find_worker(m, name);
-    if (!w) return KVR_NOWORKER;
-    for (uint32_t i = 0; i < w->ranks; i++)
-        drop_instance(m, w->rank[i].id);
-    free(w->rank);
-    *w = m->workers[--m->n_workers];
-    m->stats.version++;
-    return KVR_OK;
 }
 
 static int64_t worker_time(const struct unit_model *m, const struct unit_model_worker *w) {
@@ -358,6 +289,13 @@ enum kvr_err unit_model_report(struct unit_model *m, int64_t at, struct kvr_byte
     return KVR_OK;
 }
 
+size_t unit_model_instances(const struct unit_model *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_workers; i++)
+        n += m->workers[i].ranks;
+    return n;
+}
+
 bool unit_model_eligible(const struct unit_model *m, const struct unit_model_worker *w,
                          int64_t now) {
     return w->state == KVR_READY && now < unit_model_expires_at(m, w);
@@ -366,7 +304,7 @@ bool unit_model_eligible(const struct unit_model *m, const struct unit_model_wor
 void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats *out) {
     *out = m->stats;
     out->workers = m->n_workers;
-    out->instances = instance_count(m);
+    out->instances = unit_model_instances(m);
     out->eligible = 0;
     out->open_circuits = 0;
     for (size_t i = 0; i < m->n_workers; i++) {
@@ -386,4 +324,5 @@ void unit_model_counts(const struct unit_model *m, int64_t now, struct kvr_stats
             out->predicted += unit_model_predicted_blocks(m, m->workers[i].rank[k].id);
     out->requests = m->n_requests;
     out->sessions = m->n_sessions;
+    unit_model_queue_counts(m, out);
 }

@@ -9,6 +9,7 @@
 
 #include "module/core/pool.h"
 #include "module/core/rule/learn.h"
+#include "unit_model_queue.h"
 #include "unit_table.h"
 
 struct unit_model_rank {
@@ -31,6 +32,9 @@ struct unit_model_worker {
     uint32_t ranks;
     struct unit_model_rank *rank;
     double speed;
+    uint64_t max_requests;
+    enum kvr_role role;
+    int64_t drain_until; // 0: no such time
     struct unit_model_label {
         char bytes[KVR_MAX_LABEL];
         size_t n;
@@ -54,6 +58,16 @@ struct unit_model_request {
         prefilled_at; // tokens queued at its booking, its own included; 0: it isn't known
     struct core_forecast_case kind; // as it was booked
     uint64_t number;                // bookings when it was booked
+    struct unit_model_name service_class, flow;
+    int64_t waited; // ms
+    bool uncalled;  // its owner has still to come for it
+    int64_t accept; // until when, ms after its booking
+    // Of a pair: who computes its prompt, empty for none; the instance that does so now, 0 if none does; how much of
+    // it that has to compute.
+    struct unit_model_name prefill_worker;
+    uint32_t prefill_rank, prefill_overlap;
+    uint64_t prefill_instance;
+    int64_t own;
 };
 
 // Blocks that count as held because a request was booked. In the order of booking.
@@ -64,6 +78,7 @@ struct unit_model_prediction {
     uint64_t *hashes;
     size_t n;
     int64_t until;
+    bool renewed; // by renew_all, since it was made
 };
 
 // One whose instance goes is dropped.
@@ -85,6 +100,7 @@ struct unit_model {
     size_t n_predictions;
     struct unit_model_session *sessions;
     size_t n_sessions;
+    struct unit_model_queue queue;
     struct core_learnt
         learnt; // by the core's estimators; when and of what they are told is the model's
     struct unit_table held;  // key hash, tag instance * KVR_TIERS + tier
@@ -95,7 +111,7 @@ struct unit_model {
 };
 
 // The numbers of INFO that the model counts, too.
-enum { UNIT_MODEL_STATS = 20 };
+enum { UNIT_MODEL_STATS = 25 };
 extern const struct unit_stat {
     const char *name;
     size_t at;    // in struct kvr_stats
@@ -120,9 +136,34 @@ enum kvr_err unit_model_event(struct unit_model *m, struct kvr_bytes worker, uin
                               uint64_t epoch, uint64_t seq, const struct kvr_pool_op *ops,
                               size_t n_ops, struct kvr_event_result *out);
 
-// The eligible instances, least cost first; the caller frees *out. *ids, when wanted, the same order.
+// An instance, and what it would be booked as. Of a pair the decoding one: the cost is that of the best pair that
+// decodes there, the other one of that is empty if it computes the prompt itself.
+struct unit_model_choice {
+    struct kvr_pool_score score;
+    struct kvr_bytes prefill_worker;
+    uint32_t prefill_rank, prefill_overlap;
+    int64_t prefill_cached;
+};
+// The same with what breaks ties, and what either part of a pair costs there.
+struct unit_model_candidate {
+    struct unit_model_choice choice;
+    const struct unit_model_worker *worker;
+    const struct unit_model_rank *rank;
+    double prefill, decode;
+};
+// Who may be used: with room for a class that may use so many percent, and not kept for others. What lacks it, of
+// the instance that is booked, is said by `fit`.
+struct unit_model_limits {
+    uint64_t percent;
+    const uint64_t *kept;
+    size_t n_kept;
+    enum unit_model_fit fit;
+    bool strict; // of pairs: also who may compute the rest of a prompt anyhow needs room for it
+};
+// The eligible instances, least cost first; the caller frees *out. l: NULL for no limits.
 void unit_model_scores(const struct unit_model *m, int64_t now, const struct kvr_query *q,
-                       struct kvr_pool_score **out, size_t *n);
+                       const struct unit_model_limits *l, struct unit_model_choice **out,
+                       size_t *n);
 // SELECT is what it chose: `chosen` from unit_model_scores (or any eligible instance where a temperature
 // is above 0) is then booked with unit_model_claim. Counts the statistics of SELECT.
 void unit_model_selected(struct unit_model *m, const struct kvr_pool_score *chosen, size_t blocks,
@@ -135,10 +176,11 @@ size_t unit_model_release(struct unit_model *m, int64_t at, const struct kvr_byt
                           enum kvr_end how);
 size_t unit_model_session_del(struct unit_model *m, const struct kvr_bytes *names, size_t n);
 
-// The earliest due first. Which of several with one deadline go when max cuts between them isn't
-// said, so *cut tells when that is so, and then nothing is done.
-size_t unit_model_forget(struct unit_model *m, int64_t at, size_t max, bool *cut);
+size_t unit_model_forget(struct unit_model *m, int64_t at, size_t max);
 void unit_model_renew_all(struct unit_model *m, int64_t now);
+void unit_model_forget_renewal(struct unit_model *m); // as a pool that is loaded
+int64_t unit_model_prediction_end(const struct unit_model *m,
+                                  const struct unit_model_prediction *g);
 
 // ---- Asking --------------------------------------------------------------------------------------
 
@@ -153,7 +195,7 @@ bool unit_model_holds(const struct unit_model *m, uint64_t instance, int tier, u
 bool unit_model_predicted(const struct unit_model *m, uint64_t instance, uint64_t hash);
 uint64_t unit_model_predicted_blocks(const struct unit_model *m,
                                      uint64_t instance); // distinct blocks
-// Whether a live request or a prediction has it: then its place in the chains can't change.
+// Whether a live or waiting request or a prediction has it: then its place in the chains can't change.
 bool unit_model_in_use(const struct unit_model *m, uint64_t hash);
 void unit_model_load(const struct unit_model *m, uint64_t instance, struct kvr_rank_info *out);
 bool unit_model_labelled(const struct unit_model_worker *w, struct kvr_bytes label);
@@ -164,10 +206,10 @@ uint64_t unit_model_session_live(const struct unit_model *m, struct kvr_bytes na
 int64_t unit_model_session_end(const struct unit_model *m, const struct unit_model_session *s);
 // Where the session holds a request of this query, for all that costs say: NULL if it doesn't, and in
 // *limit up to which cost. Of the scores that unit_model_scores gave.
-const struct kvr_pool_score *unit_model_held(const struct unit_model *m, int64_t now,
-                                             const struct kvr_query *q,
-                                             const struct kvr_pool_score *scores, size_t n,
-                                             double *limit);
+const struct unit_model_choice *unit_model_held(const struct unit_model *m, int64_t now,
+                                                const struct kvr_query *q,
+                                                const struct unit_model_choice *scores, size_t n,
+                                                double *limit);
 // Whatever its circuit says.
 bool unit_model_eligible(const struct unit_model *m, const struct unit_model_worker *w,
                          int64_t now);
@@ -191,15 +233,38 @@ double unit_model_oldest(const struct unit_model *m,
                          uint64_t instance); // tokens of who waits the longest
 // Sorts and drops repeats; returns how many remain.
 size_t unit_model_distinct(uint64_t *all, size_t n);
-void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
-                        const struct kvr_booking *b);
+void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t instance,
+                        uint64_t capacity, const struct kvr_booking *b);
 void unit_model_session_book(struct unit_model *m, struct kvr_bytes name, uint64_t instance,
                              int64_t at);
 void unit_model_session_drop_instance(struct unit_model *m, uint64_t instance);
+uint64_t unit_model_class_waiting(const struct unit_model *m, const struct unit_model_class *c);
+struct unit_model_turn *unit_model_find_turn(const struct unit_model_class *c,
+                                             struct kvr_bytes flow);
+void unit_model_share_came(struct unit_model *m, struct unit_model_class *c, struct kvr_bytes flow);
+void unit_model_share_left(struct unit_model *m, struct unit_model_class *c, struct kvr_bytes flow,
+                           uint64_t number);
 void unit_model_prediction_release(struct unit_model *m, const struct unit_model_request *r,
                                    bool drop);
 // The distinct prefix hashes of the requests that are live on an instance, in order of value.
 uint64_t *unit_model_live_hashes(const struct unit_model *m, uint64_t instance, size_t *n);
+// The same of the prompts of pairs that it computes.
+uint64_t *unit_model_begun_hashes(const struct unit_model *m, uint64_t instance, size_t *n);
+// The instance that has to compute a request's prompt, 0: none; and how many tokens of it.
+uint64_t unit_model_computes(const struct unit_model_request *r);
+int64_t unit_model_own(const struct unit_model_request *r);
+// An instance goes: whose prompts it computes, and who computes its requests' prompts.
+size_t unit_model_instances(const struct unit_model *m);                  // how many
+void unit_model_clear(struct unit_model *m, uint64_t instance, int tier); // tier -1: all
+void unit_model_drop_requests(struct unit_model *m, uint64_t instance);
+int unit_model_by_preference(const void *a, const void *b); // of candidates
+// Makes each candidate's choice that of the best pair that it decodes in; infinite where there is none.
+void unit_model_pair_up(const struct unit_model *m, int64_t now, const struct kvr_query *q,
+                        const struct unit_model_limits *l, struct unit_model_candidate *all,
+                        size_t n);
+bool unit_model_kept(const struct unit_model_limits *l, uint64_t instance);
+double unit_model_output(const struct unit_model *m, const struct kvr_query *q); // tokens expected
+double unit_model_first_weight(const struct unit_model *m, const struct kvr_query *q);
 int unit_model_by_value(const void *a, const void *b);
 void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance);
 void unit_model_prediction_cap(struct unit_model *m, uint64_t instance, uint64_t capacity);

@@ -70,21 +70,21 @@ void unit_model_prediction_cap(struct unit_model *m, uint64_t instance, uint64_t
 }
 
 // Of a booking that is larger than the capacity by itself, the head counts.
-void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t capacity,
-                        const struct kvr_booking *b) {
+void unit_model_predict(struct unit_model *m, const struct unit_model_request *r, uint64_t instance,
+                        uint64_t capacity, const struct kvr_booking *b) {
     size_t n = capacity && b->n > capacity ? (size_t)capacity : b->n;
     if (!n) return;
     m->predictions =
         unit_must_resize(m->predictions, (m->n_predictions + 1) * sizeof *m->predictions);
     struct unit_model_prediction *g = &m->predictions[m->n_predictions++];
-    *g = (struct unit_model_prediction){.instance = r->instance,
+    *g = (struct unit_model_prediction){.instance = instance,
                                         .request_len = r->id_len,
                                         .hashes = unit_must_alloc(n * sizeof *g->hashes),
                                         .n = n,
                                         .until = b->predict_until};
     memcpy(g->request, r->id, r->id_len);
     memcpy(g->hashes, b->hashes, n * sizeof *g->hashes);
-    unit_model_prediction_cap(m, r->instance, capacity);
+    unit_model_prediction_cap(m, instance, capacity);
 }
 
 void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance) {
@@ -92,26 +92,19 @@ void unit_model_prediction_drop_instance(struct unit_model *m, uint64_t instance
         if (m->predictions[i].instance == instance) drop_prediction(m, i);
 }
 
-static size_t predictions_until(const struct unit_model *m, int64_t until) {
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_predictions; i++)
-        if (m->predictions[i].until <= until) n++;
-    return n;
+int64_t unit_model_prediction_end(const struct unit_model *m,
+                                  const struct unit_model_prediction *g) {
+    return g->renewed ? m->renewed_floor + m->options.predict : g->until;
 }
 
-size_t unit_model_forget(struct unit_model *m, int64_t at, size_t max, bool *cut) {
-    int64_t last = INT64_MIN; // all with a deadline up to this one go
-    for (size_t i = 0; i < m->n_predictions; i++) {
-        int64_t until = m->predictions[i].until;
-        if (until <= at && until > last && predictions_until(m, until) <= max) last = until;
+size_t unit_model_forget(struct unit_model *m, int64_t at, size_t max) {
+    size_t n = 0;
+    for (; n < max && m->n_predictions; n++) {
+        if (unit_model_prediction_end(m, &m->predictions[0]) > at) break;
+        drop_prediction(m, 0);
     }
-    size_t dropped = predictions_until(m, last);
-    *cut = dropped < max && dropped < predictions_until(m, at);
-    if (*cut) return 0;
-    for (size_t i = m->n_predictions; i-- > 0;)
-        if (m->predictions[i].until <= last) drop_prediction(m, i);
-    if (dropped) m->stats.version++;
-    return dropped;
+    if (n) m->stats.version++;
+    return n;
 }
 
 // ---- Sessions ------------------------------------------------------------------------------------

@@ -110,6 +110,10 @@ static void check_workers(struct unit_pair *p) {
         if (got.speed != w->speed)
             unit_pair_differs(p, "speed %g instead of %g", got.speed, w->speed);
         check_labels(p, i, got.n_labels, w);
+        unit_pair_same(p, "max_requests", got.max_requests, w->max_requests);
+        unit_pair_same(p, "role", got.role, w->role);
+        unit_pair_same(p, "drain_left", (uint64_t)got.drain_left,
+                       time_left(w->drain_until ? w->drain_until : INT64_MAX, p->now));
         for (uint32_t k = 0; k < w->ranks; k++)
             check_rank(p, i, k, &w->rank[k]);
     }
@@ -141,6 +145,11 @@ static void check_request(struct unit_pair *p, const struct unit_model_request *
                    time_left(unit_model_deadline(&p->model, r), p->now));
     if (unit_bytes_compare(got.session, (struct kvr_bytes){r->session, r->session_len}) != 0)
         unit_pair_differs(p, "another session's request");
+    unit_pair_same_bytes(p, "class", got.service_class, model_bytes(&r->service_class));
+    unit_pair_same_bytes(p, "flow", got.flow, model_bytes(&r->flow));
+    unit_pair_same_bytes(p, "prefilling worker", got.prefill_worker,
+                         model_bytes(&r->prefill_worker));
+    unit_pair_same(p, "prefilling rank", got.prefill_rank, r->prefill_rank);
 }
 
 struct unit_scan {
@@ -229,12 +238,26 @@ static void check_learnt(struct unit_pair *p) {
     }
 }
 
+// A digest that is taken bit by bit, a bit each time, while everything goes on.
+static void check_digest(struct unit_pair *p) {
+    enum { SOME = 60 };
+    uint8_t slices[KVR_DIGEST_BYTES], whole[KVR_DIGEST_BYTES];
+    if (!p->digesting) kvr_digest_begin(p->pool);
+    p->digesting = !kvr_digest_step(p->pool, SOME, slices);
+    if (p->digesting) return;
+    p->digests++;
+    kvr_pool_digest(p->pool, whole);
+    if (memcmp(slices, whole, sizeof whole) != 0) unit_pair_differs(p, "another digest in slices");
+}
+
 void unit_pair_check_all(struct unit_pair *p) {
     unit_pair_check(p);
+    check_digest(p);
     check_workers(p);
     check_requests(p);
     check_sessions(p);
     check_learnt(p);
+    unit_pair_check_queue(p);
 }
 
 void unit_pair_check_due(struct unit_pair *p) {
@@ -252,6 +275,10 @@ void unit_pair_check_due(struct unit_pair *p) {
         unit_pair_same(p, "deadline", (uint64_t)unit_model_deadline(&p->model, r),
                        (uint64_t)earliest);
     }
+    bool late = false;
+    for (size_t i = 0; i < p->model.queue.n_waiting; i++)
+        late |= unit_model_waiting_end(&p->model, &p->model.queue.waiting[i]) <= p->now;
+    unit_pair_same(p, "somebody waited long enough", kvr_due_waiting(p->pool, p->now), late);
     bool over = false; // a session
     for (size_t i = 0; i < p->model.n_sessions; i++) {
         const struct unit_model_session *s = &p->model.sessions[i];
@@ -259,6 +286,9 @@ void unit_pair_check_due(struct unit_pair *p) {
                 !unit_model_session_live(&p->model, (struct kvr_bytes){s->name, s->name_len});
     }
     due = kvr_due_session(p->pool, p->now, &name);
+    struct kvr_stats stats;
+    kvr_pool_stats(p->pool, p->now, &stats);
+    if (!due && stats.unswept) over = false; // a dropped request may still be in its way
     unit_pair_same(p, "a session is due", due, over);
     if (due) {
         const struct unit_model_session *s = unit_model_find_session(&p->model, name);
@@ -276,9 +306,8 @@ void unit_pair_check_due(struct unit_pair *p) {
         if (!w || unit_model_deleted_at(&p->model, w) > p->now)
             unit_pair_differs(p, "the wrong worker is due");
     }
-    bool guess = false;
-    for (size_t i = 0; i < p->model.n_predictions; i++)
-        if (p->model.predictions[i].until <= p->now) guess = true;
+    const struct unit_model_prediction *oldest = p->model.predictions;
+    bool guess = p->model.n_predictions && unit_model_prediction_end(&p->model, oldest) <= p->now;
     unit_pair_same(p, "a prediction is due", kvr_due_prediction(p->pool, p->now), guess);
 }
 

@@ -43,7 +43,9 @@ static void add_worker(struct unit_rebuild *b, const struct unit_model_worker *w
     for (size_t i = 0; i < w->n_labels; i++)
         labels[i] = (struct kvr_bytes){w->label[i].bytes, w->label[i].n};
     // A worker without a time of its own follows the pool's.
-    struct kvr_worker_settings set = {.set = w->ttl < 0 ? 127 & ~KVR_SET_TTL : 127,
+    unsigned all = 2 * KVR_SET_DRAIN - 1, ttl = w->ttl < 0 ? KVR_SET_TTL : 0;
+    unsigned drain = w->drain_until ? 0 : KVR_SET_DRAIN;
+    struct kvr_worker_settings set = {.set = all & ~ttl & ~drain,
                                       .addr = {w->addr, w->addr_len},
                                       .ranks = w->ranks,
                                       .capacity = w->capacity,
@@ -51,7 +53,9 @@ static void add_worker(struct unit_rebuild *b, const struct unit_model_worker *w
                                       .ttl = w->ttl,
                                       .speed = w->speed,
                                       .labels = labels,
-                                      .n_labels = w->n_labels};
+                                      .n_labels = w->n_labels,
+                                      .max_requests = w->max_requests,
+                                      .role = w->role};
     int created;
     must(b, kvr_worker_set(b->pool, w->seen, model_name(w), &set, &created), "a worker");
 }
@@ -132,14 +136,28 @@ static void claim(struct unit_rebuild *b, const struct unit_model_request *r) {
                                   .lease = r->lease,
                                   .created = r->created,
                                   .renewed = r->renewed,
-                                  .session = {r->session, r->session_len}};
+                                  .session = {r->session, r->session_len},
+                                  .service_class = model_bytes(&r->service_class),
+                                  .flow = model_bytes(&r->flow),
+                                  .prefill_worker = model_bytes(&r->prefill_worker),
+                                  .prefill_rank = r->prefill_rank,
+                                  .prefill_overlap = r->prefill_overlap,
+                                  .prefill_cached = r->isl - r->own,
+                                  .waited = r->waited,
+                                  .uncalled = r->uncalled};
     uint32_t rank;
     const struct unit_model_worker *w = unit_model_owner(b->model, r->instance, &rank);
     int booked;
+    if (r->uncalled) { // it has as long as it was said when it was booked
+        struct kvr_options o = b->model->options;
+        o.accept = r->accept;
+        must(b, kvr_pool_alter(b->pool, &o), "an option");
+    }
     must(b,
          kvr_claim(b->pool, (struct kvr_bytes){r->id, r->id_len}, model_name(w), rank, &booking,
                    &booked),
          "a claim");
+    if (r->uncalled) must(b, kvr_pool_alter(b->pool, &b->model->options), "an option");
 }
 
 // A session is where its last booking went, so one more is booked there and ended.
@@ -162,18 +180,116 @@ static void settle_sessions(struct unit_rebuild *b) {
     }
 }
 
+// What classes and flows have had comes of a history, which isn't built again: only while nobody has had anything.
+static bool shares_are_new(const struct unit_model *m) {
+    for (size_t i = 0; i < m->queue.n_classes; i++) {
+        const struct unit_model_class *c = &m->queue.classes[i];
+        if (c->share.finish > 0 || c->v > 0) return false;
+        if (unit_model_class_waiting(m, c) && c->share.start > 0) return false;
+        for (size_t k = 0; k < c->n_turns; k++)
+            if (c->turns[k].share.finish > 0 || c->turns[k].share.start > 0) return false;
+    }
+    for (size_t i = 0; i < m->queue.n_levels; i++)
+        if (m->queue.levels[i].v > 0) return false;
+    return true;
+}
+
+// Nobody can be booked with a prompt that is computed by who has gone.
+static bool all_prompts_are_here(const struct unit_model *m) {
+    for (size_t i = 0; i < m->n_requests; i++) {
+        const struct unit_model_request *r = &m->requests[i];
+        if (r->prefill_worker.n && !r->prefilled && !r->prefill_instance) return false;
+    }
+    return true;
+}
+
+static void add_classes(struct unit_rebuild *b) {
+    const struct unit_model_queue *q = &b->model->queue;
+    size_t *order = shuffled(b, q->n_classes);
+    for (size_t i = 0; i < q->n_classes; i++) {
+        const struct unit_model_class *c = &q->classes[order[i]];
+        struct kvr_class_info set = {.priority = c->priority,
+                                     .weight = c->weight,
+                                     .max_waiting = c->max_waiting,
+                                     .room = c->room};
+        int created;
+        must(b, kvr_class_set(b->pool, model_bytes(&c->name), 15, &set, &created), "a class");
+    }
+    free(order);
+}
+
+// Live requests keep the names of classes that have been deleted: these are there while they are claimed.
+static void lost_classes(struct unit_rebuild *b, bool there) {
+    const struct unit_model *m = b->model;
+    const struct kvr_class_info set = {.weight = 1};
+    for (size_t i = 0; i < m->n_requests; i++) {
+        struct kvr_bytes name = model_bytes(&m->requests[i].service_class);
+        int done;
+        if (unit_model_find_class(m, name)) continue;
+        if (there)
+            must(b, kvr_class_set(b->pool, name, 0, &set, &done), "a class");
+        else
+            must(b, kvr_class_del(b->pool, name, &done), "a class");
+    }
+}
+
+// With what their buckets hold in the end: bookings pay on the way.
+static void add_flows(struct unit_rebuild *b) {
+    const struct unit_model_queue *q = &b->model->queue;
+    size_t *order = shuffled(b, q->n_flows);
+    for (size_t i = 0; i < q->n_flows; i++) {
+        const struct unit_model_flow *f = &q->flows[order[i]];
+        struct kvr_flow_info set = {.weight = f->weight,
+                                    .max_requests = f->max_requests,
+                                    .rate = f->rate,
+                                    .burst = f->burst};
+        int64_t left = f->left;
+        int created;
+        must(b,
+             kvr_flow_set(b->pool, f->at, model_bytes(&f->name), 15, &set, true, &left, &created),
+             "a flow");
+    }
+    free(order);
+}
+
+// Somebody comes and goes, so that the next one's number is the following.
+static void skip_number(struct unit_rebuild *b) {
+    struct kvr_query q = {.wait = 1, .rule = b->model->options.rule};
+    struct kvr_bytes id = {"\1 who goes", 10};
+    bool applied;
+    must(b, kvr_enqueue(b->pool, 0, id, &q, -1, &applied), "somebody");
+    kvr_release(b->pool, 0, &id, 1, KVR_LAPSED);
+}
+
+static void add_waiting(struct unit_rebuild *b) {
+    uint64_t number = 1;
+    for (size_t i = 0; i < b->model->queue.n_waiting; i++) {
+        const struct unit_model_waiting *w = &b->model->queue.waiting[i];
+        bool applied;
+        for (; number < w->number; number++)
+            skip_number(b);
+        number++;
+        must(b, kvr_enqueue(b->pool, w->since, model_bytes(&w->id), &w->q, w->lease, &applied),
+             "waiting");
+    }
+}
+
 void unit_pair_check_rebuilt(struct unit_pair *p, uint64_t random) {
     struct support_alloc mem = {0};
     struct kvr_alloc a = support_alloc_use(&mem);
     const struct unit_model *m = &p->model;
+    if (!shares_are_new(m) || !all_prompts_are_here(m)) return;
     struct unit_rebuild b = {p, m, kvr_pool_new(&a, &m->options, random), random};
     if (!b.pool) unit_pair_differs(p, "building anew: no pool");
     size_t *workers = shuffled(&b, m->n_workers), *requests = shuffled(&b, m->n_requests);
     size_t *holdings = shuffled(&b, m->held.cap);
+    add_classes(&b);
+    add_waiting(&b);
     for (size_t i = 0; i < m->n_workers; i++) {
         add_worker(&b, &m->workers[workers[i]]);
         fail(&b, &m->workers[workers[i]]);
     }
+    lost_classes(&b, true);
     for (size_t i = 0; i < m->n_requests / 2; i++)
         claim(&b, &m->requests[requests[i]]);
     for (size_t i = m->n_workers; i-- > 0;)
@@ -181,7 +297,9 @@ void unit_pair_check_rebuilt(struct unit_pair *p, uint64_t random) {
             store_all(&b, &m->workers[workers[i]], k, holdings);
     for (size_t i = m->n_requests / 2; i < m->n_requests; i++)
         claim(&b, &m->requests[requests[i]]);
+    lost_classes(&b, false);
     settle_sessions(&b);
+    add_flows(&b);
     free(workers);
     free(requests);
     free(holdings);

@@ -24,6 +24,14 @@ struct kvr_pool *unit_saved_load(const struct unit_saved *s, const struct kvr_al
                                  enum kvr_err *err);
 // What was written, loaded; NULL, and why in *err.
 struct kvr_pool *unit_saved_copy(struct kvr_pool *p, const struct kvr_alloc *a, enum kvr_err *err);
+// Whether it may be loaded: if so, a valid pool that can be used, saved again and freed. Anything else ends the
+// program; so does memory that is left.
+bool unit_saved_any(const struct unit_saved *s);
+// Writes x at a place of it and says whether that may be loaded; it is as before afterwards.
+bool unit_saved_with(struct unit_saved *s, uint8_t *at, const void *x, size_t n);
+// Saves p with every bit, and every byte at the ends of what it can be, spoiled in turn: each is refused, or a pool that
+// can be used. How many could be loaded.
+size_t unit_saved_spoil(struct kvr_pool *p);
 void unit_saved_free(struct unit_saved *s); // and empty again
 
 #endif

@@ -181,6 +181,98 @@ static void forget(struct unit_pair *p) {
     p->now += 10;
     unit_pair_forget(p, 3);
 }
+// ---- The same of a pool in which some wait -------------------------------------------------------
+
+static void queue_up(struct unit_pair *p) {
+    struct kvr_class_info c = {.priority = 1, .weight = 2, .max_waiting = 50, .room = 90};
+    struct kvr_flow_info f = {.weight = 3, .max_requests = 4, .rate = 1000, .burst = 5000};
+    struct kvr_options o = *kvr_pool_options(p->pool);
+    o.max_requests = 1;
+    unit_pair_alter(p, &o);
+    unit_pair_class_set(p, text("class"), 15, &c);
+    unit_pair_flow_set(p, text("flow"), 15, &f);
+    for (int i = 0; i < 8; i++) {
+        char id[16];
+        struct kvr_query q = query(p, 20u + (unsigned)i);
+        snprintf(id, sizeof id, "waiting %d", i);
+        q.wait = 1000 + 10 * i;
+        if (i % 2) q.service_class = text("class");
+        if (i % 3) q.flow = text(i % 3 == 1 ? "flow" : "another");
+        if (i % 4 == 1) q.notify = text("a channel");
+        unit_pair_select(p, text(id), &q, -1, 0);
+    }
+}
+static void wait_alone(struct unit_pair *p) { // in a line of its own
+    struct kvr_bytes names[] = {text("a"), text("nobody")}, labels[] = {text("gpu=b")};
+    struct kvr_query q = query(p, 77);
+    q.has_among = true;
+    q.among = names;
+    q.n_among = q.n_exclude = 2;
+    q.exclude = names;
+    q.with = q.without = labels;
+    q.n_with = q.n_without = 1;
+    q.session = text("a session");
+    q.flow = text("a new flow");
+    q.notify = text("a channel");
+    q.wait = 5;
+    unit_pair_select(p, text("new request"), &q, 7, 0);
+}
+static void wait_in_line(struct unit_pair *p) {
+    struct kvr_query q = query(p, 77);
+    q.service_class = text("class");
+    q.flow = text("flow");
+    q.wait = 5;
+    unit_pair_select(p, text("new request"), &q, 7, 0);
+}
+static void tell_another(struct unit_pair *p) {
+    struct kvr_query q = query(p, 77);
+    q.notify = text("a channel with a longer name than the one before");
+    unit_pair_select(p, text("waiting 2"), &q, 7, 0);
+}
+static void room_comes(struct unit_pair *p) {
+    struct kvr_bytes ids[] = {text("request 0"), text("request 1")};
+    unit_pair_release(p, ids, 2);
+    size_t looks = 64;
+    for (int i = 0; i < 4; i++)
+        unit_pair_admit(p, &looks, 0);
+}
+static void end_waiting(struct unit_pair *p) {
+    p->now += 1030;
+    unit_pair_end_waiting(p, 3);
+}
+static void claim_waiting(struct unit_pair *p) {
+    struct kvr_booking b = {.hashes = branch, .n = 40, .isl = -1};
+    b.service_class = text("class");
+    b.flow = text("flow");
+    unit_pair_claim(p, text("waiting 3"), text("e"), 0, &b);
+}
+static void release_waiting(struct unit_pair *p) {
+    struct kvr_bytes ids[] = {text("waiting 0"), text("request 0"), text("waiting 5")};
+    unit_pair_release(p, ids, 3);
+}
+static void new_class(struct unit_pair *p) {
+    struct kvr_class_info c = {.weight = 1, .room = 50};
+    unit_pair_class_set(p, text("a new class"), 15, &c);
+}
+static void other_priority(struct unit_pair *p) {
+    struct kvr_class_info c = {.priority = 7};
+    unit_pair_class_set(p, text("class"), KVR_CLASS_PRIORITY, &c);
+}
+static void delete_class(struct unit_pair *p) {
+    unit_pair_class_del(p, text("a new class"));
+}
+static void new_flow(struct unit_pair *p) {
+    struct kvr_flow_info f = {.weight = 1, .rate = 7};
+    unit_pair_flow_set(p, text("a new flow"), KVR_FLOW_WEIGHT | KVR_FLOW_RATE, &f);
+}
+static void limit_flow_in_use(struct unit_pair *p) {
+    struct kvr_flow_info f = {.rate = 7};
+    unit_pair_flow_set(p, text("another"), KVR_FLOW_RATE, &f);
+}
+static void delete_flow(struct unit_pair *p) {
+    unit_pair_flow_del(p, text("flow"));
+}
+
 static void sweep(struct unit_pair *p) {
     unit_pair_sweep(p, 1000);
 }
@@ -188,44 +280,61 @@ static void sweep(struct unit_pair *p) {
 static const struct {
     const char *name;
     void (*act)(struct unit_pair *p);
+    void (*before)(struct unit_pair *p); // NULL: nothing more
 } operations[] = {
-    {"create worker", create_worker},
-    {"more ranks", more_ranks},
-    {"fewer ranks", fewer_ranks},
-    {"delete worker", delete_worker},
-    {"alter", alter},
-    {"store new", store_new},
-    {"store branch", store_branch},
-    {"store held", store_held},
-    {"store hole", store_hole},
-    {"remove middle", remove_middle},
-    {"clear all", clear_all},
-    {"new epoch", new_epoch},
-    {"many ops", many_ops},
-    {"refused", refused},
-    {"moved", moved},
-    {"scores", scores},
-    {"select", choose},
-    {"select in a new session", choose_in_session},
-    {"select in a known session", choose_in_known_session},
-    {"relabel", relabel},
-    {"forget sessions", forget_sessions},
-    {"open a circuit", fail_thrice},
-    {"repeat", choose_repeat},
-    {"claim", book},
-    {"update", update},
-    {"release", release},
-    {"forget", forget},
-    {"sweep", sweep},
-    {"save and load", unit_pair_reload},
+    {"create worker", create_worker, NULL},
+    {"more ranks", more_ranks, NULL},
+    {"fewer ranks", fewer_ranks, NULL},
+    {"delete worker", delete_worker, NULL},
+    {"alter", alter, NULL},
+    {"store new", store_new, NULL},
+    {"store branch", store_branch, NULL},
+    {"store held", store_held, NULL},
+    {"store hole", store_hole, NULL},
+    {"remove middle", remove_middle, NULL},
+    {"clear all", clear_all, NULL},
+    {"new epoch", new_epoch, NULL},
+    {"many ops", many_ops, NULL},
+    {"refused", refused, NULL},
+    {"moved", moved, NULL},
+    {"scores", scores, NULL},
+    {"select", choose, NULL},
+    {"select in a new session", choose_in_session, NULL},
+    {"select in a known session", choose_in_known_session, NULL},
+    {"relabel", relabel, NULL},
+    {"forget sessions", forget_sessions, NULL},
+    {"open a circuit", fail_thrice, NULL},
+    {"repeat", choose_repeat, NULL},
+    {"claim", book, NULL},
+    {"update", update, NULL},
+    {"release", release, NULL},
+    {"forget", forget, NULL},
+    {"sweep", sweep, NULL},
+    {"save and load", unit_pair_reload, NULL},
+    {"wait alone", wait_alone, queue_up},
+    {"wait in line", wait_in_line, queue_up},
+    {"tell another", tell_another, queue_up},
+    {"admit", room_comes, queue_up},
+    {"end waiting", end_waiting, queue_up},
+    {"claim who waits", claim_waiting, queue_up},
+    {"release who waits", release_waiting, queue_up},
+    {"new class", new_class, queue_up},
+    {"other priority", other_priority, queue_up},
+    {"delete class", delete_class, new_class},
+    {"new flow", new_flow, queue_up},
+    {"limit a flow", limit_flow_in_use, queue_up},
+    {"delete flow", delete_flow, queue_up},
+    {"save and load who waits", unit_pair_reload, queue_up},
 };
 
 // The k-th allocation of the operation fails, and with `from` all after it, too. False: there were
 // fewer. Whatever becomes of the operation, pool and model agree, and it can be done afterwards.
-static bool with_failure(void (*act)(struct unit_pair *p), const char *name, uint64_t k,
-                         bool from) {
+static bool with_failure(size_t which, uint64_t k, bool from) {
     static struct unit_pair p;
+    const char *name = operations[which].name;
+    void (*act)(struct unit_pair * p) = operations[which].act;
     prepare(&p);
+    if (operations[which].before) operations[which].before(&p);
     snprintf(p.label, sizeof p.label, "%s, allocation %lu fails", name, (unsigned long)k);
     p.mem.fail_at = p.mem.calls + k;
     p.mem.fail_from = from;
@@ -248,7 +357,7 @@ Test(alloc, every_operation) {
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         for (int from = 0; from < 2; from++) {
             uint64_t k = 1;
-            while (with_failure(operations[i].act, operations[i].name, k, from))
+            while (with_failure(i, k, from))
                 k++;
             cr_assert(k < 10000);
         }
@@ -294,15 +403,18 @@ Test(alloc, random_operations) {
         .reloads = 20,
         .check_every = 10,
     };
+    struct unit_profile with_queue = f;
+    with_queue.queue = 60;
     static struct unit_pair p;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         bool failed = true;
         for (uint64_t k = 1; failed; k++) {
             struct unit_traffic t;
             char label[64];
             snprintf(label, sizeof label, "seed %lu, allocation %lu", (unsigned long)seed,
                      (unsigned long)k);
-            unit_traffic_init(&t, &f, (struct unit_source){.state = seed}, &p, label);
+            unit_traffic_init(&t, seed > 40 ? &with_queue : &f, (struct unit_source){.state = seed},
+                              &p, label);
             for (int i = 0; i < 40; i++)
                 unit_traffic_step(&t);
             p.mem.fail_at = p.mem.calls + k;

@@ -384,3 +384,153 @@ Test(limits, queries) {
     unit_pair_check_all(&p);
     unit_pair_free(&p);
 }
+
+Test(limits, classes) {
+    static struct unit_pair p;
+    start(&p);
+    static const struct {
+        const char *what;
+        size_t name;
+        unsigned set;
+        struct kvr_class_info c;
+        enum kvr_err want;
+    } cases[] = {
+        {"an empty name", 0, 0, {.priority = 0}, KVR_RANGE},
+        {"a long name", KVR_MAX_ID, 0, {.priority = 0}, KVR_OK},
+        {"too long a name", KVR_MAX_ID + 1, 0, {.priority = 0}, KVR_RANGE},
+        {"the highest", 1, KVR_CLASS_PRIORITY, {.priority = KVR_MAX_PRIORITY}, KVR_OK},
+        {"too high", 1, KVR_CLASS_PRIORITY, {.priority = KVR_MAX_PRIORITY + 1}, KVR_RANGE},
+        {"the lowest", 1, KVR_CLASS_PRIORITY, {.priority = -KVR_MAX_PRIORITY}, KVR_OK},
+        {"too low", 1, KVR_CLASS_PRIORITY, {.priority = -KVR_MAX_PRIORITY - 1}, KVR_RANGE},
+        {"no weight", 1, KVR_CLASS_WEIGHT, {.weight = 0}, KVR_RANGE},
+        {"less than no weight", 1, KVR_CLASS_WEIGHT, {.weight = -1}, KVR_RANGE},
+        {"not a weight", 1, KVR_CLASS_WEIGHT, {.weight = NAN}, KVR_RANGE},
+        {"a little weight", 1, KVR_CLASS_WEIGHT, {.weight = 1e-6}, KVR_OK},
+        {"the largest weight", 1, KVR_CLASS_WEIGHT, {.weight = KVR_MAX_SHARE}, KVR_OK},
+        {"too large a weight", 1, KVR_CLASS_WEIGHT, {.weight = 2 * KVR_MAX_SHARE}, KVR_RANGE},
+        {"no end of weight", 1, KVR_CLASS_WEIGHT, {.weight = INFINITY}, KVR_RANGE},
+        {"many", 1, KVR_CLASS_WAITING, {.max_waiting = KVR_MAX_WAITING}, KVR_OK},
+        {"too many", 1, KVR_CLASS_WAITING, {.max_waiting = KVR_MAX_WAITING + 1}, KVR_RANGE},
+        {"no room", 1, KVR_CLASS_ROOM, {.room = 0}, KVR_OK},
+        {"all room", 1, KVR_CLASS_ROOM, {.room = 100}, KVR_OK},
+        {"more room than there is", 1, KVR_CLASS_ROOM, {.room = 101}, KVR_RANGE},
+        {"what isn't named", 1, 0, {.priority = 999, .weight = -1, .room = 999}, KVR_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect(&p, unit_pair_class_set(&p, of_length(cases[i].name), cases[i].set, &cases[i].c),
+               cases[i].want, cases[i].what);
+    struct kvr_class_info c = {0};
+    for (unsigned i = 0; p.model.queue.n_classes < KVR_MAX_CLASSES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "class %u", i);
+        cr_assert(unit_pair_class_set(&p, text(name), 0, &c) == KVR_OK);
+    }
+    expect(&p, unit_pair_class_set(&p, text("one more"), 0, &c), KVR_LIMIT, "one class more");
+    expect(&p, unit_pair_class_set(&p, text("class 0"), 0, &c), KVR_OK, "one of them");
+    expect(&p, unit_pair_class_del(&p, text("class 0")), KVR_OK, "deleting");
+    expect(&p, unit_pair_class_set(&p, text("one more"), 0, &c), KVR_OK, "in its place");
+    unit_pair_reload(&p);
+    unit_pair_check_all(&p);
+    unit_pair_free(&p);
+}
+
+Test(limits, flows) {
+    static struct unit_pair p;
+    start(&p);
+    static const struct {
+        const char *what;
+        size_t name;
+        unsigned set;
+        struct kvr_flow_info f;
+        enum kvr_err want;
+    } cases[] = {
+        {"an empty name", 0, 0, {.rate = 0}, KVR_RANGE},
+        {"a long name", KVR_MAX_ID, 0, {.rate = 0}, KVR_OK},
+        {"too long a name", KVR_MAX_ID + 1, 0, {.rate = 0}, KVR_RANGE},
+        {"no weight", 1, KVR_FLOW_WEIGHT, {.weight = 0}, KVR_RANGE},
+        {"not a weight", 1, KVR_FLOW_WEIGHT, {.weight = NAN}, KVR_RANGE},
+        {"the largest weight", 1, KVR_FLOW_WEIGHT, {.weight = KVR_MAX_SHARE}, KVR_OK},
+        {"too large a weight", 1, KVR_FLOW_WEIGHT, {.weight = 2 * KVR_MAX_SHARE}, KVR_RANGE},
+        {"a rate below nothing", 1, KVR_FLOW_RATE, {.rate = -1}, KVR_RANGE},
+        {"the highest rate", 1, KVR_FLOW_RATE, {.rate = KVR_MAX_TOKENS}, KVR_OK},
+        {"too high a rate", 1, KVR_FLOW_RATE, {.rate = KVR_MAX_TOKENS + 1}, KVR_RANGE},
+        {"a burst below nothing", 1, KVR_FLOW_BURST, {.burst = -1}, KVR_RANGE},
+        {"the largest burst", 1, KVR_FLOW_BURST, {.burst = KVR_MAX_TOKENS}, KVR_OK},
+        {"too large a burst", 1, KVR_FLOW_BURST, {.burst = KVR_MAX_TOKENS + 1}, KVR_RANGE},
+        {"what isn't named", 1, 0, {.weight = -1, .rate = -1, .burst = -1}, KVR_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect(&p, unit_pair_flow_set(&p, of_length(cases[i].name), cases[i].set, &cases[i].f),
+               cases[i].want, cases[i].what);
+    // The largest numbers that may be put together.
+    struct kvr_flow_info f = {.rate = KVR_MAX_TOKENS, .burst = KVR_MAX_TOKENS};
+    cr_assert(unit_pair_flow_set(&p, text("f"), KVR_FLOW_RATE | KVR_FLOW_BURST, &f) == KVR_OK);
+    struct kvr_booking b = {
+        .isl = KVR_MAX_TOKENS, .osl = KVR_MAX_TOKENS, .created = p.now, .flow = text("f")};
+    for (int i = 0; i < 3; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "r%d", i);
+        expect(&p, unit_pair_claim(&p, text(id), text("w"), 0, &b), KVR_OK, "a large one");
+    }
+    p.now += KVR_MAX_MS;
+    unit_pair_check_all(&p);
+    unit_pair_reload(&p);
+    unit_pair_check_all(&p);
+    unit_pair_free(&p);
+}
+
+Test(limits, waiting) {
+    static struct unit_pair p;
+    start(&p);
+    struct kvr_options o = *kvr_pool_options(p.pool);
+    o.max_requests = 1;
+    cr_assert(unit_pair_alter(&p, &o) == KVR_OK);
+    struct kvr_booking busy = {.isl = 1};
+    cr_assert(unit_pair_claim(&p, text("busy"), text("w"), 0, &busy) == KVR_OK);
+    struct kvr_pool_choice c;
+    struct kvr_booking b;
+    bool applied;
+    for (int i = 0; i < 6; i++) {
+        struct kvr_query q = {.isl = 1, .wait = 5, .rule = o.rule};
+        if (i == 0) q.wait = -1;
+        if (i == 1) q.wait = KVR_MAX_MS + 1;
+        if (i == 2) q.service_class = of_length(KVR_MAX_ID + 1);
+        if (i == 3) q.flow = of_length(KVR_MAX_ID + 1);
+        if (i == 4) q.notify = of_length(KVR_MAX_ID + 1);
+        int64_t lease = i == 5 ? KVR_MAX_MS + 1 : -1;
+        cr_expect(kvr_select(p.pool, p.now, text("r"), &q, lease, 0, &c, &b) == KVR_RANGE, "%d", i);
+        cr_expect(kvr_enqueue(p.pool, p.now, text("r"), &q, lease, &applied) == KVR_RANGE, "%d", i);
+        unit_pair_check_all(&p);
+    }
+    struct kvr_query q = {.isl = KVR_MAX_TOKENS, .wait = KVR_MAX_MS, .rule = o.rule};
+    q.flow = q.notify = of_length(KVR_MAX_ID);
+    expect(&p, unit_pair_select(&p, text("r"), &q, KVR_MAX_MS, 0), KVR_OK, "the most of all");
+    struct kvr_booking a = {.cached = -1};
+    cr_assert(kvr_admitted(p.pool, text("r"), text("w"), 0, &a, &applied) == KVR_RANGE);
+    a.cached = KVR_MAX_TOKENS + 1;
+    cr_assert(kvr_admitted(p.pool, text("r"), text("w"), 0, &a, &applied) == KVR_RANGE);
+    a.cached = 0;
+    cr_assert(kvr_admitted(p.pool, text("r"), text("w"), 1, &a, &applied) == KVR_NOWORKER);
+    cr_assert(kvr_admitted(p.pool, text("nobody"), text("w"), 0, &a, &applied) == KVR_OK);
+    cr_assert(!applied);
+    unit_pair_check_all(&p);
+    static const struct {
+        uint64_t waiting, percent;
+        int64_t accept;
+        enum kvr_err want;
+    } options[] = {
+        {0, 0, 1, KVR_OK},
+        {KVR_MAX_WAITING, KVR_MAX_PERCENT, KVR_MAX_MS, KVR_OK},
+        {KVR_MAX_WAITING + 1, 0, 1, KVR_RANGE},
+        {1, KVR_MAX_PERCENT + 1, 1, KVR_RANGE},
+        {1, 1, 0, KVR_RANGE},
+        {1, 1, KVR_MAX_MS + 1, KVR_RANGE},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        o.max_waiting = options[i].waiting;
+        o.max_blocks = options[i].percent;
+        o.accept = options[i].accept;
+        expect(&p, unit_pair_alter(&p, &o), options[i].want, "options");
+    }
+    unit_pair_free(&p);
+}

@@ -55,11 +55,12 @@ static bool index_has(const struct core_index *ix, const struct unit_entry *e) {
     return false;
 }
 
-static void index_run(uint64_t seed, unsigned one_in, bool crowded) {
+// reserved: entries that it has room for from the start.
+static void index_run(uint64_t seed, unsigned one_in, bool crowded, uint64_t reserved) {
     struct unit_bench b;
     struct core_index ix = {0};
     start(&b, seed, one_in);
-    while (core_index_init(&ix, &b.mem, seed))
+    while (core_index_init(&ix, &b.mem, seed) || core_index_reserve(&ix, reserved))
         core_index_free(&ix);
     struct unit_entry *all = unit_must_alloc(UNIT_PARTS_KEYS * sizeof *all);
     uint64_t n = 0, counted;
@@ -113,13 +114,34 @@ static void index_run(uint64_t seed, unsigned one_in, bool crowded) {
 }
 
 Test(parts, index) {
-    index_run(1, 0, false);
-    index_run(2, 3, false);
+    index_run(1, 0, false, 0);
+    index_run(2, 3, false, 0);
 }
 
 Test(parts, index_crowded) {
-    index_run(3, 0, true);
-    index_run(4, 3, true);
+    index_run(3, 0, true, 0);
+    index_run(4, 3, true, 0);
+}
+
+Test(parts, index_reserved) {
+    index_run(5, 0, false, UNIT_PARTS_KEYS);
+    index_run(6, 3000, false, UNIT_PARTS_KEYS / 2);
+    index_run(7, 0, true, UNIT_PARTS_KEYS);
+}
+
+// As many as it was made for come in without memory, but for the segments that get more than their share.
+Test(parts, index_reserved_is_room) {
+    enum { UNIT_PARTS_MANY = 1 << 18 };
+    struct unit_bench b;
+    struct core_index ix;
+    start(&b, 8, 0);
+    cr_assert(!core_index_init(&ix, &b.mem, 8) && !core_index_reserve(&ix, UNIT_PARTS_MANY));
+    size_t before = b.mem.used;
+    for (uint32_t i = 0; i < UNIT_PARTS_MANY; i++)
+        cr_assert(!core_index_add(&ix, unit_source_next(&b.source), i + 1, i % 256));
+    cr_assert(b.mem.used < before + before / 4);
+    core_index_free(&ix);
+    finish(&b);
 }
 
 // ---- The set of runs -----------------------------------------------------------------------------
@@ -307,7 +329,7 @@ static void live_check(const struct core_live *l, const struct unit_booking *all
                        const struct unit_booking *k) {
     is_valid(core_live_validate(l));
     uint32_t prefix[UNIT_PARTS_USERS] = {0}, longest, most = 0;
-    core_live_match(l, k->hashes, k->n, prefix, &longest);
+    core_live_match(l, NULL, k->hashes, k->n, prefix, &longest);
     for (uint32_t i = 0; i < UNIT_PARTS_USERS; i++) {
         uint32_t want = 0;
         while (want < k->n && uses(all, i, k->hashes[want]))
@@ -358,5 +380,87 @@ Test(parts, live) {
     for (uint64_t seed = 1; seed < 4; seed++) {
         live_run(seed, 0);
         live_run(seed, 3);
+    }
+}
+
+// Bookings as long as several nodes: the beginning of one sequence, perhaps up to a fork, and another one from
+// there on.
+enum { UNIT_PARTS_LONG = 40, UNIT_PARTS_FAR = 5 * CORE_MAX_LIVE_NODE };
+
+struct unit_long_booking {
+    size_t n, fork; // the first block that isn't of the common sequence
+    uint64_t branch;
+    uint32_t instance;
+    struct core_live_node *end;
+    bool live;
+};
+
+static size_t shared_length(const struct unit_long_booking *a, const struct unit_long_booking *b) {
+    size_t least = a->n < b->n ? a->n : b->n, fork = a->fork < b->fork ? a->fork : b->fork;
+    bool same = a->fork == b->fork && a->branch == b->branch;
+    return same || least < fork ? least : fork;
+}
+
+static void draw_long(struct unit_source *s, struct unit_long_booking *k, uint64_t *hashes) {
+    k->n = unit_source_below(s, UNIT_PARTS_FAR);
+    k->fork = unit_source_chance(s, 50) ? UNIT_PARTS_FAR : unit_source_below(s, UNIT_PARTS_FAR);
+    if (unit_source_chance(s, 50)) k->fork -= k->fork % CORE_MAX_LIVE_NODE;
+    k->branch = k->fork == UNIT_PARTS_FAR ? 0 : 1 + unit_source_below(s, 2);
+    k->instance = unit_source_below(s, UNIT_PARTS_USERS);
+    for (size_t i = 0; i < k->n; i++)
+        hashes[i] = 1 + i + (i < k->fork ? 0 : k->branch << 40 | (uint64_t)k->fork << 20);
+}
+
+static size_t longest_shared(const struct unit_long_booking *all, const struct unit_long_booking *k,
+                             uint32_t instance) {
+    size_t longest = 0;
+    for (int i = 0; i < UNIT_PARTS_LONG; i++) {
+        if (!all[i].live || all[i].instance != instance || &all[i] == k) continue;
+        size_t n = shared_length(&all[i], k);
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
+static void long_run(uint64_t seed, unsigned one_in) {
+    static uint64_t hashes[UNIT_PARTS_FAR], out[UNIT_PARTS_FAR];
+    struct unit_bench b;
+    start(&b, seed, one_in);
+    struct core_live l;
+    core_live_init(&l, &b.mem, seed);
+    struct unit_long_booking all[UNIT_PARTS_LONG] = {{0}};
+    for (int step = 0; step < 3000; step++) {
+        struct unit_long_booking *k = &all[unit_source_below(&b.source, UNIT_PARTS_LONG)];
+        if (k->live) {
+            uint64_t want = k->n - longest_shared(all, k, k->instance);
+            k->live = false;
+            cr_assert(core_live_remove(&l, k->instance, k->end) == want);
+            is_valid(core_live_validate(&l));
+            continue;
+        }
+        draw_long(&b.source, k, hashes);
+        uint32_t prefix[UNIT_PARTS_USERS] = {0}, longest;
+        core_live_match(&l, NULL, hashes, k->n, prefix, &longest);
+        for (uint32_t i = 0; i < UNIT_PARTS_USERS; i++)
+            cr_assert(prefix[i] == longest_shared(all, k, i));
+        uint64_t want = k->n - longest_shared(all, k, k->instance), fresh;
+        k->live = !core_live_add(&l, k->instance, hashes, k->n, &k->end, &fresh);
+        is_valid(core_live_validate(&l));
+        if (!k->live) continue;
+        cr_assert(fresh == want);
+        core_live_blocks(k->end, k->n, out);
+        cr_assert(!memcmp(out, hashes, k->n * sizeof *out));
+    }
+    for (int i = 0; i < UNIT_PARTS_LONG; i++)
+        if (all[i].live) core_live_remove(&l, all[i].instance, all[i].end);
+    cr_assert(l.blocks == 0 && l.nodes.count == 0);
+    core_live_free(&l);
+    finish(&b);
+}
+
+Test(parts, live_with_long_bookings) {
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        long_run(seed, 0);
+        long_run(seed, 5);
     }
 }

@@ -190,6 +190,27 @@ Test(policy, delay_is_coarse) {
     cr_assert(cost[0] == 0);
 }
 
+// Whatever the size of a block, the cost is the exact one with fewer bits. (Dividing by a power of two has a way of its
+// own.)
+Test(policy, delay_is_coarse_of_the_exact) {
+    static const double sizes[] = {1, 2, 7, 12, 16, 64, 1000, 1024, 4095, 4096};
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct unit_fleet f;
+        double cost[UNIT_POLICY_FLEET], exact[UNIT_POLICY_FLEET];
+        fleet_draw(&f, seed);
+        f.in.block_size = sizes[seed % (sizeof sizes / sizeof *sizes)];
+        kvr_policies[KVR_DELAY].cost(&f.in, cost);
+        f.in.exact = true;
+        kvr_policies[KVR_DELAY].cost(&f.in, exact);
+        for (int i = 0; i < UNIT_POLICY_FLEET; i++) {
+            int e;
+            double m = frexp(exact[i], &e);
+            cr_assert(cost[i] == ldexp(rint(m * 16), e - 4), "seed %d: %.17g of %.17g", (int)seed,
+                      cost[i], exact[i]);
+        }
+    }
+}
+
 // What an instance has more of never makes it cost less, but for what is cached or live of the request,
 // which never makes it cost more.
 Test(policy, delay_goes_the_right_way) {

@@ -15,16 +15,22 @@
 static const struct unit_profile profiles[] = {
     //             nodes   workers requests  selects       holes predict   reloads   check_every
     //               straight    ranks    events workers_ops   tiers  capacity odd_weights
-    //                                      requests_ops                    registered
-    {"branches",      60,  40,   5,  2,  20,  60, 25, 20,  4, 30,  1,  0,   40,  5,  0,  0,   10},
-    {"tiers",         80,  70,   4,  2,  20,  60, 25, 20,  2, 50,  3,  0,   40,  5,  0,  1,   10},
-    {"holes",        400,  97,   3,  1,  10,  80, 10, 10,  1, 90,  3,  0,   40,  5,  0,  0,   20},
-    {"long",        3000, 100,   4,  1,   8,  50, 10, 10,  2, 50,  1,  0, 2000, 20,  0,  0,   25},
-    {"chains",      4000,  99,   6,  1,  16,  50, 20, 20,  2, 30,  3,  0, 2000, 20,  0,  0,   25},
-    {"predictions",   60,  70,   4,  2,  20,  30, 60, 30,  4, 30,  3, 90,   30,  5,  0,  0,   10},
-    {"churn",        120,  80,   8,  6,  30,  60, 20, 20, 30, 30,  3, 30,   60, 10,  0,  0,   10},
-    {"requests",     100,  80,   4,  2, 200,  10, 80, 60,  1, 30,  1,  0,   60,  5,  0,  0,   20},
-    {"fleet",         60,  80, 250,  4,  60, 200, 10, 10,  4, 30,  3,  0,   60,  2,  1,  0, 1000},
+    //                                      requests_ops                 queue   registered
+    //                                                                     pairs
+    {"branches",      60,  40,   5,  2,  20,  60, 25, 20,  4, 30,  1,  0,   40,  5,  0,  0,  0,  0,   10},
+    {"tiers",         80,  70,   4,  2,  20,  60, 25, 20,  2, 50,  3,  0,   40,  5,  0,  0,  0,  1,   10},
+    {"holes",        400,  97,   3,  1,  10,  80, 10, 10,  1, 90,  3,  0,   40,  5,  0,  0,  0,  0,   20},
+    {"long",        3000, 100,   4,  1,   8,  50, 10, 10,  2, 50,  1,  0, 2000, 20,  0,  0,  0,  0,   25},
+    {"chains",      4000,  99,   6,  1,  16,  50, 20, 20,  2, 30,  3,  0, 2000, 20,  0,  0,  0,  0,   25},
+    {"predictions",   60,  70,   4,  2,  20,  30, 60, 30,  4, 30,  3, 90,   30,  5,  0,  0,  0,  0,   10},
+    {"churn",        120,  80,   8,  6,  30,  60, 20, 20, 30, 30,  3, 30,   60, 10,  0,  0,  0,  0,   10},
+    {"requests",     100,  80,   4,  2, 200,  10, 80, 60,  1, 30,  1,  0,   60,  5,  0,  0,  0,  0,   20},
+    {"fleet",         60,  80, 250,  4,  60, 200, 10, 10,  4, 30,  3,  0,   60,  2,  0,  0,  1,  0, 1000},
+    {"queue",         40,  70,   4,  2,  40,  20, 80, 40,  6, 30,  3, 20,   40,  5, 30,  0,  0,  0,   10},
+    {"pairs",         40,  70,   6,  2,  60,  20, 90, 50,  8, 30,  3, 30,   40, 10,  0, 70,  0,  0,   10},
+    {"fewpairs",      30,  70,   3,  3,  40,  20, 80, 60, 20, 30,  1, 60,   30, 10,  0, 80,  0,  0,   10},
+    {"pairqueue",     40,  70,   5,  2,  60,  10, 90, 50,  6, 30,  1, 20,   40,  8, 32, 60,  0,  0,   10},
+    {"waiting",       40,  70,   2,  2, 120,  10, 90, 30,  3, 30,  1,  0,   60,  5, 20,  0,  0,  0,   20},
 };
 // clang-format on
 
@@ -89,6 +95,21 @@ Test(pool_random, requests) {
 Test(pool_random, fleet) {
     run_named("fleet", 0);
 }
+Test(pool_random, queue) {
+    run_named("queue", 0);
+}
+Test(pool_random, pairs) {
+    run_named("pairs", 0);
+}
+Test(pool_random, few_pairs) {
+    run_named("fewpairs", 0);
+}
+Test(pool_random, pairs_that_wait) {
+    run_named("pairqueue", 0);
+}
+Test(pool_random, waiting) {
+    run_named("waiting", 0);
+}
 
 // The same with an allocator that fails one call in three: what ran out of memory changed nothing.
 Test(pool_random, branches_without_memory) {
@@ -105,4 +126,19 @@ Test(pool_random, predictions_without_memory) {
 }
 Test(pool_random, churn_without_memory) {
     run_named("churn", 3);
+}
+Test(pool_random, queue_without_memory) {
+    run_named("queue", 3);
+}
+Test(pool_random, pairs_without_memory) {
+    run_named("pairs", 3);
+}
+Test(pool_random, few_pairs_without_memory) {
+    run_named("fewpairs", 3);
+}
+Test(pool_random, pairs_that_wait_without_memory) {
+    run_named("pairqueue", 3);
+}
+Test(pool_random, waiting_without_memory) {
+    run_named("waiting", 3);
 }

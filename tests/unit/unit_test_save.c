@@ -2,6 +2,7 @@
 // Saving and loading: whole, cut short, spoiled, and as an earlier build wrote it.
 //
 // What earlier builds wrote is tried by unit_test_fixtures.c.
+#define _GNU_SOURCE // memmem
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <math.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/core/state/pool_state.h"
 #include "tests/support/support_alloc.h"
 #include "unit_pair.h"
 #include "unit_saved.h"
@@ -79,38 +81,6 @@ static void build(struct unit_pair *p, size_t chain) {
     free(hashes);
 }
 
-// Loads what may be anything: refused, or a valid pool that can be used, saved again and freed.
-static bool load_anything(const struct unit_saved *s) {
-    struct support_alloc mem = {0};
-    struct kvr_alloc a = support_alloc_use(&mem);
-    enum kvr_err err;
-    struct kvr_pool *p = unit_saved_load(s, &a, &err);
-    cr_assert(p || err == KVR_CORRUPT, "error %d", err);
-    if (p) {
-        const char *broken = kvr_pool_validate(p);
-        cr_assert(!broken, "%s", broken);
-        uint8_t first[KVR_DIGEST_BYTES], second[KVR_DIGEST_BYTES];
-        kvr_pool_digest(p, first);
-        struct kvr_pool *copy = unit_saved_copy(p, &a, &err);
-        cr_assert(copy, "what was saved isn't loaded");
-        kvr_pool_digest(copy, second);
-        cr_assert(memcmp(first, second, sizeof first) == 0);
-        kvr_pool_free(copy);
-        while (kvr_worker_count(p)) {
-            struct kvr_worker_info w;
-            kvr_worker_at(p, 0, 0, &w);
-            char name[KVR_MAX_NAME];
-            memcpy(name, w.name.p, w.name.n);
-            cr_assert(kvr_worker_del(p, (struct kvr_bytes){name, w.name.n}) == KVR_OK);
-            broken = kvr_pool_validate(p);
-            cr_assert(!broken, "%s", broken);
-        }
-        kvr_pool_free(p);
-    }
-    support_alloc_check_freed(&mem, "loading anything");
-    return p != NULL;
-}
-
 Test(save, round_trip) {
     static struct unit_pair p;
     build(&p, 5);
@@ -146,11 +116,49 @@ Test(save, chunks) {
                     unit_saved_add(&other, s.bytes + from, s.ends[at] - from);
             }
             bool same = kind == 2 && skip + 1 == s.n_ends;
-            cr_assert(load_anything(&other) == same);
+            cr_assert(unit_saved_any(&other) == same);
             unit_saved_free(&other);
         }
     unit_saved_free(&s);
     unit_pair_free(&p);
+}
+
+// More blocks than the index is built of in one pass; one that stands twice among them is still found.
+Test(save, many_blocks) {
+    enum { UNIT_SAVE_BLOCKS = 700000, UNIT_SAVE_TWICE = 123456 };
+    struct support_alloc mem = {0};
+    struct kvr_alloc a = support_alloc_use(&mem);
+    struct kvr_options o;
+    kvr_options_default(&o);
+    struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
+    struct kvr_worker_settings w = {0};
+    int created;
+    cr_assert(kvr_worker_set(p, 1, text("w"), &w, &created) == KVR_OK);
+    uint64_t *hashes = unit_must_alloc(UNIT_SAVE_BLOCKS * sizeof *hashes), x = 0;
+    for (size_t i = 0; i < UNIT_SAVE_BLOCKS; i++)
+        hashes[i] = x += 0x9e3779b97f4a7c15u;
+    struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = hashes, .n = UNIT_SAVE_BLOCKS};
+    struct kvr_event_result result;
+    cr_assert(kvr_event(p, text("w"), 0, 1, 1, &op, 1, true, &result) == KVR_OK);
+    struct unit_saved s = {0};
+    cr_assert(unit_saved_write(p, &s) == KVR_OK);
+    uint8_t first[KVR_DIGEST_BYTES], second[KVR_DIGEST_BYTES];
+    enum kvr_err err;
+    struct kvr_pool *copy = unit_saved_load(&s, &a, &err);
+    cr_assert(copy && !kvr_pool_validate(copy));
+    kvr_pool_digest(p, first);
+    kvr_pool_digest(copy, second);
+    cr_assert(memcmp(first, second, sizeof first) == 0);
+    kvr_pool_free(copy);
+    uint8_t *at = memmem(s.bytes, s.n, &hashes[UNIT_SAVE_TWICE], sizeof *hashes);
+    cr_assert(at);
+    memcpy(at, &hashes[UNIT_SAVE_BLOCKS - 1], sizeof *hashes);
+    unit_saved_seal(&s);
+    cr_assert(!unit_saved_load(&s, &a, &err) && err == KVR_CORRUPT);
+    unit_saved_free(&s);
+    free(hashes);
+    kvr_pool_free(p);
+    support_alloc_check_freed(&mem, "a large pool");
 }
 
 static int stop_at(void *ctx, const void *bytes, size_t n) {
@@ -182,10 +190,10 @@ Test(save, cut_at_every_byte) {
             struct unit_saved cut = {0};
             unit_saved_add(&cut, s.bytes, n);
             if (sealed) unit_saved_seal(&cut);
-            cr_assert(!load_anything(&cut), "cut after %zu bytes", n);
+            cr_assert(!unit_saved_any(&cut), "cut after %zu bytes", n);
             unit_saved_free(&cut);
         }
-    cr_assert(load_anything(&s));
+    cr_assert(unit_saved_any(&s));
     unit_saved_free(&s);
     unit_pair_free(&p);
 }
@@ -199,9 +207,9 @@ Test(save, every_bit_flipped) {
     for (size_t bit = 0; bit < s.n * 8; bit++) {
         uint8_t mask = (uint8_t)(1u << bit % 8);
         s.bytes[bit / 8] ^= mask;
-        cr_assert(!load_anything(&s), "bit %zu", bit);
+        cr_assert(!unit_saved_any(&s), "bit %zu", bit);
         unit_saved_seal(&s); // the check is right again: now the records have to be looked at
-        loaded += load_anything(&s);
+        loaded += unit_saved_any(&s);
         s.bytes[bit / 8] ^= mask;
         unit_saved_seal(&s);
     }
@@ -222,12 +230,12 @@ Test(save, bytes_replaced) {
         for (size_t k = 0; k < sizeof values; k++) {
             s.bytes[i] = values[k];
             unit_saved_seal(&s);
-            load_anything(&s);
+            unit_saved_any(&s);
             size_t j = (i * 31 + k * 17) % (s.n - UNIT_SAVED_CHECK);
             uint8_t also = s.bytes[j];
             s.bytes[j] ^= 1;
             unit_saved_seal(&s);
-            load_anything(&s);
+            unit_saved_any(&s);
             s.bytes[j] = also;
         }
         s.bytes[i] = was;
@@ -246,12 +254,29 @@ static size_t loads_with(struct unit_saved *s, double of, double x, size_t *plac
         if (memcmp(s->bytes + i, &of, sizeof of) != 0) continue;
         memcpy(s->bytes + i, &x, sizeof x);
         unit_saved_seal(s);
-        loaded += load_anything(s);
+        loaded += unit_saved_any(s);
         memcpy(s->bytes + i, &of, sizeof of);
         unit_saved_seal(s);
         ++*places;
     }
     return loaded;
+}
+
+// Totals that would begin again at 0: what is booked after that would count as booked before all others.
+Test(save, totals_that_cannot_be) {
+    static struct unit_pair p;
+    static const uint64_t bad[] = {UINT64_MAX, (uint64_t)INT64_MAX + 1};
+    build(&p, 5);
+    struct unit_saved s = {0};
+    cr_assert(unit_saved_write(p.pool, &s) == KVR_OK);
+    uint64_t totals[] = {p.pool->version, p.pool->bookings};
+    uint8_t *at = memmem(s.bytes, s.n, totals, sizeof totals);
+    cr_assert(at, "they are saved beside each other");
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+            cr_assert(!unit_saved_with(&s, at + 8 * i, &bad[k], 8), "%zu %zu", i, k);
+    unit_saved_free(&s);
+    unit_pair_free(&p);
 }
 
 // What was learnt, speeds and what requests were told: never NaN, infinite, below zero.
@@ -297,10 +322,10 @@ static void refuse_byte(struct unit_saved *s, uint8_t *at, uint8_t x, const char
     uint8_t was = *at;
     *at = x;
     unit_saved_seal(s);
-    cr_assert(!load_anything(s), "%s", what);
+    cr_assert(!unit_saved_any(s), "%s", what);
     *at = was;
     unit_saved_seal(s);
-    cr_assert(load_anything(s));
+    cr_assert(unit_saved_any(s));
 }
 
 Test(save, sessions_and_labels_that_cannot_be) {

@@ -112,10 +112,59 @@ Test(time, renewing_all) {
     cr_assert(due_is(&p, "short"));
     unit_pair_end(&p, "short");
     cr_assert(due_is(&p, "old"));
-    p.now -= 500; // an earlier time renews nothing
+    unit_pair_check_all(&p);
+    unit_pair_free(&p);
+}
+
+// A clock that is set back by an hour: every time starts at the new one, and none is an hour ahead of it.
+Test(time, renewing_all_at_an_earlier_time) {
+    static struct unit_pair p;
+    enum { UNIT_TIME_HOUR = 3600000 };
+    start(&p, 100, 200, 50, 300);
+    p.now += 2 * UNIT_TIME_HOUR;
+    book(&p, "before", -1);
+    book(&p, "long", 5000);
+    struct kvr_worker_settings w = {0};
+    cr_assert(unit_pair_worker_set(&p, text("w"), &w) == KVR_OK);
+    for (int i = 0; i < 3; i++)
+        unit_pair_report(&p, text("w"), false);
+    uint64_t blocks[] = {1, 2, 3};
+    struct kvr_booking b = {.hashes = blocks, .n = 3, .isl = -1, .lease = 0, .created = p.now};
+    b.renewed = p.now;
+    b.predict_until = p.now + 300;
+    b.session = text("s");
+    cr_assert(unit_pair_claim(&p, text("r"), text("w"), 0, &b) == KVR_OK);
+    unit_pair_update(&p, text("r"), true, -1, -1);
+    unit_pair_end(&p, "r");
+    p.now -= UNIT_TIME_HOUR;
     unit_pair_renew_all(&p);
-    p.now += 500;
-    cr_assert(due_is(&p, "old"));
+    unit_pair_check_all(&p);
+    book(&p, "after", 150);
+    p.now += 99;
+    cr_assert(due_is(&p, NULL));
+    p.now += 1;
+    cr_assert(due_is(&p, "before"));
+    unit_pair_end(&p, "before");
+    p.now += 50;
+    cr_assert(due_is(&p, "after"));
+    unit_pair_end(&p, "after");
+    unit_pair_check_all(&p);
+    p.now += 50; // 200 ms after the new time
+    struct kvr_stats s;
+    kvr_pool_stats(p.pool, p.now, &s);
+    cr_assert(s.eligible == 0 && s.predicted == 3 && s.sessions == 1);
+    p.now += 100;
+    unit_pair_check_due(&p);
+    struct kvr_bytes name;
+    cr_assert(kvr_due_worker(p.pool, p.now, &name));
+    cr_assert(kvr_due_prediction(p.pool, p.now));
+    unit_pair_forget(&p, 10);
+    struct kvr_worker_info info;
+    kvr_worker_at(p.pool, p.now + kvr_pool_options(p.pool)->open_time, 0, &info);
+    cr_assert(info.circuit == KVR_HALF_OPEN);
+    cr_assert(due_is(&p, NULL));
+    p.now += 4700;
+    cr_assert(due_is(&p, "long"));
     unit_pair_check_all(&p);
     unit_pair_free(&p);
 }
@@ -321,6 +370,38 @@ Test(time, an_opening_circuit_drops_predictions) {
     cr_assert(predicted(&p) == 4);
     unit_pair_end(&p, "a"); // what is gone isn't taken back again
     unit_pair_end(&p, "probe");
+    unit_pair_check_all(&p);
+    unit_pair_free(&p);
+}
+
+// What is forgotten is the first so many in the order of bookings, on every copy, whatever a clock says.
+Test(time, predictions_are_renewed_and_forgotten_in_order) {
+    static struct unit_pair p;
+    start(&p, 0, 0, 0, 100);
+    uint64_t mine[][2] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
+    static const int64_t untils[] = {100, 90, 1000000, 110};
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++) {
+        struct kvr_booking b = {.hashes = mine[i], .n = 2, .isl = -1, .created = p.now};
+        b.renewed = p.now;
+        b.predict_until = p.now + untils[i];
+        cr_assert(unit_pair_claim(&p, text(ids[i]), text("w"), 0, &b) == KVR_OK);
+        if (i == 2) unit_pair_reload(&p);
+    }
+    p.now += 95;
+    cr_assert(!kvr_due_prediction(p.pool, p.now)); // the second waits for the first
+    p.now += 5;
+    unit_pair_forget(&p, 10);
+    cr_assert(predicted(&p) == 4);
+    unit_pair_renew_all(&p);
+    p.now += 99;
+    cr_assert(!kvr_due_prediction(p.pool, p.now));
+    p.now += 1;
+    cr_assert(kvr_due_prediction(p.pool, p.now));
+    unit_pair_forget(&p, 1);
+    cr_assert(predicted(&p) == 2 && overlap(&p, mine[3], 2) == 2);
+    unit_pair_forget(&p, 1);
+    cr_assert(predicted(&p) == 0);
     unit_pair_check_all(&p);
     unit_pair_free(&p);
 }

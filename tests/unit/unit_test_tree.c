@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "module/core/tree/tree.h"
+#include "module/core/tree/holdings_sum.h"
 #include "tests/support/support_alloc.h"
 #include "unit_traffic.h"
 
@@ -31,7 +31,7 @@ struct unit_forest {
     uint32_t slots[UNIT_TREE_INSTANCES][KVR_TIERS];
     uint64_t hashes[UNIT_TREE_MAX_OPS][UNIT_TREE_MAX_DEPTH];
     uint64_t seed;
-    unsigned step;
+    unsigned step, scans;
 };
 
 static struct kvr_bytes name_of(int instance) {
@@ -125,7 +125,8 @@ static enum kvr_err apply(struct unit_forest *f, int instance, const struct kvr_
     switch (op->kind) {
     case KVR_STORED:
         if (!slots[op->tier]) {
-            slots[op->tier] = core_tree_new_slot(&f->tree, (uint32_t)instance, op->tier);
+            slots[op->tier] = core_tree_new_slot(&f->tree, (uint32_t)instance, op->tier,
+                                                 (uint64_t)instance << 8 | (unsigned)op->tier);
             if (!slots[op->tier]) return KVR_NOMEM;
         }
         return core_tree_store(&f->tree, slots[op->tier], op->has_parent ? &op->parent : NULL,
@@ -209,6 +210,17 @@ static void check_all(struct unit_forest *f) {
     }
 }
 
+// A sum that is taken run by run while all of this goes on is that of the end.
+static void scan(struct unit_forest *f) {
+    if (!f->tree.scanned) core_tree_scan_begin(&f->tree);
+    if (!core_tree_scan_step(&f->tree, 1 + unit_source_below(&f->source, 20))) return;
+    struct core_sum all = {0}, sum = {0};
+    core_tree_sum(&f->tree, &all);
+    core_tree_scan_end(&f->tree, &sum);
+    check(f, !memcmp(&all, &sum, sizeof all), "another sum");
+    f->scans++;
+}
+
 static void one(struct unit_forest *f) {
     struct unit_source *s = &f->source;
     struct kvr_pool_op ops[UNIT_TREE_MAX_OPS];
@@ -239,10 +251,12 @@ static void one(struct unit_forest *f) {
 
 static void run(uint64_t seed, unsigned steps, unsigned one_in) {
     struct unit_forest *f = unit_must_alloc(sizeof *f);
+    struct unit_source *s = &f->source;
     init(f, seed);
     f->memory.one_in = one_in;
     for (f->step = 0; f->step < steps; f->step++) {
         one(f);
+        if (unit_source_chance(s, 40)) scan(f);
         check_all(f);
         if (unit_source_chance(&f->source, 30)) {
             core_tree_sweep(&f->tree, 17 + unit_source_below(&f->source, 8));
@@ -254,6 +268,7 @@ static void run(uint64_t seed, unsigned steps, unsigned one_in) {
             check_all(f);
         }
     }
+    check(f, f->scans > steps / 40, "too few sums");
     core_tree_free(&f->tree);
     unit_model_free(&f->model);
     check(f, !f->memory.bytes && !f->memory.blocks && !f->mem.used, "memory was not given back");

@@ -2,7 +2,6 @@
 // All operations but events; see unit_traffic.h.
 #include "unit_traffic.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +37,10 @@ static void draw_options(struct unit_traffic *t, struct kvr_options *o) {
     o->slo_tbt = 1 << unit_source_below(s, 8);
     o->stick = unit_source_chance(s, 50) ? 16 << unit_source_below(s, 8) : 0;
     o->predict = unit_source_chance(s, t->profile->predict) ? 1 + unit_source_below(s, 2000) : 0;
+    unit_traffic_draw_limits(t, o);
+    if (!t->profile->pairs) return;
+    o->transfer = unit_source_chance(s, 70) ? (double)unit_source_below(s, 32) / 8 : 0.1;
+    o->local_prefill = unit_source_chance(s, 50) ? 0 : unit_source_below(s, 300);
 }
 
 static void register_all(struct unit_traffic *t) {
@@ -53,6 +56,9 @@ static struct kvr_bytes draw_label(struct unit_traffic *t) {
     static const struct kvr_bytes labels[] = {{"gpu=a", 5},  {"gpu=b", 5},
                                               {"gpu", 3},    {"\0\xff", 2},
                                               {"tier=1", 6}, {longest, KVR_MAX_LABEL}};
+    static const struct kvr_bytes links[] = {{"link=a", 6}, {"link=b", 6}, {"link=", 5}};
+    if (t->profile->pairs && unit_source_chance(&t->source, 60))
+        return links[unit_source_below(&t->source, sizeof links / sizeof *links)];
     return labels[unit_source_below(&t->source, sizeof labels / sizeof *labels)];
 }
 
@@ -78,7 +84,8 @@ static void worker_op(struct unit_traffic *t) {
         return;
     }
     struct kvr_worker_settings w = {0};
-    w.set = unit_source_below(s, 128);
+    w.set = unit_source_below(s, t->profile->queue ? 256 : 128);
+    if (t->profile->pairs) w.set |= unit_source_below(s, 4) * KVR_SET_ROLE;
     if (unit_source_chance(s, 40)) w.set = 0;
     memset(addr, 'a' + (int)unit_source_below(s, 26), sizeof addr);
     w.addr = (struct kvr_bytes){addr, unit_source_below(s, 20)};
@@ -94,6 +101,12 @@ static void worker_op(struct unit_traffic *t) {
     if (unit_source_chance(s, 2)) w.n_labels = KVR_MAX_LABELS + unit_source_below(s, 2);
     for (size_t i = 0; i < w.n_labels; i++)
         labels[i] = draw_label(t);
+    w.max_requests = t->profile->queue ? unit_source_below(s, 4) : 0;
+    if (t->profile->pairs) {
+        w.role = (enum kvr_role)unit_source_below(s, 3);
+        w.drain = unit_source_below(s, 3000);
+        if (unit_source_chance(s, 1)) w.drain = -1;
+    }
     if (unit_source_chance(s, 1)) w.speed = -1;
     if (unit_source_chance(s, 2)) w.ranks = unit_source_chance(s, 50) ? 0 : KVR_MAX_RANKS + 1;
     unit_pair_worker_set(t->pair, name, &w);
@@ -126,16 +139,6 @@ void unit_traffic_free(struct unit_traffic *t) {
 }
 
 // ---- Requests ------------------------------------------------------------------------------------
-
-static struct kvr_bytes draw_id(struct unit_traffic *t, char *room) {
-    unsigned k = unit_source_below(&t->source, t->profile->requests);
-    int n = snprintf(room, KVR_MAX_ID, "r%u", k);
-    if (k % 9 == 4) {
-        memset(room + n, 0, KVR_MAX_ID - (size_t)n);
-        n = KVR_MAX_ID;
-    }
-    return (struct kvr_bytes){room, (size_t)n};
-}
 
 // -1, which means "not given", in so many percent.
 static int64_t draw_optional(struct unit_source *s, unsigned absent, uint32_t n) {
@@ -187,12 +190,15 @@ static void draw_query(struct unit_traffic *t, struct unit_draw *d) {
     d->q.n_without = unit_source_chance(s, 15) ? unit_source_below(s, 3) : 0;
     d->q.osl = unit_source_chance(s, 50) ? unit_source_below(s, 1000) : 0;
     d->q.session = draw_session(t);
+    d->q.pair = t->profile->pairs && unit_source_chance(s, t->profile->pairs);
+    unit_traffic_draw_wait(t, &d->q);
 }
 
 static void claim_op(struct unit_traffic *t) {
     struct unit_source *s = &t->source;
     char id_room[KVR_MAX_ID], name_room[KVR_MAX_NAME];
-    struct kvr_bytes id = draw_id(t, id_room), worker = unit_traffic_worker(t, name_room);
+    struct kvr_bytes id = unit_traffic_id(t, id_room), worker = unit_traffic_worker(t, name_room);
+    char prefiller[KVR_MAX_NAME];
     struct unit_pair *p = t->pair;
     struct kvr_booking b = {.hashes = t->path, .n = draw_blocks(t, t->path)};
     b.isl = draw_optional(s, 50, 5000);
@@ -211,7 +217,15 @@ static void claim_op(struct unit_traffic *t) {
         b.cost = weight(t);
         b.expected = unit_source_chance(s, 50) ? b.overlap + unit_source_below(s, 3) : 0;
     }
+    if (t->profile->pairs && unit_source_chance(s, t->profile->pairs)) {
+        b.prefill_worker = unit_traffic_worker(t, prefiller);
+        b.prefill_rank = unit_source_below(s, t->profile->ranks);
+        b.prefill_overlap = unit_source_below(s, 3);
+        b.prefill_cached = unit_source_below(s, (uint32_t)isl + 1);
+        if (unit_source_chance(s, 2)) b.prefill_cached = isl + 1;
+    }
     b.session = draw_session(t);
+    unit_traffic_draw_owner(t, &b.service_class, &b.flow);
     unit_pair_claim(p, id, worker, unit_source_below(s, t->profile->ranks), &b);
 }
 
@@ -220,7 +234,7 @@ static void request_op(struct unit_traffic *t) {
     char rooms[4][KVR_MAX_ID];
     struct kvr_bytes ids[4];
     for (int i = 0; i < 4; i++)
-        ids[i] = draw_id(t, rooms[i]);
+        ids[i] = unit_traffic_id(t, rooms[i]);
     struct kvr_bytes sessions[3];
     switch (unit_source_below(s, 16)) {
     case 0 ... 3:
@@ -250,13 +264,15 @@ static void choose_op(struct unit_traffic *t) {
     struct unit_draw d;
     draw_query(t, &d);
     if (unit_source_chance(s, 25)) {
+        d.q.pair = false;
         unit_pair_scores(t->pair, &d.q);
         return;
     }
     char room[KVR_MAX_ID];
-    struct kvr_bytes id = draw_id(t, room);
+    struct kvr_bytes id = unit_traffic_id(t, room);
     int64_t lease = draw_optional(s, 70, 3000);
     double random = unit_source_below(s, 1 << 16) / 65536.0;
+    unit_traffic_admit(t);
     unit_pair_select(t->pair, id, &d.q, lease, random);
 }
 
@@ -268,9 +284,15 @@ static void time_op(struct unit_traffic *t) {
     struct unit_pair *p = t->pair;
     p->now += unit_source_below(s, 1000);
     unit_pair_check_due(p);
-    if (unit_source_chance(s, 5)) unit_pair_renew_all(p);
+    if (unit_source_chance(s, 5)) {
+        // Perhaps because the clock was set: then it may also go back.
+        if (p->now > 100000 && unit_source_chance(s, 30)) p->now -= unit_source_below(s, 50000);
+        unit_pair_renew_all(p);
+    }
     if (unit_source_chance(s, 50)) unit_pair_forget(p, unit_source_chance(s, 50) ? 3 : 1000000);
     struct kvr_bytes id, name;
+    if (unit_source_chance(s, 50)) unit_pair_end_due(p);
+    if (t->profile->queue && unit_source_chance(s, 70)) unit_pair_end_waiting(p, 8);
     // Released by a copy: the bytes are the pool's own.
     for (int i = 0; i < 3 && kvr_due_request(p->pool, p->now, &id); i++) {
         char room[KVR_MAX_ID];
@@ -307,7 +329,7 @@ static void rare_op(struct unit_traffic *t) {
 void unit_traffic_step(struct unit_traffic *t) {
     const struct unit_profile *f = t->profile;
     struct unit_source *s = &t->source;
-    unsigned total = f->events + f->selects + f->requests_ops + f->workers_ops + 20;
+    unsigned total = f->events + f->selects + f->requests_ops + f->workers_ops + f->queue + 20;
     unsigned k = unit_source_below(s, total);
     bool few = t->pair->model.n_workers * 2 < f->workers && unit_source_chance(s, 50);
     if (few || !t->pair->model.n_workers || k < f->workers_ops)
@@ -318,8 +340,11 @@ void unit_traffic_step(struct unit_traffic *t) {
         choose_op(t);
     else if ((k -= f->selects) < f->requests_ops)
         request_op(t);
+    else if ((k -= f->requests_ops) < f->queue)
+        unit_traffic_queue_op(t);
     else
         rare_op(t);
+    unit_traffic_admit(t);
     if (unit_source_chance(s, 20)) unit_pair_sweep(t->pair, 17 + unit_source_below(s, 40));
     if (f->reloads && unit_source_below(s, 1000) < f->reloads) unit_pair_reload(t->pair);
     unit_pair_check(t->pair);

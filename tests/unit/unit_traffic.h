@@ -23,6 +23,8 @@ struct unit_profile {
     unsigned predict;                                           // percent of pools with predictions
     unsigned capacity;                                          // of workers: up to so many blocks
     unsigned reloads;                                           // per mille of steps
+    unsigned queue;       // weight of classes, flows and what waits; 0: there are no limits
+    unsigned pairs;       // percent of requests that are; 0: nor are there roles
     bool registered;      // all workers with all ranks are there from the start
     bool odd_weights;     // weights that aren't powers of two: costs are compared loosely
     unsigned check_every; // steps between comparisons of everything
@@ -58,5 +60,12 @@ struct kvr_bytes unit_traffic_name(unsigned k,
                                    char *room); // of the k-th worker; room for KVR_MAX_NAME
 struct kvr_bytes unit_traffic_worker(struct unit_traffic *t, char *room); // of a random one
 void unit_traffic_event(struct unit_traffic *t);
+struct kvr_bytes unit_traffic_id(struct unit_traffic *t, char *room); // room for KVR_MAX_ID
+void unit_traffic_queue_op(struct unit_traffic *t);
+void unit_traffic_admit(struct unit_traffic *t); // as a command does, sometimes not to the end
+void unit_traffic_draw_limits(struct unit_traffic *t, struct kvr_options *o);
+void unit_traffic_draw_wait(struct unit_traffic *t, struct kvr_query *q);
+void unit_traffic_draw_owner(struct unit_traffic *t, struct kvr_bytes *service_class,
+                             struct kvr_bytes *flow);
 
 #endif

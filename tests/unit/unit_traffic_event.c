@@ -52,6 +52,21 @@ static void draw_stored(struct unit_traffic *t, struct kvr_pool_op *op, uint64_t
     if (may_spoil && unit_source_chance(s, 8)) spoil(t, op, room + from);
 }
 
+// Some of them, in any order.
+static size_t mix(struct unit_source *s, uint64_t *hashes, size_t n) {
+    unsigned keep = 20 + unit_source_below(s, 81);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!unit_source_chance(s, keep)) continue;
+        size_t at = unit_source_below(s, (uint32_t)kept + 1);
+        uint64_t x = hashes[i];
+        hashes[kept] = hashes[at];
+        hashes[at] = x;
+        kept++;
+    }
+    return kept;
+}
+
 static void draw_removed(struct unit_traffic *t, struct kvr_pool_op *op, uint64_t *room) {
     struct unit_source *s = &t->source;
     op->hashes = room;
@@ -62,6 +77,7 @@ static void draw_removed(struct unit_traffic *t, struct kvr_pool_op *op, uint64_
         op->n = n - from;
         if (unit_source_chance(s, t->profile->holes))
             op->n = unit_source_below(s, (uint32_t)op->n) + 1;
+        if (unit_source_chance(s, 30)) op->n = mix(s, room + from, op->n);
         return;
     }
     op->n = unit_source_below(s, 6);

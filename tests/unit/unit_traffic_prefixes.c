@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What traffic is about: a tree of prefixes, and the names of workers; see unit_traffic.h.
+// What traffic is about: a tree of prefixes, and the names of workers and requests; see unit_traffic.h.
 #include "unit_traffic.h"
 
 #include <stdio.h>
@@ -43,4 +43,14 @@ struct kvr_bytes unit_traffic_name(unsigned k, char *room) {
 
 struct kvr_bytes unit_traffic_worker(struct unit_traffic *t, char *room) {
     return unit_traffic_name(unit_source_below(&t->source, t->profile->workers), room);
+}
+
+struct kvr_bytes unit_traffic_id(struct unit_traffic *t, char *room) {
+    unsigned k = unit_source_below(&t->source, t->profile->requests);
+    int n = snprintf(room, KVR_MAX_ID, "r%u", k);
+    if (k % 9 == 4) {
+        memset(room + n, 0, KVR_MAX_ID - (size_t)n);
+        n = KVR_MAX_ID;
+    }
+    return (struct kvr_bytes){room, (size_t)n};
 }

@@ -54,17 +54,17 @@ void calib_figures_played(const struct bench_script *s, const struct bench_outco
     free(all);
 }
 
-void calib_figures_simulated(const struct bench_script *s, const struct sim_life *lives,
+void calib_figures_simulated(const struct bench_script *s, const struct sim_outcome *outcomes,
                              struct calib_figures *out) {
     struct calib_request *all = bench_calloc(s->load.n + 1, sizeof *all);
     for (size_t i = 0; i < s->load.n; i++) {
         const struct bench_request *r = &s->load.requests[i];
-        all[i] = (struct calib_request){.at = lives[i].arrived,
-                                        .first = lives[i].first,
-                                        .last = lives[i].done,
+        all[i] = (struct calib_request){.at = outcomes[i].arrived,
+                                        .first = outcomes[i].first,
+                                        .last = outcomes[i].done,
                                         .tokens = r->osl,
                                         .prompt = r->isl,
-                                        .cached = lives[i].hits * s->load.block_size};
+                                        .cached = outcomes[i].hits * s->load.block_size};
     }
     calib_figures_of(all, s->load.n, out);
     free(all);

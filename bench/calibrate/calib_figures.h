@@ -29,7 +29,7 @@ void calib_figures_of(const struct calib_request *all, size_t n, struct calib_fi
 // Of what was played; those that failed are left out.
 void calib_figures_played(const struct bench_script *s, const struct bench_outcome *played,
                           struct calib_figures *out);
-void calib_figures_simulated(const struct bench_script *s, const struct sim_life *lives,
+void calib_figures_simulated(const struct bench_script *s, const struct sim_outcome *outcomes,
                              struct calib_figures *out);
 // The median of each figure. n >= 1.
 void calib_figures_medians(const struct calib_figures *all, size_t n, struct calib_figures *out);

@@ -79,19 +79,20 @@ static void show_row(const char *name, const char *kind, const struct calib_figu
 }
 
 static void write_each(const struct calib_program *p, const char *level, const char *router,
-                       const struct bench_outcome *played, const struct sim_life *given,
-                       const struct sim_life *chosen) {
+                       const struct bench_outcome *played, const struct sim_outcome *given,
+                       const struct sim_outcome *chosen) {
     for (size_t i = 0; p->file && i < p->script.load.n; i++) {
         const struct bench_request *r = &p->script.load.requests[i];
         const struct bench_outcome *x = &played[i];
         fprintf(p->file, "%s\t%s\t%zu\t%.6f\t%u\t%u\t%s\t%lld\t%.6f\t%.6f\t%.6f", level, router, i,
                 r->at, r->isl, r->osl, *x->engine ? x->engine : "-", (long long)x->cached, x->sent,
                 x->first, x->last);
-        const struct sim_life *lives[] = {given, chosen};
+        const struct sim_outcome *outcomes[] = {given, chosen};
         for (int k = 0; k < 2; k++)
-            if (lives[k])
-                fprintf(p->file, "\t%u\t%u\t%.6f\t%.6f", lives[k][i].worker,
-                        lives[k][i].hits * CALIB_BLOCK_SIZE, lives[k][i].first, lives[k][i].done);
+            if (outcomes[k])
+                fprintf(p->file, "\t%u\t%u\t%.6f\t%.6f", outcomes[k][i].worker,
+                        outcomes[k][i].hits * CALIB_BLOCK_SIZE, outcomes[k][i].first,
+                        outcomes[k][i].done);
             else
                 fprintf(p->file, "\t-\t-\t-\t-");
         fprintf(p->file, "\n");
@@ -128,7 +129,7 @@ static void simulate(const struct calib_program *p, const struct calib_router *c
                                     .delay = events_delay,
                                     .seed = p->seed};
     if (!calib_simulate(&p->script, &plan, stats)) support_fail("the simulator breaks");
-    calib_figures_simulated(&p->script, stats->lives, figures);
+    calib_figures_simulated(&p->script, stats->outcomes, figures);
 }
 
 // Sends the requests to real processes. *failed: how many requests did; *late: by how much engines were late.
@@ -197,7 +198,7 @@ static void compare(const struct calib_program *p, const char *level, const stru
         simulate(p, c, engines, late, &replayed, &given);
         show_simulated("", "same choices", &given, &real);
     }
-    write_each(p, level, c->name, played, known ? replayed.lives : NULL, stats.lives);
+    write_each(p, level, c->name, played, known ? replayed.outcomes : NULL, stats.outcomes);
     if (known) sim_stats_close(&replayed);
     sim_stats_close(&stats);
     free(engines);
@@ -308,7 +309,7 @@ static const char usage[] =
     "  --late X        then: engines whose steps take longer than planned, by a share (0)\n"
     "  --each FILE     what became of each request, as text with tabs\n"
     "  --logs DIR      what routers and bridges say\n"
-    "  --help\n";
+    "  --help, --version\n";
 
 #define AT(field) offsetof(struct calib_program, field)
 static const struct bench_arg args[] = {

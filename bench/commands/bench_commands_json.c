@@ -66,9 +66,10 @@ static json_t *of_many_holders(const struct bench_many_holders *c) {
 }
 
 static json_t *of_mixed(const struct bench_mixed *m) {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "selects_due", m->due,
-                     "selects_answered", m->done, "published_blocks", m->published, "alone_p50_us",
-                     m->alone[0], "publishing_p50_us", m->together[0], "alone_p99_us", m->alone[1],
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "selects_due",
+                     m->due, "selects_answered", m->done, "events", m->events, "server_busy",
+                     m->busy, "published_blocks", m->published, "alone_p50_us", m->alone[0],
+                     "publishing_p50_us", m->together[0], "alone_p99_us", m->alone[1],
                      "publishing_p99_us", m->together[1], "alone_p999_us", m->alone[2],
                      "publishing_p999_us", m->together[2]);
 }
@@ -117,9 +118,10 @@ bool bench_report_files(const struct bench_report *r, const struct bench_options
         json_array_append_new(cells, of_cell(&r->cells[i]));
     for (size_t i = 0; i < o->n_pools; i++)
         json_array_append_new(memory, of_memory(&r->memory[i]));
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o}", "crowd", of_many_holders(&r->many_holders),
-                            "mixed", of_mixed(&r->mixed), "durable", of_durable(&r->durable),
-                            "memory_bytes_per_block", memory, "cells", cells);
+    json_t *all =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "crowd", of_many_holders(&r->many_holders),
+                  "mixed", of_mixed(&r->mixed), "fleet_load", of_mixed(&r->fleet_load), "durable",
+                  of_durable(&r->durable), "memory_bytes_per_block", memory, "cells", cells);
     snprintf(path, sizeof path, "%s/commands.json", o->out);
     bool ok = !json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     if (!ok)

@@ -74,8 +74,9 @@ static void measure_group(struct bench_report *r, const struct bench_options *o,
 }
 
 static void measure_pool(struct bench_report *r, const struct bench_options *o, size_t number) {
-    static const int choosing[] = {BENCH_OP_SET,    BENCH_OP_SELECT,  BENCH_OP_SCORE,
-                                   BENCH_OP_HASHES, BENCH_OP_STRINGS, BENCH_OP_SCRIPT};
+    static const int choosing[] = {BENCH_OP_SET,   BENCH_OP_SELECT, BENCH_OP_LOGGED,
+                                   BENCH_OP_SCORE, BENCH_OP_HASHES, BENCH_OP_STRINGS,
+                                   BENCH_OP_SCRIPT};
     static const int others[] = {BENCH_OP_STORED, BENCH_OP_REMOVED, BENCH_OP_UPDATE};
     const struct bench_pool *pool = &o->pools[number];
     struct bench_setup s;
@@ -117,6 +118,7 @@ int main(int argc, char **argv) {
     bench_measure_many_holders(&o, &r.many_holders);
     say("mixed load");
     bench_measure_mixed(&o, &r.mixed);
+    bench_measure_fleet_load(&o, &r.fleet_load);
     say("replication and the append-only file");
     bench_measure_durability(&o, &r.durable);
     bench_report_experiments(&r);

@@ -20,7 +20,7 @@ static const char usage[] =
     "  --out FOLDER     writes commands.json and commands.svg there\n"
     "  --module PATH    kvroute.so\n"
     "  --redis-server PATH\n"
-    "  --help\n";
+    "  --help, --version\n";
 
 static void all_pools(struct bench_options *o) {
     static const size_t workers[] = {8, 64, 1000}, blocks[] = {200000, 1000000};

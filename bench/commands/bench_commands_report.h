@@ -11,7 +11,7 @@ struct bench_report {
     size_t n, room;
     struct bench_footprint memory[BENCH_MAX_POOLS];
     struct bench_many_holders many_holders;
-    struct bench_mixed mixed;
+    struct bench_mixed mixed, fleet_load;
     struct bench_durability durable;
 };
 

@@ -25,13 +25,17 @@ struct bench_many_holders {
 };
 void bench_measure_many_holders(const struct bench_options *o, struct bench_many_holders *out);
 
-// Routers that select at a fixed rate, alone and while publishers send as fast as they can.
+// Routers that select at a fixed rate, alone and while publishers send.
 struct bench_mixed {
-    size_t routers, publishers;
+    size_t workers, routers, publishers;
     double due, done;             // SELECT + RELEASE a second, of all routers
     double alone[3], together[3]; // us from when it was due: p50, p99, p99.9
+    double events_due, events;    // a second meanwhile; events_due 0: as many as the server takes
     double published;             // blocks stored or removed a second meanwhile
+    double busy;                  // CPU seconds of the server a second meanwhile
 };
+// Publishers that send as fast as they can; and the events of 2,000 workers at a fixed rate.
+void bench_measure_fleet_load(const struct bench_options *o, struct bench_mixed *out);
 void bench_measure_mixed(const struct bench_options *o, struct bench_mixed *out);
 
 // SELECT + RELEASE and SET + SET under four kinds of care for what is written.

@@ -20,7 +20,7 @@ static double now_s(void) {
 // ---- What the server says of itself --------------------------------------------------------------
 
 // From the scheduler, exact to the microsecond once the server waits for work.
-static double server_cpu(const struct support_redis *s) {
+double bench_server_cpu(const struct support_redis *s) {
     char path[64];
     unsigned long long ns = 0;
     snprintf(path, sizeof path, "/proc/%ld/schedstat", (long)s->pid);
@@ -114,7 +114,7 @@ static void slice(struct support_redis *s, struct bench_caller *c, const struct 
     freeReplyObject(r);
     size_t depth = depth_of(cell);
     uint64_t first = c->unit;
-    double cpu = server_cpu(s), start = now_s(), end;
+    double cpu = bench_server_cpu(s), start = now_s(), end;
     do {
         size_t n = depth;
         if (w->drains && c->stored - c->removed < n) n = c->stored - c->removed;
@@ -127,7 +127,7 @@ static void slice(struct support_redis *s, struct bench_caller *c, const struct 
     double units = (double)(c->unit - first);
     cell->rate[cell->rounds] = units / (end - start);
     add_spent(s, w, spent); // answered when the server has done all else
-    cell->cpu[cell->rounds] = (server_cpu(s) - cpu) * 1e6 / units;
+    cell->cpu[cell->rounds] = (bench_server_cpu(s) - cpu) * 1e6 / units;
     cell->rounds++;
     if (w->finish) w->finish(c);
 }

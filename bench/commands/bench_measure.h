@@ -39,6 +39,9 @@ struct bench_times;
 void bench_units_pipelined(struct bench_caller *c, const struct bench_op *w, size_t length,
                            size_t n, struct bench_times *times);
 
+// Seconds of a processor that the server has used; exact once it waits for work.
+double bench_server_cpu(const struct support_redis *s);
+
 double bench_result_rate(const struct bench_result *c); // medians over the rounds
 double bench_result_cpu(const struct bench_result *c);
 // The median of the rounds' own ratios of rates.

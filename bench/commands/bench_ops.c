@@ -49,6 +49,19 @@ static void put_select(struct bench_caller *c, size_t length, uint64_t unit, siz
     if (!step) put_blocks(c, length, unit);
 }
 
+static void begin_log(struct bench_caller *c) {
+    bench_wire_begin(&c->wire, 5, "KVROUTE.DECISIONS", "ON", bench_pool_key, "10000", "BLOCKS",
+                     NULL);
+    bench_wire_send(&c->wire);
+    bench_wire_skip(&c->wire);
+}
+
+static void end_log(struct bench_caller *c) {
+    bench_wire_begin(&c->wire, 3, "KVROUTE.DECISIONS", "OFF", bench_pool_key, NULL);
+    bench_wire_send(&c->wire);
+    bench_wire_skip(&c->wire);
+}
+
 static void put_score(struct bench_caller *c, size_t length, uint64_t unit, size_t step) {
     (void)step;
     bench_wire_begin(&c->wire, 4, "KVROUTE.SCORE", bench_pool_key, NULL);
@@ -120,6 +133,15 @@ const struct bench_op bench_ops[BENCH_OPS] = {
                          .commands = {"kvroute.select", "kvroute.release"},
                          .steps = 2,
                          .by_length = true,
+                         .put = put_select,
+                         .take = skip},
+    [BENCH_OP_LOGGED] = {.id = "logged",
+                         .name = "the same, logged",
+                         .commands = {"kvroute.select", "kvroute.release"},
+                         .steps = 2,
+                         .by_length = true,
+                         .prepare = begin_log,
+                         .finish = end_log,
                          .put = put_select,
                          .take = skip},
     [BENCH_OP_SCORE] = {.id = "score",

@@ -31,6 +31,7 @@ struct bench_op {
 enum bench_op_number {
     BENCH_OP_SET,
     BENCH_OP_SELECT,
+    BENCH_OP_LOGGED, // the same with a log of decisions and their blocks
     BENCH_OP_SCORE,
     BENCH_OP_HASHES,
     BENCH_OP_STRINGS,

@@ -57,15 +57,18 @@ bool bench_arg_whole(void *options, const struct bench_arg *arg, const char *tex
 
 int bench_args_read(void *options, const struct bench_arg *args, size_t n, const char *usage,
                     int argc, char **argv) {
-    struct option *longs = bench_calloc(n + 2, sizeof *longs);
+    struct option *longs = bench_calloc(n + 3, sizeof *longs);
     int status = -1;
     for (size_t i = 0; i < n; i++)
         longs[i] = (struct option){
             .name = args[i].name, .has_arg = args[i].take != bench_arg_flag, .val = (int)i};
     longs[n] = (struct option){.name = "help", .val = (int)n};
+    longs[n + 1] = (struct option){.name = "version", .val = (int)n + 1};
     for (int c; status < 0 && (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (c == (int)n)
             status = fputs(usage, stdout) < 0;
+        else if (c == (int)n + 1)
+            status = printf("%s %s\n", program_invocation_short_name, KVROUTE_VERSION) < 0;
         else if (c == '?' || !args[c].take(options, &args[c], optarg))
             status = 2;
     }

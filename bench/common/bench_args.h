@@ -25,7 +25,8 @@ bool bench_arg_whole(void *options, const struct bench_arg *arg, const char *tex
 bool bench_arg_number(const char *name, const char *text, double min, double max, double *out);
 bool bench_arg_wrong(const char *name, const char *what);
 
-// Reads all of a command line. Returns -1 to go on, or the exit status after --help or a mistake.
+// Reads all of a command line. Returns -1 to go on, or the exit status after --help, --version or a
+// mistake.
 int bench_args_read(void *options, const struct bench_arg *args, size_t n, const char *usage,
                     int argc, char **argv);
 

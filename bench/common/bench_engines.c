@@ -24,7 +24,7 @@ static void choose_ports(struct bench_engine *e) {
 bool bench_engine_start(struct bench_engine *e, const char *program) {
     bool again = e->http != 0;
     for (int tries = 0; tries < 5; tries++) {
-        char words[400];
+        char words[800];
         const char *argv[BENCH_MAX_WORDS] = {program};
         char line[400];
         int out, n;
@@ -61,15 +61,19 @@ void bench_bridge_start(struct bench_bridge *b, const struct bench_engine *engin
     for (size_t i = 0; i < n; i++) {
         const struct bench_engine *e = &engines[i];
         char *words = text + 400 * i;
-        int len = snprintf(words, 400,
-                           "%s http=http://127.0.0.1:%d events=tcp://127.0.0.1:%d mode=%s ranks=%u "
-                           "%s",
-                           e->name, e->http, e->events, e->connects ? "bind" : "connect", e->ranks,
-                           e->bridge);
-        if (!strstr(e->options, "--no-replay"))
-            snprintf(words + len, 400 - (size_t)len, " replay=tcp://127.0.0.1:%d", e->replay);
+        if (e->unlisted) continue;
+        int len =
+            snprintf(words, 400, "%s http=http://127.0.0.1:%d %s", e->name, e->http, e->bridge);
         argv[k++] = "--engine";
         argv[k++] = words;
+        if (e->asked) continue;
+        len = snprintf(words, 400,
+                       "%s http=http://127.0.0.1:%d events=tcp://127.0.0.1:%d mode=%s ranks=%u "
+                       "%s",
+                       e->name, e->http, e->events, e->connects ? "bind" : "connect", e->ranks,
+                       e->bridge);
+        if (!strstr(e->options, "--no-replay"))
+            snprintf(words + len, 400 - (size_t)len, " replay=tcp://127.0.0.1:%d", e->replay);
     }
     snprintf(more, sizeof more, "%s", b->more ? b->more : "");
     support_split(more, argv, k, sizeof argv / sizeof *argv);

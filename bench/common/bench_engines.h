@@ -12,10 +12,12 @@ enum { BENCH_MAX_ENGINES = 32, BENCH_MAX_WORDS = 40 };
 
 struct bench_engine {
     char name[24];     // the worker's
-    char options[200]; // words for kvroute-mock-engine
+    char options[500]; // words for kvroute-mock-engine
     char bridge[160];  // words for its bridge
     unsigned ranks;
     bool connects; // its event sockets connect, the bridge binds
+    bool asked;    // its bridge knows its URL alone, and asks it for the rest
+    bool unlisted; // bridges aren't told of it
     pid_t pid;     // 0: not running
     int http, events, replay;
 };

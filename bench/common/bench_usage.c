@@ -23,6 +23,18 @@ double bench_cpu_s(pid_t pid) {
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+size_t bench_children(pid_t pid, pid_t *out, size_t max) {
+    char path[64];
+    size_t n = 0;
+    int child;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f && n < max && fscanf(f, "%d", &child) == 1)
+        out[n++] = child;
+    if (f) fclose(f);
+    return n;
+}
+
 double bench_own_cpu_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);

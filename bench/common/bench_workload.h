@@ -20,10 +20,11 @@ struct bench_request {
         after; // the request that it waits for, before it in workload.requests; or BENCH_NO_REQUEST
     uint32_t session;  // whose it is; a request that belongs to nobody's has one of its own
     uint32_t isl, osl; // tokens of the prompt and of the output
-    uint32_t blocks;   // full blocks of the prompt
-    uint32_t known;    // the same with the output's, where a later prompt will contain them
-    size_t first;      // place of the first in workload.hashes
-    size_t text;       // the caller's own
+    uint32_t service_class, flow; // where requests wait: which class, and whose it is (0: nobody's)
+    uint32_t blocks;              // full blocks of the prompt
+    uint32_t known; // the same with the output's, where a later prompt will contain them
+    size_t first;   // place of the first in workload.hashes
+    size_t text;    // the caller's own
 };
 
 struct bench_workload {

@@ -3,93 +3,31 @@
 //
 // The shape: requests of 64 blocks, each two runs of 32, each run held by 4 of 64 workers; 10 million
 // blocks. Matching is measured on requests drawn from all of it (every lookup misses the caches of the
-// processor) and from 4,096 of them (what a fleet asks for again and again). A request's hashes are in
-// cache, as they are when a command has just been parsed. Time of the clock itself is taken off.
+// processor) and from 4,096 of them (what a fleet asks for again and again).
 //
 // What takes long is measured in the thread's CPU time, so that whoever else uses the machine doesn't
 // count as much; a match is too short for that and has the wall clock.
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/common/bench_args.h"
 #include "bench/common/bench_quantile.h"
+#include "bench_pool.h"
 #include "client/common/clock.h"
 #include "client/common/random.h"
-#include "module/core/state/pool_state.h"
 #include "tests/support/support_home.h"
 
 enum {
-    BENCH_CORE_WORKERS = 64,
-    BENCH_CORE_RUN = 32,
-    BENCH_CORE_PATH = 2 * BENCH_CORE_RUN,
+    BENCH_CORE_WORKERS = BENCH_POOL_WORKERS,
+    BENCH_CORE_PATH = BENCH_POOL_PATH,
+    BENCH_CORE_RUN = BENCH_CORE_PATH / 2,
     BENCH_CORE_HOLDERS = 4,
-    BENCH_CORE_WARM = 4096,
-    BENCH_CORE_SAMPLES = 200000
+    BENCH_CORE_WARM = 4096
 };
-
-// ---- Common parts --------------------------------------------------------------------------------
 
 static double now_ns(void) {
     return (double)kvr_clock_ns(CLOCK_MONOTONIC);
-}
-
-static double cpu_ns(void) {
-    return (double)kvr_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-// The heap's own view: usable sizes and a word of bookkeeping for each piece.
-static size_t heap_bytes;
-
-// Whole pages are aligned as the server's allocator aligns them.
-static void *resize(void *ctx, void *p, size_t size) {
-    enum { BENCH_CORE_PAGE = 4096 };
-    (void)ctx;
-    size_t old = p ? malloc_usable_size(p) : 0;
-    if (p) heap_bytes -= old + sizeof(size_t);
-    void *q = NULL;
-    if (size && size % BENCH_CORE_PAGE == 0) {
-        if (posix_memalign(&q, BENCH_CORE_PAGE, size)) q = NULL;
-        if (q && p) memcpy(q, p, old < size ? old : size);
-        if (q) free(p);
-    } else if (size) {
-        q = realloc(p, size);
-    } else {
-        free(p);
-    }
-    void *now = size ? (q ? q : p) : NULL;
-    if (now) heap_bytes += malloc_usable_size(now) + sizeof(size_t);
-    return q;
-}
-
-static struct kvr_bytes name_of(size_t worker, char *room) {
-    return (struct kvr_bytes){room, (size_t)sprintf(room, "worker-%04zu", worker)};
-}
-
-static struct kvr_pool *new_pool(size_t workers) {
-    struct kvr_alloc a = {resize, NULL};
-    struct kvr_options o;
-    kvr_options_default(&o);
-    struct kvr_pool *p = kvr_pool_new(&a, &o, 0x1234567);
-    if (!p) support_fail("out of memory");
-    char room[32];
-    for (size_t i = 0; i < workers; i++) {
-        struct kvr_worker_settings set = {0};
-        int created;
-        if (kvr_worker_set(p, 1, name_of(i, room), &set, &created))
-            support_fail("a worker is refused");
-    }
-    return p;
-}
-
-static void event(struct kvr_pool *p, size_t worker, uint64_t seq, enum kvr_pool_op_kind kind,
-                  const uint64_t *parent, const uint64_t *hashes, size_t n) {
-    char room[32];
-    struct kvr_pool_op op = {kind, KVR_DEVICE, parent != NULL, parent ? *parent : 0, hashes, n};
-    struct kvr_event_result r;
-    if (kvr_event(p, name_of(worker, room), 0, 1, seq, &op, 1, true, &r))
-        support_fail("an event is refused");
 }
 
 // ---- Figures -------------------------------------------------------------------------------------
@@ -105,18 +43,18 @@ static size_t holder(size_t path, size_t half, size_t k) {
 }
 
 static void build(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint64_t *seq) {
-    size_t before = heap_bytes;
+    size_t before = bench_pool_heap();
     double fresh = 0, known = 0;
     for (size_t k = 0; k < BENCH_CORE_HOLDERS; k++) {
-        double start = cpu_ns();
+        double start = bench_pool_cpu_ns();
         for (size_t i = 0; i < paths; i++) {
             const uint64_t *path = hashes + i * BENCH_CORE_PATH;
             size_t first = holder(i, 0, k), second = holder(i, 1, k);
-            event(p, first, ++seq[first], KVR_STORED, NULL, path, BENCH_CORE_RUN);
-            event(p, second, ++seq[second], KVR_STORED, &path[BENCH_CORE_RUN - 1],
-                  path + BENCH_CORE_RUN, BENCH_CORE_RUN);
+            bench_pool_event(p, first, ++seq[first], KVR_STORED, NULL, path, BENCH_CORE_RUN);
+            bench_pool_event(p, second, ++seq[second], KVR_STORED, &path[BENCH_CORE_RUN - 1],
+                             path + BENCH_CORE_RUN, BENCH_CORE_RUN);
         }
-        *(k ? &known : &fresh) += cpu_ns() - start;
+        *(k ? &known : &fresh) += bench_pool_cpu_ns() - start;
         fprintf(stderr, "  built for %zu of %d holders\n", k + 1, BENCH_CORE_HOLDERS);
     }
     double blocks = (double)paths * BENCH_CORE_PATH;
@@ -129,42 +67,18 @@ static void build(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint
         support_fail("blocks are missing");
     row("memory, everything the pool asked for", (double)s.memory_bytes / blocks, "B/block",
         "<= 20");
-    row("memory, as the heap counts it", (double)(heap_bytes - before) / blocks, "B/block", "");
+    row("memory, as the heap counts it", (double)(bench_pool_heap() - before) / blocks, "B/block",
+        "");
 }
 
 static void match(const struct kvr_pool *p, const uint64_t *hashes, size_t paths,
                   const char *what) {
-    static double times[BENCH_CORE_SAMPLES];
-    uint32_t reach[BENCH_CORE_WORKERS], tiers[KVR_TIERS][BENCH_CORE_WORKERS];
-    uint64_t state = 42, request[BENCH_CORE_PATH];
-    struct core_match m = {.reach = reach};
-    for (int t = 0; t < KVR_TIERS; t++)
-        m.by_tier[t] = tiers[t];
-    for (size_t i = 0; i < BENCH_CORE_SAMPLES; i++) {
-        memcpy(request, hashes + kvr_random(&state) % paths * BENCH_CORE_PATH, sizeof request);
-        memset(reach, 0, sizeof reach);
-        memset(tiers, 0, sizeof tiers);
-        // The copy must be through before the clock starts.
-        uint64_t all = 0;
-        for (size_t k = 0; k < BENCH_CORE_PATH; k++)
-            all |= request[k];
-        __asm__ volatile("" : "+r"(all)::"memory");
-        double start = now_ns();
-        core_tree_match(&p->tree, request, BENCH_CORE_PATH, &m);
-        times[i] = now_ns() - start;
-    }
-    double clock[1001];
-    for (int i = 0; i < 1001; i++) {
-        double start = now_ns();
-        clock[i] = now_ns() - start;
-    }
-    double *sorted = bench_sorted(times, BENCH_CORE_SAMPLES), offset = bench_median(clock, 1001);
+    struct bench_pool_match m = bench_pool_match(p, hashes, paths, BENCH_CORE_HOLDERS);
     char line[96];
     snprintf(line, sizeof line, "match of 64 blocks, %s, p50", what);
-    row(line, bench_quantile(sorted, BENCH_CORE_SAMPLES, 0.5) - offset, "ns", "<= 250");
+    row(line, m.p50, "ns", "<= 250");
     snprintf(line, sizeof line, "match of 64 blocks, %s, p99", what);
-    row(line, bench_quantile(sorted, BENCH_CORE_SAMPLES, 0.99) - offset, "ns", "<= 2000");
-    free(sorted);
+    row(line, m.p99, "ns", "<= 2000");
 }
 
 // What one read costs that has to wait for memory: reads over an array as large as the index, each of
@@ -190,44 +104,45 @@ static double miss_ns(size_t blocks) {
 }
 
 static void drop(struct kvr_pool *p, const uint64_t *hashes, size_t paths, uint64_t *seq) {
-    double start = cpu_ns();
+    double start = bench_pool_cpu_ns();
     for (size_t i = 0; i < paths; i++) {
         const uint64_t *path = hashes + i * BENCH_CORE_PATH;
         size_t second = holder(i, 1, 0);
-        event(p, second, ++seq[second], KVR_REMOVED, NULL, path + BENCH_CORE_RUN, BENCH_CORE_RUN);
+        bench_pool_event(p, second, ++seq[second], KVR_REMOVED, NULL, path + BENCH_CORE_RUN,
+                         BENCH_CORE_RUN);
     }
-    row("events, REMOVED, 32 an event", (double)paths * BENCH_CORE_RUN * 1e3 / (cpu_ns() - start),
-        "M blocks/s", "");
+    row("events, REMOVED, 32 an event",
+        (double)paths * BENCH_CORE_RUN * 1e3 / (bench_pool_cpu_ns() - start), "M blocks/s", "");
     char room[32];
     double worst = 0;
     for (size_t w = 0; w < BENCH_CORE_WORKERS; w++) {
-        double at = cpu_ns();
-        if (kvr_worker_del(p, name_of(w, room))) support_fail("a worker is lost");
-        double took = cpu_ns() - at;
+        double at = bench_pool_cpu_ns();
+        if (kvr_worker_del(p, bench_pool_worker(w, room))) support_fail("a worker is lost");
+        double took = bench_pool_cpu_ns() - at;
         worst = took > worst ? took : worst;
     }
     row("dropping a worker with all it holds, the longest of 64", worst / 1e6, "ms", "a few");
-    start = cpu_ns();
+    start = bench_pool_cpu_ns();
     while (kvr_pool_sweep(p, 1000)) {
     }
-    row("sweeping what all of them held", (cpu_ns() - start) / 1e9, "s", "");
+    row("sweeping what all of them held", (bench_pool_cpu_ns() - start) / 1e9, "s", "");
 }
 
 // Median over rounds of the time of SELECT + RELEASE of 512 blocks that every worker holds.
 static double select_time(size_t workers) {
     enum { BENCH_CORE_BLOCKS = 512, BENCH_CORE_ROUNDS = 15, BENCH_CORE_EACH = 2000 };
-    struct kvr_pool *p = new_pool(workers);
+    struct kvr_pool *p = bench_pool_new(workers);
     uint64_t hashes[BENCH_CORE_BLOCKS], state = 7;
     for (size_t i = 0; i < BENCH_CORE_BLOCKS; i++)
         hashes[i] = kvr_random(&state);
     for (size_t w = 0; w < workers; w++)
-        event(p, w, 1, KVR_STORED, NULL, hashes, BENCH_CORE_BLOCKS);
+        bench_pool_event(p, w, 1, KVR_STORED, NULL, hashes, BENCH_CORE_BLOCKS);
     double times[BENCH_CORE_ROUNDS];
     struct kvr_query q = {
         .hashes = hashes, .n = BENCH_CORE_BLOCKS, .isl = -1, .rule = kvr_pool_options(p)->rule};
     struct kvr_bytes id = {"request", 7};
     for (int r = 0; r < BENCH_CORE_ROUNDS; r++) {
-        double start = cpu_ns();
+        double start = bench_pool_cpu_ns();
         for (int i = 0; i < BENCH_CORE_EACH; i++) {
             struct kvr_pool_choice choice;
             struct kvr_booking booked;
@@ -235,7 +150,7 @@ static double select_time(size_t workers) {
                 support_fail("SELECT is refused");
             kvr_release(p, 1, &id, 1, KVR_RELEASED);
         }
-        times[r] = (cpu_ns() - start) / BENCH_CORE_EACH;
+        times[r] = (bench_pool_cpu_ns() - start) / BENCH_CORE_EACH;
     }
     kvr_pool_free(p);
     return bench_median(times, BENCH_CORE_ROUNDS);
@@ -267,7 +182,7 @@ int main(int argc, char **argv) {
     printf("%zu blocks in runs of %d, %d holders each, %d workers; one core\n\n",
            paths * BENCH_CORE_PATH, BENCH_CORE_RUN, BENCH_CORE_HOLDERS, BENCH_CORE_WORKERS);
     printf("%-58s %10s %-12s %s\n", "", "", "", "goal");
-    struct kvr_pool *p = new_pool(BENCH_CORE_WORKERS);
+    struct kvr_pool *p = bench_pool_new(BENCH_CORE_WORKERS);
     build(p, hashes, paths, seq);
     row("one cache miss, in as much memory as the index has", miss_ns(blocks), "ns", "");
     match(p, hashes, paths, "drawn from all");

@@ -394,8 +394,13 @@ checks() {
     return $failed
 }
 
-for run in "${runs[@]}"; do play "$run"; done
-table
-checks && verdict='all as it should be' || verdict='NOT as it should be'
-printf '\n%s, after %d s\n' "$verdict" "$SECONDS"
-[ "$failed" = 0 ]
+demo() {
+    local verdict='all as it should be'
+    for run in "${runs[@]}"; do play "$run"; done
+    table
+    checks || verdict='NOT as it should be'
+    printf '\n%s, after %d s\n' "$verdict" "$SECONDS"
+    return "$failed"
+}
+
+work demo

@@ -2,8 +2,8 @@
 # The parts of a fleet as processes: to be sourced by the demo and the tour. Each part has a name, by which
 # it is started, killed and started again at the same ports.
 #
-# Everything is in one temporary folder, listens on 127.0.0.1, and is ended by its own pid. If the shell
-# itself is killed with SIGKILL, the kernel ends the parts.
+# Everything is in one temporary folder, listens on 127.0.0.1, and is ended by its own pid. If the shell that
+# has them is killed with SIGKILL, the kernel ends the parts.
 set -uo pipefail
 
 build=${KVROUTE_BUILD:?is the folder that ./dev build makes}
@@ -41,33 +41,67 @@ end() { # name …; SIGKILL. A negative pid is a process group
 
 end_all() { end "${!pid[@]}"; }
 
+# ---- Two shells ----------------------------------------------------------------------------------
+# Bash may lose a signal that comes while it forks, as it does for every command that isn't its own. So the
+# shell that hears signals forks nothing meanwhile: a shell behind it works, and has the parts.
+
+work() { # command …; then it's over, with its status
+    mkfifo "$home/parts"
+    (
+        trap end_all EXIT
+        trap - INT TERM HUP
+        "$@"
+    ) 9>"$home/parts" &
+    worker=$!
+    exec 8<"$home/parts" # which ends with the last of all that began behind it
+    wait "$worker"
+    exit
+}
+
 leave() {
-    trap - EXIT INT TERM
-    end_all
+    trap - EXIT
+    trap '' INT TERM HUP
+    touch "$home/stop"
+    [ -z "${worker:-}" ] || {
+        kill -KILL "$worker" 2>/dev/null
+        cat <&8 >/dev/null
+    }
     if [ -n "$keep" ]; then say "kept: $home"; else rm -rf "$home"; fi
 }
 trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-nap() { # seconds; a signal is heard soon
+nap() { # seconds
     local until=$((${EPOCHREALTIME/[.,]/} + $(awk -v s="$1" 'BEGIN { printf "%d", s * 1e6 }')))
-    while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do sleep 0.05; done
+    while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do
+        kill -0 $$ 2>/dev/null || exit # nobody is left who could stop us
+        sleep 0.05
+    done
 }
 
 # ---- Ports ---------------------------------------------------------------------------------------
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# Above those that tests reserve for their servers, which may not listen yet (tests/support/support_port.c).
 choose_port() { # name …; those that have none yet
     local name p
     for name in "$@"; do
         [ -z "${port[$name]:-}" ] || continue
         while :; do
-            p=$((20000 + (RANDOM * 32768 + RANDOM) % 10000))
+            p=$((28000 + RANDOM % 4000))
             [[ " ${port[*]:-} " != *" $p "* ]] && ! listens "$p" && break
         done
         port[$name]=$p
+    done
+}
+
+fix_ports() { # first port, name …; one after the other
+    local name p=$1
+    for name in "${@:2}"; do
+        ! listens "$p" || die "port $p, for $name, is taken"
+        port[$name]=$((p++))
     done
 }
 

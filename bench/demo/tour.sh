@@ -1,12 +1,31 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # A whole fleet as a user would run it: a Redis with a replica and three Sentinels, four mock engines with
-# their bridge, three HTTP routers as proxies. `up` leaves it running until Ctrl-C; `tour` sends it requests
-# without a pause, kills each part in turn, and says what callers noticed.
+# their bridge, three HTTP routers as proxies. `up` leaves it running until Ctrl-C (with --port N at ports
+# from N on); `tour` sends it requests without a pause, kills each part in turn, and says what callers noticed.
 #
 # Every answer of a mock engine is a function of its prompt. So each stream that comes through a router is
 # compared, byte by byte, with what a fifth engine answers that no router knows.
 set -uo pipefail
+
+usage() {
+    echo "usage: $(basename "$0") tour | up [--port N]" >&2
+    exit 2
+}
+
+do=${1:-} first=
+case $do/${2:-}/$# in
+tour//1 | up//1) ;;
+up/--port/3)
+    # As many ports as parts have one that somebody would want to know beforehand.
+    [[ $3 =~ ^[0-9]{1,5}$ ]] && [ "$3" -ge 1 ] && [ "$3" -le $((65535 - 12)) ] || {
+        echo "--port takes a number from 1 to $((65535 - 12)): that and the twelve after it are used" >&2
+        exit 2
+    }
+    first=$3
+    ;;
+*) usage ;;
+esac
 . "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/processes.sh"
 
 engines=(e1 e2 e3 e4) routers=(r1 r2 r3)
@@ -42,6 +61,7 @@ part() { # starts one part by its name, again if need be; of a Redis also the po
 
 up() {
     local p
+    [ -z "$first" ] || fix_ports "$first" "${routers[@]}" "${engines[@]}" bridge redis1 redis2 s1 s2 s3
     choose_port redis1 redis2 s1 s2 s3
     redis=sentinel://127.0.0.1:${port[s1]},127.0.0.1:${port[s2]},127.0.0.1:${port[s3]}/main
     part redis1
@@ -64,7 +84,7 @@ Try, in another terminal:
   curl -i http://127.0.0.1:${port[r1]}/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"mock","max_tokens":20,"messages":[{"role":"user","content":"$(seq -s ' ' 1 60)"}]}'
   (again, through ${port[r2]}: the same X-Kvroute-Worker, and X-Kvroute-Overlap says what it has)
   curl -N http://127.0.0.1:${port[r3]}/v1/completions -H 'Content-Type: application/json' -d '{"model":"mock","stream":true,"max_tokens":40,"prompt":"Once upon a time"}'
-  curl http://127.0.0.1:${port[r1]}/v1/workers
+  curl http://127.0.0.1:${port[r1]}/kvroute/workers
   redis-cli -p ${port[redis1]} KVROUTE.INFO demo
   a page to look at: http://127.0.0.1:${port[r1]}/
 
@@ -92,7 +112,8 @@ converse() { # number; one line an answer: ms, outcome, tries, first byte in s, 
     local caller=$1 turn=0 conversation=0 messages='' tries r body
     body=$home/$caller.body
     : >"$home/$caller.head"
-    while [ ! -e "$home/stop" ]; do
+    # If nobody is left who could stop us, that is the end, too.
+    while [ ! -e "$home/stop" ] && kill -0 $$ 2>/dev/null; do
         if [ $((turn % 4)) = 0 ]; then
             conversation=$((conversation + 1))
             messages='{"role":"system","content":"'$(text 150 $((conversation % 6)))'"}'
@@ -207,14 +228,15 @@ TEXT
     die "$whole whole answers, $failed callers who were not served"
 }
 
-case ${1:-} in
-tour) tour ;;
-up)
+stay() {
     say "Starting …"
     up
     show
     say "Running until Ctrl-C."
     while :; do nap 10; done
-    ;;
-*) die "usage: $0 up | tour" ;;
+}
+
+case $do in
+tour) work tour ;;
+up) work stay ;;
 esac

@@ -329,6 +329,6 @@ void bench_play(const struct bench_play_plan *plan, struct bench_outcome *out) {
     h1_client_free(c.http);
     event_free(c.timer);
     event_free(c.look);
-    event_base_free(c.base);
+    h1_loop_free(c.base);
     free(c.router);
 }

@@ -68,7 +68,7 @@ static const char usage[] =
     "  --redis PORT --pool KEY  afterwards: compare, block by block, what the pool says of the "
     "engines with\n"
     "                   what they hold\n"
-    "  --help\n";
+    "  --help, --version\n";
 
 // ---- Options -------------------------------------------------------------------------------------
 

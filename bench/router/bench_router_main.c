@@ -2,7 +2,7 @@
 // kvroute-bench-router: what the HTTP router costs, beside haproxy's round robin.
 //
 //   advise   POST /v1/select beside the bare command: one at a time, and as many as a router answers
-//   proxy    short answers that aren't streamed, through a router, haproxy and neither
+//   proxy    short answers that aren't streamed, through a router, one that calls engines over TLS, haproxy and none
 //   streams  1,000 streams at once, how late their pieces are and what memory they take
 //
 // The engines are mock engines, the redis-server is real, all on this machine with the client that
@@ -23,11 +23,12 @@
 #include "tests/support/support_redis.h"
 
 enum {
-    ROUTER_WORKERS = 64,
     ROUTER_TOKENS = 1024,
     ROUTER_PROMPTS = 64,
     ROUTER_MAX_ROUNDS = 15,
-    ROUTER_RELEASES = 50
+    ROUTER_RELEASES = 50,
+    ROUTER_PIECES = 100, // of a stream
+    ROUTER_TARGETS = 5
 };
 
 static struct bench_router_setup setup;
@@ -36,6 +37,7 @@ static struct bench_router_options {
     bool quick;
     uint64_t rounds, streams; // 0: as many as usual
     double slice;
+    const char *only; // NULL: all parts
 } o;
 
 static size_t post(char *out, const char *path, const char *body, size_t n) {
@@ -98,17 +100,6 @@ static size_t select_request(void *ctx, uint64_t serial, char *out) {
     return post(out, "/v1/select", body, n);
 }
 
-static void fill_advise(void) {
-    redisReply *r = support_redis_command(&setup.redis, "KVROUTE.CREATE advise POLICY delay");
-    for (int i = 0; i < ROUTER_WORKERS && r; i++) {
-        freeReplyObject(r);
-        r = support_redis_command(
-            &setup.redis, "KVROUTE.WORKER SET advise w%d ADDR http://127.0.0.1:%d", i, 20000 + i);
-    }
-    if (!r) support_fail("the pool can't be made");
-    freeReplyObject(r);
-}
-
 // Time of the bare command with the same tokens, one at a time over the same kind of socket, in us.
 static double bare_p50(size_t n) {
     redisContext *c = redisConnect("127.0.0.1", setup.redis.port);
@@ -139,7 +130,7 @@ static void advise(void) {
         .port = setup.router_port, .request = select_request, .seconds = o.slice};
     struct bench_load_result r;
     make_prompts();
-    fill_advise();
+    bench_router_fill_advise(&setup.redis);
     for (size_t i = 0; i < o.rounds; i++) {
         bare[i] = bare_p50(2000);
         plan.connections = 1;
@@ -156,7 +147,7 @@ static void advise(void) {
     double added = bench_median(one, o.rounds) - bench_median(bare, o.rounds);
     double each = bench_median(cpu, o.rounds);
     printf("== Advise: %d tokens, %d workers; released %d at a time ==\n", ROUTER_TOKENS,
-           ROUTER_WORKERS, ROUTER_RELEASES);
+           BENCH_ADVISE_WORKERS, ROUTER_RELEASES);
     printf("  bare command, one at a time                  p50 %8.0f us\n",
            bench_median(bare, o.rounds));
     printf("  POST /v1/select, one at a time               p50 %8.0f us\n",
@@ -190,7 +181,8 @@ struct bench_target {
         cpu[ROUTER_MAX_ROUNDS];
 };
 
-static size_t make_targets(struct bench_target *targets, const struct bench_load_plan *plan) {
+static size_t make_targets(struct bench_target *targets, const struct bench_load_plan *plan,
+                           bool streams) {
     static int engine_ports[BENCH_ENGINES];
     size_t n = 0;
     targets[n] = (struct bench_target){.name = "engines, no proxy", .plan = *plan};
@@ -201,19 +193,30 @@ static size_t make_targets(struct bench_target *targets, const struct bench_load
     targets[n] =
         (struct bench_target){.name = "kvroute-router", .pid = &setup.router, .plan = *plan};
     targets[n++].plan.port = setup.router_port;
+    if (setup.tls_router_port) {
+        targets[n] = (struct bench_target){
+            .name = "the same, https", .pid = &setup.tls_router, .plan = *plan};
+        targets[n++].plan.port = setup.tls_router_port;
+    }
     if (setup.haproxy_port) {
         targets[n] = (struct bench_target){.name = "haproxy", .pid = &setup.haproxy, .plan = *plan};
         targets[n++].plan.port = setup.haproxy_port;
+    }
+    // As it is, haproxy gathers pieces for up to 0.3 s. With this setting it passes each on, as routers do.
+    if (setup.haproxy_port && streams) {
+        targets[n] = (struct bench_target){
+            .name = "haproxy, no delay", .pid = &setup.haproxy, .plan = *plan};
+        targets[n++].plan.port = setup.haproxy_at_once_port;
     }
     return n;
 }
 
 static void proxy(void) {
-    static struct bench_target targets[3];
+    static struct bench_target targets[ROUTER_TARGETS];
     struct bench_load_plan plan = {
         .connections = 64, .request = chat_request, .ctx = "\"max_tokens\":4", .seconds = o.slice};
     struct bench_load_result r;
-    size_t n = make_targets(targets, &plan);
+    size_t n = make_targets(targets, &plan, false);
     for (size_t i = 0; i < o.rounds; i++)
         for (size_t w = 0; w < n; w++) {
             double before = targets[w].pid ? bench_cpu_s(*targets[w].pid) : 0;
@@ -266,14 +269,14 @@ static void begun(void *ctx) {
 }
 
 static void show_streams(void) {
-    static struct bench_target targets[3];
+    static struct bench_target targets[ROUTER_TARGETS];
     struct bench_streams ctx = {.more = "\"stream\":true,\"max_tokens\":100"};
     struct bench_load_plan plan = {
         .connections = o.streams, .request = stream_request, .ctx = &ctx, .all_begun = begun};
-    size_t n = make_targets(targets, &plan);
+    size_t n = make_targets(targets, &plan, true);
     printf("== Streams: %zu at once, 100 tokens at 10 a second ==\n", (size_t)o.streams);
-    printf("  %-20s %8s %9s %14s %14s %12s %10s %14s\n", "", "whole", "failures", "first p99 ms",
-           "gap p99 ms", "its CPU s", "RSS MB", "kB a stream");
+    printf("  %-20s %8s %9s %14s %14s %12s %16s %10s %14s\n", "", "whole", "failures",
+           "first p99 ms", "gap p99 ms", "its CPU s", "CPU us a piece", "RSS MB", "kB a stream");
     for (size_t w = 0; w < n; w++) {
         struct bench_load_result r;
         ctx.pid = targets[w].pid;
@@ -283,8 +286,10 @@ static void show_streams(void) {
         run(&targets[w].plan, &r);
         printf("  %-20s %8llu %9llu %14.0f %14.0f", targets[w].name, (unsigned long long)r.answers,
                (unsigned long long)r.failures, r.first_p99_us / 1e3, r.gap_p99_ms);
+        double cpu = ctx.pid ? bench_cpu_s(*ctx.pid) - before : 0;
         if (ctx.pid)
-            printf(" %12.2f %10.1f %14.1f", bench_cpu_s(*ctx.pid) - before, rss / 1e6,
+            printf(" %12.2f %16.1f %10.1f %14.1f", cpu,
+                   cpu * 1e6 / ROUTER_PIECES / (double)o.streams, rss / 1e6,
                    (rss - idle) / 1e3 / (double)o.streams);
         printf("\n");
     }
@@ -303,7 +308,8 @@ static const char usage[] = "usage: kvroute-bench-router [options]\n"
                             "  --rounds N     1 to 15 (5)\n"
                             "  --slice S      seconds of each turn (2)\n"
                             "  --streams N    streams at once (1000)\n"
-                            "  --help\n";
+                            "  --only PART    advise, proxy or streams\n"
+                            "  --help, --version\n";
 
 #define AT(field) offsetof(struct bench_router_options, field)
 static const struct bench_arg args[] = {
@@ -311,14 +317,19 @@ static const struct bench_arg args[] = {
     {"rounds", bench_arg_whole, AT(rounds), 1, ROUTER_MAX_ROUNDS},
     {"slice", bench_arg_real, AT(slice), 1e-3, 3600},
     {"streams", bench_arg_whole, AT(streams), 1, 20000},
+    {"only", bench_arg_text, AT(only), 0, 0},
 };
 #undef AT
 
 static void restart(const char *time_scale, const char *decode_speed) {
     bench_router_end_engines(&setup);
-    if (!bench_router_engines(&setup, time_scale, decode_speed) || !bench_router_router(&setup) ||
+    if (!bench_router_engines(&setup, time_scale, decode_speed) || !bench_router_routers(&setup) ||
         !bench_router_haproxy(&setup))
         support_fail("the processes don't start");
+}
+
+static bool wants(const char *part) {
+    return !o.only || !strcmp(o.only, part);
 }
 
 int main(int argc, char **argv) {
@@ -329,9 +340,11 @@ int main(int argc, char **argv) {
     if (o.slice <= 0) o.slice = o.quick ? 0.5 : 2;
     bench_raise_files();
     if (!support_redis_start(&setup.redis)) return 1;
+    bench_router_certificate(&setup);
     restart("0", "50");
-    advise();
-    proxy();
+    if (wants("advise")) advise();
+    if (wants("proxy")) proxy();
+    if (!wants("streams")) return 0;
     restart("1", "10");
     show_streams();
     return 0;

@@ -2,8 +2,9 @@
 // kvroute-sim: a fleet of inference engines in virtual time, to compare routers. See docs/simulator.md.
 //
 // Folders, each of which knows only those before it: engine (what an engine does), loads (what arrives), fleet
-// (one run in virtual time), routers (who chooses, and by what), compare (options, search, and what comes out).
-// preload has the clock of the shared pool's server.
+// (one run in virtual time), routers (who chooses, and by what), compare (options, search, and what comes out),
+// pairs (experiments on prompts here, answers there), queue (those on one queue for all routers), decisions (what
+// was logged, made again). preload has the clock of the shared pool's server.
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,11 +12,14 @@
 #include <string.h>
 
 #include "bench/common/bench_memory.h"
-#include "bench/common/trace.h"
+#include "bench/sim/compare/fleet_load.h"
 #include "bench/sim/compare/results.h"
 #include "bench/sim/compare/search.h"
 #include "bench/sim/compare/sim_options.h"
-#include "bench/sim/loads/users.h"
+#include "bench/sim/decisions/decision_report.h"
+#include "bench/sim/decisions/fetch_decisions.h"
+#include "bench/sim/loads/decision_load.h"
+#include "bench/sim/queue/experiment.h"
 #include "bench/sim/routers/pool_server.h"
 #include "bench/sim/routers/routers.h"
 #include "client/common/clock.h"
@@ -31,64 +35,11 @@ struct sim_program {
 
 // ---- The load ------------------------------------------------------------------------------------
 
-static double rate_of(const struct sim_options *o) {
-    if (o->rate > 0) return o->rate;
-    return sim_options_sum(o, o->load->rate);
-}
-
-// Whether every seed has the same load.
-static bool same_for_all(const struct sim_options *o) {
-    return o->trace && !o->users;
-}
-
-// Seconds a token at least, with the fastest engine.
-static double least_pace(const struct sim_options *o) {
-    double least = INFINITY;
-    for (size_t w = 0; w < o->workers; w++)
-        least = fmin(least, o->engines[w].model.fixed / o->engines[w].speed);
-    return least;
-}
-
-static void make_users(struct bench_workload *w, const struct sim_options *o, double factor,
-                       uint64_t seed) {
-    struct bench_workload sessions = *w;
-    if (!sessions.closed) {
-        fprintf(stderr, "kvroute-sim: --sessions takes a load whose requests wait for others\n");
-        exit(2);
-    }
-    sim_users_make(w, &sessions,
-                   &(struct sim_users_plan){
-                       .users = (unsigned)(o->users * factor + 0.5),
-                       .ramp = o->ramp / o->speed,
-                       .until = o->warmup + o->duration,
-                       .pace = least_pace(o),
-                       .seed = seed,
-                       .fresh = o->fresh,
-                   });
-    bench_workload_free(&sessions);
-}
-
-static void make_load(struct bench_workload *w, const struct sim_options *o, double factor,
-                      uint64_t seed) {
-    bench_workload_free(w);
-    if (o->trace)
-        bench_trace_read(w, o->trace, (unsigned)o->block_size, o->users ? 0 : o->requests);
-    else
-        sim_load_make(o->load, w,
-                      &(struct sim_load_plan){(unsigned)o->block_size, o->requests,
-                                              rate_of(o) * factor, seed});
-    for (size_t i = 0; i < w->n; i++)
-        if (!w->requests[i].osl) w->requests[i].osl = 1;
-    if (o->users) make_users(w, o, factor, seed);
-}
-
-// A generated load is made anew at another rate, and users in another number; a trace alone is the same,
-// faster, and for every seed.
 static void make_loads(struct sim_program *p, double factor) {
     const struct sim_options *o = &p->o;
-    if (p->loads[0].n && (same_for_all(o) || p->made_for == factor)) return;
-    for (uint64_t i = 0; i < (same_for_all(o) ? 1 : o->seeds); i++)
-        make_load(&p->loads[i], o, factor, o->seed + i);
+    if (p->loads[0].n && (sim_load_same(o) || p->made_for == factor)) return;
+    for (uint64_t i = 0; i < (sim_load_same(o) ? 1 : o->seeds); i++)
+        sim_load_open(&p->loads[i], o, factor, o->seed + i);
     p->made_for = factor;
 }
 
@@ -101,8 +52,7 @@ static void describe(struct sim_program *p, double factor) {
     p->results.load = w->what;
     p->results.requests = w->n;
     p->results.blocks = blocks / (double)w->n;
-    p->results.seconds = (w->requests[w->n - 1].at - w->requests[0].at) /
-                         (p->o.trace ? p->o.speed * (p->o.users ? 1 : factor) : 1);
+    p->results.seconds = sim_load_seconds(&p->o, w, factor);
 }
 
 // ---- Runs ----------------------------------------------------------------------------------------
@@ -125,6 +75,10 @@ static void name_row(struct sim_row *row) {
     if (s->kind->scores) add_name(row, ", %s", kvr_policies[s->policy].name);
     if (row->series != SIM_SCALED && s->routers > 1)
         add_name(row, s->together ? " (%u, conversations)" : " (%u)", s->routers);
+    if (s->queue) add_name(row, ", room %llu", (unsigned long long)s->max_requests);
+    if (s->max_prefill || s->max_blocks) add_name(row, "/%llu", (unsigned long long)s->max_prefill);
+    if (s->max_blocks) add_name(row, "/%llu", (unsigned long long)s->max_blocks);
+    if (s->fair) add_name(row, ", fair");
     sim_terms_text(s->without, terms, sizeof terms);
     if (s->without) add_name(row, ", no %s", terms);
 }
@@ -134,11 +88,7 @@ static struct sim_plan plan_of(struct sim_program *p, const struct sim_row *row,
     const struct sim_options *o = &p->o;
     struct sim_plan plan = o->plan;
     plan.kind = row->spec.kind;
-    plan.load = load;
-    plan.speed = o->trace ? o->speed * (o->users ? 1 : row->factor) : 1;
-    plan.from = o->warmup;
-    plan.until = o->duration > 0 ? o->warmup + o->duration : 0;
-    plan.max_measured = o->users ? o->requests : 0;
+    sim_load_plan_run(&plan, o, load, row->factor);
     plan.routers = row->spec.routers;
     plan.together = row->spec.together;
     plan.seed = seed;
@@ -148,6 +98,11 @@ static struct sim_plan plan_of(struct sim_program *p, const struct sim_row *row,
     plan.title = row->name;
     plan.rule.policy = row->spec.policy;
     plan.rule.without = row->spec.without;
+    plan.admission.on = row->spec.queue;
+    plan.admission.max_requests = row->spec.max_requests;
+    plan.admission.max_prefill = row->spec.max_prefill;
+    plan.admission.max_blocks = row->spec.max_blocks;
+    plan.admission.by_flow = row->spec.fair;
     return plan;
 }
 
@@ -158,7 +113,7 @@ static bool run_seeds(struct sim_program *p, struct sim_row *row,
     const struct sim_options *o = &p->o;
     *out = (struct sim_figures){0};
     for (uint64_t i = 0; i < n; i++) {
-        const struct bench_workload *load = &loads[same_for_all(o) ? 0 : i];
+        const struct bench_workload *load = &loads[sim_load_same(o) ? 0 : i];
         struct sim_plan plan = plan_of(p, row, load, seed + i);
         struct sim_stats stats;
         struct sim_figures x;
@@ -223,13 +178,13 @@ static bool search(struct sim_program *p, double factor) {
     struct sim_figures figures;
     size_t runs;
     name_row(&s.row);
-    for (uint64_t i = 0; i < (same_for_all(&p->o) ? 1 : p->o.search); i++)
-        make_load(&p->other[i], &p->o, factor, p->o.seed + p->o.seeds + i);
+    for (uint64_t i = 0; i < (sim_load_same(&p->o) ? 1 : p->o.search); i++)
+        sim_load_open(&p->other[i], &p->o, factor, p->o.seed + p->o.seeds + i);
     if (!sim_search(run_constants, tried, &s, &p->o.fixed, &figures, &runs)) return false;
     printf("Constants of fixed, least mean TTFT among those within 0.5 points of the best in SLO,\n"
            "%zu tried on %llu seeds from %llu%s: --fixed ",
            runs, (unsigned long long)p->o.search, (unsigned long long)(p->o.seed + p->o.seeds),
-           same_for_all(&p->o) ? " (of one trace)" : "");
+           sim_load_same(&p->o) ? " (of one trace)" : "");
     show_constants(stdout, &p->o.fixed);
     printf("\nThere: TTFT %.4f s mean, %.4f p50, %.3f p99, TBT %.2f ms, %.2f%% in SLO, hits "
            "%.2f%%\n\n",
@@ -242,7 +197,8 @@ static bool search(struct sim_program *p, double factor) {
 
 static bool same_but_routers(const struct sim_spec *a, const struct sim_spec *b) {
     return a->kind == b->kind && a->policy == b->policy && a->together == b->together &&
-           a->without == b->without;
+           a->without == b->without && a->max_requests == b->max_requests &&
+           a->max_prefill == b->max_prefill && a->max_blocks == b->max_blocks && a->fair == b->fair;
 }
 
 // A row for each kind. routers: instead of the number that it was named with, and each kind once; 0: as named.
@@ -287,6 +243,35 @@ static bool compare(struct sim_program *p) {
     return true;
 }
 
+static bool experiment(struct sim_program *p) {
+    const struct sim_experiment *e = sim_experiment_find(p->o.experiment);
+    if (e) return e->run(&p->o, &p->server);
+    fprintf(stderr, "kvroute-sim: no experiment %s\n", p->o.experiment);
+    return false;
+}
+
+// What was logged, made again; then, where that can be, the whole of it again.
+static bool decisions(struct sim_program *p) {
+    const struct sim_decisions *d = &p->o.logged;
+    if (!sim_decision_report(&p->o)) return false;
+    if (sim_decision_load_can(d)) {
+        printf("\nAll of it again, from empty engines. ");
+        return compare(p);
+    }
+    printf(
+        "\nIt can't be run again: the log has no blocks of %zu decisions (KVROUTE.DECISIONS ON … "
+        "BLOCKS).\n",
+        d->without_hashes);
+    return true;
+}
+
+static bool run(struct sim_program *p) {
+    const struct sim_options *o = &p->o;
+    if (o->fetch) return sim_fetch_decisions(o->fetch, o->key, o->out);
+    if (o->decisions) return decisions(p);
+    return o->experiment ? experiment(p) : compare(p);
+}
+
 int main(int argc, char **argv) {
     struct sim_program *p = bench_calloc(1, sizeof *p);
     int status = sim_options_parse(&p->o, argc, argv);
@@ -294,13 +279,14 @@ int main(int argc, char **argv) {
         p->server.redis.module = p->o.module;
         p->server.redis.program = p->o.server;
         p->server.clock = p->o.clock;
-        bool ok = compare(p);
+        bool ok = run(p);
         if (ok && p->o.json) ok = sim_results_json(&p->results, p->o.json);
         if (ok && p->o.plots) ok = sim_results_plots(&p->results, p->o.plots);
         sim_server_stop(&p->server);
         status = !ok;
     }
     sim_results_free(&p->results);
+    sim_decisions_free(&p->o.logged);
     for (size_t i = 0; i < SIM_MAX_SEEDS; i++) {
         bench_workload_free(&p->loads[i]);
         bench_workload_free(&p->other[i]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bench/common/bench_memory.h"
+#include "bench/sim/fleet/transfers.h"
 
 struct sim_row *sim_results_add(struct sim_results *r) {
     r->rows = bench_grow(r->rows, &r->room, r->n + 1, sizeof *r->rows);
@@ -51,6 +52,16 @@ void sim_table_head(FILE *f, const struct sim_results *r) {
             n++;
         engines(f, e, n);
     }
+    if (o->plan.pairs)
+        fprintf(f,
+                "roles %s; %.0f GB/s a port%s, %.1f ms a transfer: a token's KV cache in %.1f us; "
+                "up to %llu tokens "
+                "are computed where the answer is\n",
+                o->roles, o->plan.network.rate / 1e9,
+                o->plan.network.racks > 1 ? ", a tenth of it between racks" : "",
+                o->plan.network.fixed * 1e3,
+                sim_transfer_token(&o->plan.network, o->plan.model, o->plan.model, false) * 1e6,
+                (unsigned long long)o->plan.local_prefill);
     if (o->preempt) fprintf(f, "preemption: output gets blocks as it comes\n");
     if (o->plan.host)
         fprintf(f, "second tier of %llu blocks; a token's KV cache comes back in %.1f us\n",

@@ -77,18 +77,24 @@ static json_t *run(const struct sim_results *r, const struct sim_row *row) {
 
 static json_t *setup(const struct sim_results *r) {
     const struct sim_options *o = r->o;
-    return json_pack("{s:s, s:i, s:f, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, "
-                     "s:f, s:f, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:f, s:f}",
-                     "load", r->load, "requests", (int)r->requests, "seconds", r->seconds,
-                     "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
-                     "model", o->models, "workers", (int)o->workers, "blocks", (int)o->plan.blocks,
-                     "budget", (int)o->plan.model->budget, "hop", o->plan.hop, "delay",
-                     o->plan.delay, "sync", o->plan.sync, "age", o->plan.age, "notice",
-                     o->plan.notice, "slo_ttft", o->slo.ttft, "slo_tbt", o->slo.tbt, "weights",
-                     o->plan.words, "speeds", o->speeds, "preempt", (int)o->preempt, "attention",
-                     (int)o->attention, "session_names", (int)o->plan.named, "host_blocks",
-                     (int)o->plan.host, "sessions", (int)o->users, "warmup", o->warmup, "duration",
-                     o->duration);
+    json_t *j =
+        json_pack("{s:s, s:i, s:f, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, "
+                  "s:f, s:f, s:s, s:s, s:b, s:b, s:b, s:i, s:i, s:f, s:f}",
+                  "load", r->load, "requests", (int)r->requests, "seconds", r->seconds,
+                  "block_size", (int)o->block_size, "seed", (int)o->seed, "seeds", (int)o->seeds,
+                  "model", o->models, "workers", (int)o->workers, "blocks", (int)o->plan.blocks,
+                  "budget", (int)o->plan.model->budget, "hop", o->plan.hop, "delay", o->plan.delay,
+                  "sync", o->plan.sync, "age", o->plan.age, "notice", o->plan.notice, "slo_ttft",
+                  o->slo.ttft, "slo_tbt", o->slo.tbt, "weights", o->plan.words, "speeds", o->speeds,
+                  "preempt", (int)o->preempt, "attention", (int)o->attention, "session_names",
+                  (int)o->plan.named, "host_blocks", (int)o->plan.host, "sessions", (int)o->users,
+                  "warmup", o->warmup, "duration", o->duration);
+    if (o->plan.pairs && j) {
+        json_object_set_new(j, "roles", json_string(o->roles));
+        json_object_set_new(j, "transfer_tokens", json_real(o->plan.transfer));
+        json_object_set_new(j, "local_prefill", json_integer((json_int_t)o->plan.local_prefill));
+    }
+    return j;
 }
 
 bool sim_results_json(const struct sim_results *r, const char *path) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/common/bench_args.h"
+#include "bench/sim/fleet/transfers.h"
 #include "bench/sim/routers/routers.h"
 
 // clang-format off: lines as they are shown
@@ -47,20 +48,35 @@ static const char usage[] =
     "  --host-blocks N      of a second tier in each engine, for what is evicted (none)\n"
     "  --blocks N           of KV cache in each (the model's)\n"
     "  --budget N           tokens a step (the model's)\n"
+    "Prompts here, answers there\n"
+    "  --roles ROLE:N,…     prefill, decode or both; N like each, in turn; then kinds of routers "
+    "are\n"
+    "                       shared, one, own, events, both, two-steps and llm-d\n"
+    "  --transfer X[,MS]    GB/s of a network port, and what each transfer takes besides (40,2)\n"
+    "  --racks N            engines in N racks, with a tenth of that between them (1)\n"
+    "  --local-prefill N    tokens that a decoding engine lacks at most to compute them itself "
+    "(256)\n"
     "The routers\n"
-    "  --router LIST        KIND[:ROUTERS][:POLICY][:conversation],… or all; one row of the table\n"
-    "                       for each. conversation: a balancer in front of several routers sends\n"
-    "                       all of a session to one of them; else each request comes to any.\n"
+    "  --router LIST        KIND[:ROUTERS][:POLICY][:conversation][:ROOM][:fair],… or all; one "
+    "row\n"
+    "                       of the table for each. conversation: a balancer in front of several\n"
+    "                       routers sends all of a session to one of them; else each request\n"
+    "                       comes to any. ROOM is room=N[/TOKENS[/PERCENT]]: requests wait in the\n"
+    "                       pool until an engine has fewer than N (MAXREQUESTS), queued prompts\n"
+    "                       below TOKENS (MAXPREFILL) and PERCENT of its cache for them\n"
+    "                       (MAXBLOCKS; 0: no such limit). fair: each session is a flow\n"
     "                       kinds: shared, round-robin, random, two-choices, least, session-hash,\n"
     "                       affinity, sticky, cache-aware, vllm-router, smg, smg-no-veto, "
     "smg-prefix-hash, llm-d,\n"
-    "                       dynamo, lmetric, fixed, own, events, both, sync\n"
+    "                       dynamo, lmetric, fixed, own, events, both, sync, one, two-steps\n"
+    "  --wait S             so long at most in the pool (3600)\n"
     "  --pool WORDS         weights, for example --pool 'PREFILL 2 REQUESTS 4'\n"
     "  --without TERM,…     leave terms out of the delay rule of own, events and sync: expected,\n"
     "                       queue, arrivals, reuse, pace, first, rounding\n"
     "  --ablation           a row for the whole rule, one without each term, one without any;\n"
     "                       with these two, --router is events unless it is given\n"
-    "  --session-names      requests name their session (SESSION) to shared, own, events, sync\n"
+    "  --session-names      requests name their session (SESSION) to shared, one, own, events, "
+    "sync\n"
     "  --hop MS             between routers, engines and the pool (0.25)\n"
     "  --delay MS           until a cached or evicted block is known (10)\n"
     "  --sync MS            until a decision is known to the other routers (2)\n"
@@ -68,6 +84,19 @@ static const char usage[] =
     "  --affinity N         affinity goes by so many tokens of a prompt, not by its session\n"
     "  --fixed A,B,C,D,E,BITS  constants of `fixed` (4,8,1,0.0078125,256,3); see --search\n"
     "  --search N           find them first, on N seeds that follow those that are reported\n"
+    "Logged decisions (KVROUTE.DECISIONS)\n"
+    "  --decisions FILE     what other policies would have chosen, and by how much that is worse "
+    "than\n"
+    "                       the best there was; then, if the log has blocks, its requests are the\n"
+    "                       load, for as many engines as it has instances and, unless they are\n"
+    "                       given, the routers one:delay, one:linear, round-robin and least\n"
+    "  --policies LIST      NAME[:overlap=X][:prefill=X][:requests=X][:without=TERM],…; NAME is\n"
+    "                       delay, linear, requests or random (all of them)\n"
+    "  --fetch-decisions URL  --key NAME --out FILE: copies a pool's log into a file, no more\n"
+    "  --log-decisions FILE what `shared` decided is copied into a file (of the last run)\n"
+    "Instead of comparing routers\n"
+    "  --experiment NAME    what one queue for all routers does: batch, shares, retry, quota;\n"
+    "                       prompts here, answers there: pairs, roles\n"
     "What goes wrong; times are seconds since the first request; may be repeated\n"
     "  --fail router:N:AT:FOR[:lost]   router N dies; what it knew is kept or lost\n"
     "  --fail server:AT:FOR[:lost]     the shared pool's server\n"
@@ -75,7 +104,8 @@ static const char usage[] =
     "  --fail join:N:AT                N more engines\n"
     "  --notice MS          until routers know that an engine is dead (1000)\n"
     "What comes out\n"
-    "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1)\n"
+    "  --slo TTFT,TBT       seconds that a good answer keeps to (2,0.1); for pairs and roles\n"
+    "                       up to three pairs of them (2,0.1,0.45,0.04,2,0.025)\n"
     "  --load-factor X,X,…  compare at these multiples of the load, a table each (1)\n"
     "  --sweep X,X,…        also at these multiples of the load\n"
     "  --scale N,N,…        also with so many routers\n"
@@ -84,7 +114,7 @@ static const char usage[] =
     "  --plots DIR          SVG: load.svg of a sweep, routers.svg of a scale, recovery.svg\n"
     "  --module PATH        kvroute.so (beside this program: ../module/kvroute.so)\n"
     "  --redis-server PATH\n"
-    "  --help\n";
+    "  --help, --version\n";
 // clang-format on
 
 static const char everything[] =
@@ -93,6 +123,7 @@ static const char everything[] =
     "conversation,"
     "smg-no-veto:8:conversation,"
     "smg-prefix-hash,llm-d,llm-d:8,dynamo,dynamo:8,lmetric";
+static const char for_pairs[] = "shared:8:delay,two-steps:8,llm-d:8";
 
 // The next part of a list; NULL at its end. Writes over the separators.
 static char *part(char **list, char separator) {
@@ -126,8 +157,24 @@ static bool numbers(const struct bench_arg *a, const char *text, size_t room, do
     return true;
 }
 
+// N[/TOKENS[/PERCENT]]
+static bool spec_room(struct sim_spec *s, const char *text) {
+    char room[SIM_MAX_LIST], *list = copy(room, text);
+    uint64_t *to[] = {&s->max_requests, &s->max_prefill, &s->max_blocks};
+    double v;
+    s->queue = true;
+    for (size_t i = 0; i < 3 && list; i++) {
+        if (!bench_arg_number("router: room", part(&list, '/'), 0, 1e9, &v)) return false;
+        *to[i] = (uint64_t)v;
+    }
+    return (!list && (s->max_requests || s->max_prefill || s->max_blocks)) ||
+           bench_arg_wrong("router: room takes N[/TOKENS[/PERCENT]]", text);
+}
+
 static bool spec_word(struct sim_spec *s, const char *word) {
     double v;
+    if (!strncmp(word, "room=", 5)) return spec_room(s, word + 5);
+    if (!strcmp(word, "fair")) return s->fair = true;
     if (*word >= '0' && *word <= '9') {
         if (!bench_arg_number("router", word, 1, SIM_MAX_ROUTERS, &v)) return false;
         s->routers = (unsigned)v;
@@ -150,6 +197,9 @@ static bool specs(struct sim_options *o, const char *text) {
         if (!s.kind) return bench_arg_wrong("router: no kind", kind);
         while ((more = part(&word, ':')))
             if (!spec_word(&s, more)) return false;
+        if ((s.queue || s.fair) && !s.kind->waits)
+            return bench_arg_wrong("router: no queue in", kind);
+        if (s.fair && !s.queue) return bench_arg_wrong("router", "fair is of a queue: room=…");
         if (o->n_specs == SIM_MAX_SPECS) return bench_arg_wrong("router", "too many");
         o->specs[o->n_specs++] = s;
     }
@@ -204,6 +254,17 @@ static bool leave_out(struct sim_options *o) {
     return true;
 }
 
+// A router that is away admits nobody, but a queue in it would go on.
+static bool queues_stay(const struct sim_options *o) {
+    bool own = false;
+    for (size_t i = 0; i < o->n_specs; i++)
+        own |= o->specs[i].queue && !o->specs[i].kind->remote;
+    for (size_t i = 0; own && i < o->plan.n_incidents; i++)
+        if (o->incidents[i].kind == SIM_ROUTER_DIES)
+            return bench_arg_wrong("fail: router", "not with a queue in each router");
+    return true;
+}
+
 // What was searched for is shown with the rest.
 static bool add_fixed(struct sim_options *o) {
     const struct sim_router *kind = sim_router_find("fixed");
@@ -244,6 +305,7 @@ static bool take_factors(void *options, const struct bench_arg *a, const char *t
 static bool take_load(void *options, const struct bench_arg *a, const char *text) {
     struct sim_options *o = options;
     o->load = sim_load_find(text);
+    o->named = true;
     return o->load || bench_arg_wrong(a->name, text);
 }
 
@@ -255,11 +317,31 @@ static bool take_begin(void *options, const struct bench_arg *a, const char *tex
 
 static bool take_slo(void *options, const struct bench_arg *a, const char *text) {
     struct sim_options *o = options;
-    double v[2] = {0};
+    double v[2 * SIM_SLOS] = {0};
+    size_t n;
+    if (!numbers(a, text, 2 * SIM_SLOS, v, &n)) return false;
+    for (size_t k = 0; k < n / 2; k++)
+        o->targets[k] = (struct sim_slo){v[2 * k], v[2 * k + 1]};
+    o->slo = o->targets[0];
+    return (n && n % 2 == 0) || bench_arg_wrong(a->name, "takes TTFT,TBT[,TTFT,TBT …]");
+}
+
+static bool take_transfer(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
+    double v[2] = {0, o->plan.network.fixed * 1e3};
     size_t n;
     if (!numbers(a, text, 2, v, &n)) return false;
-    o->slo = (struct sim_slo){v[0], v[1]};
-    return n == 2 || bench_arg_wrong(a->name, "takes TTFT,TBT");
+    o->plan.network.rate = v[0] * 1e9;
+    o->plan.network.fixed = v[1] / 1e3;
+    return v[0] > 0 || bench_arg_wrong(a->name, "takes GB/s above 0");
+}
+
+static bool take_racks(void *options, const struct bench_arg *a, const char *text) {
+    struct sim_options *o = options;
+    double v;
+    if (!bench_arg_number(a->name, text, a->min, a->max, &v)) return false;
+    o->plan.network.racks = (unsigned)v;
+    return true;
 }
 
 static bool take_fixed(void *options, const struct bench_arg *a, const char *text) {
@@ -380,23 +462,63 @@ static bool list_speeds(const char *text, double *speeds, size_t *n) {
     return true;
 }
 
+// ROLE[:N],… Without a list all are of the role `both`.
+static bool list_roles(const char *text, enum kvr_role *roles, size_t *n) {
+    char room[SIM_MAX_LIST], *list = copy(room, text ? text : kvr_role_names[KVR_ROLE_BOTH]);
+    *n = 0;
+    for (char *word; (word = part(&list, ','));) {
+        char *name = part(&word, ':');
+        int role = KVR_ROLE_DECODE;
+        double count = 1;
+        while (role >= 0 && strcmp(kvr_role_names[role], name))
+            role--;
+        if (role < 0) return bench_arg_wrong("roles", name);
+        if (word && !bench_arg_number("roles", word, 1, SIM_MAX_WORKERS, &count)) return false;
+        for (unsigned i = 0; i < (unsigned)count; i++) {
+            if (*n == SIM_MAX_WORKERS) return bench_arg_wrong("roles", "too many");
+            roles[(*n)++] = (enum kvr_role)role;
+        }
+    }
+    return true;
+}
+
+// Where engines have roles somebody must compute prompts, and somebody put out answers.
+static bool check_roles(const struct sim_options *o) {
+    bool prefill = false, decode = false;
+    if (!o->plan.pairs) return true;
+    for (size_t w = 0; w < o->workers; w++) {
+        prefill |= o->engines[w].role != KVR_ROLE_DECODE;
+        decode |= o->engines[w].role != KVR_ROLE_PREFILL;
+    }
+    if (!prefill || !decode)
+        return bench_arg_wrong("roles: nobody is there to", prefill ? "decode" : "prefill");
+    for (size_t i = 0; i < o->n_specs && !o->experiment; i++)
+        if (!o->specs[i].kind->pairs)
+            return bench_arg_wrong("roles: unknown to", o->specs[i].kind->name);
+    return true;
+}
+
 // As many engines as --workers says, or as are listed.
 static bool plan_engines(struct sim_options *o) {
     double speeds[SIM_MAX_WORKERS];
-    size_t models_n, speeds_n;
+    enum kvr_role roles[SIM_MAX_WORKERS];
+    size_t models_n, speeds_n, roles_n;
     bool counted = false;
     if (!list_models(o, o->models, &models_n, &counted) ||
-        !list_speeds(o->speeds, speeds, &speeds_n))
+        !list_speeds(o->speeds, speeds, &speeds_n) || !list_roles(o->roles, roles, &roles_n))
         return false;
+    o->plan.pairs = o->roles != NULL;
     if (!o->workers) {
         o->workers = 8;
         if (counted || models_n > 1) o->workers = models_n;
         if (speeds_n > 1 && speeds_n > models_n) o->workers = speeds_n;
+        if (roles_n > 1 && roles_n > models_n && roles_n > speeds_n) o->workers = roles_n;
     }
     for (size_t w = 0; w < o->workers; w++) {
         struct sim_engine_plan *e = &o->engines[w];
         e->model = o->engines[w % models_n].model;
         e->speed = speeds[w % speeds_n];
+        e->role = roles[w % roles_n];
         if (o->budget) e->model.budget = (uint32_t)o->budget;
         if (o->attention) sim_model_attend(&e->model);
         e->model.preempt = o->preempt;
@@ -406,7 +528,10 @@ static bool plan_engines(struct sim_options *o) {
     o->plan.n_engines = o->plan.workers = (unsigned)o->workers;
     o->plan.model = &o->engines[0].model;
     o->plan.blocks = o->engines[0].blocks;
-    return true;
+    o->plan.transfer = sim_transfer_token(&o->plan.network, o->plan.model, o->plan.model,
+                                          o->plan.network.racks > 1) /
+                       o->plan.model->prefill;
+    return check_roles(o);
 }
 
 // ---- All settings --------------------------------------------------------------------------------
@@ -434,7 +559,19 @@ static const struct bench_arg args[] = {
     {"workers", bench_arg_whole, AT(workers), 1, SIM_MAX_WORKERS},
     {"blocks", bench_arg_whole, AT(blocks), 1, 1e8},
     {"budget", bench_arg_whole, AT(budget), 1, 1e6},
+    {"roles", bench_arg_text, AT(roles), 0, 0},
+    {"transfer", take_transfer, 0, 0, 1e6},
+    {"racks", take_racks, 0, 1, SIM_MAX_WORKERS},
+    {"local-prefill", bench_arg_whole, AT(plan.local_prefill), 0, 1e9},
     {"router", bench_arg_text, AT(routers), 0, 0},
+    {"wait", bench_arg_real, AT(plan.admission.wait), 0, 1e6},
+    {"experiment", bench_arg_text, AT(experiment), 0, 0},
+    {"decisions", bench_arg_text, AT(decisions), 0, 0},
+    {"policies", bench_arg_text, AT(policies), 0, 0},
+    {"fetch-decisions", bench_arg_text, AT(fetch), 0, 0},
+    {"log-decisions", bench_arg_text, AT(plan.log), 0, 0},
+    {"key", bench_arg_text, AT(key), 0, 0},
+    {"out", bench_arg_text, AT(out), 0, 0},
     {"pool", take_weights, 0, 0, KVR_MAX_WEIGHT},
     {"without", take_without, 0, 0, 0},
     {"ablation", bench_arg_flag, AT(ablation), 0, 0},
@@ -471,6 +608,7 @@ static void set_defaults(struct sim_options *o) {
         .speed = 1,
         .seed = 1,
         .seeds = 1,
+        .policies = "delay,linear,requests,random",
         .models = "middle",
         .speeds = "1",
         .ramp = -1,
@@ -481,6 +619,9 @@ static void set_defaults(struct sim_options *o) {
                  .sync = 2e-3,
                  .age = 50e-3,
                  .notice = 1,
+                 .network = {.rate = 40e9, .fixed = 2e-3, .lease = 30, .across = 0.1},
+                 .local_prefill = 256,
+                 .admission = {.wait = 3600},
                  .rule = pool.rule,
                  .words = "",
                  .fixed = &o->fixed,
@@ -488,6 +629,8 @@ static void set_defaults(struct sim_options *o) {
         .fixed = sim_fixed_default,
         .factor = {{1}, 1},
         .slo = {2, 0.1},
+        // Those of comparisons; MLPerf's interactive ones for a model of 70 B (Inference 5.0); quick tokens.
+        .targets = {{2, 0.1}, {0.45, 0.04}, {2, 0.025}},
         .module = module && *module ? module
                                     : beside(beside_module, "../module/kvroute.so", KVROUTE_MODULE),
         .clock = beside(beside_clock, "kvroute-sim-clock.so", SIM_CLOCK),
@@ -503,18 +646,54 @@ double sim_options_sum(const struct sim_options *o, const double each[SIM_MODELS
     return sum;
 }
 
+void sim_options_load(struct sim_options *o) {
+    if (!o->decisions && !o->trace && !o->users)
+        o->users = (uint64_t)sim_options_sum(o, o->load->users);
+    if (!o->requests && !o->decisions && !o->trace && !o->users) o->requests = 12000;
+    if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
+    if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
+    if (o->duration < 0) o->duration = o->users ? 3600 : 0;
+}
+
+// What a log says of the fleet, unless the command line does.
+static bool take_logged(struct sim_options *o) {
+    const struct sim_decisions *d = &o->logged;
+    if (!o->decisions) return true;
+    if (o->trace || o->named || o->users || o->experiment || o->search)
+        return bench_arg_wrong("decisions", "is a load of its own");
+    sim_decisions_read(&o->logged, o->decisions);
+    o->block_size = d->block_size;
+    if (!o->workers) o->workers = d->instances < SIM_MAX_WORKERS ? d->instances : SIM_MAX_WORKERS;
+    if (!o->blocks) o->blocks = (uint64_t)d->capacity;
+    if (!o->routers) o->routers = "one:1:delay,one:1:linear,round-robin,least";
+    return true;
+}
+
+static bool check_fetch(const struct sim_options *o) {
+    if (!o->fetch && !o->key && !o->out) return true;
+    return (o->fetch && o->key && o->out) ||
+           bench_arg_wrong("fetch-decisions", "takes --key NAME and --out FILE");
+}
+
+// Only the shared pool is a server's, and logs.
+static bool check_log(const struct sim_options *o) {
+    bool shared = !o->plan.log;
+    for (size_t i = 0; i < o->n_specs; i++)
+        shared |= !strcmp(o->specs[i].kind->name, "shared");
+    return shared || bench_arg_wrong("log-decisions", "takes a router of the kind shared");
+}
+
 int sim_options_parse(struct sim_options *o, int argc, char **argv) {
     set_defaults(o);
     int status = bench_args_read(o, args, sizeof args / sizeof *args, usage, argc, argv);
     if (status >= 0) return status;
+    if (!check_fetch(o) || !take_logged(o)) return 2;
+    if (!o->routers && o->roles && !o->without && !o->ablation) o->routers = for_pairs;
     if (!o->routers) o->routers = o->without || o->ablation ? "events" : everything;
-    if (!specs(o, o->routers) || !leave_out(o) || !add_fixed(o)) return 2;
+    if (!specs(o, o->routers) || !leave_out(o) || !add_fixed(o) || !queues_stay(o)) return 2;
+    if (!check_log(o)) return 2;
     if (!plan_engines(o)) return 2;
-    if (!o->trace && !o->users) o->users = (uint64_t)sim_options_sum(o, o->load->users);
-    if (!o->requests && !o->trace && !o->users) o->requests = 12000;
-    if (o->ramp < 0) o->ramp = o->users ? 600 : 0;
-    if (o->warmup < 0) o->warmup = o->users ? 1200 : 0;
-    if (o->duration < 0) o->duration = o->users ? 3600 : 0;
+    sim_options_load(o);
     if (!o->stretches && o->plan.n_incidents) o->stretches = 60;
     return -1;
 }

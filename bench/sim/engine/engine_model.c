@@ -7,7 +7,8 @@
 // KV: bytes a token ÷ 0.7 of the memory bandwidth of the GPUs.
 //   8 B: 131,072 B ÷ (0.7 · 3.35 TB/s)     70 B: 327,680 B ÷ (0.7 · 4 · 3.35 TB/s)
 //   671 B: 70,272 B ÷ (0.7 · 8 · 4.8 TB/s)
-// Transfer: bytes a token ÷ 50 GB/s of each GPU's PCIe 5.0; latent attention isn't split over GPUs.
+// Transfer: bytes a token ÷ 50 GB/s of each GPU's PCIe 5.0; latent attention isn't split over GPUs. Ports: a GPU
+// has one, and moves its part of a token.
 // Capacity: what 0.9 of the GPUs' memory leaves beside the weights, in tokens.
 const struct sim_model sim_models[SIM_MODELS] = {
     {
@@ -21,6 +22,8 @@ const struct sim_model sim_models[SIM_MODELS] = {
         .running = 256,
         .capacity = 400000,
         .transfer = 2.6e-6,
+        .kv_bytes = 131072,
+        .ports = 1,
     },
     {
         .name = "middle",
@@ -33,6 +36,8 @@ const struct sim_model sim_models[SIM_MODELS] = {
         .running = 256,
         .capacity = 420000,
         .transfer = 1.6e-6,
+        .kv_bytes = 327680,
+        .ports = 4,
     },
     {
         .name = "large",
@@ -45,6 +50,8 @@ const struct sim_model sim_models[SIM_MODELS] = {
         .running = 512,
         .capacity = 3600000,
         .transfer = 1.4e-6,
+        .kv_bytes = 70272,
+        .ports = 1,
     },
     {
         .name = "mock",
@@ -54,6 +61,8 @@ const struct sim_model sim_models[SIM_MODELS] = {
         .budget = 2048,
         .running = 64,
         .capacity = 262144,
+        .kv_bytes = 131072,
+        .ports = 1,
     },
 };
 

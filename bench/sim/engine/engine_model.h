@@ -22,6 +22,8 @@ struct sim_model {
     uint32_t running;                  // requests at most
     uint64_t capacity;                 // tokens of KV cache
     double transfer;                   // seconds for a token's KV cache from the host's memory
+    double kv_bytes;                   // of a token's KV cache
+    unsigned ports;                    // network ports that it is moved over at a time
     bool preempt;                      // output gets its room as it comes
 };
 

@@ -12,6 +12,7 @@
 struct sim_waiting {
     uint32_t request, put_out;
     bool again; // it was preempted
+    enum sim_part part;
 };
 
 // A request whose prompt is being computed, with what of the output was there before.
@@ -24,6 +25,12 @@ struct sim_prompt {
     uint32_t taken;           // of its blocks, those and the ones that it holds
     uint32_t loaded;          // that many will be when those are here that come from the host
     double loading;           // seconds until they are
+};
+
+// A request whose prompt another engine computes, or computed.
+struct sim_receiving {
+    uint32_t request, hits; // hits: blocks of it that were cached here
+    bool over, got;         // over: it goes on with the next step
 };
 
 // A request that decodes. It ends with the step of this number.
@@ -45,6 +52,11 @@ struct sim_engine {
     struct sim_prompt *prompts; // in the order in which they began
     size_t n_prompts, room_prompts;
 
+    struct sim_receiving *receiving; // in the order in which they began
+    size_t n_receiving, room_receiving;
+    uint32_t *keeping; // requests whose prompts are kept for others
+    size_t n_keeping, room_keeping;
+
     struct sim_decoding *decoding; // heap, least first
     size_t n_decoding, room_decoding;
     uint64_t steps;         // those in which something was decoded
@@ -58,11 +70,11 @@ struct sim_engine {
 
     struct sim_step step;
     struct sim_begun *begun;
-    uint32_t *first, *done, *preempted, *resumed;
+    uint32_t *first, *done, *preempted, *resumed, *kept;
     uint64_t *removed;
     struct sim_stored *stored;
     size_t n_begun, room_begun, room_first, room_done, room_removed, room_stored;
-    size_t room_preempted, room_resumed;
+    size_t room_preempted, room_resumed, room_kept;
 };
 
 struct sim_engine *sim_engine_new(const struct sim_model *m, const struct bench_workload *load,
@@ -84,6 +96,9 @@ void sim_engine_free(struct sim_engine *e) {
     free(e->resumed);
     free(e->waiting);
     free(e->prompts);
+    free(e->receiving);
+    free(e->keeping);
+    free(e->kept);
     free(e->decoding);
     free(e->begun);
     free(e->first);
@@ -108,19 +123,27 @@ static size_t blocks_promised(const struct sim_engine *e, uint32_t request, uint
     return e->model->preempt ? blocks_up_to(e->load, request, output) : blocks_of(e->load, request);
 }
 
+// The same while its prompt is computed, until its next token.
+static size_t blocks_for_prompt(const struct sim_engine *e, const struct sim_waiting *x) {
+    return x->part == SIM_PROMPT ? blocks_up_to(e->load, x->request, 0)
+                                 : blocks_promised(e, x->request, x->put_out + 1);
+}
+
 bool sim_engine_fits(const struct bench_workload *load, uint32_t request, size_t blocks) {
     return blocks_of(load, request) <= blocks;
 }
 
+// An answer alone needs the last token of its prompt.
 static uint32_t tokens_to_compute(const struct sim_engine *e, const struct sim_waiting *x) {
-    return e->load->requests[x->request].isl + x->put_out;
+    return x->part == SIM_ANSWER ? 1 : e->load->requests[x->request].isl + x->put_out;
 }
 
-void sim_engine_add(struct sim_engine *e, uint32_t request) {
+void sim_engine_add(struct sim_engine *e, uint32_t request, enum sim_part part) {
     if (e->first_waiting && e->first_waiting == e->n_waiting) e->first_waiting = e->n_waiting = 0;
     e->waiting = bench_grow(e->waiting, &e->room_waiting, e->n_waiting + 1, sizeof *e->waiting);
-    e->waiting[e->n_waiting++] = (struct sim_waiting){request, 0, false};
-    e->to_prefill += e->load->requests[request].isl;
+    struct sim_waiting x = {request, 0, false, part};
+    e->waiting[e->n_waiting++] = x;
+    e->to_prefill += tokens_to_compute(e, &x);
 }
 
 // Those who were there before are served before.
@@ -196,7 +219,7 @@ static void put_back(struct sim_engine *e, struct sim_waiting x, size_t promised
 
 static void preempt_prompt(struct sim_engine *e) {
     struct sim_prompt p = e->prompts[--e->n_prompts];
-    size_t promised = blocks_promised(e, p.of.request, p.of.put_out + 1);
+    size_t promised = blocks_for_prompt(e, &p.of);
     e->to_prefill -= p.total - p.computed;
     put_back(e, p.of, promised, p.taken, p.filled);
 }
@@ -210,7 +233,7 @@ static void preempt_decoding(struct sim_engine *e, size_t i) {
     e->kv_tokens -= r->isl + output;
     e->output_tokens -= output;
     size_t all = blocks_promised(e, d.request, output);
-    put_back(e, (struct sim_waiting){d.request, output, true}, all, all, r->blocks);
+    put_back(e, (struct sim_waiting){d.request, output, true, SIM_ALL}, all, all, r->blocks);
 }
 
 // Prompts are in the order in which they began.
@@ -239,40 +262,112 @@ static void grow(struct sim_engine *e) {
 
 // ---- Beginning a step ----------------------------------------------------------------------------
 
-// Takes up the first of those that wait. False: it doesn't fit yet.
-static bool take_up(struct sim_engine *e) {
-    const struct bench_workload *load = e->load;
-    struct sim_waiting x = e->waiting[e->first_waiting];
-    const struct bench_request *r = &load->requests[x.request];
-    const uint64_t *hashes = bench_request_hashes(load, x.request);
-    size_t idle, hits = sim_kv_match(&e->kv, hashes, r->blocks, &idle);
-    size_t loads = e->kv.host ? sim_host_match(&e->host, hashes, hits, r->blocks) : 0;
-    size_t need = blocks_promised(e, x.request, x.put_out + 1) - hits;
-    if (!sim_kv_has_room(&e->kv, idle + need)) return false;
-    e->first_waiting++;
-    sim_kv_use(&e->kv, hashes, hits);
-    if (loads) sim_host_use(&e->host, hashes, hits, hits + loads);
-    sim_kv_reserve(&e->kv, need);
-    hold(e, loads);
-    uint32_t total = tokens_to_compute(e, &x);
-    uint64_t cached = (uint64_t)(hits + loads) * load->block_size;
+// The request's blocks up to `to` have got their content.
+static void fill(struct sim_engine *e, uint32_t request, uint32_t from, uint32_t to) {
+    const uint64_t *hashes = bench_request_hashes(e->load, request);
+    struct sim_stored *open = NULL; // a run of blocks that were new
+    for (uint32_t i = from; i < to; i++) {
+        if (!sim_kv_fill(&e->kv, hashes, i)) {
+            open = NULL;
+        } else if (open) {
+            open->to = i + 1;
+        } else {
+            e->stored =
+                bench_grow(e->stored, &e->room_stored, e->step.n_stored + 1, sizeof *e->stored);
+            open = &e->stored[e->step.n_stored++];
+            *open = (struct sim_stored){request, i, i + 1};
+        }
+    }
+}
+
+// Begins to compute a prompt whose first `hits` blocks are cached, and `loads` more in the second tier.
+static void begin_prompt(struct sim_engine *e, const struct sim_waiting *x, size_t hits,
+                         size_t loads) {
+    uint32_t total = tokens_to_compute(e, x), size = e->load->block_size;
+    uint64_t cached = (uint64_t)(hits + loads) * size;
     if (cached >= total) cached = total - 1;
     e->to_prefill -= cached;
     e->prompts = bench_grow(e->prompts, &e->room_prompts, e->n_prompts + 1, sizeof *e->prompts);
     e->prompts[e->n_prompts++] = (struct sim_prompt){
-        .of = x,
+        .of = *x,
         .began = e->began++,
         .total = total,
         .computed = (uint32_t)cached,
         .filled = (uint32_t)hits,
         .taken = (uint32_t)(hits + loads),
         .loaded = (uint32_t)(hits + loads),
-        .loading = (double)loads * load->block_size * e->model->transfer,
+        .loading = (double)loads * size * e->model->transfer,
     };
+}
+
+// What it lacked has come, or will not: it goes on as any prompt, from there.
+static void go_on(struct sim_engine *e, const struct sim_receiving *r) {
+    const struct bench_request *q = &e->load->requests[r->request];
+    struct sim_waiting x = {r->request, 0, false, SIM_ALL};
+    e->to_prefill += q->isl - 1;
+    begin_prompt(e, &x, r->hits, 0);
+    if (!r->got) return;
+    struct sim_prompt *p = &e->prompts[e->n_prompts - 1];
+    size_t all = blocks_up_to(e->load, r->request, 0);
+    hold(e, all - r->hits);
+    fill(e, r->request, r->hits, q->blocks);
+    e->to_prefill -= q->isl - 1 - p->computed;
+    p->computed = q->isl - 1;
+    p->filled = p->loaded = q->blocks;
+    p->taken = (uint32_t)all;
+}
+
+static void go_on_all(struct sim_engine *e) {
+    size_t left = 0;
+    for (size_t i = 0; i < e->n_receiving; i++) {
+        struct sim_receiving r = e->receiving[i];
+        if (r.over)
+            go_on(e, &r);
+        else
+            e->receiving[left++] = r;
+    }
+    e->n_receiving = left;
+}
+
+// Receives what it lacks of the prompt; returns how many tokens that are.
+static uint32_t receive(struct sim_engine *e, uint32_t request, size_t hits) {
+    uint64_t cached = (uint64_t)hits * e->load->block_size, isl = e->load->requests[request].isl;
+    struct sim_receiving r = {request, (uint32_t)hits, false, true};
+    if (cached >= isl) {
+        go_on(e, &r);
+        return 0;
+    }
+    e->receiving =
+        bench_grow(e->receiving, &e->room_receiving, e->n_receiving + 1, sizeof *e->receiving);
+    e->receiving[e->n_receiving++] = r;
+    return (uint32_t)(isl - cached);
+}
+
+// Takes up the first of those that wait. False: it doesn't fit yet.
+static bool take_up(struct sim_engine *e) {
+    const struct bench_workload *load = e->load;
+    struct sim_waiting x = e->waiting[e->first_waiting];
+    const struct bench_request *r = &load->requests[x.request];
+    const uint64_t *hashes = bench_request_hashes(load, x.request);
+    size_t idle, hits = sim_kv_match(&e->kv, hashes, r->blocks, &idle), loads = 0;
+    uint32_t lacks = 0;
+    if (e->kv.host && x.part != SIM_ANSWER)
+        loads = sim_host_match(&e->host, hashes, hits, r->blocks);
+    size_t need = blocks_for_prompt(e, &x) - hits;
+    if (!sim_kv_has_room(&e->kv, idle + need)) return false;
+    e->first_waiting++;
+    sim_kv_use(&e->kv, hashes, hits);
+    if (loads) sim_host_use(&e->host, hashes, hits, hits + loads);
+    sim_kv_reserve(&e->kv, need);
+    hold(e, loads);
+    if (x.part == SIM_ANSWER)
+        lacks = receive(e, x.request, hits);
+    else
+        begin_prompt(e, &x, hits, loads);
     if (x.again) return true;
     e->begun = bench_grow(e->begun, &e->room_begun, e->n_begun + 1, sizeof *e->begun);
     e->begun[e->n_begun++] =
-        (struct sim_begun){x.request, (uint32_t)(hits + loads), (uint32_t)loads};
+        (struct sim_begun){x.request, (uint32_t)(hits + loads), (uint32_t)loads, x.part, lacks};
     return true;
 }
 
@@ -286,9 +381,9 @@ static uint32_t give_chunk(struct sim_prompt *p, uint32_t budget) {
 // Takes what the chunk needs, and the first token of the output with the last one.
 static void hold_for_chunk(struct sim_engine *e, struct sim_prompt *p) {
     uint32_t computed = p->computed + p->chunk, size = e->load->block_size;
-    size_t need = p->chunk && computed == p->total
-                      ? blocks_up_to(e->load, p->of.request, p->of.put_out + 1)
-                      : (computed + size - 1) / size;
+    bool first = p->chunk && computed == p->total && p->of.part != SIM_PROMPT;
+    size_t need = first ? blocks_up_to(e->load, p->of.request, p->of.put_out + 1)
+                        : (computed + size - 1) / size;
     if (need <= p->taken) return;
     hold(e, need - p->taken);
     p->taken = (uint32_t)need;
@@ -302,15 +397,17 @@ bool sim_engine_begin(struct sim_engine *e, double *seconds, const struct sim_be
     e->n_begun = 0;
     sim_host_forget(&e->host);
     grow(e);
+    go_on_all(e);
     uint32_t decoding = (uint32_t)e->n_decoding;
     uint32_t budget = m->budget > decoding ? m->budget - decoding : 0;
     uint64_t kv = e->kv_tokens;
     for (size_t i = 0; i < e->n_prompts; i++)
         budget -= give_chunk(&e->prompts[i], budget);
     while (budget && !e->stuck && !e->step.n_preempted && e->first_waiting < e->n_waiting &&
-           e->n_decoding + e->n_prompts < m->running) {
+           e->n_decoding + e->n_prompts + e->n_receiving < m->running) {
+        size_t before = e->n_prompts;
         e->stuck = !take_up(e);
-        if (!e->stuck) budget -= give_chunk(&e->prompts[e->n_prompts - 1], budget);
+        if (e->n_prompts > before) budget -= give_chunk(&e->prompts[before], budget);
     }
     for (size_t i = 0; i < e->n_prompts; i++) {
         struct sim_prompt *p = &e->prompts[i];
@@ -333,24 +430,6 @@ bool sim_engine_begin(struct sim_engine *e, double *seconds, const struct sim_be
 }
 
 // ---- Ending it -----------------------------------------------------------------------------------
-
-// The request's blocks up to `to` have got their content.
-static void fill(struct sim_engine *e, uint32_t request, uint32_t from, uint32_t to) {
-    const uint64_t *hashes = bench_request_hashes(e->load, request);
-    struct sim_stored *open = NULL; // a run of blocks that were new
-    for (uint32_t i = from; i < to; i++) {
-        if (!sim_kv_fill(&e->kv, hashes, i)) {
-            open = NULL;
-        } else if (open) {
-            open->to = i + 1;
-        } else {
-            e->stored =
-                bench_grow(e->stored, &e->room_stored, e->step.n_stored + 1, sizeof *e->stored);
-            open = &e->stored[e->step.n_stored++];
-            *open = (struct sim_stored){request, i, i + 1};
-        }
-    }
-}
 
 static void note(uint32_t **list, size_t *n, size_t *room, uint32_t request) {
     *list = bench_grow(*list, room, *n + 1, sizeof **list);
@@ -398,6 +477,24 @@ static void end_loading(struct sim_engine *e) {
     }
 }
 
+// The prompt is computed, and stays until another engine has it.
+static void keep(struct sim_engine *e, uint32_t request) {
+    note(&e->keeping, &e->n_keeping, &e->room_keeping, request);
+    note(&e->kept, &e->step.n_kept, &e->room_kept, request);
+}
+
+static void begin_output(struct sim_engine *e, const struct sim_prompt *p) {
+    uint32_t request = p->of.request;
+    if (!p->of.put_out)
+        note(&e->first, &e->step.n_first, &e->room_first, request);
+    else
+        note(&e->resumed, &e->step.n_resumed, &e->room_resumed, request);
+    if (e->load->requests[request].osl > p->of.put_out + 1)
+        decode_from_now(e, p, p->of.put_out + 1);
+    else
+        finish(e, request);
+}
+
 static void end_prompts(struct sim_engine *e) {
     size_t left = 0;
     for (size_t i = 0; i < e->n_prompts; i++) {
@@ -415,14 +512,10 @@ static void end_prompts(struct sim_engine *e) {
             e->prompts[left++] = p;
             continue;
         }
-        if (!p.of.put_out)
-            note(&e->first, &e->step.n_first, &e->room_first, p.of.request);
+        if (p.of.part == SIM_PROMPT)
+            keep(e, p.of.request);
         else
-            note(&e->resumed, &e->step.n_resumed, &e->room_resumed, p.of.request);
-        if (r->osl > p.of.put_out + 1)
-            decode_from_now(e, &p, p.of.put_out + 1);
-        else
-            finish(e, p.of.request);
+            begin_output(e, &p);
     }
     e->n_prompts = left;
 }
@@ -435,6 +528,7 @@ void sim_engine_end(struct sim_engine *e, struct sim_step *out) {
     e->step.n_moved = e->host.n_moved;
     e->step.preempted = e->preempted;
     e->step.resumed = e->resumed;
+    e->step.kept = e->kept;
     e->step.first = e->first;
     e->step.done = e->done;
     e->step.removed = e->removed;
@@ -442,11 +536,41 @@ void sim_engine_end(struct sim_engine *e, struct sim_step *out) {
     *out = e->step;
 }
 
+// ---- What other engines do -----------------------------------------------------------------------
+
+void sim_engine_let_go(struct sim_engine *e, uint32_t request) {
+    const struct bench_request *r = &e->load->requests[request];
+    size_t i = 0, rest = blocks_up_to(e->load, request, 0) - r->blocks;
+    while (i < e->n_keeping && e->keeping[i] != request)
+        i++;
+    if (i == e->n_keeping) return;
+    e->keeping[i] = e->keeping[--e->n_keeping];
+    sim_kv_leave(&e->kv, bench_request_hashes(e->load, request), r->blocks);
+    sim_kv_unreserve(&e->kv, rest, rest);
+    e->stuck = false;
+}
+
+void sim_engine_received(struct sim_engine *e, uint32_t request, bool got) {
+    for (size_t i = 0; i < e->n_receiving; i++)
+        if (e->receiving[i].request == request) {
+            e->receiving[i].over = true;
+            e->receiving[i].got = got;
+            return;
+        }
+    for (size_t i = e->first_waiting; i < e->n_waiting && !got; i++) {
+        struct sim_waiting *x = &e->waiting[i];
+        if (x->request != request || x->part != SIM_ANSWER) continue;
+        x->part = SIM_ALL;
+        e->to_prefill += e->load->requests[request].isl - 1;
+    }
+}
+
 // ---- Looking -------------------------------------------------------------------------------------
 
 struct sim_engine_metrics sim_engine_load(const struct sim_engine *e) {
     return (struct sim_engine_metrics){
-        .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_waiting - e->first_waiting),
+        .requests = (uint32_t)(e->n_decoding + e->n_prompts + e->n_receiving + e->n_waiting -
+                               e->first_waiting),
         .waiting = (uint32_t)(e->n_waiting - e->first_waiting),
         .prompt_tokens = e->to_prefill,
         .blocks = e->kv.cached.used + e->kv.reserved,
@@ -468,17 +592,34 @@ size_t sim_engine_requests(const struct sim_engine *e, uint32_t *out) {
         if (out) out[n] = e->waiting[i].request;
     for (size_t i = 0; i < e->n_prompts; i++, n++)
         if (out) out[n] = e->prompts[i].of.request;
+    for (size_t i = 0; i < e->n_receiving; i++, n++)
+        if (out) out[n] = e->receiving[i].request;
     for (size_t i = 0; i < e->n_decoding; i++, n++)
         if (out) out[n] = e->decoding[i].request;
     return n;
+}
+
+// What those hold that receive or are kept: blocks that are promised to them, and of these held.
+static void count_pairs(const struct sim_engine *e, size_t *reserved, size_t *held) {
+    for (size_t i = 0; i < e->n_receiving; i++) {
+        struct sim_waiting x = {e->receiving[i].request, 0, false, SIM_ANSWER};
+        *reserved += blocks_for_prompt(e, &x) - e->receiving[i].hits;
+    }
+    for (size_t i = 0; i < e->n_keeping; i++) {
+        size_t rest =
+            blocks_up_to(e->load, e->keeping[i], 0) - e->load->requests[e->keeping[i]].blocks;
+        *reserved += rest;
+        *held += rest;
+    }
 }
 
 const char *sim_engine_validate(const struct sim_engine *e) {
     const char *wrong = sim_kv_validate(&e->kv);
     if (!wrong && e->kv.host) wrong = sim_blocks_validate(&e->host.blocks);
     if (wrong) return wrong;
-    uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = 0;
+    uint64_t kv_tokens = 0, output_tokens = 0, to_prefill = e->n_receiving;
     size_t reserved = 0, held = 0, growing = 0;
+    count_pairs(e, &reserved, &held);
     for (size_t i = 0; i < e->n_decoding; i++) {
         const struct sim_decoding *d = &e->decoding[i];
         const struct bench_request *r = &e->load->requests[d->request];
@@ -491,7 +632,7 @@ const char *sim_engine_validate(const struct sim_engine *e) {
     for (size_t i = 0; i < e->n_prompts; i++) {
         const struct sim_prompt *p = &e->prompts[i];
         to_prefill += p->total - p->computed;
-        reserved += blocks_promised(e, p->of.request, p->of.put_out + 1) - p->filled;
+        reserved += blocks_for_prompt(e, &p->of) - p->filled;
         held += p->taken - p->filled;
     }
     for (size_t i = e->first_waiting; i < e->n_waiting; i++)
@@ -504,6 +645,7 @@ const char *sim_engine_validate(const struct sim_engine *e) {
     if (to_prefill != e->to_prefill) return "tokens to prefill are miscounted";
     if (reserved != e->kv.reserved) return "reserved blocks are miscounted";
     if (held != e->kv.held) return "held blocks are miscounted";
-    if (e->n_decoding + e->n_prompts > e->model->running) return "more run than may";
+    if (e->n_decoding + e->n_prompts + e->n_receiving > e->model->running)
+        return "more run than may";
     return NULL;
 }

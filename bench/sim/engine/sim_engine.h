@@ -13,6 +13,12 @@
 // With a second tier, blocks that are evicted go to the host's memory. What a request finds there it doesn't
 // compute, but waits until it has been loaded; one transfer at a time, while others go on.
 //
+// Of a pair of engines the one computes the prompt, the other puts out the answer. The first one promises room for the
+// prompt alone and keeps it, computed, until it is let go (sim_engine_let_go); while it is only kept it takes none
+// of the places of those that run. The second promises room for the whole life, takes that of the prompt when it begins
+// to receive what it lacks, and then computes the prompt's last token. What its second tier has it receives
+// all the same. When it is told that nothing will come it computes what it lacks.
+//
 // Else a request begins when there is room for its whole life: blocks for its prompt and its output, less
 // those of its first blocks that are cached. Else it waits, and all behind it; so what runs is never
 // interrupted. It takes them as it needs them; until then what was there stays. What the cache has isn't
@@ -30,6 +36,9 @@
 #include "kv_cache.h"
 
 struct sim_engine;
+
+// What of a request an engine does.
+enum sim_part { SIM_ALL, SIM_PROMPT, SIM_ANSWER };
 
 // Blocks that an engine has put into its cache: those of a request from `from` up to `to`.
 struct sim_stored {
@@ -50,6 +59,8 @@ struct sim_step {
     size_t n_moved;
     const uint32_t *preempted, *resumed; // before the step; those that got a token again
     size_t n_preempted, n_resumed;
+    const uint32_t *kept; // requests whose prompts are computed and kept for another engine
+    size_t n_kept;
 };
 
 // A request that an engine began to compute.
@@ -57,6 +68,8 @@ struct sim_begun {
     uint32_t request;
     uint32_t hits;   // of its blocks, in the cache
     uint32_t loaded; // of these, in the second tier only
+    enum sim_part part;
+    uint32_t lacks; // SIM_ANSWER: tokens of the prompt that it receives; 0: it goes on at once
 };
 
 // What an engine's metrics would say.
@@ -75,8 +88,13 @@ struct sim_engine *sim_engine_new(const struct sim_model *m, const struct bench_
                                   size_t blocks, size_t host);
 void sim_engine_free(struct sim_engine *e);
 // The request waits. It must fit: sim_engine_fits.
-void sim_engine_add(struct sim_engine *e, uint32_t request);
+void sim_engine_add(struct sim_engine *e, uint32_t request, enum sim_part part);
 bool sim_engine_fits(const struct bench_workload *load, uint32_t request, size_t blocks);
+// A kept prompt is wanted no more: its blocks stay, but may be evicted.
+void sim_engine_let_go(struct sim_engine *e, uint32_t request);
+// A SIM_ANSWER that receives has got what it lacked. Otherwise nothing comes, whether it receives or still
+// waits, and it computes that itself. It goes on with the next step.
+void sim_engine_received(struct sim_engine *e, uint32_t request, bool got);
 // Composes the next step. False: nothing to do. *begun (room in the engine) is what it takes up.
 bool sim_engine_begin(struct sim_engine *e, double *seconds, const struct sim_begun **begun,
                       size_t *n_begun);

@@ -15,6 +15,8 @@
 #include "sim_plan.h"
 
 #define SIM_NOBODY UINT32_MAX
+// choose: it waits, or was refused; sim_fleet_give or sim_fleet_refuse says what becomes of it.
+#define SIM_LATER (UINT32_MAX - 1)
 
 struct sim_fleet;
 
@@ -32,7 +34,9 @@ struct sim_change {
     struct sim_moved *moved;
 };
 
-enum sim_news { SIM_PREFILLED, SIM_DONE, SIM_FAILED }; // failed: the engine is gone, or was then
+// Prefilled: the first token is out; where two engines serve the request, its prompt is computed. Failed: the
+// engine is gone, or was then.
+enum sim_news { SIM_PREFILLED, SIM_DONE, SIM_FAILED };
 
 // What a kind of router is given, for the run.
 struct sim_world {
@@ -41,6 +45,7 @@ struct sim_world {
     unsigned workers;                  // with those that join
     const size_t *capacity;            // blocks, by worker; 0: routers don't know
     const bool *there;                 // by worker: as far as routers know
+    const enum kvr_role *role;         // by worker; all are KVR_ROLE_BOTH unless plan.pairs
     const double *now;                 // seconds
     struct sim_fleet *fleet;
 };
@@ -59,12 +64,14 @@ struct sim_router_events {
 struct sim_router {
     const char *name, *what;
     void *(*open)(const struct sim_world *w); // ends the program if it can't
-    // The engine for a request. avoid: one that has just refused it, or SIM_NOBODY.
+    // The engine for a request, or SIM_LATER. avoid: one that has just refused it, or SIM_NOBODY.
     uint32_t (*choose)(void *self, unsigned router, uint32_t request, uint32_t avoid);
     const struct sim_router_events *on;
     bool remote; // the decision is made elsewhere: it takes a hop there and one back
     bool cached; // wants to know what engines cache
     bool scores; // by a policy
+    bool waits;  // knows sim_plan.admission
+    bool pairs;  // and sim_plan.pairs
 };
 
 #endif

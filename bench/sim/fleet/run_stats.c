@@ -39,35 +39,36 @@ double sim_durations_quantile(const struct sim_durations *s, double q) {
 void sim_stats_open(struct sim_stats *s, size_t requests, unsigned workers) {
     *s = (struct sim_stats){
         .n = requests,
-        .lives = bench_calloc(requests, sizeof *s->lives),
+        .outcomes = bench_calloc(requests, sizeof *s->outcomes),
         .work = bench_calloc(workers, sizeof *s->work),
         .workers = workers,
         .until = INFINITY,
     };
     for (size_t i = 0; i < requests; i++)
-        s->lives[i] = (struct sim_life){.arrived = -1, .first = -1, .done = -1, .predicted = -1};
+        s->outcomes[i] = (struct sim_outcome){
+            .arrived = -1, .first = -1, .done = -1, .chosen = -1, .predicted = -1};
 }
 
 void sim_stats_close(struct sim_stats *s) {
-    free(s->lives);
+    free(s->outcomes);
     free(s->work);
     *s = (struct sim_stats){0};
 }
 
-static bool keeps(const struct sim_life *l, const struct bench_request *r,
+static bool keeps(const struct sim_outcome *o, const struct bench_request *r,
                   const struct sim_slo *slo) {
     double gaps = r->osl > 1 ? r->osl - 1 : 1;
-    return l->first - l->arrived <= slo->ttft && (l->done - l->first) / gaps <= slo->tbt;
+    return o->first - o->arrived <= slo->ttft && (o->done - o->first) / gaps <= slo->tbt;
 }
 
 static double median_error(const struct sim_stats *s) {
     double *errors = bench_calloc(s->n, sizeof *errors);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
-        const struct sim_life *l = &s->lives[i];
-        double took = l->first - l->chosen;
-        if (sim_stats_within(s, l->arrived) && l->predicted >= 0 && took > 0)
-            errors[n++] = fabs(l->predicted - took) / took;
+        const struct sim_outcome *o = &s->outcomes[i];
+        double took = o->first - o->chosen;
+        if (sim_stats_within(s, o->arrived) && o->predicted >= 0 && took > 0)
+            errors[n++] = fabs(o->predicted - took) / took;
     }
     double median = n ? bench_median(errors, n) : NAN;
     free(errors);
@@ -80,11 +81,11 @@ void sim_stats_figures(const struct sim_stats *s, const struct bench_workload *l
     double sum = 0, work = 0, most = 0;
     size_t kept = 0, n = 0;
     for (size_t i = 0; i < s->n; i++) {
-        const struct sim_life *l = &s->lives[i];
-        if (!sim_stats_within(s, l->arrived)) continue;
-        sum += ttft[n] = l->first - l->arrived;
-        e2e[n++] = l->done - l->arrived;
-        kept += keeps(l, &load->requests[i], slo);
+        const struct sim_outcome *o = &s->outcomes[i];
+        if (!sim_stats_within(s, o->arrived)) continue;
+        sum += ttft[n] = o->first - o->arrived;
+        e2e[n++] = o->done - o->arrived;
+        kept += keeps(o, &load->requests[i], slo);
     }
     for (unsigned w = 0; w < s->workers; w++) {
         work += s->work[w];
@@ -138,19 +139,19 @@ void sim_stats_stretches(const struct sim_stats *s, const struct bench_workload 
     if (!s->n) return;
     double from = INFINITY, to = -INFINITY;
     for (size_t i = 0; i < s->n; i++) {
-        if (!sim_stats_within(s, s->lives[i].arrived)) continue;
-        from = fmin(from, s->lives[i].arrived);
-        to = fmax(to, s->lives[i].arrived);
+        if (!sim_stats_within(s, s->outcomes[i].arrived)) continue;
+        from = fmin(from, s->outcomes[i].arrived);
+        to = fmax(to, s->outcomes[i].arrived);
     }
     for (size_t i = 0; i < s->n; i++) {
-        const struct sim_life *l = &s->lives[i];
-        if (!sim_stats_within(s, l->arrived)) continue;
-        size_t at = to > from ? (size_t)((l->arrived - from) / (to - from) * (double)n) : 0;
+        const struct sim_outcome *o = &s->outcomes[i];
+        if (!sim_stats_within(s, o->arrived)) continue;
+        size_t at = to > from ? (size_t)((o->arrived - from) / (to - from) * (double)n) : 0;
         struct sim_stretch *x = &out[at < n ? at : n - 1];
         x->requests++;
-        x->hits += l->hits;
+        x->hits += o->hits;
         x->blocks += load->requests[i].blocks;
-        x->ttft += l->first - l->arrived;
-        x->late += l->first - l->arrived > slo->ttft;
+        x->ttft += o->first - o->arrived;
+        x->late += o->first - o->arrived > slo->ttft;
     }
 }

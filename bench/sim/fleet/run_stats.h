@@ -22,14 +22,16 @@ struct sim_slo {
     double ttft, tbt; // seconds; the latter for the mean of a request
 };
 
-// The life of a request, in virtual seconds. Negative: not yet.
-struct sim_life {
+// What became of a request, in virtual seconds. Negative: not yet.
+struct sim_outcome {
     double arrived, first, done;
+    double chosen;          // when its router had an engine for it, last
     double paused;          // when it was preempted last
     uint32_t worker, tries; // tries: how often it was given to a worker
     uint32_t hits;          // blocks that the engine which completed it had in its cache
-    // The prediction of its router: when it chose, last, and what is to be first − chosen. Negative: none.
-    double chosen, predicted;
+    uint32_t refused;       // how often it was told to come back
+    uint32_t cached;        // tokens that it need not compute, as its router thought
+    double predicted;       // of first − chosen, by its router. Negative: none
 };
 
 // One stretch of a run, for what changes over time.
@@ -39,18 +41,28 @@ struct sim_stretch {
     uint64_t late;                   // above the SLO's TTFT
 };
 
+// What was moved between engines, of the requests that are measured.
+struct sim_moves {
+    size_t pairs;      // requests whose prompts one engine computed for another
+    size_t recomputed; // of these, computed by the other after all
+    uint64_t tokens;   // moved
+    double seconds;    // from the beginnings of transfers to their ends
+};
+
 struct sim_stats {
     size_t n;
-    struct sim_life *lives;
+    struct sim_outcome *outcomes;
     struct sim_durations tbt; // every gap between two tokens of a request
     uint64_t hits, blocks;
     uint64_t loaded; // of the hits, from the second tier
     size_t preempted;
     double *work; // seconds by worker, without what any step costs
+    double busy;  // seconds of all workers' steps
     unsigned workers;
     double began, until; // who arrived between these is measured; until: INFINITY if all
     double ended;        // end of the last
     size_t retried;      // given to more than one worker
+    struct sim_moves moves;
 };
 
 // The figures of a table's row. Times in seconds, shares 0..1.

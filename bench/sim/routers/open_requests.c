@@ -15,7 +15,11 @@ void sim_local_open(struct sim_local *l, const struct sim_world *w) {
 }
 
 bool sim_local_may(const struct sim_local *l, uint32_t worker, uint32_t avoid) {
-    return l->world.there[worker] && worker != avoid;
+    return l->world.there[worker] && worker != avoid && l->world.role[worker] != KVR_ROLE_PREFILL;
+}
+
+bool sim_local_may_prefill(const struct sim_local *l, uint32_t worker, uint32_t avoid) {
+    return l->world.there[worker] && worker != avoid && l->world.role[worker] != KVR_ROLE_DECODE;
 }
 
 uint32_t sim_local_turn(struct sim_local *l, unsigned router, uint32_t avoid) {

@@ -18,8 +18,10 @@ struct sim_local {
 };
 
 void sim_local_open(struct sim_local *l, const struct sim_world *w);
-// Whether the engine can be chosen. avoid is an engine that refused, or SIM_NOBODY.
+// Whether the engine can be chosen for a request, or for its prompt where another puts out the answer. avoid is an
+// engine that refused, or SIM_NOBODY.
 bool sim_local_may(const struct sim_local *l, uint32_t worker, uint32_t avoid);
+bool sim_local_may_prefill(const struct sim_local *l, uint32_t worker, uint32_t avoid);
 // The next engine in turn; SIM_NOBODY if there is none.
 uint32_t sim_local_turn(struct sim_local *l, unsigned router, uint32_t avoid);
 uint32_t sim_local_random(struct sim_local *l, unsigned router, uint32_t avoid);

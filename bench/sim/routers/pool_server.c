@@ -80,6 +80,8 @@ void sim_server_at(struct sim_server *s, int64_t ms) {
 }
 
 void sim_server_stop(struct sim_server *s) {
+    if (s->listener) redisFree(s->listener);
+    s->listener = NULL;
     support_redis_end(&s->redis, SIGKILL);
     if (s->time) munmap((void *)s->time, sizeof *s->time);
     s->time = NULL;
@@ -123,8 +125,42 @@ void sim_server_sendf(struct sim_server *s, const char *format, ...) {
     count_sent(s);
 }
 
-redisReply *sim_server_ask(struct sim_server *s, int argc, const char **argv, const size_t *len) {
+redisReply *sim_server_try(struct sim_server *s, int argc, const char **argv, const size_t *len) {
+    void *r = NULL;
     sim_server_settle(s);
     redisAppendCommandArgv(s->redis.control, argc, argv, len);
-    return read_one(s);
+    if (redisGetReply(s->redis.control, &r) != REDIS_OK) give_up(s, s->redis.control->errstr);
+    return r;
+}
+
+// ---- What is published ---------------------------------------------------------------------------
+
+static redisReply *read_published(struct sim_server *s) {
+    void *r = NULL;
+    if (redisGetReply(s->listener, &r) != REDIS_OK) give_up(s, s->listener->errstr);
+    return r;
+}
+
+void sim_server_listen(struct sim_server *s, const char *channel) {
+    if (s->listener) return;
+    s->listener = redisConnectUnix(s->redis.socket);
+    if (!s->listener || s->listener->err) give_up(s, "can't listen");
+    redisAppendCommand(s->listener, "SUBSCRIBE %s", channel);
+    freeReplyObject(read_published(s));
+}
+
+// What was published before the server answers a ping on the same connection stands before the answer.
+size_t sim_server_heard(struct sim_server *s, void (*f)(void *ctx, const char *text), void *ctx) {
+    size_t n = 0;
+    sim_server_settle(s);
+    redisAppendCommand(s->listener, "PING");
+    for (bool over = false; !over;) {
+        redisReply *r = read_published(s);
+        bool message = r->type == REDIS_REPLY_ARRAY && r->elements == 3 && r->element[2]->str;
+        if (message) f(ctx, r->element[2]->str);
+        n += message;
+        over = !message;
+        freeReplyObject(r);
+    }
+    return n;
 }

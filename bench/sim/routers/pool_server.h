@@ -17,6 +17,7 @@ struct sim_server {
     const char *clock;          // an object that is preloaded, so that its time is what `time` says
     _Atomic int64_t *time;      // µs since the epoch
     size_t unanswered;          // replies that are still to come
+    redisContext *listener;     // NULL: nobody listens
     int64_t now, shift;         // ms: the server's clock, and by what it is ahead of the run's
 };
 
@@ -33,7 +34,11 @@ void sim_server_send(struct sim_server *s, int argc, const char **argv, const si
 void sim_server_sendf(struct sim_server *s, const char *format, ...); // hiredis's formats
 // Looks at all answers that are still to come. Ends the program when one is an error.
 void sim_server_settle(struct sim_server *s);
-// Sends a command and gives its answer, after settling all before it. To be freed.
-redisReply *sim_server_ask(struct sim_server *s, int argc, const char **argv, const size_t *len);
+// Sends a command and gives its answer, which may be an error, after settling all before it. To be freed.
+redisReply *sim_server_try(struct sim_server *s, int argc, const char **argv, const size_t *len);
+// From now on what is published on the channel is kept. Ends the program if it can't.
+void sim_server_listen(struct sim_server *s, const char *channel);
+// Settles; then tells f all that was published since the last time, in order. How many that was.
+size_t sim_server_heard(struct sim_server *s, void (*f)(void *ctx, const char *text), void *ctx);
 
 #endif

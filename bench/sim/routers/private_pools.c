@@ -8,57 +8,37 @@
 
 #include "bench/common/bench_memory.h"
 #include "client/common/random.h"
-
-// When a run begins, ms since the epoch. As large as in life, so that sums of times are rounded alike.
-static const int64_t start = INT64_C(1700000000000);
+#include "pool_admission.h"
 
 static void refuse(const char *what, enum kvr_err err) {
     fprintf(stderr, "kvroute-sim: %s is refused by the core (%d)\n", what, (int)err);
     exit(1);
 }
 
-struct kvr_bytes sim_worker_name(uint32_t worker, char room[SIM_WORKER_NAME]) {
-    return (struct kvr_bytes){room,
-                              (size_t)snprintf(room, SIM_WORKER_NAME, "w%03u", worker % 1000)};
-}
-
-uint32_t sim_worker_number(const char *name, size_t n) {
-    if (n != 4 || name[0] != 'w') return SIM_NOBODY;
-    uint32_t v = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (name[i] < '0' || name[i] > '9') return SIM_NOBODY;
-        v = v * 10 + (uint32_t)(name[i] - '0');
-    }
-    return v;
-}
-
-struct kvr_bytes sim_request_id(const uint32_t *request) {
-    return (struct kvr_bytes){(const char *)request, sizeof *request};
-}
-
-struct kvr_bytes sim_session_name(const struct sim_world *w, uint32_t request,
-                                  char room[SIM_SESSION_NAME]) {
-    if (!w->plan->named) return (struct kvr_bytes){"", 0};
-    int n = snprintf(room, SIM_SESSION_NAME, "%u", w->load->requests[request].session);
-    return (struct kvr_bytes){room, (size_t)n};
-}
-
-int64_t sim_epoch_ms(double seconds) {
-    return start + (int64_t)(seconds * 1000);
-}
-
 static int64_t now(const struct sim_pools *p) {
     return sim_epoch_ms(*p->world.now);
+}
+
+unsigned sim_pools_count(const struct sim_pools *p) {
+    return p->one ? 1 : p->world.plan->routers;
+}
+
+unsigned sim_pools_of(const struct sim_pools *p, unsigned router) {
+    return p->one ? 0 : router;
 }
 
 // ---- Pools ---------------------------------------------------------------------------------------
 
 static void set_worker(struct sim_pools *p, struct sim_router_pool *r, uint32_t worker,
                        bool there) {
-    char room[SIM_WORKER_NAME];
+    char room[SIM_WORKER_NAME], link[SIM_LINK_NAME];
     int created;
-    struct kvr_worker_settings set = {.set = KVR_SET_CAPACITY,
-                                      .capacity = p->world.capacity[worker]};
+    struct kvr_bytes label = sim_link_name(p->world.plan, worker, link);
+    struct kvr_worker_settings set = {.set = KVR_SET_CAPACITY | KVR_SET_ROLE | KVR_SET_LABELS,
+                                      .capacity = p->world.capacity[worker],
+                                      .role = p->one_by_one ? KVR_ROLE_BOTH : p->world.role[worker],
+                                      .labels = &label,
+                                      .n_labels = label.n > 0};
     enum kvr_err err =
         there ? kvr_worker_set(r->pool, now(p), sim_worker_name(worker, room), &set, &created)
               : kvr_worker_del(r->pool, sim_worker_name(worker, room));
@@ -81,21 +61,30 @@ static void open_pool(struct sim_pools *p, struct sim_router_pool *r) {
     o.rule = p->rule;
     o.lease = 0;
     o.predict = p->predict;
+    if (p->world.plan->pairs) {
+        o.transfer = p->world.plan->transfer;
+        o.local_prefill = p->world.plan->local_prefill;
+    }
+    sim_admission_limits(&p->world.plan->admission, sim_pools_count(p), &o);
     r->pool = kvr_pool_new(&a, &o, p->world.plan->seed + 1);
     if (!r->pool) refuse("a pool", KVR_NOMEM);
+    enum kvr_err err = sim_admission_names(&p->world.plan->admission, r->pool, now(p));
+    if (err) refuse("a class or flow", err);
     memset(r->seq, 0, sizeof r->seq);
     for (uint32_t w = 0; w < p->world.workers; w++)
         if (p->world.there[w]) set_worker(p, r, w, true);
 }
 
 void sim_pools_open(struct sim_pools *p, const struct sim_world *w, const struct kvr_rule *rule,
-                    int64_t predict, bool shares) {
+                    int64_t predict, bool shares, bool one) {
     p->world = *w;
     p->rule = *rule;
     p->predict = predict;
     p->shares = shares;
+    p->one = one;
     p->cached = bench_calloc(w->load->n, sizeof *p->cached);
-    for (unsigned r = 0; r < w->plan->routers; r++) {
+    p->waits = bench_calloc(w->load->n, sizeof *p->waits);
+    for (unsigned r = 0; r < sim_pools_count(p); r++) {
         open_pool(p, &p->router[r]);
         p->router[r].rng = kvr_random_mix(w->plan->seed * SIM_MAX_ROUTERS + r);
     }
@@ -103,22 +92,27 @@ void sim_pools_open(struct sim_pools *p, const struct sim_world *w, const struct
 
 static void on_close(void *self) {
     struct sim_pools *p = self;
-    for (unsigned r = 0; r < p->world.plan->routers; r++)
+    for (unsigned r = 0; r < sim_pools_count(p); r++)
         kvr_pool_free(p->router[r].pool);
     free(p->cached);
+    free(p->waits);
     free(p);
 }
 
 static void on_lost(void *self, unsigned router) {
     struct sim_pools *p = self;
+    if (p->one) return;
+    sim_pools_dismiss(p, router);
     kvr_pool_free(p->router[router].pool);
     open_pool(p, &p->router[router]);
 }
 
 static void on_worker(void *self, uint32_t worker, bool there) {
     struct sim_pools *p = self;
-    for (unsigned r = 0; r < p->world.plan->routers; r++)
+    for (unsigned r = 0; r < sim_pools_count(p); r++) {
         set_worker(p, &p->router[r], worker, there);
+        sim_pools_admit(p, r);
+    }
 }
 
 // ---- Requests ------------------------------------------------------------------------------------
@@ -135,7 +129,9 @@ void sim_pools_query(const struct sim_pools *p, uint32_t request, uint32_t avoid
         .exclude = &out->not_this,
         .n_exclude = avoid != SIM_NOBODY,
         .session = sim_session_name(&p->world, request, out->session),
+        .pair = p->world.plan->pairs,
     };
+    sim_admission_query(p, request, out);
 }
 
 void sim_pools_book(struct sim_pools *p, unsigned router, uint32_t request, uint32_t worker) {
@@ -143,7 +139,8 @@ void sim_pools_book(struct sim_pools *p, unsigned router, uint32_t request, uint
     char room[SIM_WORKER_NAME], name[SIM_SESSION_NAME];
     int done;
     // Refused when the engine has gone meanwhile: nothing is lost by that.
-    kvr_claim(p->router[router].pool, sim_request_id(&request), sim_worker_name(worker, room), 0,
+    kvr_claim(p->router[sim_pools_of(p, router)].pool, sim_request_id(&request),
+              sim_worker_name(worker, room), 0,
               &(struct kvr_booking){.hashes = bench_request_hashes(p->world.load, request),
                                     .n = q->blocks,
                                     .isl = q->isl,
@@ -156,16 +153,18 @@ void sim_pools_book(struct sim_pools *p, unsigned router, uint32_t request, uint
 
 // A request's end teaches what it has put out; that of one which has failed, nothing.
 static void apply(struct sim_pools *p, unsigned router, uint32_t request, enum sim_news what) {
-    struct kvr_pool *pool = p->router[router].pool;
+    unsigned at = sim_pools_of(p, router);
+    struct kvr_pool *pool = p->router[at].pool;
     struct kvr_bytes id = sim_request_id(&request);
     int live;
     if (what == SIM_PREFILLED) {
         kvr_update(pool, now(p), id, true, -1, -1, &live);
-        return;
+    } else {
+        if (what == SIM_DONE)
+            kvr_update(pool, now(p), id, false, p->world.load->requests[request].osl, -1, &live);
+        kvr_release(pool, now(p), &id, 1, what == SIM_DONE ? KVR_RELEASED : KVR_LAPSED);
     }
-    if (what == SIM_DONE)
-        kvr_update(pool, now(p), id, false, p->world.load->requests[request].osl, -1, &live);
-    kvr_release(pool, now(p), &id, 1, what == SIM_DONE ? KVR_RELEASED : KVR_LAPSED);
+    sim_pools_admit(p, at);
 }
 
 // What the others hear is who it is from, the engine, and either that it was chosen or the news of it.
@@ -193,7 +192,36 @@ static void share(struct sim_pools *p, unsigned router, uint32_t request, uint32
 void sim_pools_chosen(struct sim_pools *p, unsigned router, uint32_t request, uint32_t worker,
                       int64_t cached) {
     p->cached[request] = (uint32_t)cached;
+    sim_fleet_cached(p->world.fleet, request, (uint32_t)cached);
     share(p, router, request, worker, CHOSEN);
+}
+
+uint32_t sim_pools_select(struct sim_pools *p, unsigned router, uint32_t request, uint32_t avoid) {
+    unsigned pool = sim_pools_of(p, router);
+    struct sim_router_pool *r = &p->router[pool];
+    struct sim_query q;
+    struct kvr_pool_choice choice;
+    struct kvr_booking booked;
+    sim_pools_query(p, request, avoid, &q);
+    sim_pools_admit(p, pool);
+    enum kvr_err err = kvr_select(r->pool, now(p), sim_request_id(&request), &q.query, 0,
+                                  sim_pools_draw(p, r), &choice, &booked);
+    if (err == KVR_NOROOM || err == KVR_LIMITED) {
+        sim_fleet_refuse(p->world.fleet, request, (double)choice.retry / 1000);
+        return SIM_LATER;
+    }
+    if (err) return SIM_NOBODY;
+    if (choice.waiting) {
+        r->waiting++;
+        p->waits[request] = (uint8_t)(1 + pool);
+        sim_pools_admit(p, pool);
+        return SIM_LATER;
+    }
+    uint32_t worker = sim_worker_number(choice.score.worker.p, choice.score.worker.n);
+    sim_fleet_predicted(p->world.fleet, request, choice.score.ttft);
+    sim_pools_paired(p, request, choice.prefill_worker);
+    sim_pools_chosen(p, router, request, worker, choice.score.cached);
+    return worker;
 }
 
 static void on_news(void *self, unsigned router, uint32_t request, uint32_t worker,
@@ -231,7 +259,7 @@ static void host_changed(struct sim_router_pool *r, const struct sim_change *x) 
 
 static void on_changed(void *self, const struct sim_change *x) {
     struct sim_pools *p = self;
-    for (unsigned i = 0; i < p->world.plan->routers; i++) {
+    for (unsigned i = 0; i < sim_pools_count(p); i++) {
         struct sim_router_pool *r = &p->router[i];
         if (x->n_moved) host_changed(r, x);
         if (x->n_removed)

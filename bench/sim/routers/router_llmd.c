@@ -10,6 +10,10 @@
 // for each engine a list of the last 31,250 blocks that it has sent there, the one used longest ago forgotten
 // first (its default; lists as long as the engines' caches, autoTune, are worse for it on the trace). At most
 // the first 256 blocks of a prompt are looked at.
+//
+// Where engines have roles, it first chooses who is to put out the answer; if that one lacks more than
+// plan.local_prefill tokens of the prompt (its decider by prefix; vllm-router has the same with 256), it chooses who
+// computes the prompt, by the same scores.
 #include <stdlib.h>
 
 #include "bench/common/bench_memory.h"
@@ -85,20 +89,22 @@ static void match(struct pickers *p, unsigned router, uint32_t request, double *
     }
 }
 
-static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t avoid) {
-    struct pickers *p = self;
+typedef bool may_choose(const struct sim_local *l, uint32_t worker, uint32_t avoid);
+
+// The engine with the highest score of those that may be chosen.
+static uint32_t pick(struct pickers *p, unsigned router, uint32_t request, uint32_t avoid,
+                     const double *matched, may_choose *may) {
     const struct picker_metrics *m = &p->metrics[router];
-    double matched[SIM_MAX_WORKERS], shortest = 0, longest = 0, best_score = -1;
+    double shortest = 0, longest = 0, best_score = -1;
     size_t n = blocks_of(p, request);
     uint32_t best = SIM_NOBODY, equals = 0;
-    match(p, router, request, matched);
     for (uint32_t w = 0, seen = 0; w < p->local.world.workers; w++) {
-        if (!sim_local_may(&p->local, w, avoid)) continue;
+        if (!may(&p->local, w, avoid)) continue;
         if (!seen || m->waiting[w] < shortest) shortest = m->waiting[w];
         if (!seen++ || m->waiting[w] > longest) longest = m->waiting[w];
     }
     for (uint32_t w = 0; w < p->local.world.workers; w++) {
-        if (!sim_local_may(&p->local, w, avoid)) continue;
+        if (!may(&p->local, w, avoid)) continue;
         double queue = longest > shortest ? (longest - m->waiting[w]) / (longest - shortest) : 1;
         double score = queue_weight * queue + kv_weight * (1 - m->used[w]) +
                        (n ? prefix_weight * matched[w] / (double)n : 0);
@@ -107,7 +113,30 @@ static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t a
         best_score = score;
         if (equals == 1 || kvr_random(&p->local.router[router].rng) % equals == 0) best = w;
     }
-    if (best != SIM_NOBODY) note(p, sent_to(p, router, best), request);
+    return best;
+}
+
+// Who computes the prompt for the engine that was chosen; SIM_NOBODY: that one does.
+static uint32_t pick_prefill(struct pickers *p, unsigned router, uint32_t request, uint32_t avoid,
+                             const double *matched, uint32_t decode) {
+    const struct sim_world *w = &p->local.world;
+    double lacks = w->load->requests[request].isl - matched[decode] * w->load->block_size;
+    if (!w->plan->pairs || lacks <= (double)w->plan->local_prefill) return SIM_NOBODY;
+    uint32_t prefill = pick(p, router, request, avoid, matched, sim_local_may_prefill);
+    return prefill == decode ? SIM_NOBODY : prefill;
+}
+
+static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t avoid) {
+    struct pickers *p = self;
+    double matched[SIM_MAX_WORKERS];
+    match(p, router, request, matched);
+    uint32_t best = pick(p, router, request, avoid, matched, sim_local_may);
+    if (best == SIM_NOBODY) return best;
+    uint32_t prefill = pick_prefill(p, router, request, avoid, matched, best);
+    note(p, sent_to(p, router, best), request);
+    if (prefill == SIM_NOBODY) return best;
+    note(p, sent_to(p, router, prefill), request);
+    sim_fleet_pair(p->local.world.fleet, request, prefill);
     return best;
 }
 
@@ -141,5 +170,5 @@ static const struct sim_router_events events = {
     .worker = on_worker, .lost = on_lost, .close = close_pickers};
 const struct sim_router sim_llmd_routers[] = {
     {"llm-d", "llm-d: prompts it has sent where, queues and KV use from metrics", open_pickers,
-     choose, &events, .cached = false},
+     choose, &events, .cached = false, .pairs = true},
 };

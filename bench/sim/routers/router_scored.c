@@ -24,7 +24,7 @@ struct scored_routers {
 static void *open_scored(const struct sim_world *w) {
     struct scored_routers *s = bench_calloc(1, sizeof *s);
     struct kvr_rule linear = {.policy = kvr_policy_find("linear", 6), .overlap = 1, .prefill = 1};
-    sim_pools_open(&s->pools, w, &linear, 0, true);
+    sim_pools_open(&s->pools, w, &linear, 0, true, false);
     return s;
 }
 

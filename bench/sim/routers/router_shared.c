@@ -8,23 +8,34 @@
 // When the server dies, routers do what libkvroute does: the engine with the fewest requests of their own
 // while it is away; then they book what they chose meanwhile, and, when it came back empty, what it has
 // lost. Engines publish all that they cache under a new epoch.
+//
+// Who waits in the pool is told on a channel when it has admitted him, and asks again for his booking. Something has
+// to come from time to time for those whom only time makes room for: a heartbeat of an engine does.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/common/bench_memory.h"
+#include "bench/common/copy_decisions.h"
+#include "module/core/decisions/decision_log.h"
 #include "open_requests.h"
+#include "pool_admission.h"
+#include "pool_names.h"
 #include "pool_server.h"
-#include "private_pools.h"
 #include "routers.h"
 
 // What the routers keep of a request that is under way.
 struct open_request {
     uint32_t worker, cached;
+    uint32_t prefill; // the engine that computes its prompt for that one, or SIM_NOBODY
     uint16_t booking; // counts up, so that each try has an id of its own
-    bool live, prefilled;
+    bool live, prefilled, waits;
 };
+
+#define SHARED_CHANNEL "admitted"
+static const long long logged_bytes = 1LL << 32;
+static const double heartbeat = 0.01; // seconds, while somebody waits
 
 struct shared_routers {
     struct sim_local local; // for when the server is away
@@ -32,10 +43,11 @@ struct shared_routers {
     struct open_request *requests;
     uint64_t epoch[SIM_MAX_WORKERS], seq[SIM_MAX_WORKERS];
     uint64_t known[SIM_MAX_WORKERS]; // changes up to this number were published otherwise
-    bool away;
+    bool away, beats;
+    size_t waiting;
     const char **argv; // the command that is being made
     size_t *len, n, room_argv, room_len;
-    char text[4][32]; // what of it is written here
+    char text[7][32]; // what of it is written here
     uint64_t *moved;
     size_t room_moved;
 };
@@ -99,12 +111,38 @@ static void set_clock(struct shared_routers *p) {
     sim_server_at(p->server, sim_epoch_ms(*p->local.world.now));
 }
 
+static void add_bytes(struct shared_routers *p, const char *option, struct kvr_bytes value) {
+    if (!value.n) return;
+    add_texts(p, option, NULL);
+    add(p, value.p, value.n);
+}
+
+// What a request says besides, where requests wait.
+static void add_waiting(struct shared_routers *p, uint32_t request, bool may_wait) {
+    const struct sim_admission *a = &p->local.world.plan->admission;
+    const struct bench_request *q = &p->local.world.load->requests[request];
+    if (!a->on) return;
+    snprintf(p->text[4], sizeof p->text[4], "%u", q->osl);
+    snprintf(p->text[5], sizeof p->text[5], "%.0f", a->wait * 1000);
+    if (a->outputs) add_texts(p, "OSL", p->text[4], NULL);
+    add_bytes(p, "CLASS", sim_class_name(a, q));
+    add_bytes(p, "FLOW", sim_flow_name(a, q, p->text[6]));
+    if (may_wait && a->wait > 0) add_texts(p, "WAIT", p->text[5], "NOTIFY", SHARED_CHANNEL, NULL);
+}
+
 // ---- The pool and its workers --------------------------------------------------------------------
 
 static void add_worker(struct shared_routers *p, uint32_t worker) {
+    char link[SIM_LINK_NAME];
+    struct kvr_bytes label = sim_link_name(p->local.world.plan, worker, link);
     set_clock(p);
-    sim_server_sendf(p->server, "KVROUTE.WORKER SET " SIM_POOL " %s ADDR sim:%u CAPACITY %lu",
-                     name_of(p, worker), worker, (unsigned long)p->local.world.capacity[worker]);
+    sim_server_sendf(p->server,
+                     "KVROUTE.WORKER SET " SIM_POOL " %s ADDR sim:%u CAPACITY %lu ROLE %s",
+                     name_of(p, worker), worker, (unsigned long)p->local.world.capacity[worker],
+                     kvr_role_names[p->local.world.role[worker]]);
+    if (label.n)
+        sim_server_sendf(p->server, "KVROUTE.WORKER SET " SIM_POOL " %s LABELS 1 %s",
+                         name_of(p, worker), link);
     p->epoch[worker]++;
     p->seq[worker] = 0;
 }
@@ -113,16 +151,49 @@ static void remove_worker(struct shared_routers *p, uint32_t worker) {
     sim_server_sendf(p->server, "KVROUTE.WORKER DEL " SIM_POOL " %s", name_of(p, worker));
 }
 
+// Classes and flows.
+static void name_all(struct shared_routers *p) {
+    const struct sim_admission *a = &p->local.world.plan->admission;
+    set_clock(p);
+    for (size_t i = 0; i < a->n_classes; i++)
+        sim_server_sendf(
+            p->server, "KVROUTE.CLASS SET " SIM_POOL " %s PRIORITY %d WEIGHT %f ROOM %u",
+            a->classes[i].name, a->classes[i].priority, a->classes[i].weight, a->classes[i].room);
+    for (size_t i = 0; i < a->n_flows; i++) {
+        const struct sim_flow *f = &a->flows[i];
+        unsigned long long burst = f->burst ? f->burst : f->rate;
+        sim_server_sendf(p->server,
+                         "KVROUTE.FLOW SET " SIM_POOL
+                         " f%u WEIGHT %f REQUESTS %llu RATE %llu BURST %llu",
+                         (unsigned)(i + 1), f->weight > 0 ? f->weight : 1,
+                         (unsigned long long)f->requests, (unsigned long long)f->rate, burst);
+    }
+}
+
 static void make_pool(struct shared_routers *p) {
     const struct sim_world *w = &p->local.world;
+    const struct sim_admission *a = &w->plan->admission;
     char words[512];
-    snprintf(words, sizeof words, "KVROUTE.CREATE " SIM_POOL " BLOCKSIZE %u LEASE 0 POLICY %s %s",
-             w->load->block_size, kvr_policies[w->plan->rule.policy].name, w->plan->words);
+    int n = snprintf(words, sizeof words,
+                     "KVROUTE.CREATE " SIM_POOL " BLOCKSIZE %u LEASE 0 POLICY %s %s",
+                     w->load->block_size, kvr_policies[w->plan->rule.policy].name, w->plan->words);
+    if (a->on && n > 0 && (size_t)n < sizeof words)
+        n += snprintf(words + n, sizeof words - (size_t)n,
+                      " MAXREQUESTS %llu MAXPREFILL %llu MAXBLOCKS %llu MAXWAITING %d",
+                      (unsigned long long)a->max_requests, (unsigned long long)a->max_prefill,
+                      (unsigned long long)a->max_blocks, KVR_MAX_WAITING);
+    if (w->plan->pairs && n > 0 && (size_t)n < sizeof words)
+        snprintf(words + n, sizeof words - (size_t)n, " TRANSFER %.17g LOCALPREFILL %llu",
+                 w->plan->transfer, (unsigned long long)w->plan->local_prefill);
     sim_server_sendf(p->server, "DEL " SIM_POOL);
     sim_server_settle(p->server);
     redisReply *r = support_redis_words(&p->server->redis, words);
     if (!r) exit(1);
     freeReplyObject(r);
+    if (w->plan->log)
+        sim_server_sendf(p->server, "KVROUTE.DECISIONS ON " SIM_POOL " %d BYTES %lld BLOCKS",
+                         KVR_DECISION_MAX, logged_bytes);
+    if (a->on) name_all(p);
     for (uint32_t i = 0; i < w->workers; i++)
         if (w->there[i]) add_worker(p, i);
 }
@@ -133,58 +204,132 @@ static void *open_shared(const struct sim_world *w) {
     p->server = w->plan->server;
     p->requests = bench_calloc(w->load->n, sizeof *p->requests);
     if (!p->server || !sim_server_start(p->server, sim_epoch_ms(*w->now))) exit(1);
+    if (w->plan->admission.on) sim_server_listen(p->server, SHARED_CHANNEL);
     make_pool(p);
     return p;
 }
 
-static void on_worker(void *self, uint32_t worker, bool there) {
-    struct shared_routers *p = self;
-    p->known[worker] = 0;
-    if (p->away) return;
-    if (there)
-        add_worker(p, worker);
-    else
-        remove_worker(p, worker);
-}
-
 // ---- Requests ------------------------------------------------------------------------------------
 
-static uint32_t parse_choice(const redisReply *r, uint32_t *cached, double *ttft) {
-    uint32_t worker = SIM_NOBODY;
-    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2) {
-        const redisReply *v = r->element[i + 1];
-        const char *field = r->element[i]->str;
-        if (!field) break;
-        if (!strcmp(field, "worker") && v->str) worker = sim_worker_number(v->str, v->len);
-        if (!strcmp(field, "cached")) *cached = (uint32_t)v->integer;
-        if (!strcmp(field, "ttft") && v->str) *ttft = strtod(v->str, NULL);
-    }
-    return worker;
+struct choice {
+    uint32_t worker, cached, prefill;
+    double ttft; // ms; -1: unknown
+    bool waits;
+    long refused; // ms after which to come back; 0: it wasn't
+};
+
+static void parse_field(struct choice *c, const char *name, const redisReply *v) {
+    if (!strcmp(name, "worker") && v->str) c->worker = sim_worker_number(v->str, v->len);
+    if (!strcmp(name, "prefill_worker") && v->str) c->prefill = sim_worker_number(v->str, v->len);
+    if (!strcmp(name, "cached")) c->cached = (uint32_t)v->integer;
+    if (!strcmp(name, "ttft") && v->str) c->ttft = strtod(v->str, NULL);
+    if (!strcmp(name, "waiting")) c->waits = v->integer == 1;
 }
 
-static uint32_t select_worker(struct shared_routers *p, uint32_t request, uint32_t avoid) {
+static struct choice parse_choice(const redisReply *r) {
+    struct choice c = {.worker = SIM_NOBODY, .prefill = SIM_NOBODY, .ttft = -1};
+    if (r->type == REDIS_REPLY_ERROR && (sscanf(r->str, "NOROOM %ld", &c.refused) == 1 ||
+                                         sscanf(r->str, "LIMITED %ld", &c.refused) == 1))
+        return c;
+    if (r->type == REDIS_REPLY_ERROR)
+        fprintf(stderr, "kvroute-sim: the pool answers: %s\n", r->str);
+    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i + 1 < r->elements; i += 2)
+        if (r->element[i]->str) parse_field(&c, r->element[i]->str, r->element[i + 1]);
+    return c;
+}
+
+static struct choice select_worker(struct shared_routers *p, uint32_t request, uint32_t avoid) {
     begin_command(p, "KVROUTE.SELECT");
     add_texts(p, id_of(p, request), NULL);
     add_prompt(p, request);
-    if (avoid != SIM_NOBODY) {
-        add_texts(p, "EXCLUDE", "1", name_of(p, avoid), NULL);
-    }
+    if (avoid != SIM_NOBODY) add_texts(p, "EXCLUDE", "1", name_of(p, avoid), NULL);
+    if (p->local.world.plan->pairs) add_texts(p, "PAIR", NULL);
+    add_waiting(p, request, true);
     set_clock(p);
-    redisReply *r = sim_server_ask(p->server, (int)p->n, p->argv, p->len);
-    double ttft = -1;
-    uint32_t worker = parse_choice(r, &p->requests[request].cached, &ttft);
+    redisReply *r = sim_server_try(p->server, (int)p->n, p->argv, p->len);
+    struct choice c = parse_choice(r);
     freeReplyObject(r);
-    sim_fleet_predicted(p->local.world.fleet, request, ttft);
-    return worker;
+    return c;
+}
+
+// What the pool has said of a request that is to have an engine. SIM_LATER: it has none yet.
+static uint32_t take_choice(struct shared_routers *p, unsigned router, uint32_t request,
+                            const struct choice *c) {
+    struct open_request *o = &p->requests[request];
+    if (c->waits || c->refused) {
+        p->waiting += c->waits && !o->waits;
+        o->waits = c->waits;
+        if (c->refused) sim_fleet_refuse(p->local.world.fleet, request, (double)c->refused / 1000);
+        return SIM_LATER;
+    }
+    *o = (struct open_request){.live = true,
+                               .booking = o->booking,
+                               .worker = c->worker,
+                               .cached = c->cached,
+                               .prefill = c->prefill};
+    sim_fleet_cached(p->local.world.fleet, request, c->cached);
+    if (c->prefill != SIM_NOBODY) sim_fleet_pair(p->local.world.fleet, request, c->prefill);
+    return sim_local_take(&p->local, router, o->worker);
+}
+
+// Asks for what one who waits has got.
+static void ask_again(struct shared_routers *p, uint32_t request) {
+    struct open_request *o = &p->requests[request];
+    struct choice c = select_worker(p, request, SIM_NOBODY);
+    if (c.waits) return;
+    o->waits = false;
+    p->waiting--;
+    unsigned router = sim_fleet_router(p->local.world.fleet, request);
+    uint32_t worker = take_choice(p, router, request, &c);
+    if (worker != SIM_LATER) sim_fleet_give(p->local.world.fleet, request, worker);
+}
+
+static void is_admitted(void *ctx, const char *id) {
+    struct shared_routers *p = ctx;
+    unsigned request, booking;
+    if (sscanf(id, "%u.%u", &request, &booking) != 2 || request >= p->local.world.load->n) return;
+    if (p->requests[request].waits && p->requests[request].booking == booking)
+        ask_again(p, request);
+}
+
+static void beat(void *self, uint32_t unused, uint32_t neither);
+
+// Who has been admitted by what was sent last, also by their asking.
+static void hear_admitted(struct shared_routers *p) {
+    if (!p->waiting || p->away) return;
+    while (p->waiting && sim_server_heard(p->server, is_admitted, p))
+        continue;
+    if (!p->waiting || p->beats) return;
+    p->beats = true;
+    sim_fleet_later(p->local.world.fleet, heartbeat, beat, p, 0, 0);
+}
+
+static void beat(void *self, uint32_t unused, uint32_t neither) {
+    struct shared_routers *p = self;
+    uint32_t w = 0;
+    (void)unused, (void)neither;
+    p->beats = false;
+    if (p->away) return;
+    while (w + 1 < p->local.world.workers && !p->local.world.there[w])
+        w++;
+    set_clock(p);
+    if (p->local.world.there[w])
+        sim_server_sendf(p->server, "KVROUTE.WORKER SET " SIM_POOL " %s", name_of(p, w));
+    hear_admitted(p);
 }
 
 static uint32_t choose(void *self, unsigned router, uint32_t request, uint32_t avoid) {
     struct shared_routers *p = self;
-    struct open_request *o = &p->requests[request];
-    *o = (struct open_request){.live = true, .booking = o->booking};
-    o->worker =
-        p->away ? sim_local_least(&p->local, router, avoid) : select_worker(p, request, avoid);
-    return sim_local_take(&p->local, router, o->worker);
+    struct choice c = {.prefill = SIM_NOBODY, .ttft = -1};
+    if (p->away)
+        c.worker = sim_local_least(&p->local, router, avoid);
+    else
+        c = select_worker(p, request, avoid);
+    uint32_t worker = take_choice(p, router, request, &c);
+    // What is told of one who waited was predicted when it was admitted, and isn't known everywhere.
+    if (worker != SIM_LATER) sim_fleet_predicted(p->local.world.fleet, request, c.ttft);
+    hear_admitted(p);
+    return worker;
 }
 
 static void on_news(void *self, unsigned router, uint32_t request, uint32_t worker,
@@ -202,6 +347,7 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
     const char *id = id_of(p, request);
     if (what == SIM_PREFILLED) {
         sim_server_sendf(p->server, "KVROUTE.UPDATE " SIM_POOL " %s PREFILLED", id);
+        hear_admitted(p);
         return;
     }
     // An answer that came to its end teaches; one that was cut off has put out nothing that counts.
@@ -210,6 +356,18 @@ static void on_news(void *self, unsigned router, uint32_t request, uint32_t work
                          p->local.world.load->requests[request].osl);
     sim_server_sendf(p->server, "KVROUTE.RELEASE " SIM_POOL " %s", id);
     o->booking++;
+    hear_admitted(p);
+}
+
+static void on_worker(void *self, uint32_t worker, bool there) {
+    struct shared_routers *p = self;
+    p->known[worker] = 0;
+    if (p->away) return;
+    if (there)
+        add_worker(p, worker);
+    else
+        remove_worker(p, worker);
+    hear_admitted(p);
 }
 
 // ---- Events --------------------------------------------------------------------------------------
@@ -304,7 +462,11 @@ static void claim(struct shared_routers *p, uint32_t request) {
     add_texts(p, id_of(p, request), name_of(p, o->worker), "0", NULL);
     add_prompt(p, request);
     add_texts(p, "CACHED", cached, NULL);
-    if (o->prefilled) add_texts(p, "PREFILLED", NULL);
+    if (o->prefilled)
+        add_texts(p, "PREFILLED", NULL);
+    else if (o->prefill != SIM_NOBODY && p->local.world.there[o->prefill])
+        add_texts(p, "PREFILLER", sim_worker_name(o->prefill, p->text[4]).p, "0", NULL);
+    add_waiting(p, request, false);
     send_command(p);
 }
 
@@ -313,7 +475,9 @@ static void catch_up(struct shared_routers *p) {
     set_clock(p);
     for (uint32_t i = 0; i < p->local.world.load->n; i++) {
         struct open_request *o = &p->requests[i];
-        if (!o->live) {
+        if (o->waits) {
+            ask_again(p, i);
+        } else if (!o->live) {
             sim_server_sendf(p->server, "KVROUTE.RELEASE " SIM_POOL " %s", id_of(p, i));
             o->booking++;
         } else if (p->local.world.there[o->worker]) {
@@ -339,11 +503,14 @@ static void on_server(void *self, bool up, bool lost) {
         }
     }
     catch_up(p);
+    hear_admitted(p);
 }
 
 static void close_shared(void *self) {
     struct shared_routers *p = self;
     sim_server_settle(p->server);
+    const char *log = p->local.world.plan->log;
+    if (log && !bench_copy_decisions(p->server->redis.control, SIM_POOL, log)) exit(1);
     free(p->requests);
     free(p->argv);
     free(p->len);
@@ -358,5 +525,5 @@ static const struct sim_router_events events = {.news = on_news,
                                                 .close = close_shared};
 const struct sim_router sim_shared_routers[] = {
     {"shared", "no state: the shared pool decides and books", open_shared, choose, &events,
-     .remote = true, .cached = true, .scores = true},
+     .remote = true, .cached = true, .scores = true, .waits = true, .pairs = true},
 };

@@ -12,7 +12,7 @@ static const struct {
 } families[] = {
     FAMILY(sim_shared_routers), FAMILY(sim_simple_routers), FAMILY(sim_affinity_routers),
     FAMILY(sim_sticky_routers), FAMILY(sim_text_routers),   FAMILY(sim_llmd_routers),
-    FAMILY(sim_scored_routers), FAMILY(sim_core_routers),
+    FAMILY(sim_scored_routers), FAMILY(sim_core_routers),   FAMILY(sim_two_step_routers),
 };
 #undef FAMILY
 

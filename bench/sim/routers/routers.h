@@ -10,6 +10,6 @@ const struct sim_router *sim_router_find(const char *name); // NULL: none of tha
 // By families, a file each.
 extern const struct sim_router sim_shared_routers[1], sim_simple_routers[4],
     sim_affinity_routers[2], sim_sticky_routers[1], sim_text_routers[5], sim_llmd_routers[1],
-    sim_scored_routers[3], sim_core_routers[4];
+    sim_scored_routers[3], sim_core_routers[5], sim_two_step_routers[1];
 
 #endif

@@ -153,17 +153,8 @@ static struct kvr_policy_in input(const struct kvr_pool *p, const struct kvr_que
     const struct core_columns *c = &p->columns;
     unsigned without = q->rule.without;
     double output = expected_output(p, q);
-    return (struct kvr_policy_in){
+    struct kvr_policy_in in = {
         .n = to - from,
-        .credit = c->credit + from,
-        .prefill_tokens = c->prefill_tokens + from,
-        .queue = c->queue + from,
-        .decode_blocks = c->decode_blocks + from,
-        .live_prefix = c->live_prefix + from,
-        .begun = (p->legs.blocks ? c->begun : c->live_prefix) + from,
-        .requests = c->requests + from,
-        .pace = c->pace + from,
-        .full = c->full + from,
         .blocks = (double)q->n,
         .isl = (double)core_query_isl(p, q),
         .block_size = p->options.block_size,
@@ -176,6 +167,17 @@ static struct kvr_policy_in input(const struct kvr_pool *p, const struct kvr_que
         .reuse = without & KVR_TERM_REUSE ? 0 : core_ratio_mean(p->learnt.reuse, 0),
         .exact = without & KVR_TERM_ROUNDING,
     };
+    if (from == to) return in; // there are no columns where nobody has joined
+    in.credit = c->credit + from;
+    in.prefill_tokens = c->prefill_tokens + from;
+    in.queue = c->queue + from;
+    in.decode_blocks = c->decode_blocks + from;
+    in.live_prefix = c->live_prefix + from;
+    in.begun = (p->legs.blocks ? c->begun : c->live_prefix) + from;
+    in.requests = c->requests + from;
+    in.pace = c->pace + from;
+    in.full = c->full + from;
+    return in;
 }
 
 struct kvr_policy_in core_choose_input(const struct kvr_pool *p, const struct kvr_query *q) {

@@ -41,7 +41,7 @@ enum {
     // How far ahead of its change a block's place is asked for, and how much of it: together as much as
     // memory serves at a time.
     CORE_INDEX_AHEAD = 8,
-    CORE_INDEX_LINES = 6,
+    CORE_INDEX_LINES = 10,
 };
 
 struct core_index_segment {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/core/base/wide.h"
 #include "module/core/rule/policy.h"
 #include "module/core/state/instance.h"
 #include "module/core/state/label.h"
@@ -36,7 +37,7 @@ static double to_double(uint32_t blocks) {
     return (int32_t)blocks;
 }
 
-static void give_credit(struct kvr_pool *p, size_t from, size_t to) {
+static CORE_WIDE void give_credit(struct kvr_pool *p, size_t from, size_t to) {
     const uint32_t *restrict device = p->columns.by_tier[KVR_DEVICE];
     const uint32_t *restrict in_host = p->columns.by_tier[KVR_HOST];
     const uint32_t *restrict on_disk = p->columns.by_tier[KVR_DISK];
@@ -52,7 +53,7 @@ static void give_credit(struct kvr_pool *p, size_t from, size_t to) {
 
 // By how much each decodes slower than the fleet: as somebody said, or as measured, with the fleet's mean
 // for a few requests that an instance hasn't had yet. 1 for all while nothing has been measured.
-static void set_pace(struct kvr_pool *p, size_t from, size_t to) {
+static CORE_WIDE void set_pace(struct kvr_pool *p, size_t from, size_t to) {
     const double *restrict slow = p->columns.slow, *restrict time = p->columns.decode_time;
     const double *restrict tokens = p->columns.decode_tokens;
     double *restrict pace = p->columns.pace;
@@ -69,7 +70,7 @@ static void set_pace(struct kvr_pool *p, size_t from, size_t to) {
 }
 
 // Tokens of prefill that each still has to compute; see core_learn_left.
-static void set_queue(struct kvr_pool *p, int64_t now, size_t from, size_t to) {
+static CORE_WIDE void set_queue(struct kvr_pool *p, int64_t now, size_t from, size_t to) {
     const double *restrict queued = p->columns.prefill_tokens, *restrict rate = p->columns.rate;
     const double *restrict oldest = p->columns.oldest_tokens;
     const double *restrict free_at = p->columns.free_at;
@@ -82,7 +83,8 @@ static void set_queue(struct kvr_pool *p, int64_t now, size_t from, size_t to) {
 
 // How many of the request's first blocks each instance holds or is about to: what is live there is a
 // prefix of the request, `longest` at most, and what is held goes on behind it.
-static void set_expected(struct kvr_pool *p, const struct kvr_query *q, uint32_t longest) {
+static CORE_WIDE void set_expected(struct kvr_pool *p, const struct kvr_query *q,
+                                   uint32_t longest) {
     const size_t n = p->n_instances;
     const uint32_t *restrict reach = p->columns.reach, *restrict live = p->columns.live;
     uint32_t *restrict expected = p->columns.expected;
@@ -304,7 +306,8 @@ bool core_choose_eligible(const struct kvr_pool *p, const struct core_worker *w,
 
 // ---- The choice ----------------------------------------------------------------------------------
 
-static void exclude_ineligible(struct kvr_pool *p, int64_t now, const struct kvr_query *q) {
+static CORE_WIDE void exclude_ineligible(struct kvr_pool *p, int64_t now,
+                                         const struct kvr_query *q) {
     double *restrict cost = p->columns.cost;
     const double *restrict seen = p->columns.seen, *restrict ttl = p->columns.ttl;
     double at = (double)now, renewed = (double)p->renewed;
@@ -366,7 +369,7 @@ bool core_choose_may(const struct kvr_pool *p, const struct core_worker *w,
 
 // Each place has a least of its own, so that nothing waits for the comparison before it. How many are looked at
 // at once isn't known to the compiler, or it would do so one by one.
-static double least_of(const double *restrict values, size_t n) {
+static CORE_WIDE double least_of(const double *restrict values, size_t n) {
     enum { CHOOSE_WIDE = 16 };
     double least[CHOOSE_WIDE];
     for (size_t k = 0; k < CHOOSE_WIDE; k++)
@@ -382,7 +385,8 @@ static double least_of(const double *restrict values, size_t n) {
 }
 
 // When each of some of those at this cost was booked; infinite for the others.
-static void rank_by_booking(const struct core_columns *c, size_t from, size_t to, double wanted) {
+static CORE_WIDE void rank_by_booking(const struct core_columns *c, size_t from, size_t to,
+                                      double wanted) {
     const double *restrict cost = c->cost, *restrict booked = c->booked;
     double *restrict rank = c->rank;
     for (size_t i = from; i < to; i++) {

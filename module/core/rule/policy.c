@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "module/core/base/wide.h"
+
 // Four significant bits are left: estimates are no better, and of instances that cost about the same
 // the one that was booked longest ago is the best. (Dekker's splitting; half goes to even.)
 static double coarse(double x) {
@@ -21,7 +23,7 @@ static bool is_power_of_two(double x) {
 //   prefill = max((prefill_tokens + isl) / block_size - overlap_weight * credit, 0)
 //   decode  = decode_blocks + blocks - live_prefix
 //   cost    = prefill_weight * prefill + decode + requests_weight * requests
-static void linear(const struct kvr_policy_in *in, double *restrict cost) {
+static CORE_WIDE void linear(const struct kvr_policy_in *in, double *restrict cost) {
     const double *restrict credit = in->credit, *restrict queued = in->prefill_tokens;
     const double *restrict decode = in->decode_blocks, *restrict live = in->live_prefix;
     const double *restrict requests = in->requests;
@@ -83,7 +85,7 @@ static inline void delay_loop(const struct kvr_policy_in *in, double *restrict c
     }
 }
 
-static void delay(const struct kvr_policy_in *in, double *restrict cost) {
+static CORE_WIDE void delay(const struct kvr_policy_in *in, double *restrict cost) {
     if (in->exact)
         delay_loop(in, cost, false, false);
     else if (is_power_of_two(in->block_size))

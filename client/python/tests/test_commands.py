@@ -2,14 +2,18 @@
 """Every command against a real server, in both flavours and under both protocols."""
 
 import dataclasses
+import inspect
 import json
+import re
 import unittest
+from unittest import mock
 
 import flavours
 import kvroute
 import real_servers
 from kvroute import (
-    Cleared, ExplainedCandidate, Explanation, Hashes, Removed, Stored, Tokens, prefix_hashes,
+    AsyncPool, Cleared, ExplainedCandidate, Explanation, Hashes, Pool, Removed, Stored, Tokens,
+    call_words, prefix_hashes, reply_decode,
 )  # fmt: skip
 
 
@@ -18,6 +22,85 @@ def setUpModule():
     real_servers.need()
     server = real_servers.Server()
     unittest.addModuleCleanup(server.stop)
+    strict = mock.patch.object(reply_decode, "one", knows_every_field(reply_decode.one))
+    unittest.addModuleCleanup(strict.stop)
+    strict.start()
+
+
+def knows_every_field(one):
+    """Decoders pass over what they don't know; in these tests they don't."""
+
+    def strict(kind):
+        decode = one(kind)
+        known = {item.metadata.get("name", item.name) for item in dataclasses.fields(kind)}
+
+        def check(raw):
+            unknown = set(reply_decode.fields(raw)) - known
+            assert not unknown, f"{kind.__name__} lacks {unknown}"
+            return decode(raw)
+
+        return check
+
+    return strict
+
+
+class Complete(unittest.TestCase):
+    """What the server's table of commands has, the package has."""
+
+    METHODS = {"hash": "hashes_of"}
+    KEYWORDS = {
+        "CLASS": {"service_class"}, "WITH": {"with_labels"}, "WITHOUT": {"without_labels"},
+        "FROM": {"start", "parent"},
+    }  # fmt: skip
+    NOT_FOR_CLIENTS = re.compile("for replication only|for a rewritten AOF only|^Lists the")
+
+    def test_commands_and_options(self):
+        commands = list(self.commands())
+        self.assertGreater(len(commands), 30)
+        for name, options in commands:
+            method = self.METHODS.get(name, name.replace("|", "_"))
+            for pool in Pool, AsyncPool:
+                with self.subTest(command=name, pool=pool.__name__):
+                    self.assertTrue(hasattr(pool, method), "no such method")
+                    known = self.keywords(getattr(pool, method))
+                    missing = [o for o in options if not self.KEYWORDS.get(o, {o.lower()}) & known]
+                    self.assertEqual(missing, ["BLOCK"] if method == "select" else [])
+
+    def commands(self):
+        listed = server.command("COMMAND LIST", "FILTERBY", "MODULE", "kvroute")
+        parents = {name.split("|")[0] for name in reply_decode.texts(listed)}
+        return self.described(server.command("COMMAND DOCS", *sorted(parents)))
+
+    def described(self, docs):
+        for name, raw in reply_decode.fields(docs).items():
+            doc = reply_decode.fields(raw)
+            if "subcommands" in doc:
+                yield from self.described(doc["subcommands"])
+            elif not self.is_internal(doc):
+                yield name[len("kvroute.") :], list(self.options(doc))
+
+    def options(self, doc):
+        for raw in doc.get("arguments", ()):
+            argument = reply_decode.fields(raw)
+            if "optional" in reply_decode.texts(argument.get("flags", ())):
+                # Of a list the word is that of its count.
+                first = reply_decode.fields(argument.get("arguments", (raw,))[0])
+                if not self.is_internal(argument):
+                    names = (argument.get("token"), first.get("token"), argument["name"])
+                    yield reply_decode.text(next(filter(None, names)))
+
+    def is_internal(self, doc):
+        return self.NOT_FOR_CLIENTS.search(reply_decode.text(doc.get("summary", "")))
+
+    @staticmethod
+    def keywords(method):
+        known = set()
+        for parameter in inspect.signature(method).parameters.values():
+            known.add(parameter.name)
+            if parameter.kind is parameter.VAR_KEYWORD:
+                options = re.fullmatch(r"Unpack\[(?:call_words\.)?(\w+)\]", parameter.annotation)
+                known.update(getattr(call_words, options.group(1)).__annotations__)
+        return known
 
 
 @flavours.both
@@ -154,9 +237,12 @@ class Commands(flavours.PoolCase, unittest.TestCase):
             cursor, flows = pool.flow_list(0, 1000)
             self.assertEqual((cursor, flows[0].flow, flows[0].max_requests, flows[0].left), (0, "f", 4, 60))
             pool.select("r1", Hashes([]))
-            server.command(
+            waits = server.command(
                 "KVROUTE.SELECT", "p", "r2", "IDS", 1, 1, "WAIT", 600000, "CLASS", "c", "FLOW", "f"
             )
+            # The class says what the first of these says.
+            told = {"waiting", *(item.name for item in dataclasses.fields(kvroute.Waiting))}
+            self.assertEqual(set(reply_decode.fields(waits)), told)
             queue = pool.queue(count=1)
             self.assertEqual((queue.waiting, queue.tokens), (1, 1))
             (first,) = queue.first

@@ -18,15 +18,15 @@ from .refusals import (
     NoWorker, OutOfMemory, Refused, Stale, Unavailable, WrongType,
 )  # fmt: skip
 from .replies import (
-    Candidate, Choice, Flow, LiveRequest, PoolInfo, Queue, QueuePlace, Rank, Run, ServiceClass,
-    Session, Waiting, Worker,
+    Candidate, Choice, DecisionLog, ExplainedCandidate, Explanation, Flow, LiveRequest, PoolInfo,
+    Queue, QueuePlace, Rank, Run, ServiceClass, Session, Waiting, Worker,
 )  # fmt: skip
 
 __all__ = [
     "AsyncPool", "BadCall", "BadChain", "Blocks", "Candidate", "Choice", "Cleared", "Closed",
-    "Denied", "Exists", "Flow", "Gap", "Hashes", "KvrouteError", "Limited", "LiveRequest", "NoParent",
-    "NoPool", "NoRoom", "NoWorker", "OutOfMemory", "Pool", "PoolInfo", "Prefix", "Queue",
-    "QueuePlace", "Rank", "Refused", "Removed", "Request", "Run", "ServiceClass", "Session", "Stale",
-    "Stored", "Tokens", "Unavailable", "Waiting", "Worker", "WrongType", "block_hashes", "chain",
-    "prefix_hashes",
+    "DecisionLog", "Denied", "Exists", "ExplainedCandidate", "Explanation", "Flow", "Gap", "Hashes",
+    "KvrouteError", "Limited", "LiveRequest", "NoParent", "NoPool", "NoRoom", "NoWorker",
+    "OutOfMemory", "Pool", "PoolInfo", "Prefix", "Queue", "QueuePlace", "Rank", "Refused",
+    "Removed", "Request", "Run", "ServiceClass", "Session", "Stale", "Stored", "Tokens",
+    "Unavailable", "Waiting", "Worker", "WrongType", "block_hashes", "chain", "prefix_hashes",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from .call_words import Blocks, Call, EventOp
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .call_words import ClaimOptions, PoolOptions, ScoreOptions, WorkerOptions
+    from .call_words import ClaimOptions, ExplainOptions, PoolOptions, ScoreOptions, WorkerOptions
 
 T = TypeVar("T")
 
@@ -57,6 +57,11 @@ class AsyncCommands:
         self, blocks: Blocks, **options: Unpack[ScoreOptions]
     ) -> List[replies.Candidate]:
         return await self._ask(call_words.score(self.key, blocks, **options))
+
+    async def explain(
+        self, blocks: Blocks, **options: Unpack[ExplainOptions]
+    ) -> replies.Explanation:
+        return await self._ask(call_words.explain(self.key, blocks, **options))
 
     async def update(
         self,
@@ -151,6 +156,26 @@ class AsyncCommands:
 
     async def queue(self, count: Optional[int] = None) -> replies.Queue:
         return await self._ask(call_words.queue(self.key, count))
+
+    async def decisions_on(
+        self, n: int, *, bytes: Optional[int] = None, blocks: bool = False
+    ) -> None:
+        call = call_words.decisions_on(self.key, n, bytes=bytes, blocks=blocks)
+        return await self._ask(call)
+
+    async def decisions_off(self) -> bool:
+        return await self._ask(call_words.decisions_off(self.key))
+
+    async def decisions_clear(self) -> int:
+        return await self._ask(call_words.decisions_clear(self.key))
+
+    async def decisions_get(
+        self, cursor: int = 0, count: Optional[int] = None
+    ) -> Tuple[int, List[str]]:
+        return await self._ask(call_words.decisions_get(self.key, cursor, count))
+
+    async def decisions_info(self) -> replies.DecisionLog:
+        return await self._ask(call_words.decisions_info(self.key))
 
     async def tree(
         self,

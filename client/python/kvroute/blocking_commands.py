@@ -11,7 +11,7 @@ from .call_words import Blocks, Call, EventOp
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .call_words import ClaimOptions, PoolOptions, ScoreOptions, WorkerOptions
+    from .call_words import ClaimOptions, ExplainOptions, PoolOptions, ScoreOptions, WorkerOptions
 
 T = TypeVar("T")
 
@@ -55,6 +55,9 @@ class BlockingCommands:
 
     def score(self, blocks: Blocks, **options: Unpack[ScoreOptions]) -> List[replies.Candidate]:
         return self._ask(call_words.score(self.key, blocks, **options))
+
+    def explain(self, blocks: Blocks, **options: Unpack[ExplainOptions]) -> replies.Explanation:
+        return self._ask(call_words.explain(self.key, blocks, **options))
 
     def update(
         self,
@@ -145,6 +148,22 @@ class BlockingCommands:
 
     def queue(self, count: Optional[int] = None) -> replies.Queue:
         return self._ask(call_words.queue(self.key, count))
+
+    def decisions_on(self, n: int, *, bytes: Optional[int] = None, blocks: bool = False) -> None:
+        call = call_words.decisions_on(self.key, n, bytes=bytes, blocks=blocks)
+        return self._ask(call)
+
+    def decisions_off(self) -> bool:
+        return self._ask(call_words.decisions_off(self.key))
+
+    def decisions_clear(self) -> int:
+        return self._ask(call_words.decisions_clear(self.key))
+
+    def decisions_get(self, cursor: int = 0, count: Optional[int] = None) -> Tuple[int, List[str]]:
+        return self._ask(call_words.decisions_get(self.key, cursor, count))
+
+    def decisions_info(self) -> replies.DecisionLog:
+        return self._ask(call_words.decisions_info(self.key))
 
     def tree(
         self,

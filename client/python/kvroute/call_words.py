@@ -153,13 +153,20 @@ class ScoreOptions(TypedDict, total=False):
     temperature: float
 
 
-class AskOptions(ScoreOptions, total=False):
-    """Of a request; lease in ms."""
-
-    lease: int
+class ChooseOptions(ScoreOptions, total=False):
     pair: bool
     service_class: str
     flow: str
+
+
+class ExplainOptions(ChooseOptions, total=False):
+    top: int
+
+
+class AskOptions(ChooseOptions, total=False):
+    """Of a request; lease in ms."""
+
+    lease: int
 
 
 class SelectOptions(AskOptions, total=False):
@@ -196,19 +203,20 @@ class ClaimOptions(TypedDict, total=False):
     flow: str
 
 
-_POOL = _upper(*PoolOptions.__annotations__)
-_SCORE = {
-    **_upper("isl", "osl", "among", "exclude", "session", "policy", "overlap", "prefill", "requests"),
-    **{"temperature": "TEMPERATURE", "with_labels": "WITH", "without_labels": "WITHOUT"},
-}
-_SELECT = {
-    **_SCORE, **_upper("lease", "pair", "wait", "flow", "notify"), "service_class": "CLASS",
-}  # fmt: skip
-_WORKER = _upper(*WorkerOptions.__annotations__)
-_CLAIM = {
-    **_upper("isl", "cached", "output", "prefilled", "lease", "osl", "session", "flow"),
-    "service_class": "CLASS",
-}
+# WITH and CLASS are words of Python's.
+_RENAMED = {"with_labels": "WITH", "without_labels": "WITHOUT", "service_class": "CLASS"}
+
+
+def _table(kind: Any) -> Dict[str, str]:
+    return {name: _RENAMED.get(name, name.upper()) for name in kind.__annotations__}
+
+
+_POOL = _table(PoolOptions)
+_SCORE = _table(ScoreOptions)
+_EXPLAIN = _table(ExplainOptions)
+_SELECT = _table(SelectOptions)
+_WORKER = _table(WorkerOptions)
+_CLAIM = _table(ClaimOptions)
 _LISTS = ("among", "exclude", "with_labels", "without_labels", "labels")
 
 
@@ -345,6 +353,14 @@ def score(
     return Call(asked, read.many(replies.Candidate))
 
 
+def explain(
+    key: str, blocks: Blocks, **options: Unpack[ExplainOptions]
+) -> Call[replies.Explanation]:
+    said = given(_with_isl(blocks, options), _EXPLAIN)
+    asked = (*words("KVROUTE.EXPLAIN", key), *block_words(blocks), *said)
+    return Call(asked, read.one(replies.Explanation))
+
+
 def update(
     key: str,
     request: str,
@@ -472,6 +488,37 @@ def flow_list(
 def queue(key: str, count: Optional[int] = None) -> Call[replies.Queue]:
     said = given({"count": count}, {"count": "COUNT"})
     return Call((*words("KVROUTE.QUEUE", key), *said), read.one(replies.Queue))
+
+
+# ---- The log of decisions ------------------------------------------------------------------------
+
+
+def decisions_on(
+    key: str, n: int, *, bytes: Optional[int] = None, blocks: bool = False
+) -> Call[None]:
+    options = {"bytes": bytes, "blocks": blocks}
+    asked = words("KVROUTE.DECISIONS ON", key, n)
+    return Call((*asked, *given(options, _upper(*options))), _said)
+
+
+def decisions_off(key: str) -> Call[bool]:
+    return Call(words("KVROUTE.DECISIONS OFF", key), read.flag)
+
+
+def decisions_clear(key: str) -> Call[int]:
+    return Call(words("KVROUTE.DECISIONS CLEAR", key), int)
+
+
+def decisions_get(
+    key: str, cursor: int = 0, count: Optional[int] = None
+) -> Call[Tuple[int, List[str]]]:
+    """Lines of JSON: as they are, they are what kvroute-sim reads."""
+    asked = words("KVROUTE.DECISIONS GET", key)
+    return Call((*asked, *_scan(cursor, count)), read.page_of(read.texts))
+
+
+def decisions_info(key: str) -> Call[replies.DecisionLog]:
+    return Call(words("KVROUTE.DECISIONS INFO", key), read.one(replies.DecisionLog))
 
 
 # ---- To look inside ------------------------------------------------------------------------------

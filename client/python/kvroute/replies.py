@@ -5,7 +5,7 @@ tokens and blocks as numbers. A field with a default may be missing in answers o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Union
+from typing import Dict, List, Union
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,97 @@ class Candidate:
     ttft: float = -1.0
     tpot: float = -1.0
     room: bool = True
+
+
+@dataclass(frozen=True)
+class ExplainedCandidate:
+    worker: str
+    rank: int
+    place: int
+    reason: str
+    cost: float
+    chance: float
+    booked: int
+    terms: Dict[str, float]
+    sum: float
+    overlap: int
+    device: int
+    host: int
+    disk: int
+    expected: int
+    cached: int
+    credit: float
+    live: float
+    known: float
+    own: float
+    requests: int
+    prefill_tokens: int
+    queue: float
+    decode_blocks: int
+    pace: float
+    full: float
+    ttft: float
+    tpot: float
+    # With pair.
+    prefill_worker: str = ""
+    prefill_rank: int = -1
+    prefill_cost: float = -1.0
+    decode_cost: float = -1.0
+    transfer_cost: float = -1.0
+    prompt_cost: float = -1.0
+    prompt_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    result: str
+    by: str
+    retry: int
+    worker: str
+    rank: int
+    addr: str
+    overlap: int
+    expected: int
+    cached: int
+    cost: float
+    ttft: float
+    tpot: float
+    policy: str
+    overlap_weight: float
+    prefill_weight: float
+    requests_weight: float
+    temperature: float
+    isl: int
+    osl: float
+    first_weight: float
+    arrivals: float
+    reuse: float
+    session_worker: str
+    session_rank: int
+    session_allowance: float
+    instances: int
+    places: int
+    candidates: List[ExplainedCandidate]
+    # With pair.
+    prefill_worker: str = ""
+    prefill_rank: int = -1
+    prefill_addr: str = ""
+    prefill_overlap: int = 0
+    transfer: float = 0.0
+
+
+@dataclass(frozen=True)
+class DecisionLog:
+    on: bool
+    records: int
+    bytes: int
+    first: int
+    next: int
+    dropped: int
+    memory_bytes: int
+    max_records: int
+    max_bytes: int
+    blocks: bool
 
 
 @dataclass(frozen=True)

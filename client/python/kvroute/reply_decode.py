@@ -30,6 +30,10 @@ def fields(raw: Any) -> Dict[str, Any]:
     return {text(name): value for name, value in zip(raw[::2], raw[1::2])}
 
 
+def numbers(raw: Any) -> Dict[str, float]:
+    return {name: float(value) for name, value in fields(raw).items()}
+
+
 def flag(raw: Any) -> bool:
     return bool(int(raw))
 
@@ -82,5 +86,7 @@ def _converter(hint: Any) -> Decode:
     if typing.get_origin(hint) is list:
         (inner,) = typing.get_args(hint)
         return texts if inner is str else many(inner)
+    if hint == Dict[str, float]:
+        return numbers
     simple: Dict[Any, Decode] = {str: text, bool: flag, float: float, int: int}
     return simple[hint]

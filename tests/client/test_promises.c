@@ -57,6 +57,7 @@
 //   what a call is given is copied (c)                          calls/many_bytes
 //   UPDATE books a request back that is gone; 1 (c)             promises/an_update_books_back
 //   CLAIM, WORKER SET, WORKER DEL are remembered (c)            versions/a_loss_…, calls/a_worker_whose_end_…
+//   … all of what was said of a worker (c)                      promises/all_that_was_said_of_a_worker_…
 //   … and forgotten, when that is asked for (c)                 promises/what_was_said_of_a_worker_is_forgotten
 //   server: Redis's INFO as fields (c)                          promises/what_the_server_says, faults/*
 //   connections: the named ones (c)                             promises/who_is_connected, faults/*
@@ -484,6 +485,33 @@ Test(promises, what_was_said_of_a_worker_is_forgotten) {
     fake_hang_up(ctest_server);
     cr_assert(kvr_client_drain(c, 20000));
     cr_expect_eq(times("WORKER"), before + 1);
+}
+
+// What is said of it meanwhile is a part, and doesn't make up for what a history, or a call that was refused, lacks.
+Test(promises, all_that_was_said_of_a_worker_is_said_again) {
+    static const struct fake_lies full = {.fails = "KVROUTE.WORKER", .error = "OOM full"};
+    struct kvr_client *c = ctest_open(creating, "deadline=20000");
+    struct kvr_bytes label = kvr_text("a=b");
+    struct kvr_worker_call all = {.worker = kvr_text("w9"),
+                                  .set = KVR_WORKER_ADDR | KVR_WORKER_LABELS,
+                                  .addr = kvr_text("here"),
+                                  .labels = &label,
+                                  .n_labels = 1},
+                           part = {.worker = kvr_text("w9"), .set = KVR_WORKER_TTL, .ttl = 60000};
+    for (int refused = 0; refused < 2; refused++) {
+        if (refused) fake_lie(ctest_server, &full);
+        ctest_expect(kvr_client_worker_set(c, &all), refused ? KVR_CODE_OOM : KVR_CODE_OK);
+        fake_lie(ctest_server, &full);
+        size_t before = times("WORKER SET");
+        if (!refused) lose_history();
+        while (times("WORKER SET") == before)
+            ctest_run(c, 5);
+        before = times("WORKER SET");
+        fake_lie(ctest_server, NULL);
+        ctest_expect(kvr_client_worker_set(c, &part), KVR_CODE_OK);
+        cr_assert(kvr_client_drain(c, 20000));
+        cr_expect(times("WORKER SET") >= before + 2, "%s", story("WORKER SET"));
+    }
 }
 
 // What the server says of itself isn't the pool's word: one that never was isn't lost.

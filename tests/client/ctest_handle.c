@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "client/lib/handle.h"
 #include "tests/support/support_alloc.h"
 
 struct fake_server *ctest_server;
@@ -47,6 +48,12 @@ struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings)
 void ctest_run(struct kvr_client *c, int64_t ms) {
     for (int64_t end = kvr_clock_ms() + ms; kvr_clock_ms() < end;)
         kvr_client_run(c, 10);
+}
+
+void ctest_await_workers(struct kvr_client *c) {
+    for (int64_t end = kvr_clock_ms() + 60000; kvr_list_empty(&c->recovery.memory.instances.list);
+         kvr_client_run(c, 10))
+        cr_assert(kvr_clock_ms() < end, "it knows no workers");
 }
 
 void ctest_without_server(struct kvr_client *c) {

@@ -18,6 +18,11 @@ void ctest_stop(void);
 
 // A handle on that server with these settings in its URL; uses ctest_memory.
 struct kvr_client *ctest_open(struct kvr_client_options o, const char *settings);
+// Settings of one that gives up soon, but not on a server that stood still for a moment.
+#define CTEST_HASTY "deadline=1500&timeout=1000&connect_timeout=1000"
+enum { CTEST_HASTY_MS = 1500 };
+// Until one that degrades knows the workers.
+void ctest_await_workers(struct kvr_client *c);
 void ctest_close(struct kvr_client *c); // before the test's end
 
 void ctest_run(struct kvr_client *c, int64_t ms);

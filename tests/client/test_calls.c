@@ -526,8 +526,7 @@ Test(calls, draining_after_a_silent_close) {
 
 Test(calls, draining_without_a_primary) {
     static const struct fake_fault dies = {"dies", FAKE_FAULT_DIE, "", 0};
-    struct kvr_client *c =
-        ctest_open((struct kvr_client_options){0}, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open((struct kvr_client_options){0}, CTEST_HASTY);
     struct kvr_select_call q = {SOME_ID, TWO_BLOCKS};
     cr_expect(kvr_client_drain(c, 0)); // nothing to do for it
     fake_set_fault(ctest_server, &dies, 1, true);
@@ -578,11 +577,11 @@ Test(calls, names_of_codes) {
 // Choices without a primary pass over a worker whose circuit was open, unless there is no other.
 Test(calls, degrading_past_an_open_circuit) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20};
-    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, CTEST_HASTY);
     struct kvr_bytes ids[] = {{"a", 1}, {"b", 1}, {"c", 1}}, w1 = {"w1", 2};
     fake_lie(ctest_server, &(struct fake_lies){.open = "w1"});
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    ctest_run(c, 200); // until it has asked for the workers
+    ctest_await_workers(c);
     ctest_without_server(c);
     struct kvr_select_call q = {.blocks = {.hashes = ctest_hashes, .n = 2}};
     for (size_t i = 0; i < 3; i++) {
@@ -604,9 +603,9 @@ Test(calls, degrading_past_an_open_circuit) {
 // While the server is gone, a degrading handle chooses by itself; once it is back, the pool knows.
 Test(calls, degrading) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20, .create = "BLOCKSIZE 16"};
-    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, CTEST_HASTY);
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    ctest_run(c, 200); // until it has asked for the workers
+    ctest_await_workers(c);
     ctest_without_server(c);
     struct kvr_bytes a = {"a", 1}, b = {"b", 1};
     struct kvr_select_call q = {.request = a, .blocks = {.hashes = ctest_hashes, .n = 2}};

@@ -162,10 +162,10 @@ Test(pairs, a_prefiller_that_is_gone_keeps_nobody_up) {
 
 Test(pairs, without_a_primary_there_are_none) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20};
-    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, CTEST_HASTY);
     fake_lie(ctest_server, &(struct fake_lies){.role_of_w2 = "prefill"});
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    ctest_run(c, 200); // until it has asked for the workers
+    ctest_await_workers(c);
     ctest_without_server(c);
     for (int i = 0; i < 4; i++) {
         char id[8];

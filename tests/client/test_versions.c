@@ -167,14 +167,14 @@ static enum kvr_code choose(struct kvr_client *c, struct kvr_select_call q, char
 
 Test(versions, a_choice_without_a_primary_heeds_labels) {
     struct kvr_client_options o = {.degrade = true, .refresh = 20};
-    struct kvr_client *c = ctest_open(o, "deadline=100&timeout=50&connect_timeout=50");
+    struct kvr_client *c = ctest_open(o, CTEST_HASTY);
     const struct {
         const struct kvr_bytes *with, *without;
         char worker;
     } cases[] = {{&zone_b, NULL, '2'}, {&zone_b, NULL, '2'},    {NULL, &zone_b, '1'},
                  {&zone_c, NULL, '-'}, {&zone_a, &zone_a, '-'}, {&zone_a, &zone_c, '1'}};
     cr_assert(kvr_client_info(c)->code == KVR_CODE_OK);
-    ctest_run(c, 200); // until it has asked for the workers
+    ctest_await_workers(c);
     ctest_without_server(c);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char id[8], worker;

@@ -540,8 +540,8 @@ Test(persistence, a_copy_has_as_long_to_live) {
     support_sleep_ms(2000);
     flow_call_ok(c, "DEBUG RELOAD");
     flow_expect_int(c, 1, "COPY p q");
-    int64_t own = flow_map_int(flow_call(c, "KVROUTE.WORKER GET p w"), "ttl_left");
     int64_t copied = flow_map_int(flow_call(c, "KVROUTE.WORKER GET q w"), "ttl_left");
+    int64_t own = flow_map_int(flow_call(c, "KVROUTE.WORKER GET p w"), "ttl_left");
     cr_expect(copied > own - 1000, "%ld ms left of %ld", (long)copied, (long)own);
 }
 

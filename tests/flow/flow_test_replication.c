@@ -277,13 +277,13 @@ Test(replication, paused_writes_stop_expiry) {
     struct flow_conn *c = primary->conn;
     struct flow_traffic t;
     flow_traffic_start(&t, c, "p", "LEASE 300 PREDICT 300 WORKERTTL 0");
-    t.lease = 300;
+    t.lease = 1000;
     flow_traffic_run(&t, c, 600);
     cr_assert(flow_pool_info(c, "p", "requests") > 0);
-    flow_call_ok(c, "CLIENT PAUSE 1500 WRITE");
+    flow_call_ok(c, "CLIENT PAUSE 5000 WRITE");
     struct flow_digest d = flow_pool_digest(c, "p");
     int64_t version = flow_pool_info(c, "p", "version");
-    support_sleep_ms(900);
+    support_sleep_ms(2000);
     cr_expect(flow_same_digest(d, flow_pool_digest(c, "p")),
               "nothing ends while writes are paused");
     flow_expect_version(c, "p", version);

@@ -356,8 +356,8 @@ Test(request, leases_end_and_are_renewed) {
     flow_call(c, "KVROUTE.SELECT p kept IDS 1 1 LEASE 0");
     flow_call(c, "KVROUTE.SELECT p long IDS 1 1 LEASE 1000000");
     flow_call(c, "KVROUTE.SELECT p renewed IDS 1 1 LEASE 60000");
-    flow_expect_int(c, 1, "KVROUTE.UPDATE p renewed LEASE 1000");
-    for (int i = 0; i < 15; i++) { // its word comes every 100 ms for longer than the lease
+    flow_expect_int(c, 1, "KVROUTE.UPDATE p renewed LEASE 3000");
+    for (int i = 0; i < 40; i++) { // its word comes every 100 ms for longer than the lease
         support_sleep_ms(100);
         if (flow_call_int(c, "KVROUTE.UPDATE p renewed OUTPUT %d", i) == 0) break;
         cr_expect(flow_map_int(flow_call(c, "KVROUTE.REQUEST GET p renewed"), "output") == i);

@@ -82,6 +82,7 @@ struct ha_pair_engine {
     struct ha_process *process;
     _Atomic uint64_t life;         // of its processes
     _Atomic uint64_t settled;      // the life in which it was registered and had published
+    _Atomic uint64_t heard;        // heartbeats that were answered
     _Atomic uint64_t created;      // times that its heartbeat made the worker
     _Atomic uint64_t lapses;       // of these, when nobody had deleted it: it was late
     _Atomic int64_t in_doubt_till; // ms; INT64_MAX: now

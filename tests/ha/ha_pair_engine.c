@@ -37,6 +37,7 @@ static void heard(void *ctx, const struct kvr_result *r) {
         return;
     }
     s->registered = true;
+    s->log->heard++;
     if (r->number != 1) return;
     // Nobody is known to have deleted it.
     if (s->created++ && s->log->in_doubt_till != INT64_MAX && !s->pair->lossy) s->log->lapses++;
@@ -147,24 +148,6 @@ void ha_pair_engine_delete(struct ha_pair *p, size_t engine, struct ha_server *p
     ha_call_int(primary, "KVROUTE.WORKER DEL pool %s", ha_pair_engine_name(engine).text);
 }
 
-struct ha_engine_again {
-    struct ha_pair_engine *engine;
-    uint64_t created;
-};
-
-static bool has_come_again(void *ctx) {
-    struct ha_engine_again *a = ctx;
-    return a->engine->created > a->created;
-}
-
-void ha_pair_engine_delete_alive(struct ha_pair *p, size_t engine, struct ha_server *primary) {
-    struct ha_engine_again a = {&p->engines[engine], p->engines[engine].created};
-    ha_pair_engine_delete(p, engine, primary);
-    p->faults++;
-    ha_wait(has_come_again, &a, "a worker that was deleted is registered again");
-    p->engines[engine].in_doubt_till = kvr_clock_ms();
-}
-
 struct ha_engine_at {
     size_t engine;
     struct ha_server *server;
@@ -177,6 +160,30 @@ static bool is_gone(void *ctx) {
     bool gone = r->type == REDIS_REPLY_NIL;
     freeReplyObject(r);
     return gone;
+}
+
+struct ha_engine_again {
+    struct ha_pair_engine *engine;
+    struct ha_engine_at at;
+    uint64_t created, heard;
+};
+
+// The answer that says so may have been lost with its connection: then it is there, and later ones say that it was.
+static bool has_come_again(void *ctx) {
+    struct ha_engine_again *a = ctx;
+    if (a->engine->created > a->created) return true;
+    if (!a->heard && !is_gone(&a->at)) a->heard = a->engine->heard + 2;
+    return a->heard && a->engine->heard > a->heard;
+}
+
+void ha_pair_engine_delete_alive(struct ha_pair *p, size_t engine, struct ha_server *primary) {
+    struct ha_engine_again a = {.engine = &p->engines[engine],
+                                .at = {engine, primary},
+                                .created = p->engines[engine].created};
+    ha_pair_engine_delete(p, engine, primary);
+    p->faults++;
+    ha_wait(has_come_again, &a, "a worker that was deleted is registered again");
+    p->engines[engine].in_doubt_till = kvr_clock_ms();
 }
 
 void ha_pair_engine_wait_gone(size_t engine, struct ha_server *primary) {

@@ -6,7 +6,7 @@
 #include "client/http1/h1_client.h"
 #include "rtest_scripted_server.h"
 
-enum { RTEST_CALL_WAIT_MS = 20000 };
+enum { RTEST_CALL_WAIT_MS = 60000 };
 
 struct rtest_calls {
     struct event_base *base;

@@ -15,7 +15,7 @@
 
 struct rtest_clients rtest_callers;
 
-enum { CLIENTS_WAIT_MS = 60000 };
+enum { CLIENTS_WAIT_MS = 180000 };
 
 void rtest_clients_open(void) {
     static const struct h1_client_options o = {.connect_ms = 10000,

@@ -76,12 +76,12 @@ Test(drain, a_pool_that_goes_finishes_what_it_has, .fini = rtest_cluster_down) {
             rtest_fleet.engines[0].port);
     fclose(f);
     rtest_kill(&rtest_fleet.routers[0], SIGHUP);
-    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info("new", "workers") != 1;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info("new", "workers") != 1;
          support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
     for (int i = 0; i < 5; i++)
         check_stream(fds[i]);
-    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info("old", "requests") != 0;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info("old", "requests") != 0;
          support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
     check_stream(begin_stream());

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "client/common/clock.h"
-#include "rtest_cluster.h"
+#include "rtest_fleet.h"
 #include "tests/support/support_home.h"
 
 static void up(const char *const *more) {
@@ -21,7 +21,7 @@ static void up(const char *const *more) {
 
 // Until there is no connection but the one that asks.
 static void await_alone(void) {
-    for (int64_t end = kvr_clock_ms() + 10000;; support_sleep_ms(50)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(50)) {
         json_t *status = rtest_json(rtest_get(rtest_port(), "/v1/status"), 200);
         json_int_t n = json_integer_value(json_object_get(status, "connections"));
         json_decref(status);
@@ -30,9 +30,22 @@ static void await_alone(void) {
     }
 }
 
+static void await(bool (*holds)(void), const char *what) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !holds(); support_sleep_ms(10))
+        cr_assert(kvr_clock_ms() < end, "%s", what);
+}
+
+static bool four_are_in(void) {
+    return rtest_router_metric(0, "requests_in_flight") >= 4;
+}
+
+static bool one_is_held(void) {
+    return rtest_router_metric(0, "queued_bytes") >= 5000;
+}
+
 Test(limits, requests_at_a_time, .fini = rtest_cluster_down) {
     up((const char *[]){"--engine", "http://10.0.0.1:8000", "--max_requests", "4", "--deadline",
-                        "3000", "--retry_after", "7", NULL});
+                        "60000", "--retry_after", "7", NULL});
     rtest_kill_redis(SIGSTOP); // so that they stay
     int fds[4];
     for (int i = 0; i < 4; i++) {
@@ -40,7 +53,7 @@ Test(limits, requests_at_a_time, .fini = rtest_cluster_down) {
         rtest_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
                           "application/json\r\nContent-Length: 2\r\n\r\n{}");
     }
-    support_sleep_ms(100);
+    await(four_are_in, "they don't come in");
     struct support_response r = rtest_post(rtest_port(), "/v1/select", "{}");
     cr_assert(support_response_has(&r, "Retry-After: 7"));
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
@@ -63,14 +76,14 @@ Test(limits, bytes_at_a_time, .fini = rtest_cluster_down) {
         rtest_say(fds[i], "POST /v1/select HTTP/1.1\r\nHost: a\r\nContent-Type: "
                           "application/json\r\nContent-Length: 6000\r\n\r\n");
         support_http_send(fds[i], half, i ? 4500 : sizeof half);
-        support_sleep_ms(50);
+        if (!i) await(one_is_held, "the bytes don't come in");
     }
     struct support_response r = support_http_response(fds[2], false, RTEST_WAIT_MS);
     cr_assert_str_eq(rtest_error_code(r, 503), "OVERLOAD");
     for (int i = 0; i < 3; i++)
         close(fds[i]);
     // what they held is free again
-    for (int64_t end = kvr_clock_ms() + 5000;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;
          !rtest_is_served(rtest_post(rtest_port(), "/v1/select", "{}")); support_sleep_ms(10))
         cr_assert(kvr_clock_ms() < end);
 }
@@ -92,6 +105,20 @@ Test(limits, who_reads_nothing_waits, .fini = rtest_cluster_down) {
     close(fd);
 }
 
+// That the router has had.
+static long processor_ms(void) {
+    char path[40], line[600] = "";
+    long user = -1, system = -1;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)rtest_fleet.routers[0].pid);
+    FILE *f = fopen(path, "r");
+    cr_assert(f && fgets(line, sizeof line, f));
+    fclose(f);
+    const char *state = strrchr(line, ')');
+    cr_assert(state && sscanf(state + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+                              &user, &system) == 2);
+    return (user + system) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
 Test(limits, many_idle_connections, .fini = rtest_cluster_down, .timeout = 120) {
     enum { MANY = 10000, LEAST = 500 };
     static int fds[MANY];
@@ -111,9 +138,9 @@ Test(limits, many_idle_connections, .fini = rtest_cluster_down, .timeout = 120) 
             cr_assert(rtest_is_served(support_http_response(fds[i], false, RTEST_WAIT_MS)));
         }
     }
-    int64_t since = kvr_clock_ms();
+    long since = processor_ms();
     json_decref(rtest_json(rtest_post(rtest_port(), "/v1/select", "{}"), 200));
-    cr_assert_lt(kvr_clock_ms() - since, 1000);
+    cr_assert_lt(processor_ms() - since, 1000);
     if (!getenv("ASAN_OPTIONS"))
         cr_assert_lt((rtest_memory(0, "VmHWM") - before) / (most / 1000), 4 << 10, "%ld kB for %d",
                      rtest_memory(0, "VmHWM") - before, most);

@@ -15,7 +15,7 @@
 #include "client/router/router_config.h"
 #include "tests/client/fake_server.h"
 
-enum { NEIGHBOURS_WAIT_MS = 20000 };
+enum { NEIGHBOURS_WAIT_MS = 60000 };
 
 static struct event_base *base;
 static struct fake_server *fake;

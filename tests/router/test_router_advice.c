@@ -236,7 +236,7 @@ Test(advice, reports_open_circuits, .fini = down) {
     json_t *a = post("/v1/select", "{\"tokens\":[1,2,3,4,5,6,7,8,9]}", 200);
     cr_assert_str_eq(rtest_text(a, "worker"), "w2");
     json_decref(a);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
         a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
         check("/v1/workers", "get", 200, a);
         json_t *w = json_array_get(
@@ -276,7 +276,7 @@ Test(advice, names_that_are_no_text, .fini = down) {
     json_t *a = post("/v1/select", "{\"exclude\":[\"w1\",\"w2\"]}", 200);
     cr_assert_str_eq(rtest_text(a, "worker"), "?\"\n");
     json_decref(a);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(50)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(50)) {
         a = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200);
         size_t n = json_array_size(
             json_object_get(json_array_get(json_object_get(a, "pools"), 0), "workers"));
@@ -297,7 +297,7 @@ Test(advice, who_leaves_is_not_booked, .fini = down) {
     close(fd);
     support_sleep_ms(50);
     rtest_kill_redis(SIGCONT);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
         if (rtest_pool_info("demo", "selects") == 1 && rtest_pool_info("demo", "requests") == 0)
             break;
         cr_assert(kvr_clock_ms() < end, "%lld requests", rtest_pool_info("demo", "requests"));
@@ -323,7 +323,7 @@ Test(advice, without_redis_it_goes_on, .fini = down) {
     say_ok("KVROUTE.CREATE demo BLOCKSIZE 4");
     say_ok("KVROUTE.WORKER SET demo w1 ADDR http://10.0.0.1:8000");
     say_ok("KVROUTE.WORKER SET demo w2 ADDR http://10.0.0.2:8000");
-    for (int64_t end = kvr_clock_ms() + 10000; rtest_pool_info("demo", "requests") != 1;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info("demo", "requests") != 1;
          support_sleep_ms(20))
         cr_assert(kvr_clock_ms() < end);
     a = post("/v1/release", "{\"request\":\"r1\"}", 200);
@@ -360,7 +360,7 @@ Test(advice, several_pools, .fini = down) {
     fputs("[router]\nrefresh = 50\n[pool other]\nkey = b\nmodels = large tiny\n", f);
     fclose(f);
     rtest_kill(&rtest_fleet.routers[0], SIGHUP);
-    for (int64_t end = kvr_clock_ms() + 5000;; support_sleep_ms(20)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(20)) {
         a = post("/v1/select", "{\"model\":\"tiny\"}", 200);
         bool moved = strcmp(rtest_text(a, "worker"), "wb") == 0;
         json_decref(a);
@@ -380,20 +380,20 @@ Test(advice, engines_of_its_own, .fini = down) {
     document = rtest_schema_load();
     rtest_redis();
     rtest_router(0, (const char *[]){"--engine", "http://10.0.0.1:8000", "--engine",
-                                     "http://10.0.0.2:8000/x name=second ranks=2", "--ttl", "600",
+                                     "http://10.0.0.2:8000/x name=second ranks=2", "--ttl", "2000",
                                      NULL});
     rtest_await_ready(0);
     json_t *a = post("/v1/select", "{\"exclude\":[\"second\"]}", 200);
     cr_assert_str_eq(rtest_text(a, "worker"), "10.0.0.1:8000");
     cr_assert_str_eq(rtest_text(a, "address"), "http://10.0.0.1:8000");
     json_decref(a);
-    support_sleep_ms(1000); // longer than they live without being renewed
+    support_sleep_ms(3000); // longer than they live without being renewed
     a = post("/v1/select", "{\"exclude\":[\"10.0.0.1:8000\"]}", 200);
     cr_assert_str_eq(rtest_text(a, "worker"), "second");
     json_decref(a);
     // Nobody renews them any more, and nobody is chosen.
     rtest_kill(&rtest_fleet.routers[0], SIGKILL);
-    for (int64_t end = kvr_clock_ms() + 5000; rtest_pool_info("kvroute", "eligible") != 0;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_pool_info("kvroute", "eligible") != 0;
          support_sleep_ms(20))
         cr_assert(kvr_clock_ms() < end);
 }

@@ -450,7 +450,7 @@ Test(engine, a_head_is_not_yet_an_answer, .fini = down) {
     rtest_kill(&rtest_fleet.routers[0], SIGKILL);
     const char *const flags[] = {
         "--learn",           "0",   "--check",          "0",    "--engine", engine.address,
-        "--silence_timeout", "300", "--answer_timeout", "1500", NULL};
+        "--silence_timeout", "300", "--answer_timeout", "5000", NULL};
     rtest_router(0, flags);
     rtest_await_ready(0);
     rtest_client_start(&who, rtest_port(), "/v1/completions", NULL, SHORT_PROMPT);

@@ -91,7 +91,7 @@ Test(failure, an_engine_aborts_what_it_has, .fini = rtest_fleet_down) {
         }
         rtest_await(the_first_is_open, "it isn't left out");
         rtest_fault(0, "kind=clear");
-        for (int64_t end = kvr_clock_ms() + 20000; !none_is_open() && kvr_clock_ms() < end;)
+        for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; !none_is_open() && kvr_clock_ms() < end;)
             rtest_ask_well(0, "a b c", 5, stream);
         cr_assert(none_is_open(), "it stays left out");
     }

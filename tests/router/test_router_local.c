@@ -210,6 +210,10 @@ static int blamed(void) {
     return n;
 }
 
+static bool is_alone(void) {
+    return rtest_router_metric(0, "connections") == 1;
+}
+
 static void limit_router(rlim_t files) {
     struct rlimit now;
     cr_assert_eq(prlimit(rtest_fleet.routers[0].pid, RLIMIT_NOFILE, NULL, &now), 0);
@@ -238,7 +242,7 @@ Test(local, a_router_with_few_descriptors, .fini = rtest_fleet_down) {
     cr_assert(served >= 10 && refused && served + refused == LOCAL_IDLE, "%d, %d", served, refused);
     for (int i = 0; i < LOCAL_IDLE; i++)
         close(fds[i]);
-    support_sleep_ms(300);
+    rtest_await(is_alone, "the connections stay");
     rtest_ask_well(0, "hello again", 2, true);
     cr_assert_eq(blamed(), 0);
     free(body);

@@ -201,13 +201,13 @@ Test(outage, leaves_while_redis_stands_still, .fini = rtest_fleet_down) {
 // A lease that is shorter than the answer is renewed.
 Test(outage, a_booking_lives_as_long_as_its_stream, .fini = rtest_fleet_down) {
     rtest_fleet_up(1, "--decode-speed 30 --time-scale 1", 1,
-                   (const char *[]){"--lease", "1000", "--deadline", "5000", NULL});
+                   (const char *[]){"--lease", "3000", "--deadline", "5000", NULL});
     struct rtest_client who;
-    char *body = rtest_chat("a b c", 110, true);
+    char *body = rtest_chat("a b c", 250, true);
     rtest_client_start(&who, rtest_port(), "/v1/chat/completions", NULL, body);
     while (!who.heard)
         rtest_clients_run(5);
-    for (int64_t began = kvr_clock_ms(); kvr_clock_ms() - began < 3000; rtest_clients_run(50))
+    for (int64_t began = kvr_clock_ms(); kvr_clock_ms() - began < 7000; rtest_clients_run(50))
         cr_assert(rtest_pool_info("kvroute", "requests") == 1, "gone after %d ms",
                   (int)(kvr_clock_ms() - began));
     rtest_clients_finish();
@@ -248,8 +248,8 @@ static bool one_is_booked(void) {
 // An engine that computes a long prompt says nothing for several leases; and what the pool has forgotten
 // meanwhile, it is told again.
 Test(outage, a_booking_waits_for_the_first_token, .fini = rtest_fleet_down) {
-    rtest_fleet_up(1, "--prefill-speed 100 --time-scale 1", 1,
-                   (const char *[]){"--lease", "1000", "--deadline", "5000", NULL});
+    rtest_fleet_up(1, "--prefill-speed 60 --time-scale 1", 1,
+                   (const char *[]){"--lease", "3000", "--deadline", "5000", NULL});
     struct rtest_client who;
     char *text = calloc(1, 2000), *body;
     for (int i = 0; i < 450; i++)

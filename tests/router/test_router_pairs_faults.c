@@ -71,6 +71,19 @@ static void expect_answer(struct rtest_client *who, const char *first, bool stre
     rtest_client_free(&want);
 }
 
+// −1: the router doesn't know it.
+static json_int_t number_of_worker(int engine, const char *name) {
+    json_t *all = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200), *w;
+    json_t *workers = json_object_get(json_array_get(json_object_get(all, "pools"), 0), "workers");
+    json_int_t n = -1;
+    size_t i;
+    json_array_foreach(
+        workers, i, w) if (rtest_pairs_by(json_string_value(json_object_get(w, "worker")), engine))
+        n = json_integer_value(json_object_get(w, name));
+    json_decref(all);
+    return n;
+}
+
 // ---- The prefilling engine -----------------------------------------------------------------------
 
 static void prefill_dies(const char *kind) {
@@ -181,6 +194,58 @@ Test(pairs_faults, prefill_refuses_sglang, .fini = rtest_fleet_down) {
 
 Test(pairs_faults, prefill_refuses_trtllm, .fini = rtest_fleet_down) {
     prefill_refuses("trtllm");
+}
+
+static bool first_is_left_out(void) {
+    json_t *all = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200), *w;
+    json_t *workers = json_object_get(json_array_get(json_object_get(all, "pools"), 0), "workers");
+    bool open = false;
+    size_t i;
+    json_array_foreach(workers, i, w) if (rtest_pairs_by(rtest_text(w, "worker"), 0)) open =
+        !strcmp(rtest_text(w, "circuit"), "open");
+    json_decref(all);
+    return open;
+}
+
+static bool first_is_gone(void) {
+    return number_of_worker(0, "requests") < 0;
+}
+
+static void expect_refusal(int status, const char *code) {
+    struct rtest_client who;
+    rtest_pairs_begin(&who, "refused", 12, false);
+    rtest_clients_finish();
+    cr_assert(who.complete && who.status == status && rtest_answer_has(&who, code),
+              "%d instead of %d %s", who.status, status, code);
+    rtest_client_free(&who);
+}
+
+// The only one that prefills is left out by the pool. An engine that can't do without is never asked alone: the other
+// one is tried all the same, and if that is in vain the client is told so.
+Test(pairs_faults, nobody_is_to_prefill, .fini = rtest_fleet_down) {
+    static const char *const unprobed[] = {"--check", "0",       "--probe", "600000", "--migrate",
+                                           "0",       "--learn", "0",       NULL};
+    const struct rtest_pairs plan = {
+        .kind = "sglang", .prefills = 1, .decodes = 1, .flags = unprobed};
+    struct rtest_client who;
+    char report[80];
+    rtest_pairs_up(&plan);
+    snprintf(report, sizeof report, "{\"worker\":\"127.0.0.1:%d\",\"ok\":false}",
+             rtest_fleet.engines[0].port);
+    for (int i = 0; i < 3; i++)
+        json_decref(rtest_json(rtest_post(rtest_port(), "/v1/report", report), 200));
+    rtest_await(first_is_left_out, "it isn't left out");
+    rtest_pairs_begin(&who, "all the same", 12, false);
+    expect_answer(&who, "all the same", false);
+    for (int i = 0; i < 3; i++) // that was a good answer
+        json_decref(rtest_json(rtest_post(rtest_port(), "/v1/report", report), 200));
+    rtest_await(first_is_left_out, "it isn't left out again");
+    rtest_kill(&rtest_fleet.engines[0], SIGKILL);
+    expect_refusal(502, "ENGINE");
+    rtest_integer("KVROUTE.WORKER DEL kvroute 127.0.0.1:%d", rtest_fleet.engines[0].port);
+    rtest_await(first_is_gone, "the router still knows it");
+    expect_refusal(503, "NOWORKER");
+    rtest_pairs_settle();
 }
 
 // ---- The decoding engine -------------------------------------------------------------------------
@@ -309,18 +374,6 @@ Test(pairs_faults, prompt_is_lost_trtllm, .fini = rtest_fleet_down) {
 }
 
 // ---- The client ----------------------------------------------------------------------------------
-
-static json_int_t number_of_worker(int engine, const char *name) {
-    json_t *all = rtest_json(rtest_get(rtest_port(), "/v1/workers"), 200), *w;
-    json_t *workers = json_object_get(json_array_get(json_object_get(all, "pools"), 0), "workers");
-    json_int_t n = -1;
-    size_t i;
-    json_array_foreach(
-        workers, i, w) if (rtest_pairs_by(json_string_value(json_object_get(w, "worker")), engine))
-        n = json_integer_value(json_object_get(w, name));
-    json_decref(all);
-    return n;
-}
 
 // An answer is under way, and who computed its prompt has nothing to do with it any more.
 static bool only_decodes(void) {

@@ -218,7 +218,7 @@ Test(router_queue, a_retry_waits_for_another_engine, .fini = rtest_waiting_down)
 // The pool is gone: who waits is served by what the router knows, and nobody is lost.
 Test(router_queue, redis_dies_while_one_waits, .fini = rtest_waiting_down) {
     struct rtest_client a, b;
-    rtest_waiting_up(1, 1, (const char *[]){"--wait", "600000", "--deadline", "500", NULL});
+    rtest_waiting_up(1, 1, (const char *[]){"--wait", "600000", "--deadline", "3000", NULL});
     rtest_waiting_start(&a, 0, "a", NULL);
     rtest_waiting_await_held("a");
     rtest_waiting_start(&b, 0, "b", NULL);

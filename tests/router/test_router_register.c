@@ -13,7 +13,7 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-static const char *const quick[] = {"--ttl", "600", "--refresh", "100", NULL};
+static const char *const quick[] = {"--ttl", "2000", "--refresh", "100", NULL};
 
 static void up(void) {
     rtest_clients_open();

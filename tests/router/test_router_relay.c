@@ -69,12 +69,10 @@ Test(relay, clients_that_leave_end_the_engines_work, .fini = rtest_fleet_down) {
     static struct rtest_client who[30];
     char *bodies[30];
     rtest_fleet_up(2, "--decode-speed 20 --time-scale 1", 1, NULL);
-    rtest_slow_streams(who, 30, bodies, 1, 100);
-    int64_t began = kvr_clock_ms();
+    rtest_slow_streams(who, 30, bodies, 1, 3000); // for longer than anything here waits
     for (int i = 0; i < 30; i++)
         rtest_client_leave(&who[i]);
     rtest_await(nothing_runs, "an engine goes on for nobody");
-    cr_assert(kvr_clock_ms() - began < 3000);
     // Also those that leave before anything has come.
     rtest_fault(0, "kind=hang-engine");
     rtest_fault(1, "kind=hang-engine");

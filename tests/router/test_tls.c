@@ -41,7 +41,7 @@ Test(tls, requests_and_another_certificate, .fini = rtest_cluster_down) {
     free(answer);
     rtest_certificate(2);
     rtest_kill(&rtest_fleet.routers[0], SIGHUP);
-    for (int64_t end = kvr_clock_ms() + 5000; serial != 2; support_sleep_ms(20)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; serial != 2; support_sleep_ms(20)) {
         free(rtest_tls_ask(tls_port, request, &serial));
         cr_assert(kvr_clock_ms() < end);
     }
@@ -60,13 +60,13 @@ Test(tls, what_is_no_tls, .fini = rtest_cluster_down) {
     bool closed;
     int fd = support_http_connect(tls_port);
     rtest_say(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-    char *all = support_http_read(fd, NULL, 5000, NULL, &closed, NULL);
+    char *all = support_http_read(fd, NULL, RTEST_WAIT_MS, NULL, &closed, NULL);
     cr_assert(closed && !strstr(all, "HTTP/1.1 200"));
     free(all);
     close(fd);
     fd = support_http_connect(tls_port); // a handshake that never goes on
     support_http_send(fd, "\026\003\001", 3);
-    free(support_http_read(fd, NULL, 5000, NULL, &closed, NULL));
+    free(support_http_read(fd, NULL, RTEST_WAIT_MS, NULL, &closed, NULL));
     cr_assert(closed);
     close(fd);
     cr_assert(rtest_is_served(rtest_get(rtest_port(), "/healthz")));

@@ -57,7 +57,8 @@ static bool begin_worker(struct kvr_recovery *rec, struct kvr_operation *o) {
     o->said = NULL;
     if (!g) return false;
     g->said_at = kvr_clock_ms();
-    kvr_registration_move(g, &workers->lists.confirmed); // unless the call fails
+    if (kvr_registration_is_whole(g))
+        kvr_registration_move(g, &workers->lists.confirmed); // unless the call fails
     return true;
 }
 
@@ -226,7 +227,10 @@ static void worker_unsaid(struct kvr_recovery *rec, struct kvr_operation *o) {
     struct kvr_registration *g = kvr_registration_find(workers, o->worker);
     if (!g && o->kind == KVR_CALL_WORKER_DEL) // so many are under way that it has been forgotten
         g = kvr_registration_say(workers, &(struct kvr_worker_call){.worker = o->worker}, true);
-    if (g) kvr_registration_move(g, &workers->lists.waiting);
+    if (g) {
+        g->whole_in = 0;
+        kvr_registration_move(g, &workers->lists.waiting);
+    }
     kvr_recovery_soon(rec);
 }
 

@@ -5,13 +5,14 @@
 
 int kvr_registrations_init(struct kvr_registrations *m, const struct kvr_alloc *a,
                            uint64_t secret) {
-    *m = (struct kvr_registrations){.alloc = a};
+    *m = (struct kvr_registrations){.alloc = a, .history = 1};
     kvr_confirmation_init(&m->lists);
     kvr_list_init(&m->departed);
     return kvr_table_init(&m->table, a, secret);
 }
 
 void kvr_registrations_doubt(struct kvr_registrations *m) {
+    m->history++;
     kvr_confirmation_withdraw(&m->lists);
     for (struct kvr_list_item *i = m->departed.next; i != &m->departed; i = i->next)
         ((struct kvr_registration *)(void *)i)->departed = false;
@@ -113,6 +114,7 @@ struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
         kvr_list_push(&m->lists.waiting, &r->in);
         kvr_table_add(&m->table, &r->item, r->said.worker);
     }
+    if (fresh || deleted || r->deleted) r->whole_in = m->history;
     if (deleted || r->deleted) { // a worker that comes anew has what is said now, and no more
         set_addr(r, NULL, 0);
         set_labels(r, NULL, 0);
@@ -132,6 +134,10 @@ struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
     if (call->set & KVR_WORKER_ROLE) r->said.role = call->role;
     if (call->set & KVR_WORKER_DRAIN) r->said.drain = call->drain;
     return r;
+}
+
+bool kvr_registration_is_whole(const struct kvr_registration *r) {
+    return r->whole_in == r->set->history;
 }
 
 void kvr_registration_move(struct kvr_registration *r, struct kvr_list_item *list) {

@@ -26,6 +26,7 @@ struct kvr_registration {
     struct kvr_registrations *set;
     bool deleted, departed;      // departed: it is in the list of that name
     struct kvr_worker_call said; // merged; addr, labels: own allocations
+    uint64_t whole_in; // the history that was told all of it; 0: none was, or it isn't known
     unsigned looks;
     int64_t said_at; // ms, when that was
     char name[];
@@ -33,7 +34,8 @@ struct kvr_registration {
 
 struct kvr_registrations {
     const struct kvr_alloc *alloc;
-    void *owner; // whose memory it is
+    void *owner;      // whose memory it is
+    uint64_t history; // which it is, from 1
     struct kvr_table table;
     struct kvr_confirmation lists;
     struct kvr_list_item departed; // deletions that are confirmed, the oldest first
@@ -50,6 +52,8 @@ struct kvr_registration *kvr_registration_find(const struct kvr_registrations *m
 // Merges what was said into what is remembered. NULL: no memory, or no room: too many wait to be said.
 struct kvr_registration *kvr_registration_say(struct kvr_registrations *m,
                                               const struct kvr_worker_call *call, bool deleted);
+// Whether the present history was told all of it. If not, a part that is said now doesn't make up for the rest.
+bool kvr_registration_is_whole(const struct kvr_registration *r);
 // To another of the lists. A deletion that is moved to `confirmed` joins the departed, and the oldest of
 // too many are forgotten.
 void kvr_registration_move(struct kvr_registration *r, struct kvr_list_item *list);

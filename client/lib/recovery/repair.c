@@ -89,6 +89,7 @@ static void worker_reply(redisAsyncContext *ac, void *reply, void *ctx) {
     bool done = r && (r->type == REDIS_REPLY_INTEGER ||
                       kvr_reply_error_of(r->str, r->len)->code == KVR_CODE_REFUSED);
     g->looks--;
+    if (done) g->whole_in = g->set->history;
     kvr_registration_move(g, done ? &lists->confirmed : &lists->waiting);
     if (r && !done) rec->repair_at = kvr_clock_ms() + KVR_MAX_BACKOFF;
 }

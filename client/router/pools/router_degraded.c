@@ -30,8 +30,8 @@ static bool is_open(const struct router_pool *p, const struct router_circuits *c
     return w->circuit == KVR_OPEN || router_circuit_is_open(c, p, kvr_text(w->name));
 }
 
-static bool is_better(const struct router_pool *p, const struct router_circuits *c,
-                      const struct router_worker *a, const struct router_worker *b) {
+bool router_degraded_is_better(const struct router_pool *p, const struct router_circuits *c,
+                               const struct router_worker *a, const struct router_worker *b) {
     if (!b) return true;
     bool open = is_open(p, c, a);
     if (open != is_open(p, c, b)) return !open;
@@ -49,7 +49,7 @@ bool router_degraded_choose(struct router_pool *p, const struct router_circuits 
         if (w->role == KVR_ROLE_PREFILL) continue; // there are no pairs without a pool
         if (w->state != KVR_READY || !*w->addr || router_worker_is_among(w, exclude, n)) continue;
         if (!router_served_fits(w, model, levels)) continue;
-        if (is_better(p, c, w, best)) best = w;
+        if (router_degraded_is_better(p, c, w, best)) best = w;
     }
     if (!best) return false;
     best->here.chosen_us = kvr_clock_us();

@@ -11,6 +11,7 @@
 
 struct router_pool;
 struct router_circuits;
+struct router_worker;
 
 // Whether this answer to SELECT is one that says nothing about the workers.
 bool router_degraded_applies(const struct router_pool *p, enum kvr_code code);
@@ -19,5 +20,9 @@ bool router_degraded_applies(const struct router_pool *p, enum kvr_code code);
 bool router_degraded_choose(struct router_pool *p, const struct router_circuits *c,
                             const char *model, const struct kvr_bytes *exclude, size_t n,
                             struct kvr_result *out);
+// Whether a is to be chosen rather than b, which may be NULL: of those that don't differ in their circuits it is the one
+// with fewer requests, and then the one that was chosen longer ago.
+bool router_degraded_is_better(const struct router_pool *p, const struct router_circuits *c,
+                               const struct router_worker *a, const struct router_worker *b);
 
 #endif

@@ -245,6 +245,9 @@ static void on_selected(void *ctx, const struct kvr_result *result) {
         router_request_move(r, ROUTER_CHOOSE);
     } else if (result->code != KVR_CODE_OK) {
         not_chosen(r, result);
+    } else if (router_prefill_is_lacking(r, &result->choice)) {
+        router_booking_release(r);
+        not_chosen(r, &(struct kvr_result){.code = KVR_CODE_NOWORKER, .message = ""});
     } else if (take_choice(r, result)) {
         router_request_move(r, r->prefill ? ROUTER_PREFILL : ROUTER_SEND);
     } else {

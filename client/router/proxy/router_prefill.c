@@ -9,6 +9,7 @@
 #include "client/common/log.h"
 #include "client/common/random.h"
 #include "client/http1/h1_buffer.h"
+#include "client/router/pools/router_degraded.h"
 #include "client/router/prompt/router_json.h"
 #include "client/router/router_metrics.h"
 #include "client/router/router_reading.h"
@@ -41,18 +42,30 @@ bool router_prefill_wanted(const struct router_request *r) {
     return false;
 }
 
-// Where a pool that can't be asked, or sees no need for it, leaves an engine alone that can't do without: the one
-// with the fewest requests from here. NULL: there is none.
-static const struct router_worker *choose_here(const struct router_request *r) {
-    const struct router_worker *best = NULL;
+// Whether the pool leaves an engine alone that can't do without another one: it can't be asked, sees no need, or may
+// choose nobody.
+static bool is_left_alone(const struct router_request *r, const struct kvr_choice *c) {
+    const struct router_connector *connector = router_connector_of(r->pool->options.connector);
+    const struct router_worker *decode = router_pool_worker(r->pool, c->worker);
+    return connector && connector->must_pair && r->splits && !router_detokenize_is_due(r) &&
+           !c->prefill_worker.n && decode && decode->role == KVR_ROLE_DECODE;
+}
+
+// The other one then. With an open circuit if there is no better: trying it is better than refusing. NULL: there is
+// none.
+static struct router_worker *choose_here(const struct router_request *r) {
+    struct router_worker *best = NULL;
     for (size_t i = 0; i < r->pool->n_workers; i++) {
-        const struct router_worker *w = &r->pool->workers[i];
-        if (!may_prefill(w) || w->circuit == KVR_OPEN ||
-            router_request_was_tried(r, kvr_text(w->name)))
-            continue;
-        if (!best || w->here.live < best->here.live) best = w;
+        struct router_worker *w = &r->pool->workers[i];
+        if (may_prefill(w) && !router_request_was_tried(r, kvr_text(w->name)) &&
+            router_degraded_is_better(r->pool, r->proxy->circuits, w, best))
+            best = w;
     }
     return best;
+}
+
+bool router_prefill_is_lacking(const struct router_request *r, const struct kvr_choice *c) {
+    return is_left_alone(r, c) && !choose_here(r);
 }
 
 bool router_prefill_can_change(const struct router_request *r) {
@@ -120,12 +133,10 @@ static void note_leg(const struct router_prefill *leg) {
 
 bool router_prefill_take(struct router_request *r, const struct kvr_choice *c) {
     const struct router_connector *connector = router_connector_of(r->pool->options.connector);
-    const struct router_worker *decode = router_pool_worker(r->pool, c->worker), *here = NULL;
     router_prefill_end(r); // that of a try before, if its answer had begun
     *r->x->record.prefill_worker = 0;
     if (!connector || !r->splits || router_detokenize_is_due(r)) return true;
-    if (!c->prefill_worker.n && connector->must_pair && decode && decode->role == KVR_ROLE_DECODE)
-        here = choose_here(r);
+    struct router_worker *here = is_left_alone(r, c) ? choose_here(r) : NULL;
     if (!c->prefill_worker.n && !here) return true;
     struct router_prefill *leg = calloc(1, sizeof *leg);
     if (!leg) return false;
@@ -134,10 +145,12 @@ bool router_prefill_take(struct router_request *r, const struct kvr_choice *c) {
     leg->connector = connector;
     leg->pair = (struct router_pair){
         .kind = r->kind, .draw = kvr_random(&r->proxy->random), .handover = {.cached = -1}};
-    if (here)
+    if (here) {
+        here->here.chosen_us = kvr_clock_us();
         set_place(leg, kvr_text(here->name), kvr_text(here->addr));
-    else
+    } else {
         set_place(leg, c->prefill_worker, c->prefill_addr);
+    }
     set_ranks(leg, here ? 0 : c->prefill_rank);
     leg->given_up = router_failure_prefill_is_dead(r);
     leg->answer = evbuffer_new();

@@ -24,6 +24,8 @@ struct router_request;
 
 // Whether the pool is to be asked for two engines.
 bool router_prefill_wanted(const struct router_request *r);
+// Whether the choice is one engine that refuses what no other one has computed, and nobody is left to compute it.
+bool router_prefill_is_lacking(const struct router_request *r, const struct kvr_choice *c);
 // Takes the second engine of a choice, if there is one, or has to be. False: no memory.
 bool router_prefill_take(struct router_request *r, const struct kvr_choice *c);
 // Whether the request can be done without the engine that was to compute its prompt.

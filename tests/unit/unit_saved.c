@@ -42,9 +42,10 @@ void unit_saved_seal(struct unit_saved *s) {
 }
 
 // Every chunk is fed from memory of its own size, so that a read past its end is seen.
-static enum kvr_err feed(struct kvr_loader *l, const uint8_t *chunk, size_t n) {
+static enum kvr_err feed(struct kvr_loader *l, const struct unit_saved *s, size_t from, size_t to) {
+    size_t n = to - from;
     uint8_t *alone = unit_must_resize(NULL, n);
-    if (n) memcpy(alone, chunk, n);
+    if (n) memcpy(alone, s->bytes + from, n);
     enum kvr_err err = kvr_loader_feed(l, alone, n);
     free(alone);
     return err;
@@ -55,7 +56,7 @@ struct kvr_pool *unit_saved_load(const struct unit_saved *s, const struct kvr_al
     struct kvr_loader *l = kvr_loader_new(a, 0xfeed);
     *err = l ? KVR_OK : KVR_NOMEM;
     for (size_t i = 0, from = 0; i < s->n_ends && *err == KVR_OK; from = s->ends[i++])
-        *err = feed(l, s->bytes + from, s->ends[i] - from);
+        *err = feed(l, s, from, s->ends[i]);
     if (*err == KVR_OK && !kvr_loader_done(l)) *err = KVR_CORRUPT;
     if (*err == KVR_OK) return kvr_loader_finish(l);
     kvr_loader_free(l);

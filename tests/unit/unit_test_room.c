@@ -2,6 +2,7 @@
 // Room: who has it, limits at their edges, percentages, and what is refused without it.
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "unit_waiting.h"
 
@@ -317,5 +318,59 @@ Test(room, what_is_held_is_free_when_the_holder_ends) {
     cr_assert(!unit_waiting_ask(&p, "behind", &small));
     unit_pair_end(&p, "large");
     cr_assert_str_eq(unit_waiting_admitted(&p), "behind");
+    unit_waiting_end(&p);
+}
+
+// "small", of another class or flow, may use "a" only, which is kept for "large". Then one of the class and flow of
+// "large" is admitted to "b", and "small" goes before "large".
+static void start_overtaking(struct unit_pair *p, const char *service_class, const char *flow) {
+    start_for_blocks(p);
+    if (service_class) unit_waiting_class(p, service_class, 0, 1);
+    struct kvr_booking more = {.hashes = blocks + 1, .n = 5, .isl = -1, .created = p->now};
+    unit_pair_claim(p, text("more on b"), text("b"), 0, &more);
+    p->now += p->model.options.accept;
+    unit_pair_admit_all(p);
+    p->now += 100; // by when it has been noticed
+    struct kvr_bytes a = text("a"), b = text("b");
+    struct kvr_query small = unit_waiting_query(p, 10, service_class, flow);
+    small.has_among = true;
+    small.among = &a;
+    small.n_among = 1;
+    cr_assert(!unit_waiting_ask(p, "small", &small));
+    cr_assert_str_eq(unit_waiting_admitted(p), "");
+    static const uint64_t others[] = {31, 32, 33, 34, 35};
+    struct kvr_query other = unit_waiting_query(p, -1, NULL, NULL);
+    other.hashes = others;
+    other.n = 5;
+    other.has_among = true;
+    other.among = &b;
+    other.n_among = 1;
+    cr_assert(!unit_waiting_ask(p, "other", &other));
+    cr_assert_str_eq(unit_waiting_admitted(p), "");
+    unit_pair_end(p, "more on b");
+    cr_assert_str_eq(unit_waiting_admitted(p), "other");
+}
+
+Test(room, who_goes_before_the_holder_now_takes_what_was_held) {
+    static struct unit_pair p;
+    start_overtaking(&p, NULL, "f");
+    cr_assert_str_eq(unit_waiting_admitted(&p), "small");
+    unit_waiting_end(&p);
+    memset(&p, 0, sizeof p);
+    start_overtaking(&p, "second", NULL);
+    cr_assert_str_eq(unit_waiting_admitted(&p), "small");
+    unit_waiting_end(&p);
+}
+
+// Nor is he forgotten when there is no memory to book him.
+Test(room, who_goes_before_the_holder_now_is_booked_when_there_is_memory) {
+    static struct unit_pair p;
+    start_overtaking(&p, NULL, "f");
+    p.mem.fail_at = p.mem.calls + 1;
+    p.mem.fail_from = true;
+    cr_assert_str_eq(unit_waiting_admitted(&p), "");
+    cr_assert(p.no_memory == 1);
+    p.mem.fail_at = 0;
+    cr_assert_str_eq(unit_waiting_admitted(&p), "small");
     unit_waiting_end(&p);
 }

@@ -4,8 +4,9 @@
 // A scan goes through those who wait in their order and admits the first that can be placed; then the next one begins
 // anew, as shares have changed. A class that has no room anywhere is passed over as a whole, and so is a flow that
 // has used up what it may. One who was looked at in vain isn't looked at again until an instance that he could use
-// gets room (rounds), so that those behind him have their turn. A scan that runs out of looks goes on where
-// it stopped: all before have been looked at.
+// gets room (rounds), so that those behind him have their turn; or until one for whom it was kept stands behind him,
+// as admissions change the order. A scan that runs out of looks goes on where it stopped: all before have been
+// looked at.
 //
 // Time alone may make room, too: a circuit is half-open, a wait long enough for an instance to be kept. So after
 // RELOOK_MS everybody counts as not looked at.
@@ -55,9 +56,12 @@ static bool wants_instance(const struct kvr_pool *p, int64_t now, const struct c
 
 // What is live is found far sooner than what each instance has of him and what he would cost there. Only those that
 // have got room need be asked: what has been booked since then has taken at least as much as it shares with him.
-static enum needed_look needed_look(struct kvr_pool *p, int64_t now, struct core_waiting *w) {
+// behind: what is kept for those behind him.
+static enum needed_look needed_look(struct kvr_pool *p, int64_t now, struct core_waiting *w,
+                                    uint64_t behind) {
     const struct core_queue *q = &p->queue;
     enum needed_look found = LOOK_NONE;
+    if (w->missed & behind) return LOOK_ALL;
     if (w->round == q->round) return LOOK_NONE;
     if (!w->round || w->round < q->all_round || q->round - w->round >= CORE_GAINED ||
         wants_instance(p, now, w))
@@ -77,13 +81,30 @@ static enum needed_look needed_look(struct kvr_pool *p, int64_t now, struct core
     return found;
 }
 
+static uint64_t bit_of(uint32_t instance) {
+    return (uint64_t)1 << instance % 64; // as in core_waiting.missed
+}
+
 // Keeps instances for those whom this scan has passed over.
-static void mask_held(struct kvr_pool *p, const struct core_waiting *w) {
+static void mask_held(struct kvr_pool *p, struct core_waiting *w) {
+    w->missed = 0;
     for (uint32_t i = 0; p->queue.n_held && i < p->n_instances; i++) {
         const struct core_waiting *other = p->instances[i].held_for;
-        if (other && other != w && other->scan == p->queue.scan)
-            core_choose_without(p, &w->query, i);
+        if (!other || other == w || other->scan != p->queue.scan) continue;
+        bool eligible = w->query.pair || p->columns.cost[i] < INFINITY;
+        if (eligible && has_room_for(p, w, i)) w->missed |= bit_of(i);
+        core_choose_without(p, &w->query, i);
     }
+}
+
+// The bits of what is kept for those of other lines whom this scan hasn't come by. Within a line nobody overtakes.
+static uint64_t kept_behind(const struct kvr_pool *p, const struct core_line *l) {
+    uint64_t bits = 0;
+    for (uint32_t i = 0; p->queue.n_held && i < p->n_instances; i++) {
+        const struct core_waiting *w = p->instances[i].held_for;
+        if (w && w->line != l && w->scan != p->queue.scan) bits |= bit_of(i);
+    }
+    return bits;
 }
 
 // Where he goes; CORE_NO_INSTANCE: nowhere. If only his blocks are too many, the best instance is kept for him
@@ -180,12 +201,14 @@ static void pass_by(struct kvr_pool *p, const struct core_line *l, size_t n) {
 static struct core_waiting *scan_line(struct admit_scan *s, struct core_line *l) {
     const struct core_queue *q = &s->p->queue;
     uint64_t round = q->round;
-    size_t k = l->looked_round == round ? l->looked : 0;
+    uint64_t behind = kept_behind(s->p, l);
+    size_t k = l->looked_round == round && !(l->missed & behind) ? l->looked : 0;
+    if (!k) l->looked = l->missed = 0;
     pass_by(s->p, l, k);
     l->stopped = false;
     for (; k < l->n; k++) {
         struct core_waiting *w = l->at[l->first + k];
-        enum needed_look needed = needed_look(s->p, s->now, w);
+        enum needed_look needed = needed_look(s->p, s->now, w, behind);
         bool look = needed == LOOK_ALL;
         if (!spend(s, needed != LOOK_NONE)) return NULL;
         if (look && !is_first(w) && !core_flow_lets(s->p, w, s->now)) {
@@ -197,6 +220,7 @@ static struct core_waiting *scan_line(struct admit_scan *s, struct core_line *l)
         w->scan = s->p->queue.scan;
         if (look && s->instance != CORE_NO_INSTANCE) return w;
         if (look) w->round = q->round;
+        l->missed |= w->missed;
         if (q->round != round) continue; // somebody's instance isn't kept any more
         l->looked_round = round;
         l->looked = k + 1;
@@ -339,6 +363,7 @@ bool kvr_admit(struct kvr_pool *p, int64_t now, size_t *looks, double random,
     memcpy(q->notify, w->query.notify.p, w->query.notify.n);
     const struct kvr_query counted = {.n = w->query.n}; // w will be gone
     if (admit(p, w, s.instance, &b)) {                  // without memory: later
+        w->round = 0;
         *looks = 0;
         return false;
     }

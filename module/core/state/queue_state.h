@@ -87,8 +87,8 @@ struct core_line {
     struct core_line *prev, *next; // of the same flow
     struct core_line *aside;       // scratch of a scan
     // The first `looked` of them were looked at in vain in that round: a scan that goes on begins behind them.
-    // stopped: the flow didn't let one go who isn't the first.
-    uint64_t looked_round;
+    // missed: all that they did. stopped: the flow didn't let one go who isn't the first.
+    uint64_t looked_round, missed;
     size_t looked;
     bool stopped;
     double tag;
@@ -107,8 +107,10 @@ struct core_waiting {
     int64_t since, lease;
     uint64_t round; // when it was last looked at in vain, of the pool's rounds; 0: it wasn't
     uint64_t scan;  // the last one that came by it
-    uint32_t held;  // an instance that is kept for it, + 1; 0: none
-    size_t bytes;   // of this and what is behind it
+    // Instances that had room for it then but were kept for those before it: bits, by number modulo 64.
+    uint64_t missed;
+    uint32_t held; // an instance that is kept for it, + 1; 0: none
+    size_t bytes;  // of this and what is behind it
     struct kvr_query query;
     uint16_t id_len;
     const char *id;

@@ -58,32 +58,61 @@ Test(dev, help_of_every_verb_builds_nothing) {
     cr_expect(access(built, F_OK) != 0, "something was built");
 }
 
-// Stands in for cmake: configures at once, builds for ever, in a child of its own as make does.
-static const char stuck[] = "#!/bin/sh\n"
-                            "[ \"$1\" = --build ] || exit 0\n"
-                            "echo building\n"
-                            "sleep 1000 &\n"
-                            "wait\n";
+// Stands in for a program: what it starts goes on for ever, in a child of its own as make does.
+static void write_program(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs("#!/bin/sh\n", f) >= 0 && fputs(text, f) >= 0 && fclose(f) == 0 &&
+              chmod(path, 0700) == 0);
+}
 
-static void ends(int signal, bool group, int status) {
+// Runs a verb with cmake played by `cmake`, and ends it when it has said `line`.
+static void ends(const char *verb, const char *cmake, const char *line, int signal, bool group,
+                 int status) {
     struct script_run r;
     char path[600], bin[256], include[300];
     support_path(bin, sizeof bin, "bin");
     support_path(path, sizeof path, "bin/cmake");
     mkdir(bin, 0700);
-    FILE *f = fopen(path, "w");
-    cr_assert(f && fputs(stuck, f) >= 0 && fclose(f) == 0 && chmod(path, 0700) == 0);
+    write_program(path, cmake);
     snprintf(path, sizeof path, "PATH=%s:/usr/bin:/bin:/usr/sbin:/sbin", bin);
     snprintf(include, sizeof include, "REDISMODULE_INCLUDE_DIR=%s", bin);
-    script_start(&r, (const char *[]){"env", include, dev, "build", NULL}, path);
-    script_await(&r, "building");
+    script_start(&r, (const char *[]){"env", include, dev, verb, NULL}, path);
+    script_await(&r, line);
     script_ends(&r, signal, group, status);
 }
 
 Test(dev, a_build_ends_with_it) {
-    ends(SIGTERM, false, 128 + SIGTERM);
-    ends(SIGHUP, false, 128 + SIGHUP);
-    ends(SIGINT, true, 128 + SIGINT);
+    static const char stuck[] =
+        "[ \"$1\" = --build ] || exit 0\necho building\nsleep 1000 &\nwait\n";
+    ends("build", stuck, "building", SIGTERM, false, 128 + SIGTERM);
+    ends("build", stuck, "building", SIGHUP, false, 128 + SIGHUP);
+    ends("build", stuck, "building", SIGINT, true, 128 + SIGINT);
+}
+
+// Suites run beside each other. The one in front speaks when the other has begun.
+static void play_suites(void) {
+    char path[600], begun[300], text[1200];
+    support_path(path, sizeof path, "top/build/tests");
+    support_path(begun, sizeof begun, "begun");
+    snprintf(text, sizeof text, "mkdir -p '%s'", path);
+    cr_assert(support_run((const char *[]){"/bin/sh", "-c", text, NULL}, DEV_RUN_MS, NULL, 0) == 0);
+    unlink(begun);
+    support_path(path, sizeof path, "top/build/tests/kvroute-test-unit");
+    snprintf(text, sizeof text, ">'%s'\nsleep 1000 &\nwait\n", begun);
+    write_program(path, text);
+    support_path(path, sizeof path, "top/build/tests/kvroute-test-common");
+    snprintf(text, sizeof text,
+             "until [ -e '%s' ]; do sleep 0.1; done\necho both\nsleep 1000 &\nwait\n", begun);
+    write_program(path, text);
+}
+
+Test(dev, suites_end_with_it) {
+    play_suites();
+    ends("test", "", "both", SIGTERM, false, 128 + SIGTERM);
+    play_suites();
+    ends("test", "", "both", SIGHUP, false, 128 + SIGHUP);
+    play_suites();
+    ends("test", "", "both", SIGINT, true, 128 + SIGINT);
 }
 
 // Runs a command in the folder of the copy.

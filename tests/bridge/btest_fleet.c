@@ -15,7 +15,7 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-enum { FLEET_HTTP_MS = 20000 };
+enum { FLEET_HTTP_MS = 60000 };
 
 // What the bridges count, but for what is 0.
 static void show_metrics(const struct btest_fleet *w) {

@@ -5,7 +5,7 @@
 
 #include "btest_fleet.h"
 
-enum { BTEST_LOOK_MS = 20000 };
+enum { BTEST_LOOK_MS = 60000 };
 
 // A field of KVROUTE.WORKER GET as text, a list's length; "none": there is no such worker.
 void btest_look_field(struct btest_fleet *w, const char *name, const char *field, char out[40]);

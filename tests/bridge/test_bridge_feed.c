@@ -20,7 +20,7 @@
 #include "tests/support/support_home.h"
 #include "tests/support/support_port.h"
 
-enum { MAX_FORM_FRAMES = 6, FEED_WAIT_MS = 20000 };
+enum { MAX_FORM_FRAMES = 6, FEED_WAIT_MS = 60000 };
 
 // A frame as text; in front of it "=N" stands for a number of 8 bytes, "#N" for N bytes, "!" for 2^64 − 1.
 struct feed_message {

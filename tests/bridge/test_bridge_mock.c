@@ -13,7 +13,7 @@
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
-enum { MOCK_WAIT_MS = 30000 };
+enum { MOCK_WAIT_MS = 60000 };
 
 // What engines of all versions have in common: a small cache, so that it evicts.
 static void every_schema(struct btest_fleet *w) {

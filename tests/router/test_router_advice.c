@@ -142,6 +142,24 @@ Test(advice, options_reach_the_pool, .fini = down) {
     json_decref(a);
 }
 
+// Of its id the caller gets back what it said, whatever has to be escaped in it.
+Test(advice, ids_with_odd_bytes, .fini = down) {
+    static const char *const ids[] = {"a\"b", "\\",          "tab\there",        "line\n",
+                                      "\x7f", "caf\xc3\xa9", "\xf0\x9f\x98\x80", " "};
+    up();
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        json_t *question = json_pack("{s:s,s:[]}", "request", ids[i], "hashes");
+        char *text = json_dumps(question, JSON_COMPACT);
+        json_t *a = post("/v1/select", text, 200);
+        cr_assert_str_eq(rtest_text(a, "request"), ids[i]);
+        cr_assert(json_is_real(json_object_get(a, "cost")) &&
+                  json_is_real(json_object_get(a, "ttft")));
+        json_decref(a);
+        json_decref(question);
+        free(text);
+    }
+}
+
 Test(advice, refusals_change_nothing, .fini = down) {
     static const struct {
         const char *path, *body;

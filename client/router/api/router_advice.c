@@ -16,6 +16,7 @@
 #include "client/router/router_exchange.h"
 #include "client/router/router_metrics.h"
 #include "client/router/router_reading.h"
+#include "router_advice_answer.h"
 #include "router_advice_body.h"
 #include "router_workers.h"
 
@@ -144,12 +145,11 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
         struct kvr_bytes id = {a->request, a->n};
         router_pool_release(a->pool, id);
     }
-    json_t *request = a->x ? router_json_text((struct kvr_bytes){a->request, a->n}) : NULL;
+    char request[KVR_MAX_ID];
+    size_t size = a->n;
+    memcpy(request, a->request, size);
     struct router_exchange *x = finish(a, r);
-    if (!x) {
-        json_decref(request);
-        return;
-    }
+    if (!x) return;
     size_t n = c->worker.n < KVR_MAX_NAME ? c->worker.n : KVR_MAX_NAME;
     memcpy(x->record.worker, c->worker.p, n);
     x->record.rank = c->rank;
@@ -158,15 +158,7 @@ static void on_selected(void *ctx, const struct kvr_result *r) {
     x->record.overlap = c->overlap;
     x->record.expected = c->expected;
     x->record.waited = c->waited;
-    router_json(x, 200,
-                json_pack("{s:o,s:o,s:o,s:i,s:I,s:I,s:I,s:f,s:b,s:I,s:b,s:I,s:f,s:f,s:I}",
-                          "request", request, "worker", router_json_text(c->worker), "address",
-                          router_json_text(c->addr), "rank", (int)c->rank, "overlap",
-                          (json_int_t)c->overlap, "cached", (json_int_t)c->cached, "blocks",
-                          (json_int_t)c->blocks, "cost", c->cost, "repeat", is_repeat(r), "version",
-                          (json_int_t)c->version, "degraded", r->degraded, "expected",
-                          (json_int_t)c->expected, "ttft", c->ttft, "tpot", c->tpot, "waited",
-                          (json_int_t)c->waited));
+    router_advice_answer(x, (struct kvr_bytes){request, size}, r, is_repeat(r));
 }
 
 static json_t *score_json(const struct kvr_score *s) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the library and the programs share: the table against a plain array, with growth that fails; the
-// arena; numbers and their spelling; lists of words; metrics as text.
+// arena; numbers and their spelling; lists of words; metrics as text; signs in text.
 #include <criterion/criterion.h>
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "client/common/log.h"
 #include "client/common/prometheus.h"
 #include "client/common/random.h"
+#include "client/common/scan.h"
 #include "client/common/spares.h"
 #include "client/common/table.h"
 #include "client/common/utf8.h"
@@ -364,5 +365,33 @@ Test(config, names_that_are_nearly_right) {
         cr_expect_not(kvr_config_set(&what, words, cases[i][0], "x", &e));
         cr_expect(strstr(text, cases[i][1]), "%s", text);
         cr_expect(!*what.one && !*what.other);
+    }
+}
+
+// Of bytes of chance, at every length and place: as one would look byte by byte. They end with the memory, so that a
+// sanitizer sees who reads behind them.
+Test(scan, as_byte_by_byte) {
+    enum { SCAN_MOST = 80, SCAN_ROUNDS = 20000 };
+    static const char signs[] = "\"\\\n}\x1f\x7f\x80\xff \t";
+    uint64_t state = support_seed();
+    for (int round = 0; round < SCAN_ROUNDS; round++) {
+        size_t n = kvr_random(&state) % SCAN_MOST;
+        char *text = malloc(n ? n : 1), *end = text + n;
+        for (size_t i = 0; i < n; i++)
+            text[i] = (char)('a' + kvr_random(&state) % 26);
+        for (size_t k = kvr_random(&state) % 4; n && k; k--)
+            text[kvr_random(&state) % n] = signs[kvr_random(&state) % (sizeof signs - 1)];
+        for (int ascii = 0; ascii < 2; ascii++) {
+            const char *at = text;
+            while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= ' ' &&
+                   (!ascii || (unsigned char)*at < 128))
+                at++;
+            cr_assert_eq(kvr_scan_text(text, end, ascii), at, "round %d", round);
+        }
+        const char *at = text;
+        while (at < end && *at != '"' && *at != '\n' && *at != '}')
+            at++;
+        cr_assert_eq(kvr_scan_for(text, end, '"', '\n', '}'), at, "round %d", round);
+        free(text);
     }
 }

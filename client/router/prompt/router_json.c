@@ -7,8 +7,9 @@
 #include "router_json_quick.h"
 
 // Counts what would become values; exact for what is JSON, and for the rest never too few, since a
-// reader stops at the first mistake.
+// reader stops at the first mistake. A short text has no room for too many of anything.
 static bool is_bounded(const char *text, size_t n) {
+    if (n <= ROUTER_JSON_MAX_CONTAINERS) return true;
     size_t values = 1, containers = 0, texts = 0;
     bool in_text = false;
     for (size_t i = 0; i < n; i++) {

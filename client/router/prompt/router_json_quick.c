@@ -74,13 +74,12 @@ static char *unescape(struct quick_reader *r, char *out) {
 
 // Bytes that stand for themselves. False: what isn't UTF-8 is among them.
 static bool skip_plain(struct router_json_walk *w) {
-    const char *at = w->at, *end = w->end;
-    while (at < end) {
-        unsigned char c = (unsigned char)*at;
-        if (c == '"' || c == '\\' || c < ' ') break;
-        size_t size = c < 0x80 ? 1 : kvr_utf8_size(at, (size_t)(end - at));
+    const char *at = kvr_scan_text(w->at, w->end, true);
+    while (at < w->end && (unsigned char)*at > 127) {
+        size_t size = kvr_utf8_size(at, (size_t)(w->end - at));
         if (!size) return false;
         at += size;
+        if (at < w->end && (unsigned char)*at < 128) at = kvr_scan_text(at, w->end, true);
     }
     w->at = at;
     return true;

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "client/common/scan.h"
+
 struct router_json_walk {
     const char *at, *end;
 };
@@ -34,15 +36,11 @@ static inline bool router_json_take(struct router_json_walk *w, char c) {
 
 // From a text's first quote to behind its last one. False: it has none.
 static inline bool router_json_skip_text(struct router_json_walk *w) {
-    for (w->at++; w->at < w->end; w->at++) {
-        if (*w->at == '"') {
-            w->at++;
-            return true;
-        }
-        if (*w->at == '\\') w->at++;
-    }
-    w->at = w->end;
-    return false;
+    const char *at = w->at + 1, *end = w->end;
+    while ((at = kvr_scan_text(at, end, false)) < end && *at != '"')
+        at += *at == '\\' && end - at > 1 ? 2 : 1;
+    w->at = at < end ? at + 1 : end;
+    return at < end;
 }
 
 // From the bracket of an object or a list to behind the one that closes it.

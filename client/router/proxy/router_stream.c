@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/scan.h"
 #include "client/http1/h1_buffer.h"
 
 // What is seen of a line: n bytes of "data:", then perhaps a space, then the first of JSON.
@@ -68,6 +69,19 @@ static const struct {
     {"store", 5, ROUTER_SAID_STORE},
 };
 
+// Lengths of those: most texts have another.
+enum {
+    SAID_LONGEST = 23,
+    SAID_LENGTHS = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 17 | 1 << 23
+};
+
+static enum router_said_word word_of(const char *text, size_t n) {
+    if (n > SAID_LONGEST || !(SAID_LENGTHS >> n & 1)) return ROUTER_SAID_NONE;
+    for (size_t i = 0; i < sizeof said_words / sizeof *said_words; i++)
+        if (said_words[i].n == n && !memcmp(text, said_words[i].text, n)) return said_words[i].word;
+    return ROUTER_SAID_NONE;
+}
+
 static bool text_is(const struct router_stream *s, const char *word) {
     size_t n = strlen(word);
     return s->matched == n && !memcmp(s->text, word, n);
@@ -121,10 +135,7 @@ static void take_text(struct router_stream *s) {
 static enum router_usage_state end_text(struct router_stream *s) {
     bool value = s->word != ROUTER_SAID_NONE;
     if (value && s->matched <= sizeof s->text) take_text(s);
-    s->word = ROUTER_SAID_NONE;
-    for (size_t i = 0; !value && i < sizeof said_words / sizeof *said_words; i++)
-        if (said_words[i].n == s->matched && !memcmp(s->text, said_words[i].text, s->matched))
-            s->word = said_words[i].word;
+    s->word = value ? ROUTER_SAID_NONE : word_of(s->text, s->matched);
     return s->word == ROUTER_SAID_NONE ? ROUTER_USAGE_OUTSIDE : ROUTER_USAGE_NAMED;
 }
 
@@ -144,22 +155,21 @@ static enum router_usage_state in_text(struct router_stream *s, char c) {
     return c == '\\' ? ROUTER_USAGE_ESCAPED : ROUTER_USAGE_TEXT;
 }
 
-// Most bytes are within texts, and most of the rest tells nothing: these are passed in one go.
-enum { STOP_TEXT = 1, STOP_OUTSIDE = 2 };
-static const unsigned char stops[256] = {['"'] = STOP_TEXT | STOP_OUTSIDE,
-                                         ['\n'] = STOP_TEXT | STOP_OUTSIDE,
-                                         ['\\'] = STOP_TEXT,
-                                         ['}'] = STOP_OUTSIDE};
-
-static const char *pass(const char *at, const char *end, unsigned stop) {
-    while (at < end && !(stops[(unsigned char)*at] & stop))
-        at++;
-    return at;
+// Most bytes are within texts, and most of the rest tells nothing: these are passed in one go, with texts that are here
+// to their end and are no name that means something.
+static const char *pass_outside(const char *at, const char *end) {
+    for (;; at++) {
+        at = kvr_scan_for(at, end, '"', '\n', '}');
+        if (at == end || *at != '"') return at;
+        const char *from = at + 1, *last = kvr_scan_text(from, end, false);
+        if (last == end || *last != '"' || word_of(from, (size_t)(last - from))) return at;
+        at = last;
+    }
 }
 
 static const char *pass_text(struct router_stream *s, const char *at, const char *end) {
     const char *from = at;
-    at = pass(at, end, STOP_TEXT);
+    at = kvr_scan_text(at, end, false);
     size_t n = (size_t)(at - from), room = sizeof s->text + 1 - s->matched;
     size_t kept = n < room ? n : room;
     if (kept && s->matched < sizeof s->text)
@@ -227,7 +237,7 @@ static void look_for_usage(struct router_stream *s, const char *bytes, size_t n)
         if (s->usage == ROUTER_USAGE_TEXT)
             at = pass_text(s, at, end);
         else if (s->usage == ROUTER_USAGE_OUTSIDE)
-            at = pass(at, end, STOP_OUTSIDE);
+            at = pass_outside(at, end);
         if (at < end) s->usage = step(s, *at++);
     }
 }

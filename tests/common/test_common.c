@@ -371,11 +371,11 @@ Test(config, names_that_are_nearly_right) {
 // Of bytes of chance, at every length and place: as one would look byte by byte. They end with the memory, so that a
 // sanitizer sees who reads behind them.
 Test(scan, as_byte_by_byte) {
-    enum { SCAN_MOST = 80, SCAN_ROUNDS = 20000 };
+    enum { SCAN_MAX = 80, SCAN_ROUNDS = 20000 };
     static const char signs[] = "\"\\\n}\x1f\x7f\x80\xff \t";
     uint64_t state = support_seed();
     for (int round = 0; round < SCAN_ROUNDS; round++) {
-        size_t n = kvr_random(&state) % SCAN_MOST;
+        size_t n = kvr_random(&state) % SCAN_MAX;
         char *text = malloc(n ? n : 1), *end = text + n;
         for (size_t i = 0; i < n; i++)
             text[i] = (char)('a' + kvr_random(&state) % 26);

@@ -16,7 +16,7 @@ add_library(kvr_flags INTERFACE)
 target_link_libraries(kvr_flags INTERFACE kvr_warnings)
 
 # Address + undefined sanitizers, for libFuzzer, too. Nothing goes on after a finding: a report that doesn't stop the
-# program is a report nobody reads. The preset takes clang's, which look for more than gcc's.
+# program is a report nobody reads. clang's look for more than gcc's.
 if(KVROUTE_SANITIZE OR KVROUTE_FUZZ)
     set(kvr_sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_compile_options(kvr_flags INTERFACE ${kvr_sanitize})

@@ -4,8 +4,6 @@
 find_program(REDIS_SERVER redis-server PATHS /usr/sbin /usr/local/bin)
 set(kvr_server "${REDIS_SERVER}")
 if(KVROUTE_SANITIZE AND REDIS_SERVER)
-    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libasan.so
-        OUTPUT_VARIABLE LIBASAN OUTPUT_STRIP_TRAILING_WHITESPACE)
     set(kvr_server ${PROJECT_BINARY_DIR}/redis-server-asan)
     configure_file(cmake/redis-server-asan.in ${kvr_server} @ONLY
         FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ WORLD_READ)

@@ -15,12 +15,26 @@ endif()
 add_library(kvr_flags INTERFACE)
 target_link_libraries(kvr_flags INTERFACE kvr_warnings)
 
-# gcc's address + undefined sanitizers, or libFuzzer's with the same checks. Nothing goes on after a
-# finding: a report that doesn't stop the program is a report nobody reads.
+# Address + undefined sanitizers, for libFuzzer, too. Nothing goes on after a finding: a report that doesn't stop the
+# program is a report nobody reads. clang's look for more than gcc's.
 if(KVROUTE_SANITIZE OR KVROUTE_FUZZ)
     set(kvr_sanitize -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_compile_options(kvr_flags INTERFACE ${kvr_sanitize})
     target_link_options(kvr_flags INTERFACE ${kvr_sanitize})
+endif()
+# Programs and the module share one runtime, as they do with gcc: the module has none of its own in a server, which has
+# it in front (server.cmake). gcc's is beside the system's libraries, clang's isn't.
+if(KVROUTE_SANITIZE)
+    set(runtime libasan.so)
+    if(CMAKE_C_COMPILER_ID STREQUAL Clang)
+        set(runtime libclang_rt.asan-${CMAKE_SYSTEM_PROCESSOR}.so)
+    endif()
+    execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=${runtime}
+        OUTPUT_VARIABLE LIBASAN OUTPUT_STRIP_TRAILING_WHITESPACE)
+    if(CMAKE_C_COMPILER_ID STREQUAL Clang)
+        cmake_path(GET LIBASAN PARENT_PATH runtimes)
+        target_link_options(kvr_flags INTERFACE -shared-libasan LINKER:-rpath,${runtimes})
+    endif()
 endif()
 # What gcc guesses from the flow of values it guesses wrongly in instrumented code.
 if(KVROUTE_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL GNU)

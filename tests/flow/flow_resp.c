@@ -152,6 +152,7 @@ static int read_more(struct flow_conn *c) {
 static bool is_whole(struct flow_conn *c) {
     if (!c->skimmed) c->values_left = 1;
     while (c->values_left > 0) {
+        if (c->used == c->skimmed) return false; // nor need there be any memory yet
         const char *p = c->in + c->skimmed;
         size_t n = c->used - c->skimmed, len, at = line_at(p, n, &len);
         if (!at) return false;

@@ -21,7 +21,7 @@ static void put_escaped(struct evbuffer *out, struct evbuffer *text) {
     for (size_t i = 0, from = 0; i <= n; i++) {
         bool plain = i < n && bytes[i] >= 0x20 && bytes[i] != '"' && bytes[i] != '\\';
         if (plain) continue;
-        evbuffer_add(out, bytes + from, i - from);
+        if (i > from) evbuffer_add(out, bytes + from, i - from);
         from = i + 1;
         if (i == n) break;
         if (bytes[i] == '\n')

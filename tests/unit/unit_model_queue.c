@@ -233,12 +233,13 @@ static size_t all_but(const struct unit_model_holds *holds, const struct unit_mo
 }
 
 struct unit_model_waiting *unit_model_next(const struct unit_model *m, int64_t now,
-                                           const struct unit_model_waiting *favour, bool lenient,
-                                           const struct unit_model_holds *holds,
+                                           const struct unit_model_waiting *favour, bool level,
+                                           bool lenient, const struct unit_model_holds *holds,
                                            struct unit_model_choice **out, size_t *n,
                                            const struct unit_model_waiting **without) {
     size_t waiting = m->queue.n_waiting, n_kept = 0, n_over = 0;
-    struct unit_model_waiting **order = unit_model_queue_order(m, favour), *found = NULL;
+    struct unit_model_waiting **order = unit_model_queue_order(m, level ? favour : NULL);
+    struct unit_model_waiting *found = NULL;
     const struct unit_model_waiting **over = unit_must_alloc(waiting * sizeof *over); // limits
     uint64_t *kept = unit_must_alloc(holds->n * sizeof *kept);
     *without = NULL;

@@ -157,11 +157,12 @@ struct unit_model_holds {
 enum kvr_err unit_model_place(const struct unit_model *m, int64_t now, const struct kvr_query *q,
                               const struct unit_model_holds *holds, struct unit_model_choice **out,
                               size_t *n, bool behind, bool *either);
-// The first that can be admitted now, NULL: none. *out and favour: as above. lenient: favour, or NULL, even if others
-// before it could be. *without: one who ought to have an instance kept for him and hasn't.
+// The first that can be admitted now, NULL: none. *out and favour: as above, for the order only where level.
+// lenient: favour, or NULL, even if others before it could be. *without: one who ought to have an instance kept for
+// him and hasn't.
 struct unit_model_waiting *unit_model_next(const struct unit_model *m, int64_t now,
-                                           const struct unit_model_waiting *favour, bool lenient,
-                                           const struct unit_model_holds *holds,
+                                           const struct unit_model_waiting *favour, bool level,
+                                           bool lenient, const struct unit_model_holds *holds,
                                            struct unit_model_choice **out, size_t *n,
                                            const struct unit_model_waiting **without);
 enum kvr_err unit_model_admitted(struct unit_model *m, struct kvr_bytes id, struct kvr_bytes worker,

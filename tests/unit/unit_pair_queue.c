@@ -15,6 +15,14 @@ static bool called(void *ctx, struct kvr_bytes id) {
     return id.n && id.p[id.n - 1] % 3 == 0;
 }
 
+static bool goes_there(struct unit_pair *p, const struct unit_model_waiting *w,
+                       const struct unit_model_choice *all, size_t n,
+                       const struct kvr_admission *got) {
+    const struct kvr_pool_score named = {.worker = got->worker, .rank = got->rank};
+    const struct kvr_pool_score *best = &unit_pair_choice(p, &w->q, all, n, &named)->score;
+    return got->rank == best->rank && unit_bytes_compare(got->worker, best->worker) == 0;
+}
+
 static void check_admission(struct unit_pair *p, const struct unit_model_waiting *w,
                             const struct unit_model_choice *all, size_t n,
                             const struct kvr_admission *got) {
@@ -71,7 +79,20 @@ bool unit_pair_admit(struct unit_pair *p, size_t *looks, double random) {
     unit_pair_holds(p, &holds);
     bool lenient =
         admitted && p->began < p->now; // he may have been passed whom time has made room for
-    w = unit_model_next(&p->model, p->now, w, lenient, &holds, &all, &n, &without);
+    const struct unit_model_waiting *favour = w;
+    w = unit_model_next(&p->model, p->now, favour, true, lenient, &holds, &all, &n, &without);
+    // Of classes that are level another may have been first, and then what is kept for those counts.
+    if (admitted && w == favour && !goes_there(p, w, all, n, &got)) {
+        struct unit_model_choice *others = NULL;
+        size_t n_others = 0;
+        bool same = unit_model_next(&p->model, p->now, favour, false, lenient, &holds, &others,
+                                    &n_others, &without) == favour;
+        if (n_others) {
+            free(same ? all : others);
+            all = same ? others : all;
+            n = same ? n_others : n;
+        }
+    }
     free(holds.all);
     if (!admitted) {
         if (w) free(all);

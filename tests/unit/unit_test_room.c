@@ -374,3 +374,25 @@ Test(room, who_goes_before_the_holder_now_is_booked_when_there_is_memory) {
     cr_assert_str_eq(unit_waiting_admitted(&p), "small");
     unit_waiting_end(&p);
 }
+
+// Of classes that are level the one whose first has waited longer goes first: what is kept for him isn't for the other.
+Test(room, what_is_held_stays_so_for_a_class_that_is_level) {
+    static struct unit_pair p;
+    start_for_blocks(&p);
+    unit_waiting_class(&p, "second", 0, 1);
+    struct kvr_booking more = {.hashes = blocks + 1, .n = 5, .isl = -1, .created = p.now};
+    unit_pair_claim(&p, text("more on b"), text("b"), 0, &more);
+    p.now += p.model.options.accept;
+    unit_pair_admit_all(&p);
+    p.now += 100; // by when it has been noticed
+    static const uint64_t others[] = {31, 32, 33, 34, 35};
+    struct kvr_query small = unit_waiting_query(&p, -1, "second", NULL);
+    small.hashes = others;
+    small.n = 5;
+    cr_assert(!unit_waiting_ask(&p, "small", &small));
+    cr_assert_str_eq(unit_waiting_admitted(&p), "");
+    unit_pair_end(&p, "more on b");
+    cr_assert_str_eq(unit_waiting_admitted(&p), "small"); // to "b", though "a" would be cheaper
+    cr_assert(unit_waiting_is(&p, "large"));
+    unit_waiting_end(&p);
+}

@@ -199,6 +199,7 @@ static void drop_decoding(struct sim_engine *e, size_t i) {
 
 // Takes blocks that were promised; others' content has to go for them.
 static void hold(struct sim_engine *e, size_t n) {
+    if (!n) return; // nor need there be any memory yet
     e->removed =
         bench_grow(e->removed, &e->room_removed, e->step.n_removed + n, sizeof *e->removed);
     e->step.n_removed += sim_kv_hold(&e->kv, n, e->removed + e->step.n_removed);

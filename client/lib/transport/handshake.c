@@ -88,8 +88,10 @@ static void role_reply(struct kvr_handshake *h, const redisReply *r) {
 // The value of "name:" up to the line's end.
 static struct kvr_bytes info_line(const char *text, const char *name) {
     size_t n = strlen(name);
-    for (const char *at = text; at && *at; at = strchr(at, '\n'), at += at != NULL)
+    for (const char *at = text, *end; at && *at; at = end ? end + 1 : NULL) {
+        end = strchr(at, '\n');
         if (!strncmp(at, name, n)) return (struct kvr_bytes){at + n, strcspn(at + n, "\r\n")};
+    }
     return (struct kvr_bytes){"", 0};
 }
 

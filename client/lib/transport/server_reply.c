@@ -96,7 +96,8 @@ int64_t kvr_reply_number(const char *text, size_t n) {
 
 int64_t kvr_reply_first_number(const char *text, size_t n) {
     const char *from = memchr(text, ' ', n);
-    if (!from++) return -1;
+    if (!from) return -1;
+    from++;
     size_t left = n - (size_t)(from - text), len = 0;
     int64_t v;
     while (len < left && from[len] != ' ')

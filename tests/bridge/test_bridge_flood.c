@@ -14,7 +14,7 @@
 // The flood lasts longer than a worker lives without a renewal. Under a sanitizer all of it, the server's part
 // too, takes several times as long.
 static int ttl_ms(void) {
-    return getenv("ASAN_OPTIONS") ? 20000 : 6000;
+    return getenv("ASAN_OPTIONS") ? 20000 : 10000;
 }
 enum { MAX_BRIDGE_KB = 300 << 10 };
 

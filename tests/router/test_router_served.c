@@ -206,13 +206,7 @@ Test(served, adapters_have_blocks_of_their_own, .fini = rtest_fleet_down) {
     rtest_fleet_routers(1, 1,
                         (const char *[]){"--learn", "100", "--pool", "kvroute adapters=ad2", NULL});
     static const char *const models[] = {"mock", "ad1", "ad2"};
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(10)) {
-        char *log = rtest_log(0);
-        bool known = strstr(log, " serves ") != NULL;
-        free(log);
-        if (known) break;
-        cr_assert(kvr_clock_ms() < end);
-    }
+    rtest_await_asked(0, 1);
     for (int i = 0; i < 2; i++)
         for (size_t k = 0; k < sizeof models / sizeof *models; k++)
             expect_served(models[k], 1, 0, i == 1);

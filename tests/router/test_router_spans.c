@@ -173,6 +173,7 @@ Test(spans, of_a_request, .fini = spans_down) {
 // Whatever is refused or asked beside inference; machines' questions have none.
 Test(spans, of_other_requests, .fini = spans_down) {
     bring_up(1, "--time-scale 0", "1");
+    rtest_await_asked(0, 1); // or the model might be there, and its engine is asked
     for (int i = 0; i < 3; i++) {
         static const char *const quiet[] = {"/healthz", "/metrics", "/v1/status"};
         cr_assert(rtest_is_served(rtest_get(rtest_port(), quiet[i])));

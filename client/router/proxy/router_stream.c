@@ -69,14 +69,7 @@ static const struct {
     {"store", 5, ROUTER_SAID_STORE},
 };
 
-// Lengths of those: most texts have another.
-enum {
-    SAID_LONGEST = 23,
-    SAID_LENGTHS = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 17 | 1 << 23
-};
-
 static enum router_said_word word_of(const char *text, size_t n) {
-    if (n > SAID_LONGEST || !(SAID_LENGTHS >> n & 1)) return ROUTER_SAID_NONE;
     for (size_t i = 0; i < sizeof said_words / sizeof *said_words; i++)
         if (said_words[i].n == n && !memcmp(text, said_words[i].text, n)) return said_words[i].word;
     return ROUTER_SAID_NONE;

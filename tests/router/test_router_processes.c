@@ -196,6 +196,8 @@ Test(router_processes, the_last_minutes, .fini = rtest_fleet_down) {
     rtest_processes_up(1, "--time-scale 0", "2", NULL);
     rtest_processes_await(2);
     ask_many(PROCESSES_ASKED);
+    rtest_processes_await_metric("requests_total{route=\"chat\",code=\"200\"}",
+                                 PROCESSES_ASKED); // counted, too
     rtest_processes_signal(SIGKILL);
     int sum = 0;
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; sum != PROCESSES_ASKED;

@@ -179,6 +179,23 @@ void ha_http_wait_routed(const int *ports, size_t n) {
         wait_served(ports[i], "/readyz", "a router is ready");
 }
 
+struct http_learning {
+    size_t router, engines;
+};
+
+static bool has_learnt(void *ctx) {
+    const struct http_learning *l = ctx;
+    char log[200];
+    support_path(log, sizeof log, "router-%zu.log", l->router);
+    return support_log_count(log, " serves ") >= l->engines;
+}
+
+void ha_http_wait_learnt(size_t routers, size_t engines) {
+    for (size_t i = 0; i < routers; i++)
+        ha_wait(has_learnt, &(struct http_learning){i, engines},
+                "a router knows what all engines serve");
+}
+
 void ha_http_wait_ready(const struct ha_http *h) {
     ha_http_wait_routed(h->ports, HA_HTTP_ROUTERS);
 }

@@ -60,6 +60,8 @@ struct ha_process *ha_http_router_start(const struct ha_http_router_plan *plan);
 void ha_http_router_replace(struct ha_process *router, size_t number);
 // Until all routers at these ports can route.
 void ha_http_wait_routed(const int *ports, size_t n);
+// Until they know what each engine serves, and so which program it is: before, they protect no stream of it.
+void ha_http_wait_learnt(size_t routers, size_t engines);
 // The sum of a counter of theirs, by its name without "kvroute_router_".
 uint64_t ha_http_sum(const int *ports, size_t n, const char *name);
 // Whether the pool comes to have no booking.

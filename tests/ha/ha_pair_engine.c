@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <kvroute/publisher.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "client/common/clock.h"
@@ -87,7 +88,7 @@ static void write_line(void *ctx, enum kvr_level level, const char *line) {
 
 _Noreturn static void run_engine(struct ha_pair *p, size_t engine) {
     static struct ha_engine_session s;
-    char path[300], error[160];
+    char path[300], url[480], error[160];
     s = (struct ha_engine_session){.pair = p,
                                    .log = &p->engines[engine],
                                    .name = ha_pair_engine_name(engine),
@@ -97,7 +98,9 @@ _Noreturn static void run_engine(struct ha_pair *p, size_t engine) {
     FILE *file = fopen(path, "a");
     if (file) setvbuf(file, NULL, _IOLBF, 0);
     struct kvr_client_options options = {.log = write_line, .log_ctx = file};
-    s.handle = kvr_client_open(p->url, "pool", &options, error, sizeof error);
+    // The name is how ha_pair_engine_delete() knows its connections.
+    snprintf(url, sizeof url, "%s&name=engine-%s", p->url, s.name.text);
+    s.handle = kvr_client_open(url, "pool", &options, error, sizeof error);
     if (!s.handle) ha_give_up("an engine can't open %s: %s", p->url, error);
     while (!s.registered)
         turn(&s);
@@ -143,15 +146,31 @@ void ha_pair_engine_kill(struct ha_pair *p, size_t engine) {
     p->faults++;
 }
 
-void ha_pair_engine_delete(struct ha_pair *p, size_t engine, struct ha_server *primary) {
-    p->engines[engine].in_doubt_till = INT64_MAX;
-    ha_call_int(primary, "KVROUTE.WORKER DEL pool %s", ha_pair_engine_name(engine).text);
-}
-
 struct ha_engine_at {
     size_t engine;
     struct ha_server *server;
 };
+
+static bool is_unconnected(void *ctx) {
+    struct ha_engine_at *a = ctx;
+    char name[32];
+    snprintf(name, sizeof name, " name=engine-%s ", ha_pair_engine_name(a->engine).text);
+    redisReply *r = ha_call(a->server, "CLIENT LIST");
+    bool unconnected = !strstr(r->str, name);
+    freeReplyObject(r);
+    return unconnected;
+}
+
+static void delete_worker(struct ha_pair *p, size_t engine, struct ha_server *primary) {
+    p->engines[engine].in_doubt_till = INT64_MAX;
+    ha_call_int(primary, "KVROUTE.WORKER DEL pool %s", ha_pair_engine_name(engine).text);
+}
+
+void ha_pair_engine_delete(struct ha_pair *p, size_t engine, struct ha_server *primary) {
+    ha_wait(is_unconnected, &(struct ha_engine_at){engine, primary},
+            "the server has read the last that a killed engine sent");
+    delete_worker(p, engine, primary);
+}
 
 static bool is_gone(void *ctx) {
     struct ha_engine_at *a = ctx;
@@ -180,7 +199,7 @@ void ha_pair_engine_delete_alive(struct ha_pair *p, size_t engine, struct ha_ser
     struct ha_engine_again a = {.engine = &p->engines[engine],
                                 .at = {engine, primary},
                                 .created = p->engines[engine].created};
-    ha_pair_engine_delete(p, engine, primary);
+    delete_worker(p, engine, primary);
     p->faults++;
     ha_wait(has_come_again, &a, "a worker that was deleted is registered again");
     p->engines[engine].in_doubt_till = kvr_clock_ms();

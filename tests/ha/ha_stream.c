@@ -178,6 +178,7 @@ void ha_stream_start(struct ha_stream_fleet *f, const struct ha_stream_plan *pla
                                                                .replaced = plan->replaced});
     }
     ha_http_wait_routed(f->ports, HA_HTTP_ROUTERS);
+    ha_http_wait_learnt(HA_HTTP_ROUTERS, f->n_engines);
     for (size_t i = 0; i < HA_STREAM_PROCESSES; i++) {
         f->clients[i] = ha_process_add(0);
         if (ha_process_fork(f->clients[i])) continue;

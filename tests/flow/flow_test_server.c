@@ -12,6 +12,7 @@
 #include "flow_traffic.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_needs.h"
+#include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
 
 TestSuite(server, .fini = flow_harness_end, .timeout = 120);
@@ -55,7 +56,9 @@ static bool cluster_is_up(void *ctx) {
 }
 
 static struct flow_server *start_cluster(void) {
-    static const char *const extra[] = {"--cluster-enabled", "yes", NULL};
+    static char bus[16];
+    static const char *const extra[] = {"--cluster-enabled", "yes", "--cluster-port", bus, NULL};
+    snprintf(bus, sizeof bus, "%d", support_port()); // else it is the server's and 10,000
     struct flow_server *s = flow_server_start(extra);
     flow_call_ok(s->conn, "CLUSTER ADDSLOTSRANGE 0 16383");
     flow_wait_until(cluster_is_up, s->conn, "the cluster is up");

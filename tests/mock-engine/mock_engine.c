@@ -13,10 +13,11 @@
 #include "mock_rooms.h"
 #include <kvroute/hash.h>
 
-// Ports are chosen below those that the kernel gives to outgoing connections.
+// Ports are chosen below those that the kernel gives to outgoing connections, and where nobody keeps one for a server
+// that doesn't listen yet (tests/support/support_port.c).
 enum {
-    FIRST_CHOSEN_PORT = 12000,
-    N_CHOSEN_PORTS = 20000,
+    FIRST_CHOSEN_PORT = 24000,
+    N_CHOSEN_PORTS = 8000,
     MAX_PORT_TRIES = 2000,
     MAX_REQUEST_BODY = 64 << 20,
     MAX_QUEUED = 1 << 30,

@@ -18,8 +18,8 @@
 enum {
     SUPPORT_OURS = 4000, // for sockets of the test itself
     SUPPORT_N_OURS = 8000,
-    SUPPORT_SERVERS = 12000, // for servers; bench/demo/processes.sh has the next ones
-    SUPPORT_N_SERVERS = 16000,
+    SUPPORT_SERVERS = 12000, // for servers; mock engines choose from the next ones
+    SUPPORT_N_SERVERS = 12000,
     SUPPORT_TRIES = 5000,
     SUPPORT_BACKLOG = 64
 };

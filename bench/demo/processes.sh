@@ -13,6 +13,7 @@ module=${KVROUTE_MODULE:-$build/module/kvroute.so}
 keep=
 home=$(mktemp -d "${TMPDIR:-/tmp}/kvroute-fleet.XXXXXX")
 declare -A pid=() port=() # by name
+ports=()                  # kept, and nobody's yet
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -84,16 +85,24 @@ nap() { # seconds
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Above those that tests reserve for their servers, which may not listen yet (tests/support/support_port.c).
+# As many as nobody listens at, kept from tests and other fleets until this shell ends.
+keep_ports() {
+    local i
+    setsid setpriv --pdeathsig KILL "$build/tests/kvroute-keep-ports" 16 >"$home/ports" 2>&1 </dev/null &
+    for ((i = 0; i < 400; i++)); do
+        read -r -a ports <"$home/ports" && [[ ${ports[0]} =~ ^[0-9]+$ ]] && return
+        sleep 0.05
+    done
+    die "no ports: $(cat "$home/ports")"
+}
+
 choose_port() { # name …; those that have none yet
-    local name p
+    local name
     for name in "$@"; do
         [ -z "${port[$name]:-}" ] || continue
-        while :; do
-            p=$((28000 + RANDOM % 4000))
-            [[ " ${port[*]:-} " != *" $p "* ]] && ! listens "$p" && break
-        done
-        port[$name]=$p
+        [ ${#ports[@]} -gt 0 ] || keep_ports
+        port[$name]=${ports[0]}
+        ports=("${ports[@]:1}")
     done
 }
 
@@ -193,5 +202,6 @@ wait_for_engines() { # how many, router …: until each router sees that they ar
         done
         sleep 0.1
     done
+    tail -n 5 "$home"/*.log >&2
     die "the routers don't see the engines"
 }

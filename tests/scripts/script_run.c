@@ -33,14 +33,25 @@ void script_start(struct script_run *r, const char *const *words, const char *se
     if (setting) argv[n++] = setting;
     for (size_t i = 0; words[i]; i++)
         argv[n++] = words[i];
-    r->pid = support_start_piped(argv, NULL, &r->out);
+    support_path(r->complaints, sizeof r->complaints, "s%d.err", runs);
+    r->pid = support_start_piped(argv, r->complaints, &r->out);
+}
+
+static void show_complaints(const struct script_run *r) {
+    char line[1000];
+    FILE *f = fopen(r->complaints, "r");
+    while (f && fgets(line, sizeof line, f))
+        fputs(line, stderr);
+    if (f) fclose(f);
 }
 
 void script_await(struct script_run *r, const char *line) {
     char got[1000];
     do
-        cr_assert(support_read_line(r->out, got, sizeof got, SCRIPT_WAIT_MS),
-                  "it doesn't say \"%s\"", line);
+        if (!support_read_line(r->out, got, sizeof got, SCRIPT_WAIT_MS)) {
+            show_complaints(r);
+            cr_assert_fail("it doesn't say \"%s\", but last \"%s\"", line, got);
+        }
     while (strncmp(got, line, strlen(line)) != 0);
 }
 

@@ -12,7 +12,8 @@ enum { SCRIPT_WORDS = 8, SCRIPT_WAIT_MS = 90000 };
 
 struct script_run {
     pid_t pid;
-    int out; // to read what it says
+    int out;              // to read what it says
+    char complaints[256]; // the file of what it says to stderr
     char mark[64], tmp[256];
 };
 

@@ -4,11 +4,13 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "script_run.h"
 #include "tests/support/support_needs.h"
 #include "tests/support/support_port.h"
+#include "tests/support/support_process.h"
 
 #define TOUR KVROUTE_TOP "/bench/demo/tour.sh"
 #define DEMO KVROUTE_TOP "/bench/demo/demo.sh"
@@ -93,4 +95,28 @@ Test(endings, fixed_ports) {
     script_start(&r, (const char *[]){TOUR, "up", "--port", port, NULL}, NULL);
     script_refuses(&r, 1);
     close(fd);
+}
+
+// Two fleets at once, and what tests keep beside them.
+Test(endings, ports_are_kept) {
+    enum { KEPT = 60 };
+    static const char *const argv[] = {KVROUTE_PORTS, "60", NULL};
+    int ports[3 * KEPT], out, n = 0;
+    pid_t keepers[2];
+    for (int k = 0; k < 2; k++) {
+        char line[1000], *at = line;
+        keepers[k] = support_start_piped(argv, NULL, &out);
+        cr_assert(support_read_line(out, line, sizeof line, SCRIPT_WAIT_MS));
+        for (int i = 0; i < KEPT; i++)
+            ports[n++] = (int)strtol(at, &at, 10);
+        cr_assert(*at == 0, "more than %d: %s", KEPT, line);
+        close(out);
+    }
+    while (n < 3 * KEPT)
+        ports[n++] = support_port();
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            cr_assert(ports[i] > 0 && ports[i] != ports[k], "%d twice", ports[i]);
+    for (int k = 0; k < 2; k++)
+        support_end(&keepers[k], SIGKILL);
 }

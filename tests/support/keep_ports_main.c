@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// kvroute-keep-ports: ports for a script's servers. Says so many, and keeps them until it is ended; see support_port.h.
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "support_port.h"
+
+enum { KEEP_MOST = 100 };
+
+int main(int argc, char **argv) {
+    int n = argc == 2 ? atoi(argv[1]) : 0;
+    if (n < 1 || n > KEEP_MOST) {
+        fprintf(stderr, "usage: kvroute-keep-ports N (1 to %d)\n", KEEP_MOST);
+        return 2;
+    }
+    for (int i = 0; i < n; i++)
+        printf("%d%c", support_port(), i + 1 < n ? ' ' : '\n');
+    fflush(stdout);
+    for (;;)
+        pause();
+}

@@ -6,12 +6,12 @@
 
 #include "support_port.h"
 
-enum { KEEP_MOST = 100 };
+enum { KEEP_MAX = 100 };
 
 int main(int argc, char **argv) {
     int n = argc == 2 ? atoi(argv[1]) : 0;
-    if (n < 1 || n > KEEP_MOST) {
-        fprintf(stderr, "usage: kvroute-keep-ports N (1 to %d)\n", KEEP_MOST);
+    if (n < 1 || n > KEEP_MAX) {
+        fprintf(stderr, "usage: kvroute-keep-ports N (1 to %d)\n", KEEP_MAX);
         return 2;
     }
     for (int i = 0; i < n; i++)

@@ -85,15 +85,10 @@ nap() { # seconds
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# As many as nobody listens at, kept from tests and other fleets until this shell ends.
+# Kept from tests and other fleets until this shell ends.
 keep_ports() {
-    local i
-    setsid setpriv --pdeathsig KILL "$build/tests/kvroute-keep-ports" 16 >"$home/ports" 2>&1 </dev/null &
-    for ((i = 0; i < 400; i++)); do
-        read -r -a ports <"$home/ports" && [[ ${ports[0]} =~ ^[0-9]+$ ]] && return
-        sleep 0.05
-    done
-    die "no ports: $(cat "$home/ports")"
+    read -r -a ports < <(exec setsid setpriv --pdeathsig KILL "$build/tests/kvroute-keep-ports" 16 </dev/null) ||
+        die "no ports can be kept"
 }
 
 choose_port() { # name …; those that have none yet

@@ -37,19 +37,11 @@ void script_start(struct script_run *r, const char *const *words, const char *se
     r->pid = support_start_piped(argv, r->complaints, &r->out);
 }
 
-static void show_complaints(const struct script_run *r) {
-    char line[1000];
-    FILE *f = fopen(r->complaints, "r");
-    while (f && fgets(line, sizeof line, f))
-        fputs(line, stderr);
-    if (f) fclose(f);
-}
-
 void script_await(struct script_run *r, const char *line) {
     char got[1000];
     do
         if (!support_read_line(r->out, got, sizeof got, SCRIPT_WAIT_MS)) {
-            show_complaints(r);
+            support_log_show(r->complaints);
             cr_assert_fail("it doesn't say \"%s\", but last \"%s\"", line, got);
         }
     while (strncmp(got, line, strlen(line)) != 0);

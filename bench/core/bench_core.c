@@ -179,8 +179,9 @@ int main(int argc, char **argv) {
     if (!hashes) support_fail("out of memory");
     for (size_t i = 0; i < paths * BENCH_CORE_PATH; i++)
         hashes[i] = kvr_random(&state);
-    printf("%zu blocks in runs of %d, %d holders each, %d workers; one core\n\n",
-           paths * BENCH_CORE_PATH, BENCH_CORE_RUN, BENCH_CORE_HOLDERS, BENCH_CORE_WORKERS);
+    printf("%zu blocks in runs of %d, %d holders each, %d workers; one core, %s\n\n",
+           paths * BENCH_CORE_PATH, BENCH_CORE_RUN, BENCH_CORE_HOLDERS, BENCH_CORE_WORKERS,
+           bench_pool_allocator);
     printf("%-58s %10s %-12s %s\n", "", "", "", "goal");
     struct kvr_pool *p = bench_pool_new(BENCH_CORE_WORKERS);
     build(p, hashes, paths, seq);

@@ -17,15 +17,22 @@ double bench_pool_cpu_ns(void) {
     return (double)kvr_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-// The heap's own view: usable sizes and a word of bookkeeping for each piece.
+// The heap's own view: usable sizes, and a word of bookkeeping for each piece of the C library's.
 static size_t heap_bytes;
+#ifdef BENCH_POOL_JEMALLOC
+const char bench_pool_allocator[] = "jemalloc, as in the server";
+enum { BENCH_POOL_HEADER = 0 };
+#else
+const char bench_pool_allocator[] = "the C library's allocator";
+enum { BENCH_POOL_HEADER = sizeof(size_t) };
+#endif
 
 // Whole pages are aligned as the server's allocator aligns them.
 void *bench_pool_resize(void *ctx, void *p, size_t size) {
     enum { BENCH_POOL_PAGE = 4096 };
     (void)ctx;
     size_t old = p ? malloc_usable_size(p) : 0;
-    if (p) heap_bytes -= old + sizeof(size_t);
+    if (p) heap_bytes -= old + BENCH_POOL_HEADER;
     void *q = NULL;
     if (size && size % BENCH_POOL_PAGE == 0) {
         if (posix_memalign(&q, BENCH_POOL_PAGE, size)) q = NULL;
@@ -37,7 +44,7 @@ void *bench_pool_resize(void *ctx, void *p, size_t size) {
         free(p);
     }
     void *now = size ? (q ? q : p) : NULL;
-    if (now) heap_bytes += malloc_usable_size(now) + sizeof(size_t);
+    if (now) heap_bytes += malloc_usable_size(now) + BENCH_POOL_HEADER;
     return q;
 }
 

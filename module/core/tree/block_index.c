@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "block_index.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <string.h>
 
 // A segment's array has one slot more than `size`; the last is always empty and stops every search.
@@ -94,6 +97,28 @@ static bool is_full(const struct core_index_segment *s) {
     return (s->used + 1) * (uint64_t)25 > s->size * (uint64_t)24;
 }
 
+// The first empty slot from `at` on; the sentinel is the last.
+static uint32_t next_gap(const struct core_index_segment *s, uint32_t at) {
+#ifdef __SSE2__
+    // Eight slots at a time: in an array nearly full, gaps are some hundred slots apart.
+    const __m128i zero = _mm_setzero_si128();
+    for (; at + 8 <= s->size; at += 8) {
+        const __m128i *p = (const __m128i *)(const void *)&s->slots[at];
+        __m128i a = _mm_cmpeq_epi32(_mm_loadu_si128(p), zero);
+        __m128i b = _mm_cmpeq_epi32(_mm_loadu_si128(p + 1), zero);
+        __m128i c = _mm_cmpeq_epi32(_mm_loadu_si128(p + 2), zero);
+        __m128i d = _mm_cmpeq_epi32(_mm_loadu_si128(p + 3), zero);
+        // Two bits a slot, one for each of its halves.
+        int halves = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
+        unsigned empty = (unsigned)(halves & halves >> 1) & 0x5555;
+        if (empty) return at + (unsigned)__builtin_ctz(empty) / 2;
+    }
+#endif
+    while (s->slots[at])
+        at++;
+    return at;
+}
+
 // Puts the entry at `at`, the first place that isn't before it. Entries from there to the next gap move by one.
 // Numbers are fingerprints, a dot is an empty slot, | stands before the sentinel:
 //
@@ -105,9 +130,7 @@ static bool is_full(const struct core_index_segment *s) {
 //   2. There is a gap behind it: what stands between moves into it. No entry comes before its home by this.
 //   3. There is none before the sentinel: false, and the segment has to grow first.
 static bool put(struct core_index_segment *s, uint32_t at, uint64_t entry) {
-    uint32_t gap = at;
-    while (s->slots[gap])
-        gap++;
+    uint32_t gap = next_gap(s, at);
     if (gap >= s->size) return false;
     memmove(&s->slots[at + 1], &s->slots[at], (gap - at) * sizeof *s->slots);
     s->slots[at] = entry;

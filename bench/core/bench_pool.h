@@ -7,7 +7,7 @@
 
 double bench_pool_cpu_ns(void); // of this thread
 struct kvr_pool *bench_pool_new(size_t workers);
-size_t bench_pool_heap(void); // bytes that all pools have of the heap
+size_t bench_pool_heap(void);             // bytes that all pools have of the heap
 extern const char bench_pool_allocator[]; // whose heap that is
 struct kvr_bytes bench_pool_worker(size_t worker, char room[32]);
 // One operation of a worker's device, behind *parent (NULL: behind nothing).

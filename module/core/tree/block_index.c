@@ -109,7 +109,8 @@ static uint32_t next_gap(const struct core_index_segment *s, uint32_t at) {
         __m128i c = _mm_cmpeq_epi32(_mm_loadu_si128(p + 2), zero);
         __m128i d = _mm_cmpeq_epi32(_mm_loadu_si128(p + 3), zero);
         // Two bits a slot, one for each of its halves.
-        int halves = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
+        int halves =
+            _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
         unsigned empty = (unsigned)(halves & halves >> 1) & 0x5555;
         if (empty) return at + (unsigned)__builtin_ctz(empty) / 2;
     }

@@ -166,15 +166,16 @@ static bool asks_tokens(enum router_prompt_kind kind, const struct prompt_source
 static bool read_text(struct router_prompt *p, enum router_prompt_kind kind, const json_t *body,
                       const struct prompt_source *s, const struct router_prompt_config *how) {
     struct router_text_pieces t = {.salt = router_prompt_seed(body, how), .size = chunk_of(how)};
+    XXH3_state_t state;
     if (how->way == ROUTER_PROMPT_TEXT && how->block_size) {
-        if (!(t.state = XXH3_createState())) return false;
-        XXH3_64bits_reset_withSeed(t.state, t.salt);
+        XXH3_INITSTATE(&state);
+        XXH3_64bits_reset_withSeed(&state, t.salt);
+        t.state = &state;
     }
     if (s->text)
         router_pieces_put(&t, json_string_value(s->text), json_string_length(s->text));
     else
         router_prompt_text(&t, kind, body);
-    if (t.state) XXH3_freeState(t.state);
     if (t.failed) {
         free(t.hashes);
         return false;

@@ -71,30 +71,50 @@ static const struct core_run *run_ahead(const struct core_tree *t, struct tree_l
 }
 
 // What the holders of the run's blocks from `offset` on have of the request, whose blocks from i on are `own` of
-// these, and with those of the runs behind that have the same holders k. whole: each of them holds all of the run.
-// Returns whether the match goes on behind them for somebody.
-static inline bool count(const struct core_tree *t, const struct core_run *r, unsigned offset,
-                         uint32_t own, size_t i, uint32_t k, bool whole, struct core_match *m) {
-    const uint32_t *e = core_run_entries(r), *instance_of = t->instance_of;
+// these. Returns whether the match goes on behind them for somebody.
+static bool count(const struct core_tree *t, const struct core_run *r, unsigned offset,
+                  uint32_t own, size_t i, struct core_match *m) {
+    const uint32_t *e = core_run_entries(r);
     const uint32_t n = r->n, from = (uint32_t)i;
-    uint32_t *reach = m->reach, *by_tier = m->by_tier[0];
-    int tier = 0;
-    bool goes_on = m->longest >= i + k;
+    bool goes_on = m->longest >= i + own;
     for (uint32_t j = 0; j < n; j++) {
-        uint32_t instance = instance_of[core_entry_slot(e[j])];
-        uint32_t depth = whole ? r->len : core_entry_depth(e[j]);
+        uint32_t instance = t->instance_of[core_entry_slot(e[j])], depth = core_entry_depth(e[j]);
         if (instance == CORE_NO_INSTANCE || depth <= offset) continue;
-        uint32_t before = reach[instance], cover = depth - offset;
+        uint32_t before = m->reach[instance], cover = depth - offset;
         if (before < from) continue;
         if (cover >= own) {
-            cover = k;
+            cover = own;
             goes_on = true;
         }
         if (from + cover <= before) continue;
         // Entries are sorted by tier, so the best tier counts a block first.
-        if (core_entry_tier(e[j]) != tier) by_tier = m->by_tier[tier = core_entry_tier(e[j])];
-        by_tier[instance] += from + cover - before;
-        reach[instance] = from + cover;
+        m->by_tier[core_entry_tier(e[j])][instance] += from + cover - before;
+        m->reach[instance] = from + cover;
+    }
+    return goes_on;
+}
+
+// The same where each holder has all of the run, and of k blocks those of the runs behind it: most often a long
+// prompt's beginning, which everybody holds.
+static bool count_whole(const struct core_tree *t, const struct core_run *r, size_t i, uint32_t k,
+                        struct core_match *m) {
+    const uint32_t *restrict e = core_run_entries(r), *restrict instance_of = t->instance_of;
+    const uint32_t n = r->n, from = (uint32_t)i, to = from + k;
+    uint32_t *restrict reach = m->reach;
+    bool goes_on = m->longest >= to;
+    for (uint32_t j = 0; j < n;) {
+        const int tier = core_entry_tier(e[j]);
+        uint32_t *restrict by_tier = m->by_tier[tier];
+        for (; j < n && core_entry_tier(e[j]) == tier; j++) {
+            uint32_t instance = instance_of[core_entry_slot(e[j])];
+            if (instance == CORE_NO_INSTANCE) continue;
+            uint32_t before = reach[instance];
+            if (before < from) continue;
+            goes_on = true;
+            if (before >= to) continue;
+            by_tier[instance] += to - before;
+            reach[instance] = to;
+        }
     }
     return goes_on;
 }
@@ -149,8 +169,8 @@ void core_tree_match(const struct core_tree *t, const uint64_t *hashes, size_t n
         uint32_t k = own;
         if (r->n >= MATCH_COMPARED_FROM && all_whole(r)) {
             if (own == r->len) k += alike_behind(t, &sight, hashes, n, i + own, r);
-            if (!count(t, r, offset, own, i, k, true, m)) return;
-        } else if (!count(t, r, offset, own, i, k, false, m)) {
+            if (!count_whole(t, r, i, k, m)) return;
+        } else if (!count(t, r, offset, own, i, m)) {
             return;
         }
         i += k;

@@ -86,21 +86,34 @@ static void check_requests(struct unit_long_prompts *f) {
         }
 }
 
-// Of most prompts most holders have all, some a part, some in two tiers, and some nothing any more.
-static void play(struct unit_long_prompts *f, uint64_t seed) {
+static void begin(struct unit_long_prompts *f, uint64_t seed) {
     f->seed = seed;
     f->source.state = seed;
     f->mem.alloc = support_alloc_use(&f->memory);
     cr_assert(core_tree_init(&f->tree, &f->mem, seed) == 0);
-    for (size_t path = 0; path < UNIT_HOLDERS_PATHS; path++) {
-        f->parts[path] = path ? unit_source_below(&f->source, UNIT_HOLDERS_BLOCKS) : 0;
+    for (size_t path = 0; path < UNIT_HOLDERS_PATHS; path++)
         for (size_t i = 0; i < UNIT_HOLDERS_BLOCKS; i++)
             f->hashes[path][i] =
                 i < f->parts[path] ? f->hashes[0][i] : unit_source_next(&f->source);
-    }
+}
+
+static void end(struct unit_long_prompts *f) {
+    check_requests(f);
+    core_tree_free(&f->tree);
+    support_alloc_check_freed(&f->memory, "long prompts");
+}
+
+// Of most prompts most holders have all, some a part, some in two tiers, and some nothing any more. Every other seed's
+// begin in one tier, so that their slots' numbers follow one another as theirs do.
+static void play(struct unit_long_prompts *f, uint64_t seed) {
+    f->source.state = seed;
+    for (size_t path = 1; path < UNIT_HOLDERS_PATHS; path++)
+        f->parts[path] = unit_source_below(&f->source, UNIT_HOLDERS_BLOCKS);
+    begin(f, seed);
     for (size_t k = 0; k < UNIT_HOLDERS; k++)
         for (size_t path = 0; path < UNIT_HOLDERS_PATHS; path++) {
-            int tier = unit_source_chance(&f->source, 10) ? KVR_HOST : KVR_DEVICE;
+            bool other = seed % 2 && unit_source_chance(&f->source, 10);
+            int tier = other ? KVR_HOST : KVR_DEVICE;
             change(f, path, k, tier, 0, UNIT_HOLDERS_BLOCKS, true);
         }
     check_requests(f);
@@ -124,15 +137,29 @@ static void play(struct unit_long_prompts *f, uint64_t seed) {
         }
         if (step % 6 == 0) check_requests(f);
     }
-    check_requests(f);
-    core_tree_free(&f->tree);
-    support_alloc_check_freed(&f->memory, "long prompts");
+    end(f);
 }
 
 Test(holders, long_prompts_match_as_block_by_block) {
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (uint64_t seed = 1; seed <= 4; seed++) {
         struct unit_long_prompts *f = calloc(1, sizeof *f);
         play(f, seed);
+        free(f);
+    }
+}
+
+// Holders are sorted by tier first: the first and the last of some can be as far apart as if all stood in a row, and
+// those between them, who hold another prompt, do.
+Test(holders, tiers_apart_are_no_row) {
+    for (size_t row = 8; row <= 64; row *= 2) {
+        struct unit_long_prompts *f = calloc(1, sizeof *f);
+        begin(f, row);
+        for (size_t k = 0; k < 2 * row - 2; k++) {
+            size_t path = k > 0 && k < row - 1 ? 1 : 0;
+            int tier = k == row - 1 ? KVR_HOST : KVR_DEVICE;
+            change(f, path, k, tier, 0, UNIT_HOLDERS_BLOCKS, true);
+        }
+        end(f);
         free(f);
     }
 }

@@ -44,11 +44,16 @@ static CORE_WIDE void give_credit(struct kvr_pool *p, size_t from, size_t to) {
     const uint32_t *restrict live = p->columns.live;
     double *restrict credit = p->columns.credit, *restrict live_prefix = p->columns.live_prefix;
     double host = p->options.host, disk = p->options.disk;
-    for (size_t i = from; i < to; i++) {
+    for (size_t i = from; i < to; i++)
+        live_prefix[i] = to_double(live[i]);
+    if (!p->tree.tiered) {
+        for (size_t i = from; i < to; i++)
+            credit[i] = to_double(device[i]);
+        return;
+    }
+    for (size_t i = from; i < to; i++)
         credit[i] =
             to_double(device[i]) + host * to_double(in_host[i]) + disk * to_double(on_disk[i]);
-        live_prefix[i] = to_double(live[i]);
-    }
 }
 
 // By how much each decodes slower than the fleet: as somebody said, or as measured, with the fleet's mean
@@ -150,13 +155,21 @@ static void leave_out(struct core_columns *c, unsigned without, size_t from, siz
     }
 }
 
-static struct kvr_policy_in input(const struct kvr_pool *p, const struct kvr_query *q, size_t from,
-                                  size_t to) {
+struct kvr_policy_in core_choose_input(const struct kvr_pool *p, const struct kvr_query *q) {
     const struct core_columns *c = &p->columns;
     unsigned without = q->rule.without;
     double output = expected_output(p, q);
-    struct kvr_policy_in in = {
-        .n = to - from,
+    return (struct kvr_policy_in){
+        .n = p->n_instances,
+        .credit = c->credit,
+        .prefill_tokens = c->prefill_tokens,
+        .queue = c->queue,
+        .decode_blocks = c->decode_blocks,
+        .live_prefix = c->live_prefix,
+        .begun = p->legs.blocks ? c->begun : c->live_prefix,
+        .requests = c->requests,
+        .pace = c->pace,
+        .full = c->full,
         .blocks = (double)q->n,
         .isl = (double)core_query_isl(p, q),
         .block_size = p->options.block_size,
@@ -169,21 +182,22 @@ static struct kvr_policy_in input(const struct kvr_pool *p, const struct kvr_que
         .reuse = without & KVR_TERM_REUSE ? 0 : core_ratio_mean(p->learnt.reuse, 0),
         .exact = without & KVR_TERM_ROUNDING,
     };
-    if (from == to) return in; // there are no columns where nobody has joined
-    in.credit = c->credit + from;
-    in.prefill_tokens = c->prefill_tokens + from;
-    in.queue = c->queue + from;
-    in.decode_blocks = c->decode_blocks + from;
-    in.live_prefix = c->live_prefix + from;
-    in.begun = (p->legs.blocks ? c->begun : c->live_prefix) + from;
-    in.requests = c->requests + from;
-    in.pace = c->pace + from;
-    in.full = c->full + from;
-    return in;
 }
 
-struct kvr_policy_in core_choose_input(const struct kvr_pool *p, const struct kvr_query *q) {
-    return input(p, q, 0, p->n_instances);
+// The same of some of the instances.
+static struct kvr_policy_in some_of(const struct kvr_policy_in *all, size_t from, size_t to) {
+    struct kvr_policy_in in = *all;
+    in.n = to - from;
+    in.credit += from;
+    in.prefill_tokens += from;
+    in.queue += from;
+    in.decode_blocks += from;
+    in.live_prefix += from;
+    in.begun += from;
+    in.requests += from;
+    in.pace += from;
+    in.full += from;
+    return in;
 }
 
 static void measure(struct kvr_pool *p, int64_t now, size_t from, size_t to) {
@@ -206,7 +220,8 @@ static uint32_t match(struct kvr_pool *p, const struct kvr_query *q) {
     core_live_match(&p->predicted, p->slot_instance, q->hashes, q->n, c->reach, &m.longest);
     for (int t = 0; t < KVR_TIERS; t++) {
         m.by_tier[t] = c->by_tier[t];
-        memset(c->by_tier[t], 0, n * sizeof *c->by_tier[t]);
+        if (t == KVR_DEVICE || p->tree.tiered) // else they still are zero
+            memset(c->by_tier[t], 0, n * sizeof *c->by_tier[t]);
     }
     // A predicted prefix counts as held on the device; the tree goes on from there.
     if (m.longest) memcpy(c->by_tier[KVR_DEVICE], c->reach, n * sizeof *c->reach);
@@ -226,13 +241,14 @@ void core_choose_compute(struct kvr_pool *p, int64_t now, const struct kvr_query
     size_t n = p->n_instances;
     if (!n) return; // and no columns yet
     uint32_t longest = match(p, q);
+    const struct kvr_policy_in all = core_choose_input(p, q);
     for (size_t from = 0; from < n; from += CHOOSE_AT_ONCE) {
         size_t to = n - from < CHOOSE_AT_ONCE ? n : from + CHOOSE_AT_ONCE;
         give_credit(p, from, to);
         if (p->legs.blocks) add_legs(c, from, to);
         if (policy->measured) measure(p, now, from, to);
         if (q->rule.without) leave_out(c, q->rule.without, from, to);
-        const struct kvr_policy_in in = input(p, q, from, to);
+        const struct kvr_policy_in in = some_of(&all, from, to);
         policy->cost(&in, c->cost + from);
         if (q->pair) policy->parts(&in, c->prefill_cost + from, c->decode_cost + from);
     }

@@ -103,6 +103,7 @@ struct core_tree {
     struct core_undo *journal;
     size_t n_journal, cap_journal;
     bool journaling;
+    bool tiered;      // something has been stored in another tier than devices
     uint32_t scanned; // runs with smaller ids are in the slots' sums; 0: no scan is on
     long budget;      // how many runs `known` may still look at in this transaction
 };

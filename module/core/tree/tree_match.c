@@ -2,6 +2,7 @@
 // Looking blocks up: one by its hash, and how much of a request everybody holds. Nothing here changes the tree.
 #include <string.h>
 
+#include "module/core/base/wide.h"
 #include "tree_run.h"
 
 bool core_tree_find(const struct core_tree *t, uint64_t hash, uint32_t *run, unsigned *offset) {
@@ -94,27 +95,57 @@ static bool count(const struct core_tree *t, const struct core_run *r, unsigned 
     return goes_on;
 }
 
-// The same where each holder has all of the run, and of k blocks those of the runs behind it: most often a long
-// prompt's beginning, which everybody holds.
+// What a holder counts of a stretch of the request, blocks from .. to - 1, of which it has all if it has reached it.
+// Worded so that there is nothing to branch for; numbers of blocks are below 2^31.
+static inline bool count_one(uint32_t *reach, uint32_t *blocks, uint32_t from, uint32_t to) {
+    int32_t before = (int32_t)*reach, more = (int32_t)to - before;
+    bool reached = before >= (int32_t)from;
+    more = reached && more > 0 ? more : 0;
+    *blocks += (uint32_t)more;
+    *reach = (uint32_t)(before + more);
+    return reached;
+}
+
+// Whether these holders are of one tier, and their slots and their instances have numbers one behind the other: as
+// where a fleet has stored in the order in which it joined.
+enum { MATCH_AT_ONCE = 32 };
+static CORE_WIDE bool in_a_row(const uint32_t *restrict e, const uint32_t *restrict instance_of) {
+    uint32_t slot = core_entry_slot(e[0]), first = instance_of[slot], differ = 0;
+    if ((e[MATCH_AT_ONCE - 1] >> 8) - (e[0] >> 8) != MATCH_AT_ONCE - 1) return false;
+    for (uint32_t k = 0; k < MATCH_AT_ONCE; k++)
+        differ |= instance_of[slot + k] ^ (first + k);
+    return !differ;
+}
+
+static CORE_WIDE bool count_row(uint32_t *restrict reach, uint32_t *restrict blocks, uint32_t from,
+                                uint32_t to) {
+    uint32_t any = 0;
+    for (uint32_t k = 0; k < MATCH_AT_ONCE; k++)
+        any |= count_one(&reach[k], &blocks[k], from, to);
+    return any;
+}
+
+// As `count`, where each holder has all of the run, and of the k blocks those in runs behind it, too: most often the
+// beginning of long prompts, which everybody holds.
 static bool count_whole(const struct core_tree *t, const struct core_run *r, size_t i, uint32_t k,
                         struct core_match *m) {
-    const uint32_t *restrict e = core_run_entries(r), *restrict instance_of = t->instance_of;
+    const uint32_t *e = core_run_entries(r), *instance_of = t->instance_of;
     const uint32_t n = r->n, from = (uint32_t)i, to = from + k;
-    uint32_t *restrict reach = m->reach;
+    uint32_t *reach = m->reach;
     bool goes_on = m->longest >= to;
     for (uint32_t j = 0; j < n;) {
-        const int tier = core_entry_tier(e[j]);
-        uint32_t *restrict by_tier = m->by_tier[tier];
-        for (; j < n && core_entry_tier(e[j]) == tier; j++) {
-            uint32_t instance = instance_of[core_entry_slot(e[j])];
-            if (instance == CORE_NO_INSTANCE) continue;
-            uint32_t before = reach[instance];
-            if (before < from) continue;
-            goes_on = true;
-            if (before >= to) continue;
-            by_tier[instance] += to - before;
-            reach[instance] = to;
+        // Entries are sorted by tier.
+        uint32_t *by_tier = m->by_tier[core_entry_tier(e[j])];
+        uint32_t instance = instance_of[core_entry_slot(e[j])];
+        if (j + MATCH_AT_ONCE <= n && in_a_row(e + j, instance_of)) {
+            goes_on |= count_row(&reach[instance], &by_tier[instance], from, to);
+            j += MATCH_AT_ONCE;
+            continue;
         }
+        j++;
+        if (instance != CORE_NO_INSTANCE &&
+            count_one(&reach[instance], &by_tier[instance], from, to))
+            goes_on = true;
     }
     return goes_on;
 }

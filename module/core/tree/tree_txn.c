@@ -114,6 +114,7 @@ uint32_t core_tree_new_slot(struct core_tree *t, uint32_t instance, int tier, ui
         t->free_slot = t->slots[slot].next;
     t->slots[slot] = (struct core_slot){.tier = (uint8_t)tier, .holder = holder};
     t->instance_of[slot] = instance;
+    if (tier != KVR_DEVICE) t->tiered = true;
     return slot;
 }
 

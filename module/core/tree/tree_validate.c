@@ -62,6 +62,7 @@ const char *core_tree_validate(const struct core_tree *t) {
     uint64_t live = 0, unswept = 0;
     for (uint32_t s = 1; s < t->n_slots; s++) {
         if ((wrong = core_runset_validate(&t->slots[s].runs))) return wrong;
+        if (t->slots[s].tier != KVR_DEVICE && !t->tiered) return "tree: a tier that isn't known";
         runs_of_slots += t->slots[s].runs.used;
         if (t->instance_of[s] == CORE_NO_INSTANCE)
             unswept += t->slots[s].blocks;

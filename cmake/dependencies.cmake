@@ -28,10 +28,21 @@ pkg_check_modules(NCURSES IMPORTED_TARGET GLOBAL ncursesw)
 if(NOT NCURSES_FOUND)
     message(NOTICE "no ncurses (libncurses-dev): kvroute-top isn't built")
 endif()
+pkg_check_modules(JEMALLOC IMPORTED_TARGET GLOBAL jemalloc)
+if(NOT JEMALLOC_FOUND)
+    message(NOTICE "no jemalloc (libjemalloc-dev): the router has the C library's allocator")
+endif()
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET GLOBAL libzmq)
 if(KVROUTE_TESTS)
     pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET GLOBAL criterion)
     pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET GLOBAL msgpack-c msgpack)
+endif()
+
+# For programs, whose whole memory it then has. Debian's servers are built with it, too. Sanitizers have their own.
+add_library(kvr_allocator INTERFACE)
+if(JEMALLOC_FOUND AND NOT KVROUTE_SANITIZE AND NOT KVROUTE_FUZZ)
+    target_link_libraries(kvr_allocator INTERFACE PkgConfig::JEMALLOC)
+    target_compile_definitions(kvr_allocator INTERFACE KVROUTE_JEMALLOC)
 endif()
 
 # The public headers are tried as C++, too, where there is a compiler for it.

@@ -19,7 +19,7 @@ double bench_pool_cpu_ns(void) {
 
 // The heap's own view: usable sizes, and a word of bookkeeping for each piece of the C library's.
 static size_t heap_bytes;
-#ifdef BENCH_POOL_JEMALLOC
+#ifdef KVROUTE_JEMALLOC
 const char bench_pool_allocator[] = "jemalloc, as in the server";
 enum { BENCH_POOL_HEADER = 0 };
 #else

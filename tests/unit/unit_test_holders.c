@@ -221,3 +221,96 @@ Test(holders, the_least_of_many_is_chosen) {
     for (uint64_t seed = 1; seed <= 12; seed++)
         choose_from_many(seed);
 }
+
+// Costs are worked out for some workers at a time; these stand at the ends of what could be such a stretch.
+enum { UNIT_FAR_WORKERS = 1200, UNIT_FAR_BLOCKS = 32 };
+static const size_t far_places[] = {0, 63, 64, 127, 128, 511, 512, 513, 1023, 1024, 1199};
+
+static struct kvr_bytes far_name(size_t k, char room[16]) {
+    return (struct kvr_bytes){room, (size_t)snprintf(room, 16, "w%04zu", k)};
+}
+
+static void far_books(struct kvr_pool *p, const struct kvr_query *q, size_t request,
+                      size_t wanted) {
+    char id[16], room[16];
+    struct kvr_pool_choice c;
+    struct kvr_booking b;
+    struct kvr_bytes name = far_name(wanted, room);
+    snprintf(id, sizeof id, "r%zu", request);
+    cr_assert(kvr_select(p, 1000, text(id), q, -1, 0, &c, &b) == KVR_OK);
+    cr_assert(c.score.worker.n == name.n && !memcmp(c.score.worker.p, name.p, name.n),
+              "%.*s instead of %s", (int)c.score.worker.n, c.score.worker.p, room);
+}
+
+static void far_ends(struct kvr_pool *p, size_t request) {
+    char id[16];
+    snprintf(id, sizeof id, "r%zu", request);
+    struct kvr_bytes ended = text(id);
+    cr_assert(kvr_release(p, 1000, &ended, 1, KVR_RELEASED) == 1);
+}
+
+static void far_is_busy(struct kvr_pool *p, const struct kvr_query *q, size_t worker,
+                        bool prefilled) {
+    char id[16], room[16];
+    int live;
+    struct kvr_bytes only = far_name(worker, room);
+    struct kvr_query another = *q;
+    another.hashes += UNIT_FAR_BLOCKS;
+    another.has_among = true;
+    another.among = &only;
+    another.n_among = 1;
+    far_books(p, &another, worker, worker);
+    snprintf(id, sizeof id, "r%zu", worker);
+    if (prefilled) cr_assert(!kvr_update(p, 1000, text(id), true, 0, -1, &live) && live);
+}
+
+// The one that holds the prompt among idle workers, and the one that is idle among busy ones, wherever it stands. Those
+// are busy with prefill, for every other place with decoding alone.
+static void choose_far_away(struct kvr_pool *p, const struct kvr_query *q) {
+    char room[16];
+    for (size_t i = 0; i < sizeof far_places / sizeof *far_places; i++) {
+        size_t place = far_places[i];
+        struct kvr_pool_op op = {.kind = KVR_STORED, .hashes = q->hashes, .n = UNIT_FAR_BLOCKS};
+        struct kvr_event_result r;
+        struct kvr_bytes name = far_name(place, room);
+        cr_assert(kvr_event(p, name, 0, 1, 1, &op, 1, true, &r) == KVR_OK);
+        far_books(p, q, UNIT_FAR_WORKERS, place);
+        far_ends(p, UNIT_FAR_WORKERS);
+        op.kind = KVR_REMOVED;
+        cr_assert(kvr_event(p, name, 0, 1, 2, &op, 1, true, &r) == KVR_OK);
+
+        for (size_t k = 0; k < UNIT_FAR_WORKERS; k++)
+            if (k != place) far_is_busy(p, q, k, i % 2);
+        far_is_busy(p, q, place, false); // of equals it would be the last to be chosen
+        far_ends(p, place);
+        far_books(p, q, place, place);
+        for (size_t k = 0; k < UNIT_FAR_WORKERS; k++)
+            far_ends(p, k);
+    }
+}
+
+Test(holders, who_stands_far_behind_is_seen) {
+    for (int policy = KVR_LINEAR; policy <= KVR_DELAY; policy++) {
+        struct support_alloc memory = {0};
+        struct kvr_alloc a = support_alloc_use(&memory);
+        struct kvr_options o;
+        kvr_options_default(&o);
+        o.rule.policy = policy;
+        o.predict = 0; // or whoever was booked would hold the prompt
+        struct kvr_pool *p = kvr_pool_new(&a, &o, 1);
+        for (size_t k = 0; k < UNIT_FAR_WORKERS; k++) {
+            char room[16];
+            int done;
+            struct kvr_worker_settings w = {0};
+            cr_assert(kvr_worker_set(p, 1000, far_name(k, room), &w, &done) == KVR_OK);
+        }
+        uint64_t hashes[2 * UNIT_FAR_BLOCKS]; // of two prompts
+        for (size_t i = 0; i < 2 * UNIT_FAR_BLOCKS; i++)
+            hashes[i] = 1000 + i;
+        struct kvr_query q = {
+            .hashes = hashes, .n = UNIT_FAR_BLOCKS, .isl = -1, .rule = kvr_pool_options(p)->rule};
+        choose_far_away(p, &q);
+        kvr_pool_free(p);
+        support_alloc_check_freed(&memory, "far away");
+    }
+}

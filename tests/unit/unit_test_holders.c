@@ -91,6 +91,9 @@ static void begin(struct unit_long_prompts *f, uint64_t seed) {
     f->source.state = seed;
     f->mem.alloc = support_alloc_use(&f->memory);
     cr_assert(core_tree_init(&f->tree, &f->mem, seed) == 0);
+}
+
+static void make_prompts(struct unit_long_prompts *f) {
     for (size_t path = 0; path < UNIT_HOLDERS_PATHS; path++)
         for (size_t i = 0; i < UNIT_HOLDERS_BLOCKS; i++)
             f->hashes[path][i] =
@@ -106,10 +109,10 @@ static void end(struct unit_long_prompts *f) {
 // Of most prompts most holders have all, some a part, some in two tiers, and some nothing any more. Every other seed's
 // begin in one tier, so that their slots' numbers follow one another as theirs do.
 static void play(struct unit_long_prompts *f, uint64_t seed) {
-    f->source.state = seed;
+    begin(f, seed);
     for (size_t path = 1; path < UNIT_HOLDERS_PATHS; path++)
         f->parts[path] = unit_source_below(&f->source, UNIT_HOLDERS_BLOCKS);
-    begin(f, seed);
+    make_prompts(f);
     for (size_t k = 0; k < UNIT_HOLDERS; k++)
         for (size_t path = 0; path < UNIT_HOLDERS_PATHS; path++) {
             bool other = seed % 2 && unit_source_chance(&f->source, 10);
@@ -154,6 +157,7 @@ Test(holders, tiers_apart_are_no_row) {
     for (size_t row = 8; row <= 64; row *= 2) {
         struct unit_long_prompts *f = calloc(1, sizeof *f);
         begin(f, row);
+        make_prompts(f);
         for (size_t k = 0; k < 2 * row - 2; k++) {
             size_t path = k > 0 && k < row - 1 ? 1 : 0;
             int tier = k == row - 1 ? KVR_HOST : KVR_DEVICE;
@@ -230,22 +234,24 @@ static struct kvr_bytes far_name(size_t k, char room[16]) {
     return (struct kvr_bytes){room, (size_t)snprintf(room, 16, "w%04zu", k)};
 }
 
+static struct kvr_bytes far_id(size_t k, char room[16]) {
+    return (struct kvr_bytes){room, (size_t)snprintf(room, 16, "r%zu", k)};
+}
+
 static void far_books(struct kvr_pool *p, const struct kvr_query *q, size_t request,
                       size_t wanted) {
     char id[16], room[16];
     struct kvr_pool_choice c;
     struct kvr_booking b;
     struct kvr_bytes name = far_name(wanted, room);
-    snprintf(id, sizeof id, "r%zu", request);
-    cr_assert(kvr_select(p, 1000, text(id), q, -1, 0, &c, &b) == KVR_OK);
+    cr_assert(kvr_select(p, 1000, far_id(request, id), q, -1, 0, &c, &b) == KVR_OK);
     cr_assert(c.score.worker.n == name.n && !memcmp(c.score.worker.p, name.p, name.n),
               "%.*s instead of %s", (int)c.score.worker.n, c.score.worker.p, room);
 }
 
 static void far_ends(struct kvr_pool *p, size_t request) {
     char id[16];
-    snprintf(id, sizeof id, "r%zu", request);
-    struct kvr_bytes ended = text(id);
+    struct kvr_bytes ended = far_id(request, id);
     cr_assert(kvr_release(p, 1000, &ended, 1, KVR_RELEASED) == 1);
 }
 
@@ -260,8 +266,7 @@ static void far_is_busy(struct kvr_pool *p, const struct kvr_query *q, size_t wo
     another.among = &only;
     another.n_among = 1;
     far_books(p, &another, worker, worker);
-    snprintf(id, sizeof id, "r%zu", worker);
-    if (prefilled) cr_assert(!kvr_update(p, 1000, text(id), true, 0, -1, &live) && live);
+    if (prefilled) cr_assert(!kvr_update(p, 1000, far_id(worker, id), true, 0, -1, &live) && live);
 }
 
 // The one that holds the prompt among idle workers, and the one that is idle among busy ones, wherever it stands. Those

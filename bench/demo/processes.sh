@@ -87,7 +87,7 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Kept from tests and other fleets until this shell ends.
 keep_ports() {
-    read -r -a ports < <(exec setsid setpriv --pdeathsig KILL "$build/tests/kvroute-keep-ports" 16 </dev/null) ||
+    read -r -a ports < <(exec setsid "$build/tests/kvroute-keep-ports" 16 </dev/null) ||
         die "no ports can be kept"
 }
 

@@ -109,7 +109,9 @@ static void tell_later(struct h1_stream *s, short what, int error) {
 // As evbuffer_write, but what lies in one piece, as most messages do, goes by the cheaper call.
 static ssize_t send_out(struct h1_stream *s) {
     struct evbuffer_iovec piece;
-    if (evbuffer_peek(s->out, -1, NULL, &piece, 1) != 1) return evbuffer_write(s->out, s->fd);
+    if (evbuffer_peek(s->out, -1, NULL, &piece, 1) != 1 ||
+        piece.iov_len != evbuffer_get_length(s->out))
+        return evbuffer_write(s->out, s->fd);
     ssize_t n = send(s->fd, piece.iov_base, piece.iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n > 0) evbuffer_drain(s->out, (size_t)n);
     return n;

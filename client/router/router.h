@@ -44,6 +44,7 @@ struct router {
     struct router_offload *offload;
     struct router_tracer *tracer; // NULL: there are no traces
     struct kvr_list_item waiters; // what may be waiting in pools' queues (router_waiters.h)
+    bool has_asked;               // engines, what they serve (router_settled.h)
     bool draining;                // leaves, and nobody is in its place: what comes is refused
     bool replaced; // leaves, and another process goes on in its place, with settings of its own
     // Sockets to begin with, and whether to accept nothing at first (h1_server.h).

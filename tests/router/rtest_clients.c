@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "tests/support/support_home.h"
 
 struct rtest_clients rtest_callers;
 
@@ -102,6 +103,10 @@ void rtest_client_start(struct rtest_client *who, int port, const char *path, co
 
 void rtest_clients_run(int ms) {
     struct timeval t = {ms / 1000, ms % 1000 * 1000};
+    if (!rtest_callers.base) {
+        support_sleep_ms(ms);
+        return;
+    }
     event_base_loopexit(rtest_callers.base, &t);
     event_base_dispatch(rtest_callers.base);
 }

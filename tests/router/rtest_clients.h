@@ -34,8 +34,8 @@ void rtest_clients_close(void);
 // A body is JSON unless the headers say what it is.
 void rtest_client_start(struct rtest_client *who, int port, const char *path, const char *headers,
                         const char *body);
-void rtest_clients_run(int ms);                    // so long, or until all have an end
-void rtest_clients_finish(void);                   // the test fails if that takes too long
+void rtest_clients_run(int ms);  // so long, or until all have an end; without a loop it only waits
+void rtest_clients_finish(void); // the test fails if that takes too long
 void rtest_client_leave(struct rtest_client *who); // closes the connection in the middle
 char *rtest_client_text(struct rtest_client *who); // the answer; to be freed
 void rtest_client_free(struct rtest_client *who);

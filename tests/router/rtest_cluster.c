@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/common/clock.h"
+#include "rtest_clients.h"
 #include "tests/support/support_home.h"
 #include "tests/support/support_port.h"
 #include "tests/support/support_process.h"
@@ -188,7 +189,7 @@ void rtest_router(int i, const char *const *more) {
 }
 
 void rtest_await_ready(int i) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; support_sleep_ms(5)) {
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; rtest_clients_run(5)) {
         struct support_response r = rtest_get(rtest_fleet.routers[i].port, "/readyz");
         bool ready = r.status == 200 && strstr(r.body, "\"ready\"");
         support_response_free(&r);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Engines whose answers to a router's own questions are large, or never end.
+// Engines whose answers to a router's own questions are late, large, or never end.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/common/clock.h"
 #include "rtest_fleet.h"
 #include "rtest_scripted_server.h"
 
-enum { LIST_MODELS = 3000, LIST_FILLING = 200 };
+enum { LIST_MODELS = 3000, LIST_FILLING = 200, LIST_PATIENCE_MS = 2000 };
 
 static struct server odd, good;
 static size_t asked;    // of odd, for its models
@@ -96,6 +97,43 @@ Test(model_list, engines_that_never_end, .fini = down) {
         expect_answer("/v1/models", NULL, 200, "\"good\"");
         expect_answer("/v1/completions", "{\"model\":\"new\",\"prompt\":\"x\"}", 200, "ok");
     }
+}
+
+static struct bufferevent *late; // whom `odd` hasn't answered yet
+
+static void say_late(struct server *e, size_t n, struct bufferevent *to) {
+    (void)n;
+    if (!strncmp(e->head, "GET /v1/models ", 15))
+        late = to;
+    else
+        server_say_whole(to, "ok");
+}
+
+static int readyz(const char *status) {
+    struct support_response r = rtest_get(rtest_port(), "/readyz");
+    int code = strstr(r.body, status) ? r.status : 0;
+    support_response_free(&r);
+    return code;
+}
+
+static bool is_late(void) {
+    return late != NULL;
+}
+
+// Else whoever answers first would get all requests that come meanwhile.
+Test(model_list, a_router_is_ready_when_all_have_been_asked, .fini = down) {
+    rtest_clients_open();
+    server_open(&odd, rtest_callers.base, say_late);
+    server_open(&good, rtest_callers.base, say_good);
+    rtest_redis();
+    int64_t began = kvr_clock_ms();
+    rtest_router(0, (const char *[]){"--engine", odd.address, "--engine", good.address, NULL});
+    rtest_await(is_late, "it isn't asked");
+    rtest_await(good_is_known, "the other isn't asked");
+    int code = readyz("\"starting\"");
+    if (kvr_clock_ms() - began < LIST_PATIENCE_MS) cr_expect_eq(code, 503);
+    if (!odd.closed) server_say_whole(late, "{\"data\":[{\"id\":\"good\"}]}");
+    rtest_await_ready(0);
 }
 
 static bool all_are_known(void) {

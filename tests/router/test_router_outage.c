@@ -99,6 +99,10 @@ static bool refuses_for_type(void) {
     return readyz_says("\"why\":\"WRONGTYPE\"");
 }
 
+static bool is_degraded(void) {
+    return readyz_says("\"degraded\"");
+}
+
 static bool is_ready(void) {
     return readyz_says("\"ready\"");
 }
@@ -147,7 +151,8 @@ Test(outage, a_router_starts_without_redis, .fini = rtest_fleet_down) {
     rtest_engine(0, "--no-events --time-scale 0");
     snprintf(url, sizeof url, "http://127.0.0.1:%d", rtest_fleet.engines[0].port);
     rtest_router(0, flags);
-    cr_assert(readyz_says("\"degraded\"") && readyz_says("\"why\":\"no primary\""));
+    rtest_await(is_degraded, "it doesn't begin without Redis");
+    cr_assert(readyz_says("\"why\":\"no primary\""));
     struct support_response r = rtest_post(rtest_port(), "/kvroute/select", "{\"text\":\"a\"}");
     cr_expect(strstr(r.body, "the pool can't be asked: Connection refused"), "%s", r.body);
     cr_expect_str_eq(rtest_error_code(r, 504), "TIMEOUT");

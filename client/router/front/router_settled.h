@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When a router that has just begun routes as well as one that has been there for long.
+// When a router that has just begun routes as well as one that has been there for long. Where that takes long (Redis is
+// away, an engine stands still), a few seconds are enough.
 #ifndef ROUTER_SETTLED_H
 #define ROUTER_SETTLED_H
 
@@ -7,8 +8,10 @@
 
 struct router;
 
-// All pools have been seen, and engines asked what they serve. Where that takes long (Redis is away, an engine is
-// dead), it is enough after a few seconds that some worker is known.
-bool router_has_settled(const struct router *r);
+// Engines have been asked what they serve, and have answered or not: else the first to answer would get all requests.
+// Once it is so, it stays so: an engine that joins later makes no router a beginner.
+bool router_has_asked(struct router *r);
+// All pools have been seen, too; or, after these seconds, some worker is known.
+bool router_has_settled(struct router *r);
 
 #endif

@@ -16,6 +16,7 @@
 #include "client/router/router_totals.h"
 #include "router_page.h"
 #include "router_problems.h"
+#include "router_settled.h"
 
 enum { STATUS_QUEUE_FIRST = 10 };
 
@@ -119,9 +120,9 @@ void router_healthz(struct router_exchange *x) {
     h1_exchange_send(&x->h1, 200, "text/plain", "ok\n", 3);
 }
 
-// Not ready: a router that is draining, or knows of no worker. A degraded one is ready: requests go on. So is one
-// without workers whose requests may wait for some: a pool that begins with no instance gets its first when
-// somebody waits.
+// Not ready: a router that is draining, or knows of no worker, or hasn't asked its engines yet what they serve: the
+// first to answer would get all requests. A degraded one is ready: requests go on. So is one without workers whose
+// requests may wait for some: a pool that begins with no instance gets its first when somebody waits.
 void router_readyz(struct router_exchange *x) {
     struct router *r = x->router;
     json_t *pools = json_array();
@@ -134,11 +135,13 @@ void router_readyz(struct router_exchange *x) {
                                                "redis", !router_pool_degraded(p), "workers",
                                                (json_int_t)p->n_workers, "why", why));
     }
-    const char *status = r->draining ? "draining"
-                         : blind     ? "no workers"
-                         : degraded  ? "degraded"
-                                     : "ready";
-    router_json(x, r->draining || blind ? 503 : 200,
+    bool has_asked = router_has_asked(r);
+    const char *status = r->draining  ? "draining"
+                         : blind      ? "no workers"
+                         : !has_asked ? "starting"
+                         : degraded   ? "degraded"
+                                      : "ready";
+    router_json(x, r->draining || blind || !has_asked ? 503 : 200,
                 json_pack("{s:s,s:o}", "status", status, "pools", pools));
 }
 

@@ -80,6 +80,7 @@ static void take_models(struct checks_question *q, json_t *models) {
         json_decref(models);
         return;
     }
+    w->here.asked = true;
     json_t *before = json_incref(w->here.serves);
     if (!router_served_take(p, w, models) && wont_say(q->status)) {
         json_decref(w->here.serves);
@@ -131,7 +132,10 @@ static void on_head(void *ctx, const struct h1_head *reply) {
 static void on_data(void *ctx, struct evbuffer *bytes) {
     struct checks_question *q = ctx;
     h1_buffer_move(bytes, q->bytes, evbuffer_get_length(bytes));
-    if (evbuffer_get_length(q->bytes) > ROUTER_MODEL_LIST_MAX_BYTES) drop(q);
+    if (evbuffer_get_length(q->bytes) <= ROUTER_MODEL_LIST_MAX_BYTES) return;
+    h1_call_cancel(q->call);
+    evbuffer_drain(q->bytes, evbuffer_get_length(q->bytes));
+    answered(q);
 }
 
 static void on_end(void *ctx) {

@@ -44,6 +44,13 @@ void rtest_await_asked(int router, int engines) {
         cr_assert(kvr_clock_ms() < end, "the router doesn't know its engines");
 }
 
+// Whether routers with these options ask engines what they serve.
+static bool asks(const char *const *more) {
+    for (; more && *more; more++)
+        if (!strcmp(*more, "--learn")) return strcmp(more[1], "0") != 0;
+    return true;
+}
+
 void rtest_fleet_routers(int engines, int routers, const char *const *more) {
     char urls[RTEST_ENGINES][60];
     const char *flags[40];
@@ -53,15 +60,17 @@ void rtest_fleet_routers(int engines, int routers, const char *const *more) {
         flags[n++] = "--engine";
         flags[n++] = urls[i];
     }
-    while (more && *more)
-        flags[n++] = *more++;
+    for (size_t i = 0; more && more[i]; i++)
+        flags[n++] = more[i];
     flags[n] = NULL;
     for (int i = 0; i < routers; i++)
         rtest_router(i, flags);
     for (int i = 0; i < routers; i++)
         rtest_await_ready(i);
-    for (int i = 0; i < routers; i++)
+    for (int i = 0; i < routers; i++) {
         await_workers(i, engines);
+        if (asks(more)) rtest_await_asked(i, engines);
+    }
 }
 
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more) {

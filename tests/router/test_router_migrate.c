@@ -18,7 +18,6 @@ static void bring_up(const char *engine_options, const char *const *flags) {
     char options[300];
     snprintf(options, sizeof options, "--answers ids --time-scale 0 %s", engine_options);
     rtest_fleet_up(2, options, 1, flags);
-    rtest_await_asked(0, 2);
     snprintf(options, sizeof options, "--no-events --answers ids --time-scale 0 %s",
              engine_options);
     rtest_engine(UNBROKEN, options);

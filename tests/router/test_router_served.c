@@ -179,7 +179,6 @@ Test(served, two_engines_two_models, .fini = rtest_fleet_down) {
     rtest_quick_engine(0, "--model one");
     rtest_quick_engine(1, "--model two --lora extra");
     rtest_fleet_routers(2, 1, quick);
-    rtest_await_asked(0, 2);
     for (int i = 0; i < 4; i++) {
         expect_served("one", i, 0, false);
         expect_served("two", 10 + i, 1, false);
@@ -206,7 +205,6 @@ Test(served, adapters_have_blocks_of_their_own, .fini = rtest_fleet_down) {
     rtest_fleet_routers(1, 1,
                         (const char *[]){"--learn", "100", "--pool", "kvroute adapters=ad2", NULL});
     static const char *const models[] = {"mock", "ad1", "ad2"};
-    rtest_await_asked(0, 1);
     for (int i = 0; i < 2; i++)
         for (size_t k = 0; k < sizeof models / sizeof *models; k++)
             expect_served(models[k], 1, 0, i == 1);
@@ -230,7 +228,6 @@ Test(served, an_adapter_comes, .fini = rtest_fleet_down) {
     rtest_quick_engine(0, "");
     rtest_quick_engine(1, "");
     rtest_fleet_routers(2, 1, (const char *[]){"--learn", "600000", "--retry_burst", "100", NULL});
-    rtest_await_asked(0, 2);
     expect_unknown("new", "; there are: mock");
     rtest_kill(&rtest_fleet.engines[1], SIGKILL);
     rtest_quick_engine(1, "--lora new");
@@ -338,7 +335,6 @@ Test(served, engines_that_render, .fini = keyed_down) {
 Test(served, what_engines_serve_outlasts_a_pool_without_them, .fini = rtest_fleet_down) {
     rtest_fleet_up(2, "--time-scale 0", 1,
                    (const char *[]){"--ttl", "3000", "--refresh", "50", NULL});
-    rtest_await_asked(0, 2);
     for (int i = 0; i < 2; i++)
         cr_assert_eq(
             rtest_integer("KVROUTE.WORKER DEL kvroute 127.0.0.1:%d", rtest_fleet.engines[i].port),

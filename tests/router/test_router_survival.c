@@ -19,7 +19,6 @@ static char *bodies[SURVIVORS], ids[SURVIVORS][40];
 
 static void bring_up(int engines, const char *const *flags) {
     rtest_fleet_up(engines, options + 12, 1, flags);
-    rtest_await_asked(0, engines);
 }
 
 static void start_streams(int tokens) {
@@ -100,7 +99,6 @@ static int fewest_bookings(redisContext *monitor, int ends) {
 Test(survival, the_next_booking_is_there_before_the_last_one_ends, .fini = rtest_fleet_down) {
     struct rtest_client stream;
     rtest_fleet_up(2, "--answers ids --end-every 0 --time-scale 0", 1, NULL);
-    rtest_await_asked(0, 2);
     redisContext *monitor = redisConnectUnix(rtest_fleet.redis.socket);
     redisReply *r = redisCommand(monitor, "MONITOR");
     cr_assert(r && r->type == REDIS_REPLY_STATUS);

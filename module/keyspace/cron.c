@@ -5,8 +5,9 @@
 // itself, at any time. Ending what is due and admitting are writes: a primary's business, and only where the key
 // still holds the value that the registry knows.
 //
-// The timer runs while there are pools. It isn't started as the module is loaded: that may fail after all (a
-// setting that nobody knows), and Redis 8 would go on to call a timer of a module that is gone.
+// The timer runs while there are pools, or somebody waits for the digest of one that has just gone. It isn't
+// started as the module is loaded: that may fail after all (a setting that nobody knows), and Redis 8 would go on
+// to call a timer of a module that is gone.
 #include <stdlib.h>
 
 #include "admission.h"
@@ -132,7 +133,7 @@ static void on_cron_loop(RedisModuleCtx *ctx, RedisModuleEvent event, uint64_t s
     (void)data;
     if (running && mod_server_steady() - fired >= OVERDUE) {
         fire(ctx);
-    } else if (!running && any_pools()) {
+    } else if (!running && (any_pools() || mod_digest_waits())) {
         running = true;
         fired = mod_server_steady();
         mod_wakeup_after(ctx, PERIOD_BUSY, fire);

@@ -73,6 +73,10 @@ static void find_callers(const struct mod_value *v) {
         c->found |= c->value == v;
 }
 
+bool mod_digest_waits(void) {
+    return callers;
+}
+
 bool mod_digest_slice(void) {
     if (!callers) return false;
     int64_t until = mod_server_steady() + DIGEST_SLICE;

@@ -15,5 +15,6 @@ typedef void mod_digest_answer(RedisModuleCtx *ctx, const uint8_t *digest);
 void mod_digest_block(RedisModuleCtx *ctx, struct mod_value *v, mod_digest_answer *answer);
 // Looks on for a while, and answers whom it can. Whether more is left.
 bool mod_digest_slice(void);
+bool mod_digest_waits(void); // whether somebody waits, also for that of a pool that has gone
 
 #endif

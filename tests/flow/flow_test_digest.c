@@ -5,18 +5,23 @@
 #include <string.h>
 
 #include "flow_harness.h"
+#include "tests/support/support_home.h"
 
 TestSuite(digest, .fini = flow_harness_end, .timeout = 120);
 
 enum { DIGEST_EVENT = 100000, DIGEST_EVENTS = 5, DIGEST_HEX = 40 };
 
-static struct flow_server *start_large(void) {
-    struct flow_server *s = flow_server_start(NULL);
+static void make_large(struct flow_server *s) {
     flow_call_ok(s->conn, "KVROUTE.CREATE p");
     flow_expect_int(s->conn, 1, "KVROUTE.WORKER SET p w");
-    flow_expect_int(s->conn, 1, "KVROUTE.WORKER SET p other");
     for (int64_t k = 1; k <= DIGEST_EVENTS; k++)
         flow_store_new(s->conn, k, DIGEST_EVENT);
+}
+
+static struct flow_server *start_large(void) {
+    struct flow_server *s = flow_server_start(NULL);
+    make_large(s);
+    flow_expect_int(s->conn, 1, "KVROUTE.WORKER SET p other");
     return s;
 }
 
@@ -82,12 +87,28 @@ Test(digest, the_pool_goes) {
         flow_call_words(s->conn, "", ways[i]);
         const struct flow_reply *r = flow_collect(c);
         cr_expect(r->n == DIGEST_HEX || flow_is_error(r, "NOPOOL"), "%s", ways[i]);
-        flow_call_ok(s->conn, "KVROUTE.CREATE p");
-        flow_expect_int(s->conn, 1, "KVROUTE.WORKER SET p w");
-        for (int64_t k = 1; k <= DIGEST_EVENTS; k++)
-            flow_store_new(s->conn, k, DIGEST_EVENT);
+        make_large(s);
     }
     cr_expect(flow_server_alive(s));
+}
+
+// Also of one that has gone before the server's cron, which begins the module's timer, has seen that it came.
+Test(digest, the_pool_comes_and_goes) {
+    enum {
+        DIGEST_TURNS = 4,
+        DIGEST_TIMER_MS = 150
+    }; // the timer ends in this time when there is no pool
+    struct flow_server *s = flow_server_start(NULL);
+    flow_call_ok(s->conn, "CONFIG SET hz 1 dynamic-hz no");
+    for (int i = 0; i < DIGEST_TURNS; i++) {
+        struct flow_conn *c = flow_server_connect(s, 2);
+        make_large(s);
+        flow_post(c, "KVROUTE.DIGEST p");
+        flow_call_ok(s->conn, "FLUSHALL");
+        const struct flow_reply *r = flow_collect(c);
+        cr_expect(r->n == DIGEST_HEX || flow_is_error(r, "NOPOOL"));
+        support_sleep_ms(DIGEST_TIMER_MS);
+    }
 }
 
 // A caller that leaves, and a pool that is renamed meanwhile, do no harm.

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SERVER_STREAMS = 64 };
+enum { SERVER_STREAMS = 256 };
 
 struct server {
     struct event_base *base;

@@ -136,6 +136,25 @@ Test(model_list, a_router_is_ready_when_all_have_been_asked, .fini = down) {
     rtest_await_ready(0);
 }
 
+// More than are asked at a time: each is asked, and once.
+Test(model_list, of_many_engines, .fini = down) {
+    enum { LIST_ENGINES = 150 };
+    rtest_clients_open();
+    server_open(&odd, rtest_callers.base, say_late);
+    server_open(&good, rtest_callers.base, say_good);
+    rtest_redis();
+    freeReplyObject(rtest_command("KVROUTE.CREATE kvroute PREDICT 600000"));
+    for (int i = 0; i < LIST_ENGINES; i++)
+        cr_assert_eq(rtest_integer("KVROUTE.WORKER SET kvroute w%d ADDR %s", i, good.address), 1);
+    rtest_router(0, (const char *[]){"--learn", "600000", NULL});
+    rtest_await_ready(0);
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; good.requests < LIST_ENGINES;
+         rtest_clients_run(10))
+        cr_assert(kvr_clock_ms() < end, "%zu are asked", good.requests);
+    rtest_clients_run(300); // some turns of the checks
+    cr_expect_eq(good.requests, LIST_ENGINES);
+}
+
 static bool all_are_known(void) {
     char *log = rtest_log(0);
     bool is = strstr(log, "serves 3000 models") != NULL;

@@ -46,17 +46,22 @@ struct router_checks {
     struct event *tick;
     struct kvr_list_item questions;
     size_t n_questions;
-    size_t turn; // which of all workers is the first to be looked after
+    size_t turn;    // which of all workers is the first to be looked after
+    bool cut_short; // the last turn: there were as many questions as there may be
     int64_t hurried_us;
 };
 
 // ---- Answers -------------------------------------------------------------------------------------
 
+// Where more are to be asked than may be at a time, the next ones are when half of these have ended.
 static void drop(struct checks_question *q) {
+    struct router_checks *k = q->checks;
     h1_call_cancel(q->call);
     router_model_list_cancel(q->reading);
     kvr_list_remove(&q->link);
-    q->checks->n_questions--;
+    k->n_questions--;
+    if (k->cut_short && k->n_questions == CHECKS_MAX_QUESTIONS / 2)
+        event_active(k->tick, EV_TIMEOUT, 0);
     evbuffer_free(q->bytes);
     free(q);
 }
@@ -246,6 +251,7 @@ static bool look_after_some(struct router_checks *k, size_t from, size_t to, int
             if (number < from || number >= to) continue;
             if (k->n_questions >= CHECKS_MAX_QUESTIONS) {
                 k->turn = number;
+                k->cut_short = true;
                 return false;
             }
             look_after(k, p, &p->workers[i], now);
@@ -275,6 +281,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     (void)fd;
     (void)what;
     size_t turn = k->turn;
+    k->cut_short = false;
     if (look_after_some(k, turn, SIZE_MAX, now)) look_after_some(k, 0, turn, now);
     check_engines(k, now);
 }

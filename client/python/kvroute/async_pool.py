@@ -136,6 +136,7 @@ class AsyncPool(AsyncCommands):
             await self.flush(timeout)
         self._memory.closed = True
         tasks = [task for task in (self._task, self._listener and self._listener.task) if task]
+        self._wake()  # redis-py before 5 may swallow a cancellation that comes with the end of a wait
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -299,7 +300,7 @@ class _Listener:
         subscription = await self._pool.subscription()
         try:
             await subscription.subscribe(self._channel)
-            while generation == self._memory.generation:
+            while not self._memory.closed and generation == self._memory.generation:
                 message = await subscription.get_message(timeout=0.5)
                 if message is not None:
                     self._heard(message)

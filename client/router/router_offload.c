@@ -13,6 +13,7 @@ struct router_offload {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct kvr_list_item waiting, finished;
+    size_t undone; // jobs that have run, and whose `done` hasn't returned
     bool leaving, started;
     int fd; // readable: something is finished
     struct event *told;
@@ -26,12 +27,25 @@ static struct router_job *take(struct kvr_list_item *list) {
     return (struct router_job *)first;
 }
 
+// The next to be run, under the lock; NULL: there is none yet.
+static struct router_job *take_waiting(struct router_offload *o) {
+    const struct router_job *first = (const struct router_job *)o->waiting.next;
+    bool later = !kvr_list_empty(&o->waiting) && first->large && o->undone;
+    return later ? NULL : take(&o->waiting);
+}
+
+static void finish(struct router_offload *o, struct router_job *j) {
+    static const uint64_t one = 1;
+    kvr_list_push(&o->finished, &j->link);
+    o->undone++;
+    (void)!write(o->fd, &one, sizeof one);
+}
+
 static void *work(void *arg) {
     struct router_offload *o = arg;
-    static const uint64_t one = 1;
     pthread_mutex_lock(&o->lock);
     while (!o->leaving) {
-        struct router_job *j = take(&o->waiting);
+        struct router_job *j = take_waiting(o);
         if (!j) {
             pthread_cond_wait(&o->more, &o->lock);
             continue;
@@ -40,8 +54,7 @@ static void *work(void *arg) {
         pthread_mutex_unlock(&o->lock);
         j->run(j);
         pthread_mutex_lock(&o->lock);
-        kvr_list_push(&o->finished, &j->link);
-        (void)!write(o->fd, &one, sizeof one);
+        finish(o, j);
     }
     pthread_mutex_unlock(&o->lock);
     return NULL;
@@ -54,11 +67,17 @@ static struct router_job *take_finished(struct router_offload *o) {
     return j;
 }
 
+static void one_is_done(struct router_offload *o) {
+    pthread_mutex_lock(&o->lock);
+    if (!--o->undone) pthread_cond_signal(&o->more);
+    pthread_mutex_unlock(&o->lock);
+}
+
 static void on_told(evutil_socket_t fd, short what, void *arg) {
     uint64_t n;
     (void)what;
     (void)!read(fd, &n, sizeof n);
-    for (struct router_job *j; (j = take_finished(arg));)
+    for (struct router_job *j; (j = take_finished(arg)); one_is_done(arg))
         j->done(j);
 }
 
@@ -112,12 +131,10 @@ static bool has_thread(struct router_offload *o) {
 }
 
 void router_offload_here(struct router_offload *o, struct router_job *j) {
-    static const uint64_t one = 1;
     j->run(j);
     pthread_mutex_lock(&o->lock);
-    kvr_list_push(&o->finished, &j->link);
+    finish(o, j);
     pthread_mutex_unlock(&o->lock);
-    (void)!write(o->fd, &one, sizeof one);
 }
 
 void router_offload_add(struct router_offload *o, struct router_job *j, bool urgent) {
@@ -127,6 +144,7 @@ void router_offload_add(struct router_offload *o, struct router_job *j, bool urg
     }
     pthread_mutex_lock(&o->lock);
     j->waiting = true;
+    j->large = j->large && !urgent;
     if (urgent)
         kvr_list_unshift(&o->waiting, &j->link);
     else

@@ -5,6 +5,9 @@
 //   add ──> waiting ──> run, in the thread ──> done, in the loop
 //              └── cancel: it is the caller's again
 //
+// What one of a large body makes of it takes many times the body's memory. So none begins while the loop hasn't dealt with
+// what is finished: a loop that is late would find all of them parsed.
+//
 // `run` touches nothing but the job's own: no exchange, no settings, no pool. Once it runs there is no stopping
 // it, so what it works on must be the job's until `done`.
 #ifndef ROUTER_OFFLOAD_H
@@ -21,6 +24,7 @@ struct router_job {
     struct kvr_list_item link; // first
     void (*run)(struct router_job *j);
     void (*done)(struct router_job *j); // may free it, or add it again
+    bool large;                         // set before it is added; an urgent one isn't held up by it
     bool waiting;                       // guarded by the offload's lock
 };
 

@@ -8,6 +8,8 @@
 #include "router_exchange.h"
 #include "router_metrics.h"
 
+enum { READING_LARGE = 512 << 10 }; // bytes of a body whose reading is a large job
+
 // ---- The end -------------------------------------------------------------------------------------
 
 static void run_drop(struct router_job *j) {
@@ -85,6 +87,7 @@ static bool go_apart(struct router_reading *q, bool urgent) {
     x->h1.on_gone = on_gone;
     q->job.run = run_step;
     q->job.done = on_step_done;
+    q->job.large = evbuffer_get_length(q->body) > READING_LARGE;
     router_offload_add(q->offload, &q->job, urgent);
     return true;
 }

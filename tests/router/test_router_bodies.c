@@ -194,11 +194,14 @@ Test(bodies, others_are_served_meanwhile, .fini = rtest_fleet_down, .timeout = 6
     free(body);
 }
 
-static bool nothing_queued(void) {
-    return rtest_router_metric(0, "queued_bytes") == 0;
+static int leavers; // so far
+
+static bool all_have_left(void) {
+    return read_apart() == leavers && rtest_router_metric(0, "queued_bytes") == 0;
 }
 
-// They leave before their bodies are read: these go with them.
+// They leave before their bodies are read: these go with them. One leaves after the other: what comes at once may all be
+// there at once.
 Test(bodies, clients_that_leave, .fini = rtest_fleet_down, .timeout = 120) {
     char *body = made_of(HEAD "[", "1", 2 * MEGABYTE - 1000, "]}"), head[200];
     up(NULL);
@@ -206,13 +209,13 @@ Test(bodies, clients_that_leave, .fini = rtest_fleet_down, .timeout = 120) {
                      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
                      strlen(body));
-    for (int i = 0; i < 60; i++) {
+    for (leavers = 1; leavers <= 60; leavers++) {
         int fd = support_http_connect(rtest_port());
         support_http_send(fd, head, (size_t)n);
         support_http_send(fd, body, strlen(body));
         close(fd);
+        rtest_await(all_have_left, "bodies of nobody are kept");
     }
-    rtest_await(nothing_queued, "bodies of nobody are kept");
     rtest_ask_well(0, "all is well", 1, false);
     // 240 MB have come. One body, parsed, is some 80 MB; what waits of others is 4 MB each.
     if (!getenv("ASAN_OPTIONS"))
@@ -293,5 +296,26 @@ Test(offload, order_cancelling_and_the_end) {
                   "%d", i);
     }
     cr_assert_eq(finished, JOBS - cancelled);
+    event_base_free(base);
+}
+
+// One that is large waits until the loop has dealt with what is finished; others don't, and nor do urgent ones.
+Test(offload, large_ones_wait_for_the_loop) {
+    static struct tried_job first, large, small;
+    base = event_base_new();
+    struct router_offload *o = router_offload_new(base);
+    cr_assert(o);
+    struct tried_job *const all[] = {&first, &large, &small};
+    for (int i = 0; i < 3; i++) {
+        all[i]->job = (struct router_job){.run = run, .done = done, .large = i < 2};
+        router_offload_add(o, &all[i]->job, false);
+    }
+    support_sleep_ms(100);
+    cr_expect_eq(large.ran, 0);
+    cr_expect(router_offload_cancel(o, &large.job));
+    router_offload_add(o, &large.job, true);
+    router_offload_free(o);
+    for (int i = 0; i < 3; i++)
+        cr_expect(all[i]->ran && all[i]->done, "%d", i);
     event_base_free(base);
 }

@@ -20,7 +20,7 @@ struct router_worker_local {
     unsigned live;      // requests of this router
     // What it says that it serves: by the name of a model, what its /v1/models says of it; NULL: nothing yet.
     json_t *serves;
-    bool asked;              // whether it serves has been asked: it answered, or it didn't
+    bool asked;              // what it serves has been asked: it answered, or it didn't
     int64_t learn_again_us;  // when it is asked that again
     int64_t check_again_us;  // when it is probed, if it is silent until then
     int64_t render_again_us; // when it is asked again whether it renders

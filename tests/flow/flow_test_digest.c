@@ -99,7 +99,7 @@ Test(digest, the_pool_comes_and_goes) {
         DIGEST_TIMER_MS = 150
     }; // the timer ends in this time when there is no pool
     struct flow_server *s = flow_server_start(NULL);
-    flow_call_ok(s->conn, "CONFIG SET hz 1 dynamic-hz no");
+    flow_call_ok(s->conn, "CONFIG SET hz 1");
     for (int i = 0; i < DIGEST_TURNS; i++) {
         struct flow_conn *c = flow_server_connect(s, 2);
         make_large(s);

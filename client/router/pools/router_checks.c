@@ -251,7 +251,6 @@ static bool look_after_some(struct router_checks *k, size_t from, size_t to, int
             if (number < from || number >= to) continue;
             if (k->n_questions >= CHECKS_MAX_QUESTIONS) {
                 k->turn = number;
-                k->cut_short = true;
                 return false;
             }
             look_after(k, p, &p->workers[i], now);
@@ -281,8 +280,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx) {
     (void)fd;
     (void)what;
     size_t turn = k->turn;
-    k->cut_short = false;
-    if (look_after_some(k, turn, SIZE_MAX, now)) look_after_some(k, 0, turn, now);
+    k->cut_short = !look_after_some(k, turn, SIZE_MAX, now) || !look_after_some(k, 0, turn, now);
     check_engines(k, now);
 }
 

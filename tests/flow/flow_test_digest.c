@@ -94,10 +94,7 @@ Test(digest, the_pool_goes) {
 
 // Also of one that has gone before the server's cron, which begins the module's timer, has seen that it came.
 Test(digest, the_pool_comes_and_goes) {
-    enum {
-        DIGEST_TURNS = 4,
-        DIGEST_TIMER_MS = 150
-    }; // the timer ends in this time when there is no pool
+    enum { DIGEST_TURNS = 4, DIGEST_TIMER_MS = 150 };
     struct flow_server *s = flow_server_start(NULL);
     flow_call_ok(s->conn, "CONFIG SET hz 1");
     for (int i = 0; i < DIGEST_TURNS; i++) {
@@ -107,7 +104,7 @@ Test(digest, the_pool_comes_and_goes) {
         flow_call_ok(s->conn, "FLUSHALL");
         const struct flow_reply *r = flow_collect(c);
         cr_expect(r->n == DIGEST_HEX || flow_is_error(r, "NOPOOL"));
-        support_sleep_ms(DIGEST_TIMER_MS);
+        support_sleep_ms(DIGEST_TIMER_MS); // without a pool the timer ends meanwhile
     }
 }
 

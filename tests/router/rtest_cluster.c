@@ -188,14 +188,17 @@ void rtest_router(int i, const char *const *more) {
     start(p, argv, rtest_fleet.logs[i], "/healthz");
 }
 
+int rtest_readyz(int i, const char *text) {
+    struct support_response r = rtest_get(rtest_fleet.routers[i].port, "/readyz");
+    int status = strstr(r.body, text) ? r.status : 0;
+    support_response_free(&r);
+    return status;
+}
+
 void rtest_await_ready(int i) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; rtest_clients_run(5)) {
-        struct support_response r = rtest_get(rtest_fleet.routers[i].port, "/readyz");
-        bool ready = r.status == 200 && strstr(r.body, "\"ready\"");
-        support_response_free(&r);
-        if (ready) return;
+    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; rtest_readyz(i, "\"ready\"") != 200;
+         rtest_clients_run(5))
         cr_assert(kvr_clock_ms() < end, "the router doesn't become ready");
-    }
 }
 
 void rtest_cluster_down(void) {

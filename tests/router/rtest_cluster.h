@@ -45,7 +45,8 @@ void rtest_quick_engine(int i, const char *options); // that takes no time, and 
 // more: flags after --redis, --listen, --access_log and --deadline RTEST_PATIENT_MS, NULL at the end; the last of two
 // counts. Waits until it answers.
 void rtest_router(int i, const char *const *more);
-void rtest_await_ready(int i); // /readyz says ready
+int rtest_readyz(int i, const char *text); // the status of /readyz, if it says so; else 0
+void rtest_await_ready(int i);             // /readyz says ready
 void rtest_cluster_down(void);
 
 void rtest_kill(struct rtest_process *p, int signal); // and waits for its end, if it is to end

@@ -23,8 +23,7 @@ void rtest_fleet_down(void) {
     rtest_cluster_down();
 }
 
-// A router is ready with its first worker; the others may come with the next look.
-static void await_workers(int router, int engines) {
+void rtest_await_workers(int router, int engines) {
     for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; rtest_clients_run(5)) {
         json_t *all = rtest_json(rtest_get(rtest_fleet.routers[router].port, "/readyz"), 200), *p;
         json_int_t n = 0;
@@ -68,7 +67,7 @@ void rtest_fleet_routers(int engines, int routers, const char *const *more) {
     for (int i = 0; i < routers; i++)
         rtest_await_ready(i);
     for (int i = 0; i < routers; i++) {
-        await_workers(i, engines);
+        rtest_await_workers(i, engines);
         if (asks(more)) rtest_await_asked(i, engines);
     }
 }

@@ -13,6 +13,8 @@ enum { RTEST_REFERENCE = RTEST_ENGINES - 1 };
 // Redis if there is none yet, engines with these options, and routers with these flags (NULL at the end).
 void rtest_fleet_up(int engines, const char *engine_options, int routers, const char *const *more);
 void rtest_fleet_routers(int engines, int routers, const char *const *more); // the routers alone
+// Until the router, which is ready with its first worker, knows so many; the others may come with the next look.
+void rtest_await_workers(int router, int engines);
 // Until so many engines have said what they serve: only then the router knows of which kind each is, and so how a
 // stream of its can go on elsewhere.
 void rtest_await_asked(int router, int engines);

@@ -38,17 +38,6 @@ void rtest_pairs_engine(int i, const char *more) {
     rtest_engine(i, options);
 }
 
-static void await_workers(int engines) {
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS;; rtest_clients_run(5)) {
-        json_t *all = rtest_json(rtest_get(rtest_port(), "/readyz"), 200);
-        json_t *pool = json_array_get(json_object_get(all, "pools"), 0);
-        json_int_t n = json_integer_value(json_object_get(pool, "workers"));
-        json_decref(all);
-        if (n >= engines) return;
-        cr_assert(kvr_clock_ms() < end, "the router knows %d of %d engines", (int)n, engines);
-    }
-}
-
 static void create(void) {
     redisReply *r = rtest_command(
         "KVROUTE.CREATE kvroute POLICY delay PREDICT 600000 LOCALPREFILL %d", now.local);
@@ -84,7 +73,7 @@ void rtest_pairs_up(const struct rtest_pairs *plan) {
         flags[n++] = *f;
     rtest_router(0, flags);
     rtest_await_ready(0);
-    await_workers(now.prefills + now.decodes);
+    rtest_await_workers(0, now.prefills + now.decodes);
 }
 
 // ---- Requests ------------------------------------------------------------------------------------

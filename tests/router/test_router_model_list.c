@@ -9,7 +9,7 @@
 #include "rtest_fleet.h"
 #include "rtest_scripted_server.h"
 
-enum { LIST_MODELS = 3000, LIST_FILLING = 200, LIST_PATIENCE_MS = 2000 };
+enum { LIST_MODELS = 3000, LIST_FILLING = 200, LIST_PATIENCE_MS = 2000, LIST_ENGINES = 150 };
 
 static struct server odd, good;
 static size_t asked;    // of odd, for its models
@@ -109,13 +109,6 @@ static void say_late(struct server *e, size_t n, struct bufferevent *to) {
         server_say_whole(to, "ok");
 }
 
-static int readyz(const char *status) {
-    struct support_response r = rtest_get(rtest_port(), "/readyz");
-    int code = strstr(r.body, status) ? r.status : 0;
-    support_response_free(&r);
-    return code;
-}
-
 static bool is_late(void) {
     return late != NULL;
 }
@@ -130,15 +123,18 @@ Test(model_list, a_router_is_ready_when_all_have_been_asked, .fini = down) {
     rtest_router(0, (const char *[]){"--engine", odd.address, "--engine", good.address, NULL});
     rtest_await(is_late, "it isn't asked");
     rtest_await(good_is_known, "the other isn't asked");
-    int code = readyz("\"starting\"");
+    int code = rtest_readyz(0, "\"starting\"");
     if (kvr_clock_ms() - began < LIST_PATIENCE_MS) cr_expect_eq(code, 503);
     if (!odd.closed) server_say_whole(late, "{\"data\":[{\"id\":\"good\"}]}");
     rtest_await_ready(0);
 }
 
+static bool all_are_asked(void) {
+    return good.requests >= LIST_ENGINES;
+}
+
 // More than are asked at a time: each is asked, and once.
 Test(model_list, of_many_engines, .fini = down) {
-    enum { LIST_ENGINES = 150 };
     rtest_clients_open();
     server_open(&odd, rtest_callers.base, say_late);
     server_open(&good, rtest_callers.base, say_good);
@@ -148,9 +144,7 @@ Test(model_list, of_many_engines, .fini = down) {
         cr_assert_eq(rtest_integer("KVROUTE.WORKER SET kvroute w%d ADDR %s", i, good.address), 1);
     rtest_router(0, (const char *[]){"--learn", "600000", NULL});
     rtest_await_ready(0);
-    for (int64_t end = kvr_clock_ms() + RTEST_WAIT_MS; good.requests < LIST_ENGINES;
-         rtest_clients_run(10))
-        cr_assert(kvr_clock_ms() < end, "%zu are asked", good.requests);
+    rtest_await(all_are_asked, "some aren't asked");
     rtest_clients_run(300); // some turns of the checks
     cr_expect_eq(good.requests, LIST_ENGINES);
 }

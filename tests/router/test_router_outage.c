@@ -85,10 +85,7 @@ Test(outage, redis_dies_under_open_streams, .fini = rtest_fleet_down) {
 }
 
 static bool readyz_says(const char *text) {
-    struct support_response r = rtest_get(rtest_port(), "/readyz");
-    bool says = r.status == 200 && strstr(r.body, text);
-    support_response_free(&r);
-    return says;
+    return rtest_readyz(0, text) == 200;
 }
 
 static bool refuses_for_oom(void) {
